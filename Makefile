@@ -1,0 +1,43 @@
+# dgm-run: `make help` lists the targets.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help run test test-all check format bench clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dgm-run needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+run: $(READY) ## train a VAE with a VampPrior on the embedded digits (about a minute)
+	$(BIN)/dgm-run model=vae prior=vampprior
+
+test: $(READY) ## the fast tests
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+test-all: $(READY) ## all tests, with those that train to a number
+	$(BIN)/python -m pytest
+
+check: $(READY) ## formatting, lint and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(MAKE) test
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and what tests left (runs in outputs/ stay)
+	rm -rf $(VENV) .pytest_cache .ruff_cache

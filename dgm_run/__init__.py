@@ -1,0 +1,23 @@
+"""dgm-run: a config-driven experiment runner for deep generative models.
+
+The public face, loaded on first use so that the command line answers before torch is imported:
+
+    cfg = dgm_run.compose("model=vae", "prior=vampprior")   # the configuration of `dgm-run model=vae ...`
+    results = dgm_run.run(cfg, "outputs/mine")              # the command without the shell
+    model = dgm_run.load("outputs/mine")                    # the trained model of a finished run
+    model.sample(64)
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["compose", "load", "run"]
+
+_HOMES = {"compose": "dgm_run.config", "load": "dgm_run.run_folder", "run": "dgm_run.runner"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dgm_run' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,154 @@
+"""Checkpoints that survive a crash at any moment, and hold no code.
+
+A checkpoint is a folder: `weights.safetensors` (the model), `state.safetensors` and `state.json` (what else an
+exact resume needs), and `manifest.json` with the SHA-256 of each. It is written under a temporary name, synced
+and renamed, and the one before stays until then. Nothing is unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dgm_run.errors import CheckpointError
+
+_TENSOR = "__tensor__"
+
+
+class Checkpoints:
+    """The checkpoints of one run: `last`, the one before it, and `best`.
+
+    Args:
+        folder: where they stand; made when the first is written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Writes a checkpoint and keeps the former one as `previous_NAME` until the next.
+
+        Raises:
+            OSError: the disk is full or not writable; the former checkpoint stands untouched.
+        """
+        target, previous = self.folder / name, self.folder / f"previous_{name}"
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            _write(temporary, weights, state)
+        except Exception as error:  # safetensors has its own error for a full disk
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise OSError(f"cannot write checkpoint {target}: {error}") from error
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.replace(target, previous)
+        os.replace(temporary, target)
+        _sync(self.folder)
+
+    def exists(self, name: str) -> bool:
+        return (self.folder / name).is_dir() or (self.folder / f"previous_{name}").is_dir()
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+        """The weights, the state, and a line for every damaged checkpoint that was passed over.
+
+        Raises:
+            CheckpointError: none is whole.
+        """
+        damaged = []
+        for path in (self.folder / name, self.folder / f"previous_{name}"):
+            if not path.is_dir():
+                continue
+            fault = _fault(path)
+            if fault is None:
+                return *_read(path), damaged
+            damaged.append(f"checkpoint {path} is damaged ({fault})")
+        detail = "; ".join(damaged) if damaged else f"there is no checkpoint '{name}' in {self.folder}"
+        raise CheckpointError(detail)
+
+    def remove_temporaries(self) -> None:
+        """Removes what a killed process left half written."""
+        for path in self.folder.glob(".*.tmp"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+    tensors: dict[str, Tensor] = {}
+    tree = flatten(state, tensors)
+    save_file(
+        {name: value.detach().contiguous() for name, value in weights.items()}, folder / "weights.safetensors"
+    )
+    save_file(
+        {name: value.detach().contiguous().clone() for name, value in tensors.items()},
+        folder / "state.safetensors",
+    )
+    (folder / "state.json").write_text(json.dumps(tree))
+    names = ("weights.safetensors", "state.safetensors", "state.json")
+    (folder / "manifest.json").write_text(json.dumps({name: _sha256(folder / name) for name in names}))
+    for name in (*names, "manifest.json"):
+        _sync(folder / name)
+    _sync(folder)
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = load_file(folder / "state.safetensors")
+    state = unflatten(json.loads((folder / "state.json").read_text()), tensors)
+    return load_file(folder / "weights.safetensors"), state
+
+
+def _fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for name, expected in manifest.items():
+            if _sha256(folder / Path(name).name) != expected:
+                return f"{name} does not match its checksum"
+    except (OSError, ValueError, AttributeError) as error:
+        return f"manifest.json or a file it names cannot be read: {type(error).__name__}"
+    return None if manifest else "manifest.json is empty"
+
+
+def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
+    """A JSON tree of `node` in which tensors are names; the tensors themselves go into `tensors`."""
+    if isinstance(node, Tensor):
+        tensors[path] = node
+        return {_TENSOR: path}
+    if isinstance(node, dict):
+        # keys may be numbers, as in an optimizer's state: kept as pairs
+        return {"__dict__": [[k, flatten(v, tensors, f"{path}/{k}")] for k, v in node.items()]}
+    if isinstance(node, list | tuple):
+        return [flatten(value, tensors, f"{path}/{i}") for i, value in enumerate(node)]
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    raise TypeError(
+        f"{path}: a checkpoint holds tensors, numbers, strings, lists and dicts, not {type(node)}"
+    )
+
+
+def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of `flatten`, but for tuples, which come back as lists."""
+    if isinstance(tree, dict):
+        if _TENSOR in tree:
+            return tensors[tree[_TENSOR]]
+        return {key: unflatten(value, tensors) for key, value in tree["__dict__"]}
+    if isinstance(tree, list):
+        return [unflatten(value, tensors) for value in tree]
+    return tree
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

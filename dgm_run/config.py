@@ -1,0 +1,136 @@
+"""The configuration: where it lives, its typed root, how it becomes objects, and what is refused before work starts.
+
+Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from dgm_run.errors import ConfigError
+
+PARTS = ("prior", "posterior", "encoder", "decoder", "likelihood")
+"""The parts of a model: each stands at the top level, and the model's YAML refers to those it takes."""
+
+
+@dataclass
+class Config:
+    """The root of every configuration. A misspelt top-level key is an error; below it `validate` looks."""
+
+    model: Any = MISSING
+    prior: Any = None
+    posterior: Any = None
+    encoder: Any = None
+    decoder: Any = None
+    likelihood: Any = None
+    objective: Any = MISSING
+    dataset: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    trainer: Any = MISSING
+    estimators: Any = MISSING
+    published: Any = None
+    seed: int = 0
+    data_dir: str = MISSING
+
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside the installed package, or beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration of `dgm-run OVERRIDES...`, for use from Python."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+def instantiate(node: Any) -> Any:
+    """Builds the object tree of a node. A constructor's ValueError becomes one line naming the node."""
+    try:
+        return hydra.utils.instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if not isinstance(cause, ValueError):
+            raise cause or error from None
+        key = str(error).rsplit("full_key: ", 1)[1] if "full_key: " in str(error) else ""
+        raise ConfigError(f"{key}: {cause}" if key else str(cause)) from None
+
+
+def validate(cfg: DictConfig) -> None:
+    """Refuses a configuration that does not fit together, before any work.
+
+    Checked are the arguments of every `_target_` against its signature and annotations, the `requires` of
+    prior, objective and estimators, and that the model refers exactly once to each part chosen.
+
+    Raises:
+        ConfigError: one line that names the key and what to write instead.
+    """
+    from dgm_run.signature import check_node, target_of  # imports torch
+
+    _check_parts(cfg, target_of)
+    for key in ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "trainer", "estimators"):
+        check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
+    holders = {key: cfg[key] for key in (*PARTS, "objective")} | {
+        f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
+    }
+    for key, node in holders.items():
+        _check_requires(cfg, key, node, target_of)
+
+
+def _check_parts(cfg: DictConfig, target_of: Callable) -> None:
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    uses = Counter(_parts_reached(raw, "model"))
+    name = target_of(cfg.model, "model").__name__
+    for part in PARTS:
+        chosen = raw[part] is not None
+        if chosen and not uses[part]:
+            raise ConfigError(f"{name} takes no {part}: drop {part}=...")
+        if uses[part] and not chosen:
+            raise ConfigError(f"{name} needs {part}, and none is chosen: add {part}=...")
+        if uses[part] > 1:
+            raise ConfigError(
+                f"{part}: {name} refers to it {uses[part]} times, which would build it as often"
+            )
+
+
+def _parts_reached(raw: dict, key: str) -> Iterator[str]:
+    """The parts that the node `key` refers to, with repetition, through other parts as well."""
+
+    def walk(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            for value in node.values():
+                yield from walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from walk(value)
+        elif isinstance(node, str) and node.startswith("${") and node[2:-1] in PARTS:
+            yield node[2:-1]
+            yield from walk(raw[node[2:-1]])
+
+    yield from walk(raw[key])
+
+
+def _check_requires(cfg: DictConfig, key: str, node: Any, target_of: Callable) -> None:
+    if node is None:
+        return
+    target = target_of(node, key)
+    for other, kind in getattr(target, "requires", {}).items():
+        if cfg[other] is None:
+            raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
+        found = target_of(cfg[other], other)
+        if not (isinstance(found, type) and issubclass(found, kind)):
+            raise ConfigError(
+                f"{key}: {target.__name__} needs {other} to be of kind {kind.__name__}; {found.__name__} is not"
+            )

@@ -1,0 +1,82 @@
+"""A user's own arrays, from a .npz or .npy file. Integers are levels, floats are values as they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgm_run.data.download import one_line
+from dgm_run.data.splits import Split, Splits, split_sizes
+from dgm_run.errors import DataError
+
+NAMES = ("train", "valid", "test")
+
+
+class Arrays:
+    """Examples stand along the first axis.
+
+    A .npz holds `train`, `valid` and `test`, with labels `train_y`, `valid_y` and `test_y` if there are any;
+    or one array `x` (labels `y`), which is split here, as is the array of a .npy.
+
+    Args:
+        path: the file.
+        num_valid: examples for validation, where one array is to be split.
+        num_test: examples for the test set, where one array is to be split.
+        split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
+    """
+
+    def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
+        self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
+
+    def __call__(self) -> Splits:
+        path = Path(self.path).expanduser().resolve()
+        arrays = _load(path)
+        if all(name in arrays for name in NAMES):
+            return Splits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
+        if "x" not in arrays:
+            found = ", ".join(arrays) or "nothing"
+            raise DataError(f"{path}: needs arrays train, valid and test, or one array x; it holds {found}")
+        x, y = _read(arrays, "x", "y", path)
+        if self.split_seed is not None:
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
+            x, y = x[order], None if y is None else y[order]
+        return split_sizes(x, y, self.num_valid, self.num_test)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set dataset.source.path to a .npz or .npy file")
+    try:
+        contents = np.load(path, allow_pickle=False)  # a pickle can run any code
+        return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
+    except (OSError, EOFError, BadZipFile, ValueError) as error:
+        raise DataError(f"{path}: is no file of plain NumPy arrays ({one_line(error)})") from None
+
+
+def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
+    x = arrays[name]
+    if x.ndim < 2:
+        raise DataError(
+            f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row"
+        )
+    if labels not in arrays:
+        return Split(_values(x, name, path))
+    y = arrays[labels]
+    if y.dtype.kind not in "biu" or y.shape != x.shape[:1]:
+        found = f"of type {y.dtype} and shape {list(y.shape)}"
+        raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example")
+    return Split(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
+
+
+def _values(x: np.ndarray, name: str, path: Path) -> Tensor:
+    if x.dtype.kind == "f":
+        return torch.from_numpy(x.astype(np.float64)).to(torch.get_default_dtype())
+    if x.dtype.kind not in "biu":
+        raise DataError(f"{path}: {name} is of type {x.dtype}; only integers and floats can be used")
+    if x.size and not (x.min() >= 0 and x.max() <= 255):
+        found = f"{x.min()} to {x.max()}"
+        raise DataError(f"{path}: {name} has integers from {found}; levels go from 0 to 255")
+    return torch.from_numpy(x.astype(np.uint8))

@@ -1,0 +1,163 @@
+"""A data set as a run uses it: three splits resident on the device, prepared by one protocol."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.data import binarize as bz
+from dgm_run.data.splits import Split, Splits
+from dgm_run.errors import DataError
+
+
+class Examples:
+    """One split on the device. A batch is an index; what is random about it is drawn there.
+
+    Args:
+        x: (N, *shape) stored values: levels as uint8, or floats.
+        y: (N,) labels or None.
+        prepare: turns stored values into what the model sees.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor | None, prepare: Callable[[Tensor], Tensor]):
+        self.x, self.y, self.prepare = x, y, prepare
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Tensor | slice) -> Tensor:
+        """The examples at `index` as floats, (B, *shape)."""
+        return self.prepare(self.x[index])
+
+    def to(self, device: torch.device) -> "Examples":
+        return Examples(self.x.to(device), None if self.y is None else self.y.to(device), self.prepare)
+
+
+class Dataset:
+    """Loads a source and applies the protocol: binarisation or dequantisation, with fixed evaluation sets.
+
+    Under `dynamic` the training pixels are drawn anew for every batch; validation and test sets are drawn
+    once, under `noise_seed`, so that every run is measured on the same bits.
+
+    Args:
+        source: returns the raw splits; reads files only when called.
+        shape: of one example, e.g. (1, 28, 28).
+        num_levels: grey levels of the source, or null where its values are real.
+        binarize: none | threshold | fixed | dynamic.
+        dequantize: add uniform noise to the levels, for densities over continuous values.
+        noise_seed: seed of the fixed draws.
+        name: stands in the results.
+
+    Raises:
+        DataError: the data have another shape or range than declared.
+        ValueError: the options exclude each other.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], Splits],
+        name: str,
+        shape: Sequence[int],
+        num_levels: int | None,
+        binarize: Literal["none", "threshold", "fixed", "dynamic"],
+        dequantize: bool,
+        noise_seed: int,
+    ):
+        if binarize != "none" and dequantize:
+            raise ValueError(
+                "binarize and dequantize exclude each other: set one of binarize=none, dequantize=false"
+            )
+        if num_levels is None and (binarize != "none" or dequantize):
+            raise ValueError("real-valued data have no grey levels: set binarize=none and dequantize=false")
+        self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
+        self.binarize, self.dequantize, self.noise_seed = binarize, dequantize, noise_seed
+        self._source = source
+
+    @property
+    def kind(self) -> str:
+        """What the model sees: `binary`, `levels` (k / (num_levels - 1)) or `continuous`."""
+        if self.binarize != "none" or (self.num_levels == 2 and not self.dequantize):
+            return "binary"
+        return "levels" if self.num_levels and not self.dequantize else "continuous"
+
+    @property
+    def binarization(self) -> str:
+        """The protocol in words, as it stands beside every likelihood."""
+        if self.dequantize:
+            return f"none (uniform dequantisation, test noise fixed by seed {self.noise_seed})"
+        if self.binarize == "none" and self.kind == "binary":
+            return "none (the data are binary)"
+        if self.binarize in ("none", "threshold"):
+            return self.binarize
+        train = "training pixels fixed as well" if self.binarize == "fixed" else "training pixels redrawn"
+        return f"{self.binarize} (test pixels drawn once with seed {self.noise_seed}, {train})"
+
+    def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
+        """Reads the source and prepares the splits on `device`."""
+        splits = self._source()
+        generator = torch.Generator().manual_seed(self.noise_seed)
+        prepared = {}
+        for name in (
+            "valid",
+            "test",
+            "train",
+        ):  # evaluation sets first: they do not depend on the size of train
+            split = getattr(splits, name)
+            self._check(split, name)
+            prepared[name] = self._prepare(split, name == "train", generator).to(torch.device(device))
+        return LoadedDataset(self, **prepared)
+
+    def _check(self, split: Split, name: str) -> None:
+        if len(split.x) == 0:
+            raise DataError(f"dataset: the {name} split of {self.name} is empty")
+        if tuple(split.x.shape[1:]) != self.shape:
+            found = list(split.x.shape[1:])
+            raise DataError(
+                f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}"
+            )
+        if split.y is not None and len(split.y) != len(split.x):
+            raise DataError(
+                f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels"
+            )
+        if self.num_levels is None:
+            if not torch.isfinite(split.x).all():
+                raise DataError(f"dataset: the {name} split of {self.name} holds values that are not finite")
+        elif split.x.dtype != torch.uint8 or int(split.x.max()) >= self.num_levels:
+            top = split.x.max().item()
+            raise DataError(
+                f"dataset.num_levels: {self.num_levels} levels declared, but {self.name} has values up to {top}"
+                f" of type {split.x.dtype}; set dataset.num_levels=null for real values"
+            )
+
+    def _prepare(self, split: Split, training: bool, generator: torch.Generator) -> Examples:
+        x, levels = split.x, self.num_levels
+        if levels is None:
+            return Examples(x, split.y, to_float)
+        if self.dequantize:
+            if training:
+                return Examples(x, split.y, partial(bz.dequantize, num_levels=levels))
+            return Examples(bz.dequantize(x, levels, generator), split.y, to_float)
+        if self.binarize == "dynamic" and training:
+            return Examples(x, split.y, partial(_dynamic, num_levels=levels))
+        if self.binarize == "threshold":
+            return Examples(bz.threshold(x, levels), split.y, to_float)
+        if self.binarize in ("fixed", "dynamic"):
+            return Examples(bz.sample(x, levels, generator), split.y, to_float)
+        return Examples(x, split.y, partial(bz.intensities, num_levels=levels))
+
+
+class LoadedDataset:
+    """The prepared splits of `protocol`, resident on one device."""
+
+    def __init__(self, protocol: Dataset, train: Examples, valid: Examples, test: Examples):
+        self.protocol, self.train, self.valid, self.test = protocol, train, valid, test
+
+
+def to_float(values: Tensor) -> Tensor:
+    return values.to(torch.get_default_dtype())
+
+
+def _dynamic(levels: Tensor, num_levels: int) -> Tensor:
+    return to_float(bz.sample(levels, num_levels))

@@ -1,0 +1,169 @@
+"""Files of data sets: found in the data folder, fetched there whole and verified, or asked for by name."""
+
+import gzip
+import hashlib
+import logging
+import math
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from dgm_run.errors import DataError
+
+if TYPE_CHECKING:
+    from torchvision.datasets import VisionDataset
+
+TIMEOUT = 10.0  # seconds of silence; nothing is tried twice, a run without a network is to say so at once
+CHUNK = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class RemoteFile(NamedTuple):
+    """A file that a data set needs and where it comes from.
+
+    Attributes:
+        name: path below the data folder.
+        url: address of exactly this file.
+        checksum: "sha256:HEX" or "md5:HEX", or None where nobody trustworthy published one.
+        max_bytes: a download that is longer is refused.
+    """
+
+    name: str
+    url: str
+    checksum: str | None
+    max_bytes: int
+
+
+def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], download: bool) -> list[Path]:
+    """Paths of all `files` (of one folder of the web); what is missing is fetched if `download` is on.
+
+    Raises:
+        DataError: some are missing. Names the folder, the files, their address and the ways out.
+    """
+    folder = Path(data_dir).expanduser().resolve()
+    missing = [file for file in files if not (folder / file.name).is_file()]
+    try:
+        if missing and not download:
+            raise DataError("download is off")
+        for file in missing:
+            fetch(file.url, folder / file.name, file.checksum, file.max_bytes)
+    except DataError as error:
+        names, url = ", ".join(file.name for file in missing), missing[0].url
+        address = url if len(missing) == 1 else url.rpartition("/")[0] + "/"
+        raise DataError(
+            f"{dataset}: looked in {folder} and found no {names} ({error}); put it there from {address}"
+            " or set data_dir=... or DGM_DATA_DIR to a folder that has it; dataset=digits needs no files"
+        ) from None
+    return [folder / file.name for file in files]
+
+
+def fetch(url: str, path: Path, checksum: str | None, max_bytes: int) -> None:
+    """Downloads `url` to `path`, which appears only once it is complete and verified.
+
+    Raises:
+        DataError: no network, not found, too long, cut short, a web page, another checksum, or no place.
+    """
+    log.info("fetching %s", url)
+    try:
+        request = Request(url, headers={"User-Agent": "dgm-run"})
+        with urlopen(request, timeout=TIMEOUT) as answer, whole(path) as file:
+            _receive(answer, file, checksum, max_bytes)
+    except (DataError, OSError, HTTPException) as error:
+        cause = error.reason if type(error) is URLError else error  # its own message adds only brackets
+        raise DataError(f"cannot fetch {url}: {one_line(cause)}") from None
+
+
+def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_bytes: int) -> None:
+    algorithm, _, expected = (checksum or "sha256:").partition(":")
+    digest, received = hashlib.new(algorithm, usedforsecurity=False), 0
+    while chunk := answer.read(CHUNK):
+        if received == 0 and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+            raise DataError("the answer is a web page, not the file")
+        received += len(chunk)
+        if received > max_bytes:
+            raise DataError(f"longer than the {max_bytes} bytes expected at most")
+        digest.update(chunk)
+        file.write(chunk)
+
+    length = answer.headers["Content-Length"]
+    if length is not None and received < int(length):
+        raise DataError(f"cut short after {received} of {length} bytes")
+    if checksum and digest.hexdigest() != expected:
+        raise DataError(f"its {algorithm} is {digest.hexdigest()}, not {expected}")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that takes the name `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=".incomplete-") as staging:  # same disk
+        part = Path(staging) / path.name
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+
+
+def torchvision_source(
+    class_name: str, data_dir: str | Path, download: bool
+) -> "tuple[VisionDataset, VisionDataset]":
+    """Training and test set of one of torchvision's MNIST family, from `data_dir`/CLASS/raw as it keeps them.
+
+    The addresses and the md5 sums are torchvision's; its own downloader is not used, for it has neither a
+    time limit nor a limit of size and leaves half a file behind.
+
+    Raises:
+        DataError: files are missing and cannot be fetched, or one of them is damaged.
+    """
+    from torchvision import datasets  # costs a second
+
+    source = getattr(datasets, class_name)
+    folder = Path(data_dir).expanduser().resolve()
+    archives = [
+        RemoteFile(f"{class_name}/raw/{name}", source.mirrors[0] + name, f"md5:{md5}", max_bytes=64_000_000)
+        for name, md5 in source.resources
+    ]
+    raw = {archive: (folder / archive.name).with_suffix("") for archive in archives}
+    packed = [archive for archive in archives if not raw[archive].is_file()]
+    for archive in require(class_name, folder, packed, download):
+        _unzip(archive)
+    for path in raw.values():
+        _check_idx(path)
+    return source(folder, train=True), source(folder, train=False)
+
+
+def _unzip(archive: Path) -> None:
+    try:
+        with gzip.open(archive) as packed, whole(archive.with_suffix("")) as file:
+            while chunk := packed.read(CHUNK):
+                file.write(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = one_line(error)
+        raise DataError(f"{archive}: cannot be unpacked ({reason}); remove it to fetch it again") from None
+
+
+def _check_idx(path: Path) -> None:
+    """Compares the length of an idx file of bytes with the length that its header promises."""
+    rank = 3 if "idx3" in path.name else 1
+    with open(path, "rb") as file:
+        header = file.read(4 + 4 * rank)
+    if header[:4] != bytes([0, 0, 8, rank]):
+        raise DataError(f"{path}: is no idx file of {rank} axes; remove it to fetch it again")
+    sizes = [int.from_bytes(header[4 * axis : 4 * axis + 4], "big") for axis in range(1, rank + 1)]
+    promised, found = 4 + 4 * rank + math.prod(sizes), path.stat().st_size
+    if found != promised:
+        raise DataError(f"{path}: has {found} bytes instead of {promised}; remove it to fetch it again")
+
+
+def one_line(error: object) -> str:
+    """The message of an error of another library, fit to stand within ours."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,30 @@
+"""A multi-layer perceptron to the parameters of every pixel."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dgm_run.decoders.base import Decoder
+from dgm_run.distributions.base import Distribution
+from dgm_run.likelihoods.base import Likelihood
+from dgm_run.networks.linear import linear
+from dgm_run.networks.mlp import Activation, mlp
+
+
+class MLPDecoder(Decoder):
+    """Pixels are independent given z. Without hidden layers p(x | z) is linear in z, as in factor analysis."""
+
+    def __init__(
+        self, latent_dim: int, hidden_dims: Sequence[int], activation: Activation, likelihood: Likelihood
+    ):
+        super().__init__()
+        self.likelihood = likelihood
+        self.network = mlp(latent_dim, hidden_dims, activation)
+        features = hidden_dims[-1] if hidden_dims else latent_dim
+        self.output = linear(features, likelihood.num_params * math.prod(likelihood.shape))
+
+    def forward(self, z: Tensor) -> Distribution:
+        params = self.output(self.network(z)).to(z.dtype)  # densities stay in full precision under autocast
+        params = params.unflatten(-1, (self.likelihood.num_params, *self.likelihood.shape))
+        return self.likelihood(params)  # batch shape z.shape[:-1]

@@ -1,0 +1,51 @@
+"""The base of our distributions: torch's interface, without the cost of its argument checks."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Distribution(torch.distributions.Distribution):
+    """A density over events of shape `event_shape`, one for each element of `batch_shape`.
+
+    Densities are normalised, in nats, and summed over the event. Beyond torch's interface there are
+    `rsample_and_log_prob` for densities that are cheaper, or only known, at their own samples,
+    `pairwise_log_prob` for mixtures, `detach` for gradient estimators that drop the score, and `select`.
+    """
+
+    arg_constraints: dict = {}  # noqa: RUF012 - torch's own name and type
+
+    def __init__(self, batch_shape: torch.Size, event_shape: torch.Size):
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+        """Reparameterised samples and their log density: (*sample, *batch, *event), (*sample, *batch)."""
+        z = self.rsample(sample_shape)
+        return z, self.log_prob(z)
+
+    def pairwise_log_prob(self, z: Tensor) -> Tensor:
+        """Log density of every event under every element of the batch: (..., *event) -> (..., *batch)."""
+        event_dims = len(self.event_shape)
+        ones = (1,) * len(self.batch_shape)
+        return self.log_prob(z.reshape(z.shape[: z.dim() - event_dims] + ones + self.event_shape))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Distribution":
+        """The same family with `function` applied to every parameter."""
+        raise NotImplementedError(f"{type(self).__name__} does not expose its parameters")
+
+    def detach(self) -> "Distribution":
+        """The same density with parameters that receive no gradient."""
+        return self.map(Tensor.detach)
+
+    def select(self, index: Tensor) -> "Distribution":
+        """The densities at these positions of the batch."""
+        return self.map(lambda parameter: parameter[index])
+
+    def noise_shape(self, sample_shape: torch.Size | tuple) -> torch.Size:
+        """Shape of one set of samples: (*sample, *batch, *event)."""
+        return torch.Size(sample_shape) + self.batch_shape + self.event_shape

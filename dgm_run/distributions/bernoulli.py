@@ -1,0 +1,32 @@
+"""Independent binary pixels by their logits."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.distributions.base import Distribution
+
+
+class Bernoulli(Distribution):
+    """p(x) = prod_d sigmoid(logit_d)^x_d (1 - sigmoid(logit_d))^(1 - x_d) for x in {0, 1}^D.
+
+    Args:
+        logits: (*batch, *shape), not clamped: a clamp puts a floor under the loss and stops the gradient.
+        event_dims: number of trailing dimensions that make one example.
+    """
+
+    def __init__(self, logits: Tensor, event_dims: int):
+        cut = logits.dim() - event_dims
+        super().__init__(logits.shape[:cut], logits.shape[cut:])
+        self.logits = logits
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.sigmoid()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return (value * self.logits - F.softplus(self.logits)).flatten(len(self.batch_shape)).sum(-1)
+
+    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        with torch.no_grad():
+            return torch.bernoulli(self.mean.expand(self.noise_shape(sample_shape)))

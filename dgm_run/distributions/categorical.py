@@ -1,0 +1,41 @@
+"""Grey levels as free categories: one softmax a pixel."""
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.base import Distribution
+
+
+class Categorical(Distribution):
+    """P(k) by a softmax over the levels of every pixel. Values are intensities k / (n - 1).
+
+    Args:
+        logits: (*batch, n, *shape); the levels stand before the pixels.
+        event_dims: number of trailing dimensions that make one example.
+    """
+
+    def __init__(self, logits: Tensor, event_dims: int):
+        cut = logits.dim() - event_dims - 1
+        super().__init__(logits.shape[:cut], logits.shape[cut + 1 :])
+        self.log_p = logits.log_softmax(cut)
+        self.num_levels, self._axis = logits.shape[cut], cut
+
+    @property
+    def mean(self) -> Tensor:
+        levels = torch.arange(self.num_levels, dtype=self.log_p.dtype, device=self.log_p.device)
+        return torch.tensordot(self.log_p.exp().movedim(self._axis, -1), levels, 1) / (self.num_levels - 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        event_dims = len(self.event_shape)
+        batch = torch.broadcast_shapes(value.shape[: value.dim() - event_dims], self.batch_shape)
+        level = torch.round(value * (self.num_levels - 1)).long().expand(batch + self.event_shape)
+        log_p = self.log_p.expand(batch + self.log_p.shape[self._axis :])
+        axis = len(batch)
+        return log_p.gather(axis, level.unsqueeze(axis)).squeeze(axis).flatten(axis).sum(-1)
+
+    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        with torch.no_grad():
+            noise = self.log_p.new_empty(torch.Size(sample_shape) + self.log_p.shape).exponential_()
+            gumbel = -noise.log()
+            level = (self.log_p + gumbel).argmax(len(sample_shape) + self._axis)
+            return level.to(self.log_p.dtype) / (self.num_levels - 1)

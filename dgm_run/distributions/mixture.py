@@ -1,0 +1,43 @@
+"""sum_k w_k p_k(z): a mixture of any batch of densities."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.base import Distribution
+
+
+class Mixture(Distribution):
+    """A finite mixture. The sum over dimensions stands inside each component, before the sum over components.
+
+    Args:
+        components: batch shape (K,).
+        log_weights: (K,), normalised; the uniform mixture if None.
+    """
+
+    def __init__(self, components: Distribution, log_weights: Tensor | None = None):
+        super().__init__(torch.Size(), components.event_shape)
+        self.components = components
+        num_components = components.batch_shape[0]
+        if log_weights is None:
+            log_weights = components.mean.new_zeros(num_components).log_softmax(0)
+        self.log_weights = log_weights
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.tensordot(self.log_weights.exp(), self.components.mean, 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return (self.components.pairwise_log_prob(value) + self.log_weights).logsumexp(-1)
+
+    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        """Picks a component for every sample, then draws from it: (*sample, *event)."""
+        with torch.no_grad():
+            num_samples = torch.Size(sample_shape).numel()
+            chosen = torch.multinomial(self.log_weights.exp(), num_samples, replacement=True)
+            draws = self.components.select(chosen).sample()  # (N, *event)
+            return draws.view(torch.Size(sample_shape) + self.event_shape)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Mixture":
+        return Mixture(self.components.map(function), function(self.log_weights))

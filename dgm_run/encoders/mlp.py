@@ -1,0 +1,22 @@
+"""A multi-layer perceptron over the flattened example."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.mlp import Activation, mlp
+
+
+class MLPEncoder(Encoder):
+    """Without hidden layers the features are the example itself, and the posterior is linear in x."""
+
+    def __init__(self, shape: Sequence[int], hidden_dims: Sequence[int], activation: Activation):
+        super().__init__()
+        self.event_dims = len(shape)
+        self.network = mlp(math.prod(shape), hidden_dims, activation)
+        self.feature_dim = hidden_dims[-1] if hidden_dims else math.prod(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.flatten(-self.event_dims))

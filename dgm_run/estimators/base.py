@@ -1,0 +1,67 @@
+"""What is reported: numbers with their method, settings and error."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from dgm_run.data.dataset import Examples
+
+Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number about a model and a data split, per example.
+
+    Attributes:
+        quantity: what it is, e.g. log_likelihood.
+        estimator: how it was found.
+        kind: exact, a bound, or an estimate.
+        value: mean over the examples.
+        stderr: standard error of that mean over the examples; None where it has none.
+        unit: nats unless said otherwise.
+        num_examples: how many examples were used.
+        settings: of the estimator, and its diagnostics.
+    """
+
+    quantity: str
+    estimator: str
+    kind: Kind
+    value: float
+    stderr: float | None
+    num_examples: int
+    unit: str = "nats"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+Report = Callable[[int, int], None]
+
+
+def silent(done: int, total: int) -> None:
+    """A report that goes nowhere."""
+
+
+class Estimator(ABC):
+    """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split."""
+
+    requires: ClassVar[dict[str, type]] = {}
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+        """Averages over the examples of `data`.
+
+        Args:
+            model: of the kind in `requires`, in evaluation mode.
+            data: one split.
+            report: told how far the work has come, as (examples done, examples in all).
+        """
+
+
+def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+    """Mean over examples and its standard error, in float64; one example has no standard error."""
+    values = values.double()
+    stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None
+    return values.mean().item(), stderr

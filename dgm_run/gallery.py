@@ -1,0 +1,37 @@
+"""Draws what can be seen of a model, and logs it: pictures of every part that offers some, histograms of weights."""
+
+import torch
+from torch import nn
+
+from dgm_run import rng
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.images import grid, is_image
+from dgm_run.log import RunLog
+
+
+class Gallery:
+    """Asks the model and its parts for `pictures(x)`: a dict of names to images, (N, *shape).
+
+    Args:
+        model: the model.
+        data: its validation examples are handed to `pictures`.
+        log: receives the pictures.
+        seed: of the draws, which are the same at every call and disturb no other random numbers.
+    """
+
+    def __init__(self, model: nn.Module, data: LoadedDataset, log: RunLog, seed: int):
+        self.model, self.data, self.log, self.seed = model, data, log, seed
+
+    @torch.no_grad()
+    def __call__(self, step: int, epoch: int) -> None:
+        was_training = self.model.training
+        self.model.eval()
+        rng.reseed(self.seed, "pictures")
+        if is_image(self.data.protocol.shape):
+            x = self.data.valid.batch(slice(0, 64))
+            for part in self.model.modules():
+                for name, images in part.pictures(x).items() if hasattr(part, "pictures") else ():
+                    self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
+        for name, parameter in self.model.named_parameters():
+            self.log.histogram(f"weights/{name}", parameter, step)
+        self.model.train(was_training)

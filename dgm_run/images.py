@@ -1,0 +1,47 @@
+"""Pictures of tensors: grids and PNG files."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """True for (1, H, W) and (3, H, W)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
+    """(N, C, H, W) in [0, 1] -> (rows * H, columns * W, 3) bytes; small images are enlarged by whole factors."""
+    x = x.detach().float().cpu().nan_to_num(0).clamp(0, 1)
+    scale = max(1, math.ceil(min_side / max(x.shape[-2:])))
+    x = x.repeat_interleave(scale, -2).repeat_interleave(scale, -1).expand(-1, 3, -1, -1)
+    n, _, height, width = x.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    canvas = torch.full((3, rows * (height + pad) + pad, columns * (width + pad) + pad), 0.5)
+    for i in range(n):
+        top, left = (i // columns) * (height + pad) + pad, (i % columns) * (width + pad) + pad
+        canvas[:, top : top + height, left : left + width] = x[i]
+    return (canvas.permute(1, 2, 0) * 255).round().byte().numpy()
+
+
+def pairs(top: Tensor, bottom: Tensor, columns: int) -> Tensor:
+    """Interleaves two sets of images in rows of `columns`: a row of the first above its row of the second."""
+    chunks = zip(top.split(columns), bottom.split(columns), strict=True)
+    return torch.cat([image for pair in chunks for image in pair])
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save_png(picture: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(picture))

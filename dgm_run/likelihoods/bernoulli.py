@@ -1,0 +1,15 @@
+"""Binary pixels."""
+
+from torch import Tensor
+
+from dgm_run.distributions.bernoulli import Bernoulli
+from dgm_run.likelihoods.base import Likelihood
+
+
+class BernoulliLikelihood(Likelihood):
+    """Independent Bernoulli pixels by their logits. Grey values are refused: there it is no density."""
+
+    takes = ("binary",)
+
+    def forward(self, params: Tensor) -> Bernoulli:
+        return Bernoulli(params.squeeze(-len(self.shape) - 1), len(self.shape))

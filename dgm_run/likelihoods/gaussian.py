@@ -1,0 +1,52 @@
+"""Real-valued pixels with Gaussian noise."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
+from dgm_run.likelihoods.base import Likelihood
+
+
+class GaussianLikelihood(Likelihood):
+    """N(x; mean, scale^2) for every element.
+
+    Args:
+        shape: of one example.
+        scale: standard deviation at the start, in the units of the data.
+        learn_scale: no (fixed) | shared (one for all elements) | element (one each) | predicted (by the decoder).
+        min_scale: floor of a learned scale; without one a density of constant pixels grows without bound.
+
+    Raises:
+        ValueError: a scale is not positive, or starts below its floor.
+    """
+
+    takes = ("continuous", "levels", "binary")
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        scale: float,
+        learn_scale: Literal["no", "shared", "element", "predicted"],
+        min_scale: float,
+    ):
+        super().__init__(shape)
+        if not scale > min_scale >= 0:
+            raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
+        self.min_scale = min_scale
+        self.num_params = 2 if learn_scale == "predicted" else 1
+        start = torch.full(self.shape if learn_scale == "element" else (), math.log(scale))
+        if learn_scale in ("shared", "element"):
+            self.log_scale = nn.Parameter(start)
+        else:
+            self.register_buffer("log_scale", start)
+
+    def forward(self, params: Tensor) -> IndependentGaussian:
+        mean, *rest = params.unbind(-len(self.shape) - 1)
+        log_scale = self.log_scale + rest[0] if rest else self.log_scale
+        if self.min_scale > 0:
+            log_scale = log_scale.clamp(min=math.log(self.min_scale))
+        return IndependentGaussian(mean, log_scale, len(self.shape))

@@ -1,0 +1,95 @@
+"""What a run writes as it goes: metrics.jsonl, TensorBoard events, pictures.
+
+metrics.jsonl is the source of truth: one damaged byte loses the rest of an event file. It holds nothing that
+depends on the clock, so an interrupted run and one that never stopped write the same lines.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dgm_run.images import png, save_png
+
+
+class RunLog:
+    """Writes into one run folder. A full disk is said once and never ends the run.
+
+    Args:
+        folder: the run folder.
+        offset: length of metrics.jsonl to keep; what an interrupted run wrote after its checkpoint is cut.
+        purge_step: TensorBoard drops what it has from this step on.
+        warn: receives lines for the user.
+    """
+
+    def __init__(
+        self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None
+    ):
+        from torch.utils.tensorboard import SummaryWriter  # imported late: it costs half a second
+
+        self.folder, self._warn, self._failed = folder, warn, False
+        self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - closed in close()
+        self._metrics.truncate(min(offset, self._metrics.tell()))
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+
+    def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
+        """Logs named values to both sinks."""
+        lines = [json.dumps({"step": step, "epoch": epoch, "name": k, "value": v}) for k, v in values.items()]
+        self._guard(lambda: self._metrics.write(("\n".join(lines) + "\n").encode()))
+        self.speed(values, step)
+
+    def speed(self, values: Mapping[str, float], step: int) -> None:
+        """Logs values that depend on the clock, to TensorBoard alone."""
+        for name, value in values.items():
+            self._guard(lambda name=name, value=value: self._writer.add_scalar(name, value, step))
+
+    def picture(self, name: str, picture: np.ndarray, step: int, file: str) -> None:
+        """Logs a picture under samples/, reconstructions/, ... and in TensorBoard."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        image = Summary.Image(
+            height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png(picture)
+        )
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._guard(lambda: self._writer._get_file_writer().add_summary(summary, step))
+        self._guard(lambda: save_png(picture, self.folder / name / file))
+
+    def histogram(self, name: str, values: Tensor, step: int) -> None:
+        self._guard(lambda: self._writer.add_histogram(name, values.detach().float().cpu().numpy(), step))
+
+    def hparams(self, hparams: Mapping[str, Any]) -> None:
+        """Start and end records of TensorBoard's HParams page, in the run's own event file.
+
+        `SummaryWriter.add_hparams` would open a second, time-stamped run for them, and its Experiment record
+        would hide the columns of other runs.
+        """
+        from torch.utils.tensorboard.summary import hparams as summaries
+
+        _, start, end = summaries(dict(hparams), {})
+        for summary in (start, end):
+            self._guard(lambda summary=summary: self._writer._get_file_writer().add_summary(summary))
+
+    def sync(self) -> int:
+        """Brings metrics.jsonl to the disk and returns its length, for the checkpoint."""
+        self._guard(self._metrics.flush)
+        self._guard(lambda: os.fsync(self._metrics.fileno()))
+        self._guard(self._writer.flush)
+        return os.path.getsize(self.folder / "metrics.jsonl")
+
+    def close(self) -> None:
+        self._guard(self._metrics.close)
+        self._guard(self._writer.close)
+
+    def _guard(self, write: Callable[[], Any]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if not self._failed:
+                self._warn(
+                    f"cannot write to {self.folder} ({error.strerror or error}); training goes on without logs"
+                )
+            self._failed = True

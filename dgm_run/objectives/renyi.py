@@ -1,0 +1,66 @@
+"""The variational Renyi bound.
+
+Source: Y. Li, R. E. Turner, Renyi divergence variational inference, NIPS 2016,
+https://arxiv.org/abs/1602.02311.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.objectives.base import Objective
+from dgm_run.objectives.iwae import log_mean_exp
+
+
+@dataclass(frozen=True)
+class Renyi(Objective):
+    """L_alpha = 1/(1 - alpha) log E_q (p(x, z) / q(z | x))^(1 - alpha), by K samples.
+
+    Non-increasing in alpha. alpha = 0 is the importance-weighted bound, alpha to -infinity ("-inf") is VR-max,
+    which follows the largest weight alone. Below zero it is no lower bound of log p(x), so the checkpoint is
+    chosen by the importance-weighted bound of the same samples.
+
+    Args:
+        num_samples: K.
+        alpha: any real number but 1, or "-inf".
+
+    Raises:
+        ValueError: alpha is 1, +inf or not a number, or there is no sample.
+    """
+
+    num_samples: int
+    alpha: float
+
+    requires = {"model": LatentVariableModel}  # noqa: RUF012 - a declaration, never mutated
+    monitor = "iwae"
+
+    def __post_init__(self):
+        if self.alpha == 1:
+            raise ValueError("alpha = 1 is the ELBO: use objective=elbo")
+        if math.isnan(self.alpha) or self.alpha == math.inf:
+            raise ValueError(f"alpha = {self.alpha}: give a number, or -inf for VR-max")
+        if self.num_samples < 1:
+            raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
+
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, epoch: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = model.terms(x, self.num_samples)
+        bound = renyi_bound(terms.log_w, self.alpha).mean()
+        log_w = terms.log_w.detach()
+        return -bound, {
+            "renyi": bound,
+            "iwae": log_mean_exp(log_w).mean(),
+            "elbo": log_w.mean(),
+            "reconstruction": terms.log_px.detach().mean(),
+            "kl": (terms.log_qz - terms.log_pz).detach().mean(),
+        }
+
+
+def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:
+    """The bound of each example from its log weights, (K, B) -> (B,)."""
+    if alpha == -math.inf:
+        return log_w.amax(0)
+    return log_mean_exp((1 - alpha) * log_w) / (1 - alpha)

@@ -1,0 +1,36 @@
+"""A Gaussian posterior with a full covariance matrix."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run.distributions.full_gaussian import FullGaussian
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.linear import linear
+from dgm_run.posteriors.base import Posterior
+
+
+class FullGaussianPosterior(Posterior):
+    """q(z | x) = N(z; mean(x), C(x) C(x)^T), C lower triangular with a softplus diagonal.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L; the head grows with L (L + 1) / 2.
+        min_scale: floor of the diagonal of C.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, min_scale: float):
+        super().__init__()
+        self.encoder, self.latent_dim, self.min_scale = encoder, latent_dim, min_scale
+        rows, columns = torch.tril_indices(latent_dim, latent_dim)
+        self.register_buffer("tril", rows * latent_dim + columns, persistent=False)
+        self.register_buffer("on_diagonal", rows == columns, persistent=False)
+        self.head = linear(encoder.feature_dim, latent_dim + len(rows))
+
+    def forward(self, x: Tensor) -> FullGaussian:
+        output = self.head(self.encoder(x)).to(x.dtype)
+        mean, entries = output[..., : self.latent_dim], output[..., self.latent_dim :]
+        entries = torch.where(self.on_diagonal, F.softplus(entries) + self.min_scale, entries)
+        flat = entries.new_zeros(*entries.shape[:-1], self.latent_dim**2)
+        flat = flat.index_copy(-1, self.tril, entries)
+        return FullGaussian(mean, flat.unflatten(-1, (self.latent_dim, self.latent_dim)))

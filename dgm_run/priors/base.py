@@ -1,0 +1,19 @@
+"""Densities p(z) over latent variables."""
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from dgm_run.distributions.base import Distribution
+from dgm_run.posteriors.base import Posterior
+
+
+class Prior(nn.Module, ABC):
+    """forward(posterior) -> p(z) with batch shape () and event shape (latent_dim,).
+
+    The posterior is handed over at the call because some priors are functions of it (the VampPrior): held
+    as a part its weights would stand twice in the state, built anew it would be a second encoder.
+    """
+
+    @abstractmethod
+    def forward(self, posterior: Posterior | None) -> Distribution: ...

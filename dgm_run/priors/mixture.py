@@ -1,0 +1,35 @@
+"""A mixture of Gaussians with free means, variances and weights."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.mixture import Mixture
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class MixturePrior(Prior):
+    """p(z) = sum_k w_k N(z; m_k, diag(exp(v_k))).
+
+    Args:
+        latent_dim: L.
+        num_components: K.
+        init_scale: standard deviation of the means at the start; variances start at one, weights equal.
+        log_var_range: log-variances are clamped to it; a component on a single point has no bound otherwise.
+    """
+
+    def __init__(
+        self, latent_dim: int, num_components: int, init_scale: float, log_var_range: Sequence[float]
+    ):
+        super().__init__()
+        self.mean = nn.Parameter(init_scale * torch.randn(num_components, latent_dim))
+        self.log_var = nn.Parameter(torch.zeros(num_components, latent_dim))
+        self.logits = nn.Parameter(torch.zeros(num_components))
+        self.log_var_range = tuple(log_var_range)
+
+    def forward(self, posterior: Posterior | None) -> Mixture:
+        components = DiagonalGaussian(self.mean, self.log_var.clamp(*self.log_var_range))
+        return Mixture(components, self.logits.log_softmax(0))

@@ -1,0 +1,19 @@
+"""The standard Gaussian prior."""
+
+import torch
+
+from dgm_run.distributions.standard_gaussian import StandardGaussian
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class StandardPrior(Prior):
+    """p(z) = N(z; 0, I)."""
+
+    def __init__(self, latent_dim: int):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+
+    def forward(self, posterior: Posterior | None) -> StandardGaussian:
+        return StandardGaussian(self.latent_dim, self.like)

@@ -1,0 +1,55 @@
+"""The variational mixture of posteriors.
+
+Source: J. M. Tomczak, M. Welling, VAE with a VampPrior, AISTATS 2018, https://arxiv.org/abs/1705.07120.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.distributions.mixture import Mixture
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class VampPrior(Prior):
+    """p(z) = 1/K sum_k q(z | u_k) with trainable pseudo-inputs u_k (eq. 9).
+
+    The encoder gets gradients through both of its roles.
+
+    Args:
+        shape: of one example.
+        num_components: K.
+        init_mean: the pseudo-inputs start at N(init_mean, init_scale^2).
+        init_scale: see `init_mean`.
+        value_range: pseudo-inputs are clamped to it, as data are; null for data without bounds.
+    """
+
+    requires = {"posterior": Posterior}  # noqa: RUF012 - a declaration, never mutated
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        num_components: int,
+        init_mean: float,
+        init_scale: float,
+        value_range: Sequence[float] | None,
+    ):
+        super().__init__()
+        self.raw_pseudo_inputs = nn.Parameter(init_mean + init_scale * torch.randn(num_components, *shape))
+        self.value_range = None if value_range is None else tuple(value_range)
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """(K, *shape), within the range of the data."""
+        if self.value_range is None:
+            return self.raw_pseudo_inputs
+        return self.raw_pseudo_inputs.clamp(*self.value_range)
+
+    def forward(self, posterior: Posterior) -> Mixture:
+        return Mixture(posterior(self.pseudo_inputs))
+
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """The first of the pseudo-inputs, (N, *shape)."""
+        return {"pseudo_inputs": self.pseudo_inputs[:64]}

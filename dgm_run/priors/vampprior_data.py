@@ -1,0 +1,48 @@
+"""The VampPrior with training images in place of learned pseudo-inputs ("VampPrior data" of the paper)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.distributions.mixture import Mixture
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class VampPriorData(Prior):
+    """p(z) = 1/K sum_k q(z | x_k) with K fixed random training images x_k.
+
+    The images are a buffer: they are saved with the weights and receive no gradient, while the encoder does.
+
+    Args:
+        shape: of one example.
+        num_components: K.
+    """
+
+    requires = {"posterior": Posterior}  # noqa: RUF012 - a declaration, never mutated
+
+    def __init__(self, shape: Sequence[int], num_components: int):
+        super().__init__()
+        self.register_buffer("pseudo_inputs", torch.zeros(num_components, *shape))
+
+    def initialize(self, x: Tensor) -> None:
+        """Chooses the images among training examples x, (N, *shape).
+
+        Raises:
+            ValueError: there are fewer examples than components.
+        """
+        num_components = len(self.pseudo_inputs)
+        if len(x) < num_components:
+            raise ValueError(
+                f"prior.num_components: {num_components} asked for, but only {len(x)} training examples"
+            )
+        chosen = torch.randperm(len(x), device=x.device)[:num_components]
+        self.pseudo_inputs.copy_(x[chosen])
+
+    def forward(self, posterior: Posterior) -> Mixture:
+        return Mixture(posterior(self.pseudo_inputs))
+
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """The first of the pseudo-inputs, (N, *shape)."""
+        return {"pseudo_inputs": self.pseudo_inputs[:64]}

@@ -1,0 +1,126 @@
+"""How a run shows itself: a bar in a terminal, plain lines elsewhere, and a table at the end."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_REDRAWS = 0.1
+
+
+class Terminal:
+    """Writes to standard output. In a terminal one bar is redrawn; elsewhere a line comes every few seconds."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._last_line = self._last_draw = 0.0
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, markup=False)
+
+    def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
+        """Training begins, or goes on, at `step` of at most epochs * steps_per_epoch."""
+        self._steps_per_epoch, self._total = steps_per_epoch, epochs * steps_per_epoch
+        self._first_step, self._begun, self._text = step, time.monotonic(), ""
+        self._open_bar("epoch", epochs, step // steps_per_epoch)
+
+    def step(self, step: int) -> None:
+        now = time.monotonic()
+        if self._bar and now - self._last_draw > SECONDS_BETWEEN_REDRAWS:
+            self._last_draw = now
+            self._draw(step)
+
+    def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """An epoch ended with these logged values."""
+        losses = [f"loss {values['train/loss']:.2f}"]
+        losses += [f"{name} {v:.2f}" for name, v in values.items() if name.startswith("valid/")][:2]
+        self._text = "  ".join(losses)
+        step = epoch * self._steps_per_epoch
+        if self._bar:
+            self._draw(step)
+            return
+        now = time.monotonic()
+        if now - self._last_line > SECONDS_BETWEEN_LINES or step >= self._total:
+            self._last_line = now
+            of = f"epoch {epoch}/{self._total // self._steps_per_epoch}"
+            self.say(f"{of}  {self._text}  {self._pace(step)}")
+
+    def finish(self) -> None:
+        """Takes the bar away; what it showed last stays."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def evaluating(self, name: str, total: int) -> None:
+        """An estimator begins on `total` examples."""
+        self.finish()
+        self._begun, self._evaluating = time.monotonic(), name
+        self._open_bar(name, total, 0)
+
+    def evaluated(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        left = duration((now - self._begun) / done * (total - done))
+        if self._bar:
+            self._bar.update(self._task, completed=done, text=f"{left} left")
+        elif now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self.say(f"{self._evaluating} {done}/{total} examples  {left} left")
+
+    def estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
+        """The table of what was found out, and lines below it."""
+        self.finish()
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for heading in ("quantity", "value", "± s.e.", "unit", "kind", "estimator"):
+            table.add_column(heading, justify="right" if heading in ("value", "± s.e.") else "left")
+        for row in rows:
+            stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
+            settings = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())
+            digits = 0 if row["quantity"] == "active_units" else 3
+            table.add_row(
+                f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr, row["unit"],
+                row["kind"].replace("_", " "), f"{row['estimator']} ({settings})" if settings else row["estimator"],
+            )  # fmt: skip
+        self.console.print(table, soft_wrap=True)
+        for note in notes:
+            self.say(note)
+
+    def _open_bar(self, unit: str, total: int, done: int) -> None:
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn(unit), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
+            console=self.console, auto_refresh=False,
+        )  # fmt: skip
+        self._bar.start()
+        self._task = self._bar.add_task(unit, total=total, completed=done, text="")
+        self._bar.refresh()
+
+    def _draw(self, step: int) -> None:
+        text = f"{self._text}  {self._pace(step)}"
+        self._bar.update(self._task, completed=step // self._steps_per_epoch, text=text)
+        self._bar.refresh()
+
+    def _pace(self, step: int) -> str:
+        done = step - self._first_step
+        if not done:
+            return ""
+        seconds = (time.monotonic() - self._begun) / done
+        return f"{1 / seconds:.0f} steps/s  at most {duration(seconds * (self._total - step))} left"
+
+
+def duration(seconds: float) -> str:
+    """0:07, 12:34 or 1:02:03."""
+    minutes, s = divmod(round(max(0.0, seconds)), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

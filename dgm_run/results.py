@@ -1,0 +1,70 @@
+"""results.json: what a run found out, with all that is needed to read the numbers."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dgm_run.data.dataset import Dataset
+from dgm_run.trainers.base import TrainingSummary
+
+
+def results(
+    choices: Mapping[str, Any],
+    model: nn.Module,
+    dataset: Dataset,
+    estimates: Sequence[Mapping[str, Any]],
+    summary: TrainingSummary,
+) -> dict[str, Any]:
+    """The contents of results.json.
+
+    Args:
+        choices: what the configuration says of the run: seed, published number, ...
+        model: the trained model.
+        dataset: names the data and their binarisation.
+        estimates: rows of `Estimate` fields with the split and the seconds they took.
+        summary: of the training.
+    """
+    return {
+        "model": type(model).__name__,
+        "dataset": dataset.name,
+        "binarization": dataset.binarization,
+        **choices,
+        "estimates": list(estimates),
+        "training": asdict(summary),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "environment": environment(next(model.parameters()).device),
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device, threads, and the git commit where there is one."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return {
+        "dgm_run": version("dgm-run"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes atomically: a reader finds the whole file or none."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(temporary, "w") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,140 @@
+"""A run's folder: its lock, its configuration, and the trained model in it."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.config import instantiate
+from dgm_run.errors import CheckpointError
+from dgm_run.signature import target_of
+
+MAY_CHANGE = ("estimators", "data_dir", "published") + tuple(
+    f"trainer.{name}"
+    for name in (
+        "max_epochs", "max_steps", "patience", "eval_batch_size", "pictures_every", "checkpoint_seconds",
+        "device", "threads", "resume",
+    )
+)  # fmt: skip
+"""Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run folder for this process; made if it does not exist.
+
+    Raises:
+        CheckpointError: another run is at work in it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / ".lock", "a+")  # noqa: SIM115 - held while the block runs
+    except OSError as error:
+        raise CheckpointError(f"cannot write to the run folder {folder}: {error.strerror}") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise CheckpointError(f"{folder} is in use by {handle.read().strip() or 'another run'}") from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+        yield
+
+
+def config_path(folder: Path) -> Path:
+    return folder / ".hydra" / "config.yaml"
+
+
+def save_config(folder: Path, config: dict[str, Any]) -> None:
+    """Writes the configuration where Hydra writes it, for a run that Hydra did not start or a folder it changed."""
+    config_path(folder).parent.mkdir(parents=True, exist_ok=True)
+    config_path(folder).write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+
+
+def changes(saved: Any, current: Any, key: str = "") -> list[str]:
+    """`key: saved -> current` for every leaf in which two configurations differ and must not."""
+    if key in MAY_CHANGE:
+        return []
+    if isinstance(saved, dict) and isinstance(current, dict):
+        names = list(saved) + [name for name in current if name not in saved]
+        prefix = f"{key}." if key else ""
+        return [line for n in names for line in changes(saved.get(n), current.get(n), f"{prefix}{n}")]
+    return [] if saved == current else [f"{key}: {saved} -> {current}"]
+
+
+def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
+    """The trained model of a run, from its best checkpoint, in evaluation mode on the CPU.
+
+    The folder is treated as data: nothing in it is unpickled, and of its configuration only torch modules
+    defined in `dgm_run` or in the packages named here are built.
+
+    Args:
+        run_dir: the folder of a run.
+        packages: further packages whose modules may be built.
+
+    Raises:
+        CheckpointError: the folder holds no whole run, or names anything else to be built.
+    """
+    folder = Path(run_dir)
+    model_config = _model_config(folder)
+    _refuse_foreign_targets(model_config, ("dgm_run", *packages), "model")
+    model = instantiate(OmegaConf.create(model_config))
+    checkpoints = Checkpoints(folder / "checkpoints")
+    weights, _, _ = checkpoints.load("best" if checkpoints.exists("best") else "last")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None
+    return model.to(next(iter(weights.values())).dtype).eval()
+
+
+def _model_config(folder: Path) -> dict:
+    try:
+        cfg = OmegaConf.load(config_path(folder))
+        if not isinstance(cfg, DictConfig) or "model" not in cfg:
+            raise CheckpointError(f"{config_path(folder)} is no configuration of a run")
+        return OmegaConf.to_container(cfg.model, resolve=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no run folder: it has no .hydra/config.yaml") from None
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{config_path(folder)} cannot be read: {reason}") from None
+
+
+def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> None:
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        path = str(node["_target_"])
+        if not _is_module_of(path, packages, node, key):
+            raise CheckpointError(
+                f"{key}._target_: {path} is not built from a run folder: it is no torch module of "
+                f"{', '.join(packages)}; name its package in load(run_dir, packages=[...]) if you trust it"
+            )
+    for name, value in node.items():
+        _refuse_foreign_targets(value, packages, f"{key}.{name}")
+
+
+def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> bool:
+    if path.split(".")[0] not in packages:  # before anything is imported
+        return False
+    target = target_of(node, key)
+    # a path through an imported name, as in dgm_run.log.os.mkdir, ends elsewhere
+    return (
+        isinstance(target, type)
+        and issubclass(target, nn.Module)
+        and target.__module__.split(".")[0] in packages
+    )

@@ -1,0 +1,267 @@
+"""The road of a run: config -> data -> model and objective -> trainer -> estimators -> results."""
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from dgm_run import results, rng, run_folder
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.config import instantiate, validate
+from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.estimators.base import Estimator
+from dgm_run.gallery import Gallery
+from dgm_run.log import RunLog
+from dgm_run.progress import Terminal, duration
+from dgm_run.signals import Interrupted, StopRequest, stop_requests
+from dgm_run.trainers.base import Session, TrainingSummary
+
+EXAMPLES_TO_INITIALIZE = 10_000
+
+
+def run(cfg: DictConfig, run_dir: str | os.PathLike, command: str = "dgm-run ...") -> dict[str, Any]:
+    """Trains and evaluates what `cfg` describes, and leaves everything in `run_dir`.
+
+    Args:
+        cfg: from `compose` or the command line.
+        run_dir: the run's folder; locked while the run lasts.
+        command: how to start it again, for the hint on resuming.
+
+    Returns:
+        The contents of results.json.
+
+    Raises:
+        UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
+        Interrupted: a signal stopped the run after its checkpoint was written.
+    """
+    folder, display = Path(run_dir), Terminal()
+    validate(cfg)
+    with run_folder.locked(folder), stop_requests() as stop:
+        try:
+            return _run(cfg, folder, display, stop)
+        except Interrupted as stopped:
+            hint = f"{stopped.message}; to go on: {command} trainer.resume={folder}"
+            raise Interrupted(stopped.signum, hint) from None
+        finally:
+            display.finish()
+
+
+def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
+    config = OmegaConf.to_container(cfg, resolve=False)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    resume = _find_checkpoint(config, checkpoints, folder, display)
+
+    trainer = instantiate(cfg.trainer)
+    device = _device(cfg.trainer.device)
+    _set_up_torch(cfg.trainer.precision, cfg.trainer.threads, device)
+    dataset: Dataset = instantiate(cfg.dataset)
+    rng.reseed(cfg.seed, "model")
+    model = instantiate(cfg.model).to(device, torch.get_default_dtype())
+    objective = instantiate(cfg.objective)
+    estimators = {name: instantiate(node) for name, node in cfg.estimators.items()}
+    _refuse_wrong_kind(model, dataset)
+
+    data = dataset.load(device)
+    rng.reseed(cfg.seed, "initialize")
+    _initialize(model, data)
+    display.say(_introduction(model, data, device, folder))
+
+    log = _open_log(folder, display, resume)
+    gallery = Gallery(model, data, log, cfg.seed)
+    try:
+        log.hparams(_hparams(cfg))
+        session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
+        summary = trainer.fit(model, objective, data, session)
+
+        if checkpoints.exists("best"):
+            model.load_state_dict(checkpoints.load("best")[0])
+        model.eval()
+        estimates = _evaluate(model, estimators, data, cfg.seed, display, stop)
+        gallery(summary.steps, summary.epochs)
+        values = {f"{row['split']}/{row['quantity']}": row["value"] for row in estimates}
+        log.scalars(values, summary.steps, summary.epochs)
+    finally:
+        log.close()
+
+    choices = {"seed": cfg.seed, "published": config["published"]}
+    found = results.results(choices, model, dataset, estimates, summary)
+    results.write(folder / "results.json", found)
+    display.estimates(estimates, "Estimates per example", _conclusion(found, summary, folder))
+    return found
+
+
+def _find_checkpoint(
+    config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path, display: Terminal
+) -> tuple[dict, dict] | None:
+    """The checkpoint to go on from, as (weights, state); None for a fresh run."""
+    checkpoints.remove_temporaries()
+    wanted = config["trainer"]["resume"]
+    if not checkpoints.exists("last"):
+        if wanted not in (None, "auto"):
+            raise CheckpointError(
+                f"trainer.resume: there is no checkpoint in {folder}: start the run without it"
+            )
+        run_folder.save_config(folder, config)
+        return None
+    weights, state, damaged = checkpoints.load("last")
+    for line in damaged:
+        display.say(f"{line}; the one before it is used")
+    if wanted is None:
+        run_folder.save_config(folder, state["config"])  # as it was before this command
+        raise CheckpointError(
+            f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder"
+        )
+    changed = run_folder.changes(state["config"], config)
+    if changed:
+        run_folder.save_config(folder, state["config"])
+        raise CheckpointError(f"trainer.resume: the configuration has changed: {'; '.join(changed)}")
+    return weights, state
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"trainer.device: {name} cannot be used ({reason}): use auto, cpu or cuda"
+        ) from None
+    return device
+
+
+def _set_up_torch(precision: str, threads: int | None, device: torch.device) -> None:
+    # jobs of a sweep share a process: everything is set anew
+    torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
+    torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.cuda.init()
+
+
+def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
+    for part in model.modules():
+        takes = getattr(part, "takes", None)
+        if takes and dataset.kind not in takes:
+            raise ConfigError(
+                f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} "
+                f"gives {dataset.kind}: {_ADVICE[dataset.kind]}"
+            )
+
+
+_ADVICE = {
+    "binary": "set dataset.binarize=none, or likelihood=bernoulli",
+    "levels": "set dataset.binarize=dynamic, or likelihood=discretized_logistic",
+    "continuous": "use likelihood=gaussian",
+}
+
+
+def _initialize(model: nn.Module, data: LoadedDataset) -> None:
+    """Hands training examples to every part that starts from data: one with a method `initialize(x)`."""
+    parts = [part for part in model.modules() if hasattr(part, "initialize")]
+    if not parts:
+        return
+    index = torch.randperm(len(data.train))[:EXAMPLES_TO_INITIALIZE]
+    x = data.train.batch(index.to(data.train.x.device))
+    try:
+        for part in parts:
+            part.initialize(x)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, folder: Path) -> str:
+    sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    protocol = data.protocol
+    return (
+        f"{type(model).__name__} with {parameters:,} parameters on {device}; {protocol.name}: {sizes} examples, "
+        f"binarisation {protocol.binarization}\nwriting to {folder}"
+    )
+
+
+def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
+    if resume is None:
+        return RunLog(folder, display.say)
+    state = resume[1]
+    display.say(f"going on after step {state['step']}")
+    return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["step"] + 1)
+
+
+def _hparams(cfg: DictConfig) -> dict[str, Any]:
+    """The plain leaves of the configuration, as columns of TensorBoard's HParams page."""
+    leaves: dict[str, Any] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                walk(value, f"{key}.{name}" if key else name)
+        elif isinstance(node, bool | int | float | str) and not key.startswith(("data_dir", "published")):
+            leaves[key.removesuffix("._target_")] = (
+                node.rsplit(".", 1)[-1] if key.endswith("_target_") else node
+            )
+
+    for key in ("prior", "posterior", "encoder", "decoder", "likelihood", "objective", "dataset", "optimizer",
+                "schedule", "trainer", "seed"):  # fmt: skip
+        walk(OmegaConf.to_container(cfg, resolve=True)[key], key)
+    return leaves
+
+
+def _evaluate(
+    model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
+    stop: StopRequest,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Looks at the test data, once, with every estimator."""
+
+    def report(done: int, total: int) -> None:
+        if stop:
+            raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
+        display.evaluated(done, total)
+
+    rows = []
+    for name, estimator in estimators.items():
+        display.evaluating(name, len(data.test))
+        rng.reseed(seed, f"estimate {name}")
+        begun = time.monotonic()
+        estimates = estimator(model, data.test, report)
+        seconds = time.monotonic() - begun
+        rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
+    return rows
+
+
+def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path) -> list[str]:
+    likelihoods = [row for row in found["estimates"] if row["quantity"] == "log_likelihood"]
+    lines = [
+        f"{row['num_examples']} test examples, binarisation {found['binarization']}"
+        for row in likelihoods[:1]
+    ]
+    lines.append(
+        f"{summary.epochs} epochs in {duration(summary.seconds)} (stopped by {summary.stopped_by}), "
+        f"{summary.examples_per_second:,.0f} examples/s; best {summary.monitor} {summary.best:.2f} "
+        f"after epoch {summary.best_epoch}"
+    )
+    if found["published"]:
+        lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
+    poor = [
+        row["settings"]["ess_median"]
+        for row in likelihoods
+        if row["settings"].get("ess_median", math.inf) < 2
+    ]
+    if poor:
+        lines.append(
+            f"the effective sample size is {poor[0]:.1f}: the likelihood rests on single draws and is low"
+        )
+    lines.append(f"outputs in {folder}")
+    lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
+    return lines

@@ -1,0 +1,51 @@
+"""Asks a run to stop at the next safe point when the user or the system says so."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run stopped at a safe point because of a signal. A KeyboardInterrupt, so that it ends a sweep too.
+
+    Attributes:
+        signum: the signal.
+        message: what was saved and how to go on.
+    """
+
+    def __init__(self, signum: int, message: str):
+        super().__init__(message)
+        self.signum, self.message = signum, message
+
+
+class StopRequest:
+    """Remembers the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+
+    def __init__(self):
+        self.signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signum = signum
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Handles SIGINT and SIGTERM while the block runs; outside the main thread it changes nothing."""
+    request = StopRequest()
+    previous = {}
+    try:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            previous[signum] = signal.signal(signum, request._handle)
+    except ValueError:  # not in the main thread: signals are somebody else's
+        pass
+    try:
+        yield request
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

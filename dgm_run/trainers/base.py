@@ -1,0 +1,88 @@
+"""What a trainer is given, and what it tells."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.log import RunLog
+from dgm_run.objectives.base import Objective
+from dgm_run.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How training went.
+
+    Attributes:
+        epochs: begun or finished.
+        steps: optimizer steps.
+        seconds: of wall-clock time, over all sessions of a resumed run.
+        examples_per_second: while stepping, without evaluation.
+        stopped_by: max_epochs, max_steps or patience.
+        monitor: the validation quantity that chose the best checkpoint.
+        best: its value there.
+        best_epoch: the epochs trained by then.
+    """
+
+    epochs: int
+    steps: int
+    seconds: float
+    examples_per_second: float
+    stopped_by: str
+    monitor: str
+    best: float
+    best_epoch: int
+
+
+class Display(Protocol):
+    """Shows a person how it goes."""
+
+    def start(self, epochs: int, steps_per_epoch: int, step: int) -> None: ...
+    def step(self, step: int) -> None: ...
+    def epoch(self, epoch: int, values: Mapping[str, float]) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Session:
+    """The surroundings of one training, made by `runner.run`.
+
+    Attributes:
+        seed: of the run.
+        checkpoints: of the run folder.
+        log: of the run folder.
+        display: tells the user how it goes.
+        stop: true once a signal asks to stop.
+        pictures: draws and logs what can be seen of the model, at (step, epoch).
+        config: the configuration, kept in every checkpoint so that a resumed run can be held against it.
+        resume: a checkpoint to go on from, as (weights, state), or None.
+    """
+
+    seed: int
+    checkpoints: Checkpoints
+    log: RunLog
+    display: Display
+    stop: StopRequest
+    pictures: Callable[[int, int], None]
+    config: dict[str, Any]
+    resume: tuple[dict[str, Tensor], dict[str, Any]] | None
+
+
+class Trainer(ABC):
+    """How an objective is minimised."""
+
+    @abstractmethod
+    def fit(
+        self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session
+    ) -> TrainingSummary:
+        """Trains `model` in place; its best state is the checkpoint `best`.
+
+        Raises:
+            Interrupted: a signal asked to stop; the checkpoint `last` holds everything to go on.
+            TrainingError: the loss is not finite, or memory ran out.
+        """

@@ -1,0 +1,294 @@
+"""Stochastic gradient descent on one loss."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.errors import TrainingError
+from dgm_run.objectives.base import Objective
+from dgm_run.signals import Interrupted
+from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.ema import EMA
+from dgm_run.trainers.state import TrainingState
+from dgm_run.trainers.validation import validate
+
+
+@dataclass(frozen=True)
+class GradientTrainer(Trainer):
+    """Epochs of mini-batches until the validation quantity stops improving.
+
+    The hot path is index, prepare, forward, backward, update: data are resident, and nothing is read back from
+    the device between two evaluations. A non-finite loss is therefore found at the end of its epoch, and named
+    by its step.
+
+    Args:
+        optimizer: parameters -> torch optimizer.
+        schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
+        max_epochs: at most so many.
+        max_steps: at most so many optimizer steps; null for no limit.
+        batch_size: examples a step.
+        eval_batch_size: examples at a time in evaluation.
+        eval_every: epochs between two looks at the validation set.
+        patience: evaluations without improvement before training stops, counted after the objective's
+            warm-up; null to train to the end.
+        clip_norm: upper limit of the gradient's norm; null for none.
+        ema_decay: of the moving average of the weights that is evaluated and kept; null for none.
+        precision: fp32 | bf16 (matrix products only) | fp64.
+        compile: fuse the step with torch.compile; pays from some 20,000 steps on.
+        device: auto | cpu | cuda | cuda:N.
+        threads: of the CPU; null for all cores.
+        pictures_every: epochs between pictures and histograms; null for the end only.
+        checkpoint_seconds: between two writes of the checkpoint `last`.
+        resume: a run folder to go on with, or auto for the run's own folder if it holds a checkpoint.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    optimizer: Callable
+    schedule: Callable
+    max_epochs: int
+    max_steps: int | None
+    batch_size: int
+    eval_batch_size: int
+    eval_every: int
+    patience: int | None
+    clip_norm: float | None
+    ema_decay: float | None
+    precision: Literal["fp32", "bf16", "fp64"]
+    compile: bool
+    device: str
+    threads: int | None
+    pictures_every: int | None
+    checkpoint_seconds: float
+    resume: str | None
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                raise ValueError(f"{name} = {value} must be positive")
+
+    def fit(
+        self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session
+    ) -> TrainingSummary:
+        training = Training(self, model, objective, data, session)
+        try:
+            return training.run()
+        except torch.OutOfMemoryError:
+            advice = f"trainer.batch_size={self.batch_size} is too much: halve it, or take fewer samples"
+            raise TrainingError(f"out of memory at step {training.state.step}: {advice}") from None
+
+
+class Training:
+    """One run of a trainer over a model: the loop and its phases."""
+
+    def __init__(
+        self,
+        settings: GradientTrainer,
+        model: nn.Module,
+        objective: Objective,
+        data: LoadedDataset,
+        session: Session,
+    ):
+        self.settings, self.model, self.objective = settings, model, objective
+        self.data, self.session = data, session
+        self.device = data.train.x.device
+        self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
+        self.total_steps = min(settings.max_epochs * self.steps_per_epoch, settings.max_steps or math.inf)
+        self.loss_of = self._compiled() if settings.compile else self._loss
+
+        optimizer = settings.optimizer(model.parameters())
+        ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
+        self.state = TrainingState(model, optimizer, settings.schedule(optimizer), ema)
+        if session.resume:
+            self.state.load(*session.resume)
+        self.order: Tensor | None = None  # of the examples in this epoch, (N,)
+        self.best_weights: dict[str, Tensor] | None = None  # not yet on disk
+
+    def run(self) -> TrainingSummary:
+        state, session = self.state, self.session
+        session.display.start(
+            math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step
+        )
+        self.saved_at = self.resumed_at = time.monotonic()
+        self.stepping_since = time.perf_counter()
+
+        while not self._stopped_by():
+            epoch, position = divmod(state.step, self.steps_per_epoch)
+            if self.order is None or position == 0:
+                self._begin_epoch(epoch)
+            self._step(position)
+            session.display.step(state.step)
+
+            if state.step % self.steps_per_epoch == 0 or state.step == self.total_steps:
+                self._end_epoch(epoch + 1)
+
+            if session.stop or time.monotonic() - self.saved_at > self.settings.checkpoint_seconds:
+                self._save()
+            if session.stop:
+                raise Interrupted(session.stop.signum, f"stopped after step {state.step}")
+
+        self._save()
+        return self._summary()
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.model.train()
+        self.order = rng.permutation(self.session.seed, epoch, len(self.data.train)).to(self.device)
+        self.epochs_done = torch.tensor(float(epoch), device=self.device)
+
+    def _step(self, position: int) -> None:
+        state, settings = self.state, self.settings
+        index = self.order[position * settings.batch_size : (position + 1) * settings.batch_size]
+        rng.reseed(self.session.seed, "step", state.step)
+
+        loss, terms = self.loss_of(index, self.epochs_done)
+        loss.backward()
+
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm, foreach=True)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        if state.ema:
+            state.ema.update(state.step)
+
+        state.record(position, self.steps_per_epoch, loss, terms)
+        state.examples += len(index)
+        state.step += 1
+
+    def _loss(self, index: Tensor, epoch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        x = self.data.train.batch(index)  # (B, *shape)
+        with self._autocast():
+            return self.objective(self.model, x, epoch)
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.settings.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _compiled(self) -> Callable:
+        if self.device.type != "cuda":
+            return torch.compile(self._loss)
+        compiled = torch.compile(self._loss, mode="reduce-overhead")
+
+        def loss_of(index: Tensor, epoch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            torch.compiler.cudagraph_mark_step_begin()
+            return compiled(index, epoch)
+
+        return loss_of
+
+    def _end_epoch(self, epoch: int) -> None:
+        state, settings, session = self.state, self.settings, self.session
+        means = self._training_means()  # waits for the device
+        seconds = time.perf_counter() - self.stepping_since
+        state.seconds += seconds
+
+        values = {f"train/{name}": value for name, value in means.items()}
+        values["train/learning_rate"] = state.optimizer.param_groups[0]["lr"]
+        if epoch % settings.eval_every == 0 or state.step == self.total_steps:
+            values |= {f"valid/{name}": value for name, value in self._validate(epoch).items()}
+        self._advance_schedule(values.get(f"valid/{self.objective.monitor}"))
+
+        session.log.scalars(values, state.step, epoch)
+        session.log.speed(
+            {"speed/examples_per_second": self._rows() * settings.batch_size / seconds}, state.step
+        )
+        session.display.epoch(epoch, values)
+        if settings.pictures_every and epoch % settings.pictures_every == 0:
+            session.pictures(state.step, epoch)
+        self.stepping_since = time.perf_counter()
+
+    def _rows(self) -> int:
+        """Steps taken in the current epoch."""
+        return (self.state.step - 1) % self.steps_per_epoch + 1
+
+    def _training_means(self) -> dict[str, float]:
+        self._refuse_non_finite()
+        rows, batch_size = self.state.history[: self._rows()], self.settings.batch_size
+        sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
+        if len(rows) == self.steps_per_epoch:
+            sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
+        return dict(zip(self.state.names, ((rows * sizes).sum(0) / sizes.sum()).tolist(), strict=True))
+
+    def _refuse_non_finite(self) -> None:
+        state = self.state
+        bad = state.first_bad_row(self._rows())
+        if bad is None and state.weights_are_finite():
+            return
+        step = state.step if bad is None else state.step - self._rows() + bad + 1
+        what = "weights are" if bad is None else "loss is"
+        kept = (
+            "the last good checkpoint is kept"
+            if self.session.checkpoints.exists("last")
+            else "none was saved yet"
+        )
+        raise TrainingError(
+            f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
+            "lower optimizer.lr or set trainer.clip_norm"
+        )
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        state = self.state
+        with state.ema.applied() if state.ema else nullcontext():
+            means = validate(
+                self.model, self.objective, self.data.valid, self.settings.eval_batch_size, self.session.seed
+            )
+        if means[self.objective.monitor] > state.best:
+            state.best, state.best_epoch, state.waited = means[self.objective.monitor], epoch, 0
+            self.best_weights = state.evaluated_weights()
+        elif epoch > self.objective.settles_after:
+            state.waited += 1
+        return means
+
+    def _advance_schedule(self, monitored: float | None) -> None:
+        schedule = self.state.schedule
+        if not isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            schedule.step()
+        elif monitored is not None:
+            schedule.step(monitored)
+
+    def _stopped_by(self) -> str | None:
+        if self.settings.patience and self.state.waited >= self.settings.patience:
+            return "patience"
+        if self.state.step >= self.total_steps:
+            return "max_steps" if self.total_steps == self.settings.max_steps else "max_epochs"
+        return None
+
+    def _save(self) -> None:
+        """Writes `best`, if it is new, and then `last`; on a full disk the old ones stay and training goes on."""
+        state, session = self.state, self.session
+        if state.history is not None:
+            self._refuse_non_finite()
+        now = time.monotonic()
+        state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
+        try:
+            if self.best_weights is not None:
+                session.checkpoints.save(
+                    "best", self.best_weights, {"step": state.step, "epoch": state.best_epoch}
+                )
+                self.best_weights = None
+            record = {"config": session.config, "metrics_offset": session.log.sync()}
+            session.checkpoints.save("last", self.model.state_dict(), record | state.state_dict())
+        except OSError as error:
+            session.display.say(f"{error}; the former checkpoint is kept and training goes on")
+        self.saved_at = time.monotonic()
+
+    def _summary(self) -> TrainingSummary:
+        state = self.state
+        return TrainingSummary(
+            epochs=math.ceil(state.step / self.steps_per_epoch),
+            steps=state.step,
+            seconds=state.elapsed,
+            examples_per_second=state.examples / state.seconds if state.seconds else 0.0,
+            stopped_by=self._stopped_by(),
+            monitor=f"valid/{self.objective.monitor}",
+            best=state.best,
+            best_epoch=state.best_epoch,
+        )

@@ -1,0 +1,83 @@
+"""Everything that training changes: what a checkpoint holds and an exact resume needs."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.trainers.ema import EMA
+
+
+class TrainingState:
+    """Model, optimizer, schedule, moving average and the counters of one training.
+
+    Random numbers need no place here: they are keyed by seed and step (`rng.py`).
+
+    Attributes:
+        step: optimizer steps taken.
+        best: best monitored validation value, and `best_epoch`, the epochs trained by then.
+        waited: evaluations since then.
+        history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device.
+        names: of the columns of `history`.
+        seconds: spent stepping, and `elapsed`, spent training in all.
+        examples: trained on.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any, ema: EMA | None):
+        self.model, self.optimizer, self.schedule, self.ema = model, optimizer, schedule, ema
+        self.step = self.examples = self.waited = self.best_epoch = 0
+        self.best = -math.inf
+        self.seconds = self.elapsed = 0.0
+        self.names: list[str] = []
+        self.history: Tensor | None = None
+
+    def record(self, position: int, steps_per_epoch: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Keeps the values of a step on the device, without waiting for them."""
+        if self.history is None:
+            self.names = ["loss", *terms]
+            self.history = torch.zeros(
+                steps_per_epoch, len(self.names), dtype=torch.float64, device=loss.device
+            )
+        self.history[position] = torch.stack([loss.detach(), *(term.detach() for term in terms.values())])
+
+    def first_bad_row(self, num_rows: int) -> int | None:
+        """The first of the leading rows of the history that is not finite."""
+        bad = (~self.history[:num_rows].isfinite().all(1)).nonzero()
+        return int(bad[0]) if len(bad) else None
+
+    def weights_are_finite(self) -> bool:
+        return bool(torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all())
+
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        """A copy of the weights that evaluation uses: the moving average where there is one."""
+        if self.ema is None:
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+        with self.ema.applied():
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the weights, as tensors, numbers, lists and dicts."""
+        counters = ("step", "examples", "waited", "best_epoch", "seconds", "elapsed", "names", "history")
+        return {name: getattr(self, name) for name in counters} | {
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
+            "ema": self.ema.state_dict() if self.ema else None,
+        }
+
+    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        self.model.load_state_dict(weights)
+        device = next(self.model.parameters()).device
+        for name in ("step", "examples", "waited", "best_epoch", "seconds", "elapsed", "names"):
+            setattr(self, name, state[name])
+        self.history = None if state["history"] is None else state["history"].to(device)
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | list | tuple | dict)

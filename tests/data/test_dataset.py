@@ -1,0 +1,181 @@
+import math
+
+import pytest
+import torch
+
+from dgm_run.data.dataset import Dataset
+from dgm_run.data.splits import Split, Splits
+from dgm_run.errors import DataError
+
+LEVELS = torch.randint(0, 17, (60, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def source(x=LEVELS, y=None):
+    return lambda: Splits(*(Split(part, y) for part in x.split(20)))
+
+
+TOY = source()
+
+
+def dataset(source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequantize=False, noise_seed=777):
+    return Dataset(source, "toy", shape, num_levels, binarize, dequantize, noise_seed)
+
+
+@pytest.mark.parametrize(
+    "options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str
+)
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_evaluation_sets_are_the_same_in_every_batch_and_every_load(options, split):
+    first, second = (getattr(dataset(**options).load(), split) for _ in range(2))
+    torch.rand(1)
+    batch = first.batch(slice(0, 20))
+    assert torch.equal(batch, first.batch(slice(0, 20)))
+    assert torch.equal(batch, second.batch(slice(0, 20)))
+    assert torch.equal(batch[[3, 5]], first.batch(torch.tensor([3, 5])))
+
+
+@pytest.mark.parametrize(
+    "options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str
+)
+def test_another_noise_seed_draws_another_evaluation_set(options):
+    first, second = (dataset(noise_seed=seed, **options).load().test.batch(slice(0, 20)) for seed in (1, 2))
+    assert not torch.equal(first, second)
+
+
+def test_evaluation_sets_do_not_depend_on_the_size_of_the_training_set():
+    train, valid, test = (Split(part) for part in LEVELS.split(20))
+    smaller = Splits(Split(train.x[:5]), valid, test)
+    a, b = (dataset(lambda s=s: s, binarize="fixed").load() for s in (Splits(train, valid, test), smaller))
+    assert torch.equal(a.test.batch(slice(0, 20)), b.test.batch(slice(0, 20)))
+
+
+def test_loading_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    dataset(binarize="fixed").load()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_dynamic_training_pixels_are_redrawn_with_their_intensity_as_mean():
+    train = dataset(binarize="dynamic").load().train
+    draws = torch.stack([train.batch(slice(0, 20)) for _ in range(2000)])
+    assert not torch.equal(draws[0], draws[1])
+    assert draws.unique().tolist() == [0, 1]
+    p = LEVELS[:20] / 16
+    assert (draws.mean(0) - p).abs().max() < 5 * 0.5 / math.sqrt(2000)
+
+
+def test_fixed_training_pixels_are_drawn_once():
+    train = dataset(binarize="fixed").load().train
+    assert torch.equal(train.batch(slice(0, 20)), train.batch(slice(0, 20)))
+    assert train.batch(slice(0, 20)).unique().tolist() == [0, 1]
+
+
+def test_a_threshold_needs_no_noise():
+    loaded = dataset(binarize="threshold").load()
+    assert torch.equal(loaded.train.batch(slice(0, 20)), (LEVELS[:20] >= 8).float())
+    assert torch.equal(loaded.test.batch(slice(0, 20)), (LEVELS[40:] >= 8).float())
+
+
+def test_grey_levels_become_intensities():
+    assert torch.equal(dataset().load().valid.batch(slice(0, 20)), LEVELS[20:40] / 16)
+
+
+def test_dequantised_values_lie_in_the_bin_of_their_level_and_change_in_training_only():
+    loaded = dataset(dequantize=True).load()
+    for split, levels in ((loaded.train, LEVELS[:20]), (loaded.test, LEVELS[40:])):
+        assert torch.equal((17 * split.batch(slice(0, 20)) + 1e-5).floor().clamp(max=16), levels.float())
+    assert not torch.equal(loaded.train.batch(slice(0, 20)), loaded.train.batch(slice(0, 20)))
+
+
+def test_real_values_and_labels_pass_unchanged():
+    x, y = torch.randn(60, 3), torch.arange(20)
+    loaded = dataset(source(x, y), shape=(3,), num_levels=None).load()
+    assert torch.equal(loaded.test.batch(slice(0, 20)), x[40:])
+    assert torch.equal(loaded.test.y, y)
+    assert len(loaded.test) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({}, "levels", "none"),
+        ({"num_levels": 2}, "binary", "none (the data are binary)"),
+        ({"num_levels": None}, "continuous", "none"),
+        ({"binarize": "threshold"}, "binary", "threshold"),
+        (
+            {"binarize": "fixed"},
+            "binary",
+            "fixed (test pixels drawn once with seed 777, training pixels fixed as well)",
+        ),
+        (
+            {"binarize": "dynamic"},
+            "binary",
+            "dynamic (test pixels drawn once with seed 777, training pixels redrawn)",
+        ),
+        ({"dequantize": True}, "continuous", "none (uniform dequantisation, test noise fixed by seed 777)"),
+        (
+            {"num_levels": 2, "dequantize": True},
+            "continuous",
+            "none (uniform dequantisation, test noise fixed by seed 777)",
+        ),
+    ],
+    ids=str,
+)
+def test_kind_and_protocol_are_told_in_words(options, kind, words):
+    assert dataset(**options).kind == kind
+    assert dataset(**options).binarization == words
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"binarize": "fixed", "dequantize": True},
+        {"num_levels": None, "binarize": "dynamic"},
+        {"num_levels": None, "dequantize": True},
+    ],
+    ids=str,
+)
+def test_options_that_exclude_each_other_are_refused_at_construction(options):
+    with pytest.raises(ValueError, match="dequantize=false"):
+        dataset(**options)
+
+
+def test_construction_reads_nothing():
+    def fail():
+        raise AssertionError("read too early")
+
+    assert dataset(fail).kind == "levels"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": (16,)}, r"declared \[16\], but toy has examples of \[1, 4, 4\]"),
+        ({"num_levels": 16}, "16 levels declared, but toy has values up to 16"),
+        ({"source": source(LEVELS.float())}, "num_levels=null for real values"),
+        (
+            {"source": source(LEVELS.float() / 0), "num_levels": None},
+            "valid split of toy holds values that are not finite",
+        ),
+        ({"source": source(LEVELS, torch.arange(7))}, "20 .* examples and 7 labels"),
+        (
+            {"source": lambda: Splits(*(Split(LEVELS[:n]) for n in (20, 0, 20)))},
+            "valid split of toy is empty",
+        ),
+    ],
+    ids=["shape", "levels", "type", "not finite", "labels", "empty"],
+)
+def test_data_that_are_not_as_declared_are_refused_in_one_line(options, message):
+    with pytest.raises(DataError, match=message) as error:
+        dataset(**options).load()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_one_value_that_is_not_finite_is_enough(bad):
+    x = torch.randn(60, 3)
+    x[59, 2] = bad
+    with pytest.raises(DataError, match="test split of toy holds values that are not finite"):
+        dataset(source(x), shape=(3,), num_levels=None).load()
