@@ -80,9 +80,7 @@ class Checkpoints:
 def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     tree = flatten(state, tensors)
-    save_file(
-        {name: value.detach().contiguous() for name, value in weights.items()}, folder / "weights.safetensors"
-    )
+    save_file({name: value.detach().contiguous() for name, value in weights.items()}, folder / "weights.safetensors")
     save_file(
         {name: value.detach().contiguous().clone() for name, value in tensors.items()},
         folder / "state.safetensors",
@@ -125,9 +123,7 @@ def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
         return [flatten(value, tensors, f"{path}/{i}") for i, value in enumerate(node)]
     if node is None or isinstance(node, bool | int | float | str):
         return node
-    raise TypeError(
-        f"{path}: a checkpoint holds tensors, numbers, strings, lists and dicts, not {type(node)}"
-    )
+    raise TypeError(f"{path}: a checkpoint holds tensors, numbers, strings, lists and dicts, not {type(node)}")
 
 
 def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:

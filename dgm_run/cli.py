@@ -15,7 +15,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dgm_run.config import conf_dir
+from dgm_run.config import GROUPS, conf_dir
 from dgm_run.errors import UserError
 from dgm_run.signals import Interrupted
 
@@ -25,6 +25,9 @@ _failures: list[str] = []
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
     sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
+    for group in GROUPS:
+        if f"{group}=null" in sys.argv:  # Hydra ends in a traceback here
+            sys.exit(f"{group}=null: to go without, write '~{group}'")
     sys.argv[1:] += _in_the_folder_of(sys.argv[1:])
     try:
         _hydra_main()

@@ -19,6 +19,8 @@ from dgm_run.errors import ConfigError
 PARTS = ("prior", "posterior", "encoder", "decoder", "likelihood")
 """The parts of a model: each stands at the top level, and the model's YAML refers to those it takes."""
 
+GROUPS = ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
+
 
 @dataclass
 class Config:
@@ -80,7 +82,7 @@ def validate(cfg: DictConfig) -> None:
     from dgm_run.signature import check_node, target_of  # imports torch
 
     _check_parts(cfg, target_of)
-    for key in ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "trainer", "estimators"):
+    for key in (*PARTS, *(group for group in GROUPS if group not in PARTS)):
         check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
     holders = {key: cfg[key] for key in (*PARTS, "objective")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
@@ -98,11 +100,9 @@ def _check_parts(cfg: DictConfig, target_of: Callable) -> None:
         if chosen and not uses[part]:
             raise ConfigError(f"{name} takes no {part}: drop {part}=...")
         if uses[part] and not chosen:
-            raise ConfigError(f"{name} needs {part}, and none is chosen: add {part}=...")
+            raise ConfigError(f"{name} needs a {part}, and none is chosen: add {part}=...")
         if uses[part] > 1:
-            raise ConfigError(
-                f"{part}: {name} refers to it {uses[part]} times, which would build it as often"
-            )
+            raise ConfigError(f"{part}: {name} refers to it {uses[part]} times, which would build it as often")
 
 
 def _parts_reached(raw: dict, key: str) -> Iterator[str]:

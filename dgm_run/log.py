@@ -26,9 +26,7 @@ class RunLog:
         warn: receives lines for the user.
     """
 
-    def __init__(
-        self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None
-    ):
+    def __init__(self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None):
         from torch.utils.tensorboard import SummaryWriter  # imported late: it costs half a second
 
         self.folder, self._warn, self._failed = folder, warn, False
@@ -89,7 +87,5 @@ class RunLog:
             write()
         except OSError as error:
             if not self._failed:
-                self._warn(
-                    f"cannot write to {self.folder} ({error.strerror or error}); training goes on without logs"
-                )
+                self._warn(f"cannot write to {self.folder} ({error.strerror or error}); training goes on without logs")
             self._failed = True

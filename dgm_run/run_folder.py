@@ -17,13 +17,11 @@ from dgm_run.config import instantiate
 from dgm_run.errors import CheckpointError
 from dgm_run.signature import target_of
 
-MAY_CHANGE = ("estimators", "data_dir", "published") + tuple(
-    f"trainer.{name}"
-    for name in (
-        "max_epochs", "max_steps", "patience", "eval_batch_size", "pictures_every", "checkpoint_seconds",
-        "device", "threads", "resume",
-    )
-)  # fmt: skip
+MAY_CHANGE = (
+    *("estimators", "data_dir", "published", "trainer.resume", "trainer.device", "trainer.threads"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.patience", "trainer.eval_batch_size"),
+    *("trainer.pictures_every", "trainer.checkpoint_seconds"),
+)
 """Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
 
 
@@ -133,8 +131,4 @@ def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> b
         return False
     target = target_of(node, key)
     # a path through an imported name, as in dgm_run.log.os.mkdir, ends elsewhere
-    return (
-        isinstance(target, type)
-        and issubclass(target, nn.Module)
-        and target.__module__.split(".")[0] in packages
-    )
+    return isinstance(target, type) and issubclass(target, nn.Module) and target.__module__.split(".")[0] in packages

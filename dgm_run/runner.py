@@ -25,6 +25,7 @@ from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
 
 EXAMPLES_TO_INITIALIZE = 10_000
+ALL_THREADS = torch.get_num_threads()
 
 
 def run(cfg: DictConfig, run_dir: str | os.PathLike, command: str = "dgm-run ...") -> dict[str, Any]:
@@ -106,9 +107,7 @@ def _find_checkpoint(
     wanted = config["trainer"]["resume"]
     if not checkpoints.exists("last"):
         if wanted not in (None, "auto"):
-            raise CheckpointError(
-                f"trainer.resume: there is no checkpoint in {folder}: start the run without it"
-            )
+            raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)
         return None
     weights, state, damaged = checkpoints.load("last")
@@ -116,9 +115,7 @@ def _find_checkpoint(
         display.say(f"{line}; the one before it is used")
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
-        raise CheckpointError(
-            f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder"
-        )
+        raise CheckpointError(f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder")
     changed = run_folder.changes(state["config"], config)
     if changed:
         run_folder.save_config(folder, state["config"])
@@ -134,9 +131,7 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"trainer.device: {name} cannot be used ({reason}): use auto, cpu or cuda"
-        ) from None
+        raise ConfigError(f"trainer.device: {name} cannot be used ({reason}): use auto, cpu or cuda") from None
     return device
 
 
@@ -144,7 +139,7 @@ def _set_up_torch(precision: str, threads: int | None, device: torch.device) -> 
     # jobs of a sweep share a process: everything is set anew
     torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads or ALL_THREADS)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.cuda.init()
@@ -155,15 +150,15 @@ def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
             raise ConfigError(
-                f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} "
-                f"gives {dataset.kind}: {_ADVICE[dataset.kind]}"
+                f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} gives "
+                f"{dataset.kind}: set {_HOW_TO_GET[takes[0]]}, or choose another likelihood"
             )
 
 
-_ADVICE = {
-    "binary": "set dataset.binarize=none, or likelihood=bernoulli",
-    "levels": "set dataset.binarize=dynamic, or likelihood=discretized_logistic",
-    "continuous": "use likelihood=gaussian",
+_HOW_TO_GET = {
+    "binary": "dataset.binarize=dynamic",
+    "levels": "dataset.binarize=none dataset.dequantize=false",
+    "continuous": "dataset.binarize=none dataset.dequantize=true",
 }
 
 
@@ -208,9 +203,7 @@ def _hparams(cfg: DictConfig) -> dict[str, Any]:
             for name, value in node.items():
                 walk(value, f"{key}.{name}" if key else name)
         elif isinstance(node, bool | int | float | str) and not key.startswith(("data_dir", "published")):
-            leaves[key.removesuffix("._target_")] = (
-                node.rsplit(".", 1)[-1] if key.endswith("_target_") else node
-            )
+            leaves[key.removesuffix("._target_")] = node.rsplit(".", 1)[-1] if key.endswith("_target_") else node
 
     for key in ("prior", "posterior", "encoder", "decoder", "likelihood", "objective", "dataset", "optimizer",
                 "schedule", "trainer", "seed"):  # fmt: skip
@@ -242,10 +235,7 @@ def _evaluate(
 
 def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path) -> list[str]:
     likelihoods = [row for row in found["estimates"] if row["quantity"] == "log_likelihood"]
-    lines = [
-        f"{row['num_examples']} test examples, binarisation {found['binarization']}"
-        for row in likelihoods[:1]
-    ]
+    lines = [f"{row['num_examples']} test examples, binarisation {found['binarization']}" for row in likelihoods[:1]]
     lines.append(
         f"{summary.epochs} epochs in {duration(summary.seconds)} (stopped by {summary.stopped_by}), "
         f"{summary.examples_per_second:,.0f} examples/s; best {summary.monitor} {summary.best:.2f} "
@@ -253,15 +243,9 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     )
     if found["published"]:
         lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
-    poor = [
-        row["settings"]["ess_median"]
-        for row in likelihoods
-        if row["settings"].get("ess_median", math.inf) < 2
-    ]
+    poor = [row["settings"]["ess_median"] for row in likelihoods if row["settings"].get("ess_median", math.inf) < 2]
     if poor:
-        lines.append(
-            f"the effective sample size is {poor[0]:.1f}: the likelihood rests on single draws and is low"
-        )
+        lines.append(f"the effective sample size is {poor[0]:.1f}: the likelihood rests on single draws and is low")
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
     return lines

@@ -119,4 +119,6 @@ def _name(hint: Any) -> str:
         return " or ".join(_name(option) for option in typing.get_args(hint))
     if hint is type(None):
         return "null"
+    if typing.get_origin(hint) is AbstractSequence:
+        return "List of " + _name(typing.get_args(hint)[0])
     return _NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))

@@ -59,9 +59,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
     x = arrays[name]
     if x.ndim < 2:
-        raise DataError(
-            f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row"
-        )
+        raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
     if labels not in arrays:
         return Split(_values(x, name, path))
     y = arrays[labels]

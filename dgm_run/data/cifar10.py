@@ -70,9 +70,7 @@ def _read(path: Path) -> Split:
     data = np.fromfile(path, dtype=np.uint8)
     expected = BATCH_SIZE * (1 + PIXELS)
     if data.size != expected:
-        raise DataError(
-            f"{path}: has {data.size} bytes instead of {expected}; remove it to have it made again"
-        )
+        raise DataError(f"{path}: has {data.size} bytes instead of {expected}; remove it to have it made again")
     records = torch.from_numpy(data.reshape(BATCH_SIZE, 1 + PIXELS))
     if records[:, 0].max() > 9:
         raise DataError(f"{path}: has labels beyond 9; remove it to have it made again")

@@ -66,9 +66,7 @@ class Dataset:
         noise_seed: int,
     ):
         if binarize != "none" and dequantize:
-            raise ValueError(
-                "binarize and dequantize exclude each other: set one of binarize=none, dequantize=false"
-            )
+            raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
         if num_levels is None and (binarize != "none" or dequantize):
             raise ValueError("real-valued data have no grey levels: set binarize=none and dequantize=false")
         self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
@@ -114,13 +112,9 @@ class Dataset:
             raise DataError(f"dataset: the {name} split of {self.name} is empty")
         if tuple(split.x.shape[1:]) != self.shape:
             found = list(split.x.shape[1:])
-            raise DataError(
-                f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}"
-            )
+            raise DataError(f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}")
         if split.y is not None and len(split.y) != len(split.x):
-            raise DataError(
-                f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels"
-            )
+            raise DataError(f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels")
         if self.num_levels is None:
             if not torch.isfinite(split.x).all():
                 raise DataError(f"dataset: the {name} split of {self.name} holds values that are not finite")

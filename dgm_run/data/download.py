@@ -113,9 +113,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.replace(part, path)
 
 
-def torchvision_source(
-    class_name: str, data_dir: str | Path, download: bool
-) -> "tuple[VisionDataset, VisionDataset]":
+def torchvision_source(class_name: str, data_dir: str | Path, download: bool) -> "tuple[VisionDataset, VisionDataset]":
     """Training and test set of one of torchvision's MNIST family, from `data_dir`/CLASS/raw as it keeps them.
 
     The addresses and the md5 sums are torchvision's; its own downloader is not used, for it has neither a

@@ -36,9 +36,7 @@ class ImageFolder:
             raise DataError(f"{folder}: no such folder; set dataset.source.path to a folder of images")
         paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
         if not paths:
-            raise DataError(
-                f"{folder}: holds no image, nor do the folders below; known are {' '.join(SUFFIXES)}"
-            )
+            raise DataError(f"{folder}: holds no image, nor do the folders below; known are {' '.join(SUFFIXES)}")
         paths.sort(key=lambda path: path.relative_to(folder).as_posix())  # a listing has no order
         x = torch.stack([_read(path, *self.shape) for path in paths])
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]

@@ -14,9 +14,7 @@ from dgm_run.data.splits import Split, Splits, split_sizes
 class MNIST:
     """One of the MNIST family by its torchvision class name."""
 
-    def __init__(
-        self, data_dir: str, name: Literal["MNIST", "FashionMNIST", "KMNIST"], num_valid: int, download: bool
-    ):
+    def __init__(self, data_dir: str, name: Literal["MNIST", "FashionMNIST", "KMNIST"], num_valid: int, download: bool):
         self.data_dir, self.name, self.num_valid, self.download = data_dir, name, num_valid, download
 
     def __call__(self) -> Splits:

@@ -15,9 +15,7 @@ from dgm_run.networks.mlp import Activation, mlp
 class MLPDecoder(Decoder):
     """Pixels are independent given z. Without hidden layers p(x | z) is linear in z, as in factor analysis."""
 
-    def __init__(
-        self, latent_dim: int, hidden_dims: Sequence[int], activation: Activation, likelihood: Likelihood
-    ):
+    def __init__(self, latent_dim: int, hidden_dims: Sequence[int], activation: Activation, likelihood: Likelihood):
         super().__init__()
         self.likelihood = likelihood
         self.network = mlp(latent_dim, hidden_dims, activation)

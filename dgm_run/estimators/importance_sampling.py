@@ -82,9 +82,7 @@ class ImportanceSampling(Estimator):
         columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
         return self._estimates(columns, math.prod(data.x.shape[1:]))
 
-    def _evaluate(
-        self, model: LatentVariableModel, x: Tensor, p: torch.distributions.Distribution, rows: dict
-    ):
+    def _evaluate(self, model: LatentVariableModel, x: Tensor, p: torch.distributions.Distribution, rows: dict):
         q = model.infer(x)
         weights = StreamingWeights(len(x), x.device)
         reconstruction = torch.zeros_like(weights.sum)
@@ -120,9 +118,7 @@ class ImportanceSampling(Estimator):
             estimate("log_likelihood", "importance_sampling", "estimate", log_p, **sampled),
             estimate("bits_per_dim", "importance_sampling", "estimate", bits, unit="bits", **sampled),
             estimate("elbo", "monte_carlo", "lower_bound", columns["elbo"], settings=settings),
-            estimate(
-                "reconstruction", "monte_carlo", "estimate", columns["reconstruction"], settings=settings
-            ),
+            estimate("reconstruction", "monte_carlo", "estimate", columns["reconstruction"], settings=settings),
             estimate("kl", "monte_carlo", "estimate", columns["kl"], settings=settings),
             Estimate(
                 "active_units",

@@ -33,6 +33,4 @@ class DiscretizedLogisticLikelihood(Likelihood):
 
     def forward(self, params: Tensor) -> DiscretizedLogistic:
         mean, log_scale = params.unbind(-len(self.shape) - 1)
-        return DiscretizedLogistic(
-            mean.sigmoid(), self.log_scale + log_scale, self.num_levels, len(self.shape)
-        )
+        return DiscretizedLogistic(mean.sigmoid(), self.log_scale + log_scale, self.num_levels, len(self.shape))

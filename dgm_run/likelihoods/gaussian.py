@@ -12,7 +12,7 @@ from dgm_run.likelihoods.base import Likelihood
 
 
 class GaussianLikelihood(Likelihood):
-    """N(x; mean, scale^2) for every element.
+    """N(x; mean, scale^2) for every element. A density: of discrete values it would have no upper bound.
 
     Args:
         shape: of one example.
@@ -24,7 +24,7 @@ class GaussianLikelihood(Likelihood):
         ValueError: a scale is not positive, or starts below its floor.
     """
 
-    takes = ("continuous", "levels", "binary")
+    takes = ("continuous",)
 
     def __init__(
         self,

@@ -20,10 +20,15 @@ class VAE(LatentVariableModel):
         prior: p(z).
         posterior: q(z | x).
         decoder: p(x | z).
+
+    Raises:
+        ValueError: there is no latent dimension.
     """
 
     def __init__(self, latent_dim: int, prior: Prior, posterior: Posterior, decoder: Decoder):
         super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim = {latent_dim} must be positive")
         self.latent_dim = latent_dim
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
 

@@ -24,9 +24,7 @@ class Objective(ABC):
         return 0
 
     @abstractmethod
-    def __call__(
-        self, model: nn.Module, x: Tensor, epoch: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, x: Tensor, epoch: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
         The terms are what they are called, whatever the loss does: at beta = 1, without free bits.

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.encoders.base import Encoder

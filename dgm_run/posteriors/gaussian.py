@@ -6,7 +6,7 @@ D. J. Rezende et al., Stochastic backpropagation, 2014, https://arxiv.org/abs/14
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.encoders.base import Encoder

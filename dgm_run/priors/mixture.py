@@ -21,9 +21,7 @@ class MixturePrior(Prior):
         log_var_range: log-variances are clamped to it; a component on a single point has no bound otherwise.
     """
 
-    def __init__(
-        self, latent_dim: int, num_components: int, init_scale: float, log_var_range: Sequence[float]
-    ):
+    def __init__(self, latent_dim: int, num_components: int, init_scale: float, log_var_range: Sequence[float]):
         super().__init__()
         self.mean = nn.Parameter(init_scale * torch.randn(num_components, latent_dim))
         self.log_var = nn.Parameter(torch.zeros(num_components, latent_dim))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.posteriors.base import Posterior
@@ -34,9 +34,7 @@ class VampPriorData(Prior):
         """
         num_components = len(self.pseudo_inputs)
         if len(x) < num_components:
-            raise ValueError(
-                f"prior.num_components: {num_components} asked for, but only {len(x)} training examples"
-            )
+            raise ValueError(f"prior.num_components: {num_components} asked for, but only {len(x)} training examples")
         chosen = torch.randperm(len(x), device=x.device)[:num_components]
         self.pseudo_inputs.copy_(x[chosen])
 

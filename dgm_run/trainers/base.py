@@ -77,9 +77,7 @@ class Trainer(ABC):
     """How an objective is minimised."""
 
     @abstractmethod
-    def fit(
-        self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session
-    ) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         """Trains `model` in place; its best state is the checkpoint `best`.
 
         Raises:

@@ -76,9 +76,7 @@ class GradientTrainer(Trainer):
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise ValueError(f"{name} = {value} must be positive")
 
-    def fit(
-        self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session
-    ) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         training = Training(self, model, objective, data, session)
         try:
             return training.run()
@@ -115,9 +113,7 @@ class Training:
 
     def run(self) -> TrainingSummary:
         state, session = self.state, self.session
-        session.display.start(
-            math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step
-        )
+        session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
         self.stepping_since = time.perf_counter()
 
@@ -197,9 +193,7 @@ class Training:
         self._advance_schedule(values.get(f"valid/{self.objective.monitor}"))
 
         session.log.scalars(values, state.step, epoch)
-        session.log.speed(
-            {"speed/examples_per_second": self._rows() * settings.batch_size / seconds}, state.step
-        )
+        session.log.speed({"speed/examples_per_second": self._rows() * settings.batch_size / seconds}, state.step)
         session.display.epoch(epoch, values)
         if settings.pictures_every and epoch % settings.pictures_every == 0:
             session.pictures(state.step, epoch)
@@ -224,11 +218,7 @@ class Training:
             return
         step = state.step if bad is None else state.step - self._rows() + bad + 1
         what = "weights are" if bad is None else "loss is"
-        kept = (
-            "the last good checkpoint is kept"
-            if self.session.checkpoints.exists("last")
-            else "none was saved yet"
-        )
+        kept = "the last good checkpoint is kept" if self.session.checkpoints.exists("last") else "none was saved yet"
         raise TrainingError(
             f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
             "lower optimizer.lr or set trainer.clip_norm"
@@ -270,9 +260,7 @@ class Training:
         state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
         try:
             if self.best_weights is not None:
-                session.checkpoints.save(
-                    "best", self.best_weights, {"step": state.step, "epoch": state.best_epoch}
-                )
+                session.checkpoints.save("best", self.best_weights, {"step": state.step, "epoch": state.best_epoch})
                 self.best_weights = None
             record = {"config": session.config, "metrics_offset": session.log.sync()}
             session.checkpoints.save("last", self.model.state_dict(), record | state.state_dict())

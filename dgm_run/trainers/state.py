@@ -36,9 +36,7 @@ class TrainingState:
         """Keeps the values of a step on the device, without waiting for them."""
         if self.history is None:
             self.names = ["loss", *terms]
-            self.history = torch.zeros(
-                steps_per_epoch, len(self.names), dtype=torch.float64, device=loss.device
-            )
+            self.history = torch.zeros(steps_per_epoch, len(self.names), dtype=torch.float64, device=loss.device)
         self.history[position] = torch.stack([loss.detach(), *(term.detach() for term in terms.values())])
 
     def first_bad_row(self, num_rows: int) -> int | None:

@@ -9,9 +9,7 @@ from dgm_run.objectives.base import Objective
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, objective: Objective, data: Examples, batch_size: int, seed: int
-) -> dict[str, float]:
+def validate(model: nn.Module, objective: Objective, data: Examples, batch_size: int, seed: int) -> dict[str, float]:
     """The mean of every named term over the examples of `data`, ragged last batch weighted right.
 
     The same noise is used every time, so that two evaluations differ by the weights alone.

@@ -110,7 +110,5 @@ def test_a_wrong_batch_is_named(tmp_path, batches, change, message):
 
 
 def test_missing_data_are_asked_for_in_one_line(tmp_path):
-    with pytest.raises(
-        DataError, match=r"cifar-10-binary.tar.gz.*https://www.cs.toronto.edu.*dataset=digits"
-    ):
+    with pytest.raises(DataError, match=r"cifar-10-binary.tar.gz.*https://www.cs.toronto.edu.*dataset=digits"):
         CIFAR10(str(tmp_path), num_valid=4, download=False)()

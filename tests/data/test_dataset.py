@@ -21,9 +21,7 @@ def dataset(source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequant
     return Dataset(source, "toy", shape, num_levels, binarize, dequantize, noise_seed)
 
 
-@pytest.mark.parametrize(
-    "options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str
-)
+@pytest.mark.parametrize("options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str)
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_evaluation_sets_are_the_same_in_every_batch_and_every_load(options, split):
     first, second = (getattr(dataset(**options).load(), split) for _ in range(2))
@@ -34,9 +32,7 @@ def test_evaluation_sets_are_the_same_in_every_batch_and_every_load(options, spl
     assert torch.equal(batch[[3, 5]], first.batch(torch.tensor([3, 5])))
 
 
-@pytest.mark.parametrize(
-    "options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str
-)
+@pytest.mark.parametrize("options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str)
 def test_another_noise_seed_draws_another_evaluation_set(options):
     first, second = (dataset(noise_seed=seed, **options).load().test.batch(slice(0, 20)) for seed in (1, 2))
     assert not torch.equal(first, second)

@@ -12,9 +12,7 @@ def splits():
 
 def test_the_splits_have_their_sizes_and_seventeen_levels(splits):
     assert [tuple(split.x.shape) for split in splits] == [(1257, 1, 8, 8), (180, 1, 8, 8), (360, 1, 8, 8)]
-    assert all(
-        split.x.dtype == torch.uint8 and split.x.min() == 0 and split.x.max() == 16 for split in splits
-    )
+    assert all(split.x.dtype == torch.uint8 and split.x.min() == 0 and split.x.max() == 16 for split in splits)
 
 
 def test_every_digit_is_used_once_and_keeps_its_label(splits):

@@ -45,6 +45,4 @@ def test_the_real_mnist_is_read():
     assert splits.train.y[:5].tolist() == [5, 0, 4, 1, 9]
     assert splits.test.y[:5].tolist() == [7, 2, 1, 0, 4]
     pixels = torch.cat([splits.train.x, splits.valid.x])
-    assert (
-        abs(pixels.sum().item() / pixels.numel() / 255 - 0.1307) < 5e-5
-    )  # the mean that everyone normalises by
+    assert abs(pixels.sum().item() / pixels.numel() / 255 - 0.1307) < 5e-5  # the mean that everyone normalises by

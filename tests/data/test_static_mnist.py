@@ -12,9 +12,7 @@ SIZES = {"train": 5, "valid": 3, "test": 2}
 
 
 def text(pixels):
-    return b"".join(
-        b" ".join(str(p).encode() for p in row) + b"\n" for row in pixels.reshape(-1, 784).tolist()
-    )
+    return b"".join(b" ".join(str(p).encode() for p in row) + b"\n" for row in pixels.reshape(-1, 784).tolist())
 
 
 @pytest.fixture
