@@ -4,7 +4,7 @@ Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaCo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from dgm_run.errors import ConfigError
+from dgm_run.signature import check_node, target_of
 
-PARTS = ("prior", "posterior", "encoder", "decoder", "likelihood")
-"""The parts of a model: each stands at the top level, and the model's YAML refers to those it takes."""
+PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
+"""The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
 
 GROUPS = ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
@@ -79,19 +80,18 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one line that names the key and what to write instead.
     """
-    from dgm_run.signature import check_node, target_of  # imports torch
-
-    _check_parts(cfg, target_of)
-    for key in (*PARTS, *(group for group in GROUPS if group not in PARTS)):
-        check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
+    _check_parts(cfg)
     holders = {key: cfg[key] for key in (*PARTS, "objective")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
     }
     for key, node in holders.items():
-        _check_requires(cfg, key, node, target_of)
+        _check_requires(cfg, key, node)
+
+    for key in (*PARTS, *(group for group in GROUPS if group not in PARTS)):
+        check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
 
 
-def _check_parts(cfg: DictConfig, target_of: Callable) -> None:
+def _check_parts(cfg: DictConfig) -> None:
     raw = OmegaConf.to_container(cfg, resolve=False)
     uses = Counter(_parts_reached(raw, "model"))
     name = target_of(cfg.model, "model").__name__
@@ -122,7 +122,7 @@ def _parts_reached(raw: dict, key: str) -> Iterator[str]:
     yield from walk(raw[key])
 
 
-def _check_requires(cfg: DictConfig, key: str, node: Any, target_of: Callable) -> None:
+def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
     if node is None:
         return
     target = target_of(node, key)

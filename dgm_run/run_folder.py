@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import instantiate
-from dgm_run.errors import CheckpointError
+from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.signature import target_of
 
 MAY_CHANGE = (
@@ -105,7 +106,7 @@ def _model_config(folder: Path) -> dict:
         return OmegaConf.to_container(cfg.model, resolve=True)
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is no run folder: it has no .hydra/config.yaml") from None
-    except (OSError, ValueError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{config_path(folder)} cannot be read: {reason}") from None
 
@@ -129,6 +130,9 @@ def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> Non
 def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> bool:
     if path.split(".")[0] not in packages:  # before anything is imported
         return False
-    target = target_of(node, key)
+    try:
+        target = target_of(node, key)
+    except ConfigError:
+        return False
     # a path through an imported name, as in dgm_run.log.os.mkdir, ends elsewhere
     return isinstance(target, type) and issubclass(target, nn.Module) and target.__module__.split(".")[0] in packages

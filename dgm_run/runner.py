@@ -62,14 +62,16 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
 
     trainer = instantiate(cfg.trainer)
     device = _device(cfg.trainer.device)
-    _set_up_torch(cfg.trainer.precision, cfg.trainer.threads, device)
+    _set_up_torch(cfg.trainer.threads, device)
     dataset: Dataset = instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
-    model = instantiate(cfg.model).to(device, torch.get_default_dtype())
+    model = instantiate(cfg.model)
     objective = instantiate(cfg.objective)
     estimators = {name: instantiate(node) for name, node in cfg.estimators.items()}
     _refuse_wrong_kind(model, dataset)
 
+    torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
+    model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
     data = dataset.load(device)
     rng.reseed(cfg.seed, "initialize")
     _initialize(model, data)
@@ -135,10 +137,10 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _set_up_torch(precision: str, threads: int | None, device: torch.device) -> None:
+def _set_up_torch(threads: int | None, device: torch.device) -> None:
     # jobs of a sweep share a process: everything is set anew
     torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
-    torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
+    torch.set_default_dtype(torch.float32)
     torch.set_num_threads(threads or ALL_THREADS)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -243,9 +245,13 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     )
     if found["published"]:
         lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
-    poor = [row["settings"]["ess_median"] for row in likelihoods if row["settings"].get("ess_median", math.inf) < 2]
-    if poor:
-        lines.append(f"the effective sample size is {poor[0]:.1f}: the likelihood rests on single draws and is low")
+    for row in likelihoods:
+        ess = row["settings"].get("ess_median", math.inf)
+        if ess < 2:
+            lines.append(
+                f"an effective sample size of {ess:.1f} of {row['settings']['num_samples']}: the likelihood rests on "
+                "single draws and is low by an unknown amount; take more samples"
+            )
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
     return lines

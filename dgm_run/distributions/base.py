@@ -14,7 +14,7 @@ class Distribution(torch.distributions.Distribution):
     `pairwise_log_prob` for mixtures, `detach` for gradient estimators that drop the score, and `select`.
     """
 
-    arg_constraints: dict = {}  # noqa: RUF012 - torch's own name and type
+    arg_constraints: dict = {}
 
     def __init__(self, batch_shape: torch.Size, event_shape: torch.Size):
         super().__init__(batch_shape, event_shape, validate_args=False)

@@ -64,7 +64,7 @@ class ImportanceSampling(Estimator):
     num_samples: int
     max_rows: int
 
-    requires = {"model": LatentVariableModel}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"model": LatentVariableModel}
 
     def __post_init__(self):
         if min(self.num_samples, self.max_rows) < 1:

@@ -34,7 +34,7 @@ class ELBO(Objective):
     warmup_epochs: int
     free_bits: float
 
-    requires = {"model": LatentVariableModel}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"model": LatentVariableModel}
     monitor = "elbo"
 
     def __post_init__(self):

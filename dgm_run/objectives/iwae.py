@@ -70,7 +70,7 @@ class IWAE(Objective):
     num_samples: int
     gradient: Literal["standard", "dreg", "stl"]
 
-    requires = {"model": LatentVariableModel}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"model": LatentVariableModel}
     monitor = "iwae"
 
     def __post_init__(self):

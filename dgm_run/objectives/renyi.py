@@ -33,7 +33,7 @@ class Renyi(Objective):
     num_samples: int
     alpha: float
 
-    requires = {"model": LatentVariableModel}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"model": LatentVariableModel}
     monitor = "iwae"
 
     def __post_init__(self):

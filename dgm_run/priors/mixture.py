@@ -19,10 +19,15 @@ class MixturePrior(Prior):
         num_components: K.
         init_scale: standard deviation of the means at the start; variances start at one, weights equal.
         log_var_range: log-variances are clamped to it; a component on a single point has no bound otherwise.
+
+    Raises:
+        ValueError: there is no component.
     """
 
     def __init__(self, latent_dim: int, num_components: int, init_scale: float, log_var_range: Sequence[float]):
         super().__init__()
+        if num_components < 1:
+            raise ValueError(f"num_components = {num_components} must be positive")
         self.mean = nn.Parameter(init_scale * torch.randn(num_components, latent_dim))
         self.log_var = nn.Parameter(torch.zeros(num_components, latent_dim))
         self.logits = nn.Parameter(torch.zeros(num_components))

@@ -24,9 +24,12 @@ class VampPrior(Prior):
         init_mean: the pseudo-inputs start at N(init_mean, init_scale^2).
         init_scale: see `init_mean`.
         value_range: pseudo-inputs are clamped to it, as data are; null for data without bounds.
+
+    Raises:
+        ValueError: there is no component.
     """
 
-    requires = {"posterior": Posterior}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"posterior": Posterior}
 
     def __init__(
         self,
@@ -37,6 +40,8 @@ class VampPrior(Prior):
         value_range: Sequence[float] | None,
     ):
         super().__init__()
+        if num_components < 1:
+            raise ValueError(f"num_components = {num_components} must be positive")
         self.raw_pseudo_inputs = nn.Parameter(init_mean + init_scale * torch.randn(num_components, *shape))
         self.value_range = None if value_range is None else tuple(value_range)
 

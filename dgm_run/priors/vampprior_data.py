@@ -18,12 +18,17 @@ class VampPriorData(Prior):
     Args:
         shape: of one example.
         num_components: K.
+
+    Raises:
+        ValueError: there is no component.
     """
 
-    requires = {"posterior": Posterior}  # noqa: RUF012 - a declaration, never mutated
+    requires = {"posterior": Posterior}
 
     def __init__(self, shape: Sequence[int], num_components: int):
         super().__init__()
+        if num_components < 1:
+            raise ValueError(f"num_components = {num_components} must be positive")
         self.register_buffer("pseudo_inputs", torch.zeros(num_components, *shape))
 
     def initialize(self, x: Tensor) -> None:

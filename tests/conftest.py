@@ -1,0 +1,27 @@
+"""Settings shared by all tests: one thread a process, and a clean slate of torch's global state after each."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run in parallel
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests/contracts.py and the like
+
+
+@pytest.fixture(autouse=True)
+def clean_torch():
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def double():
+    """Double precision while the test runs."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,188 @@
+"""The command as its user meets it, as a subprocess."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tiny import TINY, command, dgm_run, metrics
+
+REFUSALS = {
+    "prior=vampprio": "Could not find 'prior/vampprio'",
+    "prior.num_compnents=10": "Key 'num_compnents' is not in struct\n    full_key: prior.num_compnents",
+    "modle=vae": "Key 'modle' not in 'Config'",
+    "prior=null": "prior=null: to go without, write '~prior'",
+}
+LINES = {
+    ("~prior",): "VAE needs a prior, and none is chosen: add prior=...",
+    ("trainer.max_epochs=ten",): "trainer.max_epochs: Value 'ten' of type 'str' could not be converted to Integer",
+    ("objective=renyi", "objective.alpha=1"): "objective: alpha = 1 is the ELBO: use objective=elbo",
+    ("encoder.activation=gatd",): "encoder.activation: Value 'gatd' of type 'str' could not be converted to "
+    "one of gated, relu, tanh, softplus, elu",
+    (
+        "encoder.hidden_dims=3",
+    ): "encoder.hidden_dims: Value '3' of type 'int' could not be converted to List of Integer",
+    ("dataset.binarize=none",): "BernoulliLikelihood takes binary data, and dataset.binarize=none gives levels: "
+    "set dataset.binarize=dynamic, or choose another likelihood",
+    ("likelihood=gaussian",): "GaussianLikelihood takes continuous data, and dataset.binarize=dynamic gives binary: "
+    "set dataset.binarize=none dataset.dequantize=true, or choose another likelihood",
+    ("model.latent_dim=0",): "model.posterior: a layer from 300 to 0 dimensions: sizes must be positive",
+    ("trainer.batch_size=0",): "trainer: batch_size = 0 must be positive",
+    ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components: 5000 asked for, but only 1257 "
+    "training examples",
+    ("prior._target_=dgm_run.nothing.Here",): "prior._target_: cannot find dgm_run.nothing.Here "
+    "(No module named 'dgm_run.nothing')",
+    ("dataset.source.num_test=2000",): "1797 examples cannot give 180 for validation and 2000 for test: ask for fewer",
+    ("trainer.resume=nowhere",): "trainer.resume: there is no checkpoint in {cwd}/nowhere: start the run without it",
+    ("trainer.device=cuda:99",): None,
+}
+
+
+@pytest.mark.parametrize(("argument", "message"), REFUSALS.items())
+def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path):
+    done = dgm_run(argument, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", LINES, ids=" ".join)
+def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path):
+    done = dgm_run(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    if LINES[arguments]:
+        assert done.stderr.strip() == LINES[arguments].format(cwd=tmp_path)
+
+
+def test_missing_data_say_which_files_where_and_what_needs_none(tmp_path):
+    done = dgm_run("dataset=mnist", "dataset.source.download=false", "data_dir=here", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    for part in (str(tmp_path / "here"), "train-images-idx3-ubyte", "https://", "dataset=digits needs no"):
+        assert part in done.stderr
+
+
+def test_help_lists_the_choices_and_imports_nothing_heavy(tmp_path):
+    done = dgm_run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"prior: .*mixture, standard, vampprior", done.stdout)
+    probe = "import sys, dgm_run; dgm_run.compose('prior=vampprior'); import dgm_run.cli; print('torch' in sys.modules)"
+    modules = subprocess.run(command()[:1] + ["-c", probe], capture_output=True, text=True, check=True)
+    assert modules.stdout.strip() == "False"
+
+
+def test_a_run_leaves_behind_what_it_promises(tmp_path):
+    done = dgm_run("prior=vampprior", "hydra.run.dir=run", *TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    for expected in (
+        ".hydra/config.yaml", "metrics.jsonl", "results.json", "checkpoints/last/weights.safetensors",
+        "checkpoints/best/weights.safetensors", "samples/epoch_0001.png", "samples_drawn/epoch_0001.png",
+        "reconstructions/epoch_0001.png", "pseudo_inputs/epoch_0001.png",
+    ):  # fmt: skip
+        assert (run / expected).exists(), expected
+    assert list(run.glob("events.out.tfevents.*"))
+    assert "tensorboard --logdir" in done.stdout
+    results = json.loads((run / "results.json").read_text())
+    likelihood = results["estimates"][0]
+    assert f"{likelihood['value']:.3f}" in done.stdout
+    assert likelihood["quantity"] == "log_likelihood"
+    assert likelihood["unit"] == "nats"
+    assert likelihood["num_examples"] == 360
+    assert likelihood["settings"]["num_samples"] == 2
+    assert "dynamic" in results["binarization"]
+    assert {"valid/elbo", "train/loss", "test/log_likelihood"} <= {line["name"] for line in metrics(run)}
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    assert dgm_run("hydra.run.dir=run", *TINY, cwd=tmp_path).returncode == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and ".hydra" not in str(p)}
+    done = dgm_run("hydra.run.dir=run", "seed=1", *TINY, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "holds a run: add trainer.resume=" in done.stderr
+    assert "seed: 0" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
+    assert all(path.read_bytes() == content for path, content in before.items() if path.name != ".lock")
+
+
+def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):
+    done = dgm_run("-m", "objective=renyi", "objective.alpha=1,0.5,nan", "hydra.sweep.dir=sweep", *TINY, cwd=tmp_path)
+    assert done.returncode == 1
+    assert (tmp_path / "sweep" / "1" / "results.json").exists()
+    summary = done.stderr[done.stderr.index("failed jobs:") :]
+    assert re.search(r"job 0 .*alpha=1.*: objective: alpha = 1 is the ELBO", summary)
+    assert re.search(r"job 2 .*alpha=nan.*: objective: alpha = nan", summary)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_prior_of_the_users_own_needs_no_registry(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dgm_run.priors.standard import StandardPrior\n\n\nclass MyPrior(StandardPrior):\n    pass\n"
+    )
+    (tmp_path / "conf" / "prior").mkdir(parents=True)
+    (tmp_path / "conf" / "prior" / "mine.yaml").write_text("_target_: mine.MyPrior\nlatent_dim: ${model.latent_dim}\n")
+    done = dgm_run("--config-dir", "conf", "prior=mine", "hydra.run.dir=run", *TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mine.MyPrior" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
+
+
+# interrupting and resuming
+
+LONG = (*TINY[:3], "trainer.batch_size=20", "trainer.threads=1", "trainer.max_epochs=12", "prior=vampprior",
+        "prior.num_components=10", "trainer.ema_decay=0.99", "schedule=plateau", "trainer.checkpoint_seconds=0.3",
+        "trainer.patience=null", "estimators.importance_sampling.num_samples=2", "hydra.run.dir=run")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = dgm_run(*LONG, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signum)
+    _, stderr = process.communicate(timeout=60)
+    assert not (run / "results.json").exists(), "the run was over before the signal came"
+    if signum == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert process.returncode == 128 + signum
+        assert "to go on: dgm-run" in stderr
+        assert f"trainer.resume={run}" in stderr
+        assert stderr.count("\n") == 1
+
+    resumed = dgm_run(*LONG[:-1], "trainer.resume=run", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after step" in resumed.stdout
+    for name in ("best", "last"):
+        weights = f"checkpoints/{name}/weights.safetensors"
+        assert (run / weights).read_bytes() == (undisturbed / weights).read_bytes()
+    assert metrics(run) == metrics(undisturbed)
+
+
+def test_a_changed_configuration_is_refused_with_its_difference(undisturbed):
+    cwd = undisturbed.parent
+    done = dgm_run(*LONG[:-1], "trainer.resume=run", "prior.num_components=11", "objective.beta=2", cwd=cwd)
+    assert done.returncode == 1
+    assert "prior.num_components: 10 -> 11; objective.beta: 1.0 -> 2" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_more_epochs_may_be_asked_for_on_resume(undisturbed, tmp_path):
+    import shutil
+
+    shutil.copytree(undisturbed, tmp_path / "run")
+    done = dgm_run(*LONG[:-1], "trainer.resume=run", "trainer.max_epochs=13", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert max(line["epoch"] for line in metrics(tmp_path / "run")) == 13

@@ -1,0 +1,78 @@
+"""Every YAML file composes, fits its target, builds, and trains a step."""
+
+import pytest
+from hydra.errors import ConfigCompositionException
+from tiny import TINY
+
+import dgm_run
+from dgm_run.config import GROUPS, conf_dir, validate
+
+OPTIONS = sorted(
+    (path.parent.name, path.stem)
+    for group in GROUPS
+    for path in (conf_dir() / group).glob("*.yaml")
+    if group != "dataset"
+)
+DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
+EXPERIMENTS = sorted(
+    str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
+    for path in (conf_dir() / "experiment").rglob("*.yaml")
+)
+
+NEEDS = {  # what a choice needs beside the defaults
+    "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
+    "categorical likelihood": ("dataset.binarize=none",),
+    "discretized_logistic likelihood": ("dataset.binarize=none",),
+}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_choice_trains_a_step(group, option, tmp_path):
+    choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
+    cfg = dgm_run.compose(choice, *NEEDS.get(f"{option} {group}", ()), *TINY)
+    results = dgm_run.run(cfg, tmp_path / "run")
+    assert results["training"]["steps"] == 3
+    assert (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_composes_and_fits_its_target(name):
+    path = ("dataset.source.path=x",) if name in ("arrays", "image_folder") else ()
+    validate(dgm_run.compose(f"dataset={name}", "data_dir=nowhere", *path))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_starts_with_its_command_and_names_its_number(name):
+    lines = (conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert lines[1] == f"# dgm-run +experiment={name}"
+    cfg = dgm_run.compose(f"+experiment={name}", "data_dir=nowhere")
+    validate(cfg)
+    assert isinstance(cfg.published.value, float)
+    assert "http" in cfg.published.source
+
+
+def test_every_argument_of_a_target_stands_in_its_file():
+    # a knob that is not in the YAML cannot be found, and a default would stand in two places
+    import inspect
+
+    from omegaconf import OmegaConf
+
+    from dgm_run.signature import target_of
+
+    for group, option in OPTIONS:
+        if group in ("optimizer", "schedule", "estimators"):
+            continue
+        node = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
+        arguments = set(inspect.signature(target_of(node, group)).parameters)
+        assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
+
+
+def test_an_unknown_choice_is_refused_with_the_available_ones():
+    with pytest.raises(Exception, match="vampprior"):
+        dgm_run.compose("prior=vampprio")
+
+
+def test_a_misspelt_top_level_key_is_refused():
+    with pytest.raises(ConfigCompositionException, match="modle"):
+        dgm_run.compose("modle=vae")

@@ -1,0 +1,101 @@
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from torch import nn
+
+import dgm_run
+from dgm_run.config import conf_dir, instantiate, validate
+from dgm_run.errors import ConfigError
+from dgm_run.objectives.base import Objective
+
+
+class EnergyModel(nn.Module):
+    """Stands in for a kind of model that a VAE is not."""
+
+
+class RBM(EnergyModel):
+    def __init__(self, num_hidden: int):
+        super().__init__()
+
+
+@dataclass(frozen=True)
+class ContrastiveDivergence(Objective):
+    num_steps: int
+    requires = {"model": EnergyModel}
+
+    def __call__(self, model, x, epoch=None):
+        raise NotImplementedError
+
+
+class TwoEncoders(nn.Module):
+    def __init__(self, first: nn.Module, second: nn.Module):
+        super().__init__()
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    yield
+    sys.modules.pop("test_config", None)
+
+
+def with_node(key, node, *overrides):
+    cfg = dgm_run.compose(*overrides)
+    OmegaConf.set_struct(cfg, False)
+    cfg[key] = node
+    return cfg
+
+
+def refusal(cfg):
+    with pytest.raises(ConfigError) as refused:
+        validate(cfg)
+    return str(refused.value)
+
+
+def test_the_default_configuration_is_valid():
+    validate(dgm_run.compose())
+
+
+def test_an_objective_of_another_kind_of_model_is_refused_by_both_names():
+    cfg = with_node("objective", {"_target_": "test_config.ContrastiveDivergence", "num_steps": 1})
+    assert refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not"
+
+
+def test_a_part_that_the_model_does_not_take_is_refused():
+    rbm = {"_target_": "test_config.RBM", "num_hidden": 3}
+    cfg = with_node("model", rbm, "prior=vampprior", "~posterior", "~encoder", "~decoder", "~likelihood")
+    assert refusal(cfg) == "RBM takes no prior: drop prior=..."
+
+
+def test_a_prior_that_needs_a_posterior_is_refused_without_one():
+    network = {"_target_": "dgm_run.models.vae.VAE", "latent_dim": 2, "prior": "${prior}", "decoder": "${decoder}"}
+    cfg = with_node("model", network, "prior=vampprior", "~posterior", "~encoder")
+    cfg.model["posterior"] = None
+    assert refusal(cfg) == "prior: VampPrior needs a posterior, and none is chosen"
+
+
+def test_a_missing_part_is_named():
+    assert refusal(dgm_run.compose("~prior")) == "VAE needs a prior, and none is chosen: add prior=..."
+
+
+def test_a_part_referred_to_twice_is_refused_because_it_would_be_built_twice():
+    node = {"_target_": "test_config.TwoEncoders", "first": "${encoder}", "second": "${encoder}", "latent_dim": 2}
+    cfg = with_node("model", node, "~prior", "~posterior", "~decoder", "~likelihood")
+    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which would build it as often"
+
+
+def test_a_value_error_of_a_constructor_names_the_node():
+    with pytest.raises(ConfigError, match=r"^objective: alpha = 1 is the ELBO: use objective=elbo$"):
+        instantiate(dgm_run.compose("objective=renyi", "objective.alpha=1").objective)
+
+
+def test_other_errors_of_a_constructor_stay_what_they_are():
+    with pytest.raises(TypeError):
+        instantiate({"_target_": "dgm_run.models.vae.VAE", "latent_dim": 2})
+
+
+def test_the_configuration_folder_holds_the_root():
+    assert (conf_dir() / "config.yaml").is_file()

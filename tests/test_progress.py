@@ -1,0 +1,54 @@
+import io
+
+from rich.console import Console
+
+from dgm_run.progress import Terminal, duration
+
+ROW = {
+    "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
+    "estimator": "importance_sampling", "settings": {"num_samples": 5000},
+}  # fmt: skip
+
+
+def terminal(**options):
+    stream = io.StringIO()
+    return Terminal(Console(file=stream, width=160, **options)), stream
+
+
+def test_durations_read_like_a_clock():
+    assert [duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
+
+
+def test_without_a_terminal_there_are_plain_lines():
+    display, stream = terminal(force_terminal=False)
+    display.start(epochs=2, steps_per_epoch=10, step=0)
+    display.step(10)
+    display.epoch(2, {"train/loss": 100.0, "valid/elbo": -99.5})
+    line = stream.getvalue()
+    assert line.startswith("epoch 2/2  loss 100.00  valid/elbo -99.50  ")
+    assert "\x1b" not in line
+
+
+def test_in_a_terminal_a_bar_shows_epoch_losses_speed_and_time_left():
+    display, stream = terminal(force_terminal=True)
+    display.start(epochs=4, steps_per_epoch=10, step=0)
+    display.epoch(1, {"train/loss": 100.0, "valid/elbo": -99.5})
+    display.finish()
+    shown = stream.getvalue()
+    for part in ("1/4", "loss 100.00", "valid/elbo -99.50", "steps/s", "left"):
+        assert part in shown
+
+
+def test_the_table_names_estimator_settings_kind_and_error():
+    display, stream = terminal(force_terminal=False)
+    display.estimates([ROW], "Estimates", ["a note"])
+    shown = stream.getvalue()
+    for part in ("test/log_likelihood", "-84.500", "0.250", "nats", "estimate", "num_samples=5000", "a note"):
+        assert part in shown
+
+
+def test_evaluation_reports_its_progress():
+    display, stream = terminal(force_terminal=False)
+    display.evaluating("importance_sampling", 100)
+    display.evaluated(50, 100)
+    assert "importance_sampling 50/100 examples" in stream.getvalue()

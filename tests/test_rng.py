@@ -1,0 +1,79 @@
+import itertools
+
+import pytest
+import torch
+
+from dgm_run.rng import key, permutation, reseed
+
+# the first outputs of the reference splitmix64 (S. Vigna, https://prng.di.unimi.it/splitmix64.c) from state 0
+SPLITMIX64 = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC, 0x1B39896A51A8749B]
+
+
+def test_keys_are_outputs_of_splitmix64_without_the_sign_bit():
+    assert [key(n, "") for n in range(1, 6)] == [output % 2**63 for output in SPLITMIX64]
+
+
+def test_keys_differ_by_seed_stream_and_index():
+    keys = [key(*k) for k in itertools.product(range(20), ("order", "step", "evaluate"), range(500))]
+    assert len(set(keys)) == len(keys)
+    assert all(0 <= k < 2**63 for k in keys)
+
+
+def test_neighbouring_keys_share_half_their_bits():
+    flips = [(key(1, "step", i) ^ key(1, "step", i + 1)).bit_count() for i in range(1000)]
+    assert abs(sum(flips) / 1000 - 31.5) < 5 * (63 / 4 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize("seed", [-1, 0, 2**64 + 5])
+def test_any_integer_is_a_seed(seed):
+    reseed(seed, "step")
+    assert torch.initial_seed() == key(seed, "step")
+
+
+def test_a_step_can_be_replayed_alone():
+    reseed(3, "step", 7)
+    expected = torch.randn(5)
+    torch.randn(100)
+    reseed(3, "step", 7)
+    assert torch.equal(torch.randn(5), expected)
+
+
+@pytest.mark.parametrize("other", [(4, "step", 7), (3, "evaluate", 7), (3, "step", 8)], ids=str)
+def test_other_steps_see_other_numbers(other):
+    reseed(3, "step", 7)
+    first = torch.randn(10_000)
+    reseed(*other)
+    assert abs(torch.corrcoef(torch.stack([first, torch.randn(10_000)]))[0, 1]) < 5 / 100
+
+
+def test_reseeding_is_seeding_torch_with_the_key():
+    reseed(3, "step", 7)
+    numbers = torch.randn(5)
+    torch.manual_seed(key(3, "step", 7))
+    assert torch.equal(torch.randn(5), numbers)
+
+
+def test_the_order_of_an_epoch_holds_every_example_once():
+    assert sorted(permutation(0, 1, 100).tolist()) == list(range(100))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    expected = permutation(0, 1, 100)
+    torch.randn(3)
+    assert torch.equal(permutation(0, 1, 100), expected)
+    assert not torch.equal(permutation(0, 2, 100), expected)
+    assert not torch.equal(permutation(1, 1, 100), expected)
+
+
+def test_making_an_order_draws_no_numbers():
+    torch.manual_seed(0)
+    expected = torch.randn(3)
+    torch.manual_seed(0)
+    permutation(0, 1, 100)
+    assert torch.equal(torch.randn(3), expected)
+
+
+def test_over_epochs_an_example_stands_everywhere_equally_often():
+    orders = torch.stack([permutation(0, epoch, 5) for epoch in range(2000)])  # (2000, 5)
+    counts = torch.stack([(orders == example).sum(0) for example in range(5)]).double()
+    assert (counts - 400).abs().max() < 5 * (2000 * 0.2 * 0.8) ** 0.5

@@ -1,0 +1,131 @@
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import TINY
+
+import dgm_run
+from dgm_run.errors import CheckpointError
+from dgm_run.run_folder import changes, config_path, load, locked, save_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "vamp"
+    dgm_run.run(dgm_run.compose("prior=vampprior", *TINY), folder)
+    return folder
+
+
+def _hold(folder, held, release):
+    with locked(folder):
+        held.set()
+        release.wait(30)
+
+
+def test_a_folder_in_use_is_refused_naming_who_holds_it(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, release))
+    other.start()
+    assert held.wait(60)
+    with pytest.raises(CheckpointError, match=f"is in use by process {other.pid} on "), locked(tmp_path):
+        pass
+    release.set()
+    other.join(30)
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot write to the run folder"), locked(tmp_path / "file" / "run"):
+        pass
+
+
+def test_changes_name_every_key_but_those_that_may_change():
+    saved = {"a": 1, "trainer": {"max_epochs": 1, "batch_size": 2}, "prior": {"k": 3}, "estimators": {"x": 1}}
+    now = {"a": 1, "trainer": {"max_epochs": 9, "batch_size": 4}, "prior": None, "estimators": {}, "new": 5}
+    assert changes(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
+
+
+def test_a_finished_run_loads_in_two_lines_and_samples(run):
+    model = dgm_run.load(run)
+    x = model.sample(5)
+    assert x.shape == (5, 1, 8, 8)
+    assert set(x.unique().tolist()) <= {0.0, 1.0}
+    assert not model.training
+
+
+def test_the_loaded_weights_are_those_of_the_best_checkpoint(run):
+    from safetensors.torch import load_file
+
+    saved = load_file(run / "checkpoints" / "best" / "weights.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in load(run).state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os.mkdir", "torch.load", "builtins.eval", "dgm_run.log.os.mkdir", "dgm_run.checkpoint.shutil.rmtree",
+     "dgm_run.runner.run", "torch.nn.Linear", "subprocess.Popen"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["model", "model.prior", "model.prior.extra"])
+def test_a_folder_that_names_foreign_code_is_refused_without_effect(run, target, place, tmp_path):
+    from omegaconf import OmegaConf
+
+    victim = tmp_path / "victim"
+    cfg = OmegaConf.load(config_path(run))
+    OmegaConf.update(
+        cfg, place.replace("model.prior", "prior"), {"_target_": target, "path": str(victim)}, force_add=True
+    )
+    folder = tmp_path / "folder"
+    save_config(folder, OmegaConf.to_container(cfg))
+    os.symlink(run / "checkpoints", folder / "checkpoints")
+    with pytest.raises(CheckpointError, match=f"{target} is not built from a run folder"):
+        load(folder)
+    assert not victim.exists()
+
+
+def test_a_package_that_the_caller_names_may_be_built(run, tmp_path, monkeypatch):
+    from omegaconf import OmegaConf
+
+    (tmp_path / "mine.py").write_text("from dgm_run.priors.vampprior import VampPrior\nclass Mine(VampPrior): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cfg = OmegaConf.load(config_path(run))
+    cfg.prior._target_ = "mine.Mine"
+    folder = tmp_path / "folder"
+    save_config(folder, OmegaConf.to_container(cfg))
+    os.symlink(run / "checkpoints", folder / "checkpoints")
+    with pytest.raises(CheckpointError, match="mine.Mine is not built"):
+        load(folder)
+    assert type(load(folder, packages=["mine"]).prior).__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "model: [", "[]", "!!python/object/apply:os.mkdir ['victim']", "model: ${gone}"]
+)
+def test_a_broken_configuration_is_one_line(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config_path(tmp_path).parent.mkdir()
+    config_path(tmp_path).write_text(content)
+    with pytest.raises(CheckpointError) as refused:
+        load(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="is no run folder"):
+        load(tmp_path)
+
+
+def test_weights_of_another_configuration_are_refused(run, tmp_path):
+    from omegaconf import OmegaConf
+
+    cfg = OmegaConf.load(config_path(run))
+    cfg.prior.num_components = 7
+    save_config(tmp_path, OmegaConf.to_container(cfg))
+    os.symlink(run / "checkpoints", tmp_path / "checkpoints")
+    with pytest.raises(CheckpointError, match=r"do not fit its configuration: .*raw_pseudo_inputs"):
+        load(tmp_path)

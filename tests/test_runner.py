@@ -1,0 +1,170 @@
+"""The whole road: numbers against closed forms through the command, and what a run refuses."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from tiny import TINY, dgm_run, metrics
+
+import dgm_run as package
+from dgm_run.errors import ConfigError
+
+
+def test_one_python_call_is_the_command_without_the_shell(tmp_path):
+    found = package.run(package.compose(*TINY), tmp_path)
+    assert found["estimates"][0]["quantity"] == "log_likelihood"
+    assert package.load(tmp_path).sample(2).shape == (2, 1, 8, 8)
+
+
+def test_jobs_of_one_process_do_not_inherit_precision_or_seeds(tmp_path):
+    package.run(package.compose(*TINY, "trainer.precision=fp64"), tmp_path / "double")
+    package.run(package.compose(*TINY), tmp_path / "after")
+    done = dgm_run(*TINY, "hydra.run.dir=alone", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert metrics(tmp_path / "after") == metrics(tmp_path / "alone")
+
+
+def test_all_precisions_start_from_the_same_weights(tmp_path):
+    from dgm_run.checkpoint import Checkpoints
+
+    frozen = ("optimizer.lr=0.0",)
+    for precision in ("fp32", "fp64"):
+        package.run(package.compose(*TINY, *frozen, f"trainer.precision={precision}"), tmp_path / precision)
+    single, double = (Checkpoints(tmp_path / p / "checkpoints").load("last")[0] for p in ("fp32", "fp64"))
+    assert all((single[name] == double[name].float()).all() for name in single)
+
+
+def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
+    # all pixels are independent of z and x: log p(x) is the entropy of fair coins, whatever the estimator does
+    found = package.run(
+        package.compose(*TINY, "decoder.hidden_dims=[]", "optimizer=sgd", "optimizer.lr=1e-30"), tmp_path / "a"
+    )
+    import torch
+
+    from dgm_run.config import instantiate
+    from dgm_run.data.dataset import Examples, to_float
+
+    cfg = package.compose(*TINY)
+    model = instantiate(cfg.model)
+    with torch.no_grad():
+        model.decoder.output.weight.zero_()
+        model.decoder.output.bias.zero_()
+    estimator = instantiate(cfg.estimators.importance_sampling)
+    x = (torch.rand(50, 1, 8, 8) < 0.5).float()
+    rows = {e.quantity: e for e in estimator(model.eval(), Examples(x, None, to_float))}
+    assert rows["reconstruction"].value == pytest.approx(-64 * math.log(2), abs=1e-4)
+    assert found["estimates"][0]["kind"] == "estimate"
+
+
+def test_parts_that_start_from_data_are_given_training_examples(tmp_path):
+    package.run(package.compose(*TINY, "prior=vampprior_data", "dataset.binarize=threshold"), tmp_path)
+    images = package.load(tmp_path).prior.pseudo_inputs.flatten(1).bool().numpy()
+    digits = (load_digits().images.reshape(-1, 64) >= 8).astype(bool)
+    known = {row.tobytes() for row in digits}
+    assert all(image.tobytes() in known for image in images)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer.device: cuda:99 cannot be used .*: use auto, cpu or cuda"):
+        package.run(package.compose(*TINY, "trainer.device=cuda:99"), tmp_path)
+
+
+def ppca(x: np.ndarray, num_components: int, rows: np.ndarray) -> float:
+    """Mean log-likelihood of `rows` under scikit-learn's probabilistic PCA of x, nats."""
+    model = PCA(num_components).fit(x)
+    covariance = model.components_.T @ np.diag(model.explained_variance_ - model.noise_variance_) @ model.components_
+    # scikit-learn divides by N - 1; the maximum-likelihood solution divides by N
+    covariance = (covariance + model.noise_variance_ * np.eye(x.shape[1])) * (len(x) - 1) / len(x)
+    return multivariate_normal(model.mean_, covariance, allow_singular=False).logpdf(rows).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_components", "train", "test"), [(2, -0.0366, -0.3374), (10, 18.6886, 15.5197)])
+def test_a_linear_vae_reaches_the_maximum_likelihood_of_probabilistic_pca(num_components, train, test, tmp_path):
+    x = load_digits().data.astype(np.float32) / 16
+    fit, rest = x[:1000], x[1000:]
+    assert ppca(fit, num_components, fit) == pytest.approx(train, abs=1e-3)
+    assert ppca(fit, num_components, rest) == pytest.approx(test, abs=1e-3)
+    np.savez(tmp_path / "digits.npz", train=fit, valid=fit, test=rest)
+    done = dgm_run(
+        "dataset=arrays", f"dataset.source.path={tmp_path}/digits.npz", "dataset.shape=[64]", "likelihood=gaussian",
+        "encoder.hidden_dims=[]", "decoder.hidden_dims=[]", f"model.latent_dim={num_components}",
+        "posterior=full_gaussian", "optimizer.lr=5e-3", "schedule=cosine", "trainer.max_epochs=2000",
+        "trainer.patience=null", "trainer.eval_every=100", "trainer.pictures_every=null", "trainer.threads=1",
+        "estimators.importance_sampling.num_samples=1000", "hydra.run.dir=run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["estimates"][0]["value"]
+    decoder = package.load(tmp_path / "run").decoder
+    w, b = decoder.output.weight.detach().double().numpy(), decoder.output.bias.detach().double().numpy()
+    covariance = w @ w.T + math.exp(2 * decoder.likelihood.log_scale.item()) * np.eye(64)
+    exact = {
+        name: multivariate_normal(b, covariance).logpdf(rows).mean() for name, rows in (("fit", fit), ("rest", rest))
+    }
+    assert exact["fit"] == pytest.approx(train, abs=0.01)
+    assert exact["rest"] == pytest.approx(test, abs=0.05)  # the test rows had no part in the fit
+    assert found == pytest.approx(exact["rest"], abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DGM_DATA_DIR" not in os.environ, reason="needs MNIST in DGM_DATA_DIR")
+@pytest.mark.parametrize(
+    ("prior", "epochs", "elbo"),
+    [("standard", 5, -106.1), ("standard", 10, -100.8), ("standard", 20, -97.2), ("vampprior", 5, -103.0),
+     ("vampprior", 10, -97.3)],
+)  # fmt: skip
+def test_mnist_reaches_the_reference_after_as_many_epochs(prior, epochs, elbo, tmp_path):
+    # figures of an independent implementation, over (nearly) all 60,000 training images
+    done = dgm_run(
+        "dataset=mnist", "dataset.source.num_valid=500", f"prior={prior}", f"trainer.max_epochs={epochs}",
+        "estimators.importance_sampling.num_samples=10", "hydra.run.dir=run", cwd=tmp_path, OMP_NUM_THREADS="2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["estimates"]
+    found = next(row["value"] for row in rows if row["quantity"] == "elbo")
+    assert found == pytest.approx(elbo, abs=1.0)
+
+
+def test_a_wheel_carries_its_configuration_and_runs_from_any_folder(tmp_path):
+    pytest.importorskip("hatchling")
+    root = os.path.dirname(os.path.dirname(__file__))
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), root]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+        wheel,
+    ]
+    subprocess.run(install, check=True, capture_output=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = dgm_run("prior=vampprior", "hydra.run.dir=run", *TINY, cwd=elsewhere, PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 0, done.stderr
+    where = [sys.executable, "-c", "import dgm_run.config as c; print(c.conf_dir())"]
+    found = subprocess.run(where, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")}, cwd=elsewhere,
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert found.stdout.strip() == str(tmp_path / "site" / "dgm_run" / "conf")
+
+
+def test_no_python_file_or_yaml_names_a_path_of_a_machine():
+    root = os.path.dirname(os.path.dirname(__file__))
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False).stdout.split()
+    for name in listed:
+        if name.endswith((".py", ".yaml", ".md", ".toml")):
+            with open(os.path.join(root, name)) as file:
+                assert not re.search(r"/(home|root|Users)/\w", file.read()), name

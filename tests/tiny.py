@@ -1,0 +1,39 @@
+"""Overrides that make a run tiny, and the command as a subprocess."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TINY = (
+    "encoder.hidden_dims=[8]",
+    "decoder.hidden_dims=[8]",
+    "model.latent_dim=2",
+    "trainer.max_epochs=1",
+    "trainer.batch_size=500",
+    "trainer.threads=1",
+    "trainer.device=cpu",
+    "estimators.importance_sampling.num_samples=2",
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dgm_run", *arguments]
+
+
+def dgm_run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Runs the command to its end in the folder `cwd`."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -1,0 +1,188 @@
+"""The training loop, through whole runs on tiny data."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, metrics
+
+import dgm_run
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.errors import TrainingError
+
+
+def run(folder, *overrides):
+    return dgm_run.run(dgm_run.compose(*TINY, *overrides), folder)
+
+
+def values(folder, name):
+    return [line["value"] for line in metrics(folder) if line["name"] == name]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path / name, f"seed={seed}", "trainer.max_epochs=2")
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert values(tmp_path / "a", "train/loss") != values(tmp_path / "c", "train/loss")
+
+
+def test_training_lowers_the_loss_and_keeps_the_best_weights(tmp_path):
+    results = run(tmp_path, "trainer.max_epochs=6", "trainer.batch_size=100")
+    elbos = values(tmp_path, "valid/elbo")
+    assert elbos[-1] > elbos[0] + 3
+    assert results["training"]["best"] == max(elbos)
+    assert results["training"]["best_epoch"] == 1 + elbos.index(max(elbos))
+
+
+def test_patience_stops_a_run_that_no_longer_improves(tmp_path):
+    results = run(tmp_path, "trainer.max_epochs=50", "trainer.patience=2", "optimizer.lr=1e-12")
+    elbos = values(tmp_path, "valid/elbo")
+    best = elbos.index(max(elbos))
+    assert results["training"]["stopped_by"] == "patience"
+    assert len(elbos) == best + 1 + 2
+
+
+def test_patience_waits_for_the_warm_up_to_end(tmp_path):
+    results = run(
+        tmp_path, "trainer.max_epochs=50", "trainer.patience=1", "optimizer.lr=1e-12", "objective.warmup_epochs=5"
+    )
+    assert results["training"]["epochs"] >= 6
+
+
+def test_max_steps_ends_within_an_epoch(tmp_path):
+    results = run(tmp_path, "trainer.max_epochs=5", "trainer.max_steps=4")
+    assert results["training"]["steps"] == 4
+    assert results["training"]["stopped_by"] == "max_steps"
+    assert values(tmp_path, "valid/elbo")
+
+
+def test_the_training_loss_weighs_a_ragged_last_batch_by_its_examples(tmp_path):
+    # at learning rate zero every epoch sees the same weights: with beta = 0 the loss is a mean over examples
+    loss = []
+    for batch_size in (1257, 1256):
+        folder = tmp_path / str(batch_size)
+        run(folder, f"trainer.batch_size={batch_size}", "optimizer.lr=0.0", "objective.beta=0",
+            "objective.num_samples=200", "dataset.binarize=threshold")  # fmt: skip
+        loss += values(folder, "train/loss")
+    assert loss[0] == pytest.approx(loss[1], abs=0.1)  # the last example alone would move it by ten times as much
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    x = np.random.default_rng(0).random((300, 4)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    data = ("dataset=arrays", f"dataset.source.path={tmp_path}/data.npz", "dataset.shape=[4]",
+            "dataset.source.num_valid=50", "dataset.source.num_test=50", "likelihood=gaussian")  # fmt: skip
+    options = ("optimizer=sgd", "optimizer.lr=0.001", "trainer.batch_size=50", "trainer.checkpoint_seconds=1e-9")
+    run(tmp_path / "run", *data, *options)
+    before = Checkpoints(tmp_path / "run" / "checkpoints").load("last")[1]["step"]
+    with pytest.raises(TrainingError) as stopped:
+        run(tmp_path / "bad", *data, *options, "optimizer.lr=1e20", "trainer.max_epochs=3")
+    message = str(stopped.value)
+    assert "not finite at step" in message
+    assert "seed 0" in message
+    assert "lower optimizer.lr or set trainer.clip_norm" in message
+    assert before == 4
+    if (tmp_path / "bad" / "checkpoints" / "last").exists():
+        weights, _, _ = Checkpoints(tmp_path / "bad" / "checkpoints").load("last")
+        assert all(value.isfinite().all() for value in weights.values())
+    assert not (tmp_path / "bad" / "results.json").exists()
+
+
+def test_a_full_disk_at_a_checkpoint_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    from dgm_run import checkpoint
+
+    real, calls = checkpoint.save_file, []
+
+    def full(tensors, path):
+        calls.append(path)
+        if 2 < len(calls) <= 8:
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    results = run(tmp_path, "trainer.max_epochs=2", "trainer.checkpoint_seconds=1e-9")
+    assert results["training"]["epochs"] == 2
+    assert "No space left on device; the former checkpoint is kept and training goes on" in capsys.readouterr().out
+
+
+def test_gradient_clipping_bounds_the_step(tmp_path):
+    cfg = ("optimizer=sgd", "optimizer.lr=1.0", "optimizer.momentum=0.0", "trainer.max_steps=1")
+    for name, clip in (("none", "null"), ("tight", "1e-3")):
+        run(tmp_path / name, *cfg, f"trainer.clip_norm={clip}")
+    start = dgm_run.compose(*TINY, *cfg)
+    from dgm_run import rng
+    from dgm_run.config import instantiate
+
+    rng.reseed(0, "model")
+    initial = instantiate(start.model).state_dict()
+
+    def moved(name):
+        weights, _, _ = Checkpoints(tmp_path / name / "checkpoints").load("last")
+        return sum((weights[k] - initial[k]).square().sum().item() for k in weights) ** 0.5
+
+    assert moved("tight") == pytest.approx(1e-3, rel=1e-2)
+    assert moved("none") > 1.0
+
+
+def test_the_evaluated_model_is_the_moving_average(tmp_path):
+    run(tmp_path, "trainer.ema_decay=0.9", "trainer.max_epochs=3", "trainer.batch_size=100")
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    best, _, _ = checkpoints.load("best")
+    last, state, _ = checkpoints.load("last")
+    average = state["ema"]["average"]
+    names = [name for name, _ in dgm_run.load(tmp_path).named_parameters()]
+    assert state["best_epoch"] == 3, "the last epoch should be the best here"
+    assert all(torch.equal(best[name], value) for name, value in zip(names, average, strict=True))
+    assert not torch.equal(best[names[0]], last[names[0]])
+
+
+@pytest.mark.parametrize("precision", ["fp64", "bf16"])
+def test_other_precisions_train_and_evaluate(precision, tmp_path):
+    results = run(tmp_path, f"trainer.precision={precision}", "trainer.max_epochs=2")
+    single = run(tmp_path / "fp32", "trainer.max_epochs=2")
+    assert results["estimates"][0]["value"] == pytest.approx(single["estimates"][0]["value"], abs=1.5)
+    weights, _, _ = Checkpoints(tmp_path / "checkpoints").load("last")
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    assert all(value.dtype == dtype for value in weights.values())
+
+
+@pytest.mark.slow
+def test_a_compiled_step_gives_the_same_loss(tmp_path):
+    loss = []
+    for compiled in ("false", "true"):
+        run(tmp_path / compiled, f"trainer.compile={compiled}", "dataset.binarize=threshold", "optimizer.lr=0.0",
+            "objective.num_samples=100")  # fmt: skip
+        loss += values(tmp_path / compiled, "train/loss")
+    assert loss[0] == pytest.approx(loss[1], abs=0.2)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau", "burda"])
+def test_the_learning_rate_follows_its_schedule(schedule, tmp_path):
+    run(tmp_path, f"schedule={schedule}", "trainer.max_epochs=5", "optimizer.lr=1e-3",
+        *(["schedule.patience=0", "optimizer.weight_decay=0.9"] if schedule == "plateau" else []))  # fmt: skip
+    rates = values(tmp_path, "train/learning_rate")
+    if schedule == "constant":
+        assert rates == [1e-3] * 5
+    elif schedule == "cosine":
+        assert rates == pytest.approx([1e-3 * (1 + np.cos(np.pi * t / 5)) / 2 for t in range(5)])
+    elif schedule == "burda":
+        assert rates == pytest.approx([1e-3 * 10 ** (-i / 7) for i in (0, 1, 1, 1, 2)])
+    else:
+        assert set(np.round(np.log2(1e-3 / np.array(rates)), 6)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_a_finished_run_can_be_resumed_and_says_the_same(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path, "trainer.resume=auto")
+    assert json.dumps(again["estimates"][0]["value"]) == json.dumps(first["estimates"][0]["value"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("trainer.batch_size=0", "batch_size = 0"), ("trainer.patience=-1", "patience = -1")]
+)
+def test_numbers_that_are_not_positive_are_refused(option, message, tmp_path):
+    from dgm_run.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=f"{message} must be positive"):
+        run(tmp_path, option)
