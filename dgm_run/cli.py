@@ -1,4 +1,4 @@
-"""The command `dgm-run`: Hydra's entry point and exit statuses, nothing else.
+"""The command `dgm-run`: Hydra's entry point, errors in a line, exit statuses.
 
 Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answer without torch.
 """
@@ -19,15 +19,17 @@ from dgm_run.config import GROUPS, conf_dir
 from dgm_run.errors import UserError
 from dgm_run.signals import Interrupted
 
+TOLD_IN_A_LINE = (UserError, CompactHydraException, OSError)
+
 _failures: list[str] = []
 
 
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error on, and they are told here
     sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
-    for group in GROUPS:
-        if f"{group}=null" in sys.argv:  # Hydra ends in a traceback here
-            sys.exit(f"{group}=null: to go without, write '~{group}'")
+    _refuse_null_groups(sys.argv[1:])
     sys.argv[1:] += _in_the_folder_of(sys.argv[1:])
     try:
         _hydra_main()
@@ -36,10 +38,46 @@ def main() -> None:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except TOLD_IN_A_LINE as error:
+        if full_error:
+            raise
+        _failures.append("")
+        if not isinstance(error, _Told):
+            sys.stderr.write("\n".join(filter(None, (str(error), _cause(error)))) + "\n")
     finally:
-        if len(_failures) > 1:
-            sys.stderr.write("\n".join(["failed jobs:", *_failures, ""]))
+        _tell_failed_jobs()
     sys.exit(1 if _failures else 0)
+
+
+class _Told(CompactHydraException):
+    """Its message has been written already."""
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def _hydra_main(cfg: DictConfig) -> float | None:
+    from dgm_run.runner import run  # imports torch
+
+    context = HydraConfig.get()
+    overrides = [o for o in context.overrides.task if not o.startswith("trainer.resume=")]
+    try:
+        return run(cfg, Path(context.runtime.output_dir), shlex.join(["dgm-run", *overrides]))["training"]["best"]
+    except TOLD_IN_A_LINE as error:
+        if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
+            sys.stderr.write(f"{error}\n")
+            _failures.append("")
+            return None
+        _note_failed_job(context, str(error))
+        raise _Told(str(error)) from None  # so that the launcher knows
+    except Exception as error:
+        if context.mode == RunMode.MULTIRUN:
+            _note_failed_job(context, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _refuse_null_groups(arguments: list[str]) -> None:
+    for group in GROUPS:
+        if f"{group}=null" in arguments:  # Hydra ends in a traceback here
+            sys.exit(f"{group}=null: to go without, write '~{group}'")
 
 
 def _in_the_folder_of(arguments: list[str]) -> list[str]:
@@ -50,30 +88,20 @@ def _in_the_folder_of(arguments: list[str]) -> list[str]:
     return [f"hydra.run.dir={folders[-1]}", "hydra.output_subdir=null"]
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
-def _hydra_main(cfg: DictConfig) -> float | None:
-    from dgm_run.runner import run  # imports torch
-
-    context = HydraConfig.get()
-    overrides = list(context.overrides.task)
-    try:
-        command = shlex.join(["dgm-run", *(o for o in overrides if not o.startswith("trainer.resume="))])
-        return run(cfg, Path(context.runtime.output_dir), command)["training"]["best"]
-    except UserError as error:
-        if context.mode == RunMode.RUN:
-            sys.stderr.write(f"{error}\n")
-            _failures.append(str(error))
-            return None
-        _note_failure(context, error)
-        raise CompactHydraException(str(error)) from None  # so that the launcher knows
-    except Exception as error:
-        if context.mode == RunMode.MULTIRUN:
-            _note_failure(context, error)
-        raise
-
-
-def _note_failure(context: DictConfig, error: Exception) -> None:
-    job = f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {type(error).__name__}"
-    line = f"{job}: {error}" if not isinstance(error, UserError) else f"{job.rsplit(':', 1)[0]}: {error}"
+def _note_failed_job(context: DictConfig, message: str) -> None:
+    line = f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}"
     sys.stderr.write(f"{line}\n")
+    (Path(context.runtime.output_dir) / "error.txt").write_text(f"{message}\n")
     _failures.append(line)
+
+
+def _tell_failed_jobs() -> None:
+    lines = [line for line in _failures if line]
+    if lines:
+        sys.stderr.write("\n".join(["failed jobs:", *lines, ""]))
+
+
+def _cause(error: BaseException) -> str:
+    """What Hydra adds to a message about a key: the key in full."""
+    cause = error.__cause__
+    return str(cause) if type(cause).__module__.startswith("omegaconf") else ""

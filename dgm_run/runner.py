@@ -94,6 +94,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     finally:
         log.close()
 
+    run_folder.save_config(folder, config)  # a second command in this folder, refused, may have overwritten it
     choices = {"seed": cfg.seed, "published": config["published"]}
     found = results.results(choices, model, dataset, estimates, summary)
     results.write(folder / "results.json", found)
@@ -203,13 +204,14 @@ def _hparams(cfg: DictConfig) -> dict[str, Any]:
     def walk(node: Any, key: str) -> None:
         if isinstance(node, dict):
             for name, value in node.items():
-                walk(value, f"{key}.{name}" if key else name)
-        elif isinstance(node, bool | int | float | str) and not key.startswith(("data_dir", "published")):
+                walk(value, f"{key}.{name}")
+        elif isinstance(node, bool | int | float | str):
             leaves[key.removesuffix("._target_")] = node.rsplit(".", 1)[-1] if key.endswith("_target_") else node
 
-    for key in ("prior", "posterior", "encoder", "decoder", "likelihood", "objective", "dataset", "optimizer",
-                "schedule", "trainer", "seed"):  # fmt: skip
-        walk(OmegaConf.to_container(cfg, resolve=True)[key], key)
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    for key, node in resolved.items():
+        if key not in ("model", "estimators", "data_dir", "published"):  # the model repeats its parts
+            walk(node, key)
     return leaves
 
 

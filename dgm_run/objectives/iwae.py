@@ -82,10 +82,16 @@ class IWAE(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)
-        log_w = terms.log_w.detach()
-        return loss, {
-            "iwae": log_mean_exp(log_w).mean(),
-            "elbo": log_w.mean(),
-            "reconstruction": terms.log_px.detach().mean(),
-            "kl": (terms.log_qz - terms.log_pz).detach().mean(),
-        }
+        return loss, bounds(terms)
+
+
+def bounds(terms: Terms) -> dict[str, Tensor]:
+    """What the same samples say at K and at 1, for the report: means over the batch, without gradient."""
+    log_w, log_px = terms.log_w.detach(), terms.log_px.detach()
+    elbo, reconstruction = log_w.mean(), log_px.mean()
+    return {
+        "iwae": log_mean_exp(log_w).mean(),
+        "elbo": elbo,
+        "reconstruction": reconstruction,
+        "kl": reconstruction - elbo,
+    }

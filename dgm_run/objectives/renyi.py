@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.objectives.base import Objective
-from dgm_run.objectives.iwae import log_mean_exp
+from dgm_run.objectives.iwae import bounds, log_mean_exp
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,7 @@ class Renyi(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()
-        log_w = terms.log_w.detach()
-        return -bound, {
-            "renyi": bound,
-            "iwae": log_mean_exp(log_w).mean(),
-            "elbo": log_w.mean(),
-            "reconstruction": terms.log_px.detach().mean(),
-            "kl": (terms.log_qz - terms.log_pz).detach().mean(),
-        }
+        return -bound, {"renyi": bound.detach(), **bounds(terms)}
 
 
 def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:

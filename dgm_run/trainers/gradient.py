@@ -170,12 +170,14 @@ class Training:
         return nullcontext()
 
     def _compiled(self) -> Callable:
-        if self.device.type != "cuda":
-            return torch.compile(self._loss)
-        compiled = torch.compile(self._loss, mode="reduce-overhead")
+        on_gpu = self.device.type == "cuda"
+        compiled = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
         def loss_of(index: Tensor, epoch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            torch.compiler.cudagraph_mark_step_begin()
+            if len(index) < self.settings.batch_size:
+                return self._loss(index, epoch)  # the ragged last batch is not worth a graph of its own
+            if on_gpu:
+                torch.compiler.cudagraph_mark_step_begin()
             return compiled(index, epoch)
 
         return loss_of
