@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def full_precision(x: Tensor) -> torch.autocast:
+    """Densities stay in the precision of their arguments where networks run in half precision."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class Distribution(torch.distributions.Distribution):
     """A density over events of shape `event_shape`, one for each element of `batch_shape`.
 

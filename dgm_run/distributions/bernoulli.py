@@ -25,7 +25,8 @@ class Bernoulli(Distribution):
         return self.logits.sigmoid()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return (value * self.logits - F.softplus(self.logits)).flatten(len(self.batch_shape)).sum(-1)
+        log_p = value * self.logits - F.softplus(self.logits)
+        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         with torch.no_grad():

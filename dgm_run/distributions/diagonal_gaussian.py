@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, full_precision
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -61,9 +61,10 @@ class DiagonalGaussian(Distribution):
         precision = torch.exp(-self.log_var)  # (K, L)
         scaled = mean * precision  # (K, L)
         constant = -0.5 * (mean * scaled + self.log_var + LOG_2PI).sum(-1)  # (K,)
-        left = torch.cat([z.square(), z], -1).flatten(0, -2)  # (N, 2L)
+        left = torch.cat([z.square(), z], -1).view(-1, 2 * z.shape[-1])  # (N, 2L)
         right = torch.cat([-0.5 * precision, scaled], -1)  # (K, 2L)
-        return torch.addmm(constant, left, right.T).view(*z.shape[:-1], -1)
+        with full_precision(z):
+            return torch.addmm(constant, left, right.T).view(*z.shape[:-1], -1)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "DiagonalGaussian":
         return DiagonalGaussian(function(self.loc), function(self.log_var))

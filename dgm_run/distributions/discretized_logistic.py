@@ -29,8 +29,12 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Mean level as an intensity, by the location: exact away from the edges."""
-        return self.loc.clamp(0, 1)
+        """Mean intensity: E[k] = sum over k >= 1 of P(level >= k), divided by n - 1."""
+        inverse_scale = torch.exp(-self.log_scale)
+        total = torch.zeros_like(self.loc)
+        for k in range(1, self.num_levels):  # one level at a time: all at once are n times the memory
+            total += torch.sigmoid((self.loc - k / self.num_levels) * inverse_scale)
+        return total / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = torch.round(value * (self.num_levels - 1))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
@@ -36,7 +36,8 @@ class FullGaussian(Distribution):
 
     def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        z = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        with full_precision(noise):
+            z = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         return z, self._log_prob_of_noise(noise)
 
     def log_prob(self, value: Tensor) -> Tensor:

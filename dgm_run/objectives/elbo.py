@@ -40,8 +40,9 @@ class ELBO(Objective):
     def __post_init__(self):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
-        if min(self.beta, self.warmup_epochs, self.free_bits) < 0:
-            raise ValueError("beta, warmup_epochs and free_bits must not be negative")
+        for name in ("beta", "warmup_epochs", "free_bits"):
+            if not getattr(self, name) >= 0:  # so that NaN is refused as well
+                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
 
     @property
     def settles_after(self) -> int:
