@@ -16,7 +16,10 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
-    """(N, C, H, W) in [0, 1] -> (rows * H, columns * W, 3) bytes; small images are enlarged by whole factors."""
+    """(N, C, H, W) in [0, 1] -> (height, width, 3) bytes: rows of `columns` images with `pad` grey pixels between.
+
+    Images smaller than `min_side` are enlarged by a whole factor.
+    """
     x = x.detach().float().cpu().nan_to_num(0).clamp(0, 1)
     scale = max(1, math.ceil(min_side / max(x.shape[-2:])))
     x = x.repeat_interleave(scale, -2).repeat_interleave(scale, -1).expand(-1, 3, -1, -1)

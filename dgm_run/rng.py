@@ -14,8 +14,8 @@ _MASK = (1 << 64) - 1
 def key(seed: int, stream: str, index: int = 0) -> int:
     """A 64-bit seed for element `index` of a named stream (splitmix64 of the three)."""
     x = (seed * 0x9E3779B97F4A7C15 + crc32(stream.encode()) * 0xD1B54A32D192ED03 + index) & _MASK
-    for multiplier in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
-        x = ((x ^ (x >> 30)) * multiplier) & _MASK
+    for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = ((x ^ (x >> shift)) * multiplier) & _MASK
     return (x ^ (x >> 31)) & (_MASK >> 1)
 
 

@@ -46,8 +46,9 @@ def _check_arguments(node: dict, key: str) -> None:
     parameters = inspect.signature(target).parameters
     hints = _hints(target)
     given = [name for name in node if not (name.startswith("_") and name.endswith("_"))]
+    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
-        if name not in parameters:
+        if name not in parameters and not takes_any:
             takes = ", ".join(parameters)
             raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; it takes {takes}")
         if name in hints:
@@ -72,10 +73,13 @@ def check_type(value: Any, hint: Any, key: str) -> None:
     Raises:
         ConfigError: names the key, the value and what is expected.
     """
-    if not _fits(value, hint, key):
-        raise ConfigError(
-            f"{key}: Value '{value}' of type '{type(value).__name__}' could not be converted to {_name(hint)}"
-        )
+    if _fits(value, hint, key):
+        return
+    if isinstance(value, dict) and "_target_" in value:
+        raise ConfigError(f"{key}: needs to be of kind {_name(hint)}; {target_of(value, key).__name__} is not")
+    raise ConfigError(
+        f"{key}: Value '{value}' of type '{type(value).__name__}' could not be converted to {_name(hint)}"
+    )
 
 
 def _fits(value: Any, hint: Any, key: str) -> bool:
@@ -102,14 +106,9 @@ def _fits(value: Any, hint: Any, key: str) -> bool:
     if Callable in (hint, origin):
         return isinstance(value, dict) and "_target_" in value
     if isinstance(value, dict) and "_target_" in value:
-        return _kind_fits(target_of(value, key), hint, key)
+        target = target_of(value, key)
+        return not (isinstance(target, type) and isinstance(hint, type)) or issubclass(target, hint)
     return not (isinstance(hint, type) and hint.__module__.startswith("dgm_run."))
-
-
-def _kind_fits(target: Any, hint: Any, key: str) -> bool:
-    if isinstance(target, type) and isinstance(hint, type) and not issubclass(target, hint):
-        raise ConfigError(f"{key}: needs to be of kind {hint.__name__}; {target.__name__} is not")
-    return True
 
 
 def _name(hint: Any) -> str:

@@ -48,7 +48,7 @@ def test_grey_images_have_three_equal_channels():
 
 def test_values_that_no_pixel_has_are_brought_into_range():
     x = torch.tensor([-1.0, 2.0, torch.nan, torch.inf]).reshape(1, 1, 1, 4).requires_grad_()
-    assert grid(x, pad=0, min_side=1)[0, :, 0].tolist()[:3] == [0, 255, 0]
+    assert grid(x, pad=0, min_side=1)[0, :, 0].tolist() == [0, 255, 0, 255]
 
 
 def test_pairs_put_a_row_of_the_second_set_below_its_row_of_the_first():

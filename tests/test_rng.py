@@ -14,7 +14,7 @@ def test_keys_are_outputs_of_splitmix64_without_the_sign_bit():
 
 
 def test_keys_differ_by_seed_stream_and_index():
-    keys = [key(*k) for k in itertools.product(range(20), ("order", "step", "evaluate"), range(500))]
+    keys = [key(*k) for k in itertools.product(range(20), ("order", "step", "stop", "evaluate"), range(500))]
     assert len(set(keys)) == len(keys)
     assert all(0 <= k < 2**63 for k in keys)
 

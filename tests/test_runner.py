@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -47,8 +48,6 @@ def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
     found = package.run(
         package.compose(*TINY, "decoder.hidden_dims=[]", "optimizer=sgd", "optimizer.lr=1e-30"), tmp_path / "a"
     )
-    import torch
-
     from dgm_run.config import instantiate
     from dgm_run.data.dataset import Examples, to_float
 
@@ -105,7 +104,7 @@ def test_a_linear_vae_reaches_the_maximum_likelihood_of_probabilistic_pca(num_co
     found = json.loads((tmp_path / "run" / "results.json").read_text())["estimates"][0]["value"]
     decoder = package.load(tmp_path / "run").decoder
     w, b = decoder.output.weight.detach().double().numpy(), decoder.output.bias.detach().double().numpy()
-    covariance = w @ w.T + math.exp(2 * decoder.likelihood.log_scale.item()) * np.eye(64)
+    covariance = w @ w.T + decoder(torch.zeros(1, num_components)).variance.flatten()[0].item() * np.eye(64)
     exact = {
         name: multivariate_normal(b, covariance).logpdf(rows).mean() for name, rows in (("fit", fit), ("rest", rest))
     }

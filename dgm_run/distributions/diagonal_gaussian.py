@@ -52,7 +52,8 @@ class DiagonalGaussian(Distribution):
         """(..., L) -> (..., K) for a batch of K Gaussians, as one GEMM instead of a (..., K, L) tensor.
 
         The square is expanded around the centre of the means, which keeps |m| / s small and with it the
-        cancellation: at |m| / s = 100 the error stays near 1e-2 nats in float32.
+        cancellation: the largest error over 40 dimensions in float32 is 2e-5 nats of the mixture's log density
+        at |m| / s = 1 in every dimension, 1e-3 at 10 and 0.1 at 100.
         """
         if len(self.batch_shape) != 1:
             return super().pairwise_log_prob(z)

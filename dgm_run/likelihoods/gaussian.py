@@ -18,7 +18,7 @@ class GaussianLikelihood(Likelihood):
         shape: of one example.
         scale: standard deviation at the start, in the units of the data.
         learn_scale: no (fixed) | shared (one for all elements) | element (one each) | predicted (by the decoder).
-        min_scale: floor of a learned scale; without one a density of constant pixels grows without bound.
+        min_scale: added to a learned scale; without a floor a density of constant pixels grows without bound.
 
     Raises:
         ValueError: a scale is not positive, or starts below its floor.
@@ -38,7 +38,7 @@ class GaussianLikelihood(Likelihood):
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
         self.min_scale = min_scale
         self.num_params = 2 if learn_scale == "predicted" else 1
-        start = torch.full(self.shape if learn_scale == "element" else (), math.log(scale))
+        start = torch.full(self.shape if learn_scale == "element" else (), math.log(scale - min_scale))
         if learn_scale in ("shared", "element"):
             self.log_scale = nn.Parameter(start)
         else:
@@ -47,6 +47,6 @@ class GaussianLikelihood(Likelihood):
     def forward(self, params: Tensor) -> IndependentGaussian:
         mean, *rest = params.unbind(-len(self.shape) - 1)
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
-        if self.min_scale > 0:
-            log_scale = log_scale.clamp(min=math.log(self.min_scale))
+        if self.min_scale > 0:  # a sum, not a clamp: at a clamp the gradient would end
+            log_scale = torch.logaddexp(log_scale, log_scale.new_tensor(self.min_scale).log())
         return IndependentGaussian(mean, log_scale, len(self.shape))

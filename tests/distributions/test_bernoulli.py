@@ -1,0 +1,54 @@
+import torch
+from contracts import (
+    check_broadcasts,
+    check_log_prob_gradient,
+    check_masses_sum_to_one,
+    check_sampler_follows_masses,
+)
+
+from dgm_run.distributions.bernoulli import Bernoulli
+
+torch.manual_seed(1)
+LOGITS = 2 * torch.randn(3, 2, 2, dtype=torch.float64)  # three densities of 2 x 2 pixels
+
+
+def make(logits):
+    return Bernoulli(logits, event_dims=2)
+
+
+def oracle(logits):
+    return torch.distributions.Independent(torch.distributions.Bernoulli(logits=logits, validate_args=False), 2)
+
+
+def test_masses_sum_to_one():
+    check_masses_sum_to_one(make(LOGITS), levels=[0, 1])
+
+
+def test_samples_follow_the_masses():
+    check_sampler_follows_masses(make(LOGITS[0]), levels=[0, 1])
+
+
+def test_value_and_gradient_equal_those_of_torch():
+    check_log_prob_gradient(make, oracle, torch.rand(3, 2, 2, dtype=torch.float64), LOGITS)
+
+
+def test_one_batch_of_examples_meets_samples_of_the_logits():
+    logits = torch.randn(5, 3, 2, 2, dtype=torch.float64)
+    x = torch.randint(2, (3, 2, 2)).double()
+    torch.testing.assert_close(make(logits).log_prob(x), oracle(logits).log_prob(x))
+
+
+def test_samples_keep_the_batch_apart():
+    check_broadcasts(make(LOGITS))
+
+
+def test_the_mean_is_the_probability_of_a_one():
+    torch.testing.assert_close(make(LOGITS).mean, oracle(LOGITS).mean)
+
+
+def test_large_logits_are_neither_clamped_nor_infinite():
+    logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
+    wrong = Bernoulli(logits, 1).log_prob(torch.tensor([[0.0], [1.0]]))
+    assert wrong.tolist() == [-200, -200]
+    (gradient,) = torch.autograd.grad(wrong.sum(), logits)
+    assert gradient.flatten().tolist() == [-1, 1]

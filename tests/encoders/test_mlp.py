@@ -1,0 +1,28 @@
+import torch
+from contracts import check_every_parameter_gets_a_gradient
+
+from dgm_run.encoders.mlp import MLPEncoder
+
+
+def test_features_have_the_size_of_the_last_hidden_layer():
+    encoder = MLPEncoder([1, 2, 3], [7, 5], "gated")
+    assert encoder.feature_dim == 5
+    assert encoder(torch.rand(4, 1, 2, 3)).shape == (4, 5)
+
+
+def test_any_number_of_leading_dimensions_passes_through():
+    encoder, x = MLPEncoder([1, 2, 3], [5], "tanh"), torch.rand(3, 4, 1, 2, 3)
+    torch.testing.assert_close(encoder(x), torch.stack([encoder(row) for row in x]))
+    torch.testing.assert_close(encoder(x[0, 0]), encoder(x)[0, 0])
+
+
+def test_without_hidden_layers_the_features_are_the_example():
+    encoder, x = MLPEncoder([1, 2, 3], [], "gated"), torch.rand(4, 1, 2, 3)
+    assert encoder.feature_dim == 6
+    assert torch.equal(encoder(x), x.reshape(4, 6))
+
+
+def test_every_parameter_gets_a_gradient():
+    torch.manual_seed(0)
+    encoder = MLPEncoder([1, 2, 3], [7, 5], "gated")
+    check_every_parameter_gets_a_gradient(encoder, encoder(torch.rand(4, 1, 2, 3)))

@@ -1,0 +1,25 @@
+import pytest
+import torch
+from contracts import check_likelihood
+
+from dgm_run.likelihoods.categorical import CategoricalLikelihood
+
+
+def test_the_density_is_normalised_over_examples_with_grey_levels():
+    check_likelihood(CategoricalLikelihood([1, 2, 2], num_levels=3), levels=[0, 0.5, 1])
+
+
+def test_the_output_of_the_decoder_are_logits_of_the_levels():
+    params, level = torch.randn(5, 4, 3), torch.tensor([0, 3, 1])
+    expected = torch.distributions.Categorical(logits=params.mT).log_prob(level).sum(-1)
+    torch.testing.assert_close(CategoricalLikelihood([3], num_levels=4)(params).log_prob(level / 3), expected)
+
+
+def test_each_element_takes_as_many_outputs_as_there_are_levels():
+    assert CategoricalLikelihood([3], num_levels=17).num_params == 17
+
+
+def test_data_without_levels_are_refused():
+    assert CategoricalLikelihood.takes == ("levels", "binary")
+    with pytest.raises(ValueError, match=r"^the data set has real values, not grey levels: use likelihood=gaussian$"):
+        CategoricalLikelihood([3], num_levels=None)

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from contracts import check_every_parameter_gets_a_gradient
+
+from dgm_run.networks.mlp import GatedLinear, mlp
+
+FUNCTIONS = {
+    "relu": lambda a: torch.maximum(a, torch.zeros(())),
+    "tanh": lambda a: (a.exp() - (-a).exp()) / (a.exp() + (-a).exp()),
+    "softplus": lambda a: (1 + a.exp()).log(),
+    "elu": lambda a: torch.where(a > 0, a, a.exp() - 1),
+}
+
+
+def test_a_gated_layer_is_a_linear_map_times_the_sigmoid_of_another():
+    layer, x = GatedLinear(4, 3), torch.randn(5, 4)
+    torch.nn.init.normal_(layer.linear.bias)
+    (W, V), (b, c) = layer.linear.weight.split(3), layer.linear.bias.split(3)
+    torch.testing.assert_close(layer(x), (x @ W.T + b) / (1 + torch.exp(-(x @ V.T + c))))
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS)
+def test_plain_layers_are_linear_maps_with_the_activation_after_each(activation):
+    network, x = mlp(4, [3, 2, 6], activation), torch.randn(5, 4)
+    expected = x
+    for layer in network[::2]:
+        torch.nn.init.normal_(layer.bias)
+        expected = FUNCTIONS[activation](expected @ layer.weight.T + layer.bias)
+    torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize("activation", ["gated", *FUNCTIONS])
+def test_every_parameter_gets_a_gradient(activation):
+    torch.manual_seed(0)
+    network = mlp(4, [6, 3], activation)
+    value = network(torch.randn(2, 5, 4))
+    assert value.shape == (2, 5, 3)
+    check_every_parameter_gets_a_gradient(network, value)
+
+
+def test_gated_layers_follow_each_other():
+    network = mlp(4, [6, 3, 5], "gated")
+    assert [tuple(p.shape) for p in network.parameters()] == [(12, 4), (12,), (6, 6), (6,), (10, 3), (10,)]
+
+
+def test_without_hidden_layers_the_network_is_the_identity():
+    x = torch.randn(2, 4)
+    assert torch.equal(mlp(4, [], "gated")(x), x)
