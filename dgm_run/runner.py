@@ -26,6 +26,8 @@ from dgm_run.trainers.base import Session, TrainingSummary
 
 EXAMPLES_TO_INITIALIZE = 10_000
 ALL_THREADS = torch.get_num_threads()
+PRODUCTS_PER_THREAD = 64_000_000
+"""Products of a weight and an example in a step that keep a thread of the CPU busy."""
 
 
 def run(cfg: DictConfig, run_dir: str | os.PathLike, command: str = "dgm-run ...") -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
 
     trainer = instantiate(cfg.trainer)
     device = _device(cfg.trainer.device)
-    _set_up_torch(cfg.trainer.threads, device)
+    _set_up_torch(device)
     dataset: Dataset = instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
     model = instantiate(cfg.model)
@@ -70,6 +72,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     estimators = {name: instantiate(node) for name, node in cfg.estimators.items()}
     _refuse_wrong_kind(model, dataset)
 
+    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
     torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
     model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
     data = dataset.load(device)
@@ -138,14 +141,19 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _set_up_torch(threads: int | None, device: torch.device) -> None:
+def _set_up_torch(device: torch.device) -> None:
     # jobs of a sweep share a process: everything is set anew
     torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
     torch.set_default_dtype(torch.float32)
-    torch.set_num_threads(threads or ALL_THREADS)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.cuda.init()
+
+
+def _threads(model: nn.Module, batch_size: int) -> int:
+    """More threads than a step has work for wait for one another: up to ten times slower on a busy machine."""
+    work = batch_size * sum(parameter.numel() for parameter in model.parameters())
+    return min(ALL_THREADS, math.ceil(work / PRODUCTS_PER_THREAD))
 
 
 def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:

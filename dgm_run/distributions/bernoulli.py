@@ -25,7 +25,7 @@ class Bernoulli(Distribution):
         return self.logits.sigmoid()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = value * self.logits - F.softplus(self.logits)
+        log_p = F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:

@@ -54,6 +54,10 @@ class LatentVariableModel(nn.Module, ABC):
     def decode(self, z: Tensor) -> Distribution:
         """p(x | z): (*batch, L) -> batch shape (*batch,)."""
 
+    def infer_with_prior(self, x: Tensor) -> tuple[Distribution, Distribution]:
+        """q(z | x) and p(z), for models that get both cheaper than one by one."""
+        return self.infer(x), self.latent_prior()
+
     def score(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> Terms:
         """The terms at `num_samples` fresh samples of q, with q and p made by the caller: an evaluation
         builds p once for all data and q once for all samples of a batch.
@@ -63,7 +67,7 @@ class LatentVariableModel(nn.Module, ABC):
 
     def terms(self, x: Tensor, num_samples: int) -> Terms:
         """The terms of log p(x, z_s) - log q(z_s | x) for S samples of each example."""
-        return self.score(x, self.infer(x), self.latent_prior(), num_samples)
+        return self.score(x, *self.infer_with_prior(x), num_samples)
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log p(x, z_s) - log q(z_s | x), (S, B): the mean of their exponentials is an unbiased p(x)."""

@@ -38,5 +38,8 @@ class VAE(LatentVariableModel):
     def latent_prior(self) -> Distribution:
         return self.prior(self.posterior)
 
+    def infer_with_prior(self, x: Tensor) -> tuple[Distribution, Distribution]:
+        return self.prior.with_posterior(self.posterior, x)
+
     def decode(self, z: Tensor) -> Distribution:
         return self.decoder(z)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.posteriors.base import Posterior
@@ -17,3 +17,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, posterior: Posterior | None) -> Distribution: ...
+
+    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
+        """q(z | x) and p(z). A prior that calls the posterior itself may do both in one pass."""
+        return posterior(x), self(posterior)

@@ -8,9 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import Prior
+
+
+def posterior_and_mixture(posterior: Posterior, x: Tensor, pseudo_inputs: Tensor) -> tuple[Distribution, Mixture]:
+    """q(z | x) and 1/K sum_k q(z | u_k) from one pass over examples and pseudo-inputs."""
+    q = posterior(torch.cat([x, pseudo_inputs]))  # batch shape (B + K,)
+    return q.map(lambda parameter: parameter[: len(x)]), Mixture(q.map(lambda parameter: parameter[len(x) :]))
 
 
 class VampPrior(Prior):
@@ -54,6 +61,9 @@ class VampPrior(Prior):
 
     def forward(self, posterior: Posterior) -> Mixture:
         return Mixture(posterior(self.pseudo_inputs))
+
+    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
+        return posterior_and_mixture(posterior, x, self.pseudo_inputs)
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """The first of the pseudo-inputs, (N, *shape)."""

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import Prior
+from dgm_run.priors.vampprior import posterior_and_mixture
 
 
 class VampPriorData(Prior):
@@ -45,6 +47,9 @@ class VampPriorData(Prior):
 
     def forward(self, posterior: Posterior) -> Mixture:
         return Mixture(posterior(self.pseudo_inputs))
+
+    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
+        return posterior_and_mixture(posterior, x, self.pseudo_inputs)
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """The first of the pseudo-inputs, (N, *shape)."""

@@ -44,7 +44,7 @@ class GradientTrainer(Trainer):
         precision: fp32 | bf16 (matrix products only) | fp64.
         compile: fuse the step with torch.compile; pays from some 20,000 steps on.
         device: auto | cpu | cuda | cuda:N.
-        threads: of the CPU; null for all cores.
+        threads: of the CPU; null for as many as a step keeps busy.
         pictures_every: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: between two writes of the checkpoint `last`.
         resume: a run folder to go on with, or auto for the run's own folder if it holds a checkpoint.

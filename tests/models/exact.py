@@ -160,7 +160,7 @@ def toy(prior: str) -> VAE:
     """A posterior that is some way off, so that all bounds differ."""
     encoder = MLPEncoder((1,), [], "gated")
     posterior = GaussianPosterior(encoder, 1, (-6.0, 2.0))
-    decoder = MLPDecoder(1, [], "gated", GaussianLikelihood((1,), 0.8, "shared", min_scale=0.01))
+    decoder = MLPDecoder(1, [], "gated", GaussianLikelihood((1,), 0.8, "shared", min_scale=0.0))
     model = VAE(1, prior_of(prior, 1, 1), posterior, decoder)
     with torch.no_grad():
         posterior.head.weight.copy_(torch.tensor([[0.5], [0.3]]))

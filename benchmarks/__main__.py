@@ -1,0 +1,69 @@
+"""The command `python -m benchmarks`: one table a question."""
+
+import argparse
+import os
+from functools import partial
+from importlib.util import find_spec
+
+import torch
+
+from benchmarks import likelihood, startup, vae_training
+from benchmarks.data import mnist_folder
+from benchmarks.table import Options
+
+QUESTIONS = {
+    "vae": partial(vae_training.run, vae_training.VAE),
+    "vampprior": partial(vae_training.run, vae_training.VAMPPRIOR),
+    "iwae": partial(vae_training.run, vae_training.IWAE),
+    "likelihood": partial(likelihood.run, 0),
+    "likelihood-vampprior": partial(likelihood.run, 500),
+    "startup": startup.run,
+}
+
+
+def main() -> None:
+    arguments = _arguments()
+    torch.set_flush_denormal(True)  # for all alike; must come before torch starts its threads
+    torch.set_num_threads(arguments.threads)
+    options = _options(arguments)
+    _introduce(options)
+    for name in arguments.only or QUESTIONS:
+        QUESTIONS[name](options)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", action="append", choices=QUESTIONS, help=", ".join(QUESTIONS))
+    parser.add_argument("--quick", action="store_true", help="about a minute, with more noise, without compilation")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="measure trainer.compile=true (default: unless --quick)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu | cuda")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
+    return parser.parse_args()
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(
+        device=torch.device(arguments.device),
+        rounds=3 if arguments.quick else 7,
+        effort=0.3 if arguments.quick else 1.0,
+        compile=not arguments.quick if arguments.compile is None else arguments.compile,
+        pythae=find_spec("pythae") is not None,
+    )
+
+
+def _introduce(options: Options) -> None:
+    where = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "the CPU"
+    images = "MNIST" if mnist_folder() else "random images of MNIST's shape (set DGM_DATA_DIR to measure on MNIST)"
+    threads = f"{torch.get_num_threads()} of {os.cpu_count()} threads"
+    print(f"torch {torch.__version__} on {where}, {threads}, float32, {images}")
+    print(f"Medians of {options.rounds} rounds in turns; a ratio is the median of the ratios within each round.")
+    if not options.pythae:
+        print("pythae is missing, its rows are left out: pip install -e '.[bench]'")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The matrix products of the reference VAE and nothing else: no activation, no loss, no update."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from benchmarks.plain import BATCH_SIZE, DATA_DIM, HIDDEN_DIM, LATENT_DIM
+
+
+class Product:
+    """The products of one linear layer, (rows, in_dim) -> (rows, out_dim), into buffers made beforehand.
+
+    Args:
+        rows: examples.
+        in_dim: inputs.
+        out_dim: outputs.
+        device: where they stand.
+        gradient_rows: rows whose input receives a gradient; all if None.
+    """
+
+    def __init__(self, rows: int, in_dim: int, out_dim: int, device: torch.device, gradient_rows: int | None = None):
+        self.x = torch.randn(rows, in_dim, device=device)
+        self.weight = torch.randn(out_dim, in_dim, device=device)
+        self.y = torch.empty(rows, out_dim, device=device)
+        self.weight_gradient = torch.empty_like(self.weight)
+        self.x_gradient = torch.empty_like(self.x[:gradient_rows])
+
+    def forward(self) -> None:
+        torch.mm(self.x, self.weight.T, out=self.y)
+
+    def backward(self) -> None:
+        torch.mm(self.y.T, self.x, out=self.weight_gradient)
+        if len(self.x_gradient):
+            torch.mm(self.y[: len(self.x_gradient)], self.weight, out=self.x_gradient)
+
+
+def encoder(rows: int, device: torch.device, pseudo_inputs: int = 0) -> list[Product]:
+    """Data and pseudo-inputs in one pass; only the latter receive a gradient."""
+    rows += pseudo_inputs
+    return [
+        Product(rows, DATA_DIM, 2 * HIDDEN_DIM, device, gradient_rows=pseudo_inputs),
+        Product(rows, HIDDEN_DIM, 2 * HIDDEN_DIM, device),
+        Product(rows, HIDDEN_DIM, 2 * LATENT_DIM, device),
+    ]
+
+
+def decoder(rows: int, device: torch.device) -> list[Product]:
+    return [
+        Product(rows, LATENT_DIM, 2 * HIDDEN_DIM, device),
+        Product(rows, HIDDEN_DIM, 2 * HIDDEN_DIM, device),
+        Product(rows, HIDDEN_DIM, DATA_DIM, device),
+    ]
+
+
+def mixture(rows: int, components: int, device: torch.device) -> list[Product]:
+    """The densities of all components at all rows, squares expanded."""
+    return [Product(rows, 2 * LATENT_DIM, components, device)] if components else []
+
+
+def training(steps: int, components: int, samples: int, device: torch.device) -> Callable[[], object]:
+    """`steps` steps, forward and backward."""
+    rows = samples * BATCH_SIZE
+    products = encoder(BATCH_SIZE, device, components) + mixture(rows, components, device) + decoder(rows, device)
+    return lambda: _repeat(steps, products, backward=True)
+
+
+def likelihood(images: int, components: int, samples: int, rows: int, device: torch.device) -> Callable[[], object]:
+    """`samples` decoder passes of so many images, `rows` at a time."""
+    products = mixture(rows, components, device) + decoder(rows, device)
+    return lambda: _repeat(images * samples // rows, products, backward=False)
+
+
+def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:
+    for _ in range(times):
+        for product in products:
+            product.forward()
+        for product in reversed(products if backward else []):
+            product.backward()

@@ -1,0 +1,71 @@
+"""dgm-run itself, built from its own configuration."""
+
+from collections.abc import Callable
+
+import torch
+from omegaconf import DictConfig
+
+from benchmarks.table import Options
+from dgm_run.config import compose, instantiate
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.signals import StopRequest
+from dgm_run.trainers.base import Session
+from dgm_run.trainers.gradient import Training
+
+
+class Nowhere:
+    """Stands in for the display, the log and the checkpoints of a run: whatever it is told has no effect."""
+
+    def __getattr__(self, name: str) -> Callable:
+        return lambda *args, **kwargs: 0
+
+
+def config(*overrides: str) -> DictConfig:
+    """Of the reference VAE on MNIST, to be trained without end."""
+    return compose("dataset=mnist", "trainer.patience=null", "trainer.max_epochs=1000000", *overrides)
+
+
+def model_of(cfg: DictConfig, device: torch.device) -> LatentVariableModel:
+    return instantiate(cfg.model).to(device)
+
+
+def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str) -> Callable[[], object]:
+    """`steps` steps of `Training.run`, with everything it does on the way and at the end of an epoch."""
+    cfg = config(*overrides)
+    session = Session(0, Nowhere(), Nowhere(), Nowhere(), StopRequest(), lambda step, epoch: None, {}, None)
+    model = model_of(cfg, options.device)
+    training = Training(instantiate(cfg.trainer), model, instantiate(cfg.objective), data, session)
+
+    def run() -> None:
+        training.total_steps = training.state.step + steps
+        training.run()
+
+    return run
+
+
+def bare_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str) -> Callable[[], object]:
+    """`steps` steps of the same model, objective, data and optimizer without a trainer."""
+    cfg = config(*overrides)
+    model, objective = model_of(cfg, options.device), instantiate(cfg.objective)
+    optimizer = instantiate(cfg.optimizer)(model.parameters())
+    epoch = torch.zeros((), device=options.device)
+    order = torch.randperm(len(data.train), device=options.device).split(cfg.trainer.batch_size)
+
+    def run() -> None:
+        for index in order[:steps]:
+            loss, _ = objective(model, data.train.batch(index), epoch)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return run
+
+
+def likelihood(data: LoadedDataset, options: Options, images: int, *overrides: str) -> Callable[[], object]:
+    """The importance-sampling estimate of so many test images."""
+    cfg = config(*overrides)
+    model = model_of(cfg, options.device).eval()
+    estimator = instantiate(cfg.estimators.importance_sampling)
+    examples = Examples(data.test.x[:images], None, data.test.prepare)
+    return lambda: estimator(model, examples)

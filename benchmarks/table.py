@@ -1,0 +1,96 @@
+"""Contenders measured in turns, and what came out as a table of ratios."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+BARE = "dgm-run's model in a bare loop"
+GEMMS = "matrix products alone"
+LOADER = "plain loop, DataLoader of tensors"
+PYTHAE = "pythae 0.1.2"
+REFERENCES = {"x pythae": PYTHAE, "x DataLoader": LOADER, "x bare loop": BARE, "of products": GEMMS}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        device: cpu or cuda.
+        rounds: turns of every contender.
+        effort: scales the work of a turn.
+        compile: measure with torch.compile, too.
+        pythae: it is installed.
+    """
+
+    device: torch.device
+    rounds: int
+    effort: float
+    compile: bool
+    pythae: bool
+
+    def turns(self, count: int) -> int:
+        """`count` steps or images, scaled by the effort."""
+        return max(1, round(count * self.effort))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that works through images.
+
+    Attributes:
+        name: of its row.
+        images: worked through by one call.
+        run: does so.
+    """
+
+    name: str
+    images: int
+    run: Callable[[], object]
+
+
+def measure(contenders: Sequence[Contender], options: Options) -> dict[str, list[float]]:
+    """Images per second of every contender in every round: A B C A B C ..., so that drift meets all alike."""
+    for contender in contenders:
+        contender.run()  # compiles, allocates, fills the caches
+    rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for _ in range(options.rounds):
+        for contender in contenders:
+            rates[contender.name].append(contender.images / seconds(contender.run, options.device))
+    return rates
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Wall-clock time of one call, with what it left on the device."""
+    _wait_for(device)
+    begun = time.perf_counter()
+    run()
+    _wait_for(device)
+    return time.perf_counter() - begun
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def show(title: str, rates: Mapping[str, Sequence[float]]) -> None:
+    """One row a contender; a ratio is the median of the ratios within each round."""
+    width = max(map(len, rates))
+    print(f"\n{title}\n{'':{width}}  {'images/s':>10}" + "".join(f"{heading:>15}" for heading in REFERENCES))
+    for name, own in rates.items():
+        ratios = "".join(f"{_ratio(own, rates.get(reference)):>15}" for reference in REFERENCES.values())
+        print(f"{name:{width}}  {_rounded(statistics.median(own)):>10}{ratios}", flush=True)
+
+
+def _ratio(own: Sequence[float], other: Sequence[float] | None) -> str:
+    if other is None:
+        return "-"
+    return f"{statistics.median(a / b for a, b in zip(own, other, strict=True)):.2f}"
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
