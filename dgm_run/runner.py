@@ -256,12 +256,10 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     if found["published"]:
         lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
     for row in likelihoods:
-        ess = row["settings"].get("ess_median", math.inf)
-        if ess < 2:
-            lines.append(
-                f"an effective sample size of {ess:.1f} of {row['settings']['num_samples']}: the likelihood rests on "
-                "single draws and is low by an unknown amount; take more samples"
-            )
+        seen = row["diagnostics"]
+        lines += [", ".join(f"{name} {value:.3g}" for name, value in seen.items())] if seen else []
+        if seen.get("ess_median", math.inf) < 2:
+            lines.append("the likelihood rests on single draws and is low by an unknown amount: take more samples")
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
     return lines

@@ -1,5 +1,6 @@
 """A data set as a run uses it: three splits resident on the device, prepared by one protocol."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -19,10 +20,12 @@ class Examples:
         x: (N, *shape) stored values: levels as uint8, or floats.
         y: (N,) labels or None.
         prepare: turns stored values into what the model sees.
+        log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
+            density into a mass.
     """
 
-    def __init__(self, x: Tensor, y: Tensor | None, prepare: Callable[[Tensor], Tensor]):
-        self.x, self.y, self.prepare = x, y, prepare
+    def __init__(self, x: Tensor, y: Tensor | None, prepare: Callable[[Tensor], Tensor], log_bin_width: float = 0.0):
+        self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
 
     def __len__(self) -> int:
         return len(self.x)
@@ -33,7 +36,8 @@ class Examples:
         return self.prepare(self.x[index] if isinstance(index, slice) else self.x.index_select(0, index))
 
     def to(self, device: torch.device) -> "Examples":
-        return Examples(self.x.to(device), None if self.y is None else self.y.to(device), self.prepare)
+        y = None if self.y is None else self.y.to(device)
+        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width)
 
 
 class Dataset:
@@ -131,9 +135,10 @@ class Dataset:
         if levels is None:
             return Examples(x, split.y, to_float)
         if self.dequantize:
+            width = -math.log(levels)
             if training:
-                return Examples(x, split.y, partial(bz.dequantize, num_levels=levels))
-            return Examples(bz.dequantize(x, levels, generator), split.y, to_float)
+                return Examples(x, split.y, partial(bz.dequantize, num_levels=levels), width)
+            return Examples(bz.dequantize(x, levels, generator), split.y, to_float, width)
         if self.binarize == "dynamic" and training:
             return Examples(x, split.y, partial(_dynamic, num_levels=levels))
         if self.binarize == "threshold":

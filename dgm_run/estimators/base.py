@@ -24,7 +24,8 @@ class Estimate:
         stderr: standard error of that mean over the examples; None where it has none.
         unit: nats unless said otherwise.
         num_examples: how many examples were used.
-        settings: of the estimator, and its diagnostics.
+        settings: of the estimator.
+        diagnostics: what it saw of itself: effective sample sizes, acceptance rates.
     """
 
     quantity: str
@@ -35,6 +36,7 @@ class Estimate:
     num_examples: int
     unit: str = "nats"
     settings: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 Report = Callable[[int, int], None]

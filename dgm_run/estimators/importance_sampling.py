@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
@@ -80,7 +80,7 @@ class ImportanceSampling(Estimator):
             self._evaluate(model, x, p, rows)
             report(min(start + block, len(data)), len(data))
         columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
-        return self._estimates(columns, math.prod(data.x.shape[1:]))
+        return self._estimates(columns, data)
 
     def _evaluate(self, model: LatentVariableModel, x: Tensor, p: torch.distributions.Distribution, rows: dict):
         q = model.infer(x)
@@ -100,34 +100,29 @@ class ImportanceSampling(Estimator):
         rows["ess"].append(weights.effective_sample_size)
         rows["mean"].append(q.mean.double())
 
-    def _estimates(self, columns: dict[str, Tensor], num_dims: int) -> list[Estimate]:
-        n, s = len(columns["log_p"]), self.num_samples
-        ess = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64))
-        settings = {"num_samples": s}
-        diagnostics = {"ess_median": ess[1].item(), "ess_5_percent": ess[0].item()}
+    def _estimates(self, columns: dict[str, Tensor], data: Examples) -> list[Estimate]:
+        n, log_p, means = len(data), columns["log_p"], columns["mean"]
+        num_dims = math.prod(data.x.shape[1:])
+        bits = -(log_p / num_dims + data.log_bin_width) / math.log(2)
+        low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
+        active = float((means.var(0) > ACTIVE_VARIANCE).sum()) if n > 1 else 0.0
 
-        def estimate(quantity: str, estimator: str, kind: str, column: Tensor, **more) -> Estimate:
-            return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, **more)
+        settings = {"num_samples": self.num_samples}
+        diagnostics = {"ess_median": median, "ess_5_percent": low}
 
-        log_p = columns["log_p"]
-        bits = -log_p / (num_dims * math.log(2))
-        dims = columns["mean"]
-        active = (dims.var(0) > ACTIVE_VARIANCE).sum().item() if n > 1 else 0
-        sampled = {"settings": settings | diagnostics}
+        def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
+            return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, settings=settings, **more)
+
+        weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics}
         return [
-            estimate("log_likelihood", "importance_sampling", "estimate", log_p, **sampled),
-            estimate("bits_per_dim", "importance_sampling", "estimate", bits, unit="bits", **sampled),
-            estimate("elbo", "monte_carlo", "lower_bound", columns["elbo"], settings=settings),
-            estimate("reconstruction", "monte_carlo", "estimate", columns["reconstruction"], settings=settings),
-            estimate("kl", "monte_carlo", "estimate", columns["kl"], settings=settings),
+            estimate("log_likelihood", "estimate", log_p, **weighted),
+            estimate("bits_per_dim", "estimate", bits, unit="bits", **weighted),
+            estimate("elbo", "lower_bound", columns["elbo"]),
+            estimate("reconstruction", "estimate", columns["reconstruction"]),
+            estimate("kl", "estimate", columns["kl"]),
             Estimate(
-                "active_units",
-                "posterior_means",
-                "exact",
-                float(active),
-                None,
-                n,
-                unit=f"of {dims.shape[-1]}",
+                *("active_units", "posterior_means", "exact", active, None, n),
+                unit=f"of {means.shape[-1]}",
                 settings={"min_variance": ACTIVE_VARIANCE},
             ),
         ]

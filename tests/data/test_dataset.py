@@ -175,3 +175,13 @@ def test_one_value_that_is_not_finite_is_enough(bad):
     x[59, 2] = bad
     with pytest.raises(DataError, match="test split of toy holds values that are not finite"):
         dataset(source(x), shape=(3,), num_levels=None).load()
+
+
+@pytest.mark.parametrize(("dequantize", "width"), [(True, -math.log(17)), (False, 0.0)])
+def test_dequantised_data_know_the_width_of_a_level(dequantize, width):
+    import dgm_run
+    from dgm_run.config import instantiate
+
+    options = ("dataset.binarize=none", f"dataset.dequantize={dequantize}")
+    loaded = instantiate(dgm_run.compose(*options).dataset).load()
+    assert [split.log_bin_width for split in (loaded.train, loaded.valid, loaded.test)] == [width] * 3

@@ -133,8 +133,8 @@ def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_rows):
         assert found[name].num_examples == NUM_EXAMPLES
         assert found[name].settings["num_samples"] == NUM_SAMPLES
     ess = 1 / (np.exp(log_w - logsumexp(log_w, axis=0)) ** 2).sum(0)
-    assert found["log_likelihood"].settings["ess_median"] == pytest.approx(np.quantile(ess, 0.5))
-    assert found["log_likelihood"].settings["ess_5_percent"] == pytest.approx(np.quantile(ess, 0.05))
+    assert found["log_likelihood"].diagnostics["ess_median"] == pytest.approx(np.quantile(ess, 0.5))
+    assert found["log_likelihood"].diagnostics["ess_5_percent"] == pytest.approx(np.quantile(ess, 0.05))
 
 
 def test_a_ragged_last_block_counts_by_its_examples():
@@ -171,7 +171,7 @@ def test_at_the_exact_posterior_it_is_the_likelihood_without_noise(full):
     for name in ("log_likelihood", "elbo"):
         assert found[name].value == pytest.approx(log_p.mean().item(), abs=1e-10)
         assert found[name].stderr == pytest.approx(log_p.std().item() / math.sqrt(30))
-    assert found["log_likelihood"].settings["ess_median"] == pytest.approx(7)
+    assert found["log_likelihood"].diagnostics["ess_median"] == pytest.approx(7)
     assert found["elbo"].value == pytest.approx(found["reconstruction"].value - found["kl"].value)
 
 
@@ -268,3 +268,14 @@ def test_settings_that_are_not_positive_are_refused(settings):
     overrides = (f"estimators.importance_sampling.{name}={value}" for name, value in settings.items())
     with pytest.raises(ConfigError, match="num_samples and max_rows must be positive"):
         instantiate(compose(*overrides).estimators)
+
+
+def test_bits_of_dequantised_data_count_the_levels_not_the_density():
+    # a uniform density over [0, 1] gives each of 16 levels the mass 1/16: four bits
+    from dgm_run.data.dataset import Examples, to_float
+
+    columns = {name: torch.zeros(3, dtype=torch.float64) for name in ("log_p", "elbo", "reconstruction", "kl")}
+    columns |= {"ess": torch.ones(3, dtype=torch.float64), "mean": torch.zeros(3, 2, dtype=torch.float64)}
+    data = Examples(torch.rand(3, 5), None, to_float, log_bin_width=-math.log(16))
+    found = {e.quantity: e for e in ImportanceSampling(1, 1)._estimates(columns, data)}
+    assert found["bits_per_dim"].value == pytest.approx(4.0)
