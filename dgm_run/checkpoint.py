@@ -12,12 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dgm_run.errors import CheckpointError
 
 _TENSOR = "__tensor__"
+_FILES = ("weights.safetensors", "state.safetensors", "state.json")
 
 
 class Checkpoints:
@@ -42,7 +44,7 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             _write(temporary, weights, state)
-        except Exception as error:  # safetensors has its own error for a full disk
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise OSError(f"cannot write checkpoint {target}: {error}") from error
         if target.exists():
@@ -86,9 +88,8 @@ def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> N
         folder / "state.safetensors",
     )
     (folder / "state.json").write_text(json.dumps(tree))
-    names = ("weights.safetensors", "state.safetensors", "state.json")
-    (folder / "manifest.json").write_text(json.dumps({name: _sha256(folder / name) for name in names}))
-    for name in (*names, "manifest.json"):
+    (folder / "manifest.json").write_text(json.dumps({name: _sha256(folder / name) for name in _FILES}))
+    for name in (*_FILES, "manifest.json"):
         _sync(folder / name)
     _sync(folder)
 
@@ -103,12 +104,13 @@ def _fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        for name, expected in manifest.items():
-            if _sha256(folder / Path(name).name) != expected:
+        for name in _FILES:
+            if _sha256(folder / name) != manifest[name]:
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, AttributeError) as error:
-        return f"manifest.json or a file it names cannot be read: {type(error).__name__}"
-    return None if manifest else "manifest.json is empty"
+        _read(folder)  # checksums can be forged; what cannot be read is damaged all the same
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return f"a file of it cannot be read: {type(error).__name__}"
+    return None
 
 
 def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:

@@ -4,6 +4,7 @@ Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answe
 """
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -43,7 +44,8 @@ def main() -> None:
             raise
         _failures.append("")
         if not isinstance(error, _Told):
-            sys.stderr.write("\n".join(filter(None, (str(error), _cause(error)))) + "\n")
+            prefix = "hydra.run.dir: cannot make the run folder: " if isinstance(error, OSError) else ""
+            sys.stderr.write("\n".join(filter(None, (f"{prefix}{error}", _cause(error)))) + "\n")
     finally:
         _tell_failed_jobs()
     sys.exit(1 if _failures else 0)
@@ -58,9 +60,10 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     from dgm_run.runner import run  # imports torch
 
     context = HydraConfig.get()
-    overrides = [o for o in context.overrides.task if not o.startswith("trainer.resume=")]
+    folder = Path(context.runtime.output_dir)
+    (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
-        return run(cfg, Path(context.runtime.output_dir), shlex.join(["dgm-run", *overrides]))["training"]["best"]
+        return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
@@ -82,10 +85,21 @@ def _refuse_null_groups(arguments: list[str]) -> None:
 
 def _in_the_folder_of(arguments: list[str]) -> list[str]:
     """A resumed run goes on in its own folder and keeps its own saved configuration."""
-    folders = [a.partition("=")[2] for a in arguments if a.startswith("trainer.resume=")]
+    folders = [a.partition("=")[2].strip("'") for a in arguments if a.startswith("trainer.resume=")]
     if not folders or folders[-1] in ("auto", "null", ""):
         return []
-    return [f"hydra.run.dir={folders[-1]}", "hydra.output_subdir=null"]
+    if not Path(folders[-1]).is_dir():
+        sys.exit(f"trainer.resume: there is no run folder {folders[-1]}: start the run without it")
+    return [f"hydra.run.dir='{folders[-1]}'", "hydra.output_subdir=null"]
+
+
+def _command(overrides: list[str], folder: Path) -> str:
+    """The command that goes on with a run: its own options and overrides, and the folder in Hydra's quotes."""
+    ours = [o for o in overrides if not o.startswith("trainer.resume=")]
+    options = [a for a in sys.argv[1:] if a not in overrides and ("=" not in a or a.startswith("-"))]
+    options = [a for a in options if a not in ("-m", "--multirun")]
+    name = str(folder) if re.fullmatch(r"[\w/.:-]+", str(folder)) else f"'{folder}'"
+    return shlex.join(["dgm-run", *options, *ours, f"trainer.resume={name}"])
 
 
 def _note_failed_job(context: DictConfig, message: str) -> None:

@@ -78,7 +78,8 @@ class Terminal:
         self.finish()
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for heading in ("quantity", "value", "± s.e.", "unit", "kind", "estimator"):
-            table.add_column(heading, justify="right" if heading in ("value", "± s.e.") else "left")
+            justify = "right" if heading in ("value", "± s.e.") else "left"
+            table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
         for row in rows:
             stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
             settings = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())

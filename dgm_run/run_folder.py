@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.signature import target_of
 
 MAY_CHANGE = (
-    *("estimators", "data_dir", "published", "trainer.resume", "trainer.device", "trainer.threads"),
+    *("estimators", "data_dir", "dataset.source.data_dir", "published"),
+    *("trainer.resume", "trainer.device", "trainer.threads"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.patience", "trainer.eval_batch_size"),
     *("trainer.pictures_every", "trainer.checkpoint_seconds"),
 )
@@ -60,6 +62,17 @@ def save_config(folder: Path, config: dict[str, Any]) -> None:
     config_path(folder).write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
 
 
+def settled(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values: interpolations of values are resolved, references to parts stay."""
+
+    def walk(raw: Any, resolved: Any) -> Any:
+        if isinstance(raw, dict):
+            return {name: walk(value, resolved[name]) for name, value in raw.items()}
+        return raw if isinstance(resolved, dict) else resolved
+
+    return walk(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
+
+
 def changes(saved: Any, current: Any, key: str = "") -> list[str]:
     """`key: saved -> current` for every leaf in which two configurations differ and must not."""
     if key in MAY_CHANGE:
@@ -87,15 +100,19 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
     folder = Path(run_dir)
     model_config = _model_config(folder)
     _refuse_foreign_targets(model_config, ("dgm_run", *packages), "model")
-    model = instantiate(OmegaConf.create(model_config))
     checkpoints = Checkpoints(folder / "checkpoints")
-    weights, _, _ = checkpoints.load("best" if checkpoints.exists("best") else "last")
+    weights, _, damaged = checkpoints.load("best" if checkpoints.exists("best") else "last")
+    for line in damaged:
+        warnings.warn(f"{line}; the one before it is used", stacklevel=2)
     try:
+        model = instantiate(OmegaConf.create(model_config))
+        for value in weights.values():
+            model.to(value.dtype)
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, ConfigError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None
-    return model.to(next(iter(weights.values())).dtype).eval()
+    return model.eval()
 
 
 def _model_config(folder: Path) -> dict:
@@ -114,6 +131,8 @@ def _model_config(folder: Path) -> dict:
 def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> None:
     if isinstance(node, list):
         node = dict(enumerate(node))
+    if isinstance(node, str) and "${" in node:  # escaped once, it would come alive when the tree is built
+        raise CheckpointError(f"{key}: an interpolation that is left after all are resolved is not built: {node}")
     if not isinstance(node, dict):
         return
     if "_target_" in node:
@@ -128,7 +147,7 @@ def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> Non
 
 
 def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> bool:
-    if path.split(".")[0] not in packages:  # before anything is imported
+    if path.split(".")[0] not in packages or "__main__" in path:  # before anything is imported
         return False
     try:
         target = target_of(node, key)

@@ -30,13 +30,15 @@ PRODUCTS_PER_THREAD = 64_000_000
 """Products of a weight and an example in a step that keep a thread of the CPU busy."""
 
 
-def run(cfg: DictConfig, run_dir: str | os.PathLike, command: str = "dgm-run ...") -> dict[str, Any]:
+def run(
+    cfg: DictConfig, run_dir: str | os.PathLike, command: str = "the same with trainer.resume=auto"
+) -> dict[str, Any]:
     """Trains and evaluates what `cfg` describes, and leaves everything in `run_dir`.
 
     Args:
         cfg: from `compose` or the command line.
         run_dir: the run's folder; locked while the run lasts.
-        command: how to start it again, for the hint on resuming.
+        command: how to go on with it, for the hint when it is stopped.
 
     Returns:
         The contents of results.json.
@@ -51,14 +53,14 @@ def run(cfg: DictConfig, run_dir: str | os.PathLike, command: str = "dgm-run ...
         try:
             return _run(cfg, folder, display, stop)
         except Interrupted as stopped:
-            hint = f"{stopped.message}; to go on: {command} trainer.resume={folder}"
+            hint = f"{stopped.message}; to go on: {command}"
             raise Interrupted(stopped.signum, hint) from None
         finally:
             display.finish()
 
 
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
-    config = OmegaConf.to_container(cfg, resolve=False)
+    config = run_folder.settled(cfg)
     checkpoints = Checkpoints(folder / "checkpoints")
     resume = _find_checkpoint(config, checkpoints, folder, display)
 
@@ -69,7 +71,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     rng.reseed(cfg.seed, "model")
     model = instantiate(cfg.model)
     objective = instantiate(cfg.objective)
-    estimators = {name: instantiate(node) for name, node in cfg.estimators.items()}
+    estimators = {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
     _refuse_wrong_kind(model, dataset)
 
     torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
@@ -87,8 +89,6 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
         summary = trainer.fit(model, objective, data, session)
 
-        if checkpoints.exists("best"):
-            model.load_state_dict(checkpoints.load("best")[0])
         model.eval()
         estimates = _evaluate(model, estimators, data, cfg.seed, display, stop)
         gallery(summary.steps, summary.epochs)
@@ -96,8 +96,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         log.scalars(values, summary.steps, summary.epochs)
     finally:
         log.close()
+        run_folder.save_config(folder, config)  # a second command in this folder, refused, may have overwritten it
 
-    run_folder.save_config(folder, config)  # a second command in this folder, refused, may have overwritten it
     choices = {"seed": cfg.seed, "published": config["published"]}
     found = results.results(choices, model, dataset, estimates, summary)
     results.write(folder / "results.json", found)
@@ -160,9 +160,10 @@ def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
     for part in model.modules():
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
+            levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
             raise ConfigError(
                 f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} gives "
-                f"{dataset.kind}: set {_HOW_TO_GET[takes[0]]}, or choose another likelihood"
+                f"{dataset.kind}: set {levels}{_HOW_TO_GET[takes[0]]}, or choose another likelihood"
             )
 
 

@@ -35,8 +35,9 @@ LINES = {
     "training examples",
     ("prior._target_=dgm_run.nothing.Here",): "prior._target_: cannot find dgm_run.nothing.Here "
     "(No module named 'dgm_run.nothing')",
-    ("dataset.source.num_test=2000",): "1797 examples cannot give 180 for validation and 2000 for test: ask for fewer",
-    ("trainer.resume=nowhere",): "trainer.resume: there is no checkpoint in {cwd}/nowhere: start the run without it",
+    ("dataset.source.num_test=2000",): "1797 examples cannot give 180 for validation and 2000 for test: "
+    "lower dataset.source.num_valid or num_test",
+    ("trainer.resume=nowhere",): "trainer.resume: there is no run folder nowhere: start the run without it",
     ("trainer.device=cuda:99",): None,
 }
 

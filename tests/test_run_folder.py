@@ -87,6 +87,57 @@ def test_a_folder_that_names_foreign_code_is_refused_without_effect(run, target,
     assert not victim.exists()
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["\\${oc.create:{_target_:pathlib.Path.touch,self:victim}}", "${oc.create:{_target_:os.mkdir,path:victim}}"],
+    ids=["escaped", "plain"],
+)
+def test_an_interpolation_cannot_smuggle_a_target_past_the_check(run, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    from omegaconf import OmegaConf
+
+    cfg = OmegaConf.to_container(OmegaConf.load(config_path(run)))
+    cfg["model"]["latent_dim"] = value
+    config_path(tmp_path / "folder").parent.mkdir(parents=True)
+    import yaml
+
+    config_path(tmp_path / "folder").write_text(yaml.safe_dump(cfg))
+    os.symlink(run / "checkpoints", tmp_path / "folder" / "checkpoints")
+    with pytest.raises(CheckpointError):
+        load("folder")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_the_entry_point_is_never_imported_as_a_target(run, tmp_path):
+    from omegaconf import OmegaConf
+
+    cfg = OmegaConf.load(config_path(run))
+    cfg.prior._target_ = "dgm_run.__main__.main"
+    save_config(tmp_path, OmegaConf.to_container(cfg))
+    os.symlink(run / "checkpoints", tmp_path / "checkpoints")
+    with pytest.raises(CheckpointError, match="__main__.main is not built"):
+        load(tmp_path)
+    import sys
+
+    assert "dgm_run.__main__" not in sys.modules
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "state.json"])
+def test_junk_with_a_forged_checksum_is_damage_too(run, file, tmp_path):
+    import hashlib
+    import json
+    import shutil
+
+    shutil.copytree(run, tmp_path / "copy")
+    best = tmp_path / "copy" / "checkpoints" / "best"
+    (best / file).write_bytes(b"junk")
+    manifest = json.loads((best / "manifest.json").read_text())
+    manifest[file] = hashlib.sha256(b"junk").hexdigest()
+    (best / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="best is damaged"):
+        load(tmp_path / "copy")
+
+
 def test_a_package_that_the_caller_names_may_be_built(run, tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_run.data.download import one_line
 from dgm_run.data.splits import Split, Splits, split_sizes
 from dgm_run.errors import DataError
 
@@ -52,8 +51,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         contents = np.load(path, allow_pickle=False)  # a pickle can run any code
         return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
-    except (OSError, EOFError, BadZipFile, ValueError) as error:
-        raise DataError(f"{path}: is no file of plain NumPy arrays ({one_line(error)})") from None
+    except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own words advise to allow pickles
+        raise DataError(f"{path}: is no .npz or .npy file of plain numbers, as np.savez writes them") from None
 
 
 def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:

@@ -121,6 +121,10 @@ class Dataset:
         if split.y is not None and len(split.y) != len(split.x):
             raise DataError(f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels")
         if self.num_levels is None:
+            if split.x.dtype == torch.uint8:
+                raise DataError(
+                    f"dataset.num_levels: {self.name} holds integers, which are grey levels: set dataset.num_levels=256"
+                )
             if not torch.isfinite(split.x).all():
                 raise DataError(f"dataset: the {name} split of {self.name} holds values that are not finite")
         elif split.x.dtype != torch.uint8 or int(split.x.max()) >= self.num_levels:

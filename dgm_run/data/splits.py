@@ -36,7 +36,8 @@ def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> S
     num_train = len(x) - num_valid - num_test
     if num_train < 1:
         raise DataError(
-            f"{len(x)} examples cannot give {num_valid} for validation and {num_test} for test: ask for fewer"
+            f"{len(x)} examples cannot give {num_valid} for validation and {num_test} for test: "
+            "lower dataset.source.num_valid or num_test"
         )
     bounds = [slice(0, num_train), slice(num_train, num_train + num_valid), slice(len(x) - num_test, len(x))]
     return Splits(*(Split(x[b], None if y is None else y[b]) for b in bounds))

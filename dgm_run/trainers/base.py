@@ -78,7 +78,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
-        """Trains `model` in place; its best state is the checkpoint `best`.
+        """Trains `model` in place and leaves it with its best weights, which the checkpoint `best` holds as well.
 
         Raises:
             Interrupted: a signal asked to stop; the checkpoint `last` holds everything to go on.

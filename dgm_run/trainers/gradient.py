@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.errors import TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.objectives.base import Objective
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
@@ -75,6 +75,8 @@ class GradientTrainer(Trainer):
         for name, value in vars(self).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise ValueError(f"{name} = {value} must be positive")
+        if self.ema_decay is not None and self.ema_decay >= 1:
+            raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         training = Training(self, model, objective, data, session)
@@ -103,19 +105,24 @@ class Training:
         self.total_steps = min(settings.max_epochs * self.steps_per_epoch, settings.max_steps or math.inf)
         self.loss_of = self._compiled() if settings.compile else self._loss
 
-        optimizer = settings.optimizer(model.parameters())
+        try:
+            optimizer = settings.optimizer(model.parameters())
+            schedule = settings.schedule(optimizer)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"optimizer or schedule: {error}") from None
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
-        self.state = TrainingState(model, optimizer, settings.schedule(optimizer), ema)
+        self.state = TrainingState(model, optimizer, schedule, ema)
         if session.resume:
             self.state.load(*session.resume)
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
-        self.best_weights: dict[str, Tensor] | None = None  # not yet on disk
+        self.best_weights: dict[str, Tensor] | None = None  # None: those on disk, from before this session
+        self.best_is_new = False  # not yet on disk
 
     def run(self) -> TrainingSummary:
         state, session = self.state, self.session
         session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
-        self.stepping_since = time.perf_counter()
+        self.stepping_since, self.counted = time.perf_counter(), state.examples
 
         while not self._stopped_by():
             epoch, position = divmod(state.step, self.steps_per_epoch)
@@ -133,6 +140,7 @@ class Training:
                 raise Interrupted(session.stop.signum, f"stopped after step {state.step}")
 
         self._save()
+        self._take_best()
         return self._summary()
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -185,21 +193,29 @@ class Training:
     def _end_epoch(self, epoch: int) -> None:
         state, settings, session = self.state, self.settings, self.session
         means = self._training_means()  # waits for the device
-        seconds = time.perf_counter() - self.stepping_since
-        state.seconds += seconds
+        speed = self._lap()
 
         values = {f"train/{name}": value for name, value in means.items()}
         values["train/learning_rate"] = state.optimizer.param_groups[0]["lr"]
         if epoch % settings.eval_every == 0 or state.step == self.total_steps:
             values |= {f"valid/{name}": value for name, value in self._validate(epoch).items()}
-        self._advance_schedule(values.get(f"valid/{self.objective.monitor}"))
+        if state.step % self.steps_per_epoch == 0:
+            self._advance_schedule(values.get(f"valid/{self.objective.monitor}"))
 
         session.log.scalars(values, state.step, epoch)
-        session.log.speed({"speed/examples_per_second": self._rows() * settings.batch_size / seconds}, state.step)
+        session.log.speed({"speed/examples_per_second": speed}, state.step)
         session.display.epoch(epoch, values)
         if settings.pictures_every and epoch % settings.pictures_every == 0:
             session.pictures(state.step, epoch)
         self.stepping_since = time.perf_counter()
+
+    def _lap(self) -> float:
+        """Counts the time since the last mark as spent stepping; examples a second in it."""
+        now, state = time.perf_counter(), self.state
+        seconds, examples = now - self.stepping_since, state.examples - self.counted
+        state.seconds += seconds
+        self.stepping_since, self.counted = now, state.examples
+        return examples / seconds
 
     def _rows(self) -> int:
         """Steps taken in the current epoch."""
@@ -232,10 +248,16 @@ class Training:
             means = validate(
                 self.model, self.objective, self.data.valid, self.settings.eval_batch_size, self.session.seed
             )
-        if means[self.objective.monitor] > state.best:
-            state.best, state.best_epoch, state.waited = means[self.objective.monitor], epoch, 0
-            self.best_weights = state.evaluated_weights()
-        elif epoch > self.objective.settles_after:
+        monitored = means[self.objective.monitor]
+        if not math.isfinite(monitored):
+            raise TrainingError(
+                f"valid/{self.objective.monitor} is {monitored} after step {state.step} (seed {self.session.seed}): "
+                "lower optimizer.lr or set trainer.clip_norm"
+            )
+        if monitored > state.best:
+            state.best, state.best_epoch, state.waited = monitored, epoch, 0
+            self.best_weights, self.best_is_new = state.evaluated_weights(), True
+        elif epoch > self.objective.settles_after and state.step % self.steps_per_epoch == 0:
             state.waited += 1
         return means
 
@@ -258,17 +280,28 @@ class Training:
         state, session = self.state, self.session
         if state.history is not None:
             self._refuse_non_finite()
+        self._lap()
         now = time.monotonic()
         state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
         try:
-            if self.best_weights is not None:
-                session.checkpoints.save("best", self.best_weights, {"step": state.step, "epoch": state.best_epoch})
-                self.best_weights = None
+            if self.best_is_new:
+                session.checkpoints.save("best", self.best_weights, {"epoch": state.best_epoch})
+                self.best_is_new = False
             record = {"config": session.config, "metrics_offset": session.log.sync()}
             session.checkpoints.save("last", self.model.state_dict(), record | state.state_dict())
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")
-        self.saved_at = time.monotonic()
+        self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
+
+    def _take_best(self) -> None:
+        """The model takes the weights that validation chose."""
+        if self.best_weights is None:
+            weights, record, damaged = self.session.checkpoints.load("best")
+            if damaged or record["epoch"] != self.state.best_epoch:
+                found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
+                raise CheckpointError(f"the best checkpoint, of epoch {self.state.best_epoch}, is lost: {found}")
+            self.best_weights = weights
+        self.model.load_state_dict(self.best_weights)
 
     def _summary(self) -> TrainingSummary:
         state = self.state

@@ -79,7 +79,7 @@ def test_integers_become_levels(tmp_path, kind):
         ),
         ({"train": np.zeros((3, 2)), "test": np.zeros((3, 2))}, "it holds train, test"),
         ({}, "it holds nothing"),
-        ({"x": np.array([{1: 2}, None])}, "no file of plain NumPy arrays"),
+        ({"x": np.array([{1: 2}, None])}, "no .npz or .npy file of plain numbers"),
         ({"x": np.full((10, 2), 256)}, "x has integers from 256 to 256; levels go from 0 to 255"),
         ({"x": np.full((10, 2), -1)}, "levels go from 0 to 255"),
         ({"x": np.full((10, 2), "a")}, "x is of type <U1"),
@@ -115,7 +115,7 @@ def test_a_pickle_is_never_run(tmp_path):
             return (tmp_path.joinpath("exploded").touch, ())
 
     np.save(tmp_path / "mine.npy", np.array([Bomb()]), allow_pickle=True)
-    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+    with pytest.raises(DataError, match="no .npz or .npy file of plain numbers"):
         load(tmp_path / "mine.npy")
     assert not (tmp_path / "exploded").exists()
 

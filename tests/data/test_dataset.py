@@ -177,6 +177,11 @@ def test_one_value_that_is_not_finite_is_enough(bad):
         dataset(source(x), shape=(3,), num_levels=None).load()
 
 
+def test_integers_without_declared_levels_are_refused():
+    with pytest.raises(DataError, match="set dataset.num_levels=256"):
+        dataset(num_levels=None).load()
+
+
 @pytest.mark.parametrize(("dequantize", "width"), [(True, -math.log(17)), (False, 0.0)])
 def test_dequantised_data_know_the_width_of_a_level(dequantize, width):
     import dgm_run

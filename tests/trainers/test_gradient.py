@@ -9,7 +9,7 @@ from tiny import TINY, metrics
 
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.errors import TrainingError
+from dgm_run.errors import CheckpointError, TrainingError
 
 
 def run(folder, *overrides):
@@ -170,6 +170,37 @@ def test_the_learning_rate_follows_its_schedule(schedule, tmp_path):
         assert rates == pytest.approx([1e-3 * 10 ** (-i / 7) for i in (0, 1, 1, 1, 2)])
     else:
         assert set(np.round(np.log2(1e-3 / np.array(rates)), 6)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_a_schedule_that_depends_on_the_epochs_refuses_more_of_them(tmp_path):
+    run(tmp_path, "schedule=cosine", "trainer.max_epochs=2")
+    with pytest.raises(CheckpointError, match=r"schedule.T_max: 2 -> 4"):
+        run(tmp_path, "schedule=cosine", "trainer.max_epochs=4", "trainer.resume=auto")
+
+
+def test_a_lost_best_checkpoint_is_not_replaced_by_another_in_silence(tmp_path):
+    run(tmp_path, "trainer.max_epochs=3", "trainer.batch_size=100", "trainer.checkpoint_seconds=1e-9")
+    weights = tmp_path / "checkpoints" / "best" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"the best checkpoint, of epoch 3, is lost: .*best is damaged"):
+        run(tmp_path, "trainer.max_epochs=3", "trainer.batch_size=100", "trainer.checkpoint_seconds=1e-9",
+            "trainer.resume=auto")  # fmt: skip
+
+
+def test_a_validation_value_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("dgm_run.trainers.gradient.validate", lambda *arguments: {"elbo": float("nan")})
+    with pytest.raises(TrainingError, match=r"valid/elbo is nan after step 3 \(seed 0\)"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["optimizer.lr=-1", "optimizer.lr=fast"])
+def test_what_the_optimizer_refuses_is_one_line(option, tmp_path):
+    from dgm_run.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="optimizer"):
+        run(tmp_path, option)
 
 
 def test_a_finished_run_can_be_resumed_and_says_the_same(tmp_path):
