@@ -124,7 +124,7 @@ def test_mnist_reaches_the_reference_after_as_many_epochs(prior, epochs, elbo, t
     # figures of an independent implementation, over (nearly) all 60,000 training images
     done = dgm_run(
         "dataset=mnist", "dataset.source.num_valid=500", f"prior={prior}", f"trainer.max_epochs={epochs}",
-        "estimators.importance_sampling.num_samples=10", "hydra.run.dir=run", cwd=tmp_path, OMP_NUM_THREADS="2",
+        "estimators.importance_sampling.num_samples=10", "trainer.threads=1", "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["estimates"]
