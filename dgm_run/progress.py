@@ -40,7 +40,7 @@ class Terminal:
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """An epoch ended with these logged values."""
         losses = [f"loss {values['train/loss']:.2f}"]
-        losses += [f"{name} {v:.2f}" for name, v in values.items() if name.startswith("valid/")][:2]
+        losses += [f"{name} {v:.2f}" for name, v in values.items() if name.startswith("valid/")][:1]
         self._text = "  ".join(losses)
         step = epoch * self._steps_per_epoch
         if self._bar:
@@ -96,7 +96,7 @@ class Terminal:
         if not self.console.is_terminal:
             return
         self._bar = Progress(
-            TextColumn(unit), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
+            TextColumn(unit), MofNCompleteColumn(), BarColumn(bar_width=12), TextColumn("{task.fields[text]}"),
             console=self.console, auto_refresh=False,
         )  # fmt: skip
         self._bar.start()

@@ -48,5 +48,5 @@ class GaussianLikelihood(Likelihood):
         mean, *rest = params.unbind(-len(self.shape) - 1)
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
         if self.min_scale > 0:  # a sum, not a clamp: at a clamp the gradient would end
-            log_scale = torch.logaddexp(log_scale, log_scale.new_tensor(self.min_scale).log())
+            log_scale = torch.logaddexp(log_scale, torch.full_like(log_scale, math.log(self.min_scale)))
         return IndependentGaussian(mean, log_scale, len(self.shape))
