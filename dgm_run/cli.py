@@ -80,7 +80,8 @@ def _hydra_main(cfg: DictConfig) -> float | None:
 def _refuse_null_groups(arguments: list[str]) -> None:
     for group in GROUPS:
         if f"{group}=null" in arguments:  # Hydra ends in a traceback here
-            sys.exit(f"{group}=null: to go without, write '~{group}'")
+            without = "'estimators=[]'" if group == "estimators" else f"'~{group}'"
+            sys.exit(f"{group}=null: to go without, write {without}")
 
 
 def _in_the_folder_of(arguments: list[str]) -> list[str]:

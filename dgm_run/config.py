@@ -27,18 +27,18 @@ GROUPS = ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "tra
 class Config:
     """The root of every configuration. A misspelt top-level key is an error; below it `validate` looks."""
 
-    model: Any = MISSING
+    model: Any = None
     prior: Any = None
     posterior: Any = None
     encoder: Any = None
     decoder: Any = None
     likelihood: Any = None
-    objective: Any = MISSING
-    dataset: Any = MISSING
-    optimizer: Any = MISSING
-    schedule: Any = MISSING
-    trainer: Any = MISSING
-    estimators: Any = MISSING
+    objective: Any = None
+    dataset: Any = None
+    optimizer: Any = None
+    schedule: Any = None
+    trainer: Any = None
+    estimators: Any = None
     published: Any = None
     seed: int = 0
     data_dir: str = MISSING
@@ -80,6 +80,9 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one line that names the key and what to write instead.
     """
+    for key in GROUPS:
+        if cfg[key] is None and key not in (*PARTS, "estimators"):
+            raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
     holders = {key: cfg[key] for key in (*PARTS, "objective")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()

@@ -18,6 +18,7 @@ REFUSALS = {
 }
 LINES = {
     ("~prior",): "VAE needs a prior, and none is chosen: add prior=...",
+    ("~objective",): "objective: none is chosen: add objective=...",
     ("trainer.max_epochs=ten",): "trainer.max_epochs: Value 'ten' of type 'str' could not be converted to Integer",
     ("objective=renyi", "objective.alpha=1"): "objective: alpha = 1 is the ELBO: use objective=elbo",
     ("encoder.activation=gatd",): "encoder.activation: Value 'gatd' of type 'str' could not be converted to "

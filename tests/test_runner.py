@@ -25,6 +25,13 @@ def test_one_python_call_is_the_command_without_the_shell(tmp_path):
     assert package.load(tmp_path).sample(2).shape == (2, 1, 8, 8)
 
 
+def test_a_run_without_estimators_trains_and_reports_no_numbers(tmp_path):
+    tiny = [option for option in TINY if not option.startswith("estimators")]
+    found = package.run(package.compose(*tiny, "estimators=[]"), tmp_path)
+    assert found["estimates"] == []
+    assert found["training"]["steps"] == 3
+
+
 def test_jobs_of_one_process_do_not_inherit_precision_or_seeds(tmp_path):
     package.run(package.compose(*TINY, "trainer.precision=fp64"), tmp_path / "double")
     package.run(package.compose(*TINY), tmp_path / "after")
