@@ -66,10 +66,10 @@ class Checkpoints:
         for path in (self.folder / name, self.folder / f"previous_{name}"):
             if not path.is_dir():
                 continue
-            fault = _fault(path)
-            if fault is None:
+            try:
                 return *_read(path), damaged
-            damaged.append(f"checkpoint {path} is damaged ({fault})")
+            except _Damaged as fault:
+                damaged.append(f"checkpoint {path} is damaged ({fault})")
         detail = "; ".join(damaged) if damaged else f"there is no checkpoint '{name}' in {self.folder}"
         raise CheckpointError(detail)
 
@@ -94,23 +94,22 @@ def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> N
     _sync(folder)
 
 
+class _Damaged(Exception):
+    """What is wrong with a checkpoint."""
+
+
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors = load_file(folder / "state.safetensors")
-    state = unflatten(json.loads((folder / "state.json").read_text()), tensors)
-    return load_file(folder / "weights.safetensors"), state
-
-
-def _fault(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Weights and state of a whole checkpoint; raises _Damaged otherwise."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name in _FILES:
             if _sha256(folder / name) != manifest[name]:
-                return f"{name} does not match its checksum"
-        _read(folder)  # checksums can be forged; what cannot be read is damaged all the same
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        return f"a file of it cannot be read: {type(error).__name__}"
-    return None
+                raise _Damaged(f"{name} does not match its checksum")
+        tensors = load_file(folder / "state.safetensors")
+        state = unflatten(json.loads((folder / "state.json").read_text()), tensors)
+        return load_file(folder / "weights.safetensors"), state
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:  # checksums can be forged
+        raise _Damaged(f"a file of it cannot be read: {type(error).__name__}") from None
 
 
 def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:

@@ -20,7 +20,7 @@ from dgm_run.signature import check_node, target_of
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 """The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
 
-GROUPS = ("model", *PARTS, "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
+GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
 
 @dataclass
@@ -90,7 +90,7 @@ def validate(cfg: DictConfig) -> None:
     for key, node in holders.items():
         _check_requires(cfg, key, node)
 
-    for key in (*PARTS, *(group for group in GROUPS if group not in PARTS)):
+    for key in GROUPS:
         check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
 
 

@@ -106,8 +106,9 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
         warnings.warn(f"{line}; the one before it is used", stacklevel=2)
     try:
         model = instantiate(OmegaConf.create(model_config))
-        for value in weights.values():
-            model.to(value.dtype)
+        precision = {value.dtype for value in weights.values() if value.is_floating_point()}
+        if precision:
+            model.to(max(precision, key=lambda dtype: dtype.itemsize))
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, ConfigError) as error:
         reason = str(error).splitlines()[-1].strip()

@@ -14,13 +14,25 @@ from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import Prior
 
 
-def posterior_and_mixture(posterior: Posterior, x: Tensor, pseudo_inputs: Tensor) -> tuple[Distribution, Mixture]:
-    """q(z | x) and 1/K sum_k q(z | u_k) from one pass over examples and pseudo-inputs."""
-    q = posterior(torch.cat([x, pseudo_inputs]))  # batch shape (B + K,)
-    return q.map(lambda parameter: parameter[: len(x)]), Mixture(q.map(lambda parameter: parameter[len(x) :]))
+class MixtureOfPosteriors(Prior):
+    """p(z) = 1/K sum_k q(z | u_k), wherever the pseudo-inputs u_k, (K, *shape), come from."""
+
+    requires = {"posterior": Posterior}
+    pseudo_inputs: Tensor
+
+    def forward(self, posterior: Posterior) -> Mixture:
+        return Mixture(posterior(self.pseudo_inputs))
+
+    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
+        q = posterior(torch.cat([x, self.pseudo_inputs]))  # batch shape (B + K,)
+        return q.map(lambda parameter: parameter[: len(x)]), Mixture(q.map(lambda parameter: parameter[len(x) :]))
+
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """The first of the pseudo-inputs, (N, *shape)."""
+        return {"pseudo_inputs": self.pseudo_inputs[:64]}
 
 
-class VampPrior(Prior):
+class VampPrior(MixtureOfPosteriors):
     """p(z) = 1/K sum_k q(z | u_k) with trainable pseudo-inputs u_k (eq. 9).
 
     The encoder gets gradients through both of its roles.
@@ -35,8 +47,6 @@ class VampPrior(Prior):
     Raises:
         ValueError: there is no component.
     """
-
-    requires = {"posterior": Posterior}
 
     def __init__(
         self,
@@ -58,13 +68,3 @@ class VampPrior(Prior):
         if self.value_range is None:
             return self.raw_pseudo_inputs
         return self.raw_pseudo_inputs.clamp(*self.value_range)
-
-    def forward(self, posterior: Posterior) -> Mixture:
-        return Mixture(posterior(self.pseudo_inputs))
-
-    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
-        return posterior_and_mixture(posterior, x, self.pseudo_inputs)
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """The first of the pseudo-inputs, (N, *shape)."""
-        return {"pseudo_inputs": self.pseudo_inputs[:64]}

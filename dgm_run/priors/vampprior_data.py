@@ -5,14 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
-from dgm_run.distributions.mixture import Mixture
-from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
-from dgm_run.priors.vampprior import posterior_and_mixture
+from dgm_run.priors.vampprior import MixtureOfPosteriors
 
 
-class VampPriorData(Prior):
+class VampPriorData(MixtureOfPosteriors):
     """p(z) = 1/K sum_k q(z | x_k) with K fixed random training images x_k.
 
     The images are a buffer: they are saved with the weights and receive no gradient, while the encoder does.
@@ -24,8 +20,6 @@ class VampPriorData(Prior):
     Raises:
         ValueError: there is no component.
     """
-
-    requires = {"posterior": Posterior}
 
     def __init__(self, shape: Sequence[int], num_components: int):
         super().__init__()
@@ -44,13 +38,3 @@ class VampPriorData(Prior):
             raise ValueError(f"prior.num_components: {num_components} asked for, but only {len(x)} training examples")
         chosen = torch.randperm(len(x), device=x.device)[:num_components]
         self.pseudo_inputs.copy_(x[chosen])
-
-    def forward(self, posterior: Posterior) -> Mixture:
-        return Mixture(posterior(self.pseudo_inputs))
-
-    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
-        return posterior_and_mixture(posterior, x, self.pseudo_inputs)
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """The first of the pseudo-inputs, (N, *shape)."""
-        return {"pseudo_inputs": self.pseudo_inputs[:64]}

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from dgm_run.trainers.ema import EMA
 
+_COUNTERS = ("step", "examples", "waited", "best", "best_epoch", "seconds", "elapsed", "names")
+
 
 class TrainingState:
     """Model, optimizer, schedule, moving average and the counters of one training.
@@ -56,9 +58,8 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights, as tensors, numbers, lists and dicts."""
-        counters = ("step", "examples", "waited", "best_epoch", "seconds", "elapsed", "names", "history")
-        return {name: getattr(self, name) for name in counters} | {
-            "best": self.best,
+        return {name: getattr(self, name) for name in _COUNTERS} | {
+            "history": self.history,
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
             "ema": self.ema.state_dict() if self.ema else None,
@@ -67,10 +68,9 @@ class TrainingState:
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.model.load_state_dict(weights)
         device = next(self.model.parameters()).device
-        for name in ("step", "examples", "waited", "best_epoch", "seconds", "elapsed", "names"):
+        for name in _COUNTERS:
             setattr(self, name, state[name])
         self.history = None if state["history"] is None else state["history"].to(device)
-        self.best = state["best"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.ema:
