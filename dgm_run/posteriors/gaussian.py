@@ -6,6 +6,7 @@ D. J. Rezende et al., Stochastic backpropagation, 2014, https://arxiv.org/abs/14
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
@@ -31,4 +32,5 @@ class GaussianPosterior(Posterior):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(self.encoder(x)).to(x.dtype).chunk(2, -1)
-        return DiagonalGaussian(mean, log_var.clamp(*self.log_var_range))
+        # hardtanh is clamp with a gradient in one kernel instead of five
+        return DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
@@ -34,5 +35,5 @@ class MixturePrior(Prior):
         self.log_var_range = tuple(log_var_range)
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        components = DiagonalGaussian(self.mean, self.log_var.clamp(*self.log_var_range))
+        components = DiagonalGaussian(self.mean, F.hardtanh(self.log_var, *self.log_var_range))
         return Mixture(components, self.logits.log_softmax(0))
