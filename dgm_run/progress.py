@@ -58,20 +58,20 @@ class Terminal:
             self._bar.stop()
             self._bar = None
 
-    def evaluating(self, name: str, total: int) -> None:
-        """An estimator begins on `total` examples."""
+    def evaluating(self, name: str) -> None:
+        """An estimator begins."""
         self.finish()
         self._begun, self._evaluating = time.monotonic(), name
-        self._open_bar(name, total, 0)
+        self._open_bar(name, 100, 0)
 
     def evaluated(self, done: int, total: int) -> None:
         now = time.monotonic()
         left = duration((now - self._begun) / done * (total - done))
         if self._bar:
-            self._bar.update(self._task, completed=done, text=f"{left} left")
+            self._bar.update(self._task, completed=100 * done // total, text=f"{left} left")
         elif now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self.say(f"{self._evaluating} {done}/{total} examples  {left} left")
+            self.say(f"{self._evaluating} {100 * done // total}%  {left} left")
 
     def estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
         """The table of what was found out, and lines below it."""

@@ -161,9 +161,10 @@ def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
             levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
+            kind = "model" if part is model else "likelihood"
             raise ConfigError(
                 f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} gives "
-                f"{dataset.kind}: set {levels}{_HOW_TO_GET[takes[0]]}, or choose another likelihood"
+                f"{dataset.kind}: set {levels}{_HOW_TO_GET[takes[0]]}, or choose another {kind}"
             )
 
 
@@ -237,7 +238,7 @@ def _evaluate(
 
     rows = []
     for name, estimator in estimators.items():
-        display.evaluating(name, len(data.test))
+        display.evaluating(name)
         rng.reseed(seed, f"estimate {name}")
         begun = time.monotonic()
         estimates = estimator(model, data.test, report)
@@ -259,8 +260,7 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     for row in likelihoods:
         seen = row["diagnostics"]
         lines += [", ".join(f"{name} {value:.3g}" for name, value in seen.items())] if seen else []
-        if seen.get("ess_median", math.inf) < 2:
-            lines.append("the likelihood rests on single draws and is low by an unknown amount: take more samples")
+    lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
     return lines

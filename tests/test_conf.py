@@ -1,11 +1,16 @@
 """Every YAML file composes, fits its target, builds, and trains a step."""
 
+import inspect
+
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import TINY
+from omegaconf import OmegaConf
+from tiny import TINY, TINY_ENERGY
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
+from dgm_run.models.base import EnergyModel
+from dgm_run.signature import target_of
 
 OPTIONS = sorted(
     (path.parent.name, path.stem)
@@ -26,10 +31,20 @@ NEEDS = {  # what a choice needs beside the defaults
 }
 
 
+def is_of_energy_models(group, option):
+    node = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
+    if group == "model":
+        return issubclass(target_of(node.get("model", node), group), EnergyModel)
+    nodes = node.values() if group == "estimators" else [node]
+    targets = [target_of(each, group) for each in nodes]
+    return any(getattr(target, "requires", {}).get("model") is EnergyModel for target in targets)
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_choice_trains_a_step(group, option, tmp_path):
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
-    cfg = dgm_run.compose(choice, *NEEDS.get(f"{option} {group}", ()), *TINY)
+    tiny = TINY_ENERGY if is_of_energy_models(group, option) else TINY
+    cfg = dgm_run.compose(*tiny, choice, *NEEDS.get(f"{option} {group}", ()))
     results = dgm_run.run(cfg, tmp_path / "run")
     assert results["training"]["steps"] == 3
     assert (tmp_path / "run" / "results.json").exists()
@@ -54,16 +69,11 @@ def test_every_experiment_starts_with_its_command_and_names_its_number(name):
 
 def test_every_argument_of_a_target_stands_in_its_file():
     # a knob that is not in the YAML cannot be found, and a default would stand in two places
-    import inspect
-
-    from omegaconf import OmegaConf
-
-    from dgm_run.signature import target_of
-
     for group, option in OPTIONS:
         if group in ("optimizer", "schedule", "estimators"):
             continue
         node = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
+        node = node.get(group, node)  # a model that brings its parts stands under its own key
         arguments = set(inspect.signature(target_of(node, group)).parameters)
         assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
 

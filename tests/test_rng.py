@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from dgm_run.rng import key, permutation, reseed
+from dgm_run.rng import bernoulli, key, permutation, reseed, uniform_like
 
 # the first outputs of the reference splitmix64 (S. Vigna, https://prng.di.unimi.it/splitmix64.c) from state 0
 SPLITMIX64 = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC, 0x1B39896A51A8749B]
@@ -77,3 +77,35 @@ def test_over_epochs_an_example_stands_everywhere_equally_often():
     orders = torch.stack([permutation(0, epoch, 5) for epoch in range(2000)])  # (2000, 5)
     counts = torch.stack([(orders == example).sum(0) for example in range(5)]).double()
     assert (counts - 400).abs().max() < 5 * (2000 * 0.2 * 0.8) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_uniform_draws_fill_the_unit_interval_evenly(dtype):
+    torch.manual_seed(0)
+    u = torch.stack([uniform_like(torch.empty(10_001, dtype=dtype)) for _ in range(100)])
+    assert u.dtype == dtype
+    assert 0 <= u.min() < 1e-5
+    assert 1 - 1e-5 < u.max() < 1
+    counts = torch.histc(u.float(), 1000, 0, 1)
+    expected = u.numel() / 1000
+    assert abs(((counts - expected) ** 2 / expected).sum() - 999) < 5 * (2 * 999) ** 0.5
+    neighbours = torch.corrcoef(torch.stack([u[:, :-1].flatten(), u[:, 1:].flatten()]))[0, 1]
+    assert abs(neighbours) < 5 / u.numel() ** 0.5
+
+
+def test_a_draw_is_finer_than_its_sixteen_bits_of_its_own():
+    torch.manual_seed(0)
+    u = torch.cat([uniform_like(torch.empty(1000)) for _ in range(400)])
+    below = (u.double() * 2**16).frac() * 2**8
+    assert torch.equal(below, below.round())
+    assert len(below.unique()) > 150  # of 256
+
+
+def test_zeros_and_ones_come_with_their_probability():
+    torch.manual_seed(0)
+    p = torch.tensor([0.0, 1e-4, 0.3, 0.5, 0.999, 1.0])
+    n = 1_000_000
+    frequency = bernoulli(p.expand(n, -1)).mean(0)
+    assert frequency[0] == 0
+    assert frequency[-1] == 1
+    assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()

@@ -6,16 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+SHORT = ("trainer.max_epochs=1", "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu")
 TINY = (
-    "encoder.hidden_dims=[8]",
-    "decoder.hidden_dims=[8]",
-    "model.latent_dim=2",
-    "trainer.max_epochs=1",
-    "trainer.batch_size=500",
-    "trainer.threads=1",
-    "trainer.device=cpu",
+    *("encoder.hidden_dims=[8]", "decoder.hidden_dims=[8]", "model.latent_dim=2"),
+    *SHORT,
     "estimators.importance_sampling.num_samples=2",
 )
+TINY_ENERGY = ("model=rbm", "model.num_hidden=8", *SHORT)
 
 
 def command(*arguments: str) -> list[str]:

@@ -22,13 +22,8 @@ def threshold(levels: Tensor, num_levels: int) -> Tensor:
 
 def sample(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
     """Binary pixels drawn with their intensity as probability. Keeps the type of the levels."""
-    return are_on(levels, num_levels, generator).to(levels.dtype)
-
-
-def are_on(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
-    """True with the intensity as probability."""
     noise = torch.rand(levels.shape, generator=generator, device=levels.device)
-    return noise.mul_(num_levels - 1) < levels
+    return (noise.mul_(num_levels - 1) < levels).to(levels.dtype)
 
 
 def dequantize(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:

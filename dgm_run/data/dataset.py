@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dgm_run import rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.splits import Split, Splits
 from dgm_run.errors import DataError
@@ -164,4 +165,4 @@ def to_float(values: Tensor) -> Tensor:
 
 
 def _dynamic(levels: Tensor, num_levels: int) -> Tensor:
-    return to_float(bz.are_on(levels, num_levels))
+    return rng.bernoulli(bz.intensities(levels, num_levels))

@@ -26,6 +26,7 @@ class Estimate:
         num_examples: how many examples were used.
         settings: of the estimator.
         diagnostics: what it saw of itself: effective sample sizes, acceptance rates.
+        warning: why the number is not to be trusted, or what it shows to have gone wrong.
     """
 
     quantity: str
@@ -37,6 +38,7 @@ class Estimate:
     unit: str = "nats"
     settings: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
+    warning: str | None = None
 
 
 Report = Callable[[int, int], None]
@@ -58,7 +60,7 @@ class Estimator(ABC):
         Args:
             model: of the kind in `requires`, in evaluation mode.
             data: one split.
-            report: told how far the work has come, as (examples done, examples in all).
+            report: told how far the work has come, as (parts done, parts in all).
         """
 
 

@@ -113,7 +113,8 @@ class ImportanceSampling(Estimator):
         def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
             return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, settings=settings, **more)
 
-        weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics}
+        single = "it rests on single draws and is low by an unknown amount: take more samples" if median < 2 else None
+        weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics, "warning": single}
         return [
             estimate("log_likelihood", "estimate", log_p, **weighted),
             estimate("bits_per_dim", "estimate", bits, unit="bits", **weighted),

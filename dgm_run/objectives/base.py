@@ -1,10 +1,24 @@
 """What is minimised."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from dgm_run.data.dataset import LoadedDataset
+
+
+class Progress(NamedTuple):
+    """How far training has come.
+
+    Attributes:
+        epoch: epochs trained so far, a scalar, for schedules.
+        memory: what the objective carries from step to step and changes in place.
+    """
+
+    epoch: Tensor
+    memory: dict[str, Tensor]
 
 
 class Objective(ABC):
@@ -23,8 +37,19 @@ class Objective(ABC):
         """Epochs after which the loss no longer changes its form; early stopping waits for them."""
         return 0
 
+    def memory(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        """What this objective carries from step to step, as at the start: chains, averages. Kept in checkpoints.
+
+        Args:
+            model: as it starts.
+            x: training examples, (N, *shape).
+        """
+        return {}
+
     @abstractmethod
-    def __call__(self, model: nn.Module, x: Tensor, epoch: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, model: nn.Module, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
         The terms are what they are called, whatever the loss does: at beta = 1, without free bits.
@@ -32,12 +57,23 @@ class Objective(ABC):
         Args:
             model: of the kind in `requires`.
             x: (B, *shape).
-            epoch: epochs trained so far, as a scalar tensor, for schedules; None once they have ended.
+            progress: of the training; None outside of it, where schedules have ended.
         """
 
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, data: LoadedDataset, batch_size: int) -> dict[str, float]:
+        """The named terms over the validation examples, a ragged last batch weighted right."""
+        rows = []
+        for start in range(0, len(data.valid), batch_size):
+            x = data.valid.batch(slice(start, start + batch_size))
+            _, terms = self(model, x)
+            rows.append(torch.stack(list(terms.values())).double() * len(x))
+        means = torch.stack(rows).sum(0) / len(data.valid)
+        return dict(zip(terms, means.tolist(), strict=True))
 
-def linear_warmup(epoch: Tensor | None, num_epochs: int) -> Tensor | float:
+
+def linear_warmup(progress: Progress | None, num_epochs: int) -> Tensor | float:
     """min(1, (epoch + 1) / num_epochs): the first epoch trains at 1 / num_epochs, not at zero."""
-    if epoch is None or num_epochs == 0:
+    if progress is None or num_epochs == 0:
         return 1.0
-    return torch.clamp((epoch.floor() + 1) / num_epochs, max=1.0)
+    return torch.clamp((progress.epoch.floor() + 1) / num_epochs, max=1.0)

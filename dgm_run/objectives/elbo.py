@@ -7,7 +7,7 @@ from torch import Tensor
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.models.base import LatentVariableModel, Terms
-from dgm_run.objectives.base import Objective, linear_warmup
+from dgm_run.objectives.base import Objective, Progress, linear_warmup
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class ELBO(Objective):
         return self.warmup_epochs
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, epoch: Tensor | None = None
+        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
         cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
-        loss = self.beta * linear_warmup(epoch, self.warmup_epochs) * cost - log_px
+        loss = self.beta * linear_warmup(progress, self.warmup_epochs) * cost - log_px
         return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
     def _with_free_bits(self, terms: Terms, kl: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from dgm_run.models.base import LatentVariableModel, Terms
-from dgm_run.objectives.base import Objective
+from dgm_run.objectives.base import Objective, Progress
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class IWAE(Objective):
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, epoch: Tensor | None = None
+        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)

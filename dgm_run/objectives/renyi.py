@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.objectives.base import Objective
+from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.iwae import bounds, log_mean_exp
 
 
@@ -45,7 +45,7 @@ class Renyi(Objective):
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, epoch: Tensor | None = None
+        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
-from dgm_run.objectives.base import Objective
+from dgm_run.objectives.base import Objective, Progress
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
 from dgm_run.trainers.ema import EMA
@@ -111,12 +111,17 @@ class Training:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"optimizer or schedule: {error}") from None
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
-        self.state = TrainingState(model, optimizer, schedule, ema)
+        self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
             self.state.load(*session.resume)
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
         self.best_weights: dict[str, Tensor] | None = None  # None: those on disk, from before this session
         self.best_is_new = False  # not yet on disk
+
+    def _memory(self) -> dict[str, Tensor]:
+        rng.reseed(self.session.seed, "memory")
+        index = torch.randperm(len(self.data.train))[: self.settings.batch_size]
+        return self.objective.memory(self.model, self.data.train.batch(index.to(self.device)))
 
     def run(self) -> TrainingSummary:
         state, session = self.state, self.session
@@ -146,14 +151,14 @@ class Training:
     def _begin_epoch(self, epoch: int) -> None:
         self.model.train()
         self.order = rng.permutation(self.session.seed, epoch, len(self.data.train)).to(self.device)
-        self.epochs_done = torch.tensor(float(epoch), device=self.device)
+        self.progress = Progress(torch.tensor(float(epoch), device=self.device), self.state.memory)
 
     def _step(self, position: int) -> None:
         state, settings = self.state, self.settings
         index = self.order[position * settings.batch_size : (position + 1) * settings.batch_size]
         rng.reseed(self.session.seed, "step", state.step)
 
-        loss, terms = self.loss_of(index, self.epochs_done)
+        loss, terms = self.loss_of(index, self.progress)
         loss.backward()
 
         if settings.clip_norm:
@@ -167,10 +172,10 @@ class Training:
         state.examples += len(index)
         state.step += 1
 
-    def _loss(self, index: Tensor, epoch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.data.train.batch(index)  # (B, *shape)
         with self._autocast():
-            return self.objective(self.model, x, epoch)
+            return self.objective(self.model, x, progress)
 
     def _autocast(self) -> AbstractContextManager:
         if self.settings.precision == "bf16":
@@ -181,12 +186,12 @@ class Training:
         on_gpu = self.device.type == "cuda"
         compiled = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
-        def loss_of(index: Tensor, epoch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        def loss_of(index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
             if len(index) < self.settings.batch_size:
-                return self._loss(index, epoch)  # the ragged last batch is not worth a graph of its own
+                return self._loss(index, progress)  # the ragged last batch is not worth a graph of its own
             if on_gpu:
                 torch.compiler.cudagraph_mark_step_begin()
-            return compiled(index, epoch)
+            return compiled(index, progress)
 
         return loss_of
 
@@ -245,9 +250,7 @@ class Training:
     def _validate(self, epoch: int) -> dict[str, float]:
         state = self.state
         with state.ema.applied() if state.ema else nullcontext():
-            means = validate(
-                self.model, self.objective, self.data.valid, self.settings.eval_batch_size, self.session.seed
-            )
+            means = validate(self.model, self.objective, self.data, self.settings.eval_batch_size, self.session.seed)
         monitored = means[self.objective.monitor]
         if not math.isfinite(monitored):
             raise TrainingError(

@@ -12,7 +12,7 @@ _COUNTERS = ("step", "examples", "waited", "best", "best_epoch", "seconds", "ela
 
 
 class TrainingState:
-    """Model, optimizer, schedule, moving average and the counters of one training.
+    """Model, optimizer, schedule, moving average, memory of the objective and the counters of one training.
 
     Random numbers need no place here: they are keyed by seed and step (`rng.py`).
 
@@ -26,8 +26,15 @@ class TrainingState:
         examples: trained on.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any, ema: EMA | None):
-        self.model, self.optimizer, self.schedule, self.ema = model, optimizer, schedule, ema
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Any,
+        ema: EMA | None,
+        memory: dict[str, Tensor],
+    ):
+        self.model, self.optimizer, self.schedule, self.ema, self.memory = model, optimizer, schedule, ema, memory
         self.step = self.examples = self.waited = self.best_epoch = 0
         self.best = -math.inf
         self.seconds = self.elapsed = 0.0
@@ -63,6 +70,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
             "ema": self.ema.state_dict() if self.ema else None,
+            "memory": self.memory,
         }
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -75,6 +83,8 @@ class TrainingState:
         self.schedule.load_state_dict(state["schedule"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
+        for name, value in self.memory.items():
+            value.copy_(state["memory"][name])
 
 
 def _is_plain(value: Any) -> bool:

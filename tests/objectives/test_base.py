@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.objectives.base import Objective, linear_warmup
+from dgm_run.objectives.base import Objective, Progress, linear_warmup
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.objectives.iwae import IWAE
 from dgm_run.objectives.renyi import Renyi
@@ -18,12 +18,12 @@ OBJECTIVES = [
     ("epoch", "expected"), [(0, 0.25), (1, 0.5), (2, 0.75), (3, 1.0), (4, 1.0), (1000, 1.0), (1.9, 0.5)]
 )
 def test_the_weight_grows_by_equal_steps_and_stays_at_one(epoch, expected):
-    assert float(linear_warmup(torch.tensor(float(epoch)), 4)) == expected
+    assert float(linear_warmup(Progress(torch.tensor(float(epoch)), {}), 4)) == expected
 
 
 def test_without_warmup_or_without_an_epoch_the_weight_is_one():
     assert linear_warmup(None, 10) == 1.0
-    assert linear_warmup(torch.tensor(0.0), 0) == 1.0
+    assert linear_warmup(Progress(torch.tensor(0.0), {}), 0) == 1.0
     assert linear_warmup(None, 0) == 1.0
 
 

@@ -6,6 +6,7 @@ import torch
 from dgm_run.config import compose, instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.models.vae import VAE
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.elbo import ELBO
 from tests.models import exact
 from tests.objectives.replicates import gradient, mean_gradient, mean_terms
@@ -91,8 +92,8 @@ def test_beta_weighs_the_loss_and_not_the_report(beta):
 @pytest.mark.parametrize(("epoch", "weight"), [(0, 0.1), (1, 0.2), (9, 1.0), (10, 1.0), (11, 1.0), (None, 1.0)])
 def test_warmup_weighs_the_loss_and_not_the_report(epoch, weight):
     objective, model, x = elbo(beta=0.5, warmup_epochs=10), exact.toy("standard"), torch.randn(20, 1)
-    epoch = None if epoch is None else torch.tensor(float(epoch))
-    loss, terms = objective(model, x, epoch)
+    progress = None if epoch is None else Progress(torch.tensor(float(epoch)), {})
+    loss, terms = objective(model, x, progress)
     torch.testing.assert_close(loss, 0.5 * weight * terms["kl"] - terms["reconstruction"])
     torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
     assert objective.settles_after == 10
@@ -108,7 +109,7 @@ def test_free_bits_floor_the_batch_mean_of_every_dimension():
     assert second < floor < first
     loss, terms = elbo(free_bits=floor)(model, x)
     assert (loss + terms["reconstruction"]).item() == pytest.approx(first + floor)
-    loss, terms = elbo(free_bits=floor, beta=0.5, warmup_epochs=4)(model, x, torch.tensor(0.0))
+    loss, terms = elbo(free_bits=floor, beta=0.5, warmup_epochs=4)(model, x, Progress(torch.tensor(0.0), {}))
     assert (loss + terms["reconstruction"]).item() == pytest.approx(0.5 * 0.25 * (first + floor))
 
 

@@ -9,11 +9,12 @@ def state(ema=False):
     model = nn.Linear(3, 2)
     optimizer = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2])
-    return TrainingState(model, optimizer, schedule, EMA(model, 0.9) if ema else None)
+    return TrainingState(model, optimizer, schedule, EMA(model, 0.9) if ema else None, {"chains": torch.zeros(4)})
 
 
 def train(s, steps):
     for _ in range(steps):
+        s.memory["chains"] += torch.arange(4.0)
         s.model(torch.ones(1, 3)).sum().backward()
         s.optimizer.step()
         s.optimizer.zero_grad()
@@ -42,6 +43,7 @@ def test_training_goes_on_from_a_saved_state_as_if_it_had_never_stopped():
     assert torch.equal(resumed.ema.average[0], whole.ema.average[0])
     assert resumed.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"]
     assert torch.equal(resumed.history, whole.history)
+    assert torch.equal(resumed.memory["chains"], whole.memory["chains"])
     assert resumed.names == ["loss", "elbo"]
 
 

@@ -1,35 +1,36 @@
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.objectives.base import Objective
 from dgm_run.trainers.validation import validate
 
 
-class Mean:
-    """A stand-in objective: its term is the mean of the batch, and remembers the mode of the model."""
+class Mean(Objective):
+    """Its term is the mean of the batch; it remembers the mode of the model."""
 
-    def __call__(self, model, x, epoch=None):
+    def __call__(self, model, x, progress=None):
         self.training = model.training
         return x.mean(), {"mean": x.mean(), "noise": torch.rand(())}
 
 
-def examples(n):
-    return Examples(torch.arange(float(n)).reshape(n, 1), None, to_float)
+def loaded(n):
+    valid = Examples(torch.arange(float(n)).reshape(n, 1), None, to_float)
+    return LoadedDataset(None, None, valid, None)
 
 
 def test_a_ragged_last_batch_is_weighted_by_its_examples():
-    found = validate(nn.Identity(), Mean(), examples(7), batch_size=3, seed=0)
-    assert found["mean"] == 3.0
+    assert validate(nn.Identity(), Mean(), loaded(7), batch_size=3, seed=0)["mean"] == 3.0
 
 
 def test_the_model_is_in_evaluation_mode_and_returns_to_its_own():
     model, objective = nn.Identity().train(), Mean()
-    validate(model, objective, examples(2), batch_size=2, seed=0)
+    validate(model, objective, loaded(2), batch_size=2, seed=0)
     assert objective.training is False
     assert model.training is True
 
 
 def test_two_evaluations_see_the_same_noise():
-    first, second = (validate(nn.Identity(), Mean(), examples(4), batch_size=2, seed=1)["noise"] for _ in range(2))
+    first, second = (validate(nn.Identity(), Mean(), loaded(4), batch_size=2, seed=1)["noise"] for _ in range(2))
     assert first == second
-    assert validate(nn.Identity(), Mean(), examples(4), batch_size=2, seed=2)["noise"] != first
+    assert validate(nn.Identity(), Mean(), loaded(4), batch_size=2, seed=2)["noise"] != first

@@ -1,0 +1,114 @@
+"""The restricted Boltzmann machine: binary pixels, binary hidden units, no links among either.
+
+Sources: P. Smolensky, Information processing in dynamical systems, 1986; G. Hinton, A practical guide to training
+restricted Boltzmann machines, 2010; R. Salakhutdinov, I. Murray, On the quantitative analysis of deep belief
+networks, 2008 (the path of densities).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.models.base import EnergyModel, column, log_sum_over_states
+
+
+class RBM(EnergyModel):
+    """E(x, h) = -x'W h - b'x - c'h, so F(x) = -b'x - sum_j softplus(c_j + (W'x)_j).
+
+    The path scales W, c and b by beta and mixes b with the logits b_0 of the training means:
+    log f_beta(x) = ((1 - beta) b_0 + beta b)'x + sum_j softplus(beta (c_j + (W'x)_j)).
+
+    Args:
+        shape: of one example.
+        num_hidden: M.
+        init_scale: the weights start from N(0, init_scale^2), the hidden biases at zero.
+        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+
+    Raises:
+        ValueError: there is no hidden unit.
+    """
+
+    takes = ("binary",)
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        num_hidden: int,
+        init_scale: float,
+        visible_bias: Literal["logit_mean", "zero"],
+    ):
+        super().__init__()
+        if num_hidden < 1:
+            raise ValueError(f"num_hidden = {num_hidden} must be positive")
+        self.shape, dim = tuple(shape), math.prod(shape)
+        self.starts_at_means = visible_bias == "logit_mean"
+        self.weight = nn.Parameter(init_scale * torch.randn(dim, num_hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(dim))
+        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
+        self.register_buffer("base_logits", torch.zeros(dim))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        on = x.flatten(1).sum(0)
+        self.base_logits.copy_(torch.logit((on + 0.5) / (len(x) + 1)))
+        if self.starts_at_means:
+            self.visible_bias.copy_(self.base_logits)
+
+    def fields(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.hidden_bias, x.flatten(1), self.weight)
+
+    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        x = x.flatten(1)
+        visible = beta * (x @ self.visible_bias) + (1 - beta) * (x @ self.base_logits)
+        return visible + F.softplus(column(beta) * fields).sum(-1)
+
+    def gibbs_step(self, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return rng.bernoulli(self._visible_logits(fields, beta).sigmoid()).unflatten(-1, self.shape)
+
+    def visible_means(self, fields: Tensor) -> Tensor:
+        return self._visible_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
+
+    def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        beta = column(beta)
+        h = rng.bernoulli((beta * fields).sigmoid())
+        logits = torch.addmm(self.visible_bias, h, self.weight.T)
+        return logits if isinstance(beta, float) and beta == 1 else torch.lerp(self.base_logits, logits, beta)
+
+    def hidden_means(self, fields: Tensor) -> Tensor:
+        return fields.sigmoid()
+
+    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, h = x.flatten(1), fields.sigmoid() * weights.unsqueeze(-1)
+        return {"weight": -(x.T @ h), "visible_bias": -(weights @ x), "hidden_bias": -h.sum(0)}
+
+    def sample_base(self, n: int) -> Tensor:
+        return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
+
+    def log_base_partition(self) -> Tensor:
+        return F.softplus(self.base_logits.double()).sum() + len(self.hidden_bias) * math.log(2)
+
+    def log_base_probability(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.base_logits - F.softplus(self.base_logits).sum()
+
+    @property
+    def log2_states(self) -> float:
+        return min(self.weight.shape)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        if len(b) < len(c):
+            weight, b, c = weight.T, c, b  # now the side that is enumerated stands second
+        return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)
+
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Beside those of every energy model the filters: columns of W, zero as grey, (N, *shape)."""
+        filters = self.weight.T[:64]
+        scale = filters.abs().amax(1, keepdim=True).clamp(min=1e-12)
+        return super().pictures(x) | {"filters": (0.5 + 0.5 * filters / scale).unflatten(-1, self.shape)}

@@ -1,0 +1,115 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dgm_run.estimators.ais import AIS, temperatures
+from dgm_run.models.rbm import RBM
+from tests.models import energy
+from tests.models.test_rbm import make
+
+
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid", "salakhutdinov_murray"])
+@pytest.mark.parametrize("num", [1, 10, 145, 1000])
+def test_temperatures_rise_from_zero_to_one(schedule, num):
+    betas = temperatures(schedule, num)
+    assert (betas[0], betas[-1]) == (0.0, 1.0)
+    assert all(low < high for low, high in itertools.pairwise(betas))
+    spare = 2 if schedule == "salakhutdinov_murray" else 0  # each of its three pieces has a step at least
+    assert num <= len(betas) - 1 <= num + spare
+
+
+def test_the_published_schedule_has_its_steps():
+    betas = np.array(temperatures("salakhutdinov_murray", 14_500))
+    published = np.r_[0:0.5:501j, 0.5:0.9:4001j, 0.9:1:10_001j]  # beta of their demo
+    np.testing.assert_allclose(betas, np.unique(published.round(12)), atol=1e-9)
+
+
+def test_the_sigmoid_schedule_is_dense_at_both_ends_and_symmetric():
+    steps = np.diff(temperatures("sigmoid", 100))
+    np.testing.assert_allclose(steps, steps[::-1], atol=1e-12)
+    assert steps[0] < 0.1 * steps[50]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+def test_the_mean_weight_is_unbiased_however_few_the_temperatures(schedule):
+    model = make()
+    torch.manual_seed(1)
+    w = AIS(100_000, 6, schedule).log_weights(model).exp()
+    truth = torch.exp(energy.log_f(model).logsumexp(0) - energy.log_f(model, 0.0).logsumexp(0))
+    assert abs(w.mean() - truth) < 5 * w.std() / math.sqrt(len(w))
+    assert w.std() > 0.1 * truth  # the weights scatter, so that a mean of their logs would be found out
+
+
+def test_a_model_that_equals_its_base_has_weights_without_variance():
+    model = RBM((2, 3), 4, init_scale=0.0, visible_bias="logit_mean").double()
+    model.initialize(torch.bernoulli(torch.full((50, 2, 3), 0.3, dtype=torch.float64)))
+    found = AIS(20, 5, "linear")(model)
+    assert found.value == pytest.approx(model.log_partition().item(), abs=1e-10)
+    assert found.diagnostics["ais_log_weight_std"] < 1e-10
+    assert found.diagnostics["ais_ess"] == pytest.approx(20)
+
+
+def test_the_interval_holds_three_standard_errors_of_the_mean_weight():
+    model = make()
+    ais = AIS(50, 20, "linear")
+    torch.manual_seed(5)
+    w = ais.log_weights(model).exp().numpy()
+    torch.manual_seed(5)
+    found = ais(model)
+    z0 = model.log_base_partition().item()
+    error = w.std(ddof=1) / math.sqrt(50)
+    assert found.value == pytest.approx(z0 + math.log(w.mean()))
+    assert found.diagnostics["log_z_low"] == pytest.approx(z0 + math.log(w.mean() - 3 * error))
+    assert found.diagnostics["log_z_high"] == pytest.approx(z0 + math.log(w.mean() + 3 * error))
+    assert found.diagnostics["ais_ess"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+
+
+def test_a_wide_interval_has_no_lower_end():
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(6)
+    torch.manual_seed(0)
+    assert AIS(3, 1, "linear")(model).diagnostics["log_z_low"] == -math.inf
+
+
+def block_diagonal(num_blocks, rows, columns):
+    """A large RBM of many small ones, whose log Z is the sum of theirs."""
+    torch.manual_seed(3)
+    model = RBM((num_blocks * rows,), num_blocks * columns, init_scale=0.0, visible_bias="zero")
+    with torch.no_grad():
+        model.visible_bias.normal_()
+        model.hidden_bias.normal_()
+        for block in range(num_blocks):
+            at = slice(block * rows, (block + 1) * rows), slice(block * columns, (block + 1) * columns)
+            model.weight[at] = torch.randn(rows, columns)
+    x, h = energy.states(rows), energy.states(columns)
+    w, total = energy.weights_of(model), 0.0
+    for block in range(num_blocks):
+        visible, hidden = slice(block * rows, (block + 1) * rows), slice(block * columns, (block + 1) * columns)
+        b, c = w["visible_bias"][visible], w["hidden_bias"][hidden]
+        joint = x @ w["weight"][visible, hidden] @ h.T + (x @ b)[:, None] + h @ c
+        total += np.logaddexp.reduce(joint.ravel())
+    return model, total
+
+
+def test_log_z_of_many_small_machines_side_by_side():
+    model, exact = block_diagonal(num_blocks=20, rows=7, columns=4)
+    torch.manual_seed(0)
+    found = AIS(100, 500, "linear")(model)
+    assert found.value == pytest.approx(exact, abs=0.3)
+
+
+@pytest.mark.slow
+def test_log_z_at_full_scale():
+    model, exact = block_diagonal(num_blocks=112, rows=7, columns=4)
+    torch.manual_seed(0)
+    found = AIS(100, 2000, "linear")(model)
+    assert found.value == pytest.approx(exact, abs=0.5)
+
+
+def test_too_few_chains_are_refused():
+    with pytest.raises(ValueError, match="num_chains"):
+        AIS(1, 10, "linear")

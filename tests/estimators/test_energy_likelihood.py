@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from dgm_run.data.dataset import Examples, to_float
+from dgm_run.estimators.ais import AIS
+from dgm_run.estimators.energy_likelihood import EnergyLikelihood
+from dgm_run.estimators.partition import Exact
+from tests.models import energy
+from tests.models.test_rbm import make
+
+
+def examples(model, n=50):
+    torch.manual_seed(0)
+    x = energy.visible_states(model)
+    return Examples(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
+
+
+def found(model, data, partition, max_rows=7):
+    return {row.quantity: row for row in EnergyLikelihood(partition, max_rows)(model, data)}
+
+
+def test_the_exact_likelihood_is_that_of_the_normalised_model():
+    model = make()
+    data = examples(model)
+    log_p = energy.log_f(model).log_softmax(0)[energy.index_of(data.x)]
+    row = found(model, data, Exact(20))["log_likelihood"]
+    assert row.value == pytest.approx(log_p.mean().item())
+    assert row.stderr == pytest.approx(log_p.std().item() / 50**0.5)
+    assert (row.kind, row.estimator, row.num_examples) == ("exact", "exact", 50)
+
+
+def test_bits_and_baseline_belong_to_the_same_examples():
+    model = make()
+    data = examples(model)
+    rows = found(model, data, Exact(20))
+    assert rows["bits_per_dim"].value == pytest.approx(-rows["log_likelihood"].value / 6 / np.log(2))
+    base = energy.log_f(model, 0.0).log_softmax(0)[energy.index_of(data.x)]
+    assert rows["baseline"].value == pytest.approx(base.mean().item())
+    assert rows["log_partition"].value == pytest.approx(model.log_partition().item())
+
+
+def test_an_estimated_partition_makes_an_estimate_with_its_settings_and_diagnostics():
+    model = make()
+    row = found(model, examples(model), AIS(10, 20, "linear"))["log_likelihood"]
+    assert (row.kind, row.estimator) == ("estimate", "ais")
+    assert row.settings == {"num_chains": 10, "num_temperatures": 20, "schedule": "linear"}
+    assert {"log_z_low", "log_z_high", "ais_ess"} <= set(row.diagnostics)
+
+
+def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
+    model = make()
+    with torch.no_grad():
+        model.weight.zero_()  # one hidden unit turns all pixels on or off, each as often
+        model.weight[:, 0] = 4.0
+        model.visible_bias.fill_(-2.0)
+        model.hidden_bias.copy_(torch.tensor([-12.0, 0.0, 0.0]))
+    data = Examples(model.sample(2000, 200).float(), None, to_float)
+    model, model.starts_at_means = model.float(), False
+    model.initialize(data.x)  # sets the base alone
+    assert found(model, data, Exact(20), 500)["log_likelihood"].warning is None
+    with torch.no_grad():
+        model.weight.zero_()
+        model.visible_bias.copy_(model.base_logits)
+    warning = found(model, data, Exact(20), 500)["log_likelihood"].warning
+    assert warning.startswith("collapsed: no better than independent pixels")
