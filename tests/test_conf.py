@@ -28,6 +28,7 @@ NEEDS = {  # what a choice needs beside the defaults
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
     "categorical likelihood": ("dataset.binarize=none",),
     "discretized_logistic likelihood": ("dataset.binarize=none",),
+    "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 
 

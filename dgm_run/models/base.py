@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
+from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
 
 
@@ -143,6 +144,10 @@ class EnergyModel(nn.Module, ABC):
     @abstractmethod
     def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """sum_i weights_i dF(x_i) / d theta for every parameter, by name; weights (B,)."""
+
+    def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+        """The gradient with respect to centered units, told in these parameters: `objectives/energy.py`."""
+        raise ConfigError(f"{type(self).__name__} has no centered gradient: set objective.centering_rate=null")
 
     @abstractmethod
     def sample_base(self, n: int) -> Tensor:

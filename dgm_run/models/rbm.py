@@ -86,6 +86,16 @@ class RBM(EnergyModel):
         x, h = x.flatten(1), fields.sigmoid() * weights.unsqueeze(-1)
         return {"weight": -(x.T @ h), "visible_bias": -(weights @ x), "hidden_bias": -h.sum(0)}
 
+    def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+        b, c = gradient["visible_bias"], gradient["hidden_bias"]
+        # of the weights between x - visible_mean and h - hidden_mean; the ordinary biases move along with them
+        weight = gradient["weight"].addr(visible_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
+        return {
+            "weight": weight,
+            "visible_bias": b - weight @ hidden_mean,
+            "hidden_bias": c - weight.T @ visible_mean,
+        }
+
     def sample_base(self, n: int) -> Tensor:
         return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
 

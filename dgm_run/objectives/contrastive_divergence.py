@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.models.base import EnergyModel
-from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy import EnergyObjective
+from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
 @dataclass(frozen=True)
 class ContrastiveDivergence(EnergyObjective):
-    """The draws come from `num_steps` sweeps of Gibbs sampling that start at the data.
+    """The data against where `num_steps` sweeps of Gibbs sampling lead from them.
 
     States are sampled throughout; the last hidden units count with their probabilities, as those of the data do.
 
@@ -32,6 +31,5 @@ class ContrastiveDivergence(EnergyObjective):
         if self.num_steps < 1:
             raise ValueError(f"num_steps = {self.num_steps}: at least one is needed")
 
-    def draws(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-        v, v_fields = model.gibbs(x, self.num_steps, fields)
-        return v, v_fields, v_fields.new_full((len(v),), 1 / len(v))
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+        return data_against(model, x, fields, *model.gibbs(x, self.num_steps, fields))

@@ -1,7 +1,8 @@
-"""What all objectives of energy models share: lower the free energy of the data, raise that of the model's draws."""
+"""What all objectives of energy models share: they compare the free energy of the data with that of something else."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,22 +14,44 @@ from dgm_run.models.base import EnergyModel
 from dgm_run.objectives.base import Objective, Progress
 
 
+class Phases(NamedTuple):
+    """What an update compares: its gradient is sum_i weights_i dF(states_i) / d theta.
+
+    Attributes:
+        states: data and draws together, (N, *shape).
+        fields: theirs.
+        weights: (N,), positive for the data and negative for the draws; they sum to zero.
+        loss: what the gradient belongs to, a scalar in nats.
+    """
+
+    states: Tensor
+    fields: Tensor
+    weights: Tensor
+    loss: Tensor
+
+
 @dataclass(frozen=True)
 class EnergyObjective(Objective):
-    """mean F(x) - mean F(v) over data x and draws v, whose gradient is that of -log p(x) if v follows the model.
+    """Lowers the free energy of the data and raises that of something else; the subclasses say of what.
 
     The loss is no likelihood: what chooses the checkpoint is log p(x) of the validation data.
+
+    Centering takes the gradient of E = -(x - mu)'W(h - lambda) - b'x - c'h, mu and lambda the means of x and h on
+    the data, and tells it in the parameters of the ordinary energy, so that nothing else has to know. Source:
+    J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
 
     Args:
         partition: log Z for the likelihood that is watched while training.
         weight_decay: lambda of lambda/2 |W|^2, for the weights alone.
+        centering_rate: of the moving averages mu and lambda, a step; null for the ordinary gradient.
 
     Raises:
-        ValueError: the weight decay is negative.
+        ValueError: the weight decay is negative, or the rate lies outside (0, 1].
     """
 
     partition: PartitionFunction
     weight_decay: float
+    centering_rate: float | None
 
     requires = {"model": EnergyModel}
     monitor = "log_likelihood"
@@ -36,28 +59,42 @@ class EnergyObjective(Objective):
     def __post_init__(self):
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay = {self.weight_decay} must not be negative")
+        if self.centering_rate is not None and not 0 < self.centering_rate <= 1:
+            raise ValueError(f"centering_rate = {self.centering_rate} must lie in (0, 1]; null switches it off")
+
+    @torch.no_grad()
+    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        if self.centering_rate is None:
+            return {}
+        return {"visible_mean": x.flatten(1).mean(0), "hidden_mean": model.features(x).mean(0)}
 
     @abstractmethod
-    def draws(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-        """The negative phase: states v, (N, *shape), their fields, and their weights, (N,), which sum to one."""
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+        """What this step compares; `fields` are those of x, (B, M)."""
+
+    def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
+        """Told the gradient of every step, for objectives that follow it."""
 
     def __call__(
         self, model: EnergyModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        memory = progress.memory if progress else self.memory(model, x)
         with torch.no_grad():
             fields = model.fields(x)
-            v, v_fields, v_weights = self.draws(model, x, fields, progress)
-            weights = torch.cat([torch.full_like(v_weights[:1], 1 / len(x)).expand(len(x)), -v_weights])
-            both, both_fields = torch.cat([x, v]), torch.cat([fields, v_fields])
-            gradients = model.gradient(both, both_fields, weights)
-            self._decay(model, gradients)
-            value = -(weights @ model.log_density(both, both_fields))
-            activity = model.hidden_means(fields).mean()
+            hidden_mean = model.hidden_means(fields).mean(0)
+            states, all_fields, weights, value = self.phases(model, x, fields, memory)
+            gradients = model.gradient(states, all_fields, weights)
+            self.learned(gradients, memory)
+            self._regularise(model, gradients)
+            if self.centering_rate is not None:
+                memory["visible_mean"].lerp_(x.flatten(1).mean(0), self.centering_rate)
+                memory["hidden_mean"].lerp_(hidden_mean, self.centering_rate)
+                gradients = model.centered(gradients, memory["visible_mean"], memory["hidden_mean"])
         parameters = dict(model.named_parameters())
         loss = _GivenGradient.apply(value, [gradients[name] for name in parameters], *parameters.values())
-        return loss, {"hidden_activity": activity}
+        return loss, {"hidden_activity": hidden_mean.mean()}
 
-    def _decay(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
+    def _regularise(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
         if self.weight_decay:
             for name, parameter in model.named_parameters():
                 if parameter.dim() > 1:
@@ -98,6 +135,17 @@ def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | Non
         for name, value in found.items():
             rows.setdefault(name, []).append(value.double())
     return {name: torch.cat(values) for name, values in rows.items()}
+
+
+def data_against(
+    model: EnergyModel, x: Tensor, fields: Tensor, v: Tensor, v_fields: Tensor, v_weights: Tensor | None = None
+) -> Phases:
+    """mean F(x) - mean F(v), or the weighted mean with `v_weights`, which sum to one."""
+    if v_weights is None:
+        v_weights = fields.new_full((len(v),), 1 / len(v))
+    states, all_fields = torch.cat([x, v]), torch.cat([fields, v_fields])
+    weights = torch.cat([fields.new_full((len(x),), 1 / len(x)), -v_weights])
+    return Phases(states, all_fields, weights, -(weights @ model.log_density(states, all_fields)))
 
 
 class _GivenGradient(torch.autograd.Function):

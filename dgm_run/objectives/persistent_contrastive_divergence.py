@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.models.base import EnergyModel
-from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy import EnergyObjective
+from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
 @dataclass(frozen=True)
 class PersistentContrastiveDivergence(EnergyObjective):
-    """The draws are chains that go on from step to step, and stand in the checkpoints.
+    """The data against chains that go on from step to step, and stand in the checkpoints.
 
     They follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).
 
@@ -37,8 +36,7 @@ class PersistentContrastiveDivergence(EnergyObjective):
     def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)}
 
-    def draws(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-        chains = progress.memory["chains"]
-        v, v_fields = model.gibbs(chains, self.num_steps)
-        chains.copy_(v)
-        return v, v_fields, v_fields.new_full((len(v),), 1 / len(v))
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+        v, v_fields = model.gibbs(memory["chains"], self.num_steps)
+        memory["chains"].copy_(v)
+        return data_against(model, x, fields, v, v_fields)

@@ -12,7 +12,7 @@ NOW = Progress(torch.tensor(0.0), {})
 
 
 def cd(num_steps=1, weight_decay=0.0):
-    return ContrastiveDivergence(Exact(20), weight_decay, num_steps)
+    return ContrastiveDivergence(Exact(20), weight_decay, None, num_steps)
 
 
 def sweep_matrix(model):

@@ -1,0 +1,33 @@
+"""The likelihood itself, for models of few pixels."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dgm_run.errors import ConfigError
+from dgm_run.models.base import EnergyModel, binary_states
+from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
+
+MAX_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class ExactLikelihood(EnergyObjective):
+    """The data against all states of the model, each with its probability: the gradient of -log p(x) itself."""
+
+    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        num_pixels = x[0].numel()
+        if num_pixels > MAX_PIXELS:
+            raise ConfigError(
+                f"objective: an exact gradient sums over 2^{num_pixels} states, and 2^{MAX_PIXELS} is the limit: "
+                "take objective=pcd"
+            )
+        states = binary_states(num_pixels, 0, 1 << num_pixels, x.device).to(x.dtype).view(-1, *x.shape[1:])
+        return super().memory(model, x) | {"states": states}
+
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+        v = memory["states"]
+        v_fields = model.fields(v)
+        log_f = model.log_density(v, v_fields)
+        compared = data_against(model, x, fields, v, v_fields, log_f.softmax(0))
+        return compared._replace(loss=log_f.logsumexp(0) - model.log_density(x, fields).mean())
