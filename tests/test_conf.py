@@ -9,7 +9,7 @@ from tiny import TINY, TINY_ENERGY
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 from dgm_run.signature import target_of
 
 OPTIONS = sorted(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 
 Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
 
@@ -91,7 +91,7 @@ class AIS(PartitionFunction):
         betas = temperatures(self.schedule, self.num_temperatures)
         for done, (beta, next_beta) in enumerate(pairwise(betas), 1):
             log_w += model.log_density(x, fields, next_beta) - model.log_density(x, fields, beta)
-            x = model.gibbs_step(fields, next_beta)
+            x = model.gibbs_step(x, fields, next_beta)
             fields = model.fields(x)
             if done % 100 == 0:
                 report(done, len(betas))

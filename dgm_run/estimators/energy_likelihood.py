@@ -9,7 +9,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 
 COLLAPSED = 0.01
 """A model that gains less than this part of the baseline has learned nothing but the means of the pixels."""
@@ -43,7 +43,7 @@ class EnergyLikelihood(Estimator):
         for start in range(0, len(data), self.max_rows):
             x = data.batch(slice(start, start + self.max_rows))
             free_energy.append(model.free_energy(x).double().cpu())
-            baseline.append(model.log_base_probability(x).double().cpu())
+            baseline.append(model.log_baseline(x).double().cpu())
         log_p, independent = -torch.cat(free_energy) - log_z.value, torch.cat(baseline)
 
         exact = log_z.method == "exact"

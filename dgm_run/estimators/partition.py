@@ -6,7 +6,7 @@ from typing import Any
 
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 
 
 @dataclass(frozen=True)

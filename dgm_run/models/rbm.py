@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.base import EnergyModel, column, log_sum_over_states
+from dgm_run.models.energy import BinaryEnergyModel, column, filters, log_sum_over_states, mix
 
 
-class RBM(EnergyModel):
+class RBM(BinaryEnergyModel):
     """E(x, h) = -x'W h - b'x - c'h, so F(x) = -b'x - sum_j softplus(c_j + (W'x)_j).
 
     The path scales W, c and b by beta and mixes b with the logits b_0 of the training means:
@@ -33,8 +33,6 @@ class RBM(EnergyModel):
         ValueError: there is no hidden unit.
     """
 
-    takes = ("binary",)
-
     def __init__(
         self,
         shape: Sequence[int],
@@ -42,42 +40,27 @@ class RBM(EnergyModel):
         init_scale: float,
         visible_bias: Literal["logit_mean", "zero"],
     ):
-        super().__init__()
+        super().__init__(shape, visible_bias)
         if num_hidden < 1:
             raise ValueError(f"num_hidden = {num_hidden} must be positive")
-        self.shape, dim = tuple(shape), math.prod(shape)
-        self.starts_at_means = visible_bias == "logit_mean"
-        self.weight = nn.Parameter(init_scale * torch.randn(dim, num_hidden))
-        self.visible_bias = nn.Parameter(torch.zeros(dim))
+        self.weight = nn.Parameter(init_scale * torch.randn(math.prod(shape), num_hidden))
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
-        self.register_buffer("base_logits", torch.zeros(dim))
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        on = x.flatten(1).sum(0)
-        self.base_logits.copy_(torch.logit((on + 0.5) / (len(x) + 1)))
-        if self.starts_at_means:
-            self.visible_bias.copy_(self.base_logits)
 
     def fields(self, x: Tensor) -> Tensor:
         return torch.addmm(self.hidden_bias, x.flatten(1), self.weight)
 
     def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        x = x.flatten(1)
-        visible = beta * (x @ self.visible_bias) + (1 - beta) * (x @ self.base_logits)
-        return visible + F.softplus(column(beta) * fields).sum(-1)
+        return self.visible_log_density(x, beta) + F.softplus(column(beta) * fields).sum(-1)
 
-    def gibbs_step(self, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return rng.bernoulli(self._visible_logits(fields, beta).sigmoid()).unflatten(-1, self.shape)
 
     def visible_means(self, fields: Tensor) -> Tensor:
         return self._visible_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
 
     def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        beta = column(beta)
-        h = rng.bernoulli((beta * fields).sigmoid())
-        logits = torch.addmm(self.visible_bias, h, self.weight.T)
-        return logits if isinstance(beta, float) and beta == 1 else torch.lerp(self.base_logits, logits, beta)
+        h = rng.bernoulli((column(beta) * fields).sigmoid())
+        return mix(self.base_logits, torch.addmm(self.visible_bias, h, self.weight.T), beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields.sigmoid()
@@ -96,14 +79,8 @@ class RBM(EnergyModel):
             "hidden_bias": c - weight.T @ visible_mean,
         }
 
-    def sample_base(self, n: int) -> Tensor:
-        return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
-
     def log_base_partition(self) -> Tensor:
-        return F.softplus(self.base_logits.double()).sum() + len(self.hidden_bias) * math.log(2)
-
-    def log_base_probability(self, x: Tensor) -> Tensor:
-        return x.flatten(1) @ self.base_logits - F.softplus(self.base_logits).sum()
+        return self.log_visible_base_partition() + len(self.hidden_bias) * math.log(2)
 
     @property
     def log2_states(self) -> float:
@@ -116,9 +93,6 @@ class RBM(EnergyModel):
             weight, b, c = weight.T, c, b  # now the side that is enumerated stands second
         return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)
 
-    @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Beside those of every energy model the filters: columns of W, zero as grey, (N, *shape)."""
-        filters = self.weight.T[:64]
-        scale = filters.abs().amax(1, keepdim=True).clamp(min=1e-12)
-        return super().pictures(x) | {"filters": (0.5 + 0.5 * filters / scale).unflatten(-1, self.shape)}
+        """Beside those of every energy model the filters, columns of W, (N, *shape)."""
+        return super().pictures(x) | {"filters": filters(self.weight, self.shape)}

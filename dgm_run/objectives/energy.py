@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.estimators.partition import PartitionFunction
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.base import Objective, Progress
 
 
@@ -92,7 +91,7 @@ class EnergyObjective(Objective):
                 gradients = model.centered(gradients, memory["visible_mean"], memory["hidden_mean"])
         parameters = dict(model.named_parameters())
         loss = _GivenGradient.apply(value, [gradients[name] for name in parameters], *parameters.values())
-        return loss, {"hidden_activity": hidden_mean.mean()}
+        return loss, {"hidden_activity": hidden_mean.mean()} if len(hidden_mean) else {}
 
     def _regularise(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
         if self.weight_decay:
@@ -105,17 +104,21 @@ class EnergyObjective(Objective):
         log_z = self.partition(model).value
         valid = _observe(model, data.valid, batch_size)
         train = _observe(model, data.train, batch_size, len(data.valid))
-        activity = valid.pop("hidden").mean(0)
-        return {
+        activity = valid["hidden"].mean(0)  # (M,)
+        found = {
             "log_likelihood": -valid["free_energy"].mean().item() - log_z,
             "log_partition": log_z,
             "free_energy_gap": (valid["free_energy"].mean() - train["free_energy"].mean()).item(),
-            "reconstruction_cross_entropy": valid["reconstruction"].mean().item(),
+            f"reconstruction_{model.error_measure}": valid["reconstruction"].mean().item(),
             "baseline": valid["baseline"].mean().item(),
-            "hidden_activity": activity.mean().item(),
-            "dead_units": (activity < 0.01).double().mean().item(),
-            "saturated_units": (activity > 0.99).double().mean().item(),
         }
+        if len(activity):
+            found |= {
+                "hidden_activity": activity.mean().item(),
+                "dead_units": (activity < 0.01).double().mean().item(),
+                "saturated_units": (activity > 0.99).double().mean().item(),
+            }
+        return found
 
 
 def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | None = None) -> dict[str, Tensor]:
@@ -125,11 +128,10 @@ def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | Non
     for start in range(0, end, batch_size):
         x = data.batch(slice(start, min(start + batch_size, end)))
         fields = model.fields(x)
-        cross_entropy = F.binary_cross_entropy(model.visible_means(fields), x, reduction="none").flatten(1).sum(1)
         found = {
             "free_energy": -model.log_density(x, fields),
-            "baseline": model.log_base_probability(x),
-            "reconstruction": cross_entropy,
+            "baseline": model.log_baseline(x),
+            "reconstruction": model.reconstruction_error(x, fields),
             "hidden": model.hidden_means(fields),
         }
         for name, value in found.items():

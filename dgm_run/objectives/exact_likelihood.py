@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import EnergyModel, binary_states
+from dgm_run.models.energy import EnergyModel, binary_states
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 MAX_PIXELS = 16

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
@@ -46,7 +46,7 @@ class ParallelTempering(EnergyObjective):
     def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
         chains = memory["chains"]  # (R * N, *shape), the hottest first
         betas = torch.linspace(0, 1, self.num_temperatures, device=x.device, dtype=fields.dtype)
-        v = model.gibbs_step(model.fields(chains), betas.repeat_interleave(self.num_chains))
+        v = model.gibbs_step(chains, model.fields(chains), betas.repeat_interleave(self.num_chains))
         v_fields = model.fields(v)
         for first in (0, 1):
             order = self._exchange(model, v, v_fields, betas, first)

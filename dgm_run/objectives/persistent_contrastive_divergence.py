@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.models.base import EnergyModel
+from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.energy import EnergyObjective, Phases
 
 

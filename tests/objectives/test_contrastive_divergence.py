@@ -23,12 +23,12 @@ def sweep_matrix(model):
 
 
 def gradient_matrices(model):
-    """dF / d theta of every x, flattened over all parameters, (2^D, P), from the energy."""
+    """dF / d theta of every x, flattened over b, W and c, (2^D, P), from the energy."""
     joint = np.exp(log_joint(model))
     x = energy.visible_states(model).flatten(1).numpy()
     h = joint @ energy.states(3) / joint.sum(1, keepdims=True)
     outer = x[:, :, None] * h[:, None, :]
-    return -np.concatenate([outer.reshape(len(x), -1), x, h], axis=1)
+    return -np.concatenate([x, outer.reshape(len(x), -1), h], axis=1)
 
 
 def flat(gradients):
@@ -78,9 +78,10 @@ def test_weight_decay_pulls_at_the_weights_alone():
         torch.manual_seed(1)
         loss, _ = cd(1, weight_decay)(model, x, NOW)
         gradients.append(torch.autograd.grad(loss, list(model.parameters())))
-    difference = [b - a for a, b in zip(*gradients, strict=True)]
-    torch.testing.assert_close(difference[0], 0.5 * model.weight.detach())
-    assert all(d.abs().max() == 0 for d in difference[1:])
+    names = [name for name, _ in model.named_parameters()]
+    difference = {name: b - a for name, a, b in zip(names, *gradients, strict=True)}
+    torch.testing.assert_close(difference.pop("weight"), 0.5 * model.weight.detach())
+    assert all(d.abs().max() == 0 for d in difference.values())
 
 
 @pytest.mark.parametrize(("settings", "message"), [((0, 0.0), "num_steps = 0"), ((1, -1.0), "weight_decay = -1.0")])
