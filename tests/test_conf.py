@@ -5,7 +5,7 @@ import inspect
 import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
-from tiny import TINY, TINY_ENERGY
+from tiny import SHORT, TINY, TINY_ENERGY
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
@@ -44,7 +44,9 @@ def is_of_energy_models(group, option):
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_choice_trains_a_step(group, option, tmp_path):
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
-    tiny = TINY_ENERGY if is_of_energy_models(group, option) else TINY
+    tiny = TINY
+    if is_of_energy_models(group, option):
+        tiny = SHORT if group == "model" else TINY_ENERGY
     cfg = dgm_run.compose(*tiny, choice, *NEEDS.get(f"{option} {group}", ()))
     results = dgm_run.run(cfg, tmp_path / "run")
     assert results["training"]["steps"] == 3

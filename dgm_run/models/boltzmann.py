@@ -1,0 +1,99 @@
+"""The fully visible Boltzmann machine: every pixel linked to every other, and nothing else.
+
+Source: D. Ackley, G. Hinton, T. Sejnowski, A learning algorithm for Boltzmann machines, 1985.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.models.energy import BinaryEnergyModel, log_sum_over_states
+
+
+class Boltzmann(BinaryEnergyModel):
+    """E(x) = -1/2 x'W x - b'x, W symmetric with a zero diagonal; its log-likelihood is concave in W and b.
+
+    p(x_i = 1 | the others) = sigmoid(b_i + sum_j W_ij x_j). A sweep visits one pixel after another: all at once
+    would be another chain, with another equilibrium.
+
+    Args:
+        shape: of one example.
+        init_scale: the weights start from N(0, init_scale^2).
+        visible_bias: logit_mean starts the biases at the logits of the training means, zero at zero.
+    """
+
+    def __init__(self, shape: Sequence[int], init_scale: float, visible_bias: Literal["logit_mean", "zero"]):
+        super().__init__(shape, visible_bias)
+        dim = math.prod(shape)
+        self.raw_weight = nn.Parameter(init_scale * torch.randn(dim, dim))
+
+    @property
+    def weight(self) -> Tensor:
+        """W, (D, D): the mean of the raw weights and their transpose, without the diagonal."""
+        return _symmetric(self.raw_weight)
+
+    def fields(self, x: Tensor) -> Tensor:
+        """b + W x, the log-odds of every pixel given the others: (B, D)."""
+        return torch.addmm(self.visible_bias, x.flatten(1), self.weight)
+
+    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        links = 0.5 * (x.flatten(1) * (fields - self.visible_bias)).sum(-1)
+        return self.visible_log_density(x, beta) + beta * links
+
+    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return self._sweep(x, fields, beta, None)
+
+    def _sweep(self, x: Tensor, fields: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
+        """Visits the pixels in order and leaves the observed ones, (D,) or (B, D), as they are."""
+        state, fields, weight = x.flatten(1).clone(), fields.clone(), self.weight
+        u = rng.uniform_like(state)
+        for i in range(state.shape[1]):
+            logit = beta * fields[:, i] + (1 - beta) * self.base_logits[i]
+            new = (u[:, i] < logit.sigmoid()).to(state.dtype)
+            if observed is not None:
+                new = torch.where(observed[..., i], state[:, i], new)
+            fields.addr_(new - state[:, i], weight[i])
+            state[:, i] = new
+        return state.view_as(x)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, num_steps: int) -> Tensor:
+        state, known = x, observed.expand(x.shape).flatten(1)
+        for _ in range(num_steps):
+            state = self._sweep(state, self.fields(state), 1.0, known)
+        return state
+
+    def visible_means(self, fields: Tensor) -> Tensor:
+        """p(x_i = 1 | the others) of every pixel, (B, *shape)."""
+        return fields.sigmoid().unflatten(-1, self.shape)
+
+    def hidden_means(self, fields: Tensor) -> Tensor:
+        return fields[:, :0]
+
+    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x = x.flatten(1)
+        return {
+            "visible_bias": -(weights @ x),
+            "raw_weight": _symmetric(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
+        }
+
+    def log_base_partition(self) -> Tensor:
+        return self.log_visible_base_partition()
+
+    @property
+    def log2_states(self) -> float:
+        return len(self.visible_bias)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        weight, b = self.weight.double(), self.visible_bias.double()
+        return log_sum_over_states(len(b), lambda x: x @ b + 0.5 * (x * (x @ weight)).sum(-1), b.device)
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    both = 0.5 * (matrix + matrix.T)
+    return both - both.diagonal().diag()

@@ -1,0 +1,117 @@
+"""The subspace restricted Boltzmann machine: gates that switch groups of hidden units.
+
+Source: J. M. Tomczak, A. Gonczarek, Learning invariant features using subspace restricted Boltzmann machine, 2017.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.models.energy import BinaryEnergyModel, column, filters, log_sum_over_states, mix
+
+
+class SubspaceRBM(BinaryEnergyModel):
+    """E(x, h, S) = -sum_ijk W_ijk x_i h_j S_jk - b'x - c'h - sum_jk A_jk h_j S_jk, all units binary.
+
+    With a_jk = A_jk + sum_i W_ijk x_i, and the K units of a closed gate free:
+    F(x) = -b'x - M K log 2 - sum_j softplus(c_j - K log 2 + sum_k softplus(a_jk)).
+    The path scales W, A and c by beta and mixes b with the logits of the training means.
+
+    Args:
+        shape: of one example.
+        num_gates: M.
+        num_units: K, subspace units of each gate.
+        init_scale: the weights start from N(0, init_scale^2); A and c start at zero, which half opens the gates.
+        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+
+    Raises:
+        ValueError: there is no gate or no unit.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        num_gates: int,
+        num_units: int,
+        init_scale: float,
+        visible_bias: Literal["logit_mean", "zero"],
+    ):
+        super().__init__(shape, visible_bias)
+        if min(num_gates, num_units) < 1:
+            raise ValueError(f"num_gates = {num_gates} and num_units = {num_units} must be positive")
+        self.weight = nn.Parameter(init_scale * torch.randn(math.prod(shape), num_gates * num_units))
+        self.unit_bias = nn.Parameter(torch.zeros(num_gates, num_units))
+        self.gate_bias = nn.Parameter(torch.zeros(num_gates))
+
+    def fields(self, x: Tensor) -> Tensor:
+        """a, (B, M, K)."""
+        return torch.addmm(self.unit_bias.flatten(), x.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
+
+    def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        """Log-odds of an open gate, its units summed out: (B, M)."""
+        closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
+        return column(beta) * self.gate_bias - closed + F.softplus(column(beta, 3) * fields).sum(-1)
+
+    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        gates = F.softplus(self._gate_logits(fields, beta)).sum(-1)
+        return self.visible_log_density(x, beta) + self.unit_bias.numel() * math.log(2) + gates
+
+    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return rng.bernoulli(self._visible_logits(fields, beta).sigmoid()).unflatten(-1, self.shape)
+
+    def visible_means(self, fields: Tensor) -> Tensor:
+        return self._visible_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
+
+    def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        h = rng.bernoulli(self._gate_logits(fields, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
+        on = h * rng.bernoulli((column(beta, 3) * fields).sigmoid())  # units behind a closed gate reach no pixel
+        return mix(self.base_logits, torch.addmm(self.visible_bias, on.flatten(1), self.weight.T), beta)
+
+    def hidden_means(self, fields: Tensor) -> Tensor:
+        """p(h_j = 1 | x), (B, M)."""
+        return self._gate_logits(fields, 1.0).sigmoid()
+
+    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, gates = x.flatten(1), self.hidden_means(fields) * weights.unsqueeze(-1)
+        units = gates.unsqueeze(-1) * fields.sigmoid()  # (B, M, K)
+        return {
+            "visible_bias": -(weights @ x),
+            "weight": -(x.T @ units.flatten(1)),
+            "unit_bias": -units.sum(0),
+            "gate_bias": -gates.sum(0),
+        }
+
+    def log_base_partition(self) -> Tensor:
+        gates, units = self.unit_bias.shape
+        return self.log_visible_base_partition() + gates * (units + 1) * math.log(2)
+
+    @property
+    def log2_states(self) -> float:
+        return min(len(self.visible_bias), self.unit_bias.numel() + len(self.gate_bias))
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        b, a, c = self.visible_bias.double(), self.unit_bias.double(), self.gate_bias.double()
+        weight, (gates, units) = self.weight.double(), a.shape
+
+        def hidden(states: Tensor) -> Tensor:
+            h, s = states[:, :gates], states[:, gates:].unflatten(1, (gates, units))
+            on = (h.unsqueeze(-1) * s).flatten(1)  # (N, M K)
+            return h @ c + on @ a.flatten() + F.softplus(on @ weight.T + b).sum(-1)
+
+        def visible(x: Tensor) -> Tensor:
+            open_gate = c + F.softplus((x @ weight + a.flatten()).unflatten(1, a.shape)).sum(-1)
+            return x @ b + torch.logaddexp(open_gate, open_gate.new_tensor(units * math.log(2))).sum(-1)
+
+        if len(b) <= gates * (units + 1):
+            return log_sum_over_states(len(b), visible, b.device)
+        return log_sum_over_states(gates * (units + 1), hidden, b.device)
+
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Beside those of every energy model the filters, the units of a gate side by side, (N, *shape)."""
+        return super().pictures(x) | {"filters": filters(self.weight, self.shape)}

@@ -1,0 +1,95 @@
+import numpy as np
+import torch
+
+from dgm_run.estimators.partition import Exact
+from dgm_run.models.boltzmann import Boltzmann
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.exact_likelihood import ExactLikelihood
+from tests.models import energy
+
+SHAPE = (1, 2, 2)
+
+
+def make(dtype=torch.float64):
+    torch.manual_seed(6)
+    model = Boltzmann(SHAPE, init_scale=1.5, visible_bias="logit_mean")
+    with torch.no_grad():
+        model.visible_bias.normal_()
+        model.base_logits.normal_()
+    return model.to(dtype)
+
+
+def log_joint(model):
+    """x'Wx / 2 + b'x over all pairs i < j, (2^D, 1)."""
+    w, x = energy.weights_of(model), energy.states(4)
+    total = x @ w["visible_bias"]
+    for i in range(4):
+        for j in range(i):
+            total += (w["raw_weight"][i, j] + w["raw_weight"][j, i]) / 2 * x[:, i] * x[:, j]
+    return total[:, None]
+
+
+def test_the_energy_counts_every_pair_once():
+    energy.check_free_energy(make(), log_joint(make()))
+
+
+def test_partition_functions_are_sums_over_all_states():
+    energy.check_partitions(make(), log_joint(make()))
+
+
+def test_the_path_starts_at_independent_pixels():
+    energy.check_base_is_independent_pixels(make())
+
+
+def test_every_row_may_have_a_temperature_of_its_own():
+    energy.check_one_beta_for_each_row(make())
+
+
+def test_the_gradient_by_hand_is_that_of_autograd():
+    energy.check_gradient_is_that_of_the_free_energy(make())
+
+
+def test_sweeps_leave_every_density_on_the_path_as_it_is():
+    energy.check_gibbs_leaves_every_density_as_it_is(make(torch.float32))
+
+
+def test_long_chains_follow_the_model():
+    energy.check_chains_reach_the_density(make(torch.float32))
+
+
+def test_missing_pixels_follow_their_conditional():
+    energy.check_completion_follows_the_conditional(make(torch.float32))
+
+
+def test_fields_are_the_log_odds_of_a_pixel_given_the_others():
+    model = make()
+    p = np.exp(log_joint(model))[:, 0]
+    x = energy.states(4)
+    fields = model.fields(energy.visible_states(model)).detach().numpy()
+    for row, state in enumerate(x):
+        for i in range(4):
+            on, off = state.copy(), state.copy()
+            on[i], off[i] = 1, 0
+            places = [int((x == s).all(1).argmax()) for s in (on, off)]
+            np.testing.assert_allclose(fields[row, i], np.log(p[places[0]] / p[places[1]]))
+
+
+def test_exact_training_matches_the_pairwise_moments_of_the_data():
+    # the log-likelihood is concave, and at its maximum model and data agree in E x_i and E x_i x_j
+    torch.manual_seed(0)
+    model = make()
+    data = energy.visible_states(model)[torch.multinomial(torch.rand(16, dtype=torch.float64), 400, replacement=True)]
+    objective = ExactLikelihood(Exact(20), 0.0, None)
+    progress = Progress(torch.tensor(0.0), objective.memory(model, data))
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss, _ = objective(model, data, progress)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    x, p = energy.visible_states(model).flatten(1), energy.probabilities(model)
+    flat = data.flatten(1)
+    torch.testing.assert_close(x.T @ (x * p.unsqueeze(1)), flat.T @ flat / len(flat), atol=1e-4, rtol=0)
