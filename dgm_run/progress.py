@@ -80,16 +80,18 @@ class Terminal:
         for heading in ("quantity", "value", "± s.e.", "unit", "kind", "estimator"):
             justify = "right" if heading in ("value", "± s.e.") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
+        settings = {}
         for row in rows:
             stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
-            settings = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())
             digits = 0 if row["quantity"] == "active_units" else 3
             table.add_row(
                 f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr, row["unit"],
-                row["kind"].replace("_", " "), f"{row['estimator']} ({settings})" if settings else row["estimator"],
+                row["kind"].replace("_", " "), row["estimator"],
             )  # fmt: skip
+            if row["settings"]:
+                settings[row["estimator"]] = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())
         self.console.print(table, soft_wrap=True)
-        for note in notes:
+        for note in [*(f"{name}: {text}" for name, text in settings.items()), *notes]:
             self.say(note)
 
     def _open_bar(self, unit: str, total: int, done: int) -> None:

@@ -18,7 +18,7 @@ class Boltzmann(BinaryEnergyModel):
     """E(x) = -1/2 x'W x - b'x, W symmetric with a zero diagonal; its log-likelihood is concave in W and b.
 
     p(x_i = 1 | the others) = sigmoid(b_i + sum_j W_ij x_j). A sweep visits one pixel after another: all at once
-    would be another chain, with another equilibrium.
+    would be another chain, with another equilibrium. It goes up or down by chance, which makes it reversible.
 
     Args:
         shape: of one example.
@@ -48,10 +48,10 @@ class Boltzmann(BinaryEnergyModel):
         return self._sweep(x, fields, beta, None)
 
     def _sweep(self, x: Tensor, fields: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
-        """Visits the pixels in order and leaves the observed ones, (D,) or (B, D), as they are."""
+        """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
         state, fields, weight = x.flatten(1).clone(), fields.clone(), self.weight
-        u = rng.uniform_like(state)
-        for i in range(state.shape[1]):
+        u, order = rng.uniform_like(state), range(state.shape[1])
+        for i in order if torch.rand(()) < 0.5 else reversed(order):
             logit = beta * fields[:, i] + (1 - beta) * self.base_logits[i]
             new = (u[:, i] < logit.sigmoid()).to(state.dtype)
             if observed is not None:

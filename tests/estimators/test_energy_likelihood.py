@@ -6,6 +6,7 @@ from dgm_run.data.dataset import Examples, to_float
 from dgm_run.estimators.ais import AIS
 from dgm_run.estimators.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.partition import Exact
+from dgm_run.estimators.reverse_ais import RAISE
 from tests.models import energy
 from tests.models.test_rbm import make
 
@@ -16,8 +17,9 @@ def examples(model, n=50):
     return Examples(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
 
 
-def found(model, data, partition, max_rows=7):
-    return {row.quantity: row for row in EnergyLikelihood(partition, max_rows)(model, data)}
+def found(model, data, partition, max_rows=7, conservative=None):
+    rows = EnergyLikelihood(partition, conservative, max_rows)(model, data)
+    return {row.quantity: row for row in rows}
 
 
 def test_the_exact_likelihood_is_that_of_the_normalised_model():
@@ -64,3 +66,18 @@ def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
         model.visible_bias.copy_(model.base_logits)
     warning = found(model, data, Exact(20), 500)["log_likelihood"].warning
     assert warning.startswith("collapsed: no better than independent pixels")
+
+
+def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_truth():
+    model = make()
+    data = examples(model, 300)
+    conservative = RAISE(num_examples=200, num_chains=1, num_temperatures=3, schedule="linear")
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(100, 3, "linear"), 100, conservative)
+    row, optimistic = rows["log_likelihood_low"], rows["log_likelihood"]
+    exact = found(model, data, Exact(20), 100, conservative)
+    assert "log_likelihood_low" not in exact
+    assert row.value == pytest.approx(optimistic.value - row.diagnostics["raise_gap"])
+    assert row.value < exact["log_likelihood"].value
+    assert row.stderr > optimistic.stderr
+    assert (row.kind, row.estimator, row.num_examples) == ("lower_bound", "raise", 300)
