@@ -21,9 +21,9 @@ def mnist_folder() -> Path | None:
     return folder if (folder / "MNIST" / "raw").is_dir() else None
 
 
-def load(device: torch.device) -> LoadedDataset:
+def load(device: torch.device, *overrides: str) -> LoadedDataset:
     """50,000 training images, binarised anew for every batch; one image for validation, which is not measured."""
-    dataset = instantiate(compose("dataset=mnist").dataset) if mnist_folder() else _synthetic()
+    dataset = instantiate(compose("dataset=mnist", *overrides).dataset) if mnist_folder() else _synthetic()
     data = dataset.load(device)
     return LoadedDataset(dataset, data.train, Examples(data.valid.x[:1], None, data.valid.prepare), data.test)
 

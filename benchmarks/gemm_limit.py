@@ -70,6 +70,30 @@ def likelihood(images: int, components: int, samples: int, rows: int, device: to
     return lambda: _repeat(images * samples // rows, products, backward=False)
 
 
+def contrastive_divergence(steps: int, hidden: int, sweeps: int, device: torch.device) -> Callable[[], object]:
+    """`steps` steps: the data's hidden units, down and up for every sweep, and the statistics of both phases."""
+    up, down, twice = (
+        Product(BATCH_SIZE, DATA_DIM, hidden, device),
+        Product(BATCH_SIZE, hidden, DATA_DIM, device),
+        Product(2 * BATCH_SIZE, DATA_DIM, hidden, device, gradient_rows=0),
+    )
+
+    def step() -> None:
+        up.forward()
+        for _ in range(sweeps):
+            down.forward()
+            up.forward()
+        twice.backward()
+
+    return lambda: [step() for _ in range(steps)]
+
+
+def annealing(temperatures: int, chains: int, hidden: int, device: torch.device) -> Callable[[], object]:
+    """Down and up at every temperature."""
+    products = [Product(chains, hidden, DATA_DIM, device), Product(chains, DATA_DIM, hidden, device)]
+    return lambda: _repeat(temperatures, products, backward=False)
+
+
 def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:
     for _ in range(times):
         for product in products:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 from benchmarks.table import Options
 from dgm_run.config import compose, instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.objectives.base import Progress
 from dgm_run.signals import StopRequest
 from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import Training
@@ -26,7 +27,7 @@ def config(*overrides: str) -> DictConfig:
     return compose("dataset=mnist", "trainer.patience=null", "trainer.max_epochs=1000000", *overrides)
 
 
-def model_of(cfg: DictConfig, device: torch.device) -> LatentVariableModel:
+def model_of(cfg: DictConfig, device: torch.device) -> nn.Module:
     return instantiate(cfg.model).to(device)
 
 
@@ -49,12 +50,13 @@ def bare_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str
     cfg = config(*overrides)
     model, objective = model_of(cfg, options.device), instantiate(cfg.objective)
     optimizer = instantiate(cfg.optimizer)(model.parameters())
-    epoch = torch.zeros((), device=options.device)
+    memory = objective.memory(model, data.train.batch(slice(0, cfg.trainer.batch_size)))
+    progress = Progress(torch.zeros((), device=options.device), memory)
     order = torch.randperm(len(data.train), device=options.device).split(cfg.trainer.batch_size)
 
     def run() -> None:
         for index in order[:steps]:
-            loss, _ = objective(model, data.train.batch(index), epoch)
+            loss, _ = objective(model, data.train.batch(index), progress)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

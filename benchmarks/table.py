@@ -11,7 +11,14 @@ BARE = "dgm-run's model in a bare loop"
 GEMMS = "matrix products alone"
 LOADER = "plain loop, DataLoader of tensors"
 PYTHAE = "pythae 0.1.2"
-REFERENCES = {"x pythae": PYTHAE, "x DataLoader": LOADER, "x bare loop": BARE, "of products": GEMMS}
+SKLEARN = "scikit-learn, PCD-1"
+REFERENCES = {
+    "x pythae": PYTHAE,
+    "x scikit-learn": SKLEARN,
+    "x DataLoader": LOADER,
+    "x bare loop": BARE,
+    "of products": GEMMS,
+}
 
 
 @dataclass(frozen=True)
@@ -77,18 +84,17 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def show(title: str, rates: Mapping[str, Sequence[float]]) -> None:
+def show(title: str, rates: Mapping[str, Sequence[float]], unit: str = "images/s") -> None:
     """One row a contender; a ratio is the median of the ratios within each round."""
     width = max(map(len, rates))
-    print(f"\n{title}\n{'':{width}}  {'images/s':>10}" + "".join(f"{heading:>15}" for heading in REFERENCES))
+    references = {heading: name for heading, name in REFERENCES.items() if name in rates}
+    print(f"\n{title}\n{'':{width}}  {unit:>14}" + "".join(f"{heading:>16}" for heading in references))
     for name, own in rates.items():
-        ratios = "".join(f"{_ratio(own, rates.get(reference)):>15}" for reference in REFERENCES.values())
-        print(f"{name:{width}}  {_rounded(statistics.median(own)):>10}{ratios}", flush=True)
+        ratios = "".join(f"{_ratio(own, rates[reference]):>16}" for reference in references.values())
+        print(f"{name:{width}}  {_rounded(statistics.median(own)):>14}{ratios}", flush=True)
 
 
-def _ratio(own: Sequence[float], other: Sequence[float] | None) -> str:
-    if other is None:
-        return "-"
+def _ratio(own: Sequence[float], other: Sequence[float]) -> str:
     return f"{statistics.median(a / b for a, b in zip(own, other, strict=True)):.2f}"
 
 
