@@ -72,26 +72,37 @@ def likelihood(images: int, components: int, samples: int, rows: int, device: to
 
 def contrastive_divergence(steps: int, hidden: int, sweeps: int, device: torch.device) -> Callable[[], object]:
     """`steps` steps: the data's hidden units, down and up for every sweep, and the statistics of both phases."""
-    up, down, twice = (
-        Product(BATCH_SIZE, DATA_DIM, hidden, device),
-        Product(BATCH_SIZE, hidden, DATA_DIM, device),
-        Product(2 * BATCH_SIZE, DATA_DIM, hidden, device, gradient_rows=0),
+    down, up, weight = _both_ways(BATCH_SIZE, hidden, device)
+    states, units = (
+        torch.rand(2 * BATCH_SIZE, DATA_DIM, device=device),
+        torch.rand(2 * BATCH_SIZE, hidden, device=device),
     )
+    gradient = torch.empty_like(weight)
 
     def step() -> None:
-        up.forward()
+        up()
         for _ in range(sweeps):
-            down.forward()
-            up.forward()
-        twice.backward()
+            down()
+            up()
+        torch.mm(states.T, units, out=gradient)
 
     return lambda: [step() for _ in range(steps)]
 
 
 def annealing(temperatures: int, chains: int, hidden: int, device: torch.device) -> Callable[[], object]:
     """Down and up at every temperature."""
-    products = [Product(chains, hidden, DATA_DIM, device), Product(chains, DATA_DIM, hidden, device)]
-    return lambda: _repeat(temperatures, products, backward=False)
+    down, up, _ = _both_ways(chains, hidden, device)
+    return lambda: [(down(), up()) for _ in range(temperatures)]
+
+
+def _both_ways(
+    rows: int, hidden: int, device: torch.device
+) -> tuple[Callable[[], object], Callable[[], object], torch.Tensor]:
+    """From the hidden units to the visible ones, and back, by the same weights, (D, M), which come third."""
+    x, h = torch.rand(rows, DATA_DIM, device=device), torch.rand(rows, hidden, device=device)
+    weight = 0.01 * torch.randn(DATA_DIM, hidden, device=device)
+    logits, fields = torch.empty_like(x), torch.empty_like(h)
+    return lambda: torch.mm(h, weight.T, out=logits), lambda: torch.mm(x, weight, out=fields), weight
 
 
 def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:

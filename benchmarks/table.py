@@ -20,6 +20,9 @@ REFERENCES = {
     "of products": GEMMS,
 }
 
+PAUSE = 0.3
+"""Seconds between two turns: the threads of another library's pool wait for work on a core for a while."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -66,6 +69,7 @@ def measure(contenders: Sequence[Contender], options: Options) -> dict[str, list
     rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for _ in range(options.rounds):
         for contender in contenders:
+            time.sleep(PAUSE)
             rates[contender.name].append(contender.images / seconds(contender.run, options.device))
     return rates
 

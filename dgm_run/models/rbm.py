@@ -66,8 +66,8 @@ class RBM(BinaryEnergyModel):
         return fields.sigmoid()
 
     def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, h = x.flatten(1), fields.sigmoid() * weights.unsqueeze(-1)
-        return {"weight": -(x.T @ h), "visible_bias": -(weights @ x), "hidden_bias": -h.sum(0)}
+        x, h = x.flatten(1), fields.sigmoid().mul_(-weights.unsqueeze(-1))
+        return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
     def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         b, c = gradient["visible_bias"], gradient["hidden_bias"]

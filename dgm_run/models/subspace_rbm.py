@@ -77,13 +77,13 @@ class SubspaceRBM(BinaryEnergyModel):
         return self._gate_logits(fields, 1.0).sigmoid()
 
     def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, gates = x.flatten(1), self.hidden_means(fields) * weights.unsqueeze(-1)
+        x, gates = x.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(fields)
         units = gates.unsqueeze(-1) * fields.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
-            "weight": -(x.T @ units.flatten(1)),
-            "unit_bias": -units.sum(0),
-            "gate_bias": -gates.sum(0),
+            "weight": x.T @ units.flatten(1),
+            "unit_bias": units.sum(0),
+            "gate_bias": gates.sum(0),
         }
 
     def log_base_partition(self) -> Tensor:

@@ -155,9 +155,11 @@ class _GivenGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, value: Tensor, gradients: list[Tensor], *parameters: nn.Parameter) -> Tensor:
-        ctx.save_for_backward(*gradients)
+        ctx.gradients = gradients
         return value.clone()
 
     @staticmethod
     def backward(ctx, upstream: Tensor):
-        return None, None, *(upstream * gradient for gradient in ctx.saved_tensors)
+        gradients, ctx.gradients = ctx.gradients, None  # scaled in place, so they serve once
+        torch._foreach_mul_(gradients, upstream)
+        return None, None, *gradients
