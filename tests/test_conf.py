@@ -38,7 +38,7 @@ def is_of_energy_models(group, option):
         return issubclass(target_of(node.get("model", node), group), EnergyModel)
     nodes = node.values() if group == "estimators" else [node]
     targets = [target_of(each, group) for each in nodes]
-    return any(getattr(target, "requires", {}).get("model") is EnergyModel for target in targets)
+    return any(issubclass(getattr(target, "requires", {}).get("model", object), EnergyModel) for target in targets)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

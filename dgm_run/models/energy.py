@@ -223,3 +223,10 @@ def log_sum_over_states(num_bits: int, log_weight: Callable[[Tensor], Tensor], d
         states = binary_states(num_bits, start, min(start + block, 1 << num_bits), device)
         total = torch.logaddexp(total, log_weight(states).logsumexp(0))
     return total
+
+
+def flip_one(x: Tensor) -> Tensor:
+    """A copy of binary x, (B, *shape), with one pixel of each example flipped, drawn uniformly."""
+    flat = x.flatten(1).clone()
+    index = torch.randint(flat.shape[1], (len(flat), 1), device=x.device)
+    return flat.scatter_(1, index, 1 - flat.gather(1, index)).view_as(x)

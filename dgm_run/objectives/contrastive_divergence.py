@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.models.energy import EnergyModel
-from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy import EnergyObjective, Phases, data_against, num_sweeps
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,23 @@ class ContrastiveDivergence(EnergyObjective):
 
     Args:
         num_steps: k, sweeps.
+        grow_every: epochs after which there is one more; null for as many throughout.
 
     Raises:
-        ValueError: there is no sweep.
+        ValueError: there is no sweep, or `grow_every` is not positive.
     """
 
     num_steps: int
+    grow_every: int | None
 
     def __post_init__(self):
         super().__post_init__()
         if self.num_steps < 1:
             raise ValueError(f"num_steps = {self.num_steps}: at least one is needed")
+        if self.grow_every is not None and self.grow_every < 1:
+            raise ValueError(f"grow_every = {self.grow_every} must be positive; null for none")
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
-        return data_against(model, x, fields, *model.gibbs(x, self.num_steps, fields))
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        return data_against(
+            model, x, fields, *model.gibbs(x, num_sweeps(progress, self.num_steps, self.grow_every), fields)
+        )

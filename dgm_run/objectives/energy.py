@@ -68,7 +68,7 @@ class EnergyObjective(Objective):
         return {"visible_mean": x.flatten(1).mean(0), "hidden_mean": model.features(x).mean(0)}
 
     @abstractmethod
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
         """What this step compares; `fields` are those of x, (B, M)."""
 
     def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
@@ -77,11 +77,12 @@ class EnergyObjective(Objective):
     def __call__(
         self, model: EnergyModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        memory = progress.memory if progress else self.memory(model, x)
+        progress = progress or Progress(torch.zeros(()), self.memory(model, x))
+        memory = progress.memory
         with torch.no_grad():
             fields = model.fields(x)
             hidden_mean = model.hidden_means(fields).mean(0)
-            states, all_fields, weights, value = self.phases(model, x, fields, memory)
+            states, all_fields, weights, value = self.phases(model, x, fields, progress)
             gradients = model.gradient(states, all_fields, weights)
             self.learned(gradients, memory)
             self._regularise(model, gradients)
@@ -139,6 +140,11 @@ def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | Non
     return {name: torch.cat(values) for name, values in rows.items()}
 
 
+def num_sweeps(progress: Progress, num_steps: int, grow_every: int | None) -> int:
+    """`num_steps`, and one more after every `grow_every` epochs; null for none."""
+    return num_steps + int(progress.epoch) // grow_every if grow_every else num_steps
+
+
 def data_against(
     model: EnergyModel, x: Tensor, fields: Tensor, v: Tensor, v_fields: Tensor, v_weights: Tensor | None = None
 ) -> Phases:
@@ -155,11 +161,9 @@ class _GivenGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, value: Tensor, gradients: list[Tensor], *parameters: nn.Parameter) -> Tensor:
-        ctx.gradients = gradients
+        ctx.save_for_backward(*gradients)
         return value.clone()
 
     @staticmethod
     def backward(ctx, upstream: Tensor):
-        gradients, ctx.gradients = ctx.gradients, None  # scaled in place, so they serve once
-        torch._foreach_mul_(gradients, upstream)
-        return None, None, *gradients
+        return None, None, *(upstream * gradient for gradient in ctx.saved_tensors)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dgm_run.errors import ConfigError
 from dgm_run.models.energy import EnergyModel, binary_states
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 MAX_PIXELS = 16
@@ -25,8 +26,8 @@ class ExactLikelihood(EnergyObjective):
         states = binary_states(num_pixels, 0, 1 << num_pixels, x.device).to(x.dtype).view(-1, *x.shape[1:])
         return super().memory(model, x) | {"states": states}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
-        v = memory["states"]
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        v = progress.memory["states"]
         v_fields = model.fields(v)
         log_f = model.log_density(v, v_fields)
         compared = data_against(model, x, fields, v, v_fields, log_f.softmax(0))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.models.energy import EnergyModel
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
@@ -46,9 +47,9 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         fast = {f"fast_{name}": torch.zeros_like(value.detach()) for name, value in model.named_parameters()}
         return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
-        v, _ = _moved(model, memory).gibbs(memory["chains"], self.num_steps)
-        memory["chains"].copy_(v)
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        v, _ = _moved(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
+        progress.memory["chains"].copy_(v)
         return data_against(model, x, fields, v, model.fields(v))
 
     def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:

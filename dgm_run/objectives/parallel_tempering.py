@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgm_run import rng
 from dgm_run.models.energy import EnergyModel
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
@@ -43,8 +44,8 @@ class ParallelTempering(EnergyObjective):
         chains = model.sample_base(self.num_temperatures * self.num_chains)
         return super().memory(model, x) | {"chains": chains}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
-        chains = memory["chains"]  # (R * N, *shape), the hottest first
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
         betas = torch.linspace(0, 1, self.num_temperatures, device=x.device, dtype=fields.dtype)
         v = model.gibbs_step(chains, model.fields(chains), betas.repeat_interleave(self.num_chains))
         v_fields = model.fields(v)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.models.energy import EnergyModel
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
 
@@ -36,7 +37,7 @@ class PersistentContrastiveDivergence(EnergyObjective):
     def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
-        v, v_fields = model.gibbs(memory["chains"], self.num_steps)
-        memory["chains"].copy_(v)
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        v, v_fields = model.gibbs(progress.memory["chains"], self.num_steps)
+        progress.memory["chains"].copy_(v)
         return data_against(model, x, fields, v, v_fields)

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.energy import BinaryEnergyModel, EnergyModel, flip_one
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases
 
 
@@ -29,12 +30,14 @@ class PseudoLikelihood(EnergyObjective):
 
     num_flips: int
 
+    requires = {"model": BinaryEnergyModel}
+
     def __post_init__(self):
         super().__post_init__()
         if self.num_flips < 1:
             raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, memory: dict[str, Tensor]) -> Phases:
+    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
         flipped = flip_one(x.repeat(self.num_flips, *[1] * (x.dim() - 1)))  # (S B, *shape)
         flipped_fields = model.fields(flipped)
         gain = model.log_density(x, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
@@ -46,10 +49,3 @@ class PseudoLikelihood(EnergyObjective):
             torch.cat([weights.view(self.num_flips, -1).sum(0), -weights]),
             -scale * F.logsigmoid(gain).sum(),
         )
-
-
-def flip_one(x: Tensor) -> Tensor:
-    """A copy of binary x, (B, *shape), with one pixel of each example flipped, drawn uniformly."""
-    flat = x.flatten(1).clone()
-    index = torch.randint(flat.shape[1], (len(flat), 1), device=x.device)
-    return flat.scatter_(1, index, 1 - flat.gather(1, index)).view_as(x)

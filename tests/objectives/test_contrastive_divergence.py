@@ -11,8 +11,8 @@ from tests.models.test_rbm import log_joint, make
 NOW = Progress(torch.tensor(0.0), {})
 
 
-def cd(num_steps=1, weight_decay=0.0):
-    return ContrastiveDivergence(Exact(20), weight_decay, None, num_steps)
+def cd(num_steps=1, weight_decay=0.0, grow_every=None):
+    return ContrastiveDivergence(Exact(20), weight_decay, None, num_steps, grow_every)
 
 
 def sweep_matrix(model):

@@ -21,7 +21,7 @@ def loaded(model):
 def test_evaluation_reports_the_likelihood_of_the_validation_data_and_what_surrounds_it():
     model = make()
     data = loaded(model)
-    found = ContrastiveDivergence(Exact(20), 0.0, None, 1).evaluate(model, data, batch_size=8)
+    found = ContrastiveDivergence(Exact(20), 0.0, None, 1, None).evaluate(model, data, batch_size=8)
     log_p = energy.log_f(model).log_softmax(0)
     valid, train = energy.index_of(data.valid.x), energy.index_of(data.train.x[:31])
     assert found["log_likelihood"] == pytest.approx(log_p[valid].mean().item())
@@ -40,7 +40,7 @@ def test_the_reconstruction_is_measured_in_cross_entropy():
     p = model.visible_bias.detach().sigmoid().numpy()
     x = data.valid.x.flatten(1).numpy()
     expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1).mean()
-    found = ContrastiveDivergence(Exact(20), 0.0, None, 1).evaluate(model, data, 100)
+    found = ContrastiveDivergence(Exact(20), 0.0, None, 1, None).evaluate(model, data, 100)
     assert found["reconstruction_cross_entropy"] == pytest.approx(expected)
 
 
@@ -49,7 +49,7 @@ def test_dead_and_saturated_units_are_counted():
     with torch.no_grad():
         model.weight.zero_()
         model.hidden_bias.copy_(torch.tensor([-20.0, 20.0, 0.0]))
-    found = ContrastiveDivergence(Exact(20), 0.0, None, 1).evaluate(model, loaded(model), 100)
+    found = ContrastiveDivergence(Exact(20), 0.0, None, 1, None).evaluate(model, loaded(model), 100)
     assert found["dead_units"] == pytest.approx(1 / 3)
     assert found["saturated_units"] == pytest.approx(1 / 3)
     assert math.isfinite(found["log_likelihood"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.partition import Exact
+from dgm_run.objectives.base import Progress
 from dgm_run.objectives.parallel_tempering import ParallelTempering
 from tests.models import energy
 from tests.models.test_rbm import make
@@ -23,7 +24,7 @@ def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatur
     chains = torch.cat([every[torch.multinomial(each, NUM_CHAINS, replacement=True)] for each in p])
     memory, x = {"chains": chains}, every[:2]
     with torch.no_grad():
-        found = objective.phases(model, x, model.fields(x), memory)
+        found = objective.phases(model, x, model.fields(x), Progress(torch.tensor(0.0), memory))
     for draws, each in zip(memory["chains"].split(NUM_CHAINS), p, strict=True):
         energy.check_follows(draws, each)
     assert torch.equal(found.states[2:], memory["chains"][-NUM_CHAINS:])

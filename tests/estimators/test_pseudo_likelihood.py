@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from dgm_run.data.dataset import Examples
+from dgm_run.estimators.pseudo_likelihood import PseudoLikelihood
+from tests.models import energy
+from tests.models.test_rbm import make
+from tests.objectives.test_pseudo_likelihood import exact_pseudo_likelihood
+
+
+def test_it_averages_to_the_sum_of_the_conditionals():
+    model = make()
+    x = energy.visible_states(model)[[3, 11, 40, 63]]
+    torch.manual_seed(0)
+    data = Examples(x.repeat(5000, 1, 1, 1), None, lambda values: values.double())
+    (found,) = PseudoLikelihood(num_flips=2, max_rows=3000)(model, data)
+    expected = sum(exact_pseudo_likelihood(model, row) for row in (3, 11, 40, 63)) / 4
+    assert abs(found.value - expected) < 5 * found.stderr
+    assert found.stderr < 0.1
+    assert (found.quantity, found.estimator, found.kind) == ("pseudo_likelihood", "random_pixels", "estimate")
+    assert found.num_examples == 20_000
+
+
+def test_settings_that_are_not_positive_are_refused():
+    with pytest.raises(ValueError, match="must be positive"):
+        PseudoLikelihood(0, 10)
