@@ -28,6 +28,7 @@ NEEDS = {  # what a choice needs beside the defaults
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
     "categorical likelihood": ("dataset.binarize=none",),
     "discretized_logistic likelihood": ("dataset.binarize=none",),
+    "linear_with_momentum schedule": ("optimizer=sgd", "optimizer.lr=1e-4"),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 

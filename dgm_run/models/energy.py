@@ -177,7 +177,9 @@ class BinaryEnergyModel(EnergyModel):
     def visible_log_density(self, x: Tensor, beta: float | Tensor) -> Tensor:
         """((1 - beta) b_0 + beta b)'x, (B,)."""
         x = x.flatten(1)
-        return beta * (x @ self.visible_bias) + (1 - beta) * (x @ self.base_logits)
+        if isinstance(beta, Tensor):
+            return beta * (x @ self.visible_bias) + (1 - beta) * (x @ self.base_logits)
+        return x @ torch.lerp(self.base_logits, self.visible_bias, beta)
 
     def sample_base(self, n: int) -> Tensor:
         return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
