@@ -1,0 +1,76 @@
+"""What the objectives reach on small problems whose best value is known."""
+
+import pytest
+import torch
+
+from dgm_run.data.bars_and_stripes import BarsAndStripes
+from dgm_run.estimators.partition import Exact
+from dgm_run.models.rbm import RBM
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.contrastive_divergence import ContrastiveDivergence
+from dgm_run.objectives.exact_likelihood import ExactLikelihood
+from dgm_run.objectives.fast_persistent_contrastive_divergence import FastPersistentContrastiveDivergence
+from dgm_run.objectives.parallel_tempering import ParallelTempering
+from dgm_run.objectives.persistent_contrastive_divergence import PersistentContrastiveDivergence
+from dgm_run.objectives.pseudo_likelihood import PseudoLikelihood
+from tests.models import energy
+
+pytestmark = pytest.mark.slow
+SHARED = (Exact(20), 0.0, 0.01)  # log Z, weight decay, centering rate
+OBJECTIVES = {  # the least log-likelihood on bars and stripes of 3 x 3, of at most -2.599
+    "exact": (ExactLikelihood(*SHARED), -2.72),
+    "pcd": (PersistentContrastiveDivergence(*SHARED, 1, 100), -3.2),
+    "fast_pcd": (FastPersistentContrastiveDivergence(*SHARED, 1, 100, 0.05, 0.95), -3.2),
+    "parallel_tempering": (ParallelTempering(*SHARED, 10, 100), -3.2),
+    "cd": (ContrastiveDivergence(*SHARED, 1, None), -3.2),
+    "pseudo_likelihood": (PseudoLikelihood(*SHARED, 5), -3.2),
+}
+
+
+def train(model, objective, batches, lr, num_steps):
+    """Plain stochastic gradient descent, its rate falling to zero."""
+    memory = objective.memory(model, batches(0))
+    for step in range(num_steps):
+        loss, _ = objective(model, batches(step), Progress(torch.tensor(0.0), memory))
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.sub_(gradient, alpha=lr * (1 - step / num_steps))
+
+
+def log_p(model, x):
+    return (-model.free_energy(x) - model.log_partition()).mean().item()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_bars_and_stripes(name):
+    objective, least = OBJECTIVES[name]
+    torch.manual_seed(0)
+    x = BarsAndStripes(3)().train.x.float()
+    model = RBM(x.shape[1:], 9, init_scale=0.1, visible_bias="logit_mean")
+    model.initialize(x)
+    train(model, objective, lambda step: x, lr=0.2, num_steps=5000)
+    assert least <= log_p(model, x) <= -2.599
+
+
+@pytest.mark.parametrize("name", ["pcd", "cd"])
+def test_a_student_learns_the_density_of_its_teacher(name):
+    torch.manual_seed(0)
+    teacher = RBM((8,), 4, init_scale=3.0, visible_bias="zero")
+    with torch.no_grad():  # biases that leave every unit undecided on its own
+        teacher.visible_bias.copy_(-0.5 * teacher.weight.sum(1))
+        teacher.hidden_bias.copy_(-0.5 * teacher.weight.sum(0))
+    every = energy.visible_states(teacher)
+    p = energy.probabilities(teacher)
+    x = every[torch.multinomial(p, 100_000, replacement=True)]
+    student = RBM((8,), 4, init_scale=0.1, visible_bias="logit_mean")
+    student.initialize(x)
+    objective = {
+        "pcd": PersistentContrastiveDivergence(*SHARED, 5, 200),
+        "cd": ContrastiveDivergence(*SHARED, 10, None),
+    }[name]
+    train(student, objective, lambda step: x[torch.randint(len(x), (200,))], lr=0.1, num_steps=10_000)
+    gap = (p * (p.log() - energy.log_f(student).log_softmax(0))).sum().item()
+    independent = (p * (p.log() - student.log_baseline(every))).sum().item()
+    assert gap < 0.05
+    assert independent > 1
