@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, metrics
+from tiny import TINY, TINY_ENERGY, metrics
 
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
@@ -217,3 +217,21 @@ def test_numbers_that_are_not_positive_are_refused(option, message, tmp_path):
 
     with pytest.raises(ConfigError, match=f"{message} must be positive"):
         run(tmp_path, option)
+
+
+def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
+    options = ("objective.centering_rate=0.01", "schedule=constant", "trainer.batch_size=100", "trainer.eval_every=1",
+               "objective.partition.otherwise.num_temperatures=5", "objective.partition.max_log2_states=1")  # fmt: skip
+
+    def train(name, epochs, *more):
+        overrides = (*TINY_ENERGY, *options, f"trainer.max_epochs={epochs}", *more)
+        dgm_run.run(dgm_run.compose(*overrides), tmp_path / name)
+        weights, state, _ = Checkpoints(tmp_path / name / "checkpoints").load("last")
+        return weights | state["memory"]
+
+    whole = train("whole", 4)
+    train("resumed", 2)
+    resumed = train("resumed", 4, "trainer.resume=auto")
+    assert {"chains", "visible_mean", "hidden_mean", "weight"} <= set(whole)
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
