@@ -24,39 +24,11 @@ def log_joint(model):
     return x @ w["weight"] @ h.T + (x @ w["visible_bias"])[:, None] + h @ w["hidden_bias"]
 
 
-def test_the_free_energy_sums_out_the_hidden_units():
-    energy.check_free_energy(make(), log_joint(make()))
-
-
 @pytest.mark.parametrize("num_hidden", [3, 8])  # one side is enumerated, then the other
 def test_partition_functions_are_sums_over_all_states(num_hidden):
     model = make(num_hidden=num_hidden)
     energy.check_partitions(model, log_joint(model))
     assert model.log2_states == min(6, num_hidden)
-
-
-def test_the_path_starts_at_independent_pixels():
-    energy.check_base_is_independent_pixels(make())
-
-
-def test_every_row_may_have_a_temperature_of_its_own():
-    energy.check_one_beta_for_each_row(make())
-
-
-def test_the_gradient_by_hand_is_that_of_autograd():
-    energy.check_gradient_is_that_of_the_free_energy(make())
-
-
-def test_gibbs_sampling_leaves_every_density_on_the_path_as_it_is():
-    energy.check_gibbs_leaves_every_density_as_it_is(make(torch.float32))
-
-
-def test_long_chains_follow_the_model():
-    energy.check_chains_reach_the_density(make(torch.float32))
-
-
-def test_missing_pixels_follow_their_conditional():
-    energy.check_completion_follows_the_conditional(make(torch.float32))
 
 
 def test_features_are_the_posterior_of_the_hidden_units():

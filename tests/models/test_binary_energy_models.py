@@ -1,0 +1,42 @@
+"""What holds for every energy model of binary pixels, each at weights of its own."""
+
+import pytest
+import torch
+
+from tests.models import energy, test_boltzmann, test_rbm, test_subspace_rbm
+
+MODELS = {"rbm": test_rbm, "subspace_rbm": test_subspace_rbm, "boltzmann": test_boltzmann}
+
+
+@pytest.fixture(params=MODELS)
+def module(request):
+    return MODELS[request.param]
+
+
+def test_the_free_energy_sums_out_all_hidden_units(module):
+    model = module.make()
+    energy.check_free_energy(model, module.log_joint(model))
+
+
+def test_the_path_starts_at_independent_pixels(module):
+    energy.check_base_is_independent_pixels(module.make())
+
+
+def test_every_row_may_have_a_temperature_of_its_own(module):
+    energy.check_one_beta_for_each_row(module.make())
+
+
+def test_the_gradient_by_hand_is_that_of_autograd(module):
+    energy.check_gradient_is_that_of_the_free_energy(module.make())
+
+
+def test_gibbs_sampling_leaves_every_density_on_the_path_as_it_is(module):
+    energy.check_gibbs_leaves_every_density_as_it_is(module.make(torch.float32))
+
+
+def test_long_chains_follow_the_model(module):
+    energy.check_chains_reach_the_density(module.make(torch.float32))
+
+
+def test_missing_pixels_follow_their_conditional(module):
+    energy.check_completion_follows_the_conditional(module.make(torch.float32))
