@@ -12,8 +12,8 @@ from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.reverse_ais import RAISE
 from dgm_run.models.energy import EnergyModel
 
-COLLAPSED = 0.01
-"""A model that gains less than this part of the baseline has learned nothing but the means of the pixels."""
+COLLAPSED = 0.002
+"""A model that gains fewer nats a pixel over the baseline has learned nothing but the means of the pixels."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class EnergyLikelihood(Estimator):
         rows = []
         if self.conservative and not exact:
             rows.append(self._conservative(model, data, log_p, lambda done, total: report(total + done, 2 * total)))
-        bits = -(log_p / math.prod(data.x.shape[1:]) + data.log_bin_width) / math.log(2)
+        num_pixels = math.prod(data.x.shape[1:])
+        bits = -(log_p / num_pixels + data.log_bin_width) / math.log(2)
         return [
             _estimate("log_likelihood", log_z.method, log_p, **found, diagnostics=log_z.diagnostics,
-                      warning=_collapse(log_p, independent)),
+                      warning=_collapse(log_p, independent, num_pixels)),
             *rows,
             _estimate("bits_per_dim", log_z.method, bits, **found, unit="bits"),
             Estimate("log_partition", log_z.method, found["kind"], log_z.value, None, len(data)),
@@ -88,11 +89,10 @@ def _estimate(quantity: str, estimator: str, values: Tensor, **more) -> Estimate
     return Estimate(quantity, estimator, value=value, stderr=stderr, **more)
 
 
-def _collapse(log_p: Tensor, independent: Tensor) -> str | None:
-    gain, baseline = (log_p - independent).mean().item(), independent.mean().item()
-    if gain >= COLLAPSED * abs(baseline):
+def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int) -> str | None:
+    if (log_p - independent).mean() >= COLLAPSED * num_pixels:
         return None
     return (
-        f"collapsed: no better than independent pixels ({baseline:.2f}); "
-        "start the visible biases at the data means, or lower optimizer.lr"
+        f"collapsed: no better than independent pixels ({independent.mean():.2f}); "
+        "train longer, start the visible biases at the data means, or change optimizer.lr"
     )

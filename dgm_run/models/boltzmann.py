@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, log_sum_over_states
+from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states
 
 
 class Boltzmann(BinaryEnergyModel):
@@ -38,7 +38,7 @@ class Boltzmann(BinaryEnergyModel):
 
     def fields(self, x: Tensor) -> Tensor:
         """b + W x, the log-odds of every pixel given the others: (B, D)."""
-        return torch.addmm(self.visible_bias, x.flatten(1), self.weight)
+        return affine(self.visible_bias, x.flatten(1), self.weight)
 
     def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         links = 0.5 * (x.flatten(1) * (fields - self.visible_bias)).sum(-1)

@@ -195,6 +195,11 @@ class BinaryEnergyModel(EnergyModel):
         return F.binary_cross_entropy(self.visible_means(fields), x, reduction="none").flatten(1).sum(1)
 
 
+def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """bias + x weight, in the type of x: densities and draws stay in full precision where products are in half."""
+    return torch.addmm(bias, x, weight).to(x.dtype)
+
+
 def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
     """One beta for each row, (B,), ready to multiply a tensor of `num_dims` axes."""
     return beta.view(-1, *[1] * (num_dims - 1)) if isinstance(beta, Tensor) else beta

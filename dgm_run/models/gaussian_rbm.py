@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy import EnergyModel, column, filters, log_sum_over_states
+from dgm_run.models.energy import EnergyModel, affine, column, filters, log_sum_over_states
 
 MIN_SCALE = 1e-3
 """Of a pixel that never changes in the training data."""
@@ -66,7 +66,7 @@ class GaussianRBM(EnergyModel):
         return torch.addcmul(self.data_mean, self.data_scale, u).unflatten(-1, self.shape)
 
     def fields(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.hidden_bias, self._standardised(x) * torch.exp(-self.log_var), self.weight)
+        return affine(self.hidden_bias, self._standardised(x) * torch.exp(-self.log_var), self.weight)
 
     def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         deviation = self._standardised(x) - column(beta) * self.visible_bias
@@ -82,7 +82,7 @@ class GaussianRBM(EnergyModel):
 
     def _visible_means(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli((column(beta) * fields).sigmoid())
-        return column(beta) * torch.addmm(self.visible_bias, h, self.weight.T)
+        return column(beta) * affine(self.visible_bias, h, self.weight.T)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields.sigmoid()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, column, filters, log_sum_over_states, mix
+from dgm_run.models.energy import BinaryEnergyModel, affine, column, filters, log_sum_over_states, mix
 
 
 class RBM(BinaryEnergyModel):
@@ -47,7 +47,7 @@ class RBM(BinaryEnergyModel):
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
 
     def fields(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.hidden_bias, x.flatten(1), self.weight)
+        return affine(self.hidden_bias, x.flatten(1), self.weight)
 
     def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return self.visible_log_density(x, beta) + F.softplus(column(beta) * fields).sum(-1)
@@ -60,7 +60,7 @@ class RBM(BinaryEnergyModel):
 
     def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli((column(beta) * fields).sigmoid())
-        return mix(self.base_logits, torch.addmm(self.visible_bias, h, self.weight.T), beta)
+        return mix(self.base_logits, affine(self.visible_bias, h, self.weight.T), beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields.sigmoid()

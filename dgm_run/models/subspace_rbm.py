@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, column, filters, log_sum_over_states, mix
+from dgm_run.models.energy import BinaryEnergyModel, affine, column, filters, log_sum_over_states, mix
 
 
 class SubspaceRBM(BinaryEnergyModel):
@@ -50,7 +50,7 @@ class SubspaceRBM(BinaryEnergyModel):
 
     def fields(self, x: Tensor) -> Tensor:
         """a, (B, M, K)."""
-        return torch.addmm(self.unit_bias.flatten(), x.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
+        return affine(self.unit_bias.flatten(), x.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
 
     def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds of an open gate, its units summed out: (B, M)."""
@@ -70,7 +70,7 @@ class SubspaceRBM(BinaryEnergyModel):
     def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(fields, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
         on = h * rng.bernoulli((column(beta, 3) * fields).sigmoid())  # units behind a closed gate reach no pixel
-        return mix(self.base_logits, torch.addmm(self.visible_bias, on.flatten(1), self.weight.T), beta)
+        return mix(self.base_logits, affine(self.visible_bias, on.flatten(1), self.weight.T), beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         """p(h_j = 1 | x), (B, M)."""
