@@ -37,11 +37,11 @@ def permutation(seed: int, epoch: int, n: int) -> Tensor:
 
 
 def uniform_like(x: Tensor) -> Tensor:
-    """Uniform draws from the multiples of 2^-24 in [0, 1), of the shape, type and device of x.
+    """Uniform draws from the multiples of 2^-24 in [0, 1), of the shape, type (single or double) and device of x.
 
-    On the CPU every 64 random bits make four draws of 16 bits, which share the eight bits below: each draw by
-    itself is as fine as one of `torch.rand`, for a third of its time. Two of them are dependent only through
-    those last bits.
+    On the CPU every 64 random bits make four draws of 16 bits; the eight bits below are one draw for the whole
+    call. Each number by itself is as fine as one of `torch.rand`, for a third of its time, and two of a call
+    depend on each other only through those last bits.
     """
     if x.device.type != "cpu":
         return torch.rand_like(x)

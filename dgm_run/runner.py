@@ -259,7 +259,11 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
         lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
     for row in likelihoods:
         seen = row["diagnostics"]
-        lines += [", ".join(f"{name} {value:.5g}" for name, value in seen.items())] if seen else []
+        lines += (
+            [", ".join(f"{name} {'unknown' if value is None else f'{value:.5g}'}" for name, value in seen.items())]
+            if seen
+            else []
+        )
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")

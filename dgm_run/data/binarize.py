@@ -22,11 +22,11 @@ def threshold(levels: Tensor, num_levels: int) -> Tensor:
 
 def sample(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
     """Binary pixels drawn with their intensity as probability. Keeps the type of the levels."""
-    noise = torch.rand(levels.shape, generator=generator, device=levels.device)
+    noise = torch.rand(levels.shape, generator=generator, device=levels.device, dtype=torch.float32)
     return (noise.mul_(num_levels - 1) < levels).to(levels.dtype)
 
 
 def dequantize(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
     """(k + u) / num_levels with u uniform on [0, 1): a density of it bounds the mass of the levels."""
-    noise = torch.rand(levels.shape, generator=generator, device=levels.device)
+    noise = torch.rand(levels.shape, generator=generator, device=levels.device, dtype=torch.float32)
     return (levels + noise) / num_levels

@@ -20,7 +20,7 @@ Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
 
 
 def temperatures(schedule: Schedule, num: int) -> list[float]:
-    """Inverse temperatures from 0 to 1, `num` of them after the first.
+    """Inverse temperatures from 0 to 1, about `num` of them after the first.
 
     `sigmoid` puts more of them at both ends; `salakhutdinov_murray` has 0.5 / 1,000, 0.4 / 10,000 and 0.1 / 100,000
     as its steps, as in their code, and as many temperatures in the same proportions for another `num` than 14,500.
@@ -45,7 +45,7 @@ class AIS(PartitionFunction):
 
     The mean of w is unbiased for Z / Z_0, so its log understates log Z on average, and the likelihood made of it
     is too high: the fewer temperatures, the more. `low` and `high` are log Z (1 -+ 3 standard errors of the mean);
-    `low` is -inf where the weights scatter so much that the interval reaches zero.
+    `low` is None where the weights scatter so much that the interval reaches zero.
 
     Args:
         num_chains: independent chains.
@@ -75,7 +75,7 @@ class AIS(PartitionFunction):
             asdict(self),
             {
                 "log_z": log_z,
-                "log_z_low": log_z + math.log1p(-3 * error) if 3 * error < 1 else -math.inf,
+                "log_z_low": log_z + math.log1p(-3 * error) if 3 * error < 1 else None,
                 "log_z_high": log_z + math.log1p(3 * error),
                 "ais_ess": (w.sum().square() / w.square().sum()).item(),
                 "ais_log_weight_std": log_w.std().item(),

@@ -37,7 +37,7 @@ class Estimate:
     num_examples: int
     unit: str = "nats"
     settings: dict[str, Any] = field(default_factory=dict)
-    diagnostics: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None
 
 

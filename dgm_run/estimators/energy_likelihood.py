@@ -76,17 +76,24 @@ class EnergyLikelihood(Estimator):
         gap, gap_error = mean_and_stderr(log_p[index] - low)
         value, error = mean_and_stderr(log_p)
         return Estimate(
-            *("log_likelihood_low", "raise", "lower_bound", value - gap),
+            *("log_likelihood_low", "raise", "estimate", value - gap),
             math.hypot(error or 0.0, gap_error or 0.0),
             len(data),
             settings=asdict(settings),
             diagnostics={"raise_gap": gap, "raise_gap_stderr": gap_error or 0.0},
+            warning=_crossed(gap, gap_error),
         )
 
 
 def _estimate(quantity: str, estimator: str, values: Tensor, **more) -> Estimate:
     value, stderr = mean_and_stderr(values)
     return Estimate(quantity, estimator, value=value, stderr=stderr, **more)
+
+
+def _crossed(gap: float, gap_error: float | None) -> str | None:
+    if gap >= -3 * (gap_error or 0.0):
+        return None
+    return "it lies above the optimistic side, so neither is to be trusted: take more temperatures"
 
 
 def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int) -> str | None:

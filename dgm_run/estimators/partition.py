@@ -23,7 +23,7 @@ class LogPartition:
     value: float
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
-    diagnostics: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, float | None] = field(default_factory=dict)
 
 
 class PartitionFunction(ABC):
@@ -34,15 +34,26 @@ class PartitionFunction(ABC):
         """log Z of the model, in nats; `report` is told how far the work has come."""
 
 
+MAX_LOG2_STATES = 28
+"""The most that anyone would wait for."""
+
+
 @dataclass(frozen=True)
 class Exact(PartitionFunction):
     """By enumeration, in blocks and in float64.
 
     Args:
         max_log2_states: at most 2^max_log2_states terms; 2^20 of them take some 10 s for 784 pixels.
+
+    Raises:
+        ValueError: the limit is negative, or beyond what anyone would wait for.
     """
 
     max_log2_states: float
+
+    def __post_init__(self):
+        if not 0 <= self.max_log2_states <= MAX_LOG2_STATES:
+            raise ValueError(f"max_log2_states = {self.max_log2_states} must lie between 0 and {MAX_LOG2_STATES}")
 
     def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
         if model.log2_states > self.max_log2_states:
@@ -64,6 +75,9 @@ class ExactWhereItFits(PartitionFunction):
 
     max_log2_states: float
     otherwise: PartitionFunction
+
+    def __post_init__(self):
+        Exact(self.max_log2_states)  # which says what is wrong with it
 
     def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
         fits = model.log2_states <= self.max_log2_states

@@ -123,7 +123,7 @@ class EnergyModel(nn.Module, ABC):
         """Draws of the pixels that were not observed, given those that were, by block Gibbs sampling.
 
         Args:
-            x: (B, *shape); only its observed pixels are read, and the chain starts from all of it.
+            x: (B, *shape); its observed pixels stay, and the others are where the chain starts.
             observed: True where a pixel is known; broadcasts against x.
             num_steps: sweeps.
         """
@@ -178,8 +178,8 @@ class BinaryEnergyModel(EnergyModel):
         """((1 - beta) b_0 + beta b)'x, (B,)."""
         x = x.flatten(1)
         if isinstance(beta, Tensor):
-            return beta * (x @ self.visible_bias) + (1 - beta) * (x @ self.base_logits)
-        return x @ torch.lerp(self.base_logits, self.visible_bias, beta)
+            return beta * dot(x, self.visible_bias) + (1 - beta) * dot(x, self.base_logits)
+        return dot(x, torch.lerp(self.base_logits, self.visible_bias, beta))
 
     def sample_base(self, n: int) -> Tensor:
         return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
@@ -189,7 +189,7 @@ class BinaryEnergyModel(EnergyModel):
         return F.softplus(self.base_logits.double()).sum()
 
     def log_baseline(self, x: Tensor) -> Tensor:
-        return x.flatten(1) @ self.base_logits - F.softplus(self.base_logits).sum()
+        return dot(x.flatten(1), self.base_logits) - F.softplus(self.base_logits).sum()
 
     def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
         return F.binary_cross_entropy(self.visible_means(fields), x, reduction="none").flatten(1).sum(1)
@@ -198,6 +198,12 @@ class BinaryEnergyModel(EnergyModel):
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """bias + x weight, in the type of x: densities and draws stay in full precision where products are in half."""
     return torch.addmm(bias, x, weight).to(x.dtype)
+
+
+def dot(x: Tensor, b: Tensor) -> Tensor:
+    """x b of every row in the type of x: (B, D), (D,) -> (B,)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return x @ b
 
 
 def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:

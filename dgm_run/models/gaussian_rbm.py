@@ -16,7 +16,7 @@ from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.models.energy import EnergyModel, affine, column, filters, log_sum_over_states
 
 MIN_SCALE = 1e-3
-"""Of a pixel that never changes in the training data."""
+"""Of a pixel that never changes in the training data, as a part of the standard deviation of all."""
 
 
 class GaussianRBM(EnergyModel):
@@ -57,7 +57,7 @@ class GaussianRBM(EnergyModel):
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         self.data_mean.copy_(x.flatten(1).mean(0))
-        self.data_scale.copy_(x.flatten(1).std(0).clamp(min=MIN_SCALE))
+        self.data_scale.copy_(x.flatten(1).std(0).clamp(min=MIN_SCALE * x.std()))
 
     def _standardised(self, x: Tensor) -> Tensor:
         return (x.flatten(1) - self.data_mean) / self.data_scale

@@ -97,7 +97,7 @@ class EnergyObjective(Objective):
     def _regularise(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
         if self.weight_decay:
             for name, parameter in model.named_parameters():
-                if parameter.dim() > 1:
+                if name.endswith("weight"):
                     gradients[name].add_(parameter, alpha=self.weight_decay)
 
     @torch.no_grad()

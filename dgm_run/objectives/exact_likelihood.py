@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.energy import EnergyModel, binary_states
+from dgm_run.models.energy import BinaryEnergyModel, EnergyModel, binary_states
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 
@@ -15,6 +15,8 @@ MAX_PIXELS = 16
 @dataclass(frozen=True)
 class ExactLikelihood(EnergyObjective):
     """The data against all states of the model, each with its probability: the gradient of -log p(x) itself."""
+
+    requires = {"model": BinaryEnergyModel}
 
     def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         num_pixels = x[0].numel()

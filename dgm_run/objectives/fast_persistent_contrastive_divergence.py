@@ -28,7 +28,7 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         fast_decay: what is left of them after a step; 19/20 in the source.
 
     Raises:
-        ValueError: there is no sweep or no chain, or the decay lies outside [0, 1).
+        ValueError: there is no sweep or no chain, the rate is negative, or the decay lies outside [0, 1).
     """
 
     num_steps: int
@@ -40,6 +40,8 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         super().__post_init__()
         if min(self.num_steps, self.num_chains) < 1:
             raise ValueError("num_steps and num_chains must be positive")
+        if self.fast_lr < 0:
+            raise ValueError(f"fast_lr = {self.fast_lr} must not be negative")
         if not 0 <= self.fast_decay < 1:
             raise ValueError(f"fast_decay = {self.fast_decay} must lie in [0, 1)")
 

@@ -72,7 +72,7 @@ def test_a_wide_interval_has_no_lower_end():
     with torch.no_grad():
         model.weight.mul_(6)
     torch.manual_seed(0)
-    assert AIS(3, 1, "linear")(model).diagnostics["log_z_low"] == -math.inf
+    assert AIS(3, 1, "linear")(model).diagnostics["log_z_low"] is None
 
 
 def block_diagonal(num_blocks, rows, columns):

@@ -80,4 +80,4 @@ def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_trut
     assert row.value == pytest.approx(optimistic.value - row.diagnostics["raise_gap"])
     assert row.value < exact["log_likelihood"].value
     assert row.stderr > optimistic.stderr
-    assert (row.kind, row.estimator, row.num_examples) == ("lower_bound", "raise", 300)
+    assert (row.kind, row.estimator, row.num_examples) == ("estimate", "raise", 300)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from dgm_run.config import compose, validate
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.partition import Exact
 from dgm_run.objectives.base import Progress
@@ -66,6 +67,12 @@ def test_the_offsets_follow_the_means_of_the_batches():
     objective(model, x, Progress(torch.tensor(0.0), memory))
     torch.testing.assert_close(memory["visible_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
     torch.testing.assert_close(memory["hidden_mean"], (0.75 * hidden + 0.25 * model.features(x).mean(0)).detach())
+
+
+def test_real_valued_pixels_are_refused():
+    cfg = compose("model=gaussian_rbm", "objective=exact")
+    with pytest.raises(ConfigError, match="needs model to be of kind BinaryEnergyModel; GaussianRBM is not"):
+        validate(cfg)
 
 
 def test_too_many_pixels_are_refused():

@@ -31,6 +31,22 @@ def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatur
     torch.testing.assert_close(found.fields[2:], model.fields(found.states[2:]).detach())
 
 
+def test_states_travel_through_all_temperatures():
+    torch.manual_seed(0)
+    model, objective = make(torch.float32), tempering(4, 2000)
+    with torch.no_grad():
+        model.weight.zero_()
+        model.visible_bias.copy_(model.base_logits)  # then every exchange is accepted
+    every = energy.visible_states(model)
+    chains = every[torch.arange(4).repeat_interleave(2000)]  # told apart by temperature
+    with torch.no_grad():
+        betas, fields = torch.linspace(0, 1, 4), model.fields(chains)
+        first = objective._exchange(model, chains, fields, betas, 0).view(4, -1) // 2000
+        second = objective._exchange(model, chains, fields, betas, 1).view(4, -1) // 2000
+    assert first[:, 0].tolist() == [1, 0, 3, 2]
+    assert second[:, 0].tolist() == [0, 2, 1, 3]
+
+
 def test_exchanges_are_accepted_with_their_probability():
     torch.manual_seed(0)
     model, objective = make(torch.float32), tempering(2)
