@@ -75,7 +75,12 @@ def check_one_beta_for_each_row(model: EnergyModel) -> None:
     betas = torch.linspace(0, 1, len(x), dtype=x.dtype)
     expected = torch.stack([log_f(model, float(beta))[i] for i, beta in enumerate(betas)])
     torch.testing.assert_close(model.log_density(x, model.fields(x), betas).detach(), expected)
-    assert model.gibbs_step(x, model.fields(x), betas).shape == x.shape
+    # two temperatures in one batch, each row at its own
+    p, n = [probabilities(model, beta) for beta in (0.2, 1.0)], 40_000
+    start = torch.cat([x[torch.multinomial(each, n, replacement=True)] for each in p])
+    moved = model.gibbs_step(start, model.fields(start), torch.tensor([0.2, 1.0], dtype=x.dtype).repeat_interleave(n))
+    for draws, each in zip(moved.split(n), p, strict=True):
+        check_follows(draws.detach(), each)
 
 
 def check_gradient_is_that_of_the_free_energy(model: EnergyModel) -> None:

@@ -84,6 +84,17 @@ def test_weight_decay_pulls_at_the_weights_alone():
     assert all(d.abs().max() == 0 for d in difference.values())
 
 
+@pytest.mark.parametrize(("epoch", "num_steps"), [(0, 2), (4, 2), (5, 3), (14, 4)])
+def test_the_number_of_sweeps_grows(epoch, num_steps):
+    model = make()
+    x = energy.visible_states(model)[[3, 11, 40]]
+    torch.manual_seed(1)
+    found, _ = cd(2, grow_every=5)(model, x, Progress(torch.tensor(float(epoch)), {}))
+    torch.manual_seed(1)
+    expected, _ = cd(num_steps)(model, x, NOW)
+    assert found == expected
+
+
 @pytest.mark.parametrize(("settings", "message"), [((0, 0.0), "num_steps = 0"), ((1, -1.0), "weight_decay = -1.0")])
 def test_settings_without_a_meaning_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
