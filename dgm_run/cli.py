@@ -44,7 +44,8 @@ def main() -> None:
             raise
         _failures.append("")
         if not isinstance(error, _Told):
-            prefix = "hydra.run.dir: cannot make the run folder: " if isinstance(error, OSError) else ""
+            lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
+            prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
             sys.stderr.write("\n".join(filter(None, (f"{prefix}{error}", _cause(error)))) + "\n")
     finally:
         _tell_failed_jobs()

@@ -75,7 +75,7 @@ def validate(cfg: DictConfig) -> None:
     """Refuses a configuration that does not fit together, before any work.
 
     Checked are the arguments of every `_target_` against its signature and annotations, the `requires` of
-    prior, objective and estimators, and that the model refers exactly once to each part chosen.
+    prior, objective, trainer and estimators, and that the model refers exactly once to each part chosen.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
@@ -84,7 +84,7 @@ def validate(cfg: DictConfig) -> None:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
-    holders = {key: cfg[key] for key in (*PARTS, "objective")} | {
+    holders = {key: cfg[key] for key in (*PARTS, "objective", "trainer")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
     }
     for key, node in holders.items():

@@ -7,6 +7,7 @@ from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.images import grid, is_image
 from dgm_run.log import RunLog
+from dgm_run.models.base import outermost
 
 
 class Gallery:
@@ -29,8 +30,8 @@ class Gallery:
         rng.reseed(self.seed, "pictures")
         if is_image(self.data.protocol.shape):
             x = self.data.valid.batch(slice(0, 64))
-            for part in self.model.modules():
-                for name, images in part.pictures(x).items() if hasattr(part, "pictures") else ():
+            for part in outermost(self.model, "pictures"):
+                for name, images in part.pictures(x).items():
                     self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)

@@ -27,6 +27,7 @@ class Terminal:
 
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
         """Training begins, or goes on, at `step` of at most epochs * steps_per_epoch."""
+        self.finish()  # of the layer before, where there is one
         self._steps_per_epoch, self._total = steps_per_epoch, epochs * steps_per_epoch
         self._first_step, self._begun, self._text = step, time.monotonic(), ""
         self._open_bar("epoch", epochs, step // steps_per_epoch)

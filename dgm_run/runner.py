@@ -23,8 +23,8 @@ from dgm_run.log import RunLog
 from dgm_run.progress import Terminal, duration
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.initialize import initialize
 
-EXAMPLES_TO_INITIALIZE = 10_000
 ALL_THREADS = torch.get_num_threads()
 PRODUCTS_PER_THREAD = 64_000_000
 """Products of a weight and an example in a step that keep a thread of the CPU busy."""
@@ -79,7 +79,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
     data = dataset.load(device)
     rng.reseed(cfg.seed, "initialize")
-    _initialize(model, data)
+    initialize(model, data.train)
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
@@ -175,20 +175,6 @@ _HOW_TO_GET = {
 }
 
 
-def _initialize(model: nn.Module, data: LoadedDataset) -> None:
-    """Hands training examples to every part that starts from data: one with a method `initialize(x)`."""
-    parts = [part for part in model.modules() if hasattr(part, "initialize")]
-    if not parts:
-        return
-    index = torch.randperm(len(data.train))[:EXAMPLES_TO_INITIALIZE]
-    x = data.train.batch(index.to(data.train.x.device))
-    try:
-        for part in parts:
-            part.initialize(x)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
 def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, folder: Path) -> str:
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -203,8 +189,8 @@ def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None)
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]
-    display.say(f"going on after step {state['step']}")
-    return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["step"] + 1)
+    display.say(f"going on after step {state['logged_step']}")
+    return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["logged_step"] + 1)
 
 
 def _hparams(cfg: DictConfig) -> dict[str, Any]:

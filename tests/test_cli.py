@@ -13,6 +13,7 @@ from tiny import TINY, command, dgm_run, metrics
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
     "prior.num_compnents=10": "Key 'num_compnents' is not in struct\n    full_key: prior.num_compnents",
+    "estimators=[ais]": "Could not find 'estimators/ais'",
     "modle=vae": "Key 'modle' not in 'Config'",
     "prior=null": "prior=null: to go without, write '~prior'",
 }
@@ -40,6 +41,8 @@ LINES = {
     "lower dataset.source.num_valid or num_test",
     ("trainer.resume=nowhere",): "trainer.resume: there is no run folder nowhere: start the run without it",
     ("trainer.device=cuda:99",): None,
+    ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not",
+    ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8]: a machine with one hidden layer is model=rbm",
 }
 
 
@@ -49,6 +52,7 @@ def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert "cannot make the run folder" not in done.stderr
 
 
 @pytest.mark.parametrize("arguments", LINES, ids=" ".join)

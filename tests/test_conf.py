@@ -4,12 +4,12 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from omegaconf import OmegaConf
-from tiny import SHORT, TINY, TINY_ENERGY
+from tiny import SHORT, TINY, TINY_ENERGY, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.energy import UnnormalizedModel
+from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
 
 OPTIONS = sorted(
@@ -33,24 +33,29 @@ NEEDS = {  # what a choice needs beside the defaults
 }
 
 
-def is_of_energy_models(group, option):
-    node = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
-    if group == "model":
-        return issubclass(target_of(node.get("model", node), group), EnergyModel)
-    nodes = node.values() if group == "estimators" else [node]
-    targets = [target_of(each, group) for each in nodes]
-    return any(issubclass(getattr(target, "requires", {}).get("model", object), EnergyModel) for target in targets)
+def targets_of(group, option):
+    """What a choice builds."""
+    node = dgm_run.compose(f"{group}={option}" if group != "estimators" else f"estimators=[{option}]")[group]
+    return [target_of(each, group) for each in (node.values() if group == "estimators" else [node])]
+
+
+def tiny_with(group, option):
+    """Overrides that make a run with this choice tiny, a model that it goes with among them."""
+    for target in targets_of(group, option):
+        kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
+        if issubclass(kind, LayeredModel):
+            return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
+        if issubclass(kind, UnnormalizedModel):
+            return SHORT if group == "model" else TINY_ENERGY
+    return TINY
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_choice_trains_a_step(group, option, tmp_path):
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
-    tiny = TINY
-    if is_of_energy_models(group, option):
-        tiny = SHORT if group == "model" else TINY_ENERGY
-    cfg = dgm_run.compose(*tiny, choice, *NEEDS.get(f"{option} {group}", ()))
+    cfg = dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
     results = dgm_run.run(cfg, tmp_path / "run")
-    assert results["training"]["steps"] == 3
+    assert results["training"]["steps"] == (9 if cfg.trainer.get("pretraining") else 3)
     assert (tmp_path / "run" / "results.json").exists()
 
 
@@ -76,8 +81,7 @@ def test_every_argument_of_a_target_stands_in_its_file():
     for group, option in OPTIONS:
         if group in ("optimizer", "schedule", "estimators"):
             continue
-        node = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
-        node = node.get(group, node)  # a model that brings its parts stands under its own key
+        node = dgm_run.compose(f"{group}={option}")[group]
         arguments = set(inspect.signature(target_of(node, group)).parameters)
         assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
 

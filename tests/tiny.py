@@ -12,6 +12,14 @@ TINY = (
     *SHORT,
     "estimators.importance_sampling.num_samples=2",
 )
+TINY_LAYERS = (
+    *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT),
+    *(
+        "estimators.energy.partition.otherwise.num_temperatures=10",
+        "estimators.energy.conservative.num_temperatures=10",
+    ),
+    *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.otherwise.num_temperatures=10"),
+)
 TINY_ENERGY = ("model=rbm", "model.num_hidden=8", *SHORT)
 
 

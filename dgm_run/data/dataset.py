@@ -1,7 +1,7 @@
 """A data set as a run uses it: three splits resident on the device, prepared by one protocol."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -35,6 +35,12 @@ class Examples:
         """The examples at `index` as floats, (B, *shape)."""
         # advanced indexing of an 8-bit tensor takes ten times as long
         return self.prepare(self.x[index] if isinstance(index, slice) else self.x.index_select(0, index))
+
+    def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
+        """The first `num` examples, or all, in their order: batches of `size`, the last one with what is left."""
+        end = len(self) if num is None else min(num, len(self))
+        for start in range(0, end, size):
+            yield self.batch(slice(start, min(start + size, end)))
 
     def to(self, device: torch.device) -> "Examples":
         y = None if self.y is None else self.y.to(device)

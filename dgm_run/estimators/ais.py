@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
+from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
 Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
@@ -96,7 +97,3 @@ class AIS(PartitionFunction):
             if done % 100 == 0:
                 report(done, len(betas))
         return log_w
-
-
-def log_mean_exp(log_w: Tensor) -> Tensor:
-    return log_w.logsumexp(0) - math.log(len(log_w))

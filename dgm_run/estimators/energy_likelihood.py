@@ -10,7 +10,8 @@ from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.reverse_ais import RAISE
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.base import log_mean_exp
+from dgm_run.models.energy import UnnormalizedModel
 
 COLLAPSED = 0.002
 """A model that gains fewer nats a pixel over the baseline has learned nothing but the means of the pixels."""
@@ -20,63 +21,90 @@ COLLAPSED = 0.002
 class EnergyLikelihood(Estimator):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
+    Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x), and
+    the ELBO, the mean of the logs, stands beside it. It is a lower bound only as far as log Z is exact.
+
     Annealed importance sampling understates log Z, so that the likelihood is optimistic. The conservative one
     beside it is that less the difference to reverse annealing, which is measured on a part of the examples.
 
     Args:
         partition: how log Z is found.
         conservative: the other side where log Z is an estimate; null for none.
-        max_rows: examples at a time.
+        num_samples: S for each example.
+        max_rows: examples, times samples, at a time.
 
     Raises:
-        ValueError: max_rows is not positive.
+        ValueError: num_samples or max_rows is not positive.
     """
 
     partition: PartitionFunction
     conservative: RAISE | None
+    num_samples: int
     max_rows: int
 
-    requires = {"model": EnergyModel}
+    requires = {"model": UnnormalizedModel}
 
     def __post_init__(self):
-        if self.max_rows < 1:
-            raise ValueError("max_rows must be positive")
+        if min(self.num_samples, self.max_rows) < 1:
+            raise ValueError("num_samples and max_rows must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        parts = 2 if self.conservative else 1
-        log_z = self.partition(model, lambda done, total: report(done, parts * total))
-        free_energy, baseline = [], []
-        for start in range(0, len(data), self.max_rows):
-            x = data.batch(slice(start, start + self.max_rows))
-            free_energy.append(model.free_energy(x).double().cpu())
-            baseline.append(model.log_baseline(x).double().cpu())
-        log_p, independent = -torch.cat(free_energy) - log_z.value, torch.cat(baseline)
+    def __call__(self, model: UnnormalizedModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
+        seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
+        log_p, independent = seen["log_f"] - log_z.value, seen["baseline"]
 
         exact = log_z.method == "exact"
-        found = {"kind": "exact" if exact else "estimate", "settings": log_z.settings, "num_examples": len(data)}
+        method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
+        method["kind"] = "exact" if exact and not model.inferred else "estimate"
         rows = []
+        if model.inferred:
+            method["estimator"] = f"importance_sampling, {log_z.method}"
+            method["settings"] = {"num_samples": self.num_samples, **log_z.settings}
+            method["diagnostics"] = {"ess_median": seen["ess"].median().item(), **log_z.diagnostics}
+            bound = method | {
+                "kind": "lower_bound" if exact else "estimate",
+                "estimator": f"monte_carlo, {log_z.method}",
+            }
+            rows.append(_estimate("elbo", seen["elbo"] - log_z.value, **bound))
         if self.conservative and not exact:
-            rows.append(self._conservative(model, data, log_p, lambda done, total: report(total + done, 2 * total)))
+            rows.append(self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total)))
         num_pixels = math.prod(data.x.shape[1:])
         bits = -(log_p / num_pixels + data.log_bin_width) / math.log(2)
+        kind = "exact" if exact else "estimate"
         return [
-            _estimate("log_likelihood", log_z.method, log_p, **found, diagnostics=log_z.diagnostics,
-                      warning=_collapse(log_p, independent, num_pixels)),
+            _estimate("log_likelihood", log_p, warning=_collapse(log_p, independent, num_pixels), **method),
             *rows,
-            _estimate("bits_per_dim", log_z.method, bits, **found, unit="bits"),
-            Estimate("log_partition", log_z.method, found["kind"], log_z.value, None, len(data)),
-            _estimate("baseline", "independent_pixels", independent, kind="exact", num_examples=len(data)),
-        ]  # fmt: skip
+            _estimate("bits_per_dim", bits, unit="bits", **method),
+            Estimate("log_partition", log_z.method, kind, log_z.value, None, len(data), settings=log_z.settings),
+            _estimate("baseline", independent, estimator="independent_pixels", kind="exact"),
+        ]
 
-    def _conservative(self, model: EnergyModel, data: Examples, log_p: Tensor, report: Report) -> Estimate:
+    def _observe(self, model: UnnormalizedModel, data: Examples, report: Report) -> dict[str, Tensor]:
+        """One value for each example, in float64: log f(x), a lower bound of it, effective sample size, baseline."""
+        num_samples = self.num_samples if model.inferred else 1
+        rows: dict[str, list[Tensor]] = {"log_f": [], "elbo": [], "ess": [], "baseline": []}
+        block = max(1, self.max_rows // num_samples)
+        for i, x in enumerate(data.batches(block)):
+            log_w = model.log_weights(x, num_samples).double()
+            rows["log_f"].append(log_mean_exp(log_w))
+            rows["elbo"].append(log_w.mean(0))
+            rows["ess"].append(torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)))
+            rows["baseline"].append(model.log_baseline(x).double())
+            report(i * block + len(x), len(data))
+        return {name: torch.cat(values).cpu() for name, values in rows.items()}
+
+    def _conservative(self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report) -> Estimate:
         settings = self.conservative
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = settings(model, data.batch(index.to(data.x.device)), report).cpu()
         gap, gap_error = mean_and_stderr(log_p[index] - low)
         value, error = mean_and_stderr(log_p)
         return Estimate(
-            *("log_likelihood_low", "raise", "estimate", value - gap),
+            "log_likelihood_low",
+            "raise",
+            "estimate",
+            value - gap,
             math.hypot(error or 0.0, gap_error or 0.0),
             len(data),
             settings=asdict(settings),
@@ -85,9 +113,9 @@ class EnergyLikelihood(Estimator):
         )
 
 
-def _estimate(quantity: str, estimator: str, values: Tensor, **more) -> Estimate:
+def _estimate(quantity: str, values: Tensor, **more) -> Estimate:
     value, stderr = mean_and_stderr(values)
-    return Estimate(quantity, estimator, value=value, stderr=stderr, **more)
+    return Estimate(quantity, value=value, stderr=stderr, num_examples=len(values), **more)
 
 
 def _crossed(gap: float, gap_error: float | None) -> str | None:

@@ -75,10 +75,9 @@ class ImportanceSampling(Estimator):
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
         block = min(self.max_rows, 100)
         rows = {"log_p": [], "elbo": [], "reconstruction": [], "kl": [], "ess": [], "mean": []}
-        for start in range(0, len(data), block):
-            x = data.batch(slice(start, start + block))
+        for i, x in enumerate(data.batches(block)):
             self._evaluate(model, x, p, rows)
-            report(min(start + block, len(data)), len(data))
+            report(i * block + len(x), len(data))
         columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
         return self._estimates(columns, data)
 

@@ -59,7 +59,7 @@ class Exact(PartitionFunction):
         if model.log2_states > self.max_log2_states:
             raise ConfigError(
                 f"an exact likelihood would sum 2^{model.log2_states:.0f} states, and max_log2_states = "
-                f"{self.max_log2_states:g}: take fewer hidden units, or estimators=[ais]"
+                f"{self.max_log2_states:g}: take fewer hidden units, or estimators=[energy]"
             )
         return LogPartition(model.log_partition().item(), "exact")
 
@@ -80,5 +80,5 @@ class ExactWhereItFits(PartitionFunction):
         Exact(self.max_log2_states)  # which says what is wrong with it
 
     def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
-        fits = model.log2_states <= self.max_log2_states
-        return Exact(self.max_log2_states)(model) if fits else self.otherwise(model, report)
+        method = Exact(self.max_log2_states) if model.log2_states <= self.max_log2_states else self.otherwise
+        return method(model, report)

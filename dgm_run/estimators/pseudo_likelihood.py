@@ -39,12 +39,11 @@ class PseudoLikelihood(Estimator):
     @torch.no_grad()
     def __call__(self, model: BinaryEnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
         values = []
-        for start in range(0, len(data), self.max_rows):
-            x = data.batch(slice(start, start + self.max_rows))
+        for i, x in enumerate(data.batches(self.max_rows)):
             free_energy = model.free_energy(x)
             logs = [F.logsigmoid(model.free_energy(flip_one(x)) - free_energy) for _ in range(self.num_flips)]
             values.append(x[0].numel() * torch.stack(logs).double().mean(0).cpu())
-            report(min(start + self.max_rows, len(data)), len(data))
+            report(i * self.max_rows + len(x), len(data))
         settings = {"num_flips": self.num_flips}
         return [
             Estimate("pseudo_likelihood", "random_pixels", "estimate", *mean_and_stderr(torch.cat(values)), len(data),

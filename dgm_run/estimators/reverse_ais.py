@@ -10,9 +10,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.ais import Schedule, log_mean_exp, temperatures
+from dgm_run.estimators.ais import Schedule, temperatures
 from dgm_run.estimators.base import Report, silent
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.base import log_mean_exp
+from dgm_run.models.energy import UnnormalizedModel
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class RAISE:
     """log of w = f_1(x) / Z_0 prod_k f_k(x_k) / f_{k + 1}(x_k), where x_k comes from x by Gibbs sampling back to f_0.
 
     The mean of w is the probability of x under the annealed model, that of a chain led along the path, so its log
-    is too low on average. The more temperatures, the closer the annealed model is to the model itself.
+    is too low on average. The more temperatures, the closer the annealed model is to the model itself. Where x is
+    only a part of the state the rest is drawn from q(s | x), and w carries p(x | s) / q(s | x).
 
     Args:
         num_examples: at most so many examples are led back.
@@ -42,16 +44,17 @@ class RAISE:
             raise ValueError("num_examples, num_chains and num_temperatures must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, x: Tensor, report: Report = silent) -> Tensor:
+    def __call__(self, model: UnnormalizedModel, x: Tensor, report: Report = silent) -> Tensor:
         """A conservative log p(x) of every example, (B, *shape) -> (B,), in float64."""
-        state = x.repeat(self.num_chains, *[1] * (x.dim() - 1))  # (S B, *shape)
-        fields = model.fields(state)
-        log_w = model.log_density(state, fields).double() - model.log_base_partition()
+        state, log_ratio = model.draw(x, self.num_chains)
+        energy = model.energy
+        fields = energy.fields(state)
+        log_w = log_ratio.double() + energy.log_density(state, fields) - energy.log_base_partition()
         betas = temperatures(self.schedule, self.num_temperatures)[::-1]
         for done, (beta, lower_beta) in enumerate(pairwise(betas), 1):
-            state = model.gibbs_step(state, fields, beta)
-            fields = model.fields(state)
-            log_w += model.log_density(state, fields, lower_beta) - model.log_density(state, fields, beta)
+            state = energy.gibbs_step(state, fields, beta)
+            fields = energy.fields(state)
+            log_w += energy.log_density(state, fields, lower_beta) - energy.log_density(state, fields, beta)
             if done % 100 == 0:
                 report(done, len(betas))
         return log_mean_exp(log_w.view(self.num_chains, -1))

@@ -1,6 +1,8 @@
 """What a model can be: the kinds that objectives and estimators ask for."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -8,6 +10,20 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.images import pairs
+
+
+def log_mean_exp(log_w: Tensor) -> Tensor:
+    """log 1/S sum_s w_s over the leading axis."""
+    return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def outermost(module: nn.Module, method: str) -> Iterator[nn.Module]:
+    """The parts of a module that have this method; one that has it answers for all within it."""
+    if hasattr(module, method):
+        yield module
+    else:
+        for child in module.children():
+            yield from outermost(child, method)
 
 
 class Terms(NamedTuple):
@@ -89,11 +105,14 @@ class LatentVariableModel(nn.Module, ABC):
 
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """What there is to see, each (N, *shape): means and draws of samples, and x above its reconstruction."""
-        p_x = self.generate(64)
-        x = x[:32]
-        return {
+        """Means and draws of samples, x above its reconstruction, and what its parts show, each (N, *shape)."""
+        p_x, shown = self.generate(64), x[:32]
+        found = {
             "samples": p_x.mean,
             "samples_drawn": p_x.sample(),
-            "reconstructions": pairs(x, self.reconstruct(x), columns=8),
+            "reconstructions": pairs(shown, self.reconstruct(shown), columns=8),
         }
+        for child in self.children():
+            for part in outermost(child, "pictures"):
+                found |= part.pictures(x)
+        return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states
+from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states, mix
 
 
 class Boltzmann(BinaryEnergyModel):
@@ -26,6 +26,8 @@ class Boltzmann(BinaryEnergyModel):
         visible_bias: logit_mean starts the biases at the logits of the training means, zero at zero.
     """
 
+    hidden_bias_name = ""
+
     def __init__(self, shape: Sequence[int], init_scale: float, visible_bias: Literal["logit_mean", "zero"]):
         super().__init__(shape, visible_bias)
         dim = math.prod(shape)
@@ -36,16 +38,16 @@ class Boltzmann(BinaryEnergyModel):
         """W, (D, D): the mean of the raw weights and their transpose, without the diagonal."""
         return _symmetric(self.raw_weight)
 
-    def fields(self, x: Tensor) -> Tensor:
+    def fields(self, state: Tensor) -> Tensor:
         """b + W x, the log-odds of every pixel given the others: (B, D)."""
-        return affine(self.visible_bias, x.flatten(1), self.weight)
+        return affine(self.visible_bias, state.flatten(1), self.weight)
 
-    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        links = 0.5 * (x.flatten(1) * (fields - self.visible_bias)).sum(-1)
-        return self.visible_log_density(x, beta) + beta * links
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        links = 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
+        return self.visible_log_density(state, beta) + beta * links
 
-    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return self._sweep(x, fields, beta, None)
+    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return self._sweep(state, fields, beta, None)
 
     def _sweep(self, x: Tensor, fields: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
         """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
@@ -67,22 +69,22 @@ class Boltzmann(BinaryEnergyModel):
             state = self._sweep(state, self.fields(state), 1.0, known)
         return state
 
-    def visible_means(self, fields: Tensor) -> Tensor:
-        """p(x_i = 1 | the others) of every pixel, (B, *shape)."""
-        return fields.sigmoid().unflatten(-1, self.shape)
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        """Of every pixel given the others."""
+        return mix(self.base_logits, fields, beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields[:, :0]
 
-    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x = x.flatten(1)
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x = state.flatten(1)
         return {
             "visible_bias": -(weights @ x),
             "raw_weight": _symmetric(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
         }
 
     def log_base_partition(self) -> Tensor:
-        return self.log_visible_base_partition()
+        return self.log_state_base_partition()
 
     @property
     def log2_states(self) -> float:

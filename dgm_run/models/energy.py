@@ -1,9 +1,9 @@
-"""Energy models: p(x) = exp(-F(x)) / Z, and the path on which Z is found."""
+"""Models known up to Z, energy models among them, and the path of densities on which Z is found."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,70 +14,114 @@ from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
 
 
-class EnergyModel(nn.Module, ABC):
-    """p(x) = exp(-F(x)) / Z, F the free energy: hidden units are summed out.
+class UnnormalizedModel(nn.Module, ABC):
+    """p(x) = sum_s p(x | s) f(s) / Z: known but for Z, that of the energy model f over its states s.
 
-    The model stands at the end of a path of densities f_beta, from f_0, independent pixels with the means of the
-    training data, whose Z is known, to f_1 = exp(-F). Sampling, training and the estimate of Z walk on it.
-
-    What x sends to the hidden units, the `fields`, costs the one product of matrices on the way, so it is made
-    once and handed to all that need it.
+    Where s is x itself the sum has one term; elsewhere there is a q(s | x) to draw the others from.
 
     Attributes:
         shape: of one example.
-        error_measure: of a reconstruction, cross_entropy or squared_error.
+        inferred: whether s is more than x, so that log p(x) has to be estimated even where Z is known.
     """
 
     shape: tuple[int, ...]
+    inferred: bool
+
+    @property
+    @abstractmethod
+    def energy(self) -> "EnergyModel":
+        """What Z belongs to."""
+
+    @abstractmethod
+    def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+        """Draws s of q(s | x), (S B, *state), and log p(x | s) - log q(s | x) of each, (S B,)."""
+
+    @abstractmethod
+    def log_baseline(self, x: Tensor) -> Tensor:
+        """log p(x) of independent pixels fitted to the training data, which a model has to beat: (B,), nats."""
+
+    @torch.no_grad()
+    def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
+        """log p(x | s) f(s) - log q(s | x), (S, B): the mean of their exponentials is an unbiased p(x) Z."""
+        states, log_ratio = self.draw(x, num_samples)
+        return (log_ratio + self.energy.log_density(states, self.energy.fields(states))).view(num_samples, -1)
+
+
+class Inferred(NamedTuple):
+    """States that an example stands for.
+
+    Attributes:
+        states: (B, *state_shape); units that are not pixels have their means under q.
+        fields: theirs.
+        entropy: of q, (B,) or a scalar zero, nats: log f(states) + entropy is at most log sum_s f(x, s).
+    """
+
+    states: Tensor
+    fields: Tensor
+    entropy: Tensor
+
+
+class EnergyModel(UnnormalizedModel):
+    """p(s) = f(s) / Z, other hidden units summed out; s is x, or x and the hidden units that cannot be summed out.
+
+    The model stands at the end of a path of densities f_beta, from f_0, independent units with the means of the
+    training data, whose Z is known, to f_1 = f. Sampling, training and the estimate of Z walk on it.
+
+    What s sends to the other hidden units, the `fields`, costs the one product of matrices on the way, so it is
+    made once and handed to all that need it.
+
+    Attributes:
+        error_measure: of a reconstruction, cross_entropy or squared_error.
+        hidden_bias_name: the parameter that moves `hidden_means`, one element for each unit; empty without any.
+    """
+
+    inferred = False
     error_measure: str
+    hidden_bias_name = "hidden_bias"
 
     @abstractmethod
     def initialize(self, x: Tensor) -> None:
         """Sets what starts from the training data: the base of the path and, if so set, the visible biases."""
 
     @abstractmethod
-    def fields(self, x: Tensor) -> Tensor:
-        """What reaches the hidden units: (B, *shape) -> (B, M) or more axes."""
+    def fields(self, state: Tensor) -> Tensor:
+        """What reaches the hidden units: (B, *state_shape) -> (B, M) or more axes."""
 
     @abstractmethod
-    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """log f_beta(x), not normalised: (B,), nats. `beta` is one number, or one for each x, (B,)."""
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        """log f_beta, not normalised: (B,), nats. `beta` is one number, or one for each state, (B,)."""
 
     @abstractmethod
-    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """A sweep of Gibbs sampling from x with these fields, which leaves f_beta as it is: (B, *shape)."""
+    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        """A sweep of Gibbs sampling from a state with these fields, which leaves f_beta as it is."""
 
     @abstractmethod
     def hidden_means(self, fields: Tensor) -> Tensor:
-        """p(h = 1 | x), the features of x: (B, M); M is zero where there are no hidden units."""
+        """p(h = 1 | s), (B, M); M is zero where there are no hidden units."""
 
     @abstractmethod
     def visible_means(self, fields: Tensor) -> Tensor:
-        """The mean of p(x | h) at one draw of p(h | x), (B, *shape)."""
+        """The mean of p(x | h) at one draw of p(h | s), (B, *shape)."""
 
     @abstractmethod
     def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
         """How far x is from its `visible_means`, in `error_measure`, (B,). It is no likelihood."""
 
     @abstractmethod
-    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """sum_i weights_i dF(x_i) / d theta for every parameter, by name; weights (B,)."""
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        """-sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
 
-    def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         """The gradient with respect to centered units, told in these parameters: `objectives/energy.py`."""
         raise ConfigError(f"{type(self).__name__} has no centered gradient: set objective.centering_rate=null")
 
     @abstractmethod
     def sample_base(self, n: int) -> Tensor:
-        """n draws from f_0, (n, *shape)."""
+        """n draws from f_0, (n, *state_shape)."""
 
     @abstractmethod
     def log_base_partition(self) -> Tensor:
         """log of the sum or integral of f_0, a scalar in float64."""
-
-    @abstractmethod
-    def log_baseline(self, x: Tensor) -> Tensor:
-        """log p(x) of independent pixels fitted to the training data, which a model has to beat: (B,), nats."""
 
     @property
     @abstractmethod
@@ -88,35 +132,56 @@ class EnergyModel(nn.Module, ABC):
     def log_partition(self) -> Tensor:
         """log Z by enumeration, a scalar in float64."""
 
+    @property
+    def energy(self) -> "EnergyModel":
+        return self
+
+    def infer(self, x: Tensor) -> Inferred:
+        """What x stands for among the states."""
+        return Inferred(x, self.fields(x), x.new_zeros(()))
+
+    def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+        states = x.repeat(num_samples, *[1] * (x.dim() - 1))
+        return states, x.new_zeros(len(states))
+
+    def visible(self, state: Tensor) -> Tensor:
+        """The pixels of a state, (B, *shape)."""
+        return state
+
+    def with_visible(self, state: Tensor, x: Tensor) -> Tensor:
+        """The state with other pixels."""
+        return x
+
     def free_energy(self, x: Tensor) -> Tensor:
-        """F(x) = -log f_1(x), (B,), nats."""
-        return -self.log_density(x, self.fields(x))
+        """F(x) = -log sum_s f(x, s), (B,), nats; an upper bound of it where s is inferred."""
+        state, fields, entropy = self.infer(x)
+        return -self.log_density(state, fields) - entropy
 
     def features(self, x: Tensor) -> Tensor:
-        """p(h = 1 | x), (B, M)."""
-        return self.hidden_means(self.fields(x))
+        """p(h = 1 | x) of all hidden units, (B, M)."""
+        return self.hidden_means(self.infer(x).fields)
 
-    def gibbs(self, x: Tensor, num_steps: int, fields: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`num_steps` sweeps from x; the state they end in, (B, *shape), and its fields."""
-        fields = self.fields(x) if fields is None else fields
+    def gibbs(self, state: Tensor, num_steps: int, fields: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`num_steps` sweeps; the state they end in and its fields."""
+        fields = self.fields(state) if fields is None else fields
         for _ in range(num_steps):
-            x = self.gibbs_step(x, fields)
-            fields = self.fields(x)
-        return x, fields
+            state = self.gibbs_step(state, fields)
+            fields = self.fields(state)
+        return state, fields
 
     @torch.no_grad()
     def anneal(self, n: int, num_steps: int) -> tuple[Tensor, Tensor]:
         """n chains led from the base to the model in `num_steps` sweeps; their states and fields."""
-        x = self.sample_base(n)
-        fields = self.fields(x)
+        state = self.sample_base(n)
+        fields = self.fields(state)
         for step in range(num_steps):
-            x = self.gibbs_step(x, fields, (step + 1) / num_steps)
-            fields = self.fields(x)
-        return x, fields
+            state = self.gibbs_step(state, fields, (step + 1) / num_steps)
+            fields = self.fields(state)
+        return state, fields
 
     def sample(self, n: int, num_steps: int = 1000) -> Tensor:
         """n draws, (n, *shape), each the end of a chain of its own."""
-        return self.anneal(n, num_steps)[0]
+        return self.visible(self.anneal(n, num_steps)[0])
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, num_steps: int) -> Tensor:
@@ -127,72 +192,118 @@ class EnergyModel(nn.Module, ABC):
             observed: True where a pixel is known; broadcasts against x.
             num_steps: sweeps.
         """
-        state = x
+        state, fields, _ = self.infer(x)
         for _ in range(num_steps):
-            state = torch.where(observed, x, self.gibbs_step(state, self.fields(state)))
-        return state
+            state = self.gibbs_step(state, fields)
+            state = self.with_visible(state, torch.where(observed, x, self.visible(state)))
+            fields = self.fields(state)
+        return self.visible(state)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x | h) at one draw of p(h | x), (B, *shape)."""
-        return self.visible_means(self.fields(x))
+        """The mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
+        return self.visible_means(self.infer(x).fields)
+
+    def filters(self) -> Tensor | None:
+        """What the hidden units next to the pixels look for: columns of a weight matrix, (D, N), if there is one."""
+        return None
 
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Chains of the model, as means and as draws, and x above its reconstruction, each (N, *shape)."""
-        draws, fields = self.anneal(64, 500)
+        """Chains of the model as means and as draws, x above its reconstruction, and filters, each (N, *shape)."""
+        states, fields = self.anneal(64, 500)
         x = x[:32]
-        return {
+        found = {
             "samples": self.visible_means(fields),
-            "samples_drawn": draws,
+            "samples_drawn": self.visible(states),
             "reconstructions": pairs(x, self.reconstruct(x), columns=8),
         }
+        if (weight := self.filters()) is not None:
+            found["filters"] = as_images(weight, self.shape)
+        return found
 
 
-class BinaryEnergyModel(EnergyModel):
-    """Of binary pixels: the path starts at Bernoulli pixels by the logits `base_logits`, (D,), of the training means.
+class BinaryStates(EnergyModel):
+    """The path starts at independent binary units, by the logits `base_logits`: (N,) for N units, the pixels first.
+
+    Those of the pixels are the logits of the training means, those of other units zero.
 
     Args:
         shape: of one example.
-        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+        num_others: units of the state that are no pixels.
+        visible_bias: logit_mean starts the biases of the pixels at the logits of the training means, zero at zero.
     """
 
     takes = ("binary",)
     error_measure = "cross_entropy"
     visible_bias: nn.Parameter
 
-    def __init__(self, shape: Sequence[int], visible_bias: Literal["logit_mean", "zero"]):
+    def __init__(self, shape: Sequence[int], num_others: int, visible_bias: Literal["logit_mean", "zero"]):
         super().__init__()
-        self.shape, dim = tuple(shape), math.prod(shape)
+        self.shape, self.num_pixels = tuple(shape), math.prod(shape)
         self.starts_at_means = visible_bias == "logit_mean"
-        self.visible_bias = nn.Parameter(torch.zeros(dim))
-        self.register_buffer("base_logits", torch.zeros(dim))
+        self.visible_bias = nn.Parameter(torch.zeros(self.num_pixels + num_others))
+        self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))
+
+    @abstractmethod
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        """Log-odds under f_beta of the units of the state at one draw of the hidden units, (B, N)."""
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        self.base_logits.copy_(torch.logit((x.flatten(1).sum(0) + 0.5) / (len(x) + 1)))
+        logits = logits_of_means(x)
+        self.base_logits[: self.num_pixels] = logits
         if self.starts_at_means:
-            self.visible_bias.copy_(self.base_logits)
+            self.visible_bias[: self.num_pixels] = logits
 
-    def visible_log_density(self, x: Tensor, beta: float | Tensor) -> Tensor:
-        """((1 - beta) b_0 + beta b)'x, (B,)."""
-        x = x.flatten(1)
+    def visible_log_density(self, state: Tensor, beta: float | Tensor) -> Tensor:
+        """((1 - beta) b_0 + beta b)'s, (B,)."""
+        state = state.flatten(1)
         if isinstance(beta, Tensor):
-            return beta * dot(x, self.visible_bias) + (1 - beta) * dot(x, self.base_logits)
-        return dot(x, torch.lerp(self.base_logits, self.visible_bias, beta))
+            return beta * dot(state, self.visible_bias) + (1 - beta) * dot(state, self.base_logits)
+        return dot(state, torch.lerp(self.base_logits, self.visible_bias, beta))
+
+    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return rng.bernoulli(self.state_logits(fields, beta).sigmoid()).view_as(state)
+
+    def visible_means(self, fields: Tensor) -> Tensor:
+        return self.state_logits(fields, 1.0)[:, : self.num_pixels].sigmoid().unflatten(-1, self.shape)
 
     def sample_base(self, n: int) -> Tensor:
-        return rng.bernoulli(self.base_logits.sigmoid().expand(n, -1)).unflatten(-1, self.shape)
+        draws = rng.bernoulli(self.base_logits.sigmoid().expand(n, -1))
+        return draws if self.inferred else draws.unflatten(-1, self.shape)
 
-    def log_visible_base_partition(self) -> Tensor:
-        """log of the sum of exp(b_0'x), a scalar in float64."""
+    def log_state_base_partition(self) -> Tensor:
+        """log of the sum of exp(b_0's), a scalar in float64."""
         return F.softplus(self.base_logits.double()).sum()
 
     def log_baseline(self, x: Tensor) -> Tensor:
-        return dot(x.flatten(1), self.base_logits) - F.softplus(self.base_logits).sum()
+        return log_independent(x, self.base_logits[: self.num_pixels])
 
     def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
         return F.binary_cross_entropy(self.visible_means(fields), x, reduction="none").flatten(1).sum(1)
+
+
+class BinaryEnergyModel(BinaryStates):
+    """Of binary pixels, all hidden units summed out: F(x) is known in closed form."""
+
+    def __init__(self, shape: Sequence[int], visible_bias: Literal["logit_mean", "zero"]):
+        super().__init__(shape, 0, visible_bias)
+
+
+def logits_of_means(x: Tensor) -> Tensor:
+    """Of every pixel over the examples, half a one and half a zero added: (N, *shape) -> (D,)."""
+    return torch.logit((x.flatten(1).sum(0) + 0.5) / (len(x) + 1))
+
+
+def log_independent(x: Tensor, logits: Tensor) -> Tensor:
+    """log-likelihood of independent binary pixels: (B, *shape), (D,) -> (B,), nats."""
+    return dot(x.flatten(1), logits) - F.softplus(logits).sum()
+
+
+def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
+    """log p(x) of binary units by their log-odds, summed over the last axis: (B, N), (B, N) -> (B,), nats."""
+    return (x * logits - F.softplus(logits)).sum(-1)
 
 
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -216,7 +327,7 @@ def mix(base: Tensor, end: Tensor, beta: float | Tensor) -> Tensor:
     return end if isinstance(beta, float) and beta == 1 else torch.lerp(base, end, column(beta))
 
 
-def filters(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
+def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The first columns of a weight matrix, (D, M), as images around grey, (N, *shape)."""
     columns = weight.detach().T[:64]
     scale = columns.abs().amax(1, keepdim=True).clamp(min=1e-12)

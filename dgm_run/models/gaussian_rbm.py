@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy import EnergyModel, affine, column, filters, log_sum_over_states
+from dgm_run.models.energy import EnergyModel, affine, column, log_sum_over_states
 
 MIN_SCALE = 1e-3
 """Of a pixel that never changes in the training data, as a part of the standard deviation of all."""
@@ -65,15 +65,15 @@ class GaussianRBM(EnergyModel):
     def _in_data_units(self, u: Tensor) -> Tensor:
         return torch.addcmul(self.data_mean, self.data_scale, u).unflatten(-1, self.shape)
 
-    def fields(self, x: Tensor) -> Tensor:
-        return affine(self.hidden_bias, self._standardised(x) * torch.exp(-self.log_var), self.weight)
+    def fields(self, state: Tensor) -> Tensor:
+        return affine(self.hidden_bias, self._standardised(state) * torch.exp(-self.log_var), self.weight)
 
-    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        deviation = self._standardised(x) - column(beta) * self.visible_bias
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        deviation = self._standardised(state) - column(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
         return F.softplus(column(beta) * fields).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
 
-    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         mean = self._visible_means(fields, beta)
         return self._in_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
 
@@ -90,8 +90,8 @@ class GaussianRBM(EnergyModel):
     def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
         return (x - self.visible_means(fields)).square().flatten(1).sum(1)
 
-    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        u, precision, h = self._standardised(x), torch.exp(-self.log_var), fields.sigmoid()
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        u, precision, h = self._standardised(state), torch.exp(-self.log_var), fields.sigmoid()
         weighted, deviation = h * weights.unsqueeze(-1), u - self.visible_bias
         found = {
             "weight": -precision.unsqueeze(-1) * (u.T @ weighted),
@@ -103,10 +103,10 @@ class GaussianRBM(EnergyModel):
             found["log_var"] = precision * (weights @ pull)
         return found
 
-    def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         b, c = gradient["visible_bias"], gradient["hidden_bias"]
         # what stands beside W in the energy is u / s^2
-        scaled_mean = self._standardised(visible_mean.unsqueeze(0)).squeeze(0) * torch.exp(-self.log_var)
+        scaled_mean = self._standardised(state_mean.unsqueeze(0)).squeeze(0) * torch.exp(-self.log_var)
         weight = gradient["weight"].addr(scaled_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
         return gradient | {
             "weight": weight,
@@ -140,6 +140,5 @@ class GaussianRBM(EnergyModel):
 
         return log_sum_over_states(len(c), log_weight, c.device) + 0.5 * (log_var + LOG_2PI).sum()
 
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Beside those of every energy model the filters, columns of W, (N, *shape)."""
-        return super().pictures(x) | {"filters": filters(self.weight, self.shape)}
+    def filters(self) -> Tensor:
+        return self.weight

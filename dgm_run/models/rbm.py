@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, column, filters, log_sum_over_states, mix
+from dgm_run.models.energy import BinaryEnergyModel, affine, column, log_sum_over_states, mix
 
 
 class RBM(BinaryEnergyModel):
@@ -46,41 +46,35 @@ class RBM(BinaryEnergyModel):
         self.weight = nn.Parameter(init_scale * torch.randn(math.prod(shape), num_hidden))
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
 
-    def fields(self, x: Tensor) -> Tensor:
-        return affine(self.hidden_bias, x.flatten(1), self.weight)
+    def fields(self, state: Tensor) -> Tensor:
+        return affine(self.hidden_bias, state.flatten(1), self.weight)
 
-    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return self.visible_log_density(x, beta) + F.softplus(column(beta) * fields).sum(-1)
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return self.visible_log_density(state, beta) + F.softplus(column(beta) * fields).sum(-1)
 
-    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return rng.bernoulli(self._visible_logits(fields, beta).sigmoid()).unflatten(-1, self.shape)
-
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self._visible_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
-
-    def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli((column(beta) * fields).sigmoid())
         return mix(self.base_logits, affine(self.visible_bias, h, self.weight.T), beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields.sigmoid()
 
-    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, h = x.flatten(1), fields.sigmoid().mul_(-weights.unsqueeze(-1))
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, h = state.flatten(1), fields.sigmoid().mul_(-weights.unsqueeze(-1))
         return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
-    def centered(self, gradient: dict[str, Tensor], visible_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         b, c = gradient["visible_bias"], gradient["hidden_bias"]
-        # of the weights between x - visible_mean and h - hidden_mean; the ordinary biases move along with them
-        weight = gradient["weight"].addr(visible_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
+        # of the weights between x - state_mean and h - hidden_mean; the ordinary biases move along with them
+        weight = gradient["weight"].addr(state_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
         return {
             "weight": weight,
             "visible_bias": b - weight @ hidden_mean,
-            "hidden_bias": c - weight.T @ visible_mean,
+            "hidden_bias": c - weight.T @ state_mean,
         }
 
     def log_base_partition(self) -> Tensor:
-        return self.log_visible_base_partition() + len(self.hidden_bias) * math.log(2)
+        return self.log_state_base_partition() + len(self.hidden_bias) * math.log(2)
 
     @property
     def log2_states(self) -> float:
@@ -93,6 +87,5 @@ class RBM(BinaryEnergyModel):
             weight, b, c = weight.T, c, b  # now the side that is enumerated stands second
         return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)
 
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Beside those of every energy model the filters, columns of W, (N, *shape)."""
-        return super().pictures(x) | {"filters": filters(self.weight, self.shape)}
+    def filters(self) -> Tensor:
+        return self.weight

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, column, filters, log_sum_over_states, mix
+from dgm_run.models.energy import BinaryEnergyModel, affine, column, log_sum_over_states, mix
 
 
 class SubspaceRBM(BinaryEnergyModel):
@@ -33,6 +33,8 @@ class SubspaceRBM(BinaryEnergyModel):
         ValueError: there is no gate or no unit.
     """
 
+    hidden_bias_name = "gate_bias"
+
     def __init__(
         self,
         shape: Sequence[int],
@@ -48,26 +50,20 @@ class SubspaceRBM(BinaryEnergyModel):
         self.unit_bias = nn.Parameter(torch.zeros(num_gates, num_units))
         self.gate_bias = nn.Parameter(torch.zeros(num_gates))
 
-    def fields(self, x: Tensor) -> Tensor:
+    def fields(self, state: Tensor) -> Tensor:
         """a, (B, M, K)."""
-        return affine(self.unit_bias.flatten(), x.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
+        return affine(self.unit_bias.flatten(), state.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
 
     def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds of an open gate, its units summed out: (B, M)."""
         closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
         return column(beta) * self.gate_bias - closed + F.softplus(column(beta, 3) * fields).sum(-1)
 
-    def log_density(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         gates = F.softplus(self._gate_logits(fields, beta)).sum(-1)
-        return self.visible_log_density(x, beta) + self.unit_bias.numel() * math.log(2) + gates
+        return self.visible_log_density(state, beta) + self.unit_bias.numel() * math.log(2) + gates
 
-    def gibbs_step(self, x: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return rng.bernoulli(self._visible_logits(fields, beta).sigmoid()).unflatten(-1, self.shape)
-
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self._visible_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
-
-    def _visible_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(fields, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
         on = h * rng.bernoulli((column(beta, 3) * fields).sigmoid())  # units behind a closed gate reach no pixel
         return mix(self.base_logits, affine(self.visible_bias, on.flatten(1), self.weight.T), beta)
@@ -76,8 +72,8 @@ class SubspaceRBM(BinaryEnergyModel):
         """p(h_j = 1 | x), (B, M)."""
         return self._gate_logits(fields, 1.0).sigmoid()
 
-    def gradient(self, x: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, gates = x.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(fields)
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, gates = state.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(fields)
         units = gates.unsqueeze(-1) * fields.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
@@ -88,7 +84,7 @@ class SubspaceRBM(BinaryEnergyModel):
 
     def log_base_partition(self) -> Tensor:
         gates, units = self.unit_bias.shape
-        return self.log_visible_base_partition() + gates * (units + 1) * math.log(2)
+        return self.log_state_base_partition() + gates * (units + 1) * math.log(2)
 
     @property
     def log2_states(self) -> float:
@@ -112,6 +108,6 @@ class SubspaceRBM(BinaryEnergyModel):
             return log_sum_over_states(len(b), visible, b.device)
         return log_sum_over_states(gates * (units + 1), hidden, b.device)
 
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Beside those of every energy model the filters, the units of a gate side by side, (N, *shape)."""
-        return super().pictures(x) | {"filters": filters(self.weight, self.shape)}
+    def filters(self) -> Tensor:
+        """The units of a gate stand side by side."""
+        return self.weight

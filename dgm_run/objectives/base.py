@@ -60,12 +60,14 @@ class Objective(ABC):
             progress: of the training; None outside of it, where schedules have ended.
         """
 
+    def constrain(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
+        """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
+
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: LoadedDataset, batch_size: int) -> dict[str, float]:
         """The named terms over the validation examples, a ragged last batch weighted right."""
         rows = []
-        for start in range(0, len(data.valid), batch_size):
-            x = data.valid.batch(slice(start, start + batch_size))
+        for x in data.valid.batches(batch_size):
             _, terms = self(model, x)
             rows.append(torch.stack(list(terms.values())).double() * len(x))
         means = torch.stack(rows).sum(0) / len(data.valid)

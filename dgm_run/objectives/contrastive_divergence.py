@@ -36,7 +36,7 @@ class ContrastiveDivergence(EnergyObjective):
         if self.grow_every is not None and self.grow_every < 1:
             raise ValueError(f"grow_every = {self.grow_every} must be positive; null for none")
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         return data_against(
-            model, x, fields, *model.gibbs(x, num_sweeps(progress, self.num_steps, self.grow_every), fields)
+            model, states, fields, *model.gibbs(states, num_sweeps(progress, self.num_steps, self.grow_every), fields)
         )

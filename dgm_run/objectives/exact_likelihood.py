@@ -28,9 +28,9 @@ class ExactLikelihood(EnergyObjective):
         states = binary_states(num_pixels, 0, 1 << num_pixels, x.device).to(x.dtype).view(-1, *x.shape[1:])
         return super().memory(model, x) | {"states": states}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         v = progress.memory["states"]
         v_fields = model.fields(v)
         log_f = model.log_density(v, v_fields)
-        compared = data_against(model, x, fields, v, v_fields, log_f.softmax(0))
-        return compared._replace(loss=log_f.logsumexp(0) - model.log_density(x, fields).mean())
+        compared = data_against(model, states, fields, v, v_fields, log_f.softmax(0))
+        return compared._replace(loss=log_f.logsumexp(0) - model.log_density(states, fields).mean())

@@ -49,10 +49,10 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         fast = {f"fast_{name}": torch.zeros_like(value.detach()) for name, value in model.named_parameters()}
         return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         v, _ = _moved(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, x, fields, v, model.fields(v))
+        return data_against(model, states, fields, v, model.fields(v))
 
     def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
         for name, gradient in gradients.items():

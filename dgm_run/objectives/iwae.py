@@ -6,19 +6,13 @@ https://arxiv.org/abs/1703.09194; G. Tucker et al., Doubly reparameterized gradi
 https://arxiv.org/abs/1810.04152.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from dgm_run.models.base import LatentVariableModel, Terms
+from dgm_run.models.base import LatentVariableModel, Terms, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
-
-
-def log_mean_exp(log_w: Tensor) -> Tensor:
-    """log 1/S sum_s w_s over the leading axis."""
-    return log_w.logsumexp(0) - math.log(len(log_w))
 
 
 def standard(terms: Terms) -> Tensor:

@@ -44,9 +44,9 @@ class ParallelTempering(EnergyObjective):
         chains = model.sample_base(self.num_temperatures * self.num_chains)
         return super().memory(model, x) | {"chains": chains}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
-        betas = torch.linspace(0, 1, self.num_temperatures, device=x.device, dtype=fields.dtype)
+        betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=fields.dtype)
         v = model.gibbs_step(chains, model.fields(chains), betas.repeat_interleave(self.num_chains))
         v_fields = model.fields(v)
         for first in (0, 1):
@@ -54,7 +54,7 @@ class ParallelTempering(EnergyObjective):
             v, v_fields = v[order], v_fields[order]
         chains.copy_(v)
         cold = slice(-self.num_chains, None)
-        return data_against(model, x, fields, v[cold], v_fields[cold])
+        return data_against(model, states, fields, v[cold], v_fields[cold])
 
     def _exchange(self, model: EnergyModel, v: Tensor, fields: Tensor, betas: Tensor, first: int) -> Tensor:
         """Where every chain takes its state from, after offers between r and r + 1 for r = first, first + 2, ..."""

@@ -37,7 +37,7 @@ class PersistentContrastiveDivergence(EnergyObjective):
     def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)}
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         v, v_fields = model.gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, x, fields, v, v_fields)
+        return data_against(model, states, fields, v, v_fields)

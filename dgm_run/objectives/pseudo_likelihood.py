@@ -37,14 +37,14 @@ class PseudoLikelihood(EnergyObjective):
         if self.num_flips < 1:
             raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
 
-    def phases(self, model: EnergyModel, x: Tensor, fields: Tensor, progress: Progress) -> Phases:
-        flipped = flip_one(x.repeat(self.num_flips, *[1] * (x.dim() - 1)))  # (S B, *shape)
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        flipped = flip_one(states.repeat(self.num_flips, *[1] * (states.dim() - 1)))  # (S B, *shape)
         flipped_fields = model.fields(flipped)
-        gain = model.log_density(x, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
-        scale = x[0].numel() / len(flipped)
+        gain = model.log_density(states, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
+        scale = states[0].numel() / len(flipped)
         weights = scale * torch.sigmoid(-gain)  # of d(-log sigmoid(gain)) / d F
         return Phases(
-            torch.cat([x, flipped]),
+            torch.cat([states, flipped]),
             torch.cat([fields, flipped_fields]),
             torch.cat([weights.view(self.num_flips, -1).sum(0), -weights]),
             -scale * F.logsigmoid(gain).sum(),

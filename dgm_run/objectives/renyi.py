@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import LatentVariableModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
-from dgm_run.objectives.iwae import bounds, log_mean_exp
+from dgm_run.objectives.iwae import bounds
 
 
 @dataclass(frozen=True)

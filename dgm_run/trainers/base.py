@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -74,7 +74,13 @@ class Session:
 
 
 class Trainer(ABC):
-    """How an objective is minimised."""
+    """How an objective is minimised.
+
+    Attributes:
+        requires: the kinds of the other groups it goes with.
+    """
+
+    requires: ClassVar[dict[str, type]] = {}
 
     @abstractmethod
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:

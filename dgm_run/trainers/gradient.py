@@ -165,6 +165,7 @@ class Training:
             nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm, foreach=True)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
+        self.objective.constrain(self.model)
         if state.ema:
             state.ema.update(state.step)
 
@@ -290,7 +291,7 @@ class Training:
             if self.best_is_new:
                 session.checkpoints.save("best", self.best_weights, {"epoch": state.best_epoch})
                 self.best_is_new = False
-            record = {"config": session.config, "metrics_offset": session.log.sync()}
+            record = {"config": session.config, "metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | state.state_dict())
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")

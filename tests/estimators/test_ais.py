@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.ais import AIS, temperatures
+from dgm_run.models.dbm import DBM
 from dgm_run.models.rbm import RBM
 from tests.models import energy
 from tests.models.test_rbm import make
@@ -108,6 +109,28 @@ def test_log_z_at_full_scale():
     torch.manual_seed(0)
     found = AIS(100, 2000, "linear")(model)
     assert found.value == pytest.approx(exact, abs=0.5)
+
+
+@pytest.mark.slow
+def test_log_z_of_a_deep_machine_at_full_scale():
+    """112 machines of 7-4-5 units side by side, whose log Z is a sum over the 16 states of their middle layers."""
+    torch.manual_seed(3)
+    num, sizes, exact = 112, (7, 4, 5), 0.0
+    model = DBM((num * 7,), [num * 4, num * 5], init_scale=0.0, visible_bias="zero", num_updates=1)
+    middle = energy.states(4)
+    with torch.no_grad():
+        model.visible_bias.normal_()
+        model.hidden_bias.normal_()
+        for block in range(num):
+            at = [slice(block * size, (block + 1) * size) for size in sizes]
+            first, second = (torch.randn(sizes[i], sizes[i + 1]) for i in range(2))
+            model.weights[0][at[0], at[1]], model.weights[1][at[1], at[2]] = first, second
+            biases = [bias[where].double().numpy() for bias, where in zip(model.biases, at, strict=True)]
+            below = np.logaddexp(0, biases[0] + middle @ first.double().numpy().T).sum(1)
+            above = np.logaddexp(0, biases[2] + middle @ second.double().numpy()).sum(1)
+            exact += np.logaddexp.reduce(middle @ biases[1] + below + above)
+    torch.manual_seed(0)
+    assert AIS(100, 2000, "linear")(model).value == pytest.approx(exact, abs=0.5)
 
 
 def test_too_few_chains_are_refused():

@@ -18,7 +18,7 @@ def examples(model, n=50):
 
 
 def found(model, data, partition, max_rows=7, conservative=None):
-    rows = EnergyLikelihood(partition, conservative, max_rows)(model, data)
+    rows = EnergyLikelihood(partition, conservative, 10, max_rows)(model, data)
     return {row.quantity: row for row in rows}
 
 

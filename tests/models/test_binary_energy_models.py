@@ -1,11 +1,18 @@
-"""What holds for every energy model of binary pixels, each at weights of its own."""
+"""What holds for every energy model of binary units, each at weights of its own."""
 
 import pytest
 import torch
 
-from tests.models import energy, test_boltzmann, test_rbm, test_subspace_rbm
+from tests.models import energy, test_boltzmann, test_dbm, test_rbm, test_subspace_rbm, test_tied_rbm
 
-MODELS = {"rbm": test_rbm, "subspace_rbm": test_subspace_rbm, "boltzmann": test_boltzmann}
+MODELS = {
+    "rbm": test_rbm,
+    "tied_rbm": test_tied_rbm,
+    "subspace_rbm": test_subspace_rbm,
+    "boltzmann": test_boltzmann,
+    "dbm": test_dbm,
+    "dbm of three layers": test_dbm.Three,
+}
 
 
 @pytest.fixture(params=MODELS)
@@ -18,8 +25,8 @@ def test_the_free_energy_sums_out_all_hidden_units(module):
     energy.check_free_energy(model, module.log_joint(model))
 
 
-def test_the_path_starts_at_independent_pixels(module):
-    energy.check_base_is_independent_pixels(module.make())
+def test_the_path_starts_at_independent_units(module):
+    energy.check_base_is_independent_units(module.make())
 
 
 def test_every_row_may_have_a_temperature_of_its_own(module):

@@ -51,7 +51,7 @@ def test_exact_training_matches_the_pairwise_moments_of_the_data():
     torch.manual_seed(0)
     model = make()
     data = energy.visible_states(model)[torch.multinomial(torch.rand(16, dtype=torch.float64), 400, replacement=True)]
-    objective = ExactLikelihood(Exact(20), 0.0, None)
+    objective = ExactLikelihood(Exact(20), 0.0, None, None, None, 0.0)
     progress = Progress(torch.tensor(0.0), objective.memory(model, data))
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
 

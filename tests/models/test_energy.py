@@ -1,6 +1,6 @@
 import torch
 
-from dgm_run.models.energy import binary_states, column, filters, flip_one, log_sum_over_states, mix
+from dgm_run.models.energy import as_images, binary_states, column, flip_one, log_sum_over_states, mix
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,7 @@ def test_one_beta_for_each_row_multiplies_any_number_of_axes():
 
 
 def test_filters_are_grey_where_a_weight_is_zero():
-    images = filters(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
+    images = as_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
     torch.testing.assert_close(images[0].flatten(), torch.tensor([1.0, 0.0, 0.5, 0.75]))
     torch.testing.assert_close(images[1].flatten(), torch.full((4,), 0.5))
 

@@ -207,7 +207,7 @@ def test_a_student_learns_the_density_of_its_teacher():
     x = as_tensor(draws(teacher, 1.0, 10_000), teacher)
     student = GaussianRBM(SHAPE, 4, init_scale=0.5, learn_variance=True)
     student.initialize(x)
-    objective = ContrastiveDivergence(Exact(20), 0.0, None, 10, None)
+    objective = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 10, None)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 3000)
     for _ in range(3000):

@@ -12,7 +12,7 @@ NOW = Progress(torch.tensor(0.0), {})
 
 
 def cd(num_steps=1, weight_decay=0.0, grow_every=None):
-    return ContrastiveDivergence(Exact(20), weight_decay, None, num_steps, grow_every)
+    return ContrastiveDivergence(Exact(20), weight_decay, None, None, None, 0.0, num_steps, grow_every)
 
 
 def sweep_matrix(model):

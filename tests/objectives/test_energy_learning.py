@@ -5,6 +5,7 @@ import torch
 
 from dgm_run.data.bars_and_stripes import BarsAndStripes
 from dgm_run.estimators.partition import Exact
+from dgm_run.models.dbm import DBM
 from dgm_run.models.rbm import RBM
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.contrastive_divergence import ContrastiveDivergence
@@ -13,10 +14,10 @@ from dgm_run.objectives.fast_persistent_contrastive_divergence import FastPersis
 from dgm_run.objectives.parallel_tempering import ParallelTempering
 from dgm_run.objectives.persistent_contrastive_divergence import PersistentContrastiveDivergence
 from dgm_run.objectives.pseudo_likelihood import PseudoLikelihood
-from tests.models import energy
+from tests.models import energy, test_dbm
 
 pytestmark = pytest.mark.slow
-SHARED = (Exact(20), 0.0, 0.01)  # log Z, weight decay, centering rate
+SHARED = (Exact(20), 0.0, None, 0.01, None, 0.0)  # log Z, weight decay, max-norm, centering rate, sparsity
 OBJECTIVES = {  # the least log-likelihood on bars and stripes of 3 x 3, of at most -2.599
     "exact": (ExactLikelihood(*SHARED), -2.72),
     "pcd": (PersistentContrastiveDivergence(*SHARED, 1, 100), -3.2),
@@ -51,6 +52,21 @@ def test_bars_and_stripes(name):
     model.initialize(x)
     train(model, objective, lambda step: x, lr=0.2, num_steps=5000)
     assert least <= log_p(model, x) <= -2.599
+
+
+def test_bars_and_stripes_with_a_deep_machine():
+    """Centered, by mean field and persistent chains, without layers trained before; exact by enumeration."""
+    torch.manual_seed(0)
+    x = BarsAndStripes(3)().train.x.float()
+    model = DBM(x.shape[1:], [9, 6], init_scale=0.1, visible_bias="logit_mean", num_updates=10)
+    model.initialize(x)
+    train(model, PersistentContrastiveDivergence(*SHARED, 1, 100), lambda step: x, lr=0.2, num_steps=10_000)
+    log_f = torch.tensor(test_dbm.log_f_of_pixels(model))
+    exact = log_f.log_softmax(0)[energy.index_of(x)].mean().item()
+    bound = (-model.free_energy(x) - model.log_partition()).mean().item()
+    assert exact == pytest.approx((log_f[energy.index_of(x)] - model.log_partition()).mean().item(), abs=1e-3)
+    assert -3.2 <= exact <= -2.599
+    assert exact - 0.1 <= bound <= exact
 
 
 @pytest.mark.parametrize("name", ["pcd", "cd"])

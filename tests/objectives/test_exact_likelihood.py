@@ -11,7 +11,7 @@ from tests.models.test_rbm import make
 
 
 def gradients(model, x, centering_rate=None, memory=None):
-    objective = ExactLikelihood(Exact(20), 0.0, centering_rate)
+    objective = ExactLikelihood(Exact(20), 0.0, None, centering_rate, None, 0.0)
     memory = memory or objective.memory(model, x)
     loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
     return loss, torch.autograd.grad(loss, list(model.parameters())), memory
@@ -30,7 +30,7 @@ def test_loss_and_gradient_are_those_of_the_likelihood():
 
 def step(model, x, centering_rate):
     _, gradient, memory = gradients(model, x, centering_rate)
-    assert set(memory) == ({"states"} if centering_rate is None else {"states", "visible_mean", "hidden_mean"})
+    assert set(memory) == ({"states"} if centering_rate is None else {"states", "state_mean", "hidden_mean"})
     with torch.no_grad():
         for parameter, g in zip(model.parameters(), gradient, strict=True):
             parameter.sub_(g, alpha=0.3)
@@ -61,11 +61,11 @@ def test_centered_training_does_not_mind_which_value_is_called_one(centering_rat
 
 def test_the_offsets_follow_the_means_of_the_batches():
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
-    objective = ExactLikelihood(Exact(20), 0.0, 0.25)
+    objective = ExactLikelihood(Exact(20), 0.0, None, 0.25, None, 0.0)
     memory = objective.memory(model, energy.visible_states(model)[:8])
-    visible, hidden = memory["visible_mean"].clone(), memory["hidden_mean"].clone()
+    visible, hidden = memory["state_mean"].clone(), memory["hidden_mean"].clone()
     objective(model, x, Progress(torch.tensor(0.0), memory))
-    torch.testing.assert_close(memory["visible_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
+    torch.testing.assert_close(memory["state_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
     torch.testing.assert_close(memory["hidden_mean"], (0.75 * hidden + 0.25 * model.features(x).mean(0)).detach())
 
 
@@ -77,10 +77,10 @@ def test_real_valued_pixels_are_refused():
 
 def test_too_many_pixels_are_refused():
     with pytest.raises(ConfigError, match=r"2\^64 states.*objective=pcd"):
-        ExactLikelihood(Exact(20), 0.0, None).memory(None, torch.zeros(2, 1, 8, 8))
+        ExactLikelihood(Exact(20), 0.0, None, None, None, 0.0).memory(None, torch.zeros(2, 1, 8, 8))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.5])
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(ValueError, match="centering_rate"):
-        ExactLikelihood(Exact(20), 0.0, rate)
+        ExactLikelihood(Exact(20), 0.0, None, rate, None, 0.0)

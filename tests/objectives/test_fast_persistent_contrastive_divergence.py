@@ -11,7 +11,9 @@ from tests.models.test_rbm import make
 
 
 def fast_pcd(num_steps=2, num_chains=5, fast_lr=0.1, fast_decay=0.9):
-    return FastPersistentContrastiveDivergence(Exact(20), 0.0, None, num_steps, num_chains, fast_lr, fast_decay)
+    return FastPersistentContrastiveDivergence(
+        Exact(20), 0.0, None, None, None, 0.0, num_steps, num_chains, fast_lr, fast_decay
+    )
 
 
 def test_chains_move_under_the_sum_of_slow_and_fast_parameters():

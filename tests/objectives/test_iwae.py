@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from dgm_run.models.base import log_mean_exp
 from dgm_run.objectives.elbo import ELBO
-from dgm_run.objectives.iwae import IWAE, log_mean_exp
+from dgm_run.objectives.iwae import IWAE
 from tests.models import exact
 from tests.objectives.replicates import gradient, mean_gradient, mean_terms
 

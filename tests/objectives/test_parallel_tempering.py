@@ -11,7 +11,7 @@ NUM_CHAINS = 60_000
 
 
 def tempering(num_temperatures, num_chains=NUM_CHAINS):
-    return ParallelTempering(Exact(20), 0.0, None, num_temperatures, num_chains)
+    return ParallelTempering(Exact(20), 0.0, None, None, None, 0.0, num_temperatures, num_chains)
 
 
 @pytest.mark.parametrize("num_temperatures", [2, 3, 4])

@@ -9,7 +9,7 @@ from tests.models.test_rbm import make
 
 
 def pcd(num_steps=1, num_chains=5):
-    return PersistentContrastiveDivergence(Exact(20), 0.0, None, num_steps, num_chains)
+    return PersistentContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, num_steps, num_chains)
 
 
 def test_chains_go_on_from_where_they_were():

@@ -11,7 +11,7 @@ from tests.models.test_rbm import log_joint, make
 
 
 def pseudo(num_flips):
-    return PseudoLikelihood(Exact(20), 0.0, None, num_flips)
+    return PseudoLikelihood(Exact(20), 0.0, None, None, None, 0.0, num_flips)
 
 
 def exact_pseudo_likelihood(model, row):

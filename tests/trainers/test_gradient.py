@@ -232,6 +232,6 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
     whole = train("whole", 4)
     train("resumed", 2)
     resumed = train("resumed", 4, "trainer.resume=auto")
-    assert {"chains", "visible_mean", "hidden_mean", "weight"} <= set(whole)
+    assert {"chains", "state_mean", "hidden_mean", "weight"} <= set(whole)
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")

@@ -1,0 +1,51 @@
+"""Models of several layers, which are trained layer by layer before they are trained as a whole."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from dgm_run.models.rbm import RBM
+
+
+class Stage(NamedTuple):
+    """One layer, trained as a machine of its own.
+
+    Attributes:
+        model: the machine.
+        prepare: what it is trained on: x -> its examples, (B, *shape) -> (B, *model.shape).
+        finish: hands what it learned to the whole; once, at the end.
+    """
+
+    model: RBM
+    prepare: Callable[[Tensor], Tensor]
+    finish: Callable[[], None]
+
+
+class LayeredModel(ABC):
+    """A model whose layers can be trained one after another.
+
+    Attributes:
+        num_stages: how many there are.
+    """
+
+    num_stages: int
+
+    @abstractmethod
+    def stage(self, index: int) -> Stage:
+        """The layer `index`, from 0, as a machine; those before it are finished."""
+
+
+def layer_sizes(shape: Sequence[int], num_hidden: Sequence[int]) -> list[int]:
+    """Units of every layer, the pixels first; refuses a stack of fewer than two hidden layers.
+
+    Raises:
+        ValueError: there are fewer than two hidden layers, or one is empty.
+    """
+    if len(num_hidden) < 2:
+        raise ValueError(f"num_hidden = {list(num_hidden)}: a machine with one hidden layer is model=rbm")
+    if min(num_hidden) < 1:
+        raise ValueError(f"num_hidden = {list(num_hidden)} must be positive")
+    return [math.prod(shape), *num_hidden]

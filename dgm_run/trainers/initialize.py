@@ -1,0 +1,28 @@
+"""What a model takes from the training data before it is trained."""
+
+import torch
+from torch import nn
+
+from dgm_run.data.dataset import Examples
+from dgm_run.errors import ConfigError
+from dgm_run.models.base import outermost
+
+EXAMPLES = 10_000
+
+
+def initialize(model: nn.Module, train: Examples) -> None:
+    """Hands training examples to every part that starts from data: one with a method `initialize(x)`.
+
+    Raises:
+        ConfigError: a part cannot start from these examples; one line says why.
+    """
+    parts = list(outermost(model, "initialize"))
+    if not parts:
+        return
+    index = torch.randperm(len(train))[:EXAMPLES]
+    x = train.batch(index.to(train.x.device))
+    try:
+        for part in parts:
+            part.initialize(x)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

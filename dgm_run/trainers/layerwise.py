@@ -1,0 +1,228 @@
+"""Layer by layer, each a machine of its own on what the finished ones below make of the data, then all together.
+
+Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.log import RunLog
+from dgm_run.models.layered import LayeredModel, Stage
+from dgm_run.objectives.base import Objective
+from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.gradient import GradientTrainer, Training
+from dgm_run.trainers.initialize import initialize
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How each layer is trained alone.
+
+    Args:
+        objective: of every layer.
+        optimizer: parameters -> torch optimizer.
+        schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
+        max_epochs: of each layer.
+        eval_every: epochs between two looks at the validation set.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    objective: Objective
+    optimizer: Callable
+    schedule: Callable
+    max_epochs: int
+    eval_every: int
+
+    def __post_init__(self):
+        if min(self.max_epochs, self.eval_every) < 1:
+            raise ValueError("max_epochs and eval_every must be positive")
+
+
+@dataclass(frozen=True)
+class LayerwiseTrainer(GradientTrainer):
+    """Trains every layer for itself, from below, and then, if so set, the whole as `GradientTrainer` does.
+
+    The checkpoint `last` holds the whole, the layer in training and everything that an exact resume needs;
+    `best_of_layer_N` what validation chose of a layer.
+
+    Args:
+        pretraining: how each layer is trained.
+        joint: whether the whole is trained afterwards.
+    """
+
+    pretraining: Pretraining
+    joint: bool
+
+    requires = {"model": LayeredModel}
+
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+        course = Course(model, session)
+        for index in range(course.first, model.num_stages):
+            self._fit_layer(course, index, data)
+        if self.joint:
+            course.announce("all layers together")
+            course.ended(super().fit(model, objective, data, course.session(model)))
+        else:
+            course.keep_without_joint_training()
+        return course.summary()
+
+    def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
+        rng.reseed(course.outer.seed, "layer", index)
+        stage = course.model.stage(index)
+        train, valid, test = (_prepared(split, stage) for split in (data.train, data.valid, data.test))
+        initialize(stage.model, train)
+        sizes = "-".join(str(n) for n in stage.model.weight.shape)
+        course.announce(f"layer {index + 1} of {course.model.num_stages}: {type(stage.model).__name__} {sizes}")
+
+        alone = self.pretraining
+        settings = replace(
+            self,
+            optimizer=alone.optimizer,
+            schedule=alone.schedule,
+            max_epochs=alone.max_epochs,
+            eval_every=alone.eval_every,
+            max_steps=None,
+            patience=None,
+            ema_decay=None,
+            pictures_every=None,
+        )
+        data = LoadedDataset(data.protocol, train, valid, test)
+        summary = Training(settings, stage.model, alone.objective, data, course.session(stage.model)).run()
+        stage.finish()
+        course.ended(summary)
+
+
+def _prepared(examples: Examples, stage: Stage) -> Examples:
+    return Examples(examples.x, None, lambda values: stage.prepare(examples.prepare(values)))
+
+
+class Course:
+    """Trainings that follow one another in one run: its checkpoints, its log and how it went.
+
+    Attributes:
+        model: the whole.
+        outer: the session of the run.
+        first: layer to begin with; beyond the last when only the whole is left.
+        ended_with: the summaries of the trainings that are over.
+    """
+
+    def __init__(self, model: LayeredModel, outer: Session):
+        self.model, self.outer, self.first = model, outer, 0
+        self.ended_with: list[TrainingSummary] = []
+        self.resume = outer.resume
+        if self.resume:
+            weights, state = self.resume
+            model.load_state_dict(weights)
+            self.first = state["layer"]
+            self.ended_with = [TrainingSummary(**summary) for summary in state["ended_with"]]
+
+    @property
+    def layer(self) -> int:
+        """The one in training, from 0."""
+        return len(self.ended_with)
+
+    @property
+    def steps(self) -> int:
+        """Of the trainings that are over."""
+        return sum(summary.steps for summary in self.ended_with)
+
+    @property
+    def epochs(self) -> int:
+        return sum(summary.epochs for summary in self.ended_with)
+
+    def announce(self, text: str) -> None:
+        self.outer.display.say(text)
+
+    def session(self, part: nn.Module) -> Session:
+        """The surroundings of the next training: of a layer, or of the whole."""
+        steps, epochs, resume = self.steps, self.epochs, self.resume
+        self.resume = None  # it is for the training that was stopped alone
+        if resume and part is not self.model:
+            resume = (resume[1]["layer_weights"], resume[1])
+        name = "" if part is self.model else f"layer_{self.layer + 1}/"
+        return replace(
+            self.outer,
+            checkpoints=_PartCheckpoints(self, part),
+            log=_PartLog(self.outer.log, name, steps, epochs),
+            pictures=lambda step, epoch: self.outer.pictures(steps + step, epochs + epoch),
+            resume=resume,
+        )
+
+    def ended(self, summary: TrainingSummary) -> None:
+        if self.layer < self.model.num_stages:
+            summary = replace(summary, monitor=f"layer_{self.layer + 1}/{summary.monitor}")
+        self.ended_with.append(summary)
+        if self.layer <= self.model.num_stages:
+            self.outer.pictures(self.steps, self.epochs)
+
+    def record(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds beside the training at `step`."""
+        ended = [asdict(summary) for summary in self.ended_with]
+        return {"layer": self.layer, "ended_with": ended, "logged_step": self.steps + step}
+
+    def keep_without_joint_training(self) -> None:
+        """Writes the checkpoints of the whole as the layers have left it."""
+        record = {"config": self.outer.config, "metrics_offset": self.outer.log.sync()} | self.record(0)
+        self.outer.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
+        self.outer.checkpoints.save("last", self.model.state_dict(), record)
+
+    def summary(self) -> TrainingSummary:
+        """Of all trainings, with what chose the last checkpoint."""
+        stepping = sum(summary.steps / summary.examples_per_second for summary in self.ended_with)
+        return replace(
+            self.ended_with[-1],
+            epochs=self.epochs,
+            steps=self.steps,
+            seconds=sum(summary.seconds for summary in self.ended_with),
+            examples_per_second=self.steps / stepping,
+            best_epoch=self.epochs - self.ended_with[-1].epochs + self.ended_with[-1].best_epoch,
+        )
+
+
+class _PartCheckpoints:
+    """Keeps, with a layer, the whole that it belongs to."""
+
+    def __init__(self, course: Course, part: nn.Module):
+        self.course, self.checkpoints = course, course.outer.checkpoints
+        self.is_layer = part is not course.model
+
+    def _name(self, name: str) -> str:
+        return f"best_of_layer_{self.course.layer + 1}" if name == "best" and self.is_layer else name
+
+    def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        if name == "last":
+            state = state | self.course.record(state["step"]) | {"layer_weights": weights if self.is_layer else None}
+            weights = self.course.model.state_dict()
+        self.checkpoints.save(self._name(name), weights, state)
+
+    def exists(self, name: str) -> bool:
+        return self.checkpoints.exists(self._name(name))
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+        return self.checkpoints.load(self._name(name))
+
+
+class _PartLog:
+    """Logs a training under a name of its own, its steps after those of the ones before."""
+
+    def __init__(self, log: RunLog, name: str, first_step: int, first_epoch: int):
+        self.log, self.name, self.first_step, self.first_epoch = log, name, first_step, first_epoch
+
+    def _named(self, values: Mapping[str, float]) -> dict[str, float]:
+        return {f"{self.name}{name}": value for name, value in values.items()}
+
+    def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
+        self.log.scalars(self._named(values), self.first_step + step, self.first_epoch + epoch)
+
+    def speed(self, values: Mapping[str, float], step: int) -> None:
+        self.log.speed(self._named(values), self.first_step + step)
+
+    def sync(self) -> int:
+        return self.log.sync()

@@ -1,0 +1,112 @@
+"""Layer by layer, through whole runs on tiny data."""
+
+import pytest
+import torch
+from tiny import TINY_LAYERS, metrics
+
+import dgm_run
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.config import validate
+from dgm_run.errors import ConfigError
+from dgm_run.signals import Interrupted
+
+QUICK = ("trainer.batch_size=100", "trainer.eval_every=1", "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2",
+         "trainer.pretraining.eval_every=1")  # fmt: skip
+
+
+def run(folder, model, *overrides):
+    return dgm_run.run(dgm_run.compose(f"model={model}", *TINY_LAYERS, *QUICK, *overrides), folder)
+
+
+def everything(folder):
+    """All tensors of the checkpoint `last`: the whole, the optimizer's and the objective's."""
+    weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
+    return weights | state["memory"]
+
+
+@pytest.mark.parametrize("model", ["dbn", "dbm"])
+def test_layers_are_trained_and_logged_one_after_another_and_then_together(model, tmp_path):
+    results = run(tmp_path, model)
+    lines = metrics(tmp_path)
+    steps = [line["step"] for line in lines]
+    assert steps == sorted(steps)
+    names = {line["name"] for line in lines if line["name"].endswith("valid/log_likelihood")}
+    assert names == {"layer_1/valid/log_likelihood", "layer_2/valid/log_likelihood", "valid/log_likelihood"}
+    first = {name: next(line["epoch"] for line in lines if line["name"] == name) for name in names}
+    assert [first[name] for name in sorted(names)] == [1, 3, 5]
+    training = results["training"]
+    assert (training["epochs"], training["steps"]) == (6, 3 * 2 * 13)
+    assert training["monitor"] == "valid/log_likelihood"
+    assert {row["quantity"] for row in results["estimates"]} >= {"log_likelihood", "elbo", "log_partition", "baseline"}
+
+
+def test_training_alone_changes_only_what_it_trains(tmp_path):
+    run(tmp_path, "dbn", "trainer.joint=false")
+    best, _, _ = Checkpoints(tmp_path / "checkpoints").load("best_of_layer_1")
+    model = dgm_run.load(tmp_path)
+    layer = model.layers[0]
+    torch.testing.assert_close(layer.generation.weight.detach(), best["weight"])
+    torch.testing.assert_close(layer.recognition.weight.detach(), best["weight"].T)
+    top, _, _ = Checkpoints(tmp_path / "checkpoints").load("best_of_layer_2")
+    assert all(torch.equal(value, top[name]) for name, value in model.top.state_dict().items())
+
+
+def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
+    training = run(tmp_path, "dbm", "trainer.joint=false")["training"]
+    assert (training["epochs"], training["monitor"]) == (4, "layer_2/valid/log_likelihood")
+    assert not [line for line in metrics(tmp_path) if line["name"].startswith("valid/")]
+    assert run(tmp_path, "dbm", "trainer.joint=false", "trainer.resume=auto")["training"] == training
+
+
+class StopAt:
+    """A request to stop that comes after so many looks."""
+
+    def __init__(self, looks):
+        self.looks, self.signum = looks, 2
+
+    def __bool__(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize("model", ["dbn", "dbm"])
+@pytest.mark.parametrize("looks", [6, 60, 110])  # in the first layer, in the second, in the whole
+def test_a_run_that_was_stopped_anywhere_ends_as_one_that_never_was(model, looks, tmp_path, monkeypatch):
+    run(tmp_path / "whole", model)
+    from dgm_run import runner
+
+    class stopping:
+        def __enter__(self):
+            return StopAt(looks)
+
+        def __exit__(self, *error):
+            return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "stop_requests", stopping)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "resumed", model)
+    _, state, _ = Checkpoints(tmp_path / "resumed" / "checkpoints").load("last")
+    assert state["layer"] == {6: 0, 60: 1, 110: 2}[looks]
+    run(tmp_path / "resumed", model, "trainer.resume=auto")
+    whole, resumed = everything(tmp_path / "whole"), everything(tmp_path / "resumed")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
+
+
+def test_models_without_layers_are_refused():
+    with pytest.raises(ConfigError, match="LayerwiseTrainer needs model to be of kind LayeredModel; RBM is not"):
+        validate(dgm_run.compose("model=rbm", "trainer=layerwise"))
+
+
+def test_a_deep_machine_can_be_trained_without_layers_before(tmp_path):
+    results = dgm_run.run(
+        dgm_run.compose("model=dbm", "trainer=gradient", "model.num_hidden=[8,8]", "objective.centering_rate=0.01",
+                        "trainer.max_epochs=1", "trainer.threads=1"), tmp_path
+    )  # fmt: skip
+    assert results["training"]["epochs"] == 1
+
+
+def test_numbers_that_are_not_positive_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining: max_epochs and eval_every must be positive"):
+        run(tmp_path, "dbn", "trainer.pretraining.max_epochs=0")
