@@ -13,7 +13,7 @@ from tiny import TINY, command, dgm_run, metrics
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
     "prior.num_compnents=10": "Key 'num_compnents' is not in struct\n    full_key: prior.num_compnents",
-    "estimators=[ais]": "Could not find 'estimators/ais'",
+    "estimators=[ais]": "Could not load 'estimators/ais'",
     "modle=vae": "Key 'modle' not in 'Config'",
     "prior=null": "prior=null: to go without, write '~prior'",
 }
