@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+
+import pytest
 
 SHORT = ("trainer.max_epochs=1", "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu")
 TINY = (
@@ -42,3 +45,19 @@ def dgm_run(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
 
 def metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class _StopAfter:
+    """A request to stop that comes after so many looks at it."""
+
+    def __init__(self, looks: int):
+        self.looks, self.signum = looks, 2
+
+    def __bool__(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def stop_after(looks: int, patch: pytest.MonkeyPatch) -> None:
+    """Runs are asked to stop when they have looked so often whether they are."""
+    patch.setattr("dgm_run.runner.stop_requests", lambda: nullcontext(_StopAfter(looks)))

@@ -17,6 +17,9 @@ from dgm_run.estimators.partition import LogPartition, PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
+FEWEST_EFFECTIVE = 0.1
+"""Of the chains; where fewer carry the weight, log Z is low by an unknown amount."""
+
 Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
 
 
@@ -70,6 +73,7 @@ class AIS(PartitionFunction):
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         w = (log_w - log_w.max()).exp()
         error = (w.std() / w.mean()).item() / math.sqrt(len(w))  # relative, of the mean of w
+        ess = (w.sum().square() / w.square().sum()).item()
         return LogPartition(
             log_z,
             "ais",
@@ -78,9 +82,10 @@ class AIS(PartitionFunction):
                 "log_z": log_z,
                 "log_z_low": log_z + math.log1p(-3 * error) if 3 * error < 1 else None,
                 "log_z_high": log_z + math.log1p(3 * error),
-                "ais_ess": (w.sum().square() / w.square().sum()).item(),
+                "ais_ess": ess,
                 "ais_log_weight_std": log_w.std().item(),
             },
+            _rests_on_few(ess, len(w)),
         )
 
     @torch.no_grad()
@@ -97,3 +102,11 @@ class AIS(PartitionFunction):
             if done % 100 == 0:
                 report(done, len(betas))
         return log_w
+
+
+def _rests_on_few(ess: float, num_chains: int) -> str | None:
+    if ess >= FEWEST_EFFECTIVE * num_chains:
+        return None
+    return (
+        f"log Z rests on {ess:.1f} of {num_chains} chains, so it is low and the likelihood high: take more temperatures"
+    )

@@ -72,8 +72,9 @@ class EnergyLikelihood(Estimator):
         num_pixels = math.prod(data.x.shape[1:])
         bits = -(log_p / num_pixels + data.log_bin_width) / math.log(2)
         kind = "exact" if exact else "estimate"
+        warning = "; ".join(filter(None, (log_z.warning, _collapse(log_p, independent, num_pixels)))) or None
         return [
-            _estimate("log_likelihood", log_p, warning=_collapse(log_p, independent, num_pixels), **method),
+            _estimate("log_likelihood", log_p, warning=warning, **method),
             *rows,
             _estimate("bits_per_dim", bits, unit="bits", **method),
             Estimate("log_partition", log_z.method, kind, log_z.value, None, len(data), settings=log_z.settings),

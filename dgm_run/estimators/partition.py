@@ -18,12 +18,14 @@ class LogPartition:
         method: exact, or the name of the estimator.
         settings: of the estimator.
         diagnostics: what it saw of itself.
+        warning: why it is not to be trusted.
     """
 
     value: float
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float | None] = field(default_factory=dict)
+    warning: str | None = None
 
 
 class PartitionFunction(ABC):

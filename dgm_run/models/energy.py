@@ -83,6 +83,9 @@ class EnergyModel(UnnormalizedModel):
     def initialize(self, x: Tensor) -> None:
         """Sets what starts from the training data: the base of the path and, if so set, the visible biases."""
 
+    def constrain(self) -> None:
+        """Puts parameters that a step has moved back to where they mean something."""
+
     @abstractmethod
     def fields(self, state: Tensor) -> Tensor:
         """What reaches the hidden units: (B, *state_shape) -> (B, M) or more axes."""
@@ -336,21 +339,33 @@ def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def binary_states(num_bits: int, start: int, stop: int, device: torch.device) -> Tensor:
     """Rows start .. stop - 1 of the list of all binary vectors, (stop - start, num_bits), in float64."""
-    index = torch.arange(start, stop, device=device)
-    return ((index.unsqueeze(1) >> torch.arange(num_bits, device=device)) & 1).double()
+    return digits(torch.arange(start, stop, device=device), 2, num_bits).double()
+
+
+def digits(index: Tensor, base: int, num: int) -> Tensor:
+    """The last `num` digits of whole numbers, the lowest first: (N,) -> (N, num)."""
+    return index.unsqueeze(1) // base ** torch.arange(num, device=index.device) % base
 
 
 def log_sum_over_states(num_bits: int, log_weight: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
     """log sum_s exp log_weight(s) over all s in {0, 1}^num_bits, in blocks; float64."""
-    total, block = torch.tensor(-math.inf, dtype=torch.float64, device=device), 1 << 13
-    for start in range(0, 1 << num_bits, block):
-        states = binary_states(num_bits, start, min(start + block, 1 << num_bits), device)
-        total = torch.logaddexp(total, log_weight(states).logsumexp(0))
+    return log_sum(1 << num_bits, lambda index: log_weight(digits(index, 2, num_bits).double()), device)
+
+
+def log_sum(num: int, log_weight: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+    """log sum_i exp log_weight(i) over i = 0 .. num - 1, in blocks; float64."""
+    total = torch.tensor(-math.inf, dtype=torch.float64, device=device)
+    for index in torch.arange(num, device=device).split(1 << 13):
+        total = torch.logaddexp(total, log_weight(index).logsumexp(0))
     return total
 
 
-def flip_one(x: Tensor) -> Tensor:
-    """A copy of binary x, (B, *shape), with one pixel of each example flipped, drawn uniformly."""
+def flip(x: Tensor, index: Tensor) -> Tensor:
+    """A copy of binary x, (B, *shape), with one pixel of each example flipped, at `index`, (B, 1)."""
     flat = x.flatten(1).clone()
-    index = torch.randint(flat.shape[1], (len(flat), 1), device=x.device)
     return flat.scatter_(1, index, 1 - flat.gather(1, index)).view_as(x)
+
+
+def flip_one(x: Tensor) -> Tensor:
+    """A copy of binary x with one pixel of each example flipped, drawn uniformly."""
+    return flip(x, torch.randint(x[0].numel(), (len(x), 1), device=x.device))

@@ -31,16 +31,22 @@ class GaussianRBM(EnergyModel):
         num_hidden: M.
         init_scale: the weights start from N(0, init_scale^2), b and c at zero, s^2 at one.
         learn_variance: whether s^2 is learned, or stays at the variances of the data.
+        min_scale: least s; without a limit a pixel that never changes has a density without bound.
 
     Raises:
-        ValueError: there is no hidden unit.
+        ValueError: there is no hidden unit, or the limit is not positive.
     """
 
     takes = ("continuous",)
     error_measure = "squared_error"
 
-    def __init__(self, shape: Sequence[int], num_hidden: int, init_scale: float, learn_variance: bool):
+    def __init__(
+        self, shape: Sequence[int], num_hidden: int, init_scale: float, learn_variance: bool, min_scale: float
+    ):
         super().__init__()
+        if min_scale <= 0:
+            raise ValueError(f"min_scale = {min_scale} must be positive")
+        self.min_log_var = 2 * math.log(min_scale)
         if num_hidden < 1:
             raise ValueError(f"num_hidden = {num_hidden} must be positive")
         self.shape, dim = tuple(shape), math.prod(shape)
@@ -64,6 +70,10 @@ class GaussianRBM(EnergyModel):
 
     def _in_data_units(self, u: Tensor) -> Tensor:
         return torch.addcmul(self.data_mean, self.data_scale, u).unflatten(-1, self.shape)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        self.log_var.clamp_(min=self.min_log_var)
 
     def fields(self, state: Tensor) -> Tensor:
         return affine(self.hidden_bias, self._standardised(state) * torch.exp(-self.log_var), self.weight)

@@ -12,7 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, column, log_sum_over_states, mix
+from dgm_run.models.energy import (
+    BinaryEnergyModel,
+    affine,
+    binary_states,
+    column,
+    digits,
+    log_sum,
+    log_sum_over_states,
+    mix,
+)
 
 
 class SubspaceRBM(BinaryEnergyModel):
@@ -88,25 +97,31 @@ class SubspaceRBM(BinaryEnergyModel):
 
     @property
     def log2_states(self) -> float:
-        return min(len(self.visible_bias), self.unit_bias.numel() + len(self.gate_bias))
+        """A gate is closed, or open with its units in one of 2^K states; or else of the pixels."""
+        gates, units = self.unit_bias.shape
+        return min(len(self.visible_bias), gates * math.log2(1 + 2**units))
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
         b, a, c = self.visible_bias.double(), self.unit_bias.double(), self.gate_bias.double()
-        weight, (gates, units) = self.weight.double(), a.shape
+        weight, (gates, units), device = self.weight.double(), a.shape, b.device
+        closed = c.new_tensor(units * math.log(2))
+        patterns = binary_states(units, 0, 1 << units, device)
+        units_of = torch.cat([patterns.new_zeros(1, units), patterns])  # (1 + 2^K, K), those of a closed gate first
+        log_weights = torch.cat([closed.expand(gates, 1), c.unsqueeze(1) + a @ patterns.T], 1)  # (M, 1 + 2^K)
 
-        def hidden(states: Tensor) -> Tensor:
-            h, s = states[:, :gates], states[:, gates:].unflatten(1, (gates, units))
-            on = (h.unsqueeze(-1) * s).flatten(1)  # (N, M K)
-            return h @ c + on @ a.flatten() + F.softplus(on @ weight.T + b).sum(-1)
+        def hidden(index: Tensor) -> Tensor:
+            state = digits(index, len(units_of), gates)  # (N, M)
+            on = units_of[state].flatten(1)  # (N, M K)
+            return log_weights.T.gather(0, state).sum(-1) + F.softplus(on @ weight.T + b).sum(-1)
 
         def visible(x: Tensor) -> Tensor:
             open_gate = c + F.softplus((x @ weight + a.flatten()).unflatten(1, a.shape)).sum(-1)
-            return x @ b + torch.logaddexp(open_gate, open_gate.new_tensor(units * math.log(2))).sum(-1)
+            return x @ b + torch.logaddexp(open_gate, closed).sum(-1)
 
-        if len(b) <= gates * (units + 1):
-            return log_sum_over_states(len(b), visible, b.device)
-        return log_sum_over_states(gates * (units + 1), hidden, b.device)
+        if len(b) <= self.log2_states:
+            return log_sum_over_states(len(b), visible, device)
+        return log_sum(len(units_of) ** gates, hidden, device)
 
     def filters(self) -> Tensor:
         """The units of a gate stand side by side."""

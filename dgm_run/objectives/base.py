@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
 
 
 class Progress(NamedTuple):
@@ -64,12 +65,22 @@ class Objective(ABC):
         """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, data: LoadedDataset, batch_size: int) -> dict[str, float]:
-        """The named terms over the validation examples, a ragged last batch weighted right."""
+    def evaluate(
+        self, model: nn.Module, data: LoadedDataset, batch_size: int, report: Report = silent
+    ) -> dict[str, float]:
+        """The named terms over the validation examples, a ragged last batch weighted right.
+
+        Args:
+            model: in evaluation mode.
+            data: whose validation examples are looked at.
+            batch_size: examples at a time.
+            report: told how far the work has come, as (parts done, parts in all); it may raise.
+        """
         rows = []
-        for x in data.valid.batches(batch_size):
+        for i, x in enumerate(data.valid.batches(batch_size)):
             _, terms = self(model, x)
             rows.append(torch.stack(list(terms.values())).double() * len(x))
+            report(i * batch_size + len(x), len(data.valid))
         means = torch.stack(rows).sum(0) / len(data.valid)
         return dict(zip(terms, means.tolist(), strict=True))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy import EnergyModel
@@ -133,14 +134,17 @@ class EnergyObjective(Objective):
 
     @torch.no_grad()
     def constrain(self, model: EnergyModel) -> None:
+        model.constrain()
         if self.max_norm is not None:
             for _, weight in _weights_of(model):
                 norms = weight.norm(dim=0, keepdim=True).clamp(min=1e-12)
                 weight.mul_((self.max_norm / norms).clamp(max=1))
 
     @torch.no_grad()
-    def evaluate(self, model: EnergyModel, data: LoadedDataset, batch_size: int) -> dict[str, float]:
-        log_z = self.partition(model).value
+    def evaluate(
+        self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: Report = silent
+    ) -> dict[str, float]:
+        log_z = self.partition(model, report).value
         valid = _observe(model, data.valid, batch_size)
         train = _observe(model, data.train, batch_size, len(data.valid))
         activity = valid["hidden"].mean(0)  # (M,)

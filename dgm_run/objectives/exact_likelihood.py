@@ -1,7 +1,9 @@
 """The likelihood itself, for models of few pixels."""
 
+import functools
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
@@ -25,12 +27,17 @@ class ExactLikelihood(EnergyObjective):
                 f"objective: an exact gradient sums over 2^{num_pixels} states, and 2^{MAX_PIXELS} is the limit: "
                 "take objective=pcd"
             )
-        states = binary_states(num_pixels, 0, 1 << num_pixels, x.device).to(x.dtype).view(-1, *x.shape[1:])
-        return super().memory(model, x) | {"states": states}
+        return super().memory(model, x)
 
     def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
-        v = progress.memory["states"]
+        v = _all_states(states.shape[1:], states.dtype, states.device)
         v_fields = model.fields(v)
         log_f = model.log_density(v, v_fields)
         compared = data_against(model, states, fields, v, v_fields, log_f.softmax(0))
         return compared._replace(loss=log_f.logsumexp(0) - model.log_density(states, fields).mean())
+
+
+@functools.lru_cache(maxsize=1)
+def _all_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Every binary x, (2^D, *shape); the same at every step."""
+    return binary_states(shape.numel(), 0, 1 << shape.numel(), device).to(dtype).unflatten(1, shape)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.dbn import DBN
@@ -61,8 +62,8 @@ class UpDown(Objective):
         return loss, {"reconstruction": down[0].detach()}
 
     @torch.no_grad()
-    def evaluate(self, model: DBN, data: LoadedDataset, batch_size: int) -> dict[str, float]:
-        log_z = self.partition(model.top).value
+    def evaluate(self, model: DBN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
+        log_z = self.partition(model.top, report).value
         log_w, baseline = [], []
         for x in data.valid.batches(batch_size):
             log_w.append(model.log_weights(x, WATCHED_SAMPLES).double())

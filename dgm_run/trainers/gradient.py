@@ -129,6 +129,7 @@ class Training:
         self.saved_at = self.resumed_at = time.monotonic()
         self.stepping_since, self.counted = time.perf_counter(), state.examples
 
+        self._finish_epoch()  # a stop may have come before its evaluation
         while not self._stopped_by():
             epoch, position = divmod(state.step, self.steps_per_epoch)
             if self.order is None or position == 0:
@@ -136,9 +137,7 @@ class Training:
             self._step(position)
             session.display.step(state.step)
 
-            if state.step % self.steps_per_epoch == 0 or state.step == self.total_steps:
-                self._end_epoch(epoch + 1)
-
+            self._finish_epoch()
             if session.stop or time.monotonic() - self.saved_at > self.settings.checkpoint_seconds:
                 self._save()
             if session.stop:
@@ -196,6 +195,19 @@ class Training:
 
         return loss_of
 
+    def _finish_epoch(self) -> None:
+        """Does once what is due at the end of an epoch, if there is one; stopped on the way, it is still due."""
+        state = self.state
+        over = state.step % self.steps_per_epoch == 0 or state.step == self.total_steps
+        if not over or state.finished_at == state.step:
+            return
+        try:
+            self._end_epoch(math.ceil(state.step / self.steps_per_epoch))
+        except Interrupted:
+            self._save()
+            raise
+        state.finished_at = state.step
+
     def _end_epoch(self, epoch: int) -> None:
         state, settings, session = self.state, self.settings, self.session
         means = self._training_means()  # waits for the device
@@ -251,7 +263,10 @@ class Training:
     def _validate(self, epoch: int) -> dict[str, float]:
         state = self.state
         with state.ema.applied() if state.ema else nullcontext():
-            means = validate(self.model, self.objective, self.data, self.settings.eval_batch_size, self.session.seed)
+            means = validate(
+                *(self.model, self.objective, self.data, self.settings.eval_batch_size, self.session.seed),
+                self._stop_if_asked,
+            )
         monitored = means[self.objective.monitor]
         if not math.isfinite(monitored):
             raise TrainingError(
@@ -264,6 +279,10 @@ class Training:
         elif epoch > self.objective.settles_after and state.step % self.steps_per_epoch == 0:
             state.waited += 1
         return means
+
+    def _stop_if_asked(self, done: int, total: int) -> None:
+        if self.session.stop:
+            raise Interrupted(self.session.stop.signum, f"stopped in the evaluation after step {self.state.step}")
 
     def _advance_schedule(self, monitored: float | None) -> None:
         schedule = self.state.schedule

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dgm_run.trainers.ema import EMA
 
-_COUNTERS = ("step", "examples", "waited", "best", "best_epoch", "seconds", "elapsed", "names")
+_COUNTERS = ("step", "finished_at", "examples", "waited", "best", "best_epoch", "seconds", "elapsed", "names")
 
 
 class TrainingState:
@@ -18,6 +18,7 @@ class TrainingState:
 
     Attributes:
         step: optimizer steps taken.
+        finished_at: the last step at which an epoch ended and was evaluated.
         best: best monitored validation value, and `best_epoch`, the epochs trained by then.
         waited: evaluations since then.
         history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device.
@@ -35,7 +36,7 @@ class TrainingState:
         memory: dict[str, Tensor],
     ):
         self.model, self.optimizer, self.schedule, self.ema, self.memory = model, optimizer, schedule, ema, memory
-        self.step = self.examples = self.waited = self.best_epoch = 0
+        self.step = self.finished_at = self.examples = self.waited = self.best_epoch = 0
         self.best = -math.inf
         self.seconds = self.elapsed = 0.0
         self.names: list[str] = []
@@ -81,6 +82,7 @@ class TrainingState:
         self.history = None if state["history"] is None else state["history"].to(device)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.optimizer._opt_called = self.step > 0  # else torch warns that the schedule moves before the optimizer
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         for name, value in self.memory.items():

@@ -4,19 +4,21 @@ from torch import nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
 from dgm_run.objectives.base import Objective
 
 
 def validate(
-    model: nn.Module, objective: Objective, data: LoadedDataset, batch_size: int, seed: int
+    model: nn.Module, objective: Objective, data: LoadedDataset, batch_size: int, seed: int, report: Report = silent
 ) -> dict[str, float]:
-    """`objective.evaluate` in evaluation mode.
+    """`objective.evaluate` in evaluation mode; what `report` raises passes through.
 
     The same noise is used every time, so that two evaluations differ by the weights alone.
     """
     was_training = model.training
     model.eval()
     rng.reseed(seed, "validation")
-    means = objective.evaluate(model, data, batch_size)
-    model.train(was_training)
-    return means
+    try:
+        return objective.evaluate(model, data, batch_size, report)
+    finally:
+        model.train(was_training)

@@ -81,3 +81,22 @@ def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_trut
     assert row.value < exact["log_likelihood"].value
     assert row.stderr > optimistic.stderr
     assert (row.kind, row.estimator, row.num_examples) == ("estimate", "raise", 300)
+
+
+def test_bits_are_those_of_a_grey_level_where_values_were_spread_over_it():
+    model = make()
+    data = examples(model)
+    data.log_bin_width = -np.log(256)
+    rows = found(model, data, Exact(20))
+    nats = rows["log_likelihood"].value / 6 - np.log(256)
+    assert rows["bits_per_dim"].value == pytest.approx(-nats / np.log(2))
+
+
+def test_an_estimate_that_rests_on_few_chains_says_so():
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(8)
+    torch.manual_seed(0)
+    warning = found(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
+    assert "of 100 chains, so it is low and the likelihood high: take more temperatures" in warning
+    assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")

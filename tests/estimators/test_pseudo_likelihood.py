@@ -21,6 +21,16 @@ def test_it_averages_to_the_sum_of_the_conditionals():
     assert found.num_examples == 20_000
 
 
+def test_all_pixels_give_the_sum_itself():
+    model = make()
+    x = energy.visible_states(model)[[3, 11, 40, 63]]
+    (found,) = PseudoLikelihood(num_flips=None, max_rows=3)(model, Examples(x, None, lambda values: values))
+    expected = torch.tensor([exact_pseudo_likelihood(model, row) for row in (3, 11, 40, 63)])
+    assert found.value == pytest.approx(expected.mean().item())
+    assert found.stderr == pytest.approx(expected.std().item() / 2)
+    assert (found.estimator, found.kind) == ("all_pixels", "exact")
+
+
 def test_settings_that_are_not_positive_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         PseudoLikelihood(0, 10)

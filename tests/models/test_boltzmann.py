@@ -65,3 +65,19 @@ def test_exact_training_matches_the_pairwise_moments_of_the_data():
     x, p = energy.visible_states(model).flatten(1), energy.probabilities(model)
     flat = data.flatten(1)
     torch.testing.assert_close(x.T @ (x * p.unsqueeze(1)), flat.T @ flat / len(flat), atol=1e-4, rtol=0)
+
+
+def test_a_sweep_is_reversible():
+    # it goes up or down by chance: as many chains go from one state to another as the other way round
+    model = make(torch.float32)
+    x, p = energy.visible_states(model), energy.probabilities(model)
+    counts, num_pixels = torch.zeros(16, 16), 4
+    for _ in range(400):  # one direction for a whole batch
+        start = x[torch.multinomial(p, 1000, replacement=True)]
+        end = model.gibbs_step(start, model.fields(start))
+        pairs = energy.index_of(start) * 2**num_pixels + energy.index_of(end)
+        counts += torch.bincount(pairs, minlength=256).view(16, 16)
+    both = counts + counts.T
+    frequent = both > 2000
+    difference = (counts - counts.T)[frequent] / both[frequent]
+    assert difference.abs().max() < 0.25  # one direction alone reaches 0.7

@@ -16,9 +16,9 @@ from tests.models import energy
 SHAPE, NUM_HIDDEN = (2, 1), 3
 
 
-def make(dtype=torch.float64, learn_variance=True):
+def make(dtype=torch.float64, learn_variance=True, min_scale=0.05):
     torch.manual_seed(5)
-    model = GaussianRBM(SHAPE, NUM_HIDDEN, init_scale=1.0, learn_variance=learn_variance)
+    model = GaussianRBM(SHAPE, NUM_HIDDEN, init_scale=1.0, learn_variance=learn_variance, min_scale=0.05)
     with torch.no_grad():
         for value in (model.visible_bias, model.hidden_bias, model.data_mean):
             value.normal_()
@@ -105,7 +105,7 @@ def test_every_row_may_have_a_temperature_of_its_own():
 
 @pytest.mark.parametrize("learn_variance", [True, False])
 def test_the_gradient_by_hand_is_that_of_autograd(learn_variance):
-    model = make(learn_variance=learn_variance)
+    model = make(learn_variance=learn_variance, min_scale=0.05)
     x = as_tensor(points(), model)
     weights = torch.linspace(-1, 2, len(x), dtype=x.dtype)
     by_hand = model.gradient(x, model.fields(x).detach(), weights)
@@ -205,7 +205,7 @@ def test_a_student_learns_the_density_of_its_teacher():
         teacher.log_var.zero_()
         teacher.visible_bias.zero_()
     x = as_tensor(draws(teacher, 1.0, 10_000), teacher)
-    student = GaussianRBM(SHAPE, 4, init_scale=0.5, learn_variance=True)
+    student = GaussianRBM(SHAPE, 4, init_scale=0.5, learn_variance=True, min_scale=0.05)
     student.initialize(x)
     objective = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 10, None)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
@@ -224,4 +224,16 @@ def test_a_student_learns_the_density_of_its_teacher():
 
 def test_a_machine_without_hidden_units_is_refused():
     with pytest.raises(ValueError, match="num_hidden = 0"):
-        GaussianRBM(SHAPE, 0, 0.01, True)
+        GaussianRBM(SHAPE, 0, 0.01, True, 0.05)
+
+
+def test_scales_stop_at_their_limit_and_a_limit_of_zero_is_refused():
+    model = make()
+    with torch.no_grad():
+        model.log_var[0] = -20.0
+    rest = model.log_var[1:].detach().clone()
+    model.constrain()
+    assert torch.exp(0.5 * model.log_var[0]).item() == pytest.approx(0.05)
+    torch.testing.assert_close(model.log_var[1:].detach(), rest)
+    with pytest.raises(ValueError, match="min_scale = 0"):
+        GaussianRBM(SHAPE, 3, 0.01, True, 0.0)

@@ -37,7 +37,7 @@ def log_joint(model):
 def test_partition_functions_are_sums_over_all_states(gates, units):
     model = make(gates=gates, units=units)
     energy.check_partitions(model, log_joint(model))
-    assert model.log2_states == min(6, gates * (units + 1))
+    assert model.log2_states == min(6, gates * np.log2(1 + 2**units))
 
 
 def test_features_are_the_posterior_of_the_gates():

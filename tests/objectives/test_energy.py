@@ -51,7 +51,7 @@ def test_dead_and_saturated_units_are_counted():
     model = make()
     with torch.no_grad():
         model.weight.zero_()
-        model.hidden_bias.copy_(torch.tensor([-20.0, 20.0, 0.0]))
+        model.hidden_bias.copy_(torch.logit(torch.tensor([0.009, 0.991, 0.02])))
     found = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 1, None).evaluate(model, loaded(model), 100)
     assert found["dead_units"] == pytest.approx(1 / 3)
     assert found["saturated_units"] == pytest.approx(1 / 3)

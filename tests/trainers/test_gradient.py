@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, TINY_ENERGY, metrics
+from tiny import TINY, TINY_ENERGY, metrics, stop_after
 
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.errors import CheckpointError, TrainingError
+from dgm_run.signals import Interrupted
 
 
 def run(folder, *overrides):
@@ -234,4 +235,15 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
     resumed = train("resumed", 4, "trainer.resume=auto")
     assert {"chains", "state_mean", "hidden_mean", "weight"} <= set(whole)
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
+
+
+def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch):
+    run(tmp_path / "whole", "trainer.max_epochs=2")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)  # two looks after each step of the first epoch but the last, then that of the evaluation
+        with pytest.raises(Interrupted, match="stopped in the evaluation after step 3"):
+            run(tmp_path / "resumed", "trainer.max_epochs=2")
+    assert not values(tmp_path / "resumed", "valid/elbo")
+    run(tmp_path / "resumed", "trainer.max_epochs=2", "trainer.resume=auto")
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")

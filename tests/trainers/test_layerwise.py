@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import TINY_LAYERS, metrics
+from tiny import TINY_LAYERS, metrics, stop_after
 
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
@@ -58,32 +58,12 @@ def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
     assert run(tmp_path, "dbm", "trainer.joint=false", "trainer.resume=auto")["training"] == training
 
 
-class StopAt:
-    """A request to stop that comes after so many looks."""
-
-    def __init__(self, looks):
-        self.looks, self.signum = looks, 2
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
-
-
 @pytest.mark.parametrize("model", ["dbn", "dbm"])
 @pytest.mark.parametrize("looks", [6, 60, 110])  # in the first layer, in the second, in the whole
 def test_a_run_that_was_stopped_anywhere_ends_as_one_that_never_was(model, looks, tmp_path, monkeypatch):
     run(tmp_path / "whole", model)
-    from dgm_run import runner
-
-    class stopping:
-        def __enter__(self):
-            return StopAt(looks)
-
-        def __exit__(self, *error):
-            return None
-
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "stop_requests", stopping)
+        stop_after(looks, patch)
         with pytest.raises(Interrupted):
             run(tmp_path / "resumed", model)
     _, state, _ = Checkpoints(tmp_path / "resumed" / "checkpoints").load("last")
