@@ -41,17 +41,49 @@ def uniform_like(x: Tensor) -> Tensor:
 
     On the CPU every 64 random bits make four draws of 16 bits; the eight bits below are one draw for the whole
     call. Each number by itself is as fine as one of `torch.rand`, for a third of its time, and two of a call
-    depend on each other only through those last bits.
+    depend on each other only through those last bits. Where code is compiled the numbers are hashes of their
+    places, which melt into the operations around them.
     """
     if x.device.type != "cpu":
         return torch.rand_like(x)
-    num_words = (x.numel() + 3) // 4
-    bits = torch.empty(num_words, dtype=torch.int64).random_(-(2**63), None)
-    lanes = bits.view(torch.int16)[: x.numel()].view(x.shape).to(x.dtype)  # whole numbers in [-2^15, 2^15)
-    below = torch.randint(256, (), dtype=x.dtype)
+    if torch.compiler.is_compiling():
+        return hashed_uniform_like(x)
+    lanes, below = _lanes(x)
     return lanes.mul_(2.0**-16).add_(below.mul_(2.0**-24).add_(0.5))
 
 
 def bernoulli(p: Tensor) -> Tensor:
-    """Draws of 0 and 1, with probability p of a 1, of the shape and type of p."""
-    return uniform_like(p).lt_(p)
+    """Draws of 0 and 1, with probability p of a 1, of the shape and type of p: `uniform_like(p) < p`."""
+    if p.device.type != "cpu":
+        return torch.rand_like(p).lt_(p)
+    if torch.compiler.is_compiling():
+        return (hashed_uniform_like(p) < p).to(p.dtype)
+    lanes, below = _lanes(p)
+    return lanes.lt_(torch.add(below.mul_(-(2.0**-8)).sub_(2.0**15), p, alpha=2.0**16))  # both sides times 2^16
+
+
+def hashed_uniform_like(x: Tensor) -> Tensor:
+    """Uniform draws from the multiples of 2^-24 in [0, 1): splitmix64 of one random number and the place in x."""
+    place = torch.arange(x.numel(), device=x.device).view(x.shape)
+    z = (place + torch.randint(2**62, (), device=x.device)) * _signed(0x9E3779B97F4A7C15)
+    for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ _shifted(z, shift)) * _signed(multiplier)
+    return _shifted(z ^ _shifted(z, 31), 40).to(x.dtype) * 2.0**-24
+
+
+def _signed(word: int) -> int:
+    """The same 64 bits as a signed number."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _shifted(z: Tensor, num_bits: int) -> Tensor:
+    """To the right, with zeros from the left: the operator repeats the sign."""
+    return (z >> num_bits) & ((1 << (64 - num_bits)) - 1)
+
+
+def _lanes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers in [-2^15, 2^15), of the shape and type of x, and one in [0, 2^8) for all."""
+    num_words = (x.numel() + 3) // 4
+    bits = torch.empty(num_words, dtype=torch.int64).random_(-(2**63), None)
+    lanes = bits.view(torch.int16)[: x.numel()].view(x.shape).to(x.dtype)
+    return lanes, torch.randint(256, (), dtype=x.dtype)

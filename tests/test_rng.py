@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from dgm_run.rng import bernoulli, key, permutation, reseed, uniform_like
+from dgm_run.rng import bernoulli, hashed_uniform_like, key, permutation, reseed, uniform_like
 
 # the first outputs of the reference splitmix64 (S. Vigna, https://prng.di.unimi.it/splitmix64.c) from state 0
 SPLITMIX64 = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC, 0x1B39896A51A8749B]
@@ -79,10 +79,11 @@ def test_over_epochs_an_example_stands_everywhere_equally_often():
     assert (counts - 400).abs().max() < 5 * (2000 * 0.2 * 0.8) ** 0.5
 
 
+@pytest.mark.parametrize("draw", [uniform_like, hashed_uniform_like])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_uniform_draws_fill_the_unit_interval_evenly(dtype):
+def test_uniform_draws_fill_the_unit_interval_evenly(dtype, draw):
     torch.manual_seed(0)
-    u = torch.stack([uniform_like(torch.empty(10_001, dtype=dtype)) for _ in range(100)])
+    u = torch.stack([draw(torch.empty(10_001, dtype=dtype)) for _ in range(100)])
     assert u.dtype == dtype
     assert 0 <= u.min() < 1e-5
     assert 1 - 1e-5 < u.max() < 1
@@ -109,3 +110,35 @@ def test_zeros_and_ones_come_with_their_probability():
     assert frequency[0] == 0
     assert frequency[-1] == 1
     assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_a_one_is_a_uniform_draw_below_its_probability():
+    p = torch.rand(100, 1000)
+    torch.manual_seed(1)
+    u = uniform_like(p)
+    torch.manual_seed(1)
+    ones = bernoulli(p)
+    assert torch.equal(ones[(u - p).abs() > 1e-7], (u < p).float()[(u - p).abs() > 1e-7])
+
+
+def test_hashed_draws_are_outputs_of_splitmix64():
+    torch.manual_seed(3)
+    start = torch.randint(2**62, ()).item()
+    torch.manual_seed(3)
+    found = hashed_uniform_like(torch.empty(7, 11)).flatten()
+    word = 2**64 - 1
+    for i, value in enumerate(found.tolist()):
+        z = (start + i) * 0x9E3779B97F4A7C15 & word
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & word
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & word
+        assert value == ((z ^ z >> 31) >> 40) * 2**-24
+
+
+@pytest.mark.slow
+def test_compiled_draws_come_with_their_probability_and_anew_at_every_call():
+    torch.manual_seed(0)
+    draw, p = torch.compile(bernoulli, dynamic=False), torch.full((1_000_000,), 0.3)
+    first, second = draw(p), draw(p)
+    both = torch.stack([first, second])
+    assert (both.mean(1) - 0.3).abs().max() < 5 * (0.21 / 1e6) ** 0.5
+    assert torch.corrcoef(both)[0, 1].abs() < 5e-3

@@ -96,7 +96,7 @@ class AIS(PartitionFunction):
         log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         betas = temperatures(self.schedule, self.num_temperatures)
         for done, (beta, next_beta) in enumerate(pairwise(betas), 1):
-            log_w += model.log_density(x, fields, next_beta) - model.log_density(x, fields, beta)
+            log_w += model.log_ratio(x, fields, beta, next_beta)
             x = model.gibbs_step(x, fields, next_beta)
             fields = model.fields(x)
             if done % 100 == 0:

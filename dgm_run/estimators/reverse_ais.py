@@ -54,7 +54,7 @@ class RAISE:
         for done, (beta, lower_beta) in enumerate(pairwise(betas), 1):
             state = energy.gibbs_step(state, fields, beta)
             fields = energy.fields(state)
-            log_w += energy.log_density(state, fields, lower_beta) - energy.log_density(state, fields, beta)
+            log_w += energy.log_ratio(state, fields, beta, lower_beta)
             if done % 100 == 0:
                 report(done, len(betas))
         return log_mean_exp(log_w.view(self.num_chains, -1))

@@ -42,9 +42,8 @@ class Boltzmann(BinaryEnergyModel):
         """b + W x, the log-odds of every pixel given the others: (B, D)."""
         return affine(self.visible_bias, state.flatten(1), self.weight)
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        links = 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
-        return self.visible_log_density(state, beta) + beta * links
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return beta * 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
 
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return self._sweep(state, fields, beta, None)

@@ -17,10 +17,10 @@ from dgm_run.models.energy import (
     BinaryStates,
     Inferred,
     affine,
-    column,
     log_bernoulli,
     log_sum_over_states,
     mix,
+    scaled,
 )
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.models.tied_rbm import TiedRBM
@@ -106,11 +106,11 @@ class DBM(BinaryStates, LayeredModel):
         even = self._even(state)
         return self._to_odd(even, self._from_below(1, even))
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return self.visible_log_density(state, beta) + F.softplus(column(beta) * fields).sum(-1)
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return F.softplus(scaled(fields, beta)).sum(-1)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        odd = self._odd(rng.bernoulli((column(beta) * fields).sigmoid()))
+        odd = self._odd(rng.bernoulli(scaled(fields, beta).sigmoid()))
         pixels = affine(self.biases[0], odd[0], self.weights[0].T)
         return mix(self.base_logits, torch.cat([pixels, self._to_hidden_even(odd)], -1), beta)
 

@@ -94,6 +94,10 @@ class EnergyModel(UnnormalizedModel):
     def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """log f_beta, not normalised: (B,), nats. `beta` is one number, or one for each state, (B,)."""
 
+    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+        """log f_other - log f_beta, (B,), nats."""
+        return self.log_density(state, fields, other) - self.log_density(state, fields, beta)
+
     @abstractmethod
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """A sweep of Gibbs sampling from a state with these fields, which leaves f_beta as it is."""
@@ -259,12 +263,26 @@ class BinaryStates(EnergyModel):
         if self.starts_at_means:
             self.visible_bias[: self.num_pixels] = logits
 
-    def visible_log_density(self, state: Tensor, beta: float | Tensor) -> Tensor:
-        """((1 - beta) b_0 + beta b)'s, (B,)."""
-        state = state.flatten(1)
+    @abstractmethod
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        """What log f_beta has beyond the biases of the state, (B,)."""
+
+    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        """((1 - beta) b_0 + beta b)'s + interaction."""
+        units = self._units(state)
         if isinstance(beta, Tensor):
-            return beta * dot(state, self.visible_bias) + (1 - beta) * dot(state, self.base_logits)
-        return dot(state, torch.lerp(self.base_logits, self.visible_bias, beta))
+            biases = beta * dot(units, self.visible_bias) + (1 - beta) * dot(units, self.base_logits)
+        else:
+            biases = dot(units, torch.lerp(self.base_logits, self.visible_bias, beta))
+        return biases + self.interaction(state, fields, beta)
+
+    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+        biases = (other - beta) * dot(self._units(state), self.visible_bias - self.base_logits)
+        return biases + (self.interaction(state, fields, other) - self.interaction(state, fields, beta))
+
+    def _units(self, state: Tensor) -> Tensor:
+        """What the biases apply to, (B, N)."""
+        return state.flatten(1)
 
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return rng.bernoulli(self.state_logits(fields, beta).sigmoid()).view_as(state)
@@ -325,9 +343,21 @@ def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
     return beta.view(-1, *[1] * (num_dims - 1)) if isinstance(beta, Tensor) else beta
 
 
+def scaled(fields: Tensor, beta: float | Tensor) -> Tensor:
+    """beta times the fields, one beta for all rows or one for each; at the end of the path, the fields themselves."""
+    return fields if isinstance(beta, float) and beta == 1 else column(beta, fields.dim()) * fields
+
+
 def mix(base: Tensor, end: Tensor, beta: float | Tensor) -> Tensor:
     """(1 - beta) base + beta end for rows `end`, (B, D); at the end of the path, `end` itself."""
     return end if isinstance(beta, float) and beta == 1 else torch.lerp(base, end, column(beta))
+
+
+def mixed_affine(base: Tensor, bias: Tensor, x: Tensor, weight: Tensor, beta: float | Tensor) -> Tensor:
+    """(1 - beta) base + beta (bias + x weight), (B, D), in the type of x; for one beta in one product."""
+    if isinstance(beta, Tensor) or beta == 1:
+        return mix(base, affine(bias, x, weight), beta)
+    return torch.addmm(torch.lerp(base, bias, beta), x, weight, alpha=beta).to(x.dtype)
 
 
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:

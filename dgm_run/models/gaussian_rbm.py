@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy import EnergyModel, affine, column, log_sum_over_states
+from dgm_run.models.energy import EnergyModel, affine, column, log_sum_over_states, scaled
 
 MIN_SCALE = 1e-3
 """Of a pixel that never changes in the training data, as a part of the standard deviation of all."""
@@ -81,7 +81,7 @@ class GaussianRBM(EnergyModel):
     def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         deviation = self._standardised(state) - column(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
-        return F.softplus(column(beta) * fields).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
+        return F.softplus(scaled(fields, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
 
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         mean = self._visible_means(fields, beta)
@@ -91,7 +91,7 @@ class GaussianRBM(EnergyModel):
         return self._in_data_units(self._visible_means(fields, 1.0))
 
     def _visible_means(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli((column(beta) * fields).sigmoid())
+        h = rng.bernoulli(scaled(fields, beta).sigmoid())
         return column(beta) * affine(self.visible_bias, h, self.weight.T)
 
     def hidden_means(self, fields: Tensor) -> Tensor:

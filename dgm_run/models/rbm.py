@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, column, log_sum_over_states, mix
+from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states, mixed_affine, scaled
 
 
 class RBM(BinaryEnergyModel):
@@ -49,12 +49,12 @@ class RBM(BinaryEnergyModel):
     def fields(self, state: Tensor) -> Tensor:
         return affine(self.hidden_bias, state.flatten(1), self.weight)
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return self.visible_log_density(state, beta) + F.softplus(column(beta) * fields).sum(-1)
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return F.softplus(scaled(fields, beta)).sum(-1)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli((column(beta) * fields).sigmoid())
-        return mix(self.base_logits, affine(self.visible_bias, h, self.weight.T), beta)
+        h = rng.bernoulli(scaled(fields, beta).sigmoid())
+        return mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         return fields.sigmoid()

@@ -20,7 +20,8 @@ from dgm_run.models.energy import (
     digits,
     log_sum,
     log_sum_over_states,
-    mix,
+    mixed_affine,
+    scaled,
 )
 
 
@@ -66,16 +67,15 @@ class SubspaceRBM(BinaryEnergyModel):
     def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds of an open gate, its units summed out: (B, M)."""
         closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
-        return column(beta) * self.gate_bias - closed + F.softplus(column(beta, 3) * fields).sum(-1)
+        return column(beta) * self.gate_bias - closed + F.softplus(scaled(fields, beta)).sum(-1)
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        gates = F.softplus(self._gate_logits(fields, beta)).sum(-1)
-        return self.visible_log_density(state, beta) + self.unit_bias.numel() * math.log(2) + gates
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return self.unit_bias.numel() * math.log(2) + F.softplus(self._gate_logits(fields, beta)).sum(-1)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(fields, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
-        on = h * rng.bernoulli((column(beta, 3) * fields).sigmoid())  # units behind a closed gate reach no pixel
-        return mix(self.base_logits, affine(self.visible_bias, on.flatten(1), self.weight.T), beta)
+        on = h * rng.bernoulli(scaled(fields, beta).sigmoid())  # units behind a closed gate reach no pixel
+        return mixed_affine(self.base_logits, self.visible_bias, on.flatten(1), self.weight.T, beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         """p(h_j = 1 | x), (B, M)."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.models.energy import affine, column, log_independent, log_sum_over_states, mix
+from dgm_run.models.energy import log_independent, log_sum_over_states, mixed_affine, scaled
 from dgm_run.models.rbm import RBM
 
 
@@ -44,31 +44,30 @@ class TiedRBM(RBM):
         self.shape = (visible_copies, num_pixels)
         self.visible_copies, self.hidden_copies = visible_copies, hidden_copies
 
-    def _sum(self, state: Tensor) -> Tensor:
-        """Over the copies of the pixels, (B, D)."""
+    def _units(self, state: Tensor) -> Tensor:
+        """Summed over the copies of the pixels, (B, D)."""
         return state.sum(1)
 
     def initialize(self, x: Tensor) -> None:
         super().initialize(x.flatten(0, 1))
 
     def fields(self, state: Tensor) -> Tensor:
-        return super().fields(self._sum(state))
+        return super().fields(self._units(state))
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        hidden = F.softplus(column(beta) * fields).sum(-1)
-        return self.visible_log_density(self._sum(state), beta) + self.hidden_copies * hidden
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return self.hidden_copies * super().interaction(state, fields, beta)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        p = (column(beta) * fields).sigmoid()
+        p = scaled(fields, beta).sigmoid()
         h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
-        logits = mix(self.base_logits, affine(self.visible_bias, h, self.weight.T), beta)
+        logits = mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
         return logits.repeat(1, self.visible_copies)
 
     def visible_means(self, fields: Tensor) -> Tensor:
         return self.state_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
 
     def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        found = super().gradient(self._sum(state), fields, weights)
+        found = super().gradient(self._units(state), fields, weights)
         for name in ("weight", "hidden_bias"):
             found[name].mul_(self.hidden_copies)
         return found

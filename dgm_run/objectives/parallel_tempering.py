@@ -64,10 +64,8 @@ class ParallelTempering(EnergyObjective):
         if not len(hot):
             return place.flatten()
         beta_hot, beta_cold = betas[hot // num], betas[cold // num]
-        log_ratio = (
-            model.log_density(v[hot], fields[hot], beta_cold) - model.log_density(v[hot], fields[hot], beta_hot)
-            + model.log_density(v[cold], fields[cold], beta_hot) - model.log_density(v[cold], fields[cold], beta_cold)
-        )  # fmt: skip
+        log_ratio = model.log_ratio(v[hot], fields[hot], beta_hot, beta_cold)
+        log_ratio += model.log_ratio(v[cold], fields[cold], beta_cold, beta_hot)
         accepted = rng.uniform_like(log_ratio).log() < log_ratio
         order = place.flatten().clone()
         order[hot] = torch.where(accepted, cold, hot)
