@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
-from dgm_run.models.energy import BinaryEnergyModel, flip, flip_one
+from dgm_run.models.binary_states import BinaryEnergyModel, flip, flip_one
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states, mix
+from dgm_run.models.binary_states import BinaryEnergyModel, mix
+from dgm_run.models.energy import affine
+from dgm_run.models.enumeration import log_sum_over_states
 
 
 class Boltzmann(BinaryEnergyModel):

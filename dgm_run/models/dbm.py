@@ -13,15 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import (
-    BinaryStates,
-    Inferred,
-    affine,
-    log_bernoulli,
-    log_sum_over_states,
-    mix,
-    scaled,
-)
+from dgm_run.models.binary_states import BinaryStates, log_bernoulli, mix
+from dgm_run.models.energy import Inferred, affine, scaled
+from dgm_run.models.enumeration import log_sum_over_states
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.models.tied_rbm import TiedRBM
 

@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.images import pairs
-from dgm_run.models.energy import (
-    EnergyModel,
-    UnnormalizedModel,
-    as_images,
-    log_bernoulli,
-    log_independent,
-    logits_of_means,
-)
+from dgm_run.models.binary_states import log_bernoulli, log_independent, logits_of_means
+from dgm_run.models.energy import EnergyModel, UnnormalizedModel, as_images
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.models.rbm import RBM
 

@@ -1,15 +1,11 @@
 """Models known up to Z, energy models among them, and the path of densities on which Z is found."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run import rng
 from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
 
@@ -230,103 +226,6 @@ class EnergyModel(UnnormalizedModel):
         return found
 
 
-class BinaryStates(EnergyModel):
-    """The path starts at independent binary units, by the logits `base_logits`: (N,) for N units, the pixels first.
-
-    Those of the pixels are the logits of the training means, those of other units zero.
-
-    Args:
-        shape: of one example.
-        num_others: units of the state that are no pixels.
-        visible_bias: logit_mean starts the biases of the pixels at the logits of the training means, zero at zero.
-    """
-
-    takes = ("binary",)
-    error_measure = "cross_entropy"
-    visible_bias: nn.Parameter
-
-    def __init__(self, shape: Sequence[int], num_others: int, visible_bias: Literal["logit_mean", "zero"]):
-        super().__init__()
-        self.shape, self.num_pixels = tuple(shape), math.prod(shape)
-        self.starts_at_means = visible_bias == "logit_mean"
-        self.visible_bias = nn.Parameter(torch.zeros(self.num_pixels + num_others))
-        self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))
-
-    @abstractmethod
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        """Log-odds under f_beta of the units of the state at one draw of the hidden units, (B, N)."""
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        logits = logits_of_means(x)
-        self.base_logits[: self.num_pixels] = logits
-        if self.starts_at_means:
-            self.visible_bias[: self.num_pixels] = logits
-
-    @abstractmethod
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        """What log f_beta has beyond the biases of the state, (B,)."""
-
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """((1 - beta) b_0 + beta b)'s + interaction."""
-        units = self._units(state)
-        if isinstance(beta, Tensor):
-            biases = beta * dot(units, self.visible_bias) + (1 - beta) * dot(units, self.base_logits)
-        else:
-            biases = dot(units, torch.lerp(self.base_logits, self.visible_bias, beta))
-        return biases + self.interaction(state, fields, beta)
-
-    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
-        biases = (other - beta) * dot(self._units(state), self.visible_bias - self.base_logits)
-        return biases + (self.interaction(state, fields, other) - self.interaction(state, fields, beta))
-
-    def _units(self, state: Tensor) -> Tensor:
-        """What the biases apply to, (B, N)."""
-        return state.flatten(1)
-
-    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return rng.bernoulli(self.state_logits(fields, beta).sigmoid()).view_as(state)
-
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self.state_logits(fields, 1.0)[:, : self.num_pixels].sigmoid().unflatten(-1, self.shape)
-
-    def sample_base(self, n: int) -> Tensor:
-        draws = rng.bernoulli(self.base_logits.sigmoid().expand(n, -1))
-        return draws if self.inferred else draws.unflatten(-1, self.shape)
-
-    def log_state_base_partition(self) -> Tensor:
-        """log of the sum of exp(b_0's), a scalar in float64."""
-        return F.softplus(self.base_logits.double()).sum()
-
-    def log_baseline(self, x: Tensor) -> Tensor:
-        return log_independent(x, self.base_logits[: self.num_pixels])
-
-    def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
-        return F.binary_cross_entropy(self.visible_means(fields), x, reduction="none").flatten(1).sum(1)
-
-
-class BinaryEnergyModel(BinaryStates):
-    """Of binary pixels, all hidden units summed out: F(x) is known in closed form."""
-
-    def __init__(self, shape: Sequence[int], visible_bias: Literal["logit_mean", "zero"]):
-        super().__init__(shape, 0, visible_bias)
-
-
-def logits_of_means(x: Tensor) -> Tensor:
-    """Of every pixel over the examples, half a one and half a zero added: (N, *shape) -> (D,)."""
-    return torch.logit((x.flatten(1).sum(0) + 0.5) / (len(x) + 1))
-
-
-def log_independent(x: Tensor, logits: Tensor) -> Tensor:
-    """log-likelihood of independent binary pixels: (B, *shape), (D,) -> (B,), nats."""
-    return dot(x.flatten(1), logits) - F.softplus(logits).sum()
-
-
-def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x) of binary units by their log-odds, summed over the last axis: (B, N), (B, N) -> (B,), nats."""
-    return (x * logits - F.softplus(logits)).sum(-1)
-
-
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """bias + x weight, in the type of x: densities and draws stay in full precision where products are in half."""
     return torch.addmm(bias, x, weight).to(x.dtype)
@@ -348,54 +247,8 @@ def scaled(fields: Tensor, beta: float | Tensor) -> Tensor:
     return fields if isinstance(beta, float) and beta == 1 else column(beta, fields.dim()) * fields
 
 
-def mix(base: Tensor, end: Tensor, beta: float | Tensor) -> Tensor:
-    """(1 - beta) base + beta end for rows `end`, (B, D); at the end of the path, `end` itself."""
-    return end if isinstance(beta, float) and beta == 1 else torch.lerp(base, end, column(beta))
-
-
-def mixed_affine(base: Tensor, bias: Tensor, x: Tensor, weight: Tensor, beta: float | Tensor) -> Tensor:
-    """(1 - beta) base + beta (bias + x weight), (B, D), in the type of x; for one beta in one product."""
-    if isinstance(beta, Tensor) or beta == 1:
-        return mix(base, affine(bias, x, weight), beta)
-    return torch.addmm(torch.lerp(base, bias, beta), x, weight, alpha=beta).to(x.dtype)
-
-
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The first columns of a weight matrix, (D, M), as images around grey, (N, *shape)."""
     columns = weight.detach().T[:64]
     scale = columns.abs().amax(1, keepdim=True).clamp(min=1e-12)
     return (0.5 + 0.5 * columns / scale).unflatten(-1, shape)
-
-
-def binary_states(num_bits: int, start: int, stop: int, device: torch.device) -> Tensor:
-    """Rows start .. stop - 1 of the list of all binary vectors, (stop - start, num_bits), in float64."""
-    return digits(torch.arange(start, stop, device=device), 2, num_bits).double()
-
-
-def digits(index: Tensor, base: int, num: int) -> Tensor:
-    """The last `num` digits of whole numbers, the lowest first: (N,) -> (N, num)."""
-    return index.unsqueeze(1) // base ** torch.arange(num, device=index.device) % base
-
-
-def log_sum_over_states(num_bits: int, log_weight: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-    """log sum_s exp log_weight(s) over all s in {0, 1}^num_bits, in blocks; float64."""
-    return log_sum(1 << num_bits, lambda index: log_weight(digits(index, 2, num_bits).double()), device)
-
-
-def log_sum(num: int, log_weight: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-    """log sum_i exp log_weight(i) over i = 0 .. num - 1, in blocks; float64."""
-    total = torch.tensor(-math.inf, dtype=torch.float64, device=device)
-    for index in torch.arange(num, device=device).split(1 << 13):
-        total = torch.logaddexp(total, log_weight(index).logsumexp(0))
-    return total
-
-
-def flip(x: Tensor, index: Tensor) -> Tensor:
-    """A copy of binary x, (B, *shape), with one pixel of each example flipped, at `index`, (B, 1)."""
-    flat = x.flatten(1).clone()
-    return flat.scatter_(1, index, 1 - flat.gather(1, index)).view_as(x)
-
-
-def flip_one(x: Tensor) -> Tensor:
-    """A copy of binary x with one pixel of each example flipped, drawn uniformly."""
-    return flip(x, torch.randint(x[0].numel(), (len(x), 1), device=x.device))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy import EnergyModel, affine, column, log_sum_over_states, scaled
+from dgm_run.models.energy import EnergyModel, affine, column, scaled
+from dgm_run.models.enumeration import log_sum_over_states
 
 MIN_SCALE = 1e-3
 """Of a pixel that never changes in the training data, as a part of the standard deviation of all."""

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import BinaryEnergyModel, affine, log_sum_over_states, mixed_affine, scaled
+from dgm_run.models.binary_states import BinaryEnergyModel, mixed_affine
+from dgm_run.models.energy import affine, scaled
+from dgm_run.models.enumeration import log_sum_over_states
 
 
 class RBM(BinaryEnergyModel):

@@ -12,17 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy import (
-    BinaryEnergyModel,
-    affine,
-    binary_states,
-    column,
-    digits,
-    log_sum,
-    log_sum_over_states,
-    mixed_affine,
-    scaled,
-)
+from dgm_run.models.binary_states import BinaryEnergyModel, mixed_affine
+from dgm_run.models.energy import affine, column, scaled
+from dgm_run.models.enumeration import binary_states, digits, log_sum, log_sum_over_states
 
 
 class SubspaceRBM(BinaryEnergyModel):

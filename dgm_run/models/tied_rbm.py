@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.models.energy import log_independent, log_sum_over_states, mixed_affine, scaled
+from dgm_run.models.binary_states import log_independent, mixed_affine
+from dgm_run.models.energy import scaled
+from dgm_run.models.enumeration import log_sum_over_states
 from dgm_run.models.rbm import RBM
 
 

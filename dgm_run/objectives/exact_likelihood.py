@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.energy import BinaryEnergyModel, EnergyModel, binary_states
+from dgm_run.models.binary_states import BinaryEnergyModel
+from dgm_run.models.energy import EnergyModel
+from dgm_run.models.enumeration import binary_states
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases, data_against
 

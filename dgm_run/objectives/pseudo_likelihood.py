@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.models.energy import BinaryEnergyModel, EnergyModel, flip_one
+from dgm_run.models.binary_states import BinaryEnergyModel, flip_one
+from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from dgm_run.estimators.partition import Exact
-from dgm_run.models.energy import flip_one
+from dgm_run.models.binary_states import flip_one
 from dgm_run.objectives.pseudo_likelihood import PseudoLikelihood
 from tests.models import energy
 from tests.models.test_rbm import log_joint, make

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dgm_run.models.binary_states import flip_one, mix
 from tests.models import energy, test_boltzmann, test_dbm, test_rbm, test_subspace_rbm, test_tied_rbm
 
 MODELS = {
@@ -47,3 +48,20 @@ def test_long_chains_follow_the_model(module):
 
 def test_missing_pixels_follow_their_conditional(module):
     energy.check_completion_follows_the_conditional(module.make(torch.float32))
+
+
+def test_a_mix_lies_between_its_ends_row_by_row():
+    base, end = torch.zeros(3), torch.ones(2, 3)
+    assert mix(base, end, 1.0) is end
+    torch.testing.assert_close(mix(base, end, 0.25), torch.full((2, 3), 0.25))
+    torch.testing.assert_close(mix(base, end, torch.tensor([0.0, 0.5])), torch.tensor([[0.0] * 3, [0.5] * 3]))
+
+
+def test_one_pixel_is_flipped_and_all_are_as_likely():
+    x = torch.zeros(60_000, 2, 3)
+    torch.manual_seed(0)
+    flipped = flip_one(x)
+    assert (flipped.flatten(1).sum(1) == 1).all()
+    assert x.sum() == 0
+    frequency = flipped.flatten(1).mean(0)
+    assert ((frequency - 1 / 6).abs() < 5 * (5 / 36 / 60_000) ** 0.5).all()
