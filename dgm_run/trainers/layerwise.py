@@ -14,6 +14,7 @@ from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.log import RunLog
 from dgm_run.models.layered import LayeredModel, Stage
 from dgm_run.objectives.base import Objective
+from dgm_run.objectives.energy import EnergyObjective
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
@@ -34,7 +35,7 @@ class Pretraining:
         ValueError: a number is not positive.
     """
 
-    objective: Objective
+    objective: EnergyObjective
     optimizer: Callable
     schedule: Callable
     max_epochs: int

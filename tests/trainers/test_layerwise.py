@@ -90,3 +90,10 @@ def test_a_deep_machine_can_be_trained_without_layers_before(tmp_path):
 def test_numbers_that_are_not_positive_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.pretraining: max_epochs and eval_every must be positive"):
         run(tmp_path, "dbn", "trainer.pretraining.max_epochs=0")
+
+
+def test_an_objective_that_trains_no_layer_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"trainer.pretraining.objective: needs to be of kind EnergyObjective; ELBO is not"
+    ):
+        dgm_run.run(dgm_run.compose("model=dbn", "objective@trainer.pretraining.objective=elbo"), tmp_path)
