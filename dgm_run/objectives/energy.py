@@ -156,6 +156,8 @@ class EnergyObjective(Objective):
             f"reconstruction_{model.error_measure}": valid["reconstruction"].mean().item(),
             "baseline": valid["baseline"].mean().item(),
         }
+        for name, weight in _weights_of(model):
+            found[f"{name}_norm"] = weight.norm(dim=0).mean().item()  # of what a unit receives
         if model.inferred:
             found["elbo"] = -valid["free_energy"].mean().item() - log_z
         if len(activity):

@@ -32,6 +32,7 @@ def test_evaluation_reports_the_likelihood_of_the_validation_data_and_what_surro
     assert found["free_energy_gap"] == pytest.approx((log_p[train].mean() - log_p[valid].mean()).item())
     base = energy.log_f(model, 0.0).log_softmax(0)[valid].mean().item()
     assert found["baseline"] == pytest.approx(base)
+    assert found["weight_norm"] == pytest.approx(model.weight.square().sum(0).sqrt().mean().item())
     assert found["hidden_activity"] == pytest.approx(model.features(data.valid.x).mean().item())
 
 
