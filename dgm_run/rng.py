@@ -54,6 +54,8 @@ def uniform_like(x: Tensor) -> Tensor:
 
 def bernoulli(p: Tensor) -> Tensor:
     """Draws of 0 and 1, with probability p of a 1, of the shape and type of p: `uniform_like(p) < p`."""
+    if p.dtype.itemsize < 4:
+        return bernoulli(p.float()).to(p.dtype)  # its numbers are too coarse to draw in
     if p.device.type != "cpu":
         return torch.rand_like(p).lt_(p)
     if torch.compiler.is_compiling():

@@ -142,3 +142,12 @@ def test_compiled_draws_come_with_their_probability_and_anew_at_every_call():
     both = torch.stack([first, second])
     assert (both.mean(1) - 0.3).abs().max() < 5 * (0.21 / 1e6) ** 0.5
     assert torch.corrcoef(both)[0, 1].abs() < 5e-3
+
+
+def test_draws_in_half_precision_are_as_fine_as_in_single():
+    torch.manual_seed(0)
+    p = torch.full((1_000_000,), 0.01, dtype=torch.bfloat16)
+    draws = bernoulli(p)
+    assert draws.dtype == torch.bfloat16
+    expected = p[0].float().item()
+    assert abs(draws.float().mean() - expected) < 5 * (expected / 1e6) ** 0.5

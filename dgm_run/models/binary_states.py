@@ -70,8 +70,11 @@ class BinaryStates(EnergyModel):
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return rng.bernoulli(self.state_logits(fields, beta).sigmoid()).view_as(state)
 
+    def _visible_logits(self, fields: Tensor) -> Tensor:
+        return self.state_logits(fields, 1.0)[:, : math.prod(self.shape)]
+
     def visible_means(self, fields: Tensor) -> Tensor:
-        return self.state_logits(fields, 1.0)[:, : self.num_pixels].sigmoid().unflatten(-1, self.shape)
+        return self._visible_logits(fields).sigmoid().unflatten(-1, self.shape)
 
     def sample_base(self, n: int) -> Tensor:
         draws = rng.bernoulli(self.base_logits.sigmoid().expand(n, -1))
@@ -85,7 +88,7 @@ class BinaryStates(EnergyModel):
         return log_independent(x, self.base_logits[: self.num_pixels])
 
     def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
-        return F.binary_cross_entropy(self.visible_means(fields), x, reduction="none").flatten(1).sum(1)
+        return -log_bernoulli(x.flatten(1), self._visible_logits(fields))
 
 
 class BinaryEnergyModel(BinaryStates):

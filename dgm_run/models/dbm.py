@@ -38,6 +38,7 @@ class DBM(BinaryStates, LayeredModel):
         weights: W_l, (units of l - 1, units of l), the lowest first.
         visible_bias: a_l of the even layers, one after another.
         hidden_bias: a_l of the odd layers.
+        upward_bias: of every hidden layer as the machine below had it, which draws the data of the layers above.
 
     Raises:
         ValueError: there are fewer than two hidden layers, one is empty, or there is no update.
@@ -62,6 +63,7 @@ class DBM(BinaryStates, LayeredModel):
             weight = init_scale * torch.randn(self.sizes[layer - 1], self.sizes[layer])
             self.register_parameter(f"weight_{layer}", nn.Parameter(weight))
         self.hidden_bias = nn.Parameter(torch.zeros(sum(self.sizes[1::2])))
+        self.register_buffer("upward_bias", torch.zeros(sum(num_hidden)))
 
     @property
     def weights(self) -> list[Tensor]:
@@ -217,23 +219,25 @@ class DBM(BinaryStates, LayeredModel):
             visible_copies=2 if index < self.num_stages - 1 else 1,
             hidden_copies=2 if index > 0 else 1,
             init_scale=self.init_scale,
-            visible_bias="logit_mean",
+            visible_bias="logit_mean" if index or self.starts_at_means else "zero",
         )
         machine.to(self.hidden_bias)
+        upward = self.upward_bias.split(self.sizes[1:])
 
         @torch.no_grad()
         def prepare(x: Tensor) -> Tensor:
             units = x.flatten(1)
-            for layer in range(1, index + 1):  # as the finished machines below infer them
-                units = rng.bernoulli((2 * affine(self.biases[layer] / 2, units, self.weights[layer - 1])).sigmoid())
+            for weight, bias in zip(self.weights[:index], upward, strict=False):
+                units = rng.bernoulli((2 * affine(bias / 2, units, weight)).sigmoid())
             return units.unsqueeze(1).expand(-1, machine.visible_copies, -1)
 
         @torch.no_grad()
         def finish() -> None:
             self.weights[index].copy_(machine.weight)
             below, above = self.biases[index], self.biases[index + 1]
-            below.copy_(machine.visible_bias if index == 0 else 0.5 * (below + machine.visible_bias))
+            below.copy_(0.5 * (below + machine.visible_bias) if index else machine.visible_bias)
             above.copy_(machine.hidden_bias)
+            upward[index].copy_(machine.hidden_bias)
 
         return Stage(machine, prepare, finish)
 

@@ -34,19 +34,27 @@ class SigmoidLayer(nn.Module):
             nn.init.normal_(linear.weight, std=init_scale)
             nn.init.zeros_(linear.bias)
 
+    def down(self, above: Tensor) -> Tensor:
+        """Log-odds of the lower units, in the type of the upper ones, where products may be in half precision."""
+        return self.generation(above).to(above.dtype)
+
+    def up(self, below: Tensor) -> Tensor:
+        """Log-odds of the upper units, in the type of the lower ones."""
+        return self.recognition(below).to(below.dtype)
+
     def log_p(self, below: Tensor, above: Tensor) -> Tensor:
         """log p(below | above), (B,), nats."""
-        return log_bernoulli(below, self.generation(above))
+        return log_bernoulli(below, self.down(above))
 
     def log_q(self, above: Tensor, below: Tensor) -> Tensor:
         """log q(above | below), (B,), nats."""
-        return log_bernoulli(above, self.recognition(below))
+        return log_bernoulli(above, self.up(below))
 
     def draw_above(self, below: Tensor) -> Tensor:
-        return rng.bernoulli(self.recognition(below).sigmoid())
+        return rng.bernoulli(self.up(below).sigmoid())
 
     def draw_below(self, above: Tensor) -> Tensor:
-        return rng.bernoulli(self.generation(above).sigmoid())
+        return rng.bernoulli(self.down(above).sigmoid())
 
     @torch.no_grad()
     def learn_from(self, machine: RBM) -> None:
@@ -142,7 +150,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         """Means of all hidden layers, each from the means of the one below, (B, units of them)."""
         means = [x.flatten(1)]
         for layer in self.layers:
-            means.append(layer.recognition(means[-1]).sigmoid())
+            means.append(layer.up(means[-1]).sigmoid())
         return torch.cat([*means[1:], self.top.features(means[-1])], -1)
 
     @torch.no_grad()
@@ -170,7 +178,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         return self.log_ratio(units) - self.top.free_energy(units[-1])
 
     def _visible_means(self, above: Tensor) -> Tensor:
-        return self.layers[0].generation(above).sigmoid().unflatten(-1, self.shape)
+        return self.layers[0].down(above).sigmoid().unflatten(-1, self.shape)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class EnergyModel(UnnormalizedModel):
 
     @abstractmethod
     def hidden_means(self, fields: Tensor) -> Tensor:
-        """p(h = 1 | s), (B, M); M is zero where there are no hidden units."""
+        """p(h = 1 | s) of the units that are summed out, (B, M); M is zero where there are none."""
 
     @abstractmethod
     def visible_means(self, fields: Tensor) -> Tensor:

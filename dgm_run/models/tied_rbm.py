@@ -65,9 +65,6 @@ class TiedRBM(RBM):
         logits = mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
         return logits.repeat(1, self.visible_copies)
 
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self.state_logits(fields, 1.0).sigmoid().unflatten(-1, self.shape)
-
     def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
         found = super().gradient(self._units(state), fields, weights)
         for name in ("weight", "hidden_bias"):

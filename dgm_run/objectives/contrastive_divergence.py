@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgm_run.models.energy import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy import EnergyObjective, Phases, data_against, num_sweeps
+from dgm_run.objectives.energy import EnergyObjective, Phases, check_num_steps, data_against, num_sweeps
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,7 @@ class ContrastiveDivergence(EnergyObjective):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps = {self.num_steps}: at least one is needed")
-        if self.grow_every is not None and self.grow_every < 1:
-            raise ValueError(f"grow_every = {self.grow_every} must be positive; null for none")
+        check_num_steps(self.num_steps, self.grow_every)
 
     def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
         return data_against(

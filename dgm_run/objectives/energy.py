@@ -48,7 +48,8 @@ class EnergyObjective(Objective):
     the data, and tells it in the parameters of the ordinary energy, so that nothing else has to know. Source:
     J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
 
-    Sparsity moves the biases of the hidden units, not their weights, until the units are on as often as asked for.
+    Sparsity moves the biases of the hidden units (in a DBM those of the odd layers), not their weights, until the
+    units are on as often as asked for.
     Source: H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, 2008.
 
     Args:
@@ -189,6 +190,14 @@ def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | Non
         for name, value in found.items():
             rows.setdefault(name, []).append(value.double())
     return {name: torch.cat(values) for name, values in rows.items()}
+
+
+def check_num_steps(num_steps: int, grow_every: int | None) -> None:
+    """Raises a ValueError where `num_sweeps` would make no sense of them."""
+    if num_steps < 1:
+        raise ValueError(f"num_steps = {num_steps}: at least one is needed")
+    if grow_every is not None and grow_every < 1:
+        raise ValueError(f"grow_every = {grow_every} must be positive; null for none")
 
 
 def num_sweeps(progress: Progress, num_steps: int, grow_every: int | None) -> int:

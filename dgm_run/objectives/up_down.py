@@ -15,7 +15,7 @@ from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.dbn import DBN
 from dgm_run.objectives.base import Objective, Progress
-from dgm_run.objectives.energy import WATCHED_SAMPLES, num_sweeps
+from dgm_run.objectives.energy import WATCHED_SAMPLES, check_num_steps, num_sweeps
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class UpDown(Objective):
     monitor = "log_likelihood"
 
     def __post_init__(self):
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps = {self.num_steps}: at least one is needed")
-        if self.grow_every is not None and self.grow_every < 1:
-            raise ValueError(f"grow_every = {self.grow_every} must be positive; null for none")
+        check_num_steps(self.num_steps, self.grow_every)
 
     def __call__(self, model: DBN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), {})

@@ -79,16 +79,20 @@ class GradientTrainer(Trainer):
             raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
-        training = Training(self, model, objective, data, session)
-        try:
-            return training.run()
-        except torch.OutOfMemoryError:
-            advice = f"trainer.batch_size={self.batch_size} is too much: halve it, or take fewer samples"
-            raise TrainingError(f"out of memory at step {training.state.step}: {advice}") from None
+        return Training(self, model, objective, data, session).run()
 
 
 class Training:
-    """One run of a trainer over a model: the loop and its phases."""
+    """One run of a trainer over a model: the loop and its phases.
+
+    Args:
+        settings: of the trainer.
+        model: trained in place.
+        objective: what is minimised.
+        data: the splits.
+        session: the surroundings.
+        optimizer_key: where the settings of the optimizer stand, for messages.
+    """
 
     def __init__(
         self,
@@ -97,8 +101,9 @@ class Training:
         objective: Objective,
         data: LoadedDataset,
         session: Session,
+        optimizer_key: str = "optimizer",
     ):
-        self.settings, self.model, self.objective = settings, model, objective
+        self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
         self.data, self.session = data, session
         self.device = data.train.x.device
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
@@ -109,7 +114,7 @@ class Training:
             optimizer = settings.optimizer(model.parameters())
             schedule = settings.schedule(optimizer)
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"optimizer or schedule: {error}") from None
+            raise ConfigError(f"{optimizer_key} or its schedule: {error}") from None
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
@@ -124,6 +129,14 @@ class Training:
         return self.objective.memory(self.model, self.data.train.batch(index.to(self.device)))
 
     def run(self) -> TrainingSummary:
+        """Trains to the end; raises what `Trainer.fit` does."""
+        try:
+            return self._run()
+        except torch.OutOfMemoryError:
+            advice = f"trainer.batch_size={self.settings.batch_size} is too much: halve it, or take fewer samples"
+            raise TrainingError(f"out of memory at step {self.state.step}: {advice}") from None
+
+    def _run(self) -> TrainingSummary:
         state, session = self.state, self.session
         session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
@@ -257,7 +270,7 @@ class Training:
         kept = "the last good checkpoint is kept" if self.session.checkpoints.exists("last") else "none was saved yet"
         raise TrainingError(
             f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
-            "lower optimizer.lr or set trainer.clip_norm"
+            f"lower {self.optimizer_key}.lr or set trainer.clip_norm"
         )
 
     def _validate(self, epoch: int) -> dict[str, float]:
@@ -271,7 +284,7 @@ class Training:
         if not math.isfinite(monitored):
             raise TrainingError(
                 f"valid/{self.objective.monitor} is {monitored} after step {state.step} (seed {self.session.seed}): "
-                "lower optimizer.lr or set trainer.clip_norm"
+                f"lower {self.optimizer_key}.lr or set trainer.clip_norm"
             )
         if monitored > state.best:
             state.best, state.best_epoch, state.waited = monitored, epoch, 0

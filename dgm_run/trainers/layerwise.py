@@ -95,7 +95,8 @@ class LayerwiseTrainer(GradientTrainer):
             pictures_every=None,
         )
         data = LoadedDataset(data.protocol, train, valid, test)
-        summary = Training(settings, stage.model, alone.objective, data, course.session(stage.model)).run()
+        session, key = course.session(stage.model), "trainer.pretraining.optimizer"
+        summary = Training(settings, stage.model, alone.objective, data, session, key).run()
         stage.finish()
         course.ended(summary)
 

@@ -7,7 +7,7 @@ from dgm_run.estimators.ais import AIS
 from dgm_run.estimators.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.partition import Exact
 from dgm_run.estimators.reverse_ais import RAISE
-from tests.models import energy
+from tests.models import energy, test_dbm
 from tests.models.test_rbm import make
 
 
@@ -100,3 +100,14 @@ def test_an_estimate_that_rests_on_few_chains_says_so():
     warning = found(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
     assert "of 100 chains, so it is low and the likelihood high: take more temperatures" in warning
     assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
+
+
+def test_the_effective_sample_size_is_that_of_the_median_example():
+    model = test_dbm.make(scale=2.0)
+    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    torch.manual_seed(0)
+    seen = found(model, data, Exact(20), 50)["log_likelihood"].diagnostics["ess_median"]
+    torch.manual_seed(0)
+    w = model.log_weights(data.x, 10).exp()
+    assert seen == pytest.approx((w.sum(0).square() / w.square().sum(0)).median().item())
+    assert 1 < seen < 9.99

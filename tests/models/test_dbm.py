@@ -221,13 +221,34 @@ def test_finished_layers_leave_their_weights_and_share_the_biases_between_them()
 
 def test_a_layer_is_prepared_by_what_the_machines_below_infer():
     model = make(num_hidden=(2, 3, 2))
-    first = model.stage(0)
-    first.finish()
-    x = torch.tensor([[[[1.0, 0.0, 1.0]]]]).double().expand(100_000, *SHAPE)
+    machines = []
+    for index in range(2):
+        stage = model.stage(index)
+        with torch.no_grad():
+            for value in stage.model.parameters():
+                value.normal_()
+        stage.finish()
+        machines.append(stage.model)
+    x = energy.states(3)[5:6]
+    w = [energy.weights_of(machine) for machine in machines]
+    first, second = energy.states(2), energy.states(3)
+
+    def law(units, above, weights):  # of the units above, given two copies of those below
+        p = expit(2 * units @ weights["weight"] + weights["hidden_bias"])[:, None]
+        return (above * p + (1 - above) * (1 - p)).prod(-1)  # (N, states)
+
+    joint = law(x, first, w[0]) @ law(first, second, w[1])
     torch.manual_seed(0)
-    found = model.stage(1).prepare(x)[:, 0].mean(0)
-    expected = first.model.features(x[:1].flatten(1).unsqueeze(1).expand(-1, 2, -1))[0]
-    assert ((found - expected).abs() < 5 * (expected * (1 - expected) / 100_000).sqrt()).all()
+    draws = model.stage(2).prepare(torch.tensor(x).view(1, *SHAPE).expand(50_000, *SHAPE))
+    energy.check_follows(draws[:, 0], torch.tensor(joint[0]))
+
+
+def test_the_pixels_start_where_they_are_told_to():
+    x = torch.bernoulli(torch.full((100, *SHAPE), 0.2))
+    for visible_bias in ("logit_mean", "zero"):
+        machine = DBM(SHAPE, [2, 2], 0.01, visible_bias, 5).stage(0).model
+        machine.initialize(x.flatten(1).unsqueeze(1).expand(-1, 2, -1))
+        assert bool(machine.visible_bias.any()) == (visible_bias == "logit_mean")
 
 
 def test_a_single_hidden_layer_is_refused():

@@ -97,6 +97,7 @@ def test_above_a_mirrored_machine_the_weights_are_the_likelihood_of_that_machine
             value.normal_()
     first.finish()
     second = model.stage(1)
+    second.model.initialize(second.prepare(energy.visible_states(model)))  # which has to leave the biases alone
     second.finish()
     x = energy.visible_states(model)
     expected = -first.model.free_energy(x).detach()
@@ -140,3 +141,14 @@ def test_pictures_have_the_shape_of_the_data():
     assert {name: tuple(images.shape) for name, images in found.items()} == {
         "samples": (64, *SHAPE), "samples_drawn": (64, *SHAPE), "reconstructions": (64, *SHAPE), "filters": (2, *SHAPE)
     }  # fmt: skip
+
+
+def test_reconstructions_average_to_the_mean_under_the_recognised_units():
+    model = make()
+    w, h = energy.weights_of(model), energy.states(2)
+    x = energy.states(3)[5]
+    q = np.exp(log_bernoulli(h, x @ w["layers.0.recognition.weight"].T + w["layers.0.recognition.bias"]))
+    expected = q @ expit(h @ w["layers.0.generation.weight"].T + w["layers.0.generation.bias"])
+    torch.manual_seed(0)
+    found = model.reconstruct(torch.tensor(x).view(1, *SHAPE).expand(100_000, *SHAPE)).flatten(1)
+    assert (np.abs(found.mean(0).numpy() - expected) < 5 * found.std(0).numpy() / 100_000**0.5).all()

@@ -73,3 +73,11 @@ def test_pictures_have_the_shape_of_the_data():
 def test_a_machine_without_hidden_units_is_refused():
     with pytest.raises(ValueError, match="num_hidden = 0"):
         RBM(SHAPE, 0, 0.01, "zero")
+
+
+def test_a_pixel_that_contradicts_a_certain_one_counts_in_full():
+    model = RBM((1,), 1, 0.0, "zero")
+    with torch.no_grad():
+        model.visible_bias.fill_(40.0)
+    x = torch.zeros(1, 1)
+    torch.testing.assert_close(model.reconstruction_error(x, model.fields(x)).detach(), torch.tensor([40.0]))

@@ -89,3 +89,12 @@ def test_bars_and_stripes():
     together = log_p(model)[where].mean()
     assert greedy >= -3.3
     assert -2.599 >= together >= max(greedy + 0.1, -2.9)
+
+
+def test_the_chain_of_the_top_grows_with_the_epochs(monkeypatch):
+    model, seen = make(), []
+    gibbs = model.top.gibbs
+    monkeypatch.setattr(model.top, "gibbs", lambda state, num_steps: seen.append(num_steps) or gibbs(state, num_steps))
+    for epoch in (0.0, 1.0, 2.0, 5.0):
+        UpDown(3, 2, Exact(20))(model, energy.visible_states(model), Progress(torch.tensor(epoch), {}))
+    assert seen == [3, 3, 4, 5]

@@ -245,5 +245,13 @@ def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch):
         with pytest.raises(Interrupted, match="stopped in the evaluation after step 3"):
             run(tmp_path / "resumed", "trainer.max_epochs=2")
     assert not values(tmp_path / "resumed", "valid/elbo")
+    assert Checkpoints(tmp_path / "resumed" / "checkpoints").load("last")[1]["step"] == 3
     run(tmp_path / "resumed", "trainer.max_epochs=2", "trainer.resume=auto")
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
+
+
+def test_weights_stay_within_the_limit_of_their_norm_while_training(tmp_path):
+    options = ("objective.max_norm=0.05", "optimizer.lr=0.5", "objective.partition.otherwise.num_temperatures=5")
+    dgm_run.run(dgm_run.compose(*TINY_ENERGY, *options), tmp_path)
+    weights, _, _ = Checkpoints(tmp_path / "checkpoints").load("last")
+    assert weights["weight"].norm(dim=0).max() <= 0.05 * (1 + 1e-6)

@@ -7,7 +7,7 @@ from tiny import TINY_LAYERS, metrics, stop_after
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import validate
-from dgm_run.errors import ConfigError
+from dgm_run.errors import ConfigError, TrainingError
 from dgm_run.signals import Interrupted
 
 QUICK = ("trainer.batch_size=100", "trainer.eval_every=1", "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2",
@@ -37,6 +37,8 @@ def test_layers_are_trained_and_logged_one_after_another_and_then_together(model
     training = results["training"]
     assert (training["epochs"], training["steps"]) == (6, 3 * 2 * 13)
     assert training["monitor"] == "valid/log_likelihood"
+    watched = {line["epoch"]: line["value"] for line in lines if line["name"] == "valid/log_likelihood"}
+    assert watched[training["best_epoch"]] == training["best"] == max(watched.values())
     assert {row["quantity"] for row in results["estimates"]} >= {"log_likelihood", "elbo", "log_partition", "baseline"}
 
 
@@ -55,6 +57,9 @@ def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
     training = run(tmp_path, "dbm", "trainer.joint=false")["training"]
     assert (training["epochs"], training["monitor"]) == (4, "layer_2/valid/log_likelihood")
     assert not [line for line in metrics(tmp_path) if line["name"].startswith("valid/")]
+    best, last = (Checkpoints(tmp_path / "checkpoints").load(name)[0] for name in ("best", "last"))
+    assert (tmp_path / "checkpoints" / "best").is_dir()
+    assert all(torch.equal(value, last[name]) for name, value in best.items())
     assert run(tmp_path, "dbm", "trainer.joint=false", "trainer.resume=auto")["training"] == training
 
 
@@ -97,3 +102,26 @@ def test_an_objective_that_trains_no_layer_is_refused(tmp_path):
         ConfigError, match=r"trainer.pretraining.objective: needs to be of kind EnergyObjective; ELBO is not"
     ):
         dgm_run.run(dgm_run.compose("model=dbn", "objective@trainer.pretraining.objective=elbo"), tmp_path)
+
+
+def test_a_layer_starts_at_the_means_of_its_data(tmp_path):
+    run(tmp_path, "dbn", "trainer.joint=false", "trainer.pretraining.optimizer.lr=1e-12")
+    first, second = (Checkpoints(tmp_path / "checkpoints").load(f"best_of_layer_{n}")[0] for n in (1, 2))
+    for layer in (first, second):
+        assert layer["base_logits"].abs().max() > 0.01
+        torch.testing.assert_close(layer["visible_bias"], layer["base_logits"])
+
+
+def test_a_layer_that_diverges_is_told_where_its_learning_rate_stands(tmp_path):
+    with pytest.raises(TrainingError, match="lower trainer.pretraining.optimizer.lr or set trainer.clip_norm"):
+        run(tmp_path / "high", "dbm", "trainer.pretraining.optimizer.lr=1e30")
+    with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer or its schedule: Invalid learning rate"):
+        run(tmp_path / "negative", "dbm", "trainer.pretraining.optimizer.lr=-1")
+
+
+@pytest.mark.parametrize("model", ["dbn", "dbm"])
+def test_half_precision_trains_every_layer(model, tmp_path):
+    single = run(tmp_path / "fp32", model)["estimates"][0]["value"]
+    assert run(tmp_path / "bf16", model, "trainer.precision=bf16")["estimates"][0]["value"] == pytest.approx(
+        single, abs=0.5
+    )
