@@ -113,6 +113,22 @@ def test_one_upward_pass_makes_up_for_what_is_missing_from_above():
     np.testing.assert_allclose(found.detach().numpy(), second)
 
 
+def test_the_first_update_starts_from_the_upward_pass():
+    model = make(num_updates=1, scale=2.0)
+    x, w, biases = energy.states(3), energy.weights_of(model), biases_of(model)
+    first = expit(2 * x @ w["weight_1"] + biases[1])
+    second = expit(first @ w["weight_2"] + biases[2])
+    first = expit(x @ w["weight_1"] + second @ w["weight_2"].T + biases[1])
+    expected = expit(first @ w["weight_2"] + biases[2])
+    found = model.infer(energy.visible_states(model)).states[:, 3:]
+    np.testing.assert_allclose(found.detach().numpy(), expected)
+
+
+def test_missing_pixels_follow_their_conditional_where_the_upper_layer_matters():
+    model = make(torch.float32, scale=3.0)
+    energy.check_completion_follows_the_conditional(model)
+
+
 def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias():
     model = make()
     x = energy.visible_states(model)
