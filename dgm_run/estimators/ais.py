@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
-from dgm_run.models.base import log_mean_exp
+from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
 FEWEST_EFFECTIVE = 0.1
@@ -73,7 +73,7 @@ class AIS(PartitionFunction):
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         w = (log_w - log_w.max()).exp()
         error = (w.std() / w.mean()).item() / math.sqrt(len(w))  # relative, of the mean of w
-        ess = (w.sum().square() / w.square().sum()).item()
+        ess = effective_sample_size(log_w).item()
         return LogPartition(
             log_z,
             "ais",

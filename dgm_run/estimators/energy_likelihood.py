@@ -10,7 +10,7 @@ from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.reverse_ais import RAISE
-from dgm_run.models.base import log_mean_exp
+from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.energy import UnnormalizedModel
 
 COLLAPSED = 0.002
@@ -90,7 +90,7 @@ class EnergyLikelihood(Estimator):
             log_w = model.log_weights(x, num_samples).double()
             rows["log_f"].append(log_mean_exp(log_w))
             rows["elbo"].append(log_w.mean(0))
-            rows["ess"].append(torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)))
+            rows["ess"].append(effective_sample_size(log_w))
             rows["baseline"].append(model.log_baseline(x).double())
             report(i * block + len(x), len(data))
         return {name: torch.cat(values).cpu() for name, values in rows.items()}

@@ -17,6 +17,11 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
     return log_w.logsumexp(0) - math.log(len(log_w))
 
 
+def effective_sample_size(log_w: Tensor) -> Tensor:
+    """(sum_s w_s)^2 / sum_s w_s^2 over the leading axis, between 1 and S."""
+    return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
+
+
 def outermost(module: nn.Module, method: str) -> Iterator[nn.Module]:
     """The parts of a module that have this method; one that has it answers for all within it."""
     if hasattr(module, method):

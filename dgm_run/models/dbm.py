@@ -93,6 +93,9 @@ class DBM(BinaryStates, LayeredModel):
         totals = [from_pixels] + [self._from_below(layer, even) for layer in range(3, len(self.sizes), 2)]
         return torch.cat([self._from_above(2 * i + 1, even, total) for i, total in enumerate(totals)], -1)
 
+    def _to_even(self, odd: list[Tensor]) -> Tensor:
+        return torch.cat([affine(self.biases[0], odd[0], self.weights[0].T), self._to_hidden_even(odd)], -1)
+
     def _to_hidden_even(self, odd: list[Tensor]) -> Tensor:
         layers = range(2, len(self.sizes), 2)
         return torch.cat([self._from_above(layer, odd, self._from_below(layer, odd)) for layer in layers], -1)
@@ -107,8 +110,7 @@ class DBM(BinaryStates, LayeredModel):
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         odd = self._odd(rng.bernoulli(scaled(fields, beta).sigmoid()))
-        pixels = affine(self.biases[0], odd[0], self.weights[0].T)
-        return mix(self.base_logits, torch.cat([pixels, self._to_hidden_even(odd)], -1), beta)
+        return mix(self.base_logits, self._to_even(odd), beta)
 
     def hidden_means(self, fields: Tensor) -> Tensor:
         """p(s_l = 1 | the even layers) of the odd layers."""
@@ -191,10 +193,7 @@ class DBM(BinaryStates, LayeredModel):
         model = copy.deepcopy(self).double()
 
         def of_odd(h: Tensor) -> Tensor:
-            odd = model._odd(h)
-            pixels = affine(model.biases[0], odd[0], model.weights[0].T)
-            fields = torch.cat([pixels, model._to_hidden_even(odd)], -1)
-            return h @ model.hidden_bias + F.softplus(fields).sum(-1)
+            return h @ model.hidden_bias + F.softplus(model._to_even(model._odd(h))).sum(-1)
 
         def of_even(state: Tensor) -> Tensor:
             return model.log_density(state, model.fields(state))

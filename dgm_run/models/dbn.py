@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dgm_run import rng
 from dgm_run.images import pairs
 from dgm_run.models.binary_states import log_bernoulli, log_independent, logits_of_means
-from dgm_run.models.energy import EnergyModel, UnnormalizedModel, as_images
+from dgm_run.models.energy import EnergyModel, UnnormalizedModel, as_images, repeated
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.models.rbm import RBM
 
@@ -114,10 +114,10 @@ class DBN(UnnormalizedModel, LayeredModel):
     def energy(self) -> EnergyModel:
         return self.top
 
-    def recognise(self, x: Tensor) -> list[Tensor]:
-        """x and a draw of q(h_1, ..., h_{L-1} | x), each (B, units)."""
+    def recognise(self, x: Tensor, num_layers: int | None = None) -> list[Tensor]:
+        """x and a draw of q(h_1, ..., h_{L-1} | x), or of the lowest layers alone, each (B, units)."""
         units = [x.flatten(1)]
-        for layer in self.layers:
+        for layer in self.layers[:num_layers]:
             units.append(layer.draw_above(units[-1]))
         return units
 
@@ -134,7 +134,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         return sum(layer.log_p(below, above) - layer.log_q(above, below) for layer, (below, above) in steps)
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
-        units = self.recognise(x.repeat(num_samples, *[1] * (x.dim() - 1)))
+        units = self.recognise(repeated(x, num_samples))
         return units[-1], self.log_ratio(units)
 
     def log_baseline(self, x: Tensor) -> Tensor:
@@ -201,10 +201,7 @@ class DBN(UnnormalizedModel, LayeredModel):
 
         @torch.no_grad()
         def prepare(x: Tensor) -> Tensor:
-            units = x.flatten(1) if index else x
-            for layer in self.layers[:index]:
-                units = layer.draw_above(units)
-            return units
+            return self.recognise(x, index)[-1] if index else x
 
         shape = (self.sizes[index],) if index else self.shape
         mirrored = index > 0 and self.sizes[index + 1] == self.sizes[index - 1]

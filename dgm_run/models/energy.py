@@ -144,7 +144,7 @@ class EnergyModel(UnnormalizedModel):
         return Inferred(x, self.fields(x), x.new_zeros(()))
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
-        states = x.repeat(num_samples, *[1] * (x.dim() - 1))
+        states = repeated(x, num_samples)
         return states, x.new_zeros(len(states))
 
     def visible(self, state: Tensor) -> Tensor:
@@ -224,6 +224,11 @@ class EnergyModel(UnnormalizedModel):
         if (weight := self.filters()) is not None:
             found["filters"] = as_images(weight, self.shape)
         return found
+
+
+def repeated(x: Tensor, n: int) -> Tensor:
+    """All examples n times over: (B, *shape) -> (n B, *shape)."""
+    return x.expand(n, *x.shape).flatten(0, 1)
 
 
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:

@@ -87,6 +87,8 @@ class EnergyObjective(Objective):
 
     @torch.no_grad()
     def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        if self.centering_rate is None and self.sparsity_target is None:
+            return {}
         states, fields, _ = model.infer(x)
         state_mean, hidden_mean = states.flatten(1).mean(0), model.hidden_means(fields).mean(0)
         found = {}

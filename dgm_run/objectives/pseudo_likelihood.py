@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.models.binary_states import BinaryEnergyModel, flip_one
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.energy import EnergyModel, repeated
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy import EnergyObjective, Phases
 
@@ -39,7 +39,7 @@ class PseudoLikelihood(EnergyObjective):
             raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
 
     def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
-        flipped = flip_one(states.repeat(self.num_flips, *[1] * (states.dim() - 1)))  # (S B, *shape)
+        flipped = flip_one(repeated(states, self.num_flips))  # (S B, *shape)
         flipped_fields = model.fields(flipped)
         gain = model.log_density(states, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
         scale = states[0].numel() / len(flipped)

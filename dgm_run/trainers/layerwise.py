@@ -3,11 +3,13 @@
 Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dgm_run import rng
 from dgm_run.data.dataset import Examples, LoadedDataset
@@ -30,6 +32,7 @@ class Pretraining:
         schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
         max_epochs: of each layer.
         eval_every: epochs between two looks at the validation set.
+        lr_ratio: learning rate of a layer over that of the one below.
 
     Raises:
         ValueError: a number is not positive.
@@ -40,10 +43,18 @@ class Pretraining:
     schedule: Callable
     max_epochs: int
     eval_every: int
+    lr_ratio: float
 
     def __post_init__(self):
-        if min(self.max_epochs, self.eval_every) < 1:
-            raise ValueError("max_epochs and eval_every must be positive")
+        if min(self.max_epochs, self.eval_every) < 1 or self.lr_ratio <= 0:
+            raise ValueError("max_epochs, eval_every and lr_ratio must be positive")
+
+    def optimizer_of(self, index: int, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """Of the layer `index`, from 0."""
+        optimizer = self.optimizer(parameters)
+        for group in optimizer.param_groups:
+            group["lr"] *= self.lr_ratio**index
+        return optimizer
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class LayerwiseTrainer(GradientTrainer):
         alone = self.pretraining
         settings = replace(
             self,
-            optimizer=alone.optimizer,
+            optimizer=partial(alone.optimizer_of, index),
             schedule=alone.schedule,
             max_epochs=alone.max_epochs,
             eval_every=alone.eval_every,

@@ -93,7 +93,7 @@ def test_a_deep_machine_can_be_trained_without_layers_before(tmp_path):
 
 
 def test_numbers_that_are_not_positive_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"trainer.pretraining: max_epochs and eval_every must be positive"):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining: max_epochs, eval_every and lr_ratio must be positive"):
         run(tmp_path, "dbn", "trainer.pretraining.max_epochs=0")
 
 
@@ -125,3 +125,11 @@ def test_half_precision_trains_every_layer(model, tmp_path):
     assert run(tmp_path / "bf16", model, "trainer.precision=bf16")["estimates"][0]["value"] == pytest.approx(
         single, abs=0.5
     )
+
+
+def test_the_learning_rate_of_a_layer_is_a_fraction_of_that_below(tmp_path):
+    run(tmp_path, "dbn", "trainer.pretraining.optimizer.lr=0.08", "trainer.pretraining.lr_ratio=0.25")
+    lines = [line for line in metrics(tmp_path) if line["name"].endswith("learning_rate")]
+    first = {line["name"]: line["value"] for line in reversed(lines)}
+    assert first["layer_1/train/learning_rate"] == pytest.approx(4 * first["layer_2/train/learning_rate"])
+    assert 0 < first["layer_1/train/learning_rate"] <= 0.08
