@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
 import scipy.stats
 import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.flow import Step
 
 Oracle = torch.distributions.Distribution
 
@@ -223,3 +225,76 @@ def check_posterior(posterior: nn.Module, shape: Sequence[int], latent_dim: int)
     check_every_parameter_gets_a_gradient(posterior, q.log_prob(z))
     z, log_q = q.rsample_and_log_prob((3,))
     torch.testing.assert_close(log_q, q.log_prob(z))
+
+
+def check_step(step: Step, batch: int, dim: int, invertible: bool, volume: bool = False) -> None:
+    """A step of a flow with parameters for each of `batch` elements, in double precision.
+
+    Its log-determinant against autograd's Jacobian, its inverse, and that each row has parameters of its own.
+    """
+    torch.manual_seed(1)
+    z = 1.5 * torch.randn(5, batch, dim, dtype=torch.float64)
+    moved, log_det = step(z)
+    assert moved.shape == z.shape
+    log_det = log_det.expand(5, batch)
+    jacobian = torch.autograd.functional.jacobian(lambda z: step(z)[0].sum(0), z)  # (B, L, 5, B, L)
+    for sample in range(5):
+        for row in range(batch):
+            own = jacobian[row, :, sample, row]
+            sign, expected = torch.linalg.slogdet(own)
+            torch.testing.assert_close(log_det[sample, row], expected)
+            assert sign != 0
+            others = [other for other in range(batch) if other != row]
+            assert not jacobian[row][:, sample, others].any()
+    if volume:
+        assert not log_det.any()
+    rows = step.map(lambda parameter: parameter[1:])
+    torch.testing.assert_close(rows(z[:, 1:])[0], moved[:, 1:])
+    if invertible:
+        back, log_det_back = step.inverse(moved)
+        torch.testing.assert_close(back, z)
+        torch.testing.assert_close(log_det_back.expand(5, batch), log_det)
+        every, _ = step.inverse(moved[:, :1])  # one z under the parameters of every row
+        torch.testing.assert_close(every[:, 0], z[:, 0])
+        torch.testing.assert_close(step(every)[0], moved[:, :1].expand_as(every))
+    else:
+        with pytest.raises(NotImplementedError, match="no inverse"):
+            step.inverse(moved)
+
+
+def check_flow_posterior(posterior: nn.Module, shape: Sequence[int], latent_dim: int, invertible: bool) -> None:
+    """Examples -> densities, the batch in front; near the Gaussian at the start, with a gradient everywhere."""
+    posterior.double()
+    torch.manual_seed(0)
+    x = torch.rand(4, *shape, dtype=torch.float64)
+    q = posterior(x)
+    assert (q.batch_shape, q.event_shape) == ((4,), (latent_dim,))
+    z, log_q = q.rsample_and_log_prob((3,))
+    assert (z.shape, log_q.shape) == ((3, 4, latent_dim), (3, 4))
+    check_every_parameter_gets_a_gradient(posterior, torch.cat([z.flatten(), log_q.flatten()]))
+
+    torch.manual_seed(0)
+    start, log_q = q.base.rsample_and_log_prob((3,))
+    expected = log_q
+    for step in q.steps:
+        log_det = step(start)[1]
+        start, expected = step(start)[0], expected - log_det
+    torch.manual_seed(0)
+    z, log_q = q.rsample_and_log_prob((3,))
+    torch.testing.assert_close(z, start)
+    torch.testing.assert_close(log_q, expected)
+
+    if invertible:
+        torch.testing.assert_close(q.log_prob(z), log_q)
+        torch.testing.assert_close(q.pairwise_log_prob(z[:, 0]), torch.stack([q.log_prob(row) for row in z[:, 0]]))
+        leaf = z.detach().requires_grad_()
+        free, bound = q.detach().log_prob(leaf), q.log_prob(leaf)
+        torch.testing.assert_close(free, bound)
+        gradients = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in (free, bound)]
+        torch.testing.assert_close(*gradients)
+        with pytest.raises(RuntimeError, match="not have been used"):
+            torch.autograd.grad(free.sum(), list(posterior.parameters()))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        z32, log_q32 = posterior.float()(x.float()).rsample_and_log_prob((3,))
+    assert z32.dtype == log_q32.dtype == torch.float32

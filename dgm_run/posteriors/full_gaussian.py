@@ -7,10 +7,10 @@ from torch import Tensor
 from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
-from dgm_run.posteriors.base import Posterior
+from dgm_run.posteriors.base import EvaluablePosterior
 
 
-class FullGaussianPosterior(Posterior):
+class FullGaussianPosterior(EvaluablePosterior):
     """q(z | x) = N(z; mean(x), C(x) C(x)^T), C lower triangular with a softplus diagonal.
 
     Args:

@@ -12,10 +12,10 @@ from torch import Tensor
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
-from dgm_run.posteriors.base import Posterior
+from dgm_run.posteriors.base import EvaluablePosterior
 
 
-class GaussianPosterior(Posterior):
+class GaussianPosterior(EvaluablePosterior):
     """q(z | x) = N(z; mean(x), diag(exp(log_var(x)))), both linear in the encoder's features.
 
     Args:

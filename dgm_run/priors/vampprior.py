@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.mixture import Mixture
-from dgm_run.posteriors.base import Posterior
+from dgm_run.posteriors.base import EvaluablePosterior, Posterior
 from dgm_run.priors.base import Prior
 
 
 class MixtureOfPosteriors(Prior):
     """p(z) = 1/K sum_k q(z | u_k), wherever the pseudo-inputs u_k, (K, *shape), come from."""
 
-    requires = {"posterior": Posterior}
+    requires = {"posterior": EvaluablePosterior}
     pseudo_inputs: Tensor
 
     def forward(self, posterior: Posterior) -> Mixture:

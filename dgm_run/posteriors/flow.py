@@ -1,0 +1,58 @@
+"""What all flow posteriors share: the features give a diagonal Gaussian and the parameters of the steps."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.distributions.base import full_precision
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.flow import Flow, Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.linear import linear
+from dgm_run.posteriors.base import ExplicitPosterior
+
+INIT_FACTOR = 0.1
+"""Of the parameters of the steps at the start against those of mean and variance: flows start near the identity."""
+
+
+class FlowPosterior(ExplicitPosterior):
+    """q(z | x): a diagonal Gaussian by the encoder's features, then `num_steps` invertible steps.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: log-variances of the Gaussian are clamped to it, with no gradient outside.
+        num_steps: T.
+        num_params: numbers that one step takes from the features of an example, or all of them together.
+
+    Raises:
+        ValueError: there is no step.
+    """
+
+    def __init__(
+        self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int, num_params: int
+    ):
+        super().__init__()
+        if num_steps < 1:
+            raise ValueError(f"num_steps = {num_steps}: without a step it is posterior=gaussian")
+        self.encoder, self.latent_dim, self.num_steps = encoder, latent_dim, num_steps
+        self.log_var_range = tuple(log_var_range)
+        self.head = linear(encoder.feature_dim, 2 * latent_dim + num_params)
+        with torch.no_grad():
+            self.head.weight[2 * latent_dim :] *= INIT_FACTOR
+
+    def forward(self, x: Tensor) -> Flow:
+        output = self.head(self.encoder(x)).to(x.dtype)
+        mean, log_var, params = output.split(
+            [self.latent_dim, self.latent_dim, output.shape[-1] - 2 * self.latent_dim], -1
+        )
+        base = DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))
+        with full_precision(params):
+            return Flow(base, self.steps(params))
+
+    @abstractmethod
+    def steps(self, params: Tensor) -> list[Step]:
+        """f_1, ..., f_T by what the features say, (B, num_params)."""

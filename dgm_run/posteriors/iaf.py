@@ -1,0 +1,57 @@
+"""The inverse autoregressive flow.
+
+Source: D. P. Kingma et al., Improved variational inference with inverse autoregressive flow, 2016,
+https://arxiv.org/abs/1606.04934.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.distributions.autoregressive_step import AutoregressiveStep
+from dgm_run.distributions.flow import Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.made import MADE
+from dgm_run.posteriors.flow import FlowPosterior
+
+OPEN_GATE = 2.0
+"""Added to s at the start, so that a step begins by passing most of z."""
+
+
+class IAFPosterior(FlowPosterior):
+    """q(z | x) by autoregressive steps that hear of x through a context; each reverses the order of the one before.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: of the Gaussian at the start of the flow.
+        num_steps: T.
+        hidden_dims: of the masked network of every step.
+        context_dim: numbers by which the features reach the steps.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        latent_dim: int,
+        log_var_range: Sequence[float],
+        num_steps: int,
+        hidden_dims: Sequence[int],
+        context_dim: int,
+    ):
+        super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
+        self.networks = nn.ModuleList(
+            open_gates(MADE(latent_dim, hidden_dims, 2, context_dim)) for _ in range(num_steps)
+        )
+
+    def steps(self, params: Tensor) -> list[Step]:
+        return [AutoregressiveStep(network, params) for network in self.networks]
+
+
+@torch.no_grad()
+def open_gates(network: MADE) -> MADE:
+    """Starts the network of a step near the identity."""
+    network.output.weight.mul_(0.1)
+    network.output.bias[network.dim :] += OPEN_GATE
+    return network

@@ -1,0 +1,69 @@
+"""The convex combination linear inverse autoregressive flow, which preserves volume.
+
+Source: J. M. Tomczak, M. Welling, Improving variational auto-encoders using convex combination linear inverse
+autoregressive flow, 2017, https://arxiv.org/abs/1706.02326.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.flow import Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.posteriors.base import EvaluablePosterior
+from dgm_run.posteriors.flow import FlowPosterior
+
+
+class TriangularStep(Step):
+    """A z with A lower triangular and ones on its diagonal.
+
+    Args:
+        matrix: (*batch, L, L).
+    """
+
+    def __init__(self, matrix: Tensor):
+        self.matrix = matrix
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.einsum("...ij,...j->...i", self.matrix, z), z.new_zeros(())
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        shape = torch.broadcast_shapes(z.shape[:-1], self.matrix.shape[:-2])
+        column = z.expand(*shape, -1).unsqueeze(-1)
+        solved = torch.linalg.solve_triangular(self.matrix, column, upper=False, unitriangular=True)
+        return solved.squeeze(-1), z.new_zeros(())
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "TriangularStep":
+        return TriangularStep(function(self.matrix))
+
+
+class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
+    """q(z | x) by z = sum_k y_k L_k z_0: y on the simplex, L_k unit lower triangular, all linear in the features.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: of the Gaussian at the start of the flow.
+        num_matrices: K; with one it is a Gaussian with a full covariance.
+
+    Raises:
+        ValueError: there is no matrix.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_matrices: int):
+        if num_matrices < 1:
+            raise ValueError(f"num_matrices = {num_matrices} must be positive")
+        self.num_entries = latent_dim * (latent_dim - 1) // 2
+        super().__init__(encoder, latent_dim, log_var_range, 1, num_matrices * (self.num_entries + 1))
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
+        self.register_buffer("below_diagonal", rows * latent_dim + columns, persistent=False)
+
+    def steps(self, params: Tensor) -> list[Step]:
+        params = params.unflatten(-1, (-1, self.num_entries + 1))  # (*batch, K, entries and a weight)
+        weights = params[..., -1].softmax(-1).unsqueeze(-1)
+        entries = (weights * params[..., :-1]).sum(-2)
+        identity = torch.eye(self.latent_dim, dtype=params.dtype, device=params.device)
+        flat = identity.flatten().expand(*entries.shape[:-1], -1)
+        matrix = flat.index_copy(-1, self.below_diagonal, entries).unflatten(-1, identity.shape)
+        return [TriangularStep(matrix)]

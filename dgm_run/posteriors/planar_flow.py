@@ -1,0 +1,58 @@
+"""Planar flows.
+
+Source: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015,
+https://arxiv.org/abs/1505.05770, section 4.1 and appendix A.1.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.distributions.flow import Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.posteriors.flow import FlowPosterior
+
+
+class PlanarStep(Step):
+    """z + v tanh(w'z + b), with v = u + (softplus(w'u) - 1 - w'u) w / |w|^2, so that w'v > -1 and it can be inverted.
+
+    Args:
+        w: (*batch, L).
+        u: (*batch, L).
+        b: (*batch,).
+    """
+
+    def __init__(self, w: Tensor, u: Tensor, b: Tensor):
+        self.w, self.u, self.b = w, u, b
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        wu, norm = (self.w * self.u).sum(-1), self.w.square().sum(-1) + 1e-12
+        wanted = F.softplus(wu)  # 1 + w'v
+        v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
+        h = torch.tanh((z * self.w).sum(-1) + self.b)
+        # 1 + h' w'v as a sum of positive numbers: softplus(w'u) - 1 rounds to -1 where w'u is below -17
+        log_det = torch.log(h.square() + (1 - h.square()) * wanted)
+        return z + v * h.unsqueeze(-1), log_det
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "PlanarStep":
+        return PlanarStep(function(self.w), function(self.u), function(self.b))
+
+
+class PlanarFlowPosterior(FlowPosterior):
+    """q(z | x) by planar steps whose parameters depend on x.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: of the Gaussian at the start of the flow.
+        num_steps: T.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
+        super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (2 * latent_dim + 1))
+
+    def steps(self, params: Tensor) -> list[Step]:
+        dim = self.latent_dim
+        return [PlanarStep(p[..., :dim], p[..., dim:-1], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

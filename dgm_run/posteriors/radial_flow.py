@@ -1,0 +1,58 @@
+"""Radial flows.
+
+Source: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015,
+https://arxiv.org/abs/1505.05770, section 4.1 and appendix A.2.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.distributions.flow import Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.posteriors.flow import FlowPosterior
+
+
+class RadialStep(Step):
+    """z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
+
+    Args:
+        c: centre, (*batch, L).
+        a: (*batch,).
+        b: (*batch,).
+    """
+
+    def __init__(self, c: Tensor, a: Tensor, b: Tensor):
+        self.c, self.a, self.b = c, a, b
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, total = F.softplus(self.a), F.softplus(self.b)  # alpha, alpha + beta
+        away = z - self.c
+        r = away.norm(dim=-1)
+        h = 1 / (alpha + r)
+        # 1 + beta h across the radius, 1 + alpha beta h^2 along it, both as sums of positive numbers
+        across = (total + r) * h
+        along = (r.square() + 2 * alpha * r + alpha * total) * h.square()
+        log_det = (z.shape[-1] - 1) * across.log() + along.log()
+        return z + ((total - alpha) * h).unsqueeze(-1) * away, log_det
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "RadialStep":
+        return RadialStep(function(self.c), function(self.a), function(self.b))
+
+
+class RadialFlowPosterior(FlowPosterior):
+    """q(z | x) by radial steps whose parameters depend on x.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: of the Gaussian at the start of the flow.
+        num_steps: T.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
+        super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (latent_dim + 2))
+
+    def steps(self, params: Tensor) -> list[Step]:
+        return [RadialStep(p[..., :-2], p[..., -2], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

@@ -1,0 +1,103 @@
+"""Sylvester flows.
+
+Source: R. van den Berg et al., Sylvester normalizing flows for variational inference, 2018,
+https://arxiv.org/abs/1803.05649.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.flow import Step
+from dgm_run.encoders.base import Encoder
+from dgm_run.posteriors.flow import FlowPosterior
+
+Kind = Literal["orthogonal", "householder", "triangular"]
+
+
+class SylvesterStep(Step):
+    """z + Q R tanh(S Q'z + b): the columns of Q orthonormal, R and S upper triangular, R_ii S_ii > -1.
+
+    Args:
+        q: (*batch, L, M) with M <= L.
+        r: (*batch, M, M).
+        s: (*batch, M, M).
+        b: (*batch, M).
+    """
+
+    def __init__(self, q: Tensor, r: Tensor, s: Tensor, b: Tensor):
+        self.q, self.r, self.s, self.b = q, r, s, b
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        inner = torch.einsum("...lm,...l->...m", self.q, z)
+        h = torch.tanh(torch.einsum("...mn,...n->...m", self.s, inner) + self.b)
+        outer = torch.einsum("...mn,...n->...m", self.r, h)
+        diagonal = self.r.diagonal(dim1=-2, dim2=-1) * self.s.diagonal(dim1=-2, dim2=-1)
+        log_det = torch.log1p((1 - h.square()) * diagonal).sum(-1)
+        return z + torch.einsum("...lm,...m->...l", self.q, outer), log_det
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "SylvesterStep":
+        return SylvesterStep(function(self.q), function(self.r), function(self.s), function(self.b))
+
+
+class SylvesterFlowPosterior(FlowPosterior):
+    """q(z | x) by Sylvester steps whose parameters depend on x.
+
+    Q is a matrix of M orthonormal columns by a QR decomposition (orthogonal), a product of M reflections
+    (householder), or the identity and the reversal in turns (triangular). The last two have M = L columns.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        log_var_range: of the Gaussian at the start of the flow.
+        num_steps: T.
+        kind: of Q.
+        num_vectors: M; columns of Q, or reflections; triangular takes none and ignores it.
+
+    Raises:
+        ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        latent_dim: int,
+        log_var_range: Sequence[float],
+        num_steps: int,
+        kind: Kind,
+        num_vectors: int,
+    ):
+        if num_vectors < 1 or (kind == "orthogonal" and num_vectors > latent_dim):
+            raise ValueError(f"num_vectors = {num_vectors} must lie between 1 and latent_dim = {latent_dim}")
+        rank = num_vectors if kind == "orthogonal" else latent_dim
+        self.num_of_q = 0 if kind == "triangular" else latent_dim * num_vectors
+        super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_of_q + rank * (rank + 2)))
+        self.kind, self.rank = kind, rank
+        self.register_buffer("upper", torch.triu(torch.ones(rank, rank), 1), persistent=False)
+
+    def steps(self, params: Tensor) -> list[Step]:
+        return [self._step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
+
+    def _step(self, params: Tensor, index: int) -> SylvesterStep:
+        m = self.rank
+        of_q, square, diagonals, b = params.split([self.num_of_q, m * m - m + m, m, m], -1)
+        square = square.unflatten(-1, (m, m))
+        # both triangles of one square: R above its diagonal, S below; the diagonals lie within (-1, 1)
+        r = square * self.upper + torch.diag_embed(torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
+        s = square.mT * self.upper + torch.diag_embed(torch.tanh(diagonals))
+        return SylvesterStep(self._q(of_q, index), r, s, b)
+
+    def _q(self, of_q: Tensor, index: int) -> Tensor:
+        if self.kind == "orthogonal":
+            return torch.linalg.qr(of_q.unflatten(-1, (self.latent_dim, self.rank))).Q
+        identity = torch.eye(self.latent_dim, dtype=of_q.dtype, device=of_q.device)
+        identity = identity.expand(*of_q.shape[:-1], -1, -1)
+        if self.kind == "triangular":
+            return identity.flip(-1) if index % 2 else identity
+        q = identity
+        for v in of_q.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
+            v = v / (v.norm(dim=-1, keepdim=True) + 1e-12)
+            q = q - 2 * torch.einsum("...i,...j,...jk->...ik", v, v, q)
+        return q
