@@ -97,14 +97,15 @@ def validate(cfg: DictConfig) -> None:
 def _check_parts(cfg: DictConfig) -> None:
     raw = OmegaConf.to_container(cfg, resolve=False)
     uses = Counter(_parts_reached(raw, "model"))
-    name = target_of(cfg.model, "model").__name__
+    model = target_of(cfg.model, "model")
+    name, copies = model.__name__, getattr(model, "copies", {})
     for part in PARTS:
         chosen = raw[part] is not None
         if chosen and not uses[part]:
             raise ConfigError(f"{name} takes no {part}: drop {part}=...")
         if uses[part] and not chosen:
             raise ConfigError(f"{name} needs a {part}, and none is chosen: add {part}=...")
-        if uses[part] > 1:
+        if uses[part] > copies.get(part, 1):
             raise ConfigError(f"{part}: {name} refers to it {uses[part]} times, which would build it as often")
 
 
@@ -136,4 +137,16 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
         if not (isinstance(found, type) and issubclass(found, kind)):
             raise ConfigError(
                 f"{key}: {target.__name__} needs {other} to be of kind {kind.__name__}; {found.__name__} is not"
+                + _choices_of_kind(other, kind)
             )
+
+
+def _choices_of_kind(group: str, kind: type) -> str:
+    """What to choose instead, as the end of a message."""
+    names = []
+    for path in sorted((conf_dir() / group).glob("*.yaml")):
+        node = OmegaConf.load(path)
+        target = target_of(node.get(group, node), group)
+        if isinstance(target, type) and issubclass(target, kind):
+            names.append(path.stem)
+    return f": choose {group}={' | '.join(names)}" if names else ""

@@ -29,6 +29,7 @@ NEEDS = {  # what a choice needs beside the defaults
     "categorical likelihood": ("dataset.binarize=none",),
     "discretized_logistic likelihood": ("dataset.binarize=none",),
     "linear_with_momentum schedule": ("optimizer=sgd", "optimizer.lr=1e-4"),
+    "sylvester_flow posterior": ("posterior.num_vectors=2",),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 

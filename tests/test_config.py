@@ -99,3 +99,18 @@ def test_other_errors_of_a_constructor_stay_what_they_are():
 
 def test_the_configuration_folder_holds_the_root():
     assert (conf_dir() / "config.yaml").is_file()
+
+
+def test_what_does_not_fit_is_answered_with_what_does():
+    said = refusal(dgm_run.compose("prior=vampprior", "posterior=planar_flow"))
+    assert said.startswith(
+        "prior: VampPrior needs posterior to be of kind EvaluablePosterior; PlanarFlowPosterior is not"
+    )
+    assert ": choose posterior=full_gaussian | gaussian | householder_flow" in said
+
+
+def test_a_model_may_build_a_part_as_often_as_it_says():
+    validate(dgm_run.compose("model=hvae"))
+    cfg = dgm_run.compose("model=hvae")
+    cfg.model.decoder = {"_target_": "dgm_run.decoders.mlp.MLPDecoder", "likelihood": "${encoder}"}
+    assert "encoder: HVAE refers to it 3 times" in refusal(cfg)

@@ -11,6 +11,10 @@ def full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
+MEAN_DRAWS = 256
+"""By which the mean of a density is estimated that has none in closed form."""
+
+
 class Distribution(torch.distributions.Distribution):
     """A density over events of shape `event_shape`, one for each element of `batch_shape`.
 
@@ -23,6 +27,11 @@ class Distribution(torch.distributions.Distribution):
 
     def __init__(self, batch_shape: torch.Size, event_shape: torch.Size):
         super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(*batch, *event), of `MEAN_DRAWS` samples where a density does not know better."""
+        return self.sample((MEAN_DRAWS,)).mean(0)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         with torch.no_grad():

@@ -13,16 +13,12 @@ class Mixture(Distribution):
 
     Args:
         components: batch shape (K,).
-        log_weights: (K,), normalised; the uniform mixture if None.
+        log_weights: (K,), normalised.
     """
 
-    def __init__(self, components: Distribution, log_weights: Tensor | None = None):
+    def __init__(self, components: Distribution, log_weights: Tensor):
         super().__init__(torch.Size(), components.event_shape)
-        self.components = components
-        num_components = components.batch_shape[0]
-        if log_weights is None:
-            log_weights = components.mean.new_zeros(num_components).log_softmax(0)
-        self.log_weights = log_weights
+        self.components, self.log_weights = components, log_weights
 
     @property
     def mean(self) -> Tensor:

@@ -121,7 +121,7 @@ class ImportanceSampling(Estimator):
             estimate("reconstruction", "estimate", columns["reconstruction"]),
             estimate("kl", "estimate", columns["kl"]),
             Estimate(
-                *("active_units", "posterior_means", "exact", active, None, n),
+                *("active_units", "posterior_means", "estimate", active, None, n),
                 unit=f"of {means.shape[-1]}",
                 settings={"min_variance": ACTIVE_VARIANCE},
             ),

@@ -42,4 +42,4 @@ class VAE(LatentVariableModel):
         return self.prior.with_posterior(self.posterior, x)
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.decoder(z)
+        return self.decoder(self.prior.code(z))

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from dgm_run.networks.linear import linear
 
+OPEN_GATE = 2.0
+"""What a gate's log-odds start from, so that it begins by passing most of its input."""
+
 
 class MaskedLinear(nn.Linear):
     """A linear layer without the weights that the mask, (out, in), leaves out."""
@@ -63,3 +66,10 @@ class MADE(nn.Module):
         for layer in self.layers[1:]:
             h = layer(F.elu(h))
         return (self.output(F.elu(h)) + to_output).unflatten(-1, (self.num_outputs, self.dim))
+
+    @torch.no_grad()
+    def open_gates(self) -> "MADE":
+        """Where the second output of each input is the log-odds of a gate: starts all of them near the same, open."""
+        self.output.weight.mul_(0.1)
+        self.output.bias[self.dim : 2 * self.dim] += OPEN_GATE
+        return self

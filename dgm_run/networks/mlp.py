@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from dgm_run.networks.linear import linear
@@ -13,28 +13,56 @@ Activation = Literal["gated", "relu", "tanh", "softplus", "elu"]
 _PLAIN = {"relu": nn.ReLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "elu": nn.ELU}
 
 
-class GatedLinear(nn.Module):
-    """(W x + b) * sigmoid(V x + c), value and gate from one matrix product.
+class Nonlinearity(nn.Module):
+    """What follows a linear layer; a gate halves the channels: value * sigmoid(gate), both from one product.
 
-    Source: Y. Dauphin et al., Language modeling with gated convolutional networks, 2017,
+    Source of the gate: Y. Dauphin et al., Language modeling with gated convolutional networks, 2017,
     https://arxiv.org/abs/1612.08083.
+
+    Args:
+        activation: which one.
+        axis: of the channels.
+
+    Attributes:
+        inputs: how many channels each one that leaves it takes.
     """
 
-    def __init__(self, in_dim: int, out_dim: int):
+    def __init__(self, activation: Activation, axis: int = -1):
         super().__init__()
-        self.linear = linear(in_dim, 2 * out_dim)
+        self.inputs = 2 if activation == "gated" else 1
+        self.function = nn.GLU(axis) if activation == "gated" else _PLAIN[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.glu(self.linear(x), -1)
+        return self.function(x)
+
+
+class Joint(nn.Module):
+    """A hidden layer over two inputs, as over their concatenation: (..., A), (..., B) -> (..., out_dim).
+
+    What the first one adds is made apart, once where many of the second belong to one of the first.
+    """
+
+    def __init__(self, first_dim: int, second_dim: int, out_dim: int, activation: Activation):
+        super().__init__()
+        self.nonlinearity = Nonlinearity(activation)
+        width = self.nonlinearity.inputs * out_dim
+        both = linear(first_dim + second_dim, width)  # for its start
+        self.first, self.second = nn.Linear(first_dim, width, bias=False), nn.Linear(second_dim, width)
+        with torch.no_grad():
+            self.first.weight.copy_(both.weight[:, :first_dim])
+            self.second.weight.copy_(both.weight[:, first_dim:])
+            self.second.bias.copy_(both.bias)
+
+    def forward(self, of_first: Tensor, second: Tensor) -> Tensor:
+        """`of_first` is self.first(first)."""
+        return self.nonlinearity(of_first + self.second(second))
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], activation: Activation) -> nn.Sequential:
     """(..., in_dim) -> (..., hidden_dims[-1]); the identity where there are no hidden layers."""
     layers: list[nn.Module] = []
     for out_dim in hidden_dims:
-        if activation == "gated":
-            layers.append(GatedLinear(in_dim, out_dim))
-        else:
-            layers += [linear(in_dim, out_dim), _PLAIN[activation]()]
+        nonlinearity = Nonlinearity(activation)
+        layers += [linear(in_dim, nonlinearity.inputs * out_dim), nonlinearity]
         in_dim = out_dim
     return nn.Sequential(*layers)

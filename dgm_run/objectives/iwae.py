@@ -9,8 +9,10 @@ https://arxiv.org/abs/1810.04152.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel, Terms, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 
@@ -55,7 +57,7 @@ class IWAE(Objective):
 
     Args:
         num_samples: K.
-        gradient: standard | dreg | stl.
+        gradient: standard | dreg | stl; the last two need a density of q at every z.
 
     Raises:
         ValueError: there is no sample.
@@ -70,6 +72,20 @@ class IWAE(Objective):
     def __post_init__(self):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
+
+    def memory(self, model: LatentVariableModel, x: Tensor) -> dict[str, Tensor]:
+        if self.gradient != "standard":
+            with torch.no_grad():
+                q = model.infer(x[:1])
+                try:
+                    q.detach().log_prob(q.sample())
+                except NotImplementedError:
+                    raise ConfigError(
+                        f"objective.gradient: {self.gradient} needs a density of q(z | x) at every z, whose parameters "
+                        f"can be held fixed, and {type(model).__name__} with this posterior has none: use "
+                        "objective.gradient=standard"
+                    ) from None
+        return {}
 
     def __call__(
         self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None

@@ -6,7 +6,6 @@ https://arxiv.org/abs/1606.04934.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
@@ -14,9 +13,6 @@ from dgm_run.distributions.flow import Step
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.made import MADE
 from dgm_run.posteriors.flow import FlowPosterior
-
-OPEN_GATE = 2.0
-"""Added to s at the start, so that a step begins by passing most of z."""
 
 
 class IAFPosterior(FlowPosterior):
@@ -42,16 +38,8 @@ class IAFPosterior(FlowPosterior):
     ):
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.networks = nn.ModuleList(
-            open_gates(MADE(latent_dim, hidden_dims, 2, context_dim)) for _ in range(num_steps)
+            MADE(latent_dim, hidden_dims, 2, context_dim).open_gates() for _ in range(num_steps)
         )
 
     def steps(self, params: Tensor) -> list[Step]:
         return [AutoregressiveStep(network, params) for network in self.networks]
-
-
-@torch.no_grad()
-def open_gates(network: MADE) -> MADE:
-    """Starts the network of a step near the identity."""
-    network.output.weight.mul_(0.1)
-    network.output.bias[network.dim :] += OPEN_GATE
-    return network

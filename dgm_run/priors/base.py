@@ -18,6 +18,10 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def forward(self, posterior: Posterior | None) -> Distribution: ...
 
+    def code(self, z: Tensor) -> Tensor:
+        """What the decoder reads of z: z itself, unless the prior says what it stands for."""
+        return z
+
     def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
         """q(z | x) and p(z). A prior that calls the posterior itself may do both in one pass."""
         return posterior(x), self(posterior)

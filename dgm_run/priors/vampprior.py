@@ -3,6 +3,7 @@
 Source: J. M. Tomczak, M. Welling, VAE with a VampPrior, AISTATS 2018, https://arxiv.org/abs/1705.07120.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,15 +23,22 @@ class MixtureOfPosteriors(Prior):
     pseudo_inputs: Tensor
 
     def forward(self, posterior: Posterior) -> Mixture:
-        return Mixture(posterior(self.pseudo_inputs))
+        return _mixture(posterior(self.pseudo_inputs), self.pseudo_inputs)
 
     def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
         q = posterior(torch.cat([x, self.pseudo_inputs]))  # batch shape (B + K,)
-        return q.map(lambda parameter: parameter[: len(x)]), Mixture(q.map(lambda parameter: parameter[len(x) :]))
+        components = q.map(lambda parameter: parameter[len(x) :])
+        return q.map(lambda parameter: parameter[: len(x)]), _mixture(components, x)
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """The first of the pseudo-inputs, (N, *shape)."""
         return {"pseudo_inputs": self.pseudo_inputs[:64]}
+
+
+def _mixture(components: Distribution, like: Tensor) -> Mixture:
+    """The uniform mixture of all K components."""
+    num_components = components.batch_shape[0]
+    return Mixture(components, like.new_full((num_components,), -math.log(num_components)))
 
 
 class VampPrior(MixtureOfPosteriors):

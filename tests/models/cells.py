@@ -14,13 +14,19 @@ from torch import Tensor
 from dgm_run.config import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.hvae import HVAE
+from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
+from dgm_run.posteriors.kumaraswamy import KumaraswamyPosterior
 from dgm_run.signature import target_of
 
 # knobs by name, wherever they stand; noise wide enough that importance sampling from a rough q works
-SMALL = {"latent_dim": 2, "hidden_dims": [5], "num_components": 3, "scale": 1.5, "log_scale": -1.0}
+SMALL = {
+    **{"latent_dim": 2, "total_dim": 3, "hidden_dims": [5], "num_components": 3, "scale": 1.5, "log_scale": -1.0},
+    **{"num_steps": 2, "num_matrices": 2, "num_vectors": 1, "context_dim": 3, "concentration": 1.5},
+}
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
-STEP = 0.25  # between the points of the grid that stands for a real pixel
+STEP = 0.5  # between the points of the grid that stands for a real pixel
 
 
 class Cell(NamedTuple):
@@ -40,14 +46,31 @@ def choices(group: str) -> list[str]:
 
 
 def cells() -> Iterator[Cell]:
-    """Every latent-variable model with every choice of its parts; `refusal` says which do not go together."""
+    """Every latent-variable model with every pair of choices of its parts; `refusal` says which do not go together.
+
+    What is not of the pair is the default.
+    """
     for model in choices("model"):
         base = _base(model)
         if not issubclass(target_of(base.model, "model"), LatentVariableModel):
             continue
-        options = [choices(part) if base[part] is not None else [None] for part in PARTS]
-        for parts in itertools.product(*options):
-            yield from (Cell(model, parts, kind) for kind in _kinds(parts[PARTS.index("likelihood")]))
+        default = {part: _default(base, part) for part in PARTS}
+        taken = [part for part in PARTS if default[part] is not None]
+        seen = set()
+        for one, other in itertools.combinations(taken, 2):
+            for pair in itertools.product(choices(one), choices(other)):
+                parts = tuple((default | {one: pair[0], other: pair[1]}).values())
+                if parts not in seen:
+                    seen.add(parts)
+                    yield from (Cell(model, parts, kind) for kind in _kinds(parts[PARTS.index("likelihood")]))
+
+
+def _default(base: DictConfig, part: str) -> str | None:
+    """The choice of a part that the model's configuration holds."""
+    if base[part] is None:
+        return None
+    (name,) = (name for name in choices(part) if _part(part, name)._target_ == base[part]._target_)
+    return name
 
 
 def _kinds(likelihood: str | None) -> tuple[str, ...]:
@@ -78,14 +101,12 @@ def _part(group: str, name: str) -> DictConfig:
 
 def config(cell: Cell) -> DictConfig:
     """What the command line would compose for this cell, made small."""
-    cfg = _base(cell.model).copy()
-    for part, name in zip(PARTS, cell.parts, strict=True):
-        if name is not None:
-            cfg[part] = _part(part, name)
+    chosen = [f"{part}={name}" for part, name in zip(PARTS, cell.parts, strict=True) if name is not None]
+    cfg = compose("dataset=arrays", "dataset.source.path=none", f"model={cell.model}", *chosen)
     cfg.dataset.shape, cfg.dataset.num_levels = SHAPES[cell.data], NUM_LEVELS[cell.data]
     for group in ("model", *PARTS):
         for knob, value in SMALL.items():
-            if cfg[group] is not None and knob in cfg[group]:
+            if cfg[group] is not None and knob in cfg[group] and not OmegaConf.is_interpolation(cfg[group], knob):
                 cfg[group][knob] = value
     return cfg
 
@@ -94,7 +115,7 @@ def every_x(kind: str) -> tuple[Tensor, float]:
     """All x of a kind, (N, *shape), and the volume that each stands for."""
     shape, num_levels = SHAPES[kind], NUM_LEVELS[kind]
     if num_levels is None:
-        return torch.arange(-15, 15, STEP).view(-1, *shape), STEP ** math.prod(shape)
+        return torch.arange(-60, 60, STEP).view(-1, *shape), STEP ** math.prod(shape)
     levels = torch.tensor(list(itertools.product(range(num_levels), repeat=math.prod(shape))))
     return (levels / (num_levels - 1)).to(torch.get_default_dtype()).view(-1, *shape), 1.0
 
@@ -106,40 +127,44 @@ def position(x: Tensor, kind: str) -> Tensor:
 
 
 @cache
-@torch.enable_grad()
 def randomised(cell: Cell) -> LatentVariableModel:
-    """The model at random weights, far from where it starts, its posterior then drawn towards its own (x, z).
+    """The model at random weights, far from where it starts, with a q that is wider than its posterior.
 
-    Without the last step importance weights have no finite variance and the tests no power. The mass is one
-    at any weights, so nothing is proved by the step.
+    The mass is one at any weights; but where q is narrow importance weights have no finite variance, and the tests
+    no power.
     """
     if refusal(cell):
         pytest.skip(refusal(cell))
     torch.manual_seed(0)
     model = instantiate(config(cell).model)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.5 * torch.randn_like(parameter))
-        for parameter in model.posterior.parameters():
-            parameter.normal_(0.8 if parameter.dim() == 1 else 0.0, 0.3)  # wide, as biases open the variances
+        for name, parameter in model.named_parameters():
+            parameter.add_((0.15 if "prior" in name else 0.3) * torch.randn_like(parameter))
+        _widen(model, cell.data)
     x, _ = every_x(cell.data)
     x = x[x.flatten(1).abs().amax(1) <= 2]
     for part in model.modules():
         if hasattr(part, "initialize"):
             part.initialize(x)
-    _fit_posterior(model, steps=60)
-    return model.requires_grad_(True).eval()
+    return model.eval()
 
 
-def _fit_posterior(model: LatentVariableModel, steps: int) -> None:
-    optimizer = torch.optim.Adam(model.posterior.parameters(), lr=0.03)
-    for _ in range(steps):
-        with torch.no_grad():
-            z = model.latent_prior().sample((100,))
-            x = model.decode(z).sample()
-        optimizer.zero_grad()
-        (-model.infer(x).log_prob(z).mean()).backward()
-        optimizer.step()
+def _widen(model: LatentVariableModel, kind: str) -> None:
+    head, dim = model.posterior.head, SMALL["latent_dim"]
+    bounded = NUM_LEVELS[kind] is not None  # else features grow with x
+    head.weight.normal_(0, 0.2 if bounded else 0.02)
+    head.bias.normal_(0, 0.2)
+    if isinstance(model.posterior, KumaraswamyPosterior):
+        head.bias += 0.8  # both shapes near one: wider than a Gaussian on the axis of log-odds
+    elif isinstance(model.posterior, FullGaussianPosterior):
+        head.bias[dim:] += 2.0
+    else:
+        head.bias[dim : 2 * dim] += 1.9  # log-variances
+    if isinstance(model, HVAE):
+        model.joint.first.weight.mul_(1.0 if bounded else 0.05)
+        for linear, log_var in ((model.recognition, 1.2), (model.generation, -0.2)):
+            linear.weight.mul_(0.2)
+            linear.bias[model.lower_dim :] = log_var
 
 
 @cache

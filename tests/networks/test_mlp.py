@@ -2,7 +2,7 @@ import pytest
 import torch
 from contracts import check_every_parameter_gets_a_gradient
 
-from dgm_run.networks.mlp import GatedLinear, mlp
+from dgm_run.networks.mlp import Joint, mlp
 
 FUNCTIONS = {
     "relu": lambda a: torch.maximum(a, torch.zeros(())),
@@ -13,9 +13,9 @@ FUNCTIONS = {
 
 
 def test_a_gated_layer_is_a_linear_map_times_the_sigmoid_of_another():
-    layer, x = GatedLinear(4, 3), torch.randn(5, 4)
-    torch.nn.init.normal_(layer.linear.bias)
-    (W, V), (b, c) = layer.linear.weight.split(3), layer.linear.bias.split(3)
+    layer, x = mlp(4, [3], "gated"), torch.randn(5, 4)
+    torch.nn.init.normal_(layer[0].bias)
+    (W, V), (b, c) = layer[0].weight.split(3), layer[0].bias.split(3)
     torch.testing.assert_close(layer(x), (x @ W.T + b) / (1 + torch.exp(-(x @ V.T + c))))
 
 
@@ -46,3 +46,15 @@ def test_gated_layers_follow_each_other():
 def test_without_hidden_layers_the_network_is_the_identity():
     x = torch.randn(2, 4)
     assert torch.equal(mlp(4, [], "gated")(x), x)
+
+
+@pytest.mark.parametrize("activation", ["gated", "tanh"])
+def test_a_joint_layer_is_a_layer_over_the_concatenation(activation):
+    joint = Joint(3, 2, 4, activation)
+    alone = mlp(5, [4], activation)
+    with torch.no_grad():
+        alone[0].weight.copy_(torch.cat([joint.first.weight, joint.second.weight], 1))
+        alone[0].bias.copy_(joint.second.bias)
+    first, second = torch.randn(6, 3), torch.randn(7, 6, 2)
+    expected = alone(torch.cat([first.expand(7, -1, -1), second], -1))
+    torch.testing.assert_close(joint(joint.first(first), second), expected)

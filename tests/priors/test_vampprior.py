@@ -8,7 +8,7 @@ from contracts import (
 from torch import nn
 
 from dgm_run.encoders.mlp import MLPEncoder
-from dgm_run.posteriors.base import Posterior
+from dgm_run.posteriors.base import EvaluablePosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
 from dgm_run.posteriors.gaussian import GaussianPosterior
 from dgm_run.priors.vampprior import VampPrior
@@ -59,7 +59,7 @@ def test_the_prior_does_not_own_the_encoder():
     prior = make()
     prior(posterior(3))
     assert set(prior.state_dict()) == {"raw_pseudo_inputs"}
-    assert VampPrior.requires == {"posterior": Posterior}
+    assert VampPrior.requires == {"posterior": EvaluablePosterior}
 
 
 def test_pseudo_inputs_start_from_the_gaussian_asked_for():

@@ -1,0 +1,44 @@
+"""An autoregressive prior: a masked autoregressive flow.
+
+Sources: X. Chen et al., Variational lossy autoencoder, 2017, https://arxiv.org/abs/1611.02731; G. Papamakarios et
+al., Masked autoregressive flow for density estimation, 2017, https://arxiv.org/abs/1705.07057.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from dgm_run.distributions.autoregressive_step import AutoregressiveStep
+from dgm_run.distributions.flow import Flow, Inverse
+from dgm_run.distributions.standard_gaussian import StandardGaussian
+from dgm_run.networks.made import MADE
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class AutoregressivePrior(Prior):
+    """p(z): noise from N(0, I) to which autoregressive steps lead back from z.
+
+    The density takes one pass of each network, a sample L of them: the reverse of an inverse autoregressive flow.
+
+    Args:
+        latent_dim: L.
+        num_steps: T; each reverses the order of the one before.
+        hidden_dims: of the masked network of every step.
+
+    Raises:
+        ValueError: there is no step.
+    """
+
+    def __init__(self, latent_dim: int, num_steps: int, hidden_dims: Sequence[int]):
+        super().__init__()
+        if num_steps < 1:
+            raise ValueError(f"num_steps = {num_steps}: without a step it is prior=standard")
+        self.latent_dim = latent_dim
+        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).open_gates() for _ in range(num_steps))
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+
+    def forward(self, posterior: Posterior | None) -> Flow:
+        steps = [Inverse(AutoregressiveStep(network, None)) for network in self.networks]
+        return Flow(StandardGaussian(self.latent_dim, self.like), steps)

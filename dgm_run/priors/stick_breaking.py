@@ -1,0 +1,41 @@
+"""The stick-breaking prior.
+
+Source: E. Nalisnick, P. Smyth, Stick-breaking variational autoencoders, 2017, https://arxiv.org/abs/1605.06197.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.distributions.kumaraswamy import LogitKumaraswamy
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import Prior
+
+
+class StickBreakingPrior(Prior):
+    """v_k = sigmoid(z_k) ~ Beta(1, concentration): the part broken off what is left of a stick of length one.
+
+    The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j); the last one is what they leave of the stick.
+    With posterior=kumaraswamy this is the Kumaraswamy auto-encoder of the paper, with gaussian its logit-normal one.
+
+    Args:
+        latent_dim: L, one less than there are pieces.
+        concentration: alpha_0; the larger, the smaller and the more the pieces.
+
+    Raises:
+        ValueError: the concentration is not positive.
+    """
+
+    def __init__(self, latent_dim: int, concentration: float):
+        super().__init__()
+        if not concentration > 0:
+            raise ValueError(f"concentration = {concentration} must be positive")
+        self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
+        self.concentration = concentration
+
+    def forward(self, posterior: Posterior | None) -> LogitKumaraswamy:
+        return LogitKumaraswamy(self.ones, self.concentration * self.ones)
+
+    def code(self, z: Tensor) -> Tensor:
+        log_rest = F.pad(-F.softplus(z), (1, -1)).cumsum(-1)  # log of what is left before each break
+        return torch.exp(log_rest - F.softplus(-z))

@@ -1,0 +1,38 @@
+import pytest
+import torch
+from contracts import check_density_integrates_to_one, check_sampler_follows_density
+from torch.distributions import MultivariateNormal
+
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.hierarchical import Hierarchical
+
+UPPER = DiagonalGaussian(torch.tensor([0.5]).double(), torch.tensor([-0.4]).double())
+
+
+def lower(u):
+    return DiagonalGaussian(1.5 * u + 0.3, torch.full_like(u, -1.0))
+
+
+def test_two_gaussian_levels_are_one_gaussian():
+    p = Hierarchical(UPPER, lower, 1)
+    variance, noise = torch.tensor([-0.4, -1.0]).double().exp()
+    covariance = torch.stack([1.5**2 * variance + noise, 1.5 * variance, 1.5 * variance, variance]).view(2, 2)
+    expected = MultivariateNormal(torch.tensor([1.05, 0.5]).double(), covariance)
+    z = torch.randn(20, 2).double()
+    torch.testing.assert_close(p.log_prob(z), expected.log_prob(z))
+    check_density_integrates_to_one(p)
+    check_sampler_follows_density(p)
+
+
+def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_both_levels():
+    mean = torch.randn(3, 2).double().requires_grad_()
+    q = Hierarchical(DiagonalGaussian(mean, torch.zeros(3, 2).double()), lambda u: lower(u[..., :1] + mean[:, :1]), 1)
+    z, log_q = q.rsample_and_log_prob((4,))
+    assert (z.shape, log_q.shape, q.event_shape) == ((4, 3, 3), (4, 3), (3,))
+    torch.testing.assert_close(log_q, q.log_prob(z))
+    assert torch.autograd.grad(z.sum(), mean)[0].abs().min() > 0
+
+
+def test_its_parameters_cannot_be_held_fixed():
+    with pytest.raises(NotImplementedError):
+        Hierarchical(UPPER, lower, 1).detach()

@@ -1,0 +1,42 @@
+import pytest
+import torch
+from contracts import (
+    check_density_integrates_to_one,
+    check_every_parameter_gets_a_gradient,
+    check_sampler_follows_density,
+)
+
+from dgm_run.priors.autoregressive import AutoregressivePrior
+
+
+def prior(latent_dim=2):
+    torch.manual_seed(0)
+    made = AutoregressivePrior(latent_dim, 2, [8]).double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return made
+
+
+@torch.no_grad()
+def test_it_is_a_density_and_samples_follow_it():
+    p = prior()(None)
+    check_density_integrates_to_one(p, half_width=60.0, num_points=1500)
+    check_sampler_follows_density(p)
+
+
+def test_every_parameter_gets_a_gradient():
+    made = prior(4)
+    check_every_parameter_gets_a_gradient(made, made(None).log_prob(torch.randn(5, 4).double()))
+
+
+def test_it_starts_near_a_gaussian_that_is_a_little_wider_than_the_standard_one():
+    torch.manual_seed(0)
+    z = AutoregressivePrior(5, 4, [20])(None).sample((2000,))
+    assert z.mean(0).abs().max() < 0.3
+    assert 1 < z.std() < 2
+
+
+def test_no_step_is_refused():
+    with pytest.raises(ValueError, match="num_steps = 0"):
+        AutoregressivePrior(2, 0, [8])
