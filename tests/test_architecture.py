@@ -18,7 +18,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"objectives", "estimators"},
     {"models"},
     {"priors"},
-    {"posteriors", "decoders"},
+    {"posteriors", "decoders", "samplers"},
     {"encoders", "likelihoods"},
     {"networks", "distributions"},
     {"data", "checkpoint", "log", "progress", "config", "signature", "images"},

@@ -30,6 +30,10 @@ NEEDS = {  # what a choice needs beside the defaults
     "discretized_logistic likelihood": ("dataset.binarize=none",),
     "linear_with_momentum schedule": ("optimizer=sgd", "optimizer.lr=1e-4"),
     "sylvester_flow posterior": ("posterior.num_vectors=2",),
+    "stein objective": ("posterior=stein_particles",),
+    "operator objective": ("posterior=operator",),
+    "stein_particles posterior": ("objective=stein",),
+    "operator posterior": ("objective=operator",),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 
@@ -48,7 +52,7 @@ def tiny_with(group, option):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
         if issubclass(kind, UnnormalizedModel):
             return SHORT if group == "model" else TINY_ENERGY
-    return TINY
+    return tuple(override for override in TINY if override != f"{group}.hidden_dims=[8]")
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -1,6 +1,7 @@
 """The base of our distributions: torch's interface, without the cost of its argument checks."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +48,13 @@ class Distribution(torch.distributions.Distribution):
         event_dims = len(self.event_shape)
         ones = (1,) * len(self.batch_shape)
         return self.log_prob(z.reshape(z.shape[: z.dim() - event_dims] + ones + self.event_shape))
+
+    proposal_settings: ClassVar[dict[str, str]] = {}
+    """How `proposal` came about, where it is another density."""
+
+    def proposal(self) -> "Distribution":
+        """What importance samples are drawn from: itself, or what stands for it where it has no density."""
+        return self
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Distribution":
         """The same family with `function` applied to every parameter."""

@@ -6,11 +6,13 @@ Y. Burda et al., Importance weighted autoencoders, 2016, https://arxiv.org/abs/1
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
+from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
 from dgm_run.models.base import LatentVariableModel
 
@@ -75,14 +77,16 @@ class ImportanceSampling(Estimator):
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
         block = min(self.max_rows, 100)
         rows = {"log_p": [], "elbo": [], "reconstruction": [], "kl": [], "ess": [], "mean": []}
+        settings = {"num_samples": self.num_samples}
         for i, x in enumerate(data.batches(block)):
-            self._evaluate(model, x, p, rows)
+            q = model.infer(x)
+            self._evaluate(model, x, q.proposal(), p, rows)
+            settings |= q.proposal_settings
             report(i * block + len(x), len(data))
         columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
-        return self._estimates(columns, data)
+        return self._estimates(columns, data, settings)
 
-    def _evaluate(self, model: LatentVariableModel, x: Tensor, p: torch.distributions.Distribution, rows: dict):
-        q = model.infer(x)
+    def _evaluate(self, model: LatentVariableModel, x: Tensor, q: Distribution, p: Distribution, rows: dict) -> None:
         weights = StreamingWeights(len(x), x.device)
         reconstruction = torch.zeros_like(weights.sum)
         kl = torch.zeros_like(weights.sum)
@@ -99,14 +103,13 @@ class ImportanceSampling(Estimator):
         rows["ess"].append(weights.effective_sample_size)
         rows["mean"].append(q.mean.double())
 
-    def _estimates(self, columns: dict[str, Tensor], data: Examples) -> list[Estimate]:
+    def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
         n, log_p, means = len(data), columns["log_p"], columns["mean"]
         num_dims = math.prod(data.x.shape[1:])
         bits = -(log_p / num_dims + data.log_bin_width) / math.log(2)
         low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
         active = float((means.var(0) > ACTIVE_VARIANCE).sum()) if n > 1 else 0.0
 
-        settings = {"num_samples": self.num_samples}
         diagnostics = {"ess_median": median, "ess_5_percent": low}
 
         def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:

@@ -15,10 +15,12 @@ class Likelihood(nn.Module, ABC):
     Attributes:
         takes: the kinds of data it is a normalised density of (`Dataset.kind`).
         num_params: outputs a decoder gives for each element of an example.
+        is_stationary: whether all elements share its own parameters, so that it holds for a single pixel as well.
     """
 
     takes: ClassVar[tuple[str, ...]]
     num_params: int = 1
+    is_stationary: bool = True
 
     def __init__(self, shape: Sequence[int]):
         super().__init__()

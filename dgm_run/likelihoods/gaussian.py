@@ -36,7 +36,7 @@ class GaussianLikelihood(Likelihood):
         super().__init__(shape)
         if not scale > min_scale >= 0:
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
-        self.min_scale = min_scale
+        self.min_scale, self.is_stationary = min_scale, learn_scale != "element"
         self.num_params = 2 if learn_scale == "predicted" else 1
         start = torch.full(self.shape if learn_scale == "element" else (), math.log(scale - min_scale))
         if learn_scale in ("shared", "element"):

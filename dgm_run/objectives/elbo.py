@@ -8,6 +8,7 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_stan
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.models.base import LatentVariableModel, Terms
 from dgm_run.objectives.base import Objective, Progress, linear_warmup
+from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ELBO(Objective):
     warmup_epochs: int
     free_bits: float
 
-    requires = {"model": LatentVariableModel}
+    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
     monitor = "elbo"
 
     def __post_init__(self):

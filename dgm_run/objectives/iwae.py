@@ -15,6 +15,7 @@ from torch import Tensor
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel, Terms, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
+from dgm_run.posteriors.base import ExplicitPosterior
 
 
 def standard(terms: Terms) -> Tensor:
@@ -66,7 +67,7 @@ class IWAE(Objective):
     num_samples: int
     gradient: Literal["standard", "dreg", "stl"]
 
-    requires = {"model": LatentVariableModel}
+    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
     monitor = "iwae"
 
     def __post_init__(self):

@@ -12,6 +12,7 @@ from torch import Tensor
 from dgm_run.models.base import LatentVariableModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.iwae import bounds
+from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Renyi(Objective):
     num_samples: int
     alpha: float
 
-    requires = {"model": LatentVariableModel}
+    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
     monitor = "iwae"
 
     def __post_init__(self):

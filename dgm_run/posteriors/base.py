@@ -23,3 +23,7 @@ class ExplicitPosterior(Posterior):
 
 class EvaluablePosterior(ExplicitPosterior):
     """The density is known at every z, as mixtures of posteriors need it."""
+
+
+class ImplicitPosterior(Posterior):
+    """There are samples alone, and no density."""

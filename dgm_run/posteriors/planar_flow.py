@@ -33,7 +33,8 @@ class PlanarStep(Step):
         v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
         h = torch.tanh((z * self.w).sum(-1) + self.b)
         # 1 + h' w'v as a sum of positive numbers: softplus(w'u) - 1 rounds to -1 where w'u is below -17
-        log_det = torch.log(h.square() + (1 - h.square()) * wanted)
+        volume = h.square() + (1 - h.square()) * wanted
+        log_det = torch.log(volume.clamp(min=torch.finfo(volume.dtype).tiny))
         return z + v * h.unsqueeze(-1), log_det
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "PlanarStep":

@@ -277,5 +277,5 @@ def test_bits_of_dequantised_data_count_the_levels_not_the_density():
     columns = {name: torch.zeros(3, dtype=torch.float64) for name in ("log_p", "elbo", "reconstruction", "kl")}
     columns |= {"ess": torch.ones(3, dtype=torch.float64), "mean": torch.zeros(3, 2, dtype=torch.float64)}
     data = Examples(torch.rand(3, 5), None, to_float, log_bin_width=-math.log(16))
-    found = {e.quantity: e for e in ImportanceSampling(1, 1)._estimates(columns, data)}
+    found = {e.quantity: e for e in ImportanceSampling(1, 1)._estimates(columns, data, {})}
     assert found["bits_per_dim"].value == pytest.approx(4.0)

@@ -15,7 +15,9 @@ from dgm_run.config import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.hvae import HVAE
+from dgm_run.posteriors.base import ImplicitPosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
+from dgm_run.posteriors.gaussian_process import GaussianProcessPosterior
 from dgm_run.posteriors.kumaraswamy import KumaraswamyPosterior
 from dgm_run.signature import target_of
 
@@ -23,9 +25,12 @@ from dgm_run.signature import target_of
 SMALL = {
     **{"latent_dim": 2, "total_dim": 3, "hidden_dims": [5], "num_components": 3, "scale": 1.5, "log_scale": -1.0},
     **{"num_steps": 2, "num_matrices": 2, "num_vectors": 1, "context_dim": 3, "concentration": 1.5},
+    **{"kernel_sizes": [3], "strides": [1], "base_channels": 2, "map_channels": 2, "num_blocks": 1},
+    **{"first_kernel_size": 3, "num_layers": 2, "input_dim": 2, "num_points": 3, "hidden_dim": 5},
 }
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
+CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 STEP = 0.5  # between the points of the grid that stands for a real pixel
 
 
@@ -41,14 +46,20 @@ class Cell(NamedTuple):
 
 
 def choices(group: str) -> list[str]:
-    """The choices of a group: its files."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    """The choices of a group: its files, but for posteriors without a density."""
+    names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return [name for name in names if not _is_implicit(group, name)]
+
+
+def _is_implicit(group: str, name: str) -> bool:
+    """Without a density there is no mass to sum."""
+    return group == "posterior" and issubclass(target_of(_part(group, name), group), ImplicitPosterior)
 
 
 def cells() -> Iterator[Cell]:
-    """Every latent-variable model with every pair of choices of its parts; `refusal` says which do not go together.
+    """The VAE with every pair of choices of its parts, models like it with the pairs that lie closest together.
 
-    What is not of the pair is the default.
+    What is not of the pair is the default; `refusal` says which do not go together.
     """
     for model in choices("model"):
         base = _base(model)
@@ -57,7 +68,7 @@ def cells() -> Iterator[Cell]:
         default = {part: _default(base, part) for part in PARTS}
         taken = [part for part in PARTS if default[part] is not None]
         seen = set()
-        for one, other in itertools.combinations(taken, 2):
+        for one, other in itertools.combinations(taken, 2) if model == "vae" else CLOSEST:
             for pair in itertools.product(choices(one), choices(other)):
                 parts = tuple((default | {one: pair[0], other: pair[1]}).values())
                 if parts not in seen:
@@ -108,6 +119,8 @@ def config(cell: Cell) -> DictConfig:
         for knob, value in SMALL.items():
             if cfg[group] is not None and knob in cfg[group] and not OmegaConf.is_interpolation(cfg[group], knob):
                 cfg[group][knob] = value
+        if cfg[group] is not None and "channels" in cfg[group]:
+            cfg[group].channels = 3 if isinstance(cfg[group].channels, int) else [3]
     return cfg
 
 
@@ -151,17 +164,19 @@ def randomised(cell: Cell) -> LatentVariableModel:
 
 def _widen(model: LatentVariableModel, kind: str) -> None:
     head, dim = model.posterior.head, SMALL["latent_dim"]
-    bounded = NUM_LEVELS[kind] is not None  # else features grow with x
-    head.weight.normal_(0, 0.2 if bounded else 0.02)
+    x, _ = every_x(kind)
+    head.weight.normal_(0, 0.3 / model.posterior.encoder(x).abs().max().clamp(min=1))
     head.bias.normal_(0, 0.2)
     if isinstance(model.posterior, KumaraswamyPosterior):
         head.bias += 0.8  # both shapes near one: wider than a Gaussian on the axis of log-odds
+    elif isinstance(model.posterior, GaussianProcessPosterior):
+        head.bias[:dim] += 1.9
     elif isinstance(model.posterior, FullGaussianPosterior):
         head.bias[dim:] += 2.0
     else:
         head.bias[dim : 2 * dim] += 1.9  # log-variances
     if isinstance(model, HVAE):
-        model.joint.first.weight.mul_(1.0 if bounded else 0.05)
+        model.joint.first.weight.div_(model.encoder(x).abs().max().clamp(min=1))
         for linear, log_var in ((model.recognition, 1.2), (model.generation, -0.2)):
             linear.weight.mul_(0.2)
             linear.bias[model.lower_dim :] = log_var

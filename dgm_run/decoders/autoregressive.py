@@ -1,0 +1,37 @@
+"""What decoders share that draw an image pixel by pixel."""
+
+from torch import Tensor
+
+from dgm_run.decoders.base import Decoder
+from dgm_run.distributions.pixel_by_pixel import PixelByPixel
+from dgm_run.likelihoods.base import Likelihood
+from dgm_run.networks.conv import image_size
+from dgm_run.networks.linear import linear
+from dgm_run.networks.pixels import PixelNetwork
+
+
+class AutoregressiveDecoder(Decoder):
+    """p(x | z) = prod_i p(x_i | x_1, ..., x_{i-1}, z): z becomes maps by a linear map, which each layer reads.
+
+    Args:
+        latent_dim: L.
+        map_channels: of the maps.
+        likelihood: of a pixel.
+        network: in_channels, out_channels -> what reads pixels and maps.
+
+    Raises:
+        ValueError: the examples are no images, or the likelihood has parameters of its own for every pixel.
+    """
+
+    def __init__(self, latent_dim: int, map_channels: int, likelihood: Likelihood, network: PixelNetwork):
+        super().__init__()
+        if not likelihood.is_stationary:
+            raise ValueError("pixels are drawn one by one: use likelihood.learn_scale=shared or predicted")
+        self.likelihood, self.network = likelihood, network
+        _, height, width = image_size(likelihood.shape)
+        self.map_shape = (map_channels, height, width)
+        self.to_maps = linear(latent_dim, map_channels * height * width)
+
+    def forward(self, z: Tensor) -> PixelByPixel:
+        maps = self.to_maps(z).unflatten(-1, self.map_shape).to(z.dtype)
+        return PixelByPixel(self.network, maps, self.likelihood, self.likelihood.shape[0], self.likelihood.num_params)

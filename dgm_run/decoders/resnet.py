@@ -1,0 +1,53 @@
+"""A residual network to the parameters of every pixel."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from dgm_run.decoders.base import Decoder
+from dgm_run.distributions.base import Distribution
+from dgm_run.likelihoods.base import Likelihood
+from dgm_run.networks.conv import Upsample, conv, divided, image_size, over_batch
+from dgm_run.networks.linear import linear
+from dgm_run.networks.resnet import ResidualBlock
+
+
+class ResNetDecoder(Decoder):
+    """Stages of residual blocks, the image twice as large from one to the next. Pixels are independent given z.
+
+    Args:
+        latent_dim: L.
+        channels: of every stage.
+        num_blocks: of every stage.
+        likelihood: of the pixels.
+
+    Raises:
+        ValueError: the examples are no images, or their size cannot be halved so often; there is no stage.
+    """
+
+    def __init__(self, latent_dim: int, channels: Sequence[int], num_blocks: int, likelihood: Likelihood):
+        super().__init__()
+        if not channels:
+            raise ValueError("channels: a residual network needs a stage")
+        self.likelihood = likelihood
+        out_channels, height, width = image_size(likelihood.shape)
+        height, width = divided(height, width, 2 ** (len(channels) - 1))
+        layers: list[nn.Module] = [
+            linear(latent_dim, channels[0] * height * width),
+            nn.Unflatten(-1, (channels[0], height, width)),
+        ]
+        before = channels[0]
+        for stage, width_of_stage in enumerate(channels):
+            if stage:
+                layers += [Upsample(2), conv(before, width_of_stage, 3)]
+            layers += [ResidualBlock(width_of_stage) for _ in range(num_blocks)]
+            before = width_of_stage
+        self.network = nn.Sequential(
+            *layers,
+            nn.ELU(),
+            conv(before, likelihood.num_params * out_channels, 1),
+            nn.Unflatten(1, (likelihood.num_params, out_channels)),
+        )
+
+    def forward(self, z: Tensor) -> Distribution:
+        return self.likelihood(over_batch(self.network, z, 1).to(z.dtype))

@@ -1,0 +1,43 @@
+"""A convolutional network."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.conv import conv_layers, image_size, over_batch
+from dgm_run.networks.mlp import Activation
+
+
+class ConvEncoder(Encoder):
+    """Convolutions, gated or plain; the features are all that the last one gives.
+
+    Args:
+        shape: of one example, (channels, height, width).
+        channels: of every layer.
+        kernel_sizes: of every layer, odd.
+        strides: of every layer; an image becomes so much smaller.
+        activation: after every layer.
+
+    Raises:
+        ValueError: the examples are no images, or the lists do not fit.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        strides: Sequence[int],
+        activation: Activation,
+    ):
+        super().__init__()
+        in_channels, height, width = image_size(shape)
+        self.network = conv_layers(in_channels, channels, kernel_sizes, strides, activation)
+        for stride in strides:
+            height, width = math.ceil(height / stride), math.ceil(width / stride)
+        self.feature_dim = (channels[-1] if channels else in_channels) * height * width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return over_batch(self.network, x, 3).flatten(-3)

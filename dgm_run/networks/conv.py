@@ -1,0 +1,93 @@
+"""Convolutions over images, and how they start."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run.networks.mlp import Activation, Nonlinearity
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size of an image, or divides it by the stride, rounded up.
+
+    Raises:
+        ValueError: a size is not positive, or the kernel has no middle.
+    """
+    if min(in_channels, out_channels, kernel_size, stride) < 1:
+        raise ValueError("channels, kernel_sizes and strides must be positive")
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_sizes: {kernel_size} has no middle: take an odd number")
+    layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Upsample(nn.Module):
+    """Every pixel `factor` times in both directions."""
+
+    def __init__(self, factor: int):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=self.factor, mode="nearest")
+
+
+def conv_layers(
+    in_channels: int,
+    channels: Sequence[int],
+    kernel_sizes: Sequence[int],
+    strides: Sequence[int],
+    activation: Activation,
+    upwards: bool = False,
+) -> nn.Sequential:
+    """Convolutions with a nonlinearity after each; `upwards` enlarges the image by the stride before a layer.
+
+    Raises:
+        ValueError: the lists differ in length.
+    """
+    if not len(channels) == len(kernel_sizes) == len(strides):
+        raise ValueError(
+            f"channels, kernel_sizes and strides name a layer each: they have {len(channels)}, {len(kernel_sizes)} and "
+            f"{len(strides)} elements"
+        )
+    layers: list[nn.Module] = []
+    for out_channels, kernel_size, stride in zip(channels, kernel_sizes, strides, strict=True):
+        nonlinearity = Nonlinearity(activation, axis=-3)
+        if upwards and stride > 1:
+            layers.append(Upsample(stride))
+        width = nonlinearity.inputs * out_channels
+        layers += [conv(in_channels, width, kernel_size, 1 if upwards else stride), nonlinearity]
+        in_channels = out_channels
+    return nn.Sequential(*layers)
+
+
+def over_batch(network: nn.Module, x: Tensor, event_dims: int) -> Tensor:
+    """A network with one leading axis over examples of `event_dims` axes with any number of leading ones."""
+    batch = x.shape[: x.dim() - event_dims]
+    return network(x) if len(batch) == 1 else network(x.reshape(-1, *x.shape[len(batch) :])).unflatten(0, batch)
+
+
+def image_size(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Channels, height and width.
+
+    Raises:
+        ValueError: the examples are no images.
+    """
+    if len(shape) != 3:
+        raise ValueError(f"shape = {list(shape)}: convolutions need images, [channels, height, width]")
+    channels, height, width = shape
+    return channels, height, width
+
+
+def divided(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Height and width at the start of a decoder that enlarges them by `factor`.
+
+    Raises:
+        ValueError: they are no multiples of it.
+    """
+    if height % factor or width % factor:
+        raise ValueError(f"images of {height} x {width} are no multiple of {factor}, by which the layers enlarge")
+    return height // factor, width // factor

@@ -1,0 +1,103 @@
+"""The PixelCNN: masked convolutions, which leave a blind spot above to the right.
+
+Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
+https://arxiv.org/abs/1601.06759.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run.networks.pixels import (
+    Left,
+    PixelNetwork,
+    PixelSampler,
+    RowsAbove,
+    Strip,
+    at_pixel,
+    check_kernel,
+    pointwise,
+    repeated_to,
+)
+
+
+class PixelCNN(PixelNetwork):
+    """One layer that does not see the pixel itself (mask A), then residual ones that do (mask B).
+
+    A masked convolution is the sum of one over the rows above and one over the pixels to the left.
+
+    Args:
+        in_channels: of an image.
+        out_channels: of the output.
+        channels: of every layer.
+        first_kernel_size: of the first layer.
+        kernel_size: of the others.
+        num_layers: all of them.
+        context_channels: of the context, which every layer and the output read at the pixel itself.
+
+    Raises:
+        ValueError: a kernel is even or less than three wide, or there is no layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels: int,
+        first_kernel_size: int,
+        kernel_size: int,
+        num_layers: int,
+        context_channels: int,
+    ):
+        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers = {num_layers} must be positive")
+        for size in (first_kernel_size, kernel_size):
+            check_kernel(size)
+        widths = [in_channels] + [channels] * (num_layers - 1)
+        sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
+        pairs = list(zip(widths, sizes, strict=True))
+        self.above = nn.ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
+        self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
+        self.from_context = pointwise(context_channels, num_layers * channels)
+        self.output = pointwise(channels, out_channels)
+        self.in_channels, self.channels = in_channels, channels
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        told = self.from_context(context).split(self.channels, 1)
+        h = F.relu(repeated_to(len(context), self.above[0](x) + self.left[0](x)) + told[0])
+        for above, left, c in zip(self.above[1:], self.left[1:], told[1:], strict=True):
+            h = h + F.relu(above(h) + left(h) + c)
+        return self.output(h)
+
+    def sampler(self, context: Tensor) -> "PixelCNNSampler":
+        return PixelCNNSampler(self, context)
+
+
+class PixelCNNSampler(PixelSampler):
+    def __init__(self, network: PixelCNN, context: Tensor):
+        self.network = network
+        told = network.from_context(context).permute(2, 0, 3, 1)  # (H, N, W, C of all layers)
+        self.told = told.split(network.channels, -1)
+        widths = [network.in_channels] + [network.channels] * (len(network.left) - 1)
+        self.strips = [Strip(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
+        self.matrices = [left.matrix() for left in network.left]
+        self.from_above: list[Tensor] = []
+
+    def begin_row(self, row: int) -> None:
+        if row:
+            for strip in self.strips:
+                strip.end_row()
+        layers = zip(self.network.above, self.strips, self.told, strict=True)
+        self.from_above = [above.row(strip.above) + told[row] for above, strip, told in layers]
+
+    def output(self, column: int) -> Tensor:
+        h = 0.0
+        for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
+            if i:
+                strip.put(column, h)
+            window = strip.window(column, self.network.left[i].own_pixel)
+            h = h + F.relu(self.from_above[i][:, column] + window @ matrix)
+        return at_pixel(self.network.output, h)
+
+    def put(self, column: int, pixel: Tensor) -> None:
+        self.strips[0].put(column, pixel)

@@ -1,0 +1,69 @@
+"""What the objectives of posteriors without a density share: p(x, z) and its score, and what is watched."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
+from dgm_run.models.base import LatentVariableModel, log_mean_exp
+from dgm_run.objectives.base import Objective
+
+WATCHED_SAMPLES = 50
+"""Importance samples of every validation example, from the Gaussian that stands for its posterior."""
+
+
+@dataclass(frozen=True)
+class ImplicitObjective(Objective):
+    """Moves samples of q(z | x), not a bound: there is no log q in it.
+
+    The checkpoint is chosen by log p(x) of the validation data, by importance sampling from a Gaussian fitted to
+    samples of q. A lower bound in the mean, as any such estimate.
+
+    Args:
+        num_samples: particles of each example.
+
+    Raises:
+        ValueError: there are too few particles.
+    """
+
+    num_samples: int
+
+    requires = {"model": LatentVariableModel}
+    monitor = "iwae"
+
+    def __post_init__(self):
+        if self.num_samples < 2:
+            raise ValueError(f"num_samples = {self.num_samples}: at least two are needed")
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: LatentVariableModel, data: LoadedDataset, batch_size: int, report: Report = silent
+    ) -> dict[str, float]:
+        p = model.latent_prior()
+        log_w, log_px = [], []
+        for i, x in enumerate(data.valid.batches(batch_size)):
+            terms = model.score(x, model.infer(x).proposal(), p, WATCHED_SAMPLES)
+            log_w.append(terms.log_w.double())
+            log_px.append(terms.log_px.double())
+            report(i * batch_size + len(x), len(data.valid))
+        log_w, log_px = torch.cat(log_w, 1), torch.cat(log_px, 1)
+        return {
+            "iwae": log_mean_exp(log_w).mean().item(),
+            "elbo": log_w.mean().item(),
+            "reconstruction": log_px.mean().item(),
+            "kl": (log_px - log_w).mean().item(),
+        }
+
+
+def joint_and_score(
+    model: LatentVariableModel, x: Tensor, z: Tensor, create_graph: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log p(x, z) at these z, its gradient in z, and log p(x | z): (S, B), (S, B, L), (S, B)."""
+    with torch.enable_grad():
+        z = z if z.requires_grad else z.requires_grad_()
+        log_px = model.decode(z).log_prob(x)
+        joint = log_px + model.latent_prior().log_prob(z)
+        (score,) = torch.autograd.grad(joint.sum(), z, retain_graph=True, create_graph=create_graph)
+    return joint, score, log_px

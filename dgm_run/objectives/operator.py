@@ -1,0 +1,79 @@
+"""Operator variational inference with the Langevin-Stein operator.
+
+Source: R. Ranganath, J. Altosaar, D. Tran, D. Blei, Operator variational inference, 2016,
+https://arxiv.org/abs/1610.09033.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.posteriors.operator import OperatorPosterior
+
+
+@dataclass(frozen=True)
+class Operator(ImplicitObjective):
+    """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f where q is the posterior.
+
+    The square of a mean is the product of two means over samples of their own, so that its gradient is unbiased. p
+    learns from log p(x, z) at the samples. Test functions and all else share the optimizer; their gradient is turned.
+    """
+
+    requires = {"model": LatentVariableModel, "posterior": OperatorPosterior}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num_samples % 2:
+            raise ValueError(f"num_samples = {self.num_samples} must be even: half of them for each of two means")
+
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        posterior: OperatorPosterior = model.posterior
+        z = posterior(x).rsample((self.num_samples,))
+        with torch.no_grad():
+            features = posterior.encoder(x)
+        joint, _, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+
+        frozen = [parameter for part in (model.decoder, model.prior) for parameter in part.parameters()]
+        wanted = [parameter.requires_grad for parameter in frozen]
+        for parameter in frozen:  # what tells q from the posterior is not to move the posterior
+            parameter.requires_grad_(False)
+        _, score, _ = joint_and_score(model, x, z, create_graph=True)
+        for parameter, flag in zip(frozen, wanted, strict=True):
+            parameter.requires_grad_(flag)
+
+        f, divergence = turned(posterior.test_function, z, features)
+        value = operator_objective(score, f, divergence).mean()
+        loss = value - joint.mean()
+        return loss, {
+            "operator": value.detach(),
+            "log_joint": joint.detach().mean(),
+            "reconstruction": log_px.detach().mean(),
+        }
+
+
+def operator_objective(score: Tensor, f: Tensor, divergence: Tensor) -> Tensor:
+    """(mean of score'f + div f)^2 of each example, unbiased by two halves of the samples: (S, B, L) -> (B,)."""
+    first, second = ((score * f).sum(-1) + divergence).chunk(2)
+    return first.mean(0) * second.mean(0)
+
+
+def turned(network: torch.nn.Module, *arguments: Tensor) -> tuple[Tensor, ...]:
+    """The network, whose own parameters get the opposite gradient: what the rest lowers they raise."""
+    parameters = {name: _Turned.apply(parameter) for name, parameter in network.named_parameters()}
+    return torch.func.functional_call(network, parameters, arguments)
+
+
+class _Turned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return -gradient

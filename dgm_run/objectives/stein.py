@@ -1,0 +1,39 @@
+"""Amortised Stein variational gradient descent.
+
+Sources: Y. Feng, D. Wang, Q. Liu, Learning to draw samples with amortized Stein variational gradient descent, 2017,
+https://arxiv.org/abs/1707.06626; Y. Pu et al., VAE learning via Stein variational gradient descent, 2017,
+https://arxiv.org/abs/1704.05155.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.samplers.svgd import direction, squared_discrepancy
+
+
+@dataclass(frozen=True)
+class Stein(ImplicitObjective):
+    """The samples of q(z | x) of each example are particles; q learns to give them where one step would move them.
+
+    The loss of q is - sum_i phi_i'z_i with the direction phi held fixed; p learns from log p(x, z) at the particles.
+    Finitely many particles lie closer together than the posterior is wide.
+    """
+
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        z = model.infer(x).rsample((self.num_samples,))
+        joint, score, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+        with torch.no_grad():
+            phi, discrepancy = direction(z, score), squared_discrepancy(z, score)
+        loss = -(phi * z).sum(-1).mean() - joint.mean()
+        return loss, {
+            "log_joint": joint.detach().mean(),
+            "reconstruction": log_px.detach().mean(),
+            "squared_stein_discrepancy": discrepancy.mean(),
+        }

@@ -1,0 +1,40 @@
+"""Samples of the posterior by a network, to be moved by Stein variational gradients.
+
+Sources: Y. Feng, D. Wang, Q. Liu, Learning to draw samples with amortized Stein variational gradient descent, 2017,
+https://arxiv.org/abs/1707.06626; Y. Pu et al., VAE learning via Stein variational gradient descent, 2017,
+https://arxiv.org/abs/1704.05155.
+"""
+
+from torch import Tensor
+
+from dgm_run.distributions.implicit import Implicit
+from dgm_run.encoders.base import Encoder
+from dgm_run.networks.linear import linear
+from dgm_run.networks.mlp import Activation, Joint
+from dgm_run.posteriors.base import ImplicitPosterior
+
+
+class SteinParticlesPosterior(ImplicitPosterior):
+    """z = g(features of x, noise), one hidden layer over both. There is no density.
+
+    Args:
+        encoder: gives the features.
+        latent_dim: L.
+        noise_dim: of the noise.
+        hidden_dim: of the layer over features and noise.
+        activation: after that layer.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, noise_dim: int, hidden_dim: int, activation: Activation):
+        super().__init__()
+        self.encoder, self.latent_dim, self.noise_dim = encoder, latent_dim, noise_dim
+        self.joint = Joint(encoder.feature_dim, noise_dim, hidden_dim, activation)
+        self.output = linear(hidden_dim, latent_dim)
+
+    def forward(self, x: Tensor) -> Implicit:
+        of_features = self.joint.first(self.encoder(x))
+
+        def generate(noise: Tensor) -> Tensor:
+            return self.output(self.joint(of_features, noise)).to(noise.dtype)
+
+        return Implicit(generate, self.noise_dim, x.shape[:1], self.latent_dim, x)

@@ -1,0 +1,32 @@
+import pytest
+import torch
+from contracts import check_every_parameter_gets_a_gradient
+
+from dgm_run.decoders.conv import ConvDecoder
+from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
+from dgm_run.likelihoods.categorical import CategoricalLikelihood
+
+
+def make(shape=(1, 8, 4), strides=(2, 2), likelihood=BernoulliLikelihood, **more):
+    torch.manual_seed(0)
+    return ConvDecoder(3, 2, [4, 5], [3, 3], list(strides), "gated", likelihood(shape, **more))
+
+
+@pytest.mark.parametrize("strides", [(2, 2), (1, 1), (4, 1)])
+def test_pixels_have_the_shape_of_the_data_for_any_leading_axes(strides):
+    decoder, z = make(strides=strides), torch.randn(5, 2, 3)
+    p = decoder(z)
+    assert (p.batch_shape, p.event_shape) == ((5, 2), (1, 8, 4))
+    torch.testing.assert_close(p.logits[3], decoder(z[3]).logits)
+    check_every_parameter_gets_a_gradient(decoder, p.logits)
+
+
+def test_parameters_stand_before_channels():
+    decoder = make((3, 4, 4), likelihood=CategoricalLikelihood, num_levels=5)
+    p = decoder(torch.randn(2, 3))
+    assert p.log_p.shape == (2, 5, 3, 4, 4)
+
+
+def test_sizes_that_the_strides_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match="8 x 6 are no multiple of 4"):
+        make((1, 8, 6))

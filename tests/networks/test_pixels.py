@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from dgm_run.networks.gated_pixelcnn import GatedPixelCNN
+from dgm_run.networks.pixelcnn import PixelCNN
+from dgm_run.networks.pixels import Left, RowsAbove
+
+H, W = 5, 6
+NETWORKS = {"pixelcnn": PixelCNN, "gated_pixelcnn": GatedPixelCNN}
+
+
+def make(name, num_layers=4, in_channels=1, out_channels=2):
+    torch.manual_seed(0)
+    network = NETWORKS[name](in_channels, out_channels, 6, 5, 3, num_layers, 2).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.02, 0.3)
+    return network
+
+
+def influence(network, x, context):
+    """How output i depends on pixel j in raster order, and on the context there, (H W, H W) each."""
+    of_x, of_context = torch.autograd.functional.jacobian(network, (x, context))
+    return (j.abs().sum((0, 1, 4, 5)).flatten(0, 1).flatten(1) for j in (of_x, of_context))
+
+
+def inputs(num=1, channels=1):
+    torch.manual_seed(1)
+    return torch.randn(num, channels, H, W).double(), torch.randn(num, 2, H, W).double()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_pixel_sees_itself_or_one_after_it_and_the_context_reaches_each(name):
+    of_x, of_context = influence(make(name), *inputs())
+    assert not of_x.triu(0).any()
+    assert (of_context.diagonal() > 0).all()
+
+
+def test_the_gated_stacks_have_no_blind_spot():
+    of_x, _ = influence(make("gated_pixelcnn"), *inputs())
+    assert (of_x[*torch.tril_indices(H * W, H * W, -1)] > 0).all()
+
+
+def test_the_plain_network_has_one():
+    of_x, _ = influence(make("pixelcnn"), *inputs())
+    seen = of_x[3 * W + 1].view(H, W) > 0  # by the pixel in row 3, column 1
+    assert seen[2, :4].all()
+    assert not seen[2, 5]  # above it to the right, beyond reach at any depth of the stack
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_by_one_the_outputs_are_those_of_a_full_pass(name):
+    network = make(name, in_channels=3)
+    x, context = inputs(4, 3)
+    with torch.no_grad():
+        expected, sampler = network(x, context), network.sampler(context)
+        for row in range(H):
+            sampler.begin_row(row)
+            for column in range(W):
+                found = sampler.output(column)
+                torch.testing.assert_close(found, expected[:, :, row, column], rtol=0, atol=1e-12)
+                sampler.put(column, x[:, :, row, column])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_images_repeat_where_there_are_more_contexts(name):
+    network = make(name)
+    x, _ = inputs(2)
+    _, context = inputs(6)
+    torch.testing.assert_close(network(x, context), network(x.repeat(3, 1, 1, 1), context))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("sizes", "message"), [((4, 3, 2), "= 4 must be odd"), ((3, 1, 2), "= 1"), ((3, 3, 0), "num_layers")]
+)
+def test_what_cannot_be_built_is_refused(name, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        NETWORKS[name](1, 1, 4, *sizes, 2)
+
+
+def test_a_masked_convolution_is_the_sum_of_its_two_parts():
+    above, left = RowsAbove(2, 3, 5, own_row=False).double(), Left(2, 3, 5, own_pixel=True).double()
+    weight = torch.zeros(3, 2, 5, 5).double()
+    with torch.no_grad():
+        weight[:, :, :2], weight[:, :, 2, :3] = above.conv.weight, left.conv.weight[:, :, 0]
+    x = torch.randn(2, 2, H, W).double()
+    expected = torch.nn.functional.conv2d(x, weight, above.conv.bias, padding=2)
+    torch.testing.assert_close(above(x) + left(x), expected)
