@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
-from benchmarks import ais, likelihood, rbm_training, startup, vae_training
+from benchmarks import ais, likelihood, pixelcnn, rbm_training, startup, vae_training
 from benchmarks.data import mnist_folder
 from benchmarks.table import Options
 
@@ -17,6 +17,9 @@ QUESTIONS = {
     "iwae": partial(vae_training.run, vae_training.IWAE),
     "likelihood": partial(likelihood.run, 0),
     "likelihood-vampprior": partial(likelihood.run, 500),
+    "pixelcnn": pixelcnn.training,
+    "pixelcnn-sampling": partial(pixelcnn.sampling, "pixelcnn"),
+    "gated-pixelcnn-sampling": partial(pixelcnn.sampling, "gated_pixelcnn"),
     "cd-1": partial(rbm_training.run, "cd", 1),
     "pcd-1": partial(rbm_training.run, "pcd", 1),
     "cd-25": partial(rbm_training.run, "cd", 25),

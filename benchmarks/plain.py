@@ -95,7 +95,7 @@ def plain_loop(dataset: Dataset, options: Options, steps: int, components: int, 
     """`steps` steps over a DataLoader, the loss read at each."""
     model = PlainVAE(components, samples).to(options.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
-    batches = _endless(DataLoader(dataset, batch_size=BATCH_SIZE, shuffle=True))
+    batches = endless(DataLoader(dataset, batch_size=BATCH_SIZE, shuffle=True))
 
     def run() -> None:
         total = 0.0
@@ -109,6 +109,6 @@ def plain_loop(dataset: Dataset, options: Options, steps: int, components: int, 
     return run
 
 
-def _endless(loader: DataLoader):
+def endless(loader: DataLoader):
     while True:
         yield from loader

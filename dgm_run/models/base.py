@@ -75,6 +75,10 @@ class LatentVariableModel(nn.Module, ABC):
     def decode(self, z: Tensor) -> Distribution:
         """p(x | z): (*batch, L) -> batch shape (*batch,)."""
 
+    def own_loss(self) -> Tensor | float:
+        """What parts of the model minimise by themselves, whatever the objective is: a scalar, nats."""
+        return 0.0
+
     def infer_with_prior(self, x: Tensor) -> tuple[Distribution, Distribution]:
         """q(z | x) and p(z), for models that get both cheaper than one by one."""
         return self.infer(x), self.latent_prior()

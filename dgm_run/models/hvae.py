@@ -18,7 +18,7 @@ from dgm_run.models.base import LatentVariableModel
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, Joint, mlp
 from dgm_run.posteriors.base import ExplicitPosterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import Prior, SelfTaught
 
 
 class HVAE(LatentVariableModel):
@@ -38,7 +38,7 @@ class HVAE(LatentVariableModel):
         log_var_range: log-variances of z1 are clamped to it, with no gradient outside.
 
     Raises:
-        ValueError: a level has no dimension, or there is no hidden layer.
+        ValueError: a level has no dimension, there is no hidden layer, or the prior teaches itself.
     """
 
     copies = {"encoder": 2}  # the one of the posterior, and one of its own
@@ -60,6 +60,8 @@ class HVAE(LatentVariableModel):
             raise ValueError(
                 f"total_dim = {total_dim} counts both levels: it must exceed latent_dim = {latent_dim} > 0"
             )
+        if isinstance(prior, SelfTaught):
+            raise ValueError("this prior learns from p(x | z) of one level: use model=vae, or another prior")
         if not hidden_dims:
             raise ValueError("hidden_dims: the networks of the lower level need a hidden layer")
         self.lower_dim = total_dim - latent_dim

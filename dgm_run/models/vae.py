@@ -8,8 +8,9 @@ from torch import Tensor
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.models.base import LatentVariableModel
+from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import Prior, SelfTaught
 
 
 class VAE(LatentVariableModel):
@@ -31,6 +32,12 @@ class VAE(LatentVariableModel):
             raise ValueError(f"latent_dim = {latent_dim} must be positive")
         self.latent_dim = latent_dim
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
+
+    def own_loss(self) -> Tensor | float:
+        if not isinstance(self.prior, SelfTaught):
+            return 0.0
+        with held_fixed(self.decoder):
+            return self.prior.own_loss(self.decode)
 
     def infer(self, x: Tensor) -> Distribution:
         return self.posterior(x)

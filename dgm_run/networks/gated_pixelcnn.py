@@ -15,6 +15,7 @@ from dgm_run.networks.pixels import (
     RowsAbove,
     Strip,
     at_pixel,
+    channels_last,
     check_kernel,
     pointwise,
     repeated_to,
@@ -87,14 +88,15 @@ class GatedPixelCNN(PixelNetwork):
             GatedLayer(channels if i else in_channels, channels, kernel_size if i else first_kernel_size, first=not i)
             for i in range(num_layers)
         )
-        self.from_context = pointwise(context_channels, num_layers * 4 * channels)
+        self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
         self.hidden, self.output = pointwise(channels, channels), pointwise(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        v = h = x
-        for layer, told in zip(self.layers, self.from_context(context).split(4 * self.channels, 1), strict=True):
-            v, h = layer(v, h, told)
+        v = h = channels_last(x)
+        context = channels_last(context)
+        for layer, told in zip(self.layers, self.from_context, strict=True):
+            v, h = layer(v, h, told(context))
         return self.output(F.relu(self.hidden(F.relu(h))))
 
     def sampler(self, context: Tensor) -> "GatedPixelCNNSampler":
@@ -104,8 +106,7 @@ class GatedPixelCNN(PixelNetwork):
 class GatedPixelCNNSampler(PixelSampler):
     def __init__(self, network: GatedPixelCNN, context: Tensor):
         self.network = network
-        told = network.from_context(context).permute(2, 0, 3, 1)  # (H, N, W, C of all layers)
-        self.told = told.split(4 * network.channels, -1)
+        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
         layers = list(network.layers)
         widths = [network.in_channels] + [network.channels] * (len(layers) - 1)
         self.strips = [Strip(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]

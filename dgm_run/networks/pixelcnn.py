@@ -14,6 +14,8 @@ from dgm_run.networks.pixels import (
     RowsAbove,
     Strip,
     at_pixel,
+    before,
+    channels_last,
     check_kernel,
     pointwise,
     repeated_to,
@@ -58,15 +60,16 @@ class PixelCNN(PixelNetwork):
         pairs = list(zip(widths, sizes, strict=True))
         self.above = nn.ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
         self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
-        self.from_context = pointwise(context_channels, num_layers * channels)
+        self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = pointwise(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        told = self.from_context(context).split(self.channels, 1)
-        h = F.relu(repeated_to(len(context), self.above[0](x) + self.left[0](x)) + told[0])
-        for above, left, c in zip(self.above[1:], self.left[1:], told[1:], strict=True):
-            h = h + F.relu(above(h) + left(h) + c)
+        x, context = channels_last(x), channels_last(context)
+        h = 0.0
+        for i, (above, left, told) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
+            seen = before(h, above, left) if i else repeated_to(len(context), before(x, above, left))
+            h = h + F.relu(seen + told(context))
         return self.output(h)
 
     def sampler(self, context: Tensor) -> "PixelCNNSampler":
@@ -76,8 +79,7 @@ class PixelCNN(PixelNetwork):
 class PixelCNNSampler(PixelSampler):
     def __init__(self, network: PixelCNN, context: Tensor):
         self.network = network
-        told = network.from_context(context).permute(2, 0, 3, 1)  # (H, N, W, C of all layers)
-        self.told = told.split(network.channels, -1)
+        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
         widths = [network.in_channels] + [network.channels] * (len(network.left) - 1)
         self.strips = [Strip(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
         self.matrices = [left.matrix() for left in network.left]

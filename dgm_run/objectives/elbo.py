@@ -56,7 +56,7 @@ class ELBO(Objective):
         log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
         cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
         loss = self.beta * linear_warmup(progress, self.warmup_epochs) * cost - log_px
-        return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
+        return loss + model.own_loss(), {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
     def _with_free_bits(self, terms: Terms, kl: Tensor) -> Tensor:
         # the mean over the batch is taken before the maximum: a dimension may idle on some examples

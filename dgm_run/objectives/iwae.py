@@ -93,7 +93,7 @@ class IWAE(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)
-        return loss, bounds(terms)
+        return loss + model.own_loss(), bounds(terms)
 
 
 def bounds(terms: Terms) -> dict[str, Tensor]:

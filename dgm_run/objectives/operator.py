@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.models.base import LatentVariableModel
+from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
 from dgm_run.posteriors.operator import OperatorPosterior
@@ -39,18 +40,13 @@ class Operator(ImplicitObjective):
             features = posterior.encoder(x)
         joint, _, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
 
-        frozen = [parameter for part in (model.decoder, model.prior) for parameter in part.parameters()]
-        wanted = [parameter.requires_grad for parameter in frozen]
-        for parameter in frozen:  # what tells q from the posterior is not to move the posterior
-            parameter.requires_grad_(False)
-        _, score, _ = joint_and_score(model, x, z, create_graph=True)
-        for parameter, flag in zip(frozen, wanted, strict=True):
-            parameter.requires_grad_(flag)
+        with held_fixed(model.decoder, model.prior):  # what tells q from the posterior is not to move the posterior
+            _, score, _ = joint_and_score(model, x, z, create_graph=True)
 
         f, divergence = turned(posterior.test_function, z, features)
         value = operator_objective(score, f, divergence).mean()
         loss = value - joint.mean()
-        return loss, {
+        return loss + model.own_loss(), {
             "operator": value.detach(),
             "log_joint": joint.detach().mean(),
             "reconstruction": log_px.detach().mean(),

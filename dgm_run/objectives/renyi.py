@@ -50,7 +50,7 @@ class Renyi(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()
-        return -bound, {"renyi": bound.detach(), **bounds(terms)}
+        return model.own_loss() - bound, {"renyi": bound.detach(), **bounds(terms)}
 
 
 def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:

@@ -1,6 +1,7 @@
 """Densities p(z) over latent variables."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -25,3 +26,11 @@ class Prior(nn.Module, ABC):
     def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
         """q(z | x) and p(z). A prior that calls the posterior itself may do both in one pass."""
         return posterior(x), self(posterior)
+
+
+class SelfTaught(Prior):
+    """A prior with a loss of its own; the objective of a run gives it no gradient."""
+
+    @abstractmethod
+    def own_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
+        """A scalar in nats, by p(x | z), whose own parameters are held fixed."""

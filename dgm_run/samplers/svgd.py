@@ -33,7 +33,7 @@ def direction(z: Tensor, score: Tensor) -> Tensor:
 
 
 def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
-    """The squared kernelised Stein discrepancy of the particles, (B,): a U-statistic, zero in the mean on the target."""
+    """The squared kernelised Stein discrepancy from the target, (B,): a U-statistic, zero in the mean on its draws."""
     h = bandwidth(z).view(-1, 1, 1)
     squares = _squared_distances(z)
     z, score = z.transpose(0, 1), score.transpose(0, 1)

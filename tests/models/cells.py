@@ -95,6 +95,7 @@ def refusal(cell: Cell) -> str | None:
     """Why the configuration is refused; None where it is not."""
     try:
         validate(config(cell))
+        instantiate(config(cell).model)
     except ConfigError as error:
         return str(error)
     return None

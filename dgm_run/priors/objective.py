@@ -1,0 +1,65 @@
+"""A reference prior, learned.
+
+Sources: J. Bernardo, Reference posterior distributions for Bayesian inference, 1979; E. Nalisnick, P. Smyth, Learning
+approximately objective priors, 2017, https://arxiv.org/abs/1704.01168; the bound: A. van den Oord et al.,
+Representation learning with contrastive predictive coding, 2018, https://arxiv.org/abs/1807.03748.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.mixture import Mixture
+from dgm_run.posteriors.base import Posterior
+from dgm_run.priors.base import SelfTaught
+
+
+class ObjectivePrior(SelfTaught):
+    """p(z) that maximises the mutual information of z and x under p(x | z): what lets the data say the most.
+
+    A uniform mixture of K Gaussians within a box; without bounds the information grows by spreading to infinity. Its
+    own loss teaches it, the objective of the run does not, and the decoder does not hear of that loss. The bound that
+    is raised, E log p(x_k | z_k) - log 1/K sum_j p(x_k | z_j), one z_k of each component, never exceeds log K.
+
+    Args:
+        latent_dim: L.
+        num_components: K.
+        bound: of the means, in every dimension.
+        log_var_range: of the components.
+
+    Raises:
+        ValueError: there are fewer than two components, or the box is empty.
+    """
+
+    def __init__(self, latent_dim: int, num_components: int, bound: float, log_var_range: Sequence[float]):
+        super().__init__()
+        if num_components < 2 or not bound > 0:
+            raise ValueError("num_components must be at least 2 and bound positive")
+        self.raw_mean = nn.Parameter(torch.randn(num_components, latent_dim).clamp(-bound, bound))
+        self.raw_log_var = nn.Parameter(torch.full((num_components, latent_dim), float(log_var_range[0]) / 2))
+        self.bound, self.log_var_range = bound, tuple(log_var_range)
+
+    def _components(self) -> DiagonalGaussian:
+        mean = F.hardtanh(self.raw_mean, -self.bound, self.bound)
+        return DiagonalGaussian(mean, F.hardtanh(self.raw_log_var, *self.log_var_range))
+
+    def forward(self, posterior: Posterior | None) -> Mixture:
+        weights = torch.zeros_like(self.raw_mean[:, 0]).log_softmax(0)
+        return Mixture(self._components().detach(), weights.detach())
+
+    def own_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
+        """Minus the bound of the information, in nats, with a surrogate for the gradient through the draws of x."""
+        z = self._components().rsample()  # (K, L)
+        p_x = decode(z.unsqueeze(1))  # batch shape (K, 1)
+        x = p_x.sample().squeeze(1)
+        log_p = p_x.log_prob(x)  # (K, K): of x_k under z_j in row j
+        own = log_p.diagonal()
+        gain = own - (log_p.logsumexp(0) - math.log(len(log_p)))
+        others = (gain.sum() - gain) / (len(gain) - 1)
+        score = (gain - others).detach() * own
+        return -(gain + score - score.detach()).mean()

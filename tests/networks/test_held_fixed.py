@@ -1,0 +1,24 @@
+import pytest
+import torch
+from torch import nn
+
+from dgm_run.networks.held_fixed import held_fixed
+
+
+def test_a_part_held_fixed_passes_gradients_on_and_takes_none():
+    part, x = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
+    part.bias.requires_grad_(False)
+    with held_fixed(part):
+        value = part(x).sum()
+    value.backward()
+    assert part.weight.grad is None
+    assert x.grad.abs().sum() > 0
+    assert part.weight.requires_grad
+    assert not part.bias.requires_grad  # as it was
+
+
+def test_it_is_let_go_when_something_fails():
+    part = nn.Linear(2, 3)
+    with pytest.raises(ZeroDivisionError), held_fixed(part):
+        _ = 1 / 0
+    assert part.weight.requires_grad
