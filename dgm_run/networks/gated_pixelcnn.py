@@ -17,6 +17,7 @@ from dgm_run.networks.pixels import (
     at_pixel,
     channels_last,
     check_kernel,
+    output_layer,
     pointwise,
     repeated_to,
 )
@@ -89,7 +90,7 @@ class GatedPixelCNN(PixelNetwork):
             for i in range(num_layers)
         )
         self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
-        self.hidden, self.output = pointwise(channels, channels), pointwise(channels, out_channels)
+        self.hidden, self.output = pointwise(channels, channels), output_layer(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:

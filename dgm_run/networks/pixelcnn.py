@@ -17,6 +17,7 @@ from dgm_run.networks.pixels import (
     before,
     channels_last,
     check_kernel,
+    output_layer,
     pointwise,
     repeated_to,
 )
@@ -61,7 +62,7 @@ class PixelCNN(PixelNetwork):
         self.above = nn.ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
         self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
         self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
-        self.output = pointwise(channels, out_channels)
+        self.output = output_layer(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:

@@ -146,6 +146,14 @@ def pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
     return conv(in_channels, out_channels, 1)
 
 
+def output_layer(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A pointwise layer that starts small: layers that add to one another have grown, and pixels start undecided."""
+    layer = pointwise(in_channels, out_channels)
+    with torch.no_grad():
+        layer.weight.mul_(0.1)
+    return layer
+
+
 def at_pixel(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """A pointwise layer at one pixel: (..., in) -> (..., out)."""
     return F.linear(x, layer.weight.flatten(1), layer.bias)

@@ -9,6 +9,9 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import EvaluablePosterior
 
+INIT_FACTOR = 0.1
+"""Of the entries below the diagonal at the start against those on it."""
+
 
 class FullGaussianPosterior(EvaluablePosterior):
     """q(z | x) = N(z; mean(x), C(x) C(x)^T), C lower triangular with a softplus diagonal.
@@ -26,6 +29,8 @@ class FullGaussianPosterior(EvaluablePosterior):
         self.register_buffer("tril", rows * latent_dim + columns, persistent=False)
         self.register_buffer("on_diagonal", rows == columns, persistent=False)
         self.head = linear(encoder.feature_dim, latent_dim + len(rows))
+        with torch.no_grad():  # a start near a diagonal covariance: the sum of a row of entries is what moves z
+            self.head.weight[latent_dim:][~self.on_diagonal] *= INIT_FACTOR
 
     def forward(self, x: Tensor) -> FullGaussian:
         output = self.head(self.encoder(x)).to(x.dtype)

@@ -31,6 +31,7 @@ SMALL = {
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
+NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
 STEP = 0.5  # between the points of the grid that stands for a real pixel
 
 
@@ -153,7 +154,8 @@ def randomised(cell: Cell) -> LatentVariableModel:
     model = instantiate(config(cell).model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.add_((0.15 if "prior" in name else 0.3) * torch.randn_like(parameter))
+            scale = NOISE.get(name.partition(".")[0], 0.3)
+            parameter.add_(scale * torch.randn_like(parameter))
         _widen(model, cell.data)
     x, _ = every_x(cell.data)
     x = x[x.flatten(1).abs().amax(1) <= 2]
@@ -172,6 +174,8 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
         head.bias += 0.8  # both shapes near one: wider than a Gaussian on the axis of log-odds
     elif isinstance(model.posterior, GaussianProcessPosterior):
         head.bias[:dim] += 1.9
+        model.posterior.of_input.weight.mul_(0.1)
+        model.posterior.of_input.bias[-SMALL["input_dim"] :] = -1.0  # narrower than the noise that it stands for
     elif isinstance(model.posterior, FullGaussianPosterior):
         head.bias[dim:] += 2.0
     else:
