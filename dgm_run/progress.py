@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+SECONDS_WITHIN_EPOCH = 30.0
+"""Between two lines about a long epoch, where there is no bar."""
+
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REDRAWS = 0.1
 
@@ -37,6 +40,10 @@ class Terminal:
         if self._bar and now - self._last_draw > SECONDS_BETWEEN_REDRAWS:
             self._last_draw = now
             self._draw(step)
+        elif not self._bar and now - max(self._last_line, self._begun) > SECONDS_WITHIN_EPOCH:
+            self._last_line = now
+            of = f"epoch {step / self._steps_per_epoch:.1f}/{self._total // self._steps_per_epoch}"
+            self.say(f"{of}  {self._text}  {self._pace(step)}")
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """An epoch ended with these logged values."""

@@ -76,7 +76,7 @@ def test_missing_data_say_which_files_where_and_what_needs_none(tmp_path):
 def test_help_lists_the_choices_and_imports_nothing_heavy(tmp_path):
     done = dgm_run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert re.search(r"prior: .*mixture, standard, stick_breaking, vampprior", done.stdout)
+    assert re.search(r"prior: .*mixture, objective, standard, stick_breaking, vampprior", done.stdout)
     probe = "import sys, dgm_run; dgm_run.compose('prior=vampprior'); import dgm_run.cli; print('torch' in sys.modules)"
     modules = subprocess.run(command()[:1] + ["-c", probe], capture_output=True, text=True, check=True)
     assert modules.stdout.strip() == "False"

@@ -29,6 +29,17 @@ def test_without_a_terminal_there_are_plain_lines():
     assert "\x1b" not in line
 
 
+def test_a_long_epoch_shows_how_far_it_has_come_without_a_terminal(monkeypatch):
+    display, stream = terminal(force_terminal=False)
+    display.start(epochs=2, steps_per_epoch=10, step=0)
+    display.step(3)
+    assert not stream.getvalue()
+    monkeypatch.setattr("dgm_run.progress.SECONDS_WITHIN_EPOCH", -1.0)
+    display.step(4)
+    assert stream.getvalue().startswith("epoch 0.4/2  ")
+    assert "left" in stream.getvalue()
+
+
 def test_in_a_terminal_a_bar_shows_epoch_losses_speed_and_time_left():
     display, stream = terminal(force_terminal=True)
     display.start(epochs=4, steps_per_epoch=10, step=0)

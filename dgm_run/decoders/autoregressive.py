@@ -1,4 +1,10 @@
-"""What decoders share that draw an image pixel by pixel."""
+"""A decoder that draws an image pixel by pixel, by whatever network.
+
+Sources: A. van den Oord et al., Conditional image generation with PixelCNN decoders, 2016,
+https://arxiv.org/abs/1606.05328; I. Gulrajani et al., PixelVAE, 2017, https://arxiv.org/abs/1611.05013.
+"""
+
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -7,7 +13,6 @@ from dgm_run.distributions.pixel_by_pixel import PixelByPixel
 from dgm_run.likelihoods.base import Likelihood
 from dgm_run.networks.conv import image_size
 from dgm_run.networks.linear import linear
-from dgm_run.networks.pixels import PixelNetwork
 
 
 class AutoregressiveDecoder(Decoder):
@@ -16,19 +21,20 @@ class AutoregressiveDecoder(Decoder):
     Args:
         latent_dim: L.
         map_channels: of the maps.
+        network: channels of an image, of the parameters and of the maps -> `PixelNetwork`.
         likelihood: of a pixel.
-        network: in_channels, out_channels -> what reads pixels and maps.
 
     Raises:
         ValueError: the examples are no images, or the likelihood has parameters of its own for every pixel.
     """
 
-    def __init__(self, latent_dim: int, map_channels: int, likelihood: Likelihood, network: PixelNetwork):
+    def __init__(self, latent_dim: int, map_channels: int, network: Callable, likelihood: Likelihood):
         super().__init__()
         if not likelihood.is_stationary:
             raise ValueError("pixels are drawn one by one: use likelihood.learn_scale=shared or predicted")
-        self.likelihood, self.network = likelihood, network
-        _, height, width = image_size(likelihood.shape)
+        channels, height, width = image_size(likelihood.shape)
+        self.likelihood = likelihood
+        self.network = network(channels, likelihood.num_params * channels, map_channels)
         self.map_shape = (map_channels, height, width)
         self.to_maps = linear(latent_dim, map_channels * height * width)
 

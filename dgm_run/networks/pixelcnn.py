@@ -16,7 +16,7 @@ from dgm_run.networks.pixels import (
     at_pixel,
     before,
     channels_last,
-    check_kernel,
+    check_sizes,
     output_layer,
     pointwise,
     repeated_to,
@@ -31,11 +31,11 @@ class PixelCNN(PixelNetwork):
     Args:
         in_channels: of an image.
         out_channels: of the output.
+        context_channels: of the context, which every layer and the output read at the pixel itself.
         channels: of every layer.
         first_kernel_size: of the first layer.
         kernel_size: of the others.
         num_layers: all of them.
-        context_channels: of the context, which every layer and the output read at the pixel itself.
 
     Raises:
         ValueError: a kernel is even or less than three wide, or there is no layer.
@@ -45,17 +45,14 @@ class PixelCNN(PixelNetwork):
         self,
         in_channels: int,
         out_channels: int,
+        context_channels: int,
         channels: int,
         first_kernel_size: int,
         kernel_size: int,
         num_layers: int,
-        context_channels: int,
     ):
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers = {num_layers} must be positive")
-        for size in (first_kernel_size, kernel_size):
-            check_kernel(size)
+        check_sizes(first_kernel_size, kernel_size, num_layers)
         widths = [in_channels] + [channels] * (num_layers - 1)
         sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
         pairs = list(zip(widths, sizes, strict=True))

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from dgm_run.networks.conv import conv
 
 
-def check_kernel(kernel_size: int) -> None:
-    """Raises a ValueError where a kernel has no middle, or nothing beside it."""
-    if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size = {kernel_size} must be odd, and three or more")
+def check_sizes(first_kernel_size: int, kernel_size: int, num_layers: int) -> None:
+    """Raises a ValueError where a kernel has no middle, or nothing beside it, or there is no layer."""
+    for size in (first_kernel_size, kernel_size):
+        if size < 3 or size % 2 == 0:
+            raise ValueError(f"kernel_size = {size} must be odd, and three or more")
+    if num_layers < 1:
+        raise ValueError(f"num_layers = {num_layers} must be positive")
 
 
 class RowsAbove(nn.Module):

@@ -4,6 +4,7 @@ Source: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows,
 https://arxiv.org/abs/1505.05770, section 4.1 and appendix A.1.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,9 +15,14 @@ from dgm_run.distributions.flow import Step
 from dgm_run.encoders.base import Encoder
 from dgm_run.posteriors.flow import FlowPosterior
 
+SHIFT = math.log(math.e - 1)
+
 
 class PlanarStep(Step):
-    """z + v tanh(w'z + b), with v = u + (softplus(w'u) - 1 - w'u) w / |w|^2, so that w'v > -1 and it can be inverted.
+    """z + v tanh(w'z + b), with v = u + (m(w'u) - w'u) w / |w|^2, so that w'v = m(w'u) > -1 and it can be inverted.
+
+    m(t) = softplus(t + log(e - 1)) - 1 is the paper's function moved so that m(0) = 0: else v grows beyond all bounds
+    where w is small.
 
     Args:
         w: (*batch, L).
@@ -29,10 +35,10 @@ class PlanarStep(Step):
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         wu, norm = (self.w * self.u).sum(-1), self.w.square().sum(-1) + 1e-12
-        wanted = F.softplus(wu)  # 1 + w'v
+        wanted = F.softplus(wu + SHIFT)  # 1 + w'v
         v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
         h = torch.tanh((z * self.w).sum(-1) + self.b)
-        # 1 + h' w'v as a sum of positive numbers: softplus(w'u) - 1 rounds to -1 where w'u is below -17
+        # 1 + h' w'v as a sum of positive numbers: m rounds to -1 where w'u is below -17
         volume = h.square() + (1 - h.square()) * wanted
         log_det = torch.log(volume.clamp(min=torch.finfo(volume.dtype).tiny))
         return z + v * h.unsqueeze(-1), log_det

@@ -1,17 +1,27 @@
+from functools import partial
+
 import pytest
 import torch
 from contracts import check_every_parameter_gets_a_gradient
 
-from dgm_run.decoders.gated_pixelcnn import GatedPixelCNNDecoder
-from dgm_run.decoders.pixelcnn import PixelCNNDecoder
+import dgm_run
+from dgm_run.config import instantiate
+from dgm_run.decoders.autoregressive import AutoregressiveDecoder
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
 from dgm_run.likelihoods.gaussian import GaussianLikelihood
+from dgm_run.networks.gated_pixelcnn import GatedPixelCNN
+from dgm_run.networks.pixelcnn import PixelCNN
 
 
-@pytest.mark.parametrize("decoder", [PixelCNNDecoder, GatedPixelCNNDecoder])
-def test_z_reaches_the_parameters_of_every_pixel_and_every_weight_learns(decoder):
+def decoder(network, likelihood):
     torch.manual_seed(0)
-    made, x = decoder(3, 2, 16, 5, 3, 3, BernoulliLikelihood((1, 4, 4))), torch.rand(2, 1, 4, 4).round()
+    settings = {"channels": 16, "first_kernel_size": 5, "kernel_size": 3, "num_layers": 3}
+    return AutoregressiveDecoder(3, 2, partial(network, **settings), likelihood)
+
+
+@pytest.mark.parametrize("network", [PixelCNN, GatedPixelCNN])
+def test_z_reaches_the_parameters_of_every_pixel_and_every_weight_learns(network):
+    made, x = decoder(network, BernoulliLikelihood((1, 4, 4))), torch.rand(2, 1, 4, 4).round()
 
     def logits(z):
         p = made(z)
@@ -26,4 +36,14 @@ def test_z_reaches_the_parameters_of_every_pixel_and_every_weight_learns(decoder
 def test_a_scale_for_every_pixel_is_refused():
     likelihood = GaussianLikelihood((1, 4, 4), 1.0, "element", 0.01)
     with pytest.raises(ValueError, match="learn_scale=shared or predicted"):
-        PixelCNNDecoder(3, 2, 5, 5, 3, 3, likelihood)
+        decoder(PixelCNN, likelihood)
+
+
+@pytest.mark.parametrize(("name", "network"), [("pixelcnn", PixelCNN), ("gated_pixelcnn", GatedPixelCNN)])
+def test_the_settings_of_a_choice_reach_its_network(name, network):
+    small = ("decoder.network.channels=6", "decoder.network.num_layers=3", "decoder.map_channels=2")
+    found = instantiate(dgm_run.compose(f"decoder={name}", *small).model).decoder
+    expected = network(1, 1, 2, channels=6, first_kernel_size=7, kernel_size=3, num_layers=3)
+    assert isinstance(found.network, network)
+    shapes = [[tuple(p.shape) for p in made.parameters()] for made in (found.network, expected)]
+    assert shapes[0] == shapes[1]

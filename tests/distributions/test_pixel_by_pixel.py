@@ -13,7 +13,7 @@ from dgm_run.networks.pixelcnn import PixelCNN
 def make(batch=(), network=GatedPixelCNN, shape=(1, 2, 3), likelihood=None):
     torch.manual_seed(0)
     likelihood = likelihood or BernoulliLikelihood(shape)
-    net = network(shape[0], likelihood.num_params * shape[0], 4, 3, 3, 2, 2).double()
+    net = network(shape[0], likelihood.num_params * shape[0], 2, 4, 3, 3, 2).double()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, 0, 0.7)
     context = torch.randn(*batch, 2, *shape[1:]).double()

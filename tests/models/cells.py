@@ -26,7 +26,7 @@ SMALL = {
     **{"latent_dim": 2, "total_dim": 3, "hidden_dims": [5], "num_components": 3, "scale": 1.5, "log_scale": -1.0},
     **{"num_steps": 2, "num_matrices": 2, "num_vectors": 1, "context_dim": 3, "concentration": 1.5},
     **{"kernel_sizes": [3], "strides": [1], "base_channels": 2, "map_channels": 2, "num_blocks": 1},
-    **{"first_kernel_size": 3, "num_layers": 2, "input_dim": 2, "num_points": 3, "hidden_dim": 5},
+    **{"input_dim": 2, "num_points": 3, "hidden_dim": 5},
 }
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
@@ -122,7 +122,9 @@ def config(cell: Cell) -> DictConfig:
             if cfg[group] is not None and knob in cfg[group] and not OmegaConf.is_interpolation(cfg[group], knob):
                 cfg[group][knob] = value
         if cfg[group] is not None and "channels" in cfg[group]:
-            cfg[group].channels = 3 if isinstance(cfg[group].channels, int) else [3]
+            cfg[group].channels = [3]
+        if cfg[group] is not None and "network" in cfg[group]:
+            cfg[group].network.update({"channels": 3, "first_kernel_size": 3, "num_layers": 2})
     return cfg
 
 
@@ -180,6 +182,7 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
         head.bias[dim:] += 2.0
     else:
         head.bias[dim : 2 * dim] += 1.9  # log-variances
+        head.bias[2 * dim :] *= 0.5  # of the steps of a flow, where there are any
     if isinstance(model, HVAE):
         model.joint.first.weight.div_(model.encoder(x).abs().max().clamp(min=1))
         for linear, log_var in ((model.recognition, 1.2), (model.generation, -0.2)):

@@ -1,31 +1,8 @@
 import pytest
 import torch
 
-from dgm_run.networks.gated_pixelcnn import GatedPixelCNN
-from dgm_run.networks.pixelcnn import PixelCNN
 from dgm_run.networks.pixels import Left, RowsAbove
-
-H, W = 5, 6
-NETWORKS = {"pixelcnn": PixelCNN, "gated_pixelcnn": GatedPixelCNN}
-
-
-def make(name, num_layers=4, in_channels=1, out_channels=2):
-    torch.manual_seed(0)
-    network = NETWORKS[name](in_channels, out_channels, 6, 5, 3, num_layers, 2).double()
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, 0.02, 0.3)
-    return network
-
-
-def influence(network, x, context):
-    """How output i depends on pixel j in raster order, and on the context there, (H W, H W) each."""
-    of_x, of_context = torch.autograd.functional.jacobian(network, (x, context))
-    return (j.abs().sum((0, 1, 4, 5)).flatten(0, 1).flatten(1) for j in (of_x, of_context))
-
-
-def inputs(num=1, channels=1):
-    torch.manual_seed(1)
-    return torch.randn(num, channels, H, W).double(), torch.randn(num, 2, H, W).double()
+from tests.networks.pixel_networks import NETWORKS, H, W, influence, inputs, make
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -33,18 +10,6 @@ def test_no_pixel_sees_itself_or_one_after_it_and_the_context_reaches_each(name)
     of_x, of_context = influence(make(name), *inputs())
     assert not of_x.triu(0).any()
     assert (of_context.diagonal() > 0).all()
-
-
-def test_the_gated_stacks_have_no_blind_spot():
-    of_x, _ = influence(make("gated_pixelcnn"), *inputs())
-    assert (of_x[*torch.tril_indices(H * W, H * W, -1)] > 0).all()
-
-
-def test_the_plain_network_has_one():
-    of_x, _ = influence(make("pixelcnn"), *inputs())
-    seen = of_x[3 * W + 1].view(H, W) > 0  # by the pixel in row 3, column 1
-    assert seen[2, :4].all()
-    assert not seen[2, 5]  # above it to the right, beyond reach at any depth of the stack
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -75,7 +40,7 @@ def test_images_repeat_where_there_are_more_contexts(name):
 )
 def test_what_cannot_be_built_is_refused(name, sizes, message):
     with pytest.raises(ValueError, match=message):
-        NETWORKS[name](1, 1, 4, *sizes, 2)
+        NETWORKS[name](1, 1, 2, 4, *sizes)
 
 
 def test_a_masked_convolution_is_the_sum_of_its_two_parts():

@@ -17,6 +17,12 @@ def test_a_step_tells_its_volume():
     check_step(step(), 3, 4, invertible=False)
 
 
+def test_a_small_w_moves_little():
+    small = PlanarStep(*(1e-4 * torch.randn(3, 4).double() for _ in range(2)), torch.ones(3).double())
+    z = torch.randn(5, 3, 4).double()
+    assert (small(z)[0] - z).abs().max() < 1e-3
+
+
 def test_every_step_can_be_inverted():
     # along w the map is t -> t + w'v tanh(t + b), which rises everywhere
     s = step(scale=5.0)
