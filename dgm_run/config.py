@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from dgm_run.errors import ConfigError
-from dgm_run.signature import check_node, target_of
+from dgm_run.signature import annotations, check_node, target_of
 
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 """The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
@@ -75,7 +75,7 @@ def validate(cfg: DictConfig) -> None:
     """Refuses a configuration that does not fit together, before any work.
 
     Checked are the arguments of every `_target_` against its signature and annotations, the `requires` of
-    prior, objective, trainer and estimators, and that the model refers exactly once to each part chosen.
+    prior, objective, trainer and estimators, the kinds of parts, and that the model refers exactly once to each part chosen.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
@@ -84,7 +84,7 @@ def validate(cfg: DictConfig) -> None:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
-    holders = {key: cfg[key] for key in (*PARTS, "objective", "trainer")} | {
+    holders = {key: cfg[key] for key in (*PARTS, "objective", "trainer", "model")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
     }
     for key, node in holders.items():
@@ -130,7 +130,8 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
     if node is None:
         return
     target = target_of(node, key)
-    for other, kind in getattr(target, "requires", {}).items():
+    parts = {name: hint for name, hint in annotations(target).items() if name in PARTS and isinstance(hint, type)}
+    for other, kind in (parts | getattr(target, "requires", {})).items():
         if cfg[other] is None:
             raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
         found = target_of(cfg[other], other)

@@ -44,7 +44,7 @@ def check_node(node: Any, key: str) -> None:
 def _check_arguments(node: dict, key: str) -> None:
     target = target_of(node, key)
     parameters = inspect.signature(target).parameters
-    hints = _hints(target)
+    hints = annotations(target)
     given = [name for name in node if not (name.startswith("_") and name.endswith("_"))]
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
@@ -60,7 +60,8 @@ def _check_arguments(node: dict, key: str) -> None:
                 raise ConfigError(f"{key}.{name}: {target.__name__} needs it, and it is not set")
 
 
-def _hints(target: Any) -> dict[str, Any]:
+def annotations(target: Any) -> dict[str, Any]:
+    """The annotations of what a call of the target takes."""
     try:
         return typing.get_type_hints(target.__init__ if isinstance(target, type) else target)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated

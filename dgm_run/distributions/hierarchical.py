@@ -1,4 +1,4 @@
-"""Two levels of variables, the lower one given the upper one."""
+"""Two levels of variables, one drawn given the other."""
 
 from collections.abc import Callable
 
@@ -9,33 +9,47 @@ from dgm_run.distributions.base import Distribution
 
 
 class Hierarchical(Distribution):
-    """log p(z) = log p(u) + log p(l | u) of z = (l, u), the lower level in front.
+    """log p(z) = log p(a) + log p(b | a), where z holds the two side by side.
 
     Args:
-        upper: p(u).
-        lower: u, (..., U) -> p(l | u) with batch shape (...,); what else it depends on has the batch of `upper`.
-        lower_dim: dimensions of l.
+        first: p(a).
+        second: a, (..., A) -> p(b | a) with batch shape (...,); what else it depends on has the batch of `first`.
+        second_dim: dimensions of b.
+        second_in_front: z = (b, a); else z = (a, b).
     """
 
     has_rsample = True
 
-    def __init__(self, upper: Distribution, lower: Callable[[Tensor], Distribution], lower_dim: int):
-        super().__init__(upper.batch_shape, torch.Size([lower_dim + upper.event_shape[0]]))
-        self.upper, self.lower, self.lower_dim = upper, lower, lower_dim
+    def __init__(
+        self,
+        first: Distribution,
+        second: Callable[[Tensor], Distribution],
+        second_dim: int,
+        second_in_front: bool,
+    ):
+        super().__init__(first.batch_shape, torch.Size([second_dim + first.event_shape[0]]))
+        self.first, self.second, self.second_in_front = first, second, second_in_front
+        self.dims = [first.event_shape[0], second_dim]
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
 
     def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
-        u, log_upper = self.upper.rsample_and_log_prob(sample_shape)
-        z, log_lower = self.lower(u).rsample_and_log_prob()
-        return torch.cat([z, u], -1), log_upper + log_lower
+        a, log_a = self.first.rsample_and_log_prob(sample_shape)
+        b, log_b = self.second(a).rsample_and_log_prob()
+        return self._side_by_side(a, b), log_a + log_b
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        u = self.upper.sample(sample_shape)  # some mixtures have samples that are not differentiable
+        a = self.first.sample(sample_shape)  # some mixtures have samples that are not differentiable
         with torch.no_grad():
-            return torch.cat([self.lower(u).sample(), u], -1)
+            return self._side_by_side(a, self.second(a).sample())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        z, u = value[..., : self.lower_dim], value[..., self.lower_dim :]
-        return self.upper.log_prob(u) + self.lower(u).log_prob(z)
+        if self.second_in_front:
+            b, a = value.split(self.dims[::-1], -1)
+        else:
+            a, b = value.split(self.dims, -1)
+        return self.first.log_prob(a) + self.second(a).log_prob(b)
+
+    def _side_by_side(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([b, a] if self.second_in_front else [a, b], -1)

@@ -6,7 +6,6 @@ Source: J. M. Tomczak, M. Welling, VAE with a VampPrior, AISTATS 2018, https://a
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
@@ -15,7 +14,7 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.hierarchical import Hierarchical
 from dgm_run.encoders.base import Encoder
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.networks.linear import linear
+from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.mlp import Activation, Joint, mlp
 from dgm_run.posteriors.base import ExplicitPosterior
 from dgm_run.priors.base import Prior, SelfTaught
@@ -67,15 +66,14 @@ class HVAE(LatentVariableModel):
         self.lower_dim = total_dim - latent_dim
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
         self.encoder = encoder
-        self.log_var_range = tuple(log_var_range)
 
         # q: the upper level through all hidden layers but the last, where x joins in; p: through all of them
         *first, last = hidden_dims
         self.from_upper = mlp(latent_dim, first, activation)
         self.joint = Joint(encoder.feature_dim, first[-1] if first else latent_dim, last, activation)
-        self.recognition = linear(last, 2 * self.lower_dim)
+        self.recognition = GaussianLayer(last, self.lower_dim, log_var_range)
         self.to_lower = mlp(latent_dim, hidden_dims, activation)
-        self.generation = linear(last, 2 * self.lower_dim)
+        self.generation = GaussianLayer(last, self.lower_dim, log_var_range)
 
     def infer(self, x: Tensor) -> Hierarchical:
         return self._with_lower(self.posterior(x), x)
@@ -100,18 +98,14 @@ class HVAE(LatentVariableModel):
 
         def lower(upper: Tensor) -> DiagonalGaussian:
             hidden = self.joint(of_x, self.from_upper(self.prior.code(upper)))
-            return self._gaussian(self.recognition(hidden), upper)
+            return self.recognition(hidden, like=upper)
 
-        return Hierarchical(q, lower, self.lower_dim)
+        return Hierarchical(q, lower, self.lower_dim, second_in_front=True)
 
     def _over_upper(self, p: Distribution) -> Hierarchical:
         """p(z2) p(z1 | z2)."""
 
         def lower(upper: Tensor) -> DiagonalGaussian:
-            return self._gaussian(self.generation(self.to_lower(self.prior.code(upper))), upper)
+            return self.generation(self.to_lower(self.prior.code(upper)), like=upper)
 
-        return Hierarchical(p, lower, self.lower_dim)
-
-    def _gaussian(self, output: Tensor, like: Tensor) -> DiagonalGaussian:
-        mean, log_var = output.to(like.dtype).chunk(2, -1)
-        return DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))
+        return Hierarchical(p, lower, self.lower_dim, second_in_front=True)

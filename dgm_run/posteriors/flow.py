@@ -4,11 +4,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.distributions.base import full_precision
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
 from dgm_run.distributions.flow import Flow, Step
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
@@ -49,7 +48,7 @@ class FlowPosterior(ExplicitPosterior):
         mean, log_var, params = output.split(
             [self.latent_dim, self.latent_dim, output.shape[-1] - 2 * self.latent_dim], -1
         )
-        base = DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))
+        base = bounded_gaussian(mean, log_var, self.log_var_range)
         with full_precision(params):
             return Flow(base, self.steps(params))
 

@@ -6,10 +6,9 @@ D. J. Rezende et al., Stochastic backpropagation, 2014, https://arxiv.org/abs/14
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import EvaluablePosterior
@@ -32,5 +31,4 @@ class GaussianPosterior(EvaluablePosterior):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(self.encoder(x)).to(x.dtype).chunk(2, -1)
-        # hardtanh is clamp with a gradient in one kernel instead of five
-        return DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))
+        return bounded_gaussian(mean, log_var, self.log_var_range)

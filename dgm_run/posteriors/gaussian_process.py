@@ -13,6 +13,7 @@ from dgm_run.distributions.base import Distribution, full_precision
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.encoders.base import Encoder
+from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, Joint
 from dgm_run.posteriors.base import ExplicitPosterior
@@ -60,7 +61,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         self.log_amplitude = nn.Parameter(torch.zeros(()))
         self.head = linear(encoder.feature_dim, (1 + num_points) * latent_dim)
         self.joint = Joint(encoder.feature_dim, latent_dim, hidden_dim, activation)
-        self.of_input = linear(hidden_dim, 2 * input_dim)
+        self.of_input = GaussianLayer(hidden_dim, input_dim, log_var_range)
 
     def forward(self, x: Tensor) -> "VariationalGaussianProcess":
         features = self.encoder(x)
@@ -87,8 +88,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
 
     def input_given(self, z: Tensor, of_features: Tensor) -> DiagonalGaussian:
         """r(xi | z, x)."""
-        mean, log_var = self.of_input(self.joint(of_features, z)).to(z.dtype).chunk(2, -1)
-        return DiagonalGaussian(mean, F.hardtanh(log_var, *self.log_var_range))
+        return self.of_input(self.joint(of_features, z), like=z)
 
 
 class VariationalGaussianProcess(Distribution):

@@ -14,10 +14,10 @@ from dgm_run.distributions.flow import Flow, Inverse
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.networks.made import MADE
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import StandalonePrior
 
 
-class AutoregressivePrior(Prior):
+class AutoregressivePrior(StandalonePrior):
     """p(z): noise from N(0, I) to which autoregressive steps lead back from z.
 
     The density takes one pass of each network, a sample L of them: the reverse of an inverse autoregressive flow.

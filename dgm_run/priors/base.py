@@ -28,6 +28,10 @@ class Prior(nn.Module, ABC):
         return posterior(x), self(posterior)
 
 
+class StandalonePrior(Prior):
+    """A prior that needs no posterior, which a call may leave out."""
+
+
 class SelfTaught(Prior):
     """A prior with a loss of its own; the objective of a run gives it no gradient."""
 

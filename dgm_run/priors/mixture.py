@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import StandalonePrior
 
 
-class MixturePrior(Prior):
+class MixturePrior(StandalonePrior):
     """p(z) = sum_k w_k N(z; m_k, diag(exp(v_k))).
 
     Args:
@@ -35,5 +34,5 @@ class MixturePrior(Prior):
         self.log_var_range = tuple(log_var_range)
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        components = DiagonalGaussian(self.mean, F.hardtanh(self.log_var, *self.log_var_range))
+        components = bounded_gaussian(self.mean, self.log_var, self.log_var_range)
         return Mixture(components, self.logits.log_softmax(0))

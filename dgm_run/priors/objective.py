@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import SelfTaught
@@ -46,7 +46,7 @@ class ObjectivePrior(SelfTaught):
 
     def _components(self) -> DiagonalGaussian:
         mean = F.hardtanh(self.raw_mean, -self.bound, self.bound)
-        return DiagonalGaussian(mean, F.hardtanh(self.raw_log_var, *self.log_var_range))
+        return bounded_gaussian(mean, self.raw_log_var, self.log_var_range)
 
     def forward(self, posterior: Posterior | None) -> Mixture:
         weights = torch.zeros_like(self.raw_mean[:, 0]).log_softmax(0)

@@ -4,10 +4,10 @@ import torch
 
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import StandalonePrior
 
 
-class StandardPrior(Prior):
+class StandardPrior(StandalonePrior):
     """p(z) = N(z; 0, I)."""
 
     def __init__(self, latent_dim: int):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from dgm_run.distributions.kumaraswamy import LogitKumaraswamy
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior
+from dgm_run.priors.base import StandalonePrior
 
 
-class StickBreakingPrior(Prior):
+class StickBreakingPrior(StandalonePrior):
     """v_k = sigmoid(z_k) ~ Beta(1, concentration): the part broken off what is left of a stick of length one.
 
     The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j); the last one is what they leave of the stick.

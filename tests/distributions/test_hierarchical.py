@@ -14,7 +14,7 @@ def lower(u):
 
 
 def test_two_gaussian_levels_are_one_gaussian():
-    p = Hierarchical(UPPER, lower, 1)
+    p = Hierarchical(UPPER, lower, 1, second_in_front=True)
     variance, noise = torch.tensor([-0.4, -1.0]).double().exp()
     covariance = torch.stack([1.5**2 * variance + noise, 1.5 * variance, 1.5 * variance, variance]).view(2, 2)
     expected = MultivariateNormal(torch.tensor([1.05, 0.5]).double(), covariance)
@@ -26,7 +26,9 @@ def test_two_gaussian_levels_are_one_gaussian():
 
 def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_both_levels():
     mean = torch.randn(3, 2).double().requires_grad_()
-    q = Hierarchical(DiagonalGaussian(mean, torch.zeros(3, 2).double()), lambda u: lower(u[..., :1] + mean[:, :1]), 1)
+    q = Hierarchical(
+        DiagonalGaussian(mean, torch.zeros(3, 2).double()), lambda u: lower(u[..., :1] + mean[:, :1]), 1, True
+    )
     z, log_q = q.rsample_and_log_prob((4,))
     assert (z.shape, log_q.shape, q.event_shape) == ((4, 3, 3), (4, 3), (3,))
     torch.testing.assert_close(log_q, q.log_prob(z))
@@ -35,4 +37,4 @@ def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_b
 
 def test_its_parameters_cannot_be_held_fixed():
     with pytest.raises(NotImplementedError):
-        Hierarchical(UPPER, lower, 1).detach()
+        Hierarchical(UPPER, lower, 1, second_in_front=True).detach()

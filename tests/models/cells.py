@@ -14,6 +14,7 @@ from torch import Tensor
 from dgm_run.config import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.dlgm import DLGM
 from dgm_run.models.hvae import HVAE
 from dgm_run.posteriors.base import ImplicitPosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
@@ -23,7 +24,15 @@ from dgm_run.signature import target_of
 
 # knobs by name, wherever they stand; noise wide enough that importance sampling from a rough q works
 SMALL = {
-    **{"latent_dim": 2, "total_dim": 3, "hidden_dims": [5], "num_components": 3, "scale": 1.5, "log_scale": -1.0},
+    **{
+        "latent_dim": 2,
+        "total_dim": 3,
+        "upper_dim": 1,
+        "hidden_dims": [5],
+        "num_components": 3,
+        "scale": 1.5,
+        "log_scale": -1.0,
+    },
     **{"num_steps": 2, "num_matrices": 2, "num_vectors": 1, "context_dim": 3, "concentration": 1.5},
     **{"kernel_sizes": [3], "strides": [1], "base_channels": 2, "map_channels": 2, "num_blocks": 1},
     **{"input_dim": 2, "num_points": 3, "hidden_dim": 5},
@@ -176,8 +185,8 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
         head.bias += 0.8  # both shapes near one: wider than a Gaussian on the axis of log-odds
     elif isinstance(model.posterior, GaussianProcessPosterior):
         head.bias[:dim] += 1.9
-        model.posterior.of_input.weight.mul_(0.1)
-        model.posterior.of_input.bias[-SMALL["input_dim"] :] = -1.0  # narrower than the noise that it stands for
+        model.posterior.of_input.linear.weight.mul_(0.1)
+        model.posterior.of_input.linear.bias[-SMALL["input_dim"] :] = -1.0  # narrower than the noise that it stands for
     elif isinstance(model.posterior, FullGaussianPosterior):
         head.bias[dim:] += 2.0
     else:
@@ -185,9 +194,10 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
         head.bias[2 * dim :] *= 0.5  # of the steps of a flow, where there are any
     if isinstance(model, HVAE):
         model.joint.first.weight.div_(model.encoder(x).abs().max().clamp(min=1))
-        for linear, log_var in ((model.recognition, 1.2), (model.generation, -0.2)):
-            linear.weight.mul_(0.2)
-            linear.bias[model.lower_dim :] = log_var
+    if isinstance(model, (HVAE, DLGM)):
+        for layer, log_var in ((model.recognition, 1.2), (model.generation, -0.2)):
+            layer.linear.weight.mul_(0.2)
+            layer.linear.bias[len(layer.linear.bias) // 2 :] = log_var
 
 
 @cache

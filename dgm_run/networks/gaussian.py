@@ -1,0 +1,26 @@
+"""Features to a Gaussian."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
+from dgm_run.networks.linear import linear
+
+
+class GaussianLayer(nn.Module):
+    """N(mean(h), diag(exp(log_var(h)))), both linear in h: (..., in_dim) -> batch shape (...,).
+
+    Args:
+        in_dim: of the features h.
+        out_dim: of the event.
+        log_var_range: log-variances are clamped to it, with no gradient outside.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, log_var_range: Sequence[float]):
+        super().__init__()
+        self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), tuple(log_var_range)
+
+    def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
+        """The Gaussian in the precision of `like`, whatever that of h is."""
+        return bounded_gaussian(*self.linear(h).to(like.dtype).chunk(2, -1), self.log_var_range)
