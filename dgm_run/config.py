@@ -74,8 +74,9 @@ def instantiate(node: Any) -> Any:
 def validate(cfg: DictConfig) -> None:
     """Refuses a configuration that does not fit together, before any work.
 
-    Checked are the arguments of every `_target_` against its signature and annotations, the `requires` of
-    prior, objective, trainer and estimators, the kinds of parts, and that the model refers exactly once to each part chosen.
+    Checked are the arguments of every `_target_` against its signature and annotations, the kinds of parts that the
+    model takes, the `requires` of prior, objective, trainer and estimators, and that the model refers exactly once to
+    each part chosen.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.

@@ -225,6 +225,15 @@ def check_posterior(posterior: nn.Module, shape: Sequence[int], latent_dim: int)
     check_every_parameter_gets_a_gradient(posterior, q.log_prob(z))
     z, log_q = q.rsample_and_log_prob((3,))
     torch.testing.assert_close(log_q, q.log_prob(z))
+    check_black_image(posterior, shape)
+
+
+def check_black_image(posterior: nn.Module, shape: Sequence[int]) -> None:
+    """Features may all be zero: that is no place without a gradient."""
+    posterior.zero_grad()
+    z, log_q = posterior(torch.zeros(2, *shape, dtype=next(posterior.parameters()).dtype)).rsample_and_log_prob((3,))
+    (z.sum() + log_q.sum()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in posterior.parameters() if parameter.grad is not None)
 
 
 def check_step(step: Step, batch: int, dim: int, invertible: bool, volume: bool = False) -> None:
@@ -272,6 +281,7 @@ def check_flow_posterior(posterior: nn.Module, shape: Sequence[int], latent_dim:
     z, log_q = q.rsample_and_log_prob((3,))
     assert (z.shape, log_q.shape) == ((3, 4, latent_dim), (3, 4))
     check_every_parameter_gets_a_gradient(posterior, torch.cat([z.flatten(), log_q.flatten()]))
+    check_black_image(posterior, shape)
 
     torch.manual_seed(0)
     start, log_q = q.base.rsample_and_log_prob((3,))

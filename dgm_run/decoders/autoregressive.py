@@ -31,7 +31,7 @@ class AutoregressiveDecoder(Decoder):
     def __init__(self, latent_dim: int, map_channels: int, network: Callable, likelihood: Likelihood):
         super().__init__()
         if not likelihood.is_stationary:
-            raise ValueError("pixels are drawn one by one: use likelihood.learn_scale=shared or predicted")
+            raise ValueError("pixels are drawn one by one: use likelihood.learn_scale=no, shared or predicted")
         channels, height, width = image_size(likelihood.shape)
         self.likelihood = likelihood
         self.network = network(channels, likelihood.num_params * channels, map_channels)

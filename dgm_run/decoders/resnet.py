@@ -9,7 +9,7 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.likelihoods.base import Likelihood
 from dgm_run.networks.conv import Upsample, conv, divided, image_size, over_batch
 from dgm_run.networks.linear import linear
-from dgm_run.networks.resnet import ResidualBlock
+from dgm_run.networks.resnet import ResidualBlock, check_stages
 
 
 class ResNetDecoder(Decoder):
@@ -27,8 +27,7 @@ class ResNetDecoder(Decoder):
 
     def __init__(self, latent_dim: int, channels: Sequence[int], num_blocks: int, likelihood: Likelihood):
         super().__init__()
-        if not channels:
-            raise ValueError("channels: a residual network needs a stage")
+        check_stages(channels, num_blocks)
         self.likelihood = likelihood
         out_channels, height, width = image_size(likelihood.shape)
         height, width = divided(height, width, 2 ** (len(channels) - 1))

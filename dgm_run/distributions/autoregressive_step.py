@@ -13,24 +13,27 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.flow import Step, frozen
 
+MAX_LOG_SCALE = 4.0
+
 
 class AutoregressiveStep(Step):
-    """z_i -> g_i z_i + (1 - g_i) m_i, g_i = sigmoid(s_i), m_i and s_i of z_1, ..., z_{i-1}; then the order turns.
+    """z_i -> a_i z_i + b_i, with a_i and b_i by what the network says of z_1, ..., z_{i-1}; then the order turns.
 
-    One pass of the network forwards, L of them backwards.
+    Gated, a_i = sigmoid(s_i) and b_i = (1 - a_i) m_i: stable, and it can but contract. Otherwise a_i = exp(s_i), with
+    s_i kept softly within +-`MAX_LOG_SCALE`, and b_i = m_i. One pass of the network forwards, L of them backwards.
 
     Args:
         network: (..., L), context -> (..., 2, L), m and s; autoregressive.
         context: (*batch, C), or None.
+        gated: which of the two.
     """
 
-    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None):
-        self.network, self.context = network, context
+    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, gated: bool):
+        self.network, self.context, self.gated = network, context, gated
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        m, s = self._m_and_s(z)
-        gate = s.sigmoid()
-        return torch.lerp(m, z, gate).flip(-1), F.logsigmoid(s).sum(-1)
+        a, b, log_a = self._scale_and_shift(z)
+        return (a * z + b).flip(-1), log_a.sum(-1)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         wanted = z.flip(-1)
@@ -38,18 +41,23 @@ class AutoregressiveStep(Step):
             wanted = wanted.expand(*torch.broadcast_shapes(z.shape[:-1], self.context.shape[:-1]), -1)
         found = torch.zeros_like(wanted)
         for i in range(z.shape[-1]):
-            m, s = self._m_and_s(found)
-            gate = s[..., i].sigmoid()
-            value = (wanted[..., i] - (1 - gate) * m[..., i]) / gate
+            a, b, log_a = self._scale_and_shift(found)
+            value = (wanted[..., i] - b[..., i]) / a[..., i]
             found = torch.cat([found[..., :i], value.unsqueeze(-1), found[..., i + 1 :]], -1)
-        return found, F.logsigmoid(s).sum(-1)  # s of the last pass: it saw all but the last
+        return found, log_a.sum(-1)  # of the last pass: it saw all but the last
 
-    def _m_and_s(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(z, self.context).unbind(-2)
+    def _scale_and_shift(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """a, b and log a."""
+        m, s = self.network(z, self.context).unbind(-2)
+        if self.gated:
+            a = s.sigmoid()
+            return a, (1 - a) * m, F.logsigmoid(s)
+        log_a = MAX_LOG_SCALE * torch.tanh(s / MAX_LOG_SCALE)
+        return log_a.exp(), m, log_a
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "AutoregressiveStep":
-        return AutoregressiveStep(self.network, None if self.context is None else function(self.context))
+        return AutoregressiveStep(self.network, None if self.context is None else function(self.context), self.gated)
 
     def detach(self) -> "AutoregressiveStep":
         step = self.map(Tensor.detach)
-        return AutoregressiveStep(frozen(self.network), step.context)
+        return AutoregressiveStep(frozen(self.network), step.context, self.gated)

@@ -34,6 +34,13 @@ class Distribution(torch.distributions.Distribution):
         """(*batch, *event), of `MEAN_DRAWS` samples where a density does not know better."""
         return self.sample((MEAN_DRAWS,)).mean(0)
 
+    def two_means(self) -> tuple[Tensor, Tensor]:
+        """The mean twice; where it is one of samples, of two sets of them, whose errors are independent."""
+        if type(self).mean is not Distribution.mean:
+            return self.mean, self.mean
+        half = MEAN_DRAWS // 2
+        return self.sample((half,)).mean(0), self.sample((half,)).mean(0)
+
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)

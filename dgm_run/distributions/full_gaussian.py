@@ -45,6 +45,17 @@ class FullGaussian(Distribution):
         tril = self.scale_tril.expand(centred.shape[:-2] + self.scale_tril.shape[-2:])
         return self._log_prob_of_noise(torch.linalg.solve_triangular(tril, centred, upper=False).squeeze(-1))
 
+    def pairwise_log_prob(self, z: Tensor) -> Tensor:
+        """(..., L) -> (..., K) for a batch of K Gaussians, whose factors are inverted once for all z."""
+        if len(self.batch_shape) != 1:
+            return super().pairwise_log_prob(z)
+        with full_precision(z):
+            identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.scale_tril)
+            inverse = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)  # (K, L, L)
+            of_mean = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
+            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, of_mean.shape) - of_mean
+        return self._log_prob_of_noise(noise)
+
     def _log_prob_of_noise(self, noise: Tensor) -> Tensor:
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.square().sum(-1) + self.event_shape[0] * LOG_2PI) - log_det

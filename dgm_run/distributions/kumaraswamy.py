@@ -13,6 +13,9 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
 
+FAR = 40.0
+"""Log-odds beyond which 1 - v is exp(-z), and 1 - v^a is a (1 - v), to the last digit of double precision."""
+
 
 class LogitKumaraswamy(Distribution):
     """z = logit(v), v of density a b v^(a - 1) (1 - v^a)^(b - 1) on (0, 1), dimension by dimension.
@@ -32,12 +35,15 @@ class LogitKumaraswamy(Distribution):
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         noise = self.a.new_empty(self.noise_shape(sample_shape)).exponential_()  # -log u
-        log_v = _log1mexp(noise / self.b) / self.a  # v = (1 - u^(1/b))^(1/a)
-        return log_v - _log1mexp(-log_v)
+        exponent = noise / self.b
+        log_v = _log1mexp(exponent.clamp(max=FAR)) / self.a  # v = (1 - u^(1/b))^(1/a)
+        near = log_v - _log1mexp(-log_v)
+        return torch.where(exponent < FAR, near, exponent + self.a.log())
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_v, log_rest = -F.softplus(-value), -F.softplus(value)
-        log_tail = _log1mexp(-self.a * log_v)  # log(1 - v^a)
+        near = _log1mexp(self.a * F.softplus(-value.clamp(max=FAR)))
+        log_tail = torch.where(value < FAR, near, self.a.log() - value)  # log(1 - v^a)
         # the last term is the v (1 - v) of the change to log-odds, less the v of v^(a - 1)
         log_p = self.a.log() + self.b.log() + self.a * log_v + (self.b - 1) * log_tail + log_rest
         return log_p.sum(-1)

@@ -47,13 +47,12 @@ class PixelByPixel(Distribution):
         x = value.reshape(-1, *self.event_shape)
         if torch.is_grad_enabled():
             return self._log_prob(x, context).view(batch)
-        if len(x) < len(context):  # the images repeat
-            per_block = max(1, ROWS // len(x)) * len(x)
-            blocks = [self._log_prob(x, block) for block in context.split(per_block)]
-        else:
-            pairs = zip(x.split(ROWS), context.split(ROWS), strict=True)
-            blocks = [self._log_prob(images, block) for images, block in pairs]
-        return torch.cat(blocks).view(batch)
+        if len(x) <= ROWS:  # and repeat
+            per_block = ROWS // len(x) * len(x)
+            return torch.cat([self._log_prob(x, block) for block in context.split(per_block)]).view(batch)
+        x = x.expand(len(context) // len(x), *x.shape).flatten(0, 1) if len(x) < len(context) else x
+        pairs = zip(x.split(ROWS), context.split(ROWS), strict=True)
+        return torch.cat([self._log_prob(images, block) for images, block in pairs]).view(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         params = self.network(_centred(x), context).to(x.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.conv import conv, image_size, over_batch
-from dgm_run.networks.resnet import ResidualBlock
+from dgm_run.networks.resnet import ResidualBlock, check_stages
 
 
 class ResNetEncoder(Encoder):
@@ -24,8 +24,7 @@ class ResNetEncoder(Encoder):
 
     def __init__(self, shape: Sequence[int], channels: Sequence[int], num_blocks: int):
         super().__init__()
-        if not channels:
-            raise ValueError("channels: a residual network needs a stage")
+        check_stages(channels, num_blocks)
         in_channels, height, width = image_size(shape)
         layers: list[nn.Module] = []
         for stage, out_channels in enumerate(channels):

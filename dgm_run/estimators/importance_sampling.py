@@ -76,7 +76,7 @@ class ImportanceSampling(Estimator):
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
         block = min(self.max_rows, 100)
-        rows = {"log_p": [], "elbo": [], "reconstruction": [], "kl": [], "ess": [], "mean": []}
+        rows = {"log_p": [], "elbo": [], "reconstruction": [], "kl": [], "ess": [], "first_mean": [], "second_mean": []}
         settings = {"num_samples": self.num_samples}
         for i, x in enumerate(data.batches(block)):
             q = model.infer(x)
@@ -101,14 +101,18 @@ class ImportanceSampling(Estimator):
         rows["reconstruction"].append(reconstruction / self.num_samples)
         rows["kl"].append(kl / self.num_samples)
         rows["ess"].append(weights.effective_sample_size)
-        rows["mean"].append(q.mean.double())
+        for name, mean in zip(("first_mean", "second_mean"), q.two_means(), strict=True):
+            rows[name].append(mean.double())
 
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
-        n, log_p, means = len(data), columns["log_p"], columns["mean"]
+        n, log_p = len(data), columns["log_p"]
         num_dims = math.prod(data.x.shape[1:])
         bits = -(log_p / num_dims + data.log_bin_width) / math.log(2)
         low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
-        active = float((means.var(0) > ACTIVE_VARIANCE).sum()) if n > 1 else 0.0
+        # a covariance of two means, not the variance of one: to that the noise of samples would add
+        first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
+        covariance = (first * second).sum(0) / max(n - 1, 1)
+        active = float((covariance > ACTIVE_VARIANCE).sum())
 
         diagnostics = {"ess_median": median, "ess_5_percent": low}
 
@@ -125,7 +129,7 @@ class ImportanceSampling(Estimator):
             estimate("kl", "estimate", columns["kl"]),
             Estimate(
                 *("active_units", "posterior_means", "estimate", active, None, n),
-                unit=f"of {means.shape[-1]}",
+                unit=f"of {len(covariance)}",
                 settings={"min_variance": ACTIVE_VARIANCE},
             ),
         ]

@@ -5,23 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dgm_run.distributions.categorical import Categorical
-from dgm_run.likelihoods.base import Likelihood
+from dgm_run.likelihoods.levels import LevelLikelihood
 
 
-class CategoricalLikelihood(Likelihood):
-    """A softmax over the grey levels of every element: nothing is assumed of neighbouring levels.
-
-    Raises:
-        ValueError: the data have no grey levels.
-    """
-
-    takes = ("levels", "binary")
+class CategoricalLikelihood(LevelLikelihood):
+    """A softmax over the grey levels of every element: nothing is assumed of neighbouring levels."""
 
     def __init__(self, shape: Sequence[int], num_levels: int | None):
-        super().__init__(shape)
-        if num_levels is None:
-            raise ValueError("the data set has real values, not grey levels: use likelihood=gaussian")
-        self.num_params = num_levels
+        super().__init__(shape, num_levels)
+        self.num_params = self.num_levels
 
     def forward(self, params: Tensor) -> Categorical:
         return Categorical(params, len(self.shape))

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.discretized_logistic import DiscretizedLogistic
-from dgm_run.likelihoods.base import Likelihood
+from dgm_run.likelihoods.levels import LevelLikelihood
+
+MIN_LOG_SCALE = -7.0
+"""Added to the scale: a quarter of one of 256 levels, below which gradients grow and nothing is gained."""
 
 
-class DiscretizedLogisticLikelihood(Likelihood):
+class DiscretizedLogisticLikelihood(LevelLikelihood):
     """The decoder gives the mean, as a logit, and the scale of every element.
 
     Args:
@@ -21,16 +24,15 @@ class DiscretizedLogisticLikelihood(Likelihood):
         ValueError: the data have no grey levels.
     """
 
-    takes = ("levels", "binary")
     num_params = 2
 
     def __init__(self, shape: Sequence[int], num_levels: int | None, log_scale: float):
-        super().__init__(shape)
-        if num_levels is None:
-            raise ValueError("the data set has real values, not grey levels: use likelihood=gaussian")
-        self.num_levels = num_levels
+        super().__init__(shape, num_levels)
         self.log_scale = nn.Parameter(torch.tensor(float(log_scale)))
 
     def forward(self, params: Tensor) -> DiscretizedLogistic:
         mean, log_scale = params.unbind(-len(self.shape) - 1)
-        return DiscretizedLogistic(mean.sigmoid(), self.log_scale + log_scale, self.num_levels, len(self.shape))
+        log_scale = self.log_scale + log_scale
+        # a sum, not a clamp: at a clamp the gradient would end
+        log_scale = torch.logaddexp(log_scale, torch.full_like(log_scale, MIN_LOG_SCALE))
+        return DiscretizedLogistic(mean.sigmoid(), log_scale, self.num_levels, len(self.shape))

@@ -3,6 +3,7 @@
 Source: D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, https://arxiv.org/abs/1312.6114.
 """
 
+import torch
 from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
@@ -34,7 +35,7 @@ class VAE(LatentVariableModel):
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
 
     def own_loss(self) -> Tensor | float:
-        if not isinstance(self.prior, SelfTaught):
+        if not isinstance(self.prior, SelfTaught) or not torch.is_grad_enabled():
             return 0.0
         with held_fixed(self.decoder):
             return self.prior.own_loss(self.decode)

@@ -46,13 +46,15 @@ def conv_layers(
     """Convolutions with a nonlinearity after each; `upwards` enlarges the image by the stride before a layer.
 
     Raises:
-        ValueError: the lists differ in length.
+        ValueError: the lists differ in length, or a size is not positive.
     """
     if not len(channels) == len(kernel_sizes) == len(strides):
         raise ValueError(
             f"channels, kernel_sizes and strides name a layer each: they have {len(channels)}, {len(kernel_sizes)} and "
             f"{len(strides)} elements"
         )
+    if min(strides, default=1) < 1:
+        raise ValueError(f"strides = {list(strides)} must be positive")
     layers: list[nn.Module] = []
     for out_channels, kernel_size, stride in zip(channels, kernel_sizes, strides, strict=True):
         nonlinearity = Nonlinearity(activation, axis=-3)
@@ -86,8 +88,10 @@ def divided(height: int, width: int, factor: int) -> tuple[int, int]:
     """Height and width at the start of a decoder that enlarges them by `factor`.
 
     Raises:
-        ValueError: they are no multiples of it.
+        ValueError: it is not positive, or they are no multiples of it.
     """
+    if factor < 1:
+        raise ValueError("strides must be positive")
     if height % factor or width % factor:
         raise ValueError(f"images of {height} x {width} are no multiple of {factor}, by which the layers enlarge")
     return height // factor, width // factor

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
+from dgm_run.networks.bounded import interval
 from dgm_run.networks.linear import linear
 
 
@@ -19,7 +20,7 @@ class GaussianLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, log_var_range: Sequence[float]):
         super().__init__()
-        self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), tuple(log_var_range)
+        self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), interval(log_var_range)
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
         """The Gaussian in the precision of `like`, whatever that of h is."""

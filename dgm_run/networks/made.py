@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from dgm_run.networks.linear import linear
 
-OPEN_GATE = 2.0
-"""What a gate's log-odds start from, so that it begins by passing most of its input."""
-
 
 class MaskedLinear(nn.Linear):
     """A linear layer without the weights that the mask, (out, in), leaves out."""
@@ -38,13 +35,16 @@ class MADE(nn.Module):
         context_dim: C; zero for none. The context reaches every unit of the first hidden layer and every output.
 
     Raises:
-        ValueError: there is no hidden layer.
+        ValueError: there is no hidden layer, or one too narrow to carry every input to the outputs after it.
     """
 
     def __init__(self, dim: int, hidden_dims: Sequence[int], num_outputs: int, context_dim: int = 0):
         super().__init__()
-        if not hidden_dims:
-            raise ValueError("hidden_dims: an autoregressive network needs a hidden layer")
+        if not hidden_dims or min(hidden_dims) < dim - 1:
+            raise ValueError(
+                f"hidden_dims = {list(hidden_dims)}: an autoregressive network over {dim} dimensions needs hidden "
+                f"layers of at least {dim - 1} units, one for each of the inputs that an output may see"
+            )
         self.dim, self.num_outputs = dim, num_outputs
         degrees = torch.arange(dim)  # a unit of degree d sees the inputs 0 ... d
         layers: list[nn.Module] = []
@@ -68,8 +68,8 @@ class MADE(nn.Module):
         return (self.output(F.elu(h)) + to_output).unflatten(-1, (self.num_outputs, self.dim))
 
     @torch.no_grad()
-    def open_gates(self) -> "MADE":
-        """Where the second output of each input is the log-odds of a gate: starts all of them near the same, open."""
+    def small_steps(self, second: float = 0.0) -> "MADE":
+        """Starts near outputs that are the same for every input: zero, and `second` for the second one of each."""
         self.output.weight.mul_(0.1)
-        self.output.bias[self.dim : 2 * self.dim] += OPEN_GATE
+        self.output.bias[self.dim : 2 * self.dim] += second
         return self

@@ -3,11 +3,21 @@
 Source: K. He et al., Identity mappings in deep residual networks, 2016, https://arxiv.org/abs/1603.05027.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.conv import conv
+
+
+def check_stages(channels: Sequence[int], num_blocks: int) -> None:
+    """Raises: ValueError: there is no stage, or a negative number of blocks."""
+    if not channels:
+        raise ValueError("channels: a residual network needs a stage")
+    if num_blocks < 0:
+        raise ValueError(f"num_blocks = {num_blocks} must not be negative")
 
 
 class ResidualBlock(nn.Module):

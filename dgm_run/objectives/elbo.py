@@ -23,8 +23,8 @@ class ELBO(Objective):
         num_samples: of z for each example.
         beta: weight of the KL term in the loss.
         warmup_epochs: beta grows linearly over this many epochs.
-        free_bits: nats of each latent dimension that cost nothing, on average over the batch. Where prior and
-            posterior factorise the floor holds for every dimension, else L times as much for the whole vector.
+        free_bits: nats of each latent dimension that cost nothing, on average over the batch. With a Gaussian
+            posterior and the standard prior the floor holds for every dimension, else L times as much for the whole.
 
     Raises:
         ValueError: a setting is negative, or there is no sample.

@@ -44,9 +44,14 @@ class ImplicitObjective(Objective):
         p = model.latent_prior()
         log_w, log_px = [], []
         for i, x in enumerate(data.valid.batches(batch_size)):
-            terms = model.score(x, model.infer(x).proposal(), p, WATCHED_SAMPLES)
-            log_w.append(terms.log_w.double())
-            log_px.append(terms.log_px.double())
+            q = model.infer(x).proposal()
+            # no more at a time than a step of training has
+            parts = [
+                model.score(x, q, p, min(self.num_samples, WATCHED_SAMPLES - done))
+                for done in range(0, WATCHED_SAMPLES, self.num_samples)
+            ]
+            log_w.append(torch.cat([terms.log_w for terms in parts]).double())
+            log_px.append(torch.cat([terms.log_px for terms in parts]).double())
             report(i * batch_size + len(x), len(data.valid))
         log_w, log_px = torch.cat(log_w, 1), torch.cat(log_px, 1)
         return {

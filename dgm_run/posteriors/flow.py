@@ -10,6 +10,7 @@ from dgm_run.distributions.base import full_precision
 from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
 from dgm_run.distributions.flow import Flow, Step
 from dgm_run.encoders.base import Encoder
+from dgm_run.networks.bounded import interval
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import ExplicitPosterior
 
@@ -38,7 +39,7 @@ class FlowPosterior(ExplicitPosterior):
         if num_steps < 1:
             raise ValueError(f"num_steps = {num_steps}: without a step it is posterior=gaussian")
         self.encoder, self.latent_dim, self.num_steps = encoder, latent_dim, num_steps
-        self.log_var_range = tuple(log_var_range)
+        self.log_var_range = interval(log_var_range)
         self.head = linear(encoder.feature_dim, 2 * latent_dim + num_params)
         with torch.no_grad():
             self.head.weight[2 * latent_dim :] *= INIT_FACTOR

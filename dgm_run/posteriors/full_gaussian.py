@@ -20,10 +20,15 @@ class FullGaussianPosterior(EvaluablePosterior):
         encoder: gives the features.
         latent_dim: L; the head grows with L (L + 1) / 2.
         min_scale: floor of the diagonal of C.
+
+    Raises:
+        ValueError: the floor is negative.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, min_scale: float):
         super().__init__()
+        if min_scale < 0:
+            raise ValueError(f"min_scale = {min_scale} must not be negative")
         self.encoder, self.latent_dim, self.min_scale = encoder, latent_dim, min_scale
         rows, columns = torch.tril_indices(latent_dim, latent_dim)
         self.register_buffer("tril", rows * latent_dim + columns, persistent=False)

@@ -13,13 +13,14 @@ from dgm_run.distributions.base import Distribution, full_precision
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.encoders.base import Encoder
+from dgm_run.networks.bounded import interval
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, Joint
 from dgm_run.posteriors.base import ExplicitPosterior
 
 JITTER = 1e-4
-"""Added to the variance of the function at each point, so that points may come close to one another."""
+"""Share of its variance that is added to the function at each point, so that points may come close to one another."""
 
 
 class GaussianProcessPosterior(ExplicitPosterior):
@@ -55,7 +56,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         super().__init__()
         if min(input_dim, num_points, hidden_dim) < 1:
             raise ValueError("input_dim, num_points and hidden_dim must be positive")
-        self.encoder, self.latent_dim, self.log_var_range = encoder, latent_dim, tuple(log_var_range)
+        self.encoder, self.latent_dim, self.log_var_range = encoder, latent_dim, interval(log_var_range)
         self.points = nn.Parameter(torch.randn(num_points, input_dim))
         self.log_length = nn.Parameter(torch.zeros(input_dim))
         self.log_amplitude = nn.Parameter(torch.zeros(()))
@@ -78,12 +79,13 @@ class GaussianProcessPosterior(ExplicitPosterior):
 
     def given_input(self, xi: Tensor, values: Tensor, log_var: Tensor) -> DiagonalGaussian:
         """q(z | xi, x): the process given its values at the points, (B, N, L), and noise."""
-        noise = JITTER * torch.eye(len(self.points), dtype=xi.dtype, device=xi.device)
+        amplitude = torch.exp(2 * self.log_amplitude)
+        noise = JITTER * amplitude * torch.eye(len(self.points), dtype=xi.dtype, device=xi.device)
         factor = torch.linalg.cholesky(self.kernel(self.points, self.points) + noise)
         to_points = self.kernel(xi, self.points)  # (*sample, B, N)
         weights = torch.cholesky_solve(to_points.flatten(0, -2).T, factor).T.view_as(to_points)
         mean = torch.einsum("...bn,bnl->...bl", weights, values)
-        variance = torch.exp(2 * self.log_amplitude) + JITTER - (weights * to_points).sum(-1, keepdim=True)
+        variance = (1 + JITTER) * amplitude - (weights * to_points).sum(-1, keepdim=True)
         return DiagonalGaussian(mean, torch.log(variance.clamp(min=0) + log_var.exp()))
 
     def input_given(self, z: Tensor, of_features: Tensor) -> DiagonalGaussian:

@@ -14,6 +14,9 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.networks.made import MADE
 from dgm_run.posteriors.flow import FlowPosterior
 
+OPEN_GATE = 2.0
+"""The log-odds from which gates start, so that they begin by passing most of their input."""
+
 
 class IAFPosterior(FlowPosterior):
     """q(z | x) by autoregressive steps that hear of x through a context; each reverses the order of the one before.
@@ -25,6 +28,9 @@ class IAFPosterior(FlowPosterior):
         num_steps: T.
         hidden_dims: of the masked network of every step.
         context_dim: numbers by which the features reach the steps.
+
+    Raises:
+        ValueError: there is no step or no context.
     """
 
     def __init__(
@@ -36,10 +42,12 @@ class IAFPosterior(FlowPosterior):
         hidden_dims: Sequence[int],
         context_dim: int,
     ):
+        if context_dim < 1:
+            raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.networks = nn.ModuleList(
-            MADE(latent_dim, hidden_dims, 2, context_dim).open_gates() for _ in range(num_steps)
+            MADE(latent_dim, hidden_dims, 2, context_dim).small_steps(OPEN_GATE) for _ in range(num_steps)
         )
 
     def steps(self, params: Tensor) -> list[Step]:
-        return [AutoregressiveStep(network, params) for network in self.networks]
+        return [AutoregressiveStep(network, params, gated=True) for network in self.networks]

@@ -29,10 +29,10 @@ class TriangularStep(Step):
         return torch.einsum("...ij,...j->...i", self.matrix, z), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        shape = torch.broadcast_shapes(z.shape[:-1], self.matrix.shape[:-2])
-        column = z.expand(*shape, -1).unsqueeze(-1)
-        solved = torch.linalg.solve_triangular(self.matrix, column, upper=False, unitriangular=True)
-        return solved.squeeze(-1), z.new_zeros(())
+        # inverted once for all z: a solver would copy the matrix for each
+        identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.matrix)
+        inverse = torch.linalg.solve_triangular(self.matrix, identity, upper=False, unitriangular=True)
+        return torch.einsum("...ij,...j->...i", inverse, z), z.new_zeros(())
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TriangularStep":
         return TriangularStep(function(self.matrix))

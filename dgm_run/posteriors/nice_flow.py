@@ -63,7 +63,7 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
         context_dim: numbers by which the features reach the steps.
 
     Raises:
-        ValueError: there is one dimension alone, which has nothing to be coupled to.
+        ValueError: there is no step, no context, or one dimension alone, which has nothing to be coupled to.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
     ):
         if latent_dim < 2:
             raise ValueError(f"latent_dim = {latent_dim}: a coupling needs two dimensions")
+        if context_dim < 1:
+            raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.sizes, networks = [], []
         size = latent_dim // 2

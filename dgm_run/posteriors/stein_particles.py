@@ -23,10 +23,15 @@ class SteinParticlesPosterior(ImplicitPosterior):
         noise_dim: of the noise.
         hidden_dim: of the layer over features and noise.
         activation: after that layer.
+
+    Raises:
+        ValueError: there is no noise.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, noise_dim: int, hidden_dim: int, activation: Activation):
         super().__init__()
+        if noise_dim < 1:
+            raise ValueError(f"noise_dim = {noise_dim}: without noise all samples are the same")
         self.encoder, self.latent_dim, self.noise_dim = encoder, latent_dim, noise_dim
         self.joint = Joint(encoder.feature_dim, noise_dim, hidden_dim, activation)
         self.output = linear(hidden_dim, latent_dim)

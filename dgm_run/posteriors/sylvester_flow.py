@@ -16,6 +16,9 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 Kind = Literal["orthogonal", "householder", "triangular"]
 
+MAX_DIAGONAL = 1 - 1e-5
+"""Of R and S: at one the Jacobian may be singular."""
+
 
 class SylvesterStep(Step):
     """z + Q R tanh(S Q'z + b): the columns of Q orthonormal, R and S upper triangular, R_ii S_ii > -1.
@@ -54,7 +57,7 @@ class SylvesterFlowPosterior(FlowPosterior):
         log_var_range: of the Gaussian at the start of the flow.
         num_steps: T.
         kind: of Q.
-        num_vectors: M; columns of Q, or reflections; triangular takes none and ignores it.
+        num_vectors: M; columns of Q, or reflections; triangular has none and ignores it.
 
     Raises:
         ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
@@ -69,8 +72,10 @@ class SylvesterFlowPosterior(FlowPosterior):
         kind: Kind,
         num_vectors: int,
     ):
-        if num_vectors < 1 or (kind == "orthogonal" and num_vectors > latent_dim):
+        if kind == "orthogonal" and not 1 <= num_vectors <= latent_dim:
             raise ValueError(f"num_vectors = {num_vectors} must lie between 1 and latent_dim = {latent_dim}")
+        if kind == "householder" and num_vectors < 1:
+            raise ValueError(f"num_vectors = {num_vectors}: kind=householder needs a reflection")
         rank = num_vectors if kind == "orthogonal" else latent_dim
         self.num_of_q = 0 if kind == "triangular" else latent_dim * num_vectors
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_of_q + rank * (rank + 2)))
@@ -85,14 +90,15 @@ class SylvesterFlowPosterior(FlowPosterior):
         of_q, square, diagonals, b = params.split([self.num_of_q, m * m - m + m, m, m], -1)
         square = square.unflatten(-1, (m, m))
         # both triangles of one square: R above its diagonal, S below; the diagonals lie within (-1, 1)
-        r = square * self.upper + torch.diag_embed(torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
-        s = square.mT * self.upper + torch.diag_embed(torch.tanh(diagonals))
+        r = square * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
+        s = square.mT * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(diagonals))
         return SylvesterStep(self._q(of_q, index), r, s, b)
 
     def _q(self, of_q: Tensor, index: int) -> Tensor:
-        if self.kind == "orthogonal":
-            return torch.linalg.qr(of_q.unflatten(-1, (self.latent_dim, self.rank))).Q
         identity = torch.eye(self.latent_dim, dtype=of_q.dtype, device=of_q.device)
+        if self.kind == "orthogonal":
+            # around the identity: a matrix of zeros, which a black image gives, has no gradient
+            return torch.linalg.qr(identity[:, : self.rank] + of_q.unflatten(-1, (self.latent_dim, self.rank))).Q
         identity = identity.expand(*of_q.shape[:-1], -1, -1)
         if self.kind == "triangular":
             return identity.flip(-1) if index % 2 else identity

@@ -36,9 +36,9 @@ class AutoregressivePrior(StandalonePrior):
         if num_steps < 1:
             raise ValueError(f"num_steps = {num_steps}: without a step it is prior=standard")
         self.latent_dim = latent_dim
-        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).open_gates() for _ in range(num_steps))
+        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).small_steps() for _ in range(num_steps))
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
     def forward(self, posterior: Posterior | None) -> Flow:
-        steps = [Inverse(AutoregressiveStep(network, None)) for network in self.networks]
+        steps = [Inverse(AutoregressiveStep(network, None, gated=False)) for network in self.networks]
         return Flow(StandardGaussian(self.latent_dim, self.like), steps)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.mixture import Mixture
+from dgm_run.networks.bounded import BoundedParameter
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import StandalonePrior
 
@@ -18,7 +19,7 @@ class MixturePrior(StandalonePrior):
         latent_dim: L.
         num_components: K.
         init_scale: standard deviation of the means at the start; variances start at one, weights equal.
-        log_var_range: log-variances are clamped to it; a component on a single point has no bound otherwise.
+        log_var_range: log-variances stay within; a component on a single point has no bound otherwise.
 
     Raises:
         ValueError: there is no component.
@@ -29,10 +30,9 @@ class MixturePrior(StandalonePrior):
         if num_components < 1:
             raise ValueError(f"num_components = {num_components} must be positive")
         self.mean = nn.Parameter(init_scale * torch.randn(num_components, latent_dim))
-        self.log_var = nn.Parameter(torch.zeros(num_components, latent_dim))
+        self.log_var = BoundedParameter(torch.zeros(num_components, latent_dim), log_var_range)
         self.logits = nn.Parameter(torch.zeros(num_components))
-        self.log_var_range = tuple(log_var_range)
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        components = bounded_gaussian(self.mean, self.log_var, self.log_var_range)
+        components = DiagonalGaussian(self.mean, self.log_var())
         return Mixture(components, self.logits.log_softmax(0))

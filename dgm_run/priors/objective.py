@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.mixture import Mixture
+from dgm_run.networks.bounded import BoundedParameter
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import SelfTaught
 
@@ -40,17 +40,17 @@ class ObjectivePrior(SelfTaught):
         super().__init__()
         if num_components < 2 or not bound > 0:
             raise ValueError("num_components must be at least 2 and bound positive")
-        self.raw_mean = nn.Parameter(torch.randn(num_components, latent_dim).clamp(-bound, bound))
-        self.raw_log_var = nn.Parameter(torch.full((num_components, latent_dim), float(log_var_range[0]) / 2))
-        self.bound, self.log_var_range = bound, tuple(log_var_range)
+        self.mean = BoundedParameter(torch.randn(num_components, latent_dim), (-bound, bound), "bound")
+        middle = torch.full((num_components, latent_dim), sum(log_var_range) / len(log_var_range))
+        self.log_var = BoundedParameter(middle, log_var_range)
 
     def _components(self) -> DiagonalGaussian:
-        mean = F.hardtanh(self.raw_mean, -self.bound, self.bound)
-        return bounded_gaussian(mean, self.raw_log_var, self.log_var_range)
+        return DiagonalGaussian(self.mean(), self.log_var())
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        weights = torch.zeros_like(self.raw_mean[:, 0]).log_softmax(0)
-        return Mixture(self._components().detach(), weights.detach())
+        components = self._components().detach()
+        weights = torch.zeros_like(components.loc[:, 0]).log_softmax(0)
+        return Mixture(components, weights)
 
     def own_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
         """Minus the bound of the information, in nats, with a surrogate for the gradient through the draws of x."""

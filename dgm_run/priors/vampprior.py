@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.mixture import Mixture
+from dgm_run.networks.bounded import interval
 from dgm_run.posteriors.base import EvaluablePosterior, Posterior
 from dgm_run.priors.base import Prior
 
@@ -69,7 +70,7 @@ class VampPrior(MixtureOfPosteriors):
         if num_components < 1:
             raise ValueError(f"num_components = {num_components} must be positive")
         self.raw_pseudo_inputs = nn.Parameter(init_mean + init_scale * torch.randn(num_components, *shape))
-        self.value_range = None if value_range is None else tuple(value_range)
+        self.value_range = None if value_range is None else interval(value_range, "value_range")
 
     @property
     def pseudo_inputs(self) -> Tensor:

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from dgm_run.distributions.base import full_precision
+
 
 def bandwidth(z: Tensor) -> Tensor:
     """h of exp(-|a - b|^2 / h): the median squared distance over log(n + 1), for each element of the batch, (B,)."""
@@ -18,18 +20,24 @@ def bandwidth(z: Tensor) -> Tensor:
     return squares[:, others].median(-1).values / math.log(n + 1) + 1e-12
 
 
-def direction(z: Tensor, score: Tensor) -> Tensor:
+def direction(z: Tensor, score: Tensor, by_others: bool) -> Tensor:
     """Where the particles go: phi_i = 1/n sum_j k(z_j, z_i) score_j + grad_{z_j} k(z_j, z_i).
 
     Args:
         z: n particles for each of B targets, (n, B, L).
         score: gradient of the log density of the target at each, which need not be normalised.
+        by_others: for independent draws of one q: the mean over j other than i, which is unbiased for the direction
+            of q at z_i. The particle's own score, where k = 1, would pull all of them to the mode.
     """
     h = bandwidth(z).view(-1, 1, 1)
-    z, score = z.transpose(0, 1), score.transpose(0, 1)  # (B, n, L)
-    k = torch.exp(-_squared_distances(z.transpose(0, 1)) / h)  # (B, n, n)
-    repulsion = 2 / h * (z * k.sum(-1, keepdim=True) - k @ z)
-    return ((k @ score + repulsion) / z.shape[1]).transpose(0, 1)
+    n = len(z)
+    k = torch.exp(-_squared_distances(z) / h)  # (B, n, n)
+    if by_others:
+        k = k - torch.eye(n, dtype=k.dtype, device=k.device)
+    z, score = (z - z.mean(0)).transpose(0, 1), score.transpose(0, 1)  # (B, n, L)
+    with full_precision(z):  # what repels is the difference of close numbers
+        repulsion = 2 / h * (z * k.sum(-1, keepdim=True) - k @ z)
+        return ((k @ score + repulsion) / (n - by_others)).transpose(0, 1)
 
 
 def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
@@ -41,7 +49,9 @@ def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
     k = torch.exp(-squares / h)
     difference = z.unsqueeze(2) - z.unsqueeze(1)  # (B, n, n, L), of i less j
     drift = ((score.unsqueeze(2) - score.unsqueeze(1)) * difference).sum(-1)
-    u = k * (score @ score.mT + 2 / h * drift + 2 * dim / h - 4 * squares / h.square())
+    with full_precision(z):
+        product = score @ score.mT
+    u = k * (product + 2 / h * drift + 2 * dim / h - 4 * squares / h.square())
     total = u.sum((1, 2)) - u.diagonal(dim1=1, dim2=2).sum(-1)
     return total / (n * (n - 1))
 

@@ -14,7 +14,11 @@ def flow():
     base = DiagonalGaussian(torch.randn(3, 2).double(), 0.3 * torch.randn(3, 2).double())
     matrices = [torch.eye(2).double() + torch.randn(3, 2, 2).double().tril(-1) for _ in range(2)]
     network = MADE(2, [6], 2, 0).double()
-    steps = [TriangularStep(matrices[0]), AutoregressiveStep(network, None), Inverse(TriangularStep(matrices[1]))]
+    steps = [
+        TriangularStep(matrices[0]),
+        AutoregressiveStep(network, None, gated=True),
+        Inverse(TriangularStep(matrices[1])),
+    ]
     return Flow(base, steps)
 
 

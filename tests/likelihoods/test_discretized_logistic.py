@@ -16,7 +16,7 @@ def test_the_decoder_gives_the_logit_of_the_mean_and_moves_the_scale():
     p = DiscretizedLogisticLikelihood([1, 2], 256, log_scale=-2.0)(params)
     level = torch.tensor([[100, 180]])
     mean = 1 / (1 + np.exp([-0.3, 1.0]))
-    logistic = scipy.stats.logistic(mean, np.exp([-1.5, -2.2]))
+    logistic = scipy.stats.logistic(mean, np.exp([-1.5, -2.2]) + np.exp(-7))
     mass = logistic.cdf((level[0].numpy() + 1) / 256) - logistic.cdf(level[0].numpy() / 256)
     assert p.log_prob(level / 255).item() == pytest.approx(np.log(mass).sum(), rel=1e-4)
 
@@ -29,6 +29,10 @@ def test_the_scale_at_the_start_is_learned():
 
 
 def test_data_without_levels_are_refused():
-    assert DiscretizedLogisticLikelihood.takes == ("levels", "binary")
     with pytest.raises(ValueError, match=r"^the data set has real values, not grey levels: use likelihood=gaussian$"):
         DiscretizedLogisticLikelihood([3], None, log_scale=-2.0)
+
+
+def test_binary_data_are_taken_where_there_are_two_levels():
+    assert DiscretizedLogisticLikelihood([3], 2, log_scale=-2.0).takes == ("levels", "binary")
+    assert DiscretizedLogisticLikelihood([3], 256, log_scale=-2.0).takes == ("levels",)

@@ -36,7 +36,7 @@ def prior_of(name: str, latent_dim: int, num_pixels: int) -> Prior:
         return VampPrior((num_pixels,), 2, init_mean=0.2, init_scale=0.6, value_range=None)
     prior = MixturePrior(latent_dim, 2, init_scale=0.7, log_var_range=(-6.0, 2.0))
     with torch.no_grad():
-        prior.log_var.normal_(0, 0.3)
+        prior.log_var.raw.normal_(2.2, 0.3)
         prior.logits.normal_(0, 0.5)
     return prior
 
@@ -124,7 +124,7 @@ def _log_prior(weights: Mapping[str, np.ndarray], z: np.ndarray) -> np.ndarray:
     dim = z.shape[1]
     if "prior.mean" in weights:
         means, logits = weights["prior.mean"], weights["prior.logits"]
-        covariances = [np.diag(np.exp(row)) for row in weights["prior.log_var"]]
+        covariances = [np.diag(np.exp(row)) for row in -2 + 4 * np.tanh(weights["prior.log_var.raw"] / 4)]
         log_weights = logits - logsumexp(logits)
     elif "prior.raw_pseudo_inputs" in weights:
         head = weights["prior.raw_pseudo_inputs"] @ weights["posterior.head.weight"].T + weights["posterior.head.bias"]
@@ -218,7 +218,7 @@ def _toy_log_px(p: Mapping[str, Tensor], z: Tensor) -> Tensor:
 def _toy_log_pz(p: Mapping[str, Tensor], z: Tensor) -> Tensor:
     if "prior.mean" in p:
         weights = p["prior.logits"].exp() / p["prior.logits"].exp().sum()
-        means, log_vars = p["prior.mean"][:, 0], p["prior.log_var"][:, 0]
+        means, log_vars = p["prior.mean"][:, 0], -2 + 4 * torch.tanh(p["prior.log_var.raw"][:, 0] / 4)
     elif "prior.raw_pseudo_inputs" in p:
         means, log_vars = _toy_posterior(p, p["prior.raw_pseudo_inputs"][:, 0])
         weights = torch.ones_like(means) / len(means)

@@ -31,6 +31,7 @@ def test_weights_that_a_step_of_the_optimizer_moves_stay_masked():
     assert not jacobian.triu(0).any()
 
 
-def test_no_hidden_layer_is_refused():
-    with pytest.raises(ValueError, match="hidden_dims"):
-        MADE(3, [], 1)
+@pytest.mark.parametrize("hidden_dims", [[], [1], [5, 1]])
+def test_layers_that_cannot_carry_every_input_are_refused(hidden_dims):
+    with pytest.raises(ValueError, match="over 3 dimensions needs hidden layers of at least 2 units"):
+        MADE(3, hidden_dims, 1)

@@ -29,12 +29,13 @@ def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
     with torch.no_grad():
         found = posterior.given_input(xi, q.values, q.log_var)
         kernel = ConstantKernel(math.exp(0.8), "fixed") * RBF(np.exp([0.3, -0.2]), "fixed")
+        jitter = JITTER * math.exp(0.8)
         for b in range(5):
-            process = GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=None)
+            process = GaussianProcessRegressor(kernel, alpha=jitter, optimizer=None)
             process.fit(posterior.points.numpy(), q.values[b].numpy())
             mean, std = process.predict(xi[:, b].numpy(), return_std=True)
             torch.testing.assert_close(found.mean[:, b], torch.from_numpy(mean), rtol=1e-6, atol=1e-6)
-            variance = torch.from_numpy(std) ** 2 + JITTER + q.log_var[b].exp()
+            variance = torch.from_numpy(std) ** 2 + jitter + q.log_var[b].exp()
             torch.testing.assert_close(found.variance[:, b], variance, rtol=1e-4, atol=1e-6)
 
 

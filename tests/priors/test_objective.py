@@ -33,8 +33,8 @@ def test_learned_for_a_coin_it_tells_as_much_as_jeffreys_prior():
     uniform = information(torch.ones_like(theta), theta)
     assert (round(jeffreys, 2), round(uniform, 2)) == (2.41, 2.24)
     torch.manual_seed(0)
-    prior = ObjectivePrior(1, 60, 6.0, (-6.0, 0.0)).double()
-    optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
+    prior = ObjectivePrior(1, 60, 8.0, (-6.0, 0.0)).double()
+    optimizer = torch.optim.Adam(prior.parameters(), lr=0.05)
     for _ in range(1500):
         optimizer.zero_grad()
         prior.own_loss(flips).backward()
@@ -42,7 +42,7 @@ def test_learned_for_a_coin_it_tells_as_much_as_jeffreys_prior():
     with torch.no_grad():
         z = theta.logit()
         density = prior(None).log_prob(z.unsqueeze(-1)).exp() / (theta * (1 - theta))
-    assert information(density, theta) > uniform + 0.6 * (jeffreys - uniform)
+    assert information(density, theta) > uniform + 0.8 * (jeffreys - uniform)
 
 
 @torch.no_grad()
@@ -69,7 +69,7 @@ def test_it_learns_from_its_own_loss_alone_and_the_decoder_does_not_hear_of_it()
     model = instantiate(dgm_run.compose("prior=objective", "prior.num_components=5").model)
     assert not model.prior(None).log_prob(torch.zeros(40)).requires_grad
     model.own_loss().backward()
-    assert model.prior.raw_mean.grad.abs().sum() > 0
+    assert model.prior.mean.raw.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
     assert all(parameter.requires_grad for parameter in model.decoder.parameters())
 

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from dgm_run.samplers.svgd import bandwidth, direction, squared_discrepancy
@@ -22,17 +23,18 @@ def test_the_bandwidth_is_the_median_of_the_squared_distances():
         torch.testing.assert_close(bandwidth(z)[b], expected)
 
 
-def test_the_direction_is_its_sum_over_particles_one_by_one():
+@pytest.mark.parametrize("by_others", [False, True])
+def test_the_direction_is_its_sum_over_particles_one_by_one(by_others):
     z, score = particles()
-    phi, h = direction(z, score), bandwidth(z)
+    phi, h = direction(z, score, by_others), bandwidth(z)
     for b in range(3):
         for i in range(6):
             total = torch.zeros(2).double()
-            for j in range(6):
+            for j in (j for j in range(6) if j != i or not by_others):
                 other = z[j, b].clone().requires_grad_()
                 k = kernel(other, z[i, b], h[b])
                 total += k.detach() * score[j, b] + torch.autograd.grad(k, other)[0]
-            torch.testing.assert_close(phi[i, b], total / 6)
+            torch.testing.assert_close(phi[i, b], total / (6 - by_others))
 
 
 def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
@@ -60,10 +62,28 @@ def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
     score = lambda z: -(z - mean) / scale**2  # noqa: E731
     before = squared_discrepancy(z, score(z)).item()
     for _ in range(1500):
-        z = z + 0.1 * direction(z, score(z))
+        z = z + 0.1 * direction(z, score(z), by_others=False)
     assert (z.mean((0, 1)) - mean).abs().max() < 0.05
     assert ((z.std((0, 1)) / scale - 1).abs() < 0.15).all()  # finitely many lie a little too close
     assert squared_discrepancy(z, score(z)).item() < 0.01 * before
+
+
+def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_score_would_not():
+    torch.manual_seed(0)
+    z = torch.randn(8, 5000, 10).double()
+    inward = [(direction(z, -z, by_others) * z).sum(-1).mean(0) for by_others in (True, False)]  # each target's mean
+    right, wrong = (found.mean() / (found.std() / 5000**0.5) for found in inward)
+    assert abs(right) < 5
+    assert wrong < -50
+
+
+def test_in_half_precision_around_it_the_direction_is_that_in_full():
+    torch.manual_seed(0)
+    z = (3 * torch.randn(10, 6, 1).sign() + 0.1 * torch.randn(10, 6, 1)).float()
+    expected = direction(z, -z, by_others=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = direction(z, -z, by_others=True)
+    torch.testing.assert_close(found, expected)
 
 
 def test_on_draws_of_the_target_the_discrepancy_is_zero_in_the_mean():

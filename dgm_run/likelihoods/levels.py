@@ -1,0 +1,29 @@
+"""What likelihoods of grey levels share."""
+
+from collections.abc import Sequence
+
+from dgm_run.likelihoods.base import Likelihood
+
+
+class LevelLikelihood(Likelihood):
+    """A mass of every one of `num_levels` grey levels.
+
+    Data that were binarised have two of them left, whatever their source had: of these it would be no density.
+
+    Args:
+        shape: of one example.
+        num_levels: grey levels of the data.
+
+    Raises:
+        ValueError: the data have no grey levels.
+    """
+
+    takes = ("levels", "binary")
+
+    def __init__(self, shape: Sequence[int], num_levels: int | None):
+        super().__init__(shape)
+        if num_levels is None:
+            raise ValueError("the data set has real values, not grey levels: use likelihood=gaussian")
+        self.num_levels = num_levels
+        if num_levels > 2:
+            self.takes = ("levels",)
