@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
-from benchmarks import ais, likelihood, pixelcnn, rbm_training, startup, vae_training
+from benchmarks import ais, conv_training, likelihood, pixelcnn, rbm_training, startup, vae_training
 from benchmarks.data import mnist_folder
 from benchmarks.table import Options
 
@@ -17,6 +17,7 @@ QUESTIONS = {
     "iwae": partial(vae_training.run, vae_training.IWAE),
     "likelihood": partial(likelihood.run, 0),
     "likelihood-vampprior": partial(likelihood.run, 500),
+    "conv": conv_training.run,
     "pixelcnn": pixelcnn.training,
     "pixelcnn-sampling": partial(pixelcnn.sampling, "pixelcnn"),
     "gated-pixelcnn-sampling": partial(pixelcnn.sampling, "gated_pixelcnn"),

@@ -1,7 +1,5 @@
 """How fast a VAE with a PixelCNN decoder trains, against masked weights, and how fast it draws its images."""
 
-from collections.abc import Callable, Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from dgm_run.config import instantiate
 OVERRIDES = ("decoder=pixelcnn",)
 CHANNELS, MAPS, LAYERS, IMAGES = 32, 4, 6, 100
 FULL_PASS = "a full pass for each pixel"
+NORMALISED = "the same with batch normalisation, as vae_vampprior"
 
 
 def training(options: Options) -> None:
@@ -21,8 +20,10 @@ def training(options: Options) -> None:
     runs = {
         "dgm-run": ours.trainer_loop(data, options, steps, *OVERRIDES),
         BARE: ours.bare_loop(data, options, steps, *OVERRIDES),
-        LOADER: _plain_loop(options, steps, normalised=False),
-        "the same with batch normalisation, as vae_vampprior": _plain_loop(options, steps, normalised=True),
+        LOADER: plain.loop_of(PlainPixelVAE(normalised=False), data, options, steps),
+        "the same with batch normalisation, as vae_vampprior": plain.loop_of(
+            PlainPixelVAE(normalised=True), data, options, steps
+        ),
     }
     contenders = [Contender(name, steps * plain.BATCH_SIZE, run) for name, run in runs.items()]
     show(f"VAE with a PixelCNN of {LAYERS} layers of {CHANNELS}: training", measure(contenders, options))
@@ -88,23 +89,3 @@ class PlainPixelVAE(nn.Module):
         log_px = -F.binary_cross_entropy_with_logits(self.output(h), x, reduction="none").flatten(1).sum(-1)
         kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(-1)
         return (kl - log_px).mean()
-
-
-def _plain_loop(options: Options, steps: int, normalised: bool) -> Callable[[], object]:
-    """`steps` steps over a DataLoader of tensors, pixels drawn for each batch, the loss read at each."""
-    model = PlainPixelVAE(normalised).to(options.device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
-    batches: Iterator = plain.endless(
-        torch.utils.data.DataLoader(plain.tensors(load(options.device)), batch_size=plain.BATCH_SIZE, shuffle=True)
-    )
-
-    def run() -> None:
-        total = 0.0
-        for _ in range(steps):
-            loss = model(torch.bernoulli(next(batches)[0].to(options.device)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
-
-    return run

@@ -92,15 +92,26 @@ def torchvision_mnist(folder: Path) -> Dataset:
 
 
 def plain_loop(dataset: Dataset, options: Options, steps: int, components: int, samples: int) -> Callable[[], object]:
+    return _loop(PlainVAE(components, samples), dataset, options, steps, lambda x: x)
+
+
+def loop_of(model: nn.Module, data: LoadedDataset, options: Options, steps: int) -> Callable[[], object]:
+    """The same for a model of pixels that are drawn for each batch."""
+    return _loop(model, tensors(data), options, steps, torch.bernoulli)
+
+
+def _loop(
+    model: nn.Module, dataset: Dataset, options: Options, steps: int, prepare: Callable[[Tensor], Tensor]
+) -> Callable[[], object]:
     """`steps` steps over a DataLoader, the loss read at each."""
-    model = PlainVAE(components, samples).to(options.device)
+    model = model.to(options.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
     batches = endless(DataLoader(dataset, batch_size=BATCH_SIZE, shuffle=True))
 
     def run() -> None:
         total = 0.0
         for _ in range(steps):
-            loss = model(next(batches)[0].to(options.device))
+            loss = model(prepare(next(batches)[0].to(options.device)))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -4,7 +4,7 @@ Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaCo
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,24 +131,44 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
     if node is None:
         return
     target = target_of(node, key)
-    parts = {name: hint for name, hint in annotations(target).items() if name in PARTS and isinstance(hint, type)}
-    for other, kind in (parts | getattr(target, "requires", {})).items():
+    for other, kind in _requirements(target).items():
         if cfg[other] is None:
             raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
         found = target_of(cfg[other], other)
-        if not (isinstance(found, type) and issubclass(found, kind)):
+        if not _is_kind(found, kind):
+            choices = [_choices(other, lambda choice, kind=kind: _is_kind(choice, kind))]
+            if key in ("objective", "prior"):  # what goes with the rest instead
+                choices.append(_choices(key, lambda choice: _fits(cfg, choice)))
+            instead = " or ".join(filter(None, choices))
             raise ConfigError(
                 f"{key}: {target.__name__} needs {other} to be of kind {kind.__name__}; {found.__name__} is not"
-                + _choices_of_kind(other, kind)
+                + (f": choose {instead}" if instead else "")
             )
 
 
-def _choices_of_kind(group: str, kind: type) -> str:
-    """What to choose instead, as the end of a message."""
+def _requirements(target: Any) -> dict[str, type]:
+    """The kinds of other groups that a target goes with: its `requires`, and the parts that it takes."""
+    parts = {name: hint for name, hint in annotations(target).items() if name in PARTS and isinstance(hint, type)}
+    return parts | getattr(target, "requires", {})
+
+
+def _is_kind(target: Any, kind: type) -> bool:
+    return isinstance(target, type) and issubclass(target, kind)
+
+
+def _fits(cfg: DictConfig, target: Any) -> bool:
+    """Whether all that a target requires is chosen."""
+    return all(
+        cfg[other] is not None and _is_kind(target_of(cfg[other], other), kind)
+        for other, kind in _requirements(target).items()
+    )
+
+
+def _choices(group: str, admits: Callable[[Any], bool]) -> str:
+    """What to choose of a group, as words of a message; empty where there is nothing."""
     names = []
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         node = OmegaConf.load(path)
-        target = target_of(node.get(group, node), group)
-        if isinstance(target, type) and issubclass(target, kind):
+        if admits(target_of(node.get(group, node), group)):
             names.append(path.stem)
-    return f": choose {group}={' | '.join(names)}" if names else ""
+    return f"{group}={' | '.join(names)}" if names else ""

@@ -61,7 +61,10 @@ def test_the_default_configuration_is_valid():
 
 def test_an_objective_of_another_kind_of_model_is_refused_by_both_names():
     cfg = with_node("objective", {"_target_": "test_config.ContrastiveDivergence", "num_steps": 1})
-    assert refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not"
+    assert (
+        refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not: "
+        "choose objective=elbo | iwae | renyi | stein"
+    )
 
 
 def test_a_part_that_the_model_does_not_take_is_refused():

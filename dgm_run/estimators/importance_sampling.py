@@ -5,6 +5,7 @@ Y. Burda et al., Importance weighted autoencoders, 2016, https://arxiv.org/abs/1
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,13 +81,25 @@ class ImportanceSampling(Estimator):
         settings = {"num_samples": self.num_samples}
         for i, x in enumerate(data.batches(block)):
             q = model.infer(x)
-            self._evaluate(model, x, q.proposal(), p, rows)
+            before = i * block * self.num_samples
+
+            def count(done: int, before: int = before, size: int = len(x)) -> None:
+                report(before + done * size, len(data) * self.num_samples)
+
+            self._evaluate(model, x, q.proposal(), p, rows, count)
             settings |= q.proposal_settings
-            report(i * block + len(x), len(data))
         columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
         return self._estimates(columns, data, settings)
 
-    def _evaluate(self, model: LatentVariableModel, x: Tensor, q: Distribution, p: Distribution, rows: dict) -> None:
+    def _evaluate(
+        self,
+        model: LatentVariableModel,
+        x: Tensor,
+        q: Distribution,
+        p: Distribution,
+        rows: dict,
+        count: Callable[[int], None],
+    ) -> None:
         weights = StreamingWeights(len(x), x.device)
         reconstruction = torch.zeros_like(weights.sum)
         kl = torch.zeros_like(weights.sum)
@@ -96,6 +109,7 @@ class ImportanceSampling(Estimator):
             weights.add(terms.log_w)
             reconstruction += terms.log_px.double().sum(0)
             kl += (terms.log_qz.double() - terms.log_pz.double()).sum(0)
+            count(min(first + chunk, self.num_samples))
         rows["log_p"].append(weights.log_mean)
         rows["elbo"].append(weights.sum / self.num_samples)
         rows["reconstruction"].append(reconstruction / self.num_samples)

@@ -223,10 +223,10 @@ def test_progress_is_reported_up_to_the_total(max_rows):
     reports = []
     estimator = ImportanceSampling(num_samples=2, max_rows=max_rows)
     estimator(exact.toy("standard"), examples(torch.zeros(250, 1)), lambda *args: reports.append(args))
-    assert [total for _, total in reports] == [250] * len(reports)
+    assert [total for _, total in reports] == [500] * len(reports)  # rows of the decoder
     done = [count for count, _ in reports]
     assert done == sorted(set(done))
-    assert done[-1] == 250
+    assert done[-1] == 500
 
 
 def test_a_unit_is_active_where_its_posterior_mean_varies():
@@ -241,6 +241,16 @@ def test_a_unit_is_active_where_its_posterior_mean_varies():
     assert (active.value, active.unit, active.kind) == (2.0, "of 4", "estimate")
     assert active.settings == {"min_variance": 0.01}
     assert active.stderr is None
+
+
+def test_the_noise_of_means_by_samples_makes_no_unit_active():
+    class Wide(DiagonalGaussian):
+        mean = Distribution.mean  # of draws, as where there is no closed form
+
+    model = exact.factor_analysis(2, 4, full=False)
+    model.infer = lambda x: Wide(torch.stack([torch.zeros(len(x)), x[:, 0]], -1), torch.full((len(x), 2), 2.0))
+    active = evaluate(model, torch.randn(2000, 4), 1)["active_units"]
+    assert active.value == 1  # the noise alone has variance exp(2) / 256, above the threshold
 
 
 def test_one_example_has_a_value_without_an_error():
@@ -275,7 +285,8 @@ def test_bits_of_dequantised_data_count_the_levels_not_the_density():
     from dgm_run.data.dataset import Examples, to_float
 
     columns = {name: torch.zeros(3, dtype=torch.float64) for name in ("log_p", "elbo", "reconstruction", "kl")}
-    columns |= {"ess": torch.ones(3, dtype=torch.float64), "mean": torch.zeros(3, 2, dtype=torch.float64)}
+    columns["ess"] = torch.ones(3, dtype=torch.float64)
+    columns |= dict.fromkeys(("first_mean", "second_mean"), torch.zeros(3, 2, dtype=torch.float64))
     data = Examples(torch.rand(3, 5), None, to_float, log_bin_width=-math.log(16))
     found = {e.quantity: e for e in ImportanceSampling(1, 1)._estimates(columns, data, {})}
     assert found["bits_per_dim"].value == pytest.approx(4.0)

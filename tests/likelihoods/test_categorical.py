@@ -22,8 +22,3 @@ def test_each_element_takes_as_many_outputs_as_there_are_levels():
 def test_data_without_levels_are_refused():
     with pytest.raises(ValueError, match=r"^the data set has real values, not grey levels: use likelihood=gaussian$"):
         CategoricalLikelihood([3], num_levels=None)
-
-
-def test_binary_data_are_taken_where_there_are_two_levels():
-    assert CategoricalLikelihood([3], 2).takes == ("levels", "binary")
-    assert CategoricalLikelihood([3], 256).takes == ("levels",)

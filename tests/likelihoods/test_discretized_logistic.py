@@ -31,8 +31,3 @@ def test_the_scale_at_the_start_is_learned():
 def test_data_without_levels_are_refused():
     with pytest.raises(ValueError, match=r"^the data set has real values, not grey levels: use likelihood=gaussian$"):
         DiscretizedLogisticLikelihood([3], None, log_scale=-2.0)
-
-
-def test_binary_data_are_taken_where_there_are_two_levels():
-    assert DiscretizedLogisticLikelihood([3], 2, log_scale=-2.0).takes == ("levels", "binary")
-    assert DiscretizedLogisticLikelihood([3], 256, log_scale=-2.0).takes == ("levels",)

@@ -1,0 +1,18 @@
+import pytest
+
+from dgm_run.likelihoods.levels import LevelLikelihood
+
+
+class Some(LevelLikelihood):
+    def forward(self, params):
+        return params
+
+
+def test_what_was_binarised_has_two_levels_whatever_its_source_had():
+    assert Some([3], 2).takes == ("levels", "binary")
+    assert Some([3], 256).takes == ("levels",)
+
+
+def test_data_without_levels_are_refused():
+    with pytest.raises(ValueError, match=r"^the data set has real values, not grey levels: use likelihood=gaussian$"):
+        Some([3], None)

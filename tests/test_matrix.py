@@ -1,0 +1,116 @@
+"""Which choices go together and which are refused, by hand; what the code makes of each pair is asked for."""
+
+import itertools
+import re
+
+import pytest
+
+from dgm_run.config import compose, conf_dir, instantiate, validate
+from dgm_run.errors import ConfigError
+
+EVERYWHERE = {"gaussian", "full_gaussian", "householder_flow", "linear_iaf", "nice_flow", "kumaraswamy"}
+AT_SAMPLES = {"planar_flow", "radial_flow", "iaf", "sylvester_flow", "gaussian_process"}
+NOWHERE = {"stein_particles", "operator"}
+STANDALONE = {"standard", "mixture", "autoregressive", "stick_breaking"}
+OF_POSTERIORS = {"vampprior", "vampprior_data"}
+LATENT = {"vae", "hvae", "dlgm"}
+BINARY = {"boltzmann", "rbm", "subspace_rbm"}
+ENERGY = BINARY | {"gaussian_rbm", "dbm"}
+BOUNDS = {"elbo", "iwae", "renyi"}
+CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
+TAKES = {
+    **dict.fromkeys(BOUNDS | {"stein", "operator"}, LATENT),
+    **dict.fromkeys(CHAINS, ENERGY),
+    **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
+    "up_down": {"dbn"},
+}
+
+
+def names(group):
+    return {path.stem for path in (conf_dir() / group).glob("*.yaml")}
+
+
+def refusal(*overrides):
+    try:
+        cfg = compose(*overrides)
+        validate(cfg)
+        instantiate(cfg.model)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def test_the_lists_here_are_complete():
+    assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
+    assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
+    assert LATENT | ENERGY | {"dbn"} == names("model")
+    assert set(TAKES) == names("objective")
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"), itertools.product(sorted(EVERYWHERE | AT_SAMPLES), sorted(names("prior")))
+)
+def test_mixtures_of_posteriors_need_a_density_everywhere(posterior, prior):
+    message = refusal(f"posterior={posterior}", f"prior={prior}")
+    if prior in OF_POSTERIORS and posterior in AT_SAMPLES:
+        assert re.match(
+            r"prior: VampPrior(Data)? needs posterior to be of kind EvaluablePosterior; .* is not: ", message
+        )
+        listed = re.search(r"posterior=([a-z_ |]+) or", message)[1]
+        assert set(listed.split(" | ")) == EVERYWHERE
+        assert set(message.rpartition("prior=")[2].split(" | ")) == STANDALONE | {"objective"}
+    else:
+        assert message is None
+
+
+@pytest.mark.parametrize(
+    ("posterior", "objective"), itertools.product(sorted(names("posterior")), sorted(BOUNDS | {"stein", "operator"}))
+)
+def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior, objective):
+    message = refusal(f"posterior={posterior}", f"objective={objective}")
+    if objective in BOUNDS and posterior in NOWHERE:
+        assert re.match(r"objective: \w+ needs posterior to be of kind ExplicitPosterior; .* is not: ", message)
+        fitting = {"stein"} | ({"operator"} if posterior == "operator" else set())
+        assert set(message.rpartition("objective=")[2].split(" | ")) == fitting
+    elif objective == "operator" and posterior != "operator":
+        assert "needs posterior to be of kind OperatorPosterior" in message
+        assert "choose posterior=operator or objective=" in message
+    else:
+        assert message is None
+
+
+@pytest.mark.parametrize(("model", "prior"), itertools.product(sorted(LATENT), sorted(names("prior"))))
+def test_two_levels_take_some_priors(model, prior):
+    message = refusal(f"model={model}", f"prior={prior}")
+    if model == "dlgm" and prior not in STANDALONE:
+        assert message.endswith("choose prior=autoregressive | mixture | standard | stick_breaking")
+    elif model == "hvae" and prior == "objective":
+        assert message.endswith("use model=vae, or another prior")
+    else:
+        assert message is None
+
+
+@pytest.mark.parametrize(("model", "posterior"), itertools.product(sorted(LATENT), sorted(names("posterior"))))
+def test_two_levels_need_a_density(model, posterior):
+    objective = posterior if posterior == "operator" else "stein" if posterior in NOWHERE else "elbo"
+    message = refusal(f"model={model}", f"posterior={posterior}", f"objective={objective}")
+    if model != "vae" and posterior in NOWHERE:
+        assert re.match(
+            rf"model: {model.upper()} needs posterior to be of kind ExplicitPosterior; .* is not: ", message
+        )
+    else:
+        assert message is None
+
+
+@pytest.mark.parametrize(("model", "objective"), itertools.product(sorted(names("model")), sorted(TAKES)))
+def test_an_objective_takes_its_models(model, objective):
+    posterior = ("posterior=operator",) if model in LATENT and objective == "operator" else ()
+    message = refusal(f"model={model}", f"objective={objective}", *posterior)
+    if model not in TAKES[objective]:
+        assert re.match(r"objective: \w+ needs model to be of kind \w+; \w+ is not: choose model=", message)
+        listed = re.search(r"model=([a-z_ |]+?)( or|$)", message)[1]
+        assert set(listed.split(" | ")) == TAKES[objective]
+    elif objective == "operator" and model != "vae":
+        assert "needs posterior to be of kind ExplicitPosterior" in message
+    else:
+        assert message is None
