@@ -21,7 +21,7 @@ run: $(READY) ## train a VAE with a VampPrior on the embedded digits (about a mi
 	$(BIN)/dgm-run model=vae prior=vampprior
 
 test: $(READY) ## the fast tests
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'
 
 test-all: $(READY) ## all tests, with those that train to a number
 	$(BIN)/python -m pytest

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -5,12 +6,21 @@ import torch
 from scipy.stats import chi2, multivariate_normal
 
 from dgm_run.config import PARTS, instantiate
+from dgm_run.objectives.elbo import ELBO
+from dgm_run.objectives.iwae import IWAE
+from dgm_run.objectives.renyi import Renyi
 from tests.models import cells, exact
 
 pytestmark = pytest.mark.usefixtures("double")
 
 CELLS = list(cells.cells())
+BOUNDS = {"elbo": ELBO(5, 1.0, 0, 0.0), "renyi": Renyi(5, 0.5), "iwae": IWAE(5, "standard")}  # ascending
 DISCRETE = [cell for cell in CELLS if cells.NUM_LEVELS[cell.data]]
+
+
+def grouped(some):
+    """All tests of a cell run in one process, which then draws its samples once."""
+    return [pytest.param(cell, id=str(cell), marks=pytest.mark.xdist_group(str(cell))) for cell in some]
 
 
 @pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in PARTS for choice in cells.choices(group)])
@@ -19,7 +29,7 @@ def test_every_choice_stands_in_a_cell_that_is_not_refused(group, choice):
     assert any(cells.refusal(cell) is None for cell in CELLS if cell.parts[position] == choice)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", grouped(CELLS))
 def test_the_mass_of_all_x_is_one(cell):
     p, stderr = cells.estimated_p(cell, 5000 if cell in DISCRETE else 2000)
     total_stderr = stderr.square().sum().sqrt().item()
@@ -27,7 +37,7 @@ def test_the_mass_of_all_x_is_one(cell):
     assert abs(p.sum().item() - 1) < 5 * total_stderr
 
 
-@pytest.mark.parametrize("cell", DISCRETE, ids=str)
+@pytest.mark.parametrize("cell", grouped(DISCRETE))
 def test_samples_are_as_frequent_as_the_density_says(cell):
     p, stderr = cells.estimated_p(cell, 5000)
     n = 20_000
@@ -37,7 +47,23 @@ def test_samples_are_as_frequent_as_the_density_says(cell):
     assert chi2.sf(statistic, len(p)) > 1e-6
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", grouped(DISCRETE))
+def test_bounds_stand_in_order_below_the_likelihood(cell):
+    p, stderr = cells.estimated_p(cell, 5000)
+    model, (x, _) = cells.randomised(cell), cells.every_x(cell.data)
+    found = {}
+    for name, objective in BOUNDS.items():
+        torch.manual_seed(2)
+        with torch.no_grad():
+            values = torch.stack([objective(model, x)[1][name] for _ in range(100)])
+        found[name] = values.mean().item(), values.std().item() / 10
+    found["log_p"] = p.log().mean().item(), (stderr / p).mean().item()
+    for (low, low_error), (high, high_error) in itertools.pairwise(found.values()):
+        assert low < high + 4 * math.hypot(low_error, high_error)
+    assert found["elbo"][0] < found["log_p"][0]  # a q that is wider than the posterior leaves room
+
+
+@pytest.mark.parametrize("cell", grouped(CELLS))
 def test_every_parameter_gets_a_gradient(cell):
     if cells.refusal(cell):
         pytest.skip(cells.refusal(cell))
