@@ -14,9 +14,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.config import GROUPS, conf_dir
+from dgm_run.config import GROUPS, compose, conf_dir, keys_like
 from dgm_run.errors import UserError
 from dgm_run.signals import Interrupted
 
@@ -31,7 +31,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error on, and they are told here
     sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
     _refuse_null_groups(sys.argv[1:])
-    sys.argv[1:] += _in_the_folder_of(sys.argv[1:])
+    sys.argv[1:] = _resumed(sys.argv[1:])
     try:
         _hydra_main()
     except Interrupted as stop:
@@ -46,7 +46,8 @@ def main() -> None:
         if not isinstance(error, _Told):
             lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
             prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
-            sys.stderr.write("\n".join(filter(None, (f"{prefix}{error}", _cause(error)))) + "\n")
+            told = _unknown_key(str(error)) or "\n".join(filter(None, (f"{prefix}{error}", _cause(error))))
+            sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
     sys.exit(1 if _failures else 0)
@@ -85,19 +86,33 @@ def _refuse_null_groups(arguments: list[str]) -> None:
             sys.exit(f"{group}=null: to go without, write {without}")
 
 
-def _in_the_folder_of(arguments: list[str]) -> list[str]:
-    """A resumed run goes on in its own folder and keeps its own saved configuration."""
+def _resumed(arguments: list[str]) -> list[str]:
+    """A resumed run goes on in its own folder, with the overrides it was begun with, and those of this command."""
     folders = [a.partition("=")[2].strip("'") for a in arguments if a.startswith("trainer.resume=")]
     if not folders or folders[-1] in ("auto", "null", ""):
-        return []
-    if not Path(folders[-1]).is_dir():
-        sys.exit(f"trainer.resume: there is no run folder {folders[-1]}: start the run without it")
-    return [f"hydra.run.dir='{folders[-1]}'", "hydra.output_subdir=null"]
+        return arguments
+    folder = Path(folders[-1])
+    if not folder.is_dir():
+        sys.exit(f"trainer.resume: there is no run folder {folder}: start the run without it")
+    now = {_key(a) for a in arguments}
+    begun = [override for override in _begun_with(folder) if _key(override) not in now]
+    return [*begun, *arguments, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+
+
+def _begun_with(folder: Path) -> list[str]:
+    path = folder / ".hydra" / "overrides.yaml"
+    saved = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
+    return [override for override in saved if isinstance(override, str)] if isinstance(saved, list) else []
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _command(overrides: list[str], folder: Path) -> str:
-    """The command that goes on with a run: its own options and overrides, and the folder in Hydra's quotes."""
-    ours = [o for o in overrides if not o.startswith("trainer.resume=")]
+    """The command that goes on with a run: its options, the overrides it was not begun with, and its folder."""
+    begun = _begun_with(folder)
+    ours = [o for o in overrides if o not in begun and not o.startswith("trainer.resume=")]
     options = [a for a in sys.argv[1:] if a not in overrides and ("=" not in a or a.startswith("-"))]
     options = [a for a in options if a not in ("-m", "--multirun")]
     name = str(folder) if re.fullmatch(r"[\w/.:-]+", str(folder)) else f"'{folder}'"
@@ -115,6 +130,21 @@ def _tell_failed_jobs() -> None:
     lines = [line for line in _failures if line]
     if lines:
         sys.stderr.write("\n".join(["failed jobs:", *lines, ""]))
+
+
+def _unknown_key(message: str) -> str | None:
+    """What to say of a key that Hydra does not know. Its own advice is to append it, where nothing would read it."""
+    found = re.match(r"Could not override '([^']+)'", message)
+    if not found:
+        return None
+    key = found[1]
+    groups = [a for a in sys.argv[1:] if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0] != key]
+    try:
+        meant = keys_like(compose(*groups), key)
+    except CompactHydraException:
+        meant = []
+    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+    return f"{key}: there is no such key: {hint}dgm-run ... --cfg job shows all of them"
 
 
 def _cause(error: BaseException) -> str:

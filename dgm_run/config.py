@@ -3,9 +3,10 @@
 Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
 """
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from dgm_run.errors import ConfigError
-from dgm_run.signature import annotations, check_node, target_of
+from dgm_run.signature import annotations, check_node, check_type, target_of
 
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 """The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
@@ -81,10 +82,12 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one line that names the key and what to write instead.
     """
+    _check_keys(cfg)
     for key in GROUPS:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
+    _check_sizes(cfg)
     holders = {key: cfg[key] for key in (*PARTS, "objective", "trainer", "model")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
     }
@@ -95,17 +98,60 @@ def validate(cfg: DictConfig) -> None:
         check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
 
 
+def keys_like(cfg: DictConfig, key: str) -> list[str]:
+    """The keys of a configuration that may be meant by one that it has not."""
+    known = list(_leaves(OmegaConf.to_container(cfg, resolve=False)))
+    same = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return same[:3] or difflib.get_close_matches(key, known, 3, 0.75)
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[str]:
+    if isinstance(node, dict) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif not (isinstance(node, str) and node.startswith("${")):  # what follows another key is not to be set
+        yield key
+
+
+def _check_keys(cfg: DictConfig) -> None:
+    known = {field.name for field in fields(Config)}
+    for key in cfg:
+        if key not in known:
+            own = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
+            meant = keys_like(own, str(key))
+            hint = f": did you mean {' or '.join(meant)}?" if meant else ""
+            raise ConfigError(f"{key}: there is no such key{hint}")
+
+
+_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset"}
+
+
+def _check_sizes(cfg: DictConfig) -> None:
+    """Sizes that parts share are set in one place, which the others refer to."""
+    for part in (*PARTS, "model"):
+        for name, source in _SIZES.items():
+            node = cfg[part]
+            if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
+                raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")
+    for name, value in cfg.model.items():
+        if not str(name).endswith("_dim"):
+            continue
+        check_type(value, int, f"model.{name}")  # before a part is blamed that refers to it
+        if value < 1:
+            raise ConfigError(f"model.{name} = {value} must be positive")
+
+
 def _check_parts(cfg: DictConfig) -> None:
     raw = OmegaConf.to_container(cfg, resolve=False)
     uses = Counter(_parts_reached(raw, "model"))
     model = target_of(cfg.model, "model")
     name, copies = model.__name__, getattr(model, "copies", {})
     for part in PARTS:
-        chosen = raw[part] is not None
-        if chosen and not uses[part]:
-            raise ConfigError(f"{name} takes no {part}: drop {part}=...")
-        if uses[part] and not chosen:
+        if uses[part] and raw[part] is None:
             raise ConfigError(f"{name} needs a {part}, and none is chosen: add {part}=...")
+    for part in PARTS:
+        if raw[part] is not None and not uses[part]:
+            raise ConfigError(f"{name} takes no {part}: drop {part}=...")
         if uses[part] > copies.get(part, 1):
             raise ConfigError(f"{part}: {name} refers to it {uses[part]} times, which would build it as often")
 

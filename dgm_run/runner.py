@@ -166,6 +166,10 @@ def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
                 f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} gives "
                 f"{dataset.kind}: set {levels}{_HOW_TO_GET[takes[0]]}, or choose another {kind}"
             )
+        if getattr(part, "value_range", None) and dataset.num_levels is None:
+            raise ConfigError(
+                "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
+            )
 
 
 _HOW_TO_GET = {

@@ -12,12 +12,21 @@ from tiny import TINY, command, dgm_run, metrics
 
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
-    "prior.num_compnents=10": "Key 'num_compnents' is not in struct\n    full_key: prior.num_compnents",
+    "prior.num_compnents=10": "prior.num_compnents: there is no such key: dgm-run",
     "estimators=[ais]": "Could not load 'estimators/ais'",
-    "modle=vae": "Key 'modle' not in 'Config'",
+    "modle=vae": "modle: there is no such key: dgm-run",
+    "latent_dim=10": "latent_dim: there is no such key: did you mean model.latent_dim? dgm-run ... --cfg job shows",
+    "trainer.max_epoch=3": "trainer.max_epoch: there is no such key: did you mean trainer.max_epochs",
     "prior=null": "prior=null: to go without, write '~prior'",
 }
 LINES = {
+    ("+latent_dim=10",): "latent_dim: there is no such key: did you mean model.latent_dim?",
+    ("decoder.latent_dim=5",): "decoder.latent_dim: it follows model.latent_dim: set that",
+    ("likelihood=categorical", "likelihood.num_levels=3"): (
+        "likelihood.num_levels: it follows dataset.num_levels: set that"
+    ),
+    ("model.latent_dim=abc",): "model.latent_dim: Value 'abc' of type 'str' could not be converted to Integer",
+    ("~posterior",): "VAE needs a posterior, and none is chosen: add posterior=...",
     ("~prior",): "VAE needs a prior, and none is chosen: add prior=...",
     ("~objective",): "objective: none is chosen: add objective=...",
     ("trainer.max_epochs=ten",): "trainer.max_epochs: Value 'ten' of type 'str' could not be converted to Integer",
@@ -31,7 +40,7 @@ LINES = {
     "set dataset.binarize=dynamic, or choose another likelihood",
     ("likelihood=gaussian",): "GaussianLikelihood takes continuous data, and dataset.binarize=dynamic gives binary: "
     "set dataset.binarize=none dataset.dequantize=true, or choose another likelihood",
-    ("model.latent_dim=0",): "model.posterior: a layer from 300 to 0 dimensions: sizes must be positive",
+    ("model.latent_dim=0",): "model.latent_dim = 0 must be positive",
     ("trainer.batch_size=0",): "trainer: batch_size = 0 must be positive",
     ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components: 5000 asked for, but only 1257 "
     "training examples",
@@ -190,6 +199,6 @@ def test_more_epochs_may_be_asked_for_on_resume(undisturbed, tmp_path):
     import shutil
 
     shutil.copytree(undisturbed, tmp_path / "run")
-    done = dgm_run(*LONG[:-1], "trainer.resume=run", "trainer.max_epochs=13", cwd=tmp_path)
+    done = dgm_run("trainer.resume=run", "trainer.max_epochs=13", cwd=tmp_path)  # all else as it was begun
     assert done.returncode == 0, done.stderr
     assert max(line["epoch"] for line in metrics(tmp_path / "run")) == 13

@@ -21,6 +21,12 @@ ACTIVE_VARIANCE = 0.01
 """A latent dimension is active where Var_x E_q[z | x] exceeds this (Burda et al. 2016, section 5.2)."""
 
 
+COLLAPSED = 0.2
+"""Nats of KL below which z carries next to nothing of x."""
+
+_NOTHING_IN_Z = "the posterior has collapsed, z carries next to nothing of x: try objective.warmup_epochs"
+
+
 class StreamingWeights:
     """Accumulates (S, B) log weights chunk by chunk: log sum w, log sum w^2 and plain sums, in float64."""
 
@@ -133,14 +139,15 @@ class ImportanceSampling(Estimator):
         def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
             return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, settings=settings, **more)
 
+        collapsed = columns["kl"].mean().item() < COLLAPSED
         single = "it rests on single draws and is low by an unknown amount: take more samples" if median < 2 else None
         weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics, "warning": single}
         return [
             estimate("log_likelihood", "estimate", log_p, **weighted),
-            estimate("bits_per_dim", "estimate", bits, unit="bits", **weighted),
+            estimate("bits_per_dim", "estimate", bits, unit="bits", **(weighted | {"warning": None})),
             estimate("elbo", "lower_bound", columns["elbo"]),
             estimate("reconstruction", "estimate", columns["reconstruction"]),
-            estimate("kl", "estimate", columns["kl"]),
+            estimate("kl", "estimate", columns["kl"], warning=_NOTHING_IN_Z if collapsed else None),
             Estimate(
                 *("active_units", "posterior_means", "estimate", active, None, n),
                 unit=f"of {len(covariance)}",

@@ -15,7 +15,10 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
         ValueError: a size is not positive, or the kernel has no middle.
     """
     if min(in_channels, out_channels, kernel_size, stride) < 1:
-        raise ValueError("channels, kernel_sizes and strides must be positive")
+        raise ValueError(
+            f"a convolution from {in_channels} to {out_channels} channels, {kernel_size} wide, by steps of {stride}: "
+            "all of these must be positive"
+        )
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_sizes: {kernel_size} has no middle: take an odd number")
     layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2)

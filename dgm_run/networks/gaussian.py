@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
 from dgm_run.networks.bounded import interval
 from dgm_run.networks.linear import linear
+
+INIT_FACTOR = 0.1
 
 
 class GaussianLayer(nn.Module):
@@ -21,6 +24,8 @@ class GaussianLayer(nn.Module):
     def __init__(self, in_dim: int, out_dim: int, log_var_range: Sequence[float]):
         super().__init__()
         self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), interval(log_var_range)
+        with torch.no_grad():  # starts near N(0, I), whatever h is: levels of latent variables must meet
+            self.linear.weight.mul_(INIT_FACTOR)
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
         """The Gaussian in the precision of `like`, whatever that of h is."""

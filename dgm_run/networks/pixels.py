@@ -153,7 +153,7 @@ def output_layer(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A pointwise layer that starts small: layers that add to one another have grown, and pixels start undecided."""
     layer = pointwise(in_channels, out_channels)
     with torch.no_grad():
-        layer.weight.mul_(0.1)
+        layer.weight.mul_(0.01)
     return layer
 
 

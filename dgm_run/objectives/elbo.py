@@ -1,5 +1,6 @@
 """The evidence lower bound, with its usual schedules."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -42,8 +43,8 @@ class ELBO(Objective):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
         for name in ("beta", "warmup_epochs", "free_bits"):
-            if not getattr(self, name) >= 0:  # so that NaN is refused as well
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:  # NaN is refused as well
+                raise ValueError(f"{name} = {getattr(self, name)} must be a finite number, and not negative")
 
     @property
     def settles_after(self) -> int:

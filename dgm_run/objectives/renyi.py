@@ -57,4 +57,5 @@ def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:
     """The bound of each example from its log weights, (K, B) -> (B,)."""
     if alpha == -math.inf:
         return log_w.amax(0)
-    return log_mean_exp((1 - alpha) * log_w) / (1 - alpha)
+    # close to alpha = 1 the bound is a small number divided by another: in double precision
+    return (log_mean_exp((1 - alpha) * log_w.double()) / (1 - alpha)).to(log_w.dtype)

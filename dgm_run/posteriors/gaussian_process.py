@@ -3,6 +3,7 @@
 Source: D. Tran, R. Ranganath, D. Blei, The variational Gaussian process, 2016, https://arxiv.org/abs/1511.06499.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -58,7 +59,8 @@ class GaussianProcessPosterior(ExplicitPosterior):
             raise ValueError("input_dim, num_points and hidden_dim must be positive")
         self.encoder, self.latent_dim, self.log_var_range = encoder, latent_dim, interval(log_var_range)
         self.points = nn.Parameter(torch.randn(num_points, input_dim))
-        self.log_length = nn.Parameter(torch.zeros(input_dim))
+        # as long as the points lie apart: where they are strangers to xi the process tells nothing of x
+        self.log_length = nn.Parameter(torch.full((input_dim,), 0.5 * math.log(input_dim)))
         self.log_amplitude = nn.Parameter(torch.zeros(()))
         self.head = linear(encoder.feature_dim, (1 + num_points) * latent_dim)
         self.joint = Joint(encoder.feature_dim, latent_dim, hidden_dim, activation)

@@ -19,6 +19,8 @@ Kind = Literal["orthogonal", "householder", "triangular"]
 MAX_DIAGONAL = 1 - 1e-5
 """Of R and S: at one the Jacobian may be singular."""
 
+DEFAULT_VECTORS = 16
+
 
 class SylvesterStep(Step):
     """z + Q R tanh(S Q'z + b): the columns of Q orthonormal, R and S upper triangular, R_ii S_ii > -1.
@@ -57,7 +59,8 @@ class SylvesterFlowPosterior(FlowPosterior):
         log_var_range: of the Gaussian at the start of the flow.
         num_steps: T.
         kind: of Q.
-        num_vectors: M; columns of Q, or reflections; triangular has none and ignores it.
+        num_vectors: M; columns of Q, or reflections; triangular has none and ignores it; null for
+            `DEFAULT_VECTORS`, or L where that is less.
 
     Raises:
         ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
@@ -70,8 +73,10 @@ class SylvesterFlowPosterior(FlowPosterior):
         log_var_range: Sequence[float],
         num_steps: int,
         kind: Kind,
-        num_vectors: int,
+        num_vectors: int | None,
     ):
+        if num_vectors is None:
+            num_vectors = min(DEFAULT_VECTORS, latent_dim)
         if kind == "orthogonal" and not 1 <= num_vectors <= latent_dim:
             raise ValueError(f"num_vectors = {num_vectors} must lie between 1 and latent_dim = {latent_dim}")
         if kind == "householder" and num_vectors < 1:

@@ -22,13 +22,15 @@ class MixturePrior(StandalonePrior):
         log_var_range: log-variances stay within; a component on a single point has no bound otherwise.
 
     Raises:
-        ValueError: there is no component.
+        ValueError: there is no component, or a scale is negative.
     """
 
     def __init__(self, latent_dim: int, num_components: int, init_scale: float, log_var_range: Sequence[float]):
         super().__init__()
         if num_components < 1:
             raise ValueError(f"num_components = {num_components} must be positive")
+        if init_scale < 0:
+            raise ValueError(f"init_scale = {init_scale} must not be negative")
         self.mean = nn.Parameter(init_scale * torch.randn(num_components, latent_dim))
         self.log_var = BoundedParameter(torch.zeros(num_components, latent_dim), log_var_range)
         self.logits = nn.Parameter(torch.zeros(num_components))

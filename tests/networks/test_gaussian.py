@@ -6,7 +6,7 @@ from dgm_run.networks.gaussian import GaussianLayer
 
 def test_mean_and_log_variance_are_linear_in_the_features_and_the_latter_is_clamped():
     torch.manual_seed(0)
-    layer, h = GaussianLayer(4, 3, (-1.0, 1.0)), 3 * torch.randn(5, 4)
+    layer, h = GaussianLayer(4, 3, (-1.0, 1.0)), 30 * torch.randn(5, 4)
     mean, log_var = (h @ layer.linear.weight.T + layer.linear.bias).split(3, -1)
     p = layer(h, like=h)
     torch.testing.assert_close(p.mean, mean)

@@ -148,9 +148,9 @@ def test_where_the_kl_does_not_factorise_the_floor_is_for_the_whole_vector(prior
     ("settings", "message"),
     [
         ({"num_samples": 0}, "num_samples = 0: at least one is needed"),
-        ({"beta": -0.1}, "must not be negative"),
-        ({"warmup_epochs": -1}, "must not be negative"),
-        ({"free_bits": -0.5}, "must not be negative"),
+        ({"beta": -0.1}, "must be a finite number, and not negative"),
+        ({"warmup_epochs": -1}, "must be a finite number, and not negative"),
+        ({"free_bits": -0.5}, "must be a finite number, and not negative"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
