@@ -182,7 +182,12 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
             raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
         found = target_of(cfg[other], other)
         if not _is_kind(found, kind):
-            choices = [_choices(other, lambda choice, kind=kind: _is_kind(choice, kind))]
+            parts = set(PARTS) & set(_requirements(target)) if other == "model" else set()
+
+            def admits(choice: Any, kind: type = kind, parts: set[str] = parts) -> bool:
+                return _is_kind(choice, kind) and parts <= set(annotations(choice))  # a model has to take the parts
+
+            choices = [_choices(other, admits)]
             if key in ("objective", "prior"):  # what goes with the rest instead
                 choices.append(_choices(key, lambda choice: _fits(cfg, choice)))
             instead = " or ".join(filter(None, choices))

@@ -231,7 +231,7 @@ def _evaluate(
         display.evaluating(name)
         rng.reseed(seed, f"estimate {name}")
         begun = time.monotonic()
-        estimates = estimator(model, data.test, report)
+        estimates = estimator.fitted(data.train)(model, data.test, report)
         seconds = time.monotonic() - begun
         rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
     return rows

@@ -4,10 +4,11 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import SHORT, TINY, TINY_ENERGY, TINY_LAYERS
+from tiny import SHORT, TINY, TINY_ENERGY, TINY_EXACT, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
+from dgm_run.models.base import ExactModel
 from dgm_run.models.energy import UnnormalizedModel
 from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
@@ -50,6 +51,8 @@ def tiny_with(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
+        if issubclass(kind, ExactModel):
+            return TINY_EXACT[1:] if group == "model" else TINY_EXACT
         if issubclass(kind, UnnormalizedModel):
             return SHORT if group == "model" else TINY_ENERGY
     return tuple(override for override in TINY if override != f"{group}.hidden_dims=[8]")
@@ -60,7 +63,8 @@ def test_every_choice_trains_a_step(group, option, tmp_path):
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
     cfg = dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
     results = dgm_run.run(cfg, tmp_path / "run")
-    assert results["training"]["steps"] == (9 if cfg.trainer.get("pretraining") else 3)
+    steps = {"LayerwiseTrainer": 9, "EMTrainer": 1, "GradientTrainer": 3}
+    assert results["training"]["steps"] == steps[cfg.trainer._target_.rpartition(".")[2]]
     assert (tmp_path / "run" / "results.json").exists()
 
 

@@ -17,13 +17,16 @@ LATENT = {"vae", "hvae", "dlgm"}
 BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
 BOUNDS = {"elbo", "iwae", "renyi"}
+EXACT = {"factor_analysis", "ppca"}
 CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
 TAKES = {
     **dict.fromkeys(BOUNDS | {"stein", "operator"}, LATENT),
     **dict.fromkeys(CHAINS, ENERGY),
     **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
     "up_down": {"dbn"},
+    "log_likelihood": EXACT,
 }
+OBJECTIVES = {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi", "stein": "Stein", "operator": "Operator"}
 
 
 def names(group):
@@ -43,7 +46,7 @@ def refusal(*overrides):
 def test_the_lists_here_are_complete():
     assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
     assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
-    assert LATENT | ENERGY | {"dbn"} == names("model")
+    assert LATENT | EXACT | ENERGY | {"dbn"} == names("model")
     assert set(TAKES) == names("objective")
 
 
@@ -106,7 +109,9 @@ def test_two_levels_need_a_density(model, posterior):
 def test_an_objective_takes_its_models(model, objective):
     posterior = ("posterior=operator",) if model in LATENT and objective == "operator" else ()
     message = refusal(f"model={model}", f"objective={objective}", *posterior)
-    if model not in TAKES[objective]:
+    if model in EXACT and TAKES[objective] == LATENT:
+        assert message == f"objective: {OBJECTIVES[objective]} needs a posterior, and none is chosen"
+    elif model not in TAKES[objective]:
         assert re.match(r"objective: \w+ needs model to be of kind \w+; \w+ is not: choose model=", message)
         listed = re.search(r"model=([a-z_ |]+?)( or|$)", message)[1]
         assert set(listed.split(" | ")) == TAKES[objective]

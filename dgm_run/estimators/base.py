@@ -53,6 +53,10 @@ class Estimator(ABC):
 
     requires: ClassVar[dict[str, type]] = {}
 
+    def fitted(self, train: Examples) -> "Estimator":
+        """The estimator with what it has to learn from the training examples first; most have nothing to."""
+        return self
+
     @abstractmethod
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
         """Averages over the examples of `data`.

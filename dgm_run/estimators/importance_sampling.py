@@ -15,6 +15,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
+from dgm_run.estimators.exact_likelihood import bits_per_dim
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
@@ -126,8 +127,7 @@ class ImportanceSampling(Estimator):
 
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
         n, log_p = len(data), columns["log_p"]
-        num_dims = math.prod(data.x.shape[1:])
-        bits = -(log_p / num_dims + data.log_bin_width) / math.log(2)
+        bits = bits_per_dim(log_p, data)
         low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
         # a covariance of two means, not the variance of one: to that the noise of samples would add
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))

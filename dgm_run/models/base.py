@@ -31,6 +31,14 @@ def outermost(module: nn.Module, method: str) -> Iterator[nn.Module]:
             yield from outermost(child, method)
 
 
+class ExactModel(nn.Module, ABC):
+    """A model whose likelihood is in closed form."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) of each example, (B, *shape) -> (B,), nats."""
+
+
 class Terms(NamedTuple):
     """One evaluation of log p(x, z) - log q(z | x) at samples z of q.
 

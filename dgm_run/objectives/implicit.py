@@ -9,6 +9,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Report, silent
 from dgm_run.models.base import LatentVariableModel, log_mean_exp
 from dgm_run.objectives.base import Objective
+from dgm_run.posteriors.base import Posterior
 
 WATCHED_SAMPLES = 50
 """Importance samples of every validation example, from the Gaussian that stands for its posterior."""
@@ -30,7 +31,7 @@ class ImplicitObjective(Objective):
 
     num_samples: int
 
-    requires = {"model": LatentVariableModel}
+    requires = {"model": LatentVariableModel, "posterior": Posterior}
     monitor = "iwae"
 
     def __post_init__(self):

@@ -78,7 +78,8 @@ def cells() -> Iterator[Cell]:
         default = {part: _default(base, part) for part in PARTS}
         taken = [part for part in PARTS if default[part] is not None]
         seen = set()
-        for one, other in itertools.combinations(taken, 2) if model == "vae" else CLOSEST:
+        pairs = itertools.combinations(taken, 2) if model == "vae" else CLOSEST
+        for one, other in (pair for pair in pairs if set(pair) <= set(taken)):
             for pair in itertools.product(choices(one), choices(other)):
                 parts = tuple((default | {one: pair[0], other: pair[1]}).values())
                 if parts not in seen:
@@ -118,7 +119,8 @@ def _base(model: str) -> DictConfig:
 
 @cache
 def _part(group: str, name: str) -> DictConfig:
-    return OmegaConf.load(conf_dir() / group / f"{name}.yaml")
+    node = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
+    return node.get(group, node)
 
 
 def config(cell: Cell) -> DictConfig:

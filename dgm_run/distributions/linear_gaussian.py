@@ -1,0 +1,69 @@
+"""A Gaussian whose covariance is a few directions and noise."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.diagonal_gaussian import LOG_2PI
+from dgm_run.distributions.full_gaussian import FullGaussian
+
+
+class LinearGaussian(Distribution):
+    """N(x; bias, W W' + diag(exp(log_var))): x = W z + bias + noise with z ~ N(0, I).
+
+    Everything goes by M = I + W' diag(exp(-log_var)) W, k by k; the covariance, D by D, is never formed.
+
+    Args:
+        weight: W, (D, k).
+        bias: (D,).
+        log_var: of the noise, (D,).
+    """
+
+    has_rsample = True
+
+    def __init__(self, weight: Tensor, bias: Tensor, log_var: Tensor):
+        super().__init__(torch.Size(), bias.shape)
+        self.weight, self.bias, self.log_var = weight, bias, log_var
+        self.latent_dim = weight.shape[1]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.bias
+
+    @property
+    def variance(self) -> Tensor:
+        return self.weight.square().sum(-1) + self.log_var.exp()
+
+    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        like = {"dtype": self.bias.dtype, "device": self.bias.device}
+        z = torch.randn(*sample_shape, self.latent_dim, **like)
+        noise = torch.randn(*sample_shape, len(self.bias), **like)
+        return z @ self.weight.T + self.bias + torch.exp(0.5 * self.log_var) * noise
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        with full_precision(value):
+            centred, projected, factor = self._projected(value)
+            half = torch.linalg.solve_triangular(factor, projected.unsqueeze(-1), upper=False).squeeze(-1)
+            squares = (centred.square() * torch.exp(-self.log_var)).sum(-1) - half.square().sum(-1)
+        log_det = self.log_var.sum() + 2 * factor.diagonal().log().sum()
+        return -0.5 * (squares + log_det + len(self.bias) * LOG_2PI)
+
+    def posterior(self, value: Tensor) -> FullGaussian:
+        """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x of shape (B, D)."""
+        with full_precision(value):
+            _, projected, factor = self._projected(value)
+            mean = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
+            scale = torch.linalg.cholesky(torch.cholesky_inverse(factor))
+        return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
+
+    def _projected(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x - bias, W' diag(exp(-log_var)) (x - bias), and the Cholesky factor of M."""
+        centred = value - self.bias
+        scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)  # (D, k)
+        identity = torch.eye(self.latent_dim, dtype=scaled.dtype, device=scaled.device)
+        return centred, centred @ scaled, torch.linalg.cholesky(identity + self.weight.T @ scaled)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "LinearGaussian":
+        return LinearGaussian(function(self.weight), function(self.bias), function(self.log_var))

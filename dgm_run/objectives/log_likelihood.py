@@ -1,0 +1,22 @@
+"""The log-likelihood itself, where it is in closed form."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dgm_run.models.base import ExactModel
+from dgm_run.objectives.base import Objective, Progress
+
+
+@dataclass(frozen=True)
+class LogLikelihood(Objective):
+    """Maximum likelihood: the loss is -log p(x)."""
+
+    requires = {"model": ExactModel}
+    monitor = "log_likelihood"
+
+    def __call__(
+        self, model: ExactModel, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        log_p = model.log_prob(x).mean()
+        return -log_p, {"log_likelihood": log_p}

@@ -1,0 +1,52 @@
+"""Expectation maximisation."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dgm_run import rng
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.models.factor_analysis import FactorAnalysis, Moments
+from dgm_run.objectives.base import Objective, Progress
+from dgm_run.objectives.log_likelihood import LogLikelihood
+from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.gradient import GradientTrainer, Training
+
+ROWS = 10_000
+"""Examples at a time whose moments are summed."""
+
+
+@dataclass(frozen=True)
+class EMTrainer(GradientTrainer):
+    """Steps over all training examples at once, none of which lowers their likelihood; an epoch is a step.
+
+    All else is that of `GradientTrainer`; optimizer, schedule, batch size and clipping have no part in it.
+    """
+
+    requires = {"model": FactorAnalysis, "objective": LogLikelihood}
+
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+        return _EMTraining(self, model, objective, data, session).run()
+
+
+class _EMTraining(Training):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.steps_per_epoch = 1
+        self.total_steps = min(self.settings.max_epochs, self.settings.max_steps or math.inf)
+        rng.reseed(self.session.seed, "moments")
+        self.moments = Moments.of(self.data.train.batches(ROWS))
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.progress = Progress(torch.tensor(float(epoch)), self.state.memory)
+
+    def _advance_schedule(self, monitored: float | None) -> None:
+        """There is no learning rate."""
+
+    def _step(self, position: int) -> None:
+        log_p = self.model.em_step(self.moments)
+        self.state.record(position, 1, -log_p, {"log_likelihood": log_p})
+        self.state.examples += len(self.data.train)
+        self.state.step += 1
