@@ -72,7 +72,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     model = instantiate(cfg.model)
     objective = instantiate(cfg.objective)
     estimators = {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
-    _refuse_wrong_kind(model, dataset)
+    _refuse_wrong_kind(model, estimators, dataset)
 
     torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
     torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
@@ -156,12 +156,12 @@ def _threads(model: nn.Module, batch_size: int) -> int:
     return min(ALL_THREADS, math.ceil(work / PRODUCTS_PER_THREAD))
 
 
-def _refuse_wrong_kind(model: nn.Module, dataset: Dataset) -> None:
-    for part in model.modules():
+def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dataset: Dataset) -> None:
+    for part in (*model.modules(), *estimators.values()):
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
             levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
-            kind = "model" if part is model else "likelihood"
+            kind = "model" if part is model else "estimator" if isinstance(part, Estimator) else "likelihood"
             raise ConfigError(
                 f"{type(part).__name__} takes {' or '.join(takes)} data, and dataset.binarize={dataset.binarize} gives "
                 f"{dataset.kind}: set {levels}{_HOW_TO_GET[takes[0]]}, or choose another {kind}"

@@ -8,6 +8,7 @@ from tiny import SHORT, TINY, TINY_ENERGY, TINY_EXACT, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
+from dgm_run.estimators.linear_baseline import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy import UnnormalizedModel
 from dgm_run.models.layered import LayeredModel
@@ -51,7 +52,7 @@ def tiny_with(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
-        if issubclass(kind, ExactModel):
+        if issubclass(kind, ExactModel) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
         if issubclass(kind, UnnormalizedModel):
             return SHORT if group == "model" else TINY_ENERGY

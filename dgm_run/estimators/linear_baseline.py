@@ -39,6 +39,8 @@ class LinearBaseline(Estimator):
     max_steps: int
     fits: tuple[tuple[str, LinearGaussian], ...] = ()
 
+    takes = ("continuous",)
+
     def __post_init__(self):
         if not min(self.latent_dim, self.min_scale, self.tolerance, self.max_steps) > 0:
             raise ValueError("latent_dim, min_scale, tolerance and max_steps must be positive")
