@@ -4,12 +4,13 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import SHORT, TINY, TINY_ENERGY, TINY_EXACT, TINY_LAYERS
+from tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
 from dgm_run.estimators.linear_baseline import LinearBaseline
 from dgm_run.models.base import ExactModel
+from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.energy import UnnormalizedModel
 from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
@@ -54,6 +55,8 @@ def tiny_with(group, option):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
         if issubclass(kind, ExactModel) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
+        if issubclass(kind, DensityNetwork):
+            return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
         if issubclass(kind, UnnormalizedModel):
             return SHORT if group == "model" else TINY_ENERGY
     return tuple(override for override in TINY if override != f"{group}.hidden_dims=[8]")

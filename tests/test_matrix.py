@@ -18,6 +18,7 @@ BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
 BOUNDS = {"elbo", "iwae", "renyi"}
 EXACT = {"factor_analysis", "ppca"}
+WITHOUT_POSTERIOR = EXACT | {"density_network"}
 CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
 TAKES = {
     **dict.fromkeys(BOUNDS | {"stein", "operator"}, LATENT),
@@ -25,6 +26,7 @@ TAKES = {
     **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
     "up_down": {"dbn"},
     "log_likelihood": EXACT,
+    "monte_carlo": {"density_network"},
 }
 OBJECTIVES = {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi", "stein": "Stein", "operator": "Operator"}
 
@@ -46,7 +48,7 @@ def refusal(*overrides):
 def test_the_lists_here_are_complete():
     assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
     assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
-    assert LATENT | EXACT | ENERGY | {"dbn"} == names("model")
+    assert LATENT | WITHOUT_POSTERIOR | ENERGY | {"dbn"} == names("model")
     assert set(TAKES) == names("objective")
 
 
@@ -82,10 +84,14 @@ def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior,
         assert message is None
 
 
-@pytest.mark.parametrize(("model", "prior"), itertools.product(sorted(LATENT), sorted(names("prior"))))
-def test_two_levels_take_some_priors(model, prior):
+@pytest.mark.parametrize(
+    ("model", "prior"), itertools.product(sorted(LATENT | {"density_network"}), sorted(names("prior")))
+)
+def test_some_models_take_some_priors(model, prior):
     message = refusal(f"model={model}", f"prior={prior}")
-    if model == "dlgm" and prior not in STANDALONE:
+    if model == "density_network" and prior in OF_POSTERIORS:
+        assert re.match(r"prior: VampPrior(Data)? needs a posterior, and none is chosen", message)
+    elif model in ("dlgm", "density_network") and prior not in STANDALONE:
         assert message.endswith("choose prior=autoregressive | mixture | standard | stick_breaking")
     elif model == "hvae" and prior == "objective":
         assert message.endswith("use model=vae, or another prior")
@@ -109,7 +115,7 @@ def test_two_levels_need_a_density(model, posterior):
 def test_an_objective_takes_its_models(model, objective):
     posterior = ("posterior=operator",) if model in LATENT and objective == "operator" else ()
     message = refusal(f"model={model}", f"objective={objective}", *posterior)
-    if model in EXACT and TAKES[objective] == LATENT:
+    if model in WITHOUT_POSTERIOR and TAKES[objective] == LATENT:
         assert message == f"objective: {OBJECTIVES[objective]} needs a posterior, and none is chosen"
     elif model not in TAKES[objective]:
         assert re.match(r"objective: \w+ needs model to be of kind \w+; \w+ is not: choose model=", message)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, full_precision
 
 
 class Bernoulli(Distribution):
@@ -27,6 +27,14 @@ class Bernoulli(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         log_p = F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+
+    def pairwise_log_prob(self, z: Tensor) -> Tensor:
+        """(N, *shape) -> (N, S) for a batch of S, as one product: x'l - sum_d log(1 + exp(l_d))."""
+        if len(self.batch_shape) != 1 or z.dim() != len(self.event_shape) + 1:
+            return super().pairwise_log_prob(z)
+        logits = self.logits.flatten(1)
+        with full_precision(z):
+            return torch.addmm(-F.softplus(logits).sum(-1), z.flatten(1), logits.T)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         with torch.no_grad():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
@@ -35,6 +35,18 @@ class IndependentGaussian(Distribution):
         standardised = (value - self.loc) * torch.exp(-self.log_scale)
         log_p = -0.5 * (standardised.square() + LOG_2PI) - self.log_scale
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+
+    def pairwise_log_prob(self, z: Tensor) -> Tensor:
+        """(N, *shape) -> (N, S) for a batch of S that share their scales, as one product."""
+        event_dims = len(self.event_shape)
+        if len(self.batch_shape) != 1 or self.log_scale.dim() > event_dims or z.dim() != event_dims + 1:
+            return super().pairwise_log_prob(z)
+        log_scale = self.log_scale.expand(self.event_shape).flatten()
+        centre = self.loc.mean(0)  # around which squares are small differences no longer
+        mean, x = ((value - centre).flatten(1) * torch.exp(-log_scale) for value in (self.loc, z))
+        constant = -0.5 * (mean.square() + LOG_2PI).sum(-1) - log_scale.sum()  # (S,)
+        with full_precision(z):
+            return torch.addmm(constant, x, mean.T) - 0.5 * x.square().sum(-1, keepdim=True)
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)

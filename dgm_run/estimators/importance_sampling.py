@@ -54,6 +54,25 @@ class StreamingWeights:
         """(sum w)^2 / sum w^2 of each example, between 1 and S."""
         return torch.exp(2 * self.log_sum - self.log_sum_squares)
 
+    def diagnostics(self) -> dict[str, float]:
+        return sampling_diagnostics(self.effective_sample_size.cpu(), self.count)
+
+
+def sampling_diagnostics(ess: Tensor, num_samples: int) -> dict[str, float]:
+    """Effective sample sizes, (N,), and what they say of the mean over the examples.
+
+    That is the standard error which the draws add to it, and its bias, which does not average out over the examples.
+    Both miss the mass that no draw has hit.
+    """
+    low, median = ess.quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
+    excess = (1 / ess - 1 / num_samples).mean().clamp(min=0).item()
+    return {
+        "ess_median": median,
+        "ess_5_percent": low,
+        "monte_carlo_stderr": math.sqrt(excess / len(ess)),
+        "bias": -0.5 * excess,
+    }
+
 
 @dataclass(frozen=True)
 class ImportanceSampling(Estimator):
@@ -128,19 +147,21 @@ class ImportanceSampling(Estimator):
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
         n, log_p = len(data), columns["log_p"]
         bits = bits_per_dim(log_p, data)
-        low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
+        diagnostics = sampling_diagnostics(columns["ess"], self.num_samples)
         # a covariance of two means, not the variance of one: to that the noise of samples would add
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
         covariance = (first * second).sum(0) / max(n - 1, 1)
         active = float((covariance > ACTIVE_VARIANCE).sum())
 
-        diagnostics = {"ess_median": median, "ess_5_percent": low}
-
         def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
             return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, settings=settings, **more)
 
         collapsed = columns["kl"].mean().item() < COLLAPSED
-        single = "it rests on single draws and is low by an unknown amount: take more samples" if median < 2 else None
+        single = (
+            "it rests on single draws and is low by an unknown amount: take more samples"
+            if diagnostics["ess_median"] < 2
+            else None
+        )
         weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics, "warning": single}
         return [
             estimate("log_likelihood", "estimate", log_p, **weighted),

@@ -14,6 +14,7 @@ from torch import Tensor
 from dgm_run.config import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.dlgm import DLGM
 from dgm_run.models.hvae import HVAE
 from dgm_run.posteriors.base import ImplicitPosterior
@@ -179,6 +180,8 @@ def randomised(cell: Cell) -> LatentVariableModel:
 
 
 def _widen(model: LatentVariableModel, kind: str) -> None:
+    if isinstance(model, DensityNetwork):
+        return  # its q is the prior
     head, dim = model.posterior.head, SMALL["latent_dim"]
     x, _ = every_x(kind)
     head.weight.normal_(0, 0.3 / model.posterior.encoder(x).abs().max().clamp(min=1))

@@ -1,0 +1,35 @@
+"""The same density for every element of a batch."""
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.base import Distribution
+
+
+class Repeated(Distribution):
+    """p(z) of batch shape (), as one of batch shape (B,) whose elements are all the same.
+
+    Args:
+        p: the density.
+        num: B.
+    """
+
+    has_rsample = True
+
+    def __init__(self, p: Distribution, num: int):
+        super().__init__(torch.Size([num]), p.event_shape)
+        self.p, self.num = p, num
+        self.proposal_settings = {"proposal": "prior"}
+
+    @property
+    def mean(self) -> Tensor:
+        return self.p.mean.expand(self.num, *self.event_shape)
+
+    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        return self.p.rsample((*sample_shape, self.num))
+
+    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+        return self.p.sample((*sample_shape, self.num))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.p.log_prob(value)

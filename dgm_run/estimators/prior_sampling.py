@@ -1,0 +1,62 @@
+"""log p(x) by draws of the prior, which serve all examples."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dgm_run.data.dataset import Examples
+from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.exact_likelihood import bits_per_dim
+from dgm_run.estimators.importance_sampling import StreamingWeights
+from dgm_run.models.density_network import DensityNetwork
+
+FEW = 5
+"""Draws that the median example rests on, below which the estimate is worth nothing."""
+
+
+@dataclass(frozen=True)
+class PriorSampling(Estimator):
+    """log 1/S sum_s p(x | z_s), z_s from the prior.
+
+    A draw costs one row of the decoder and one product with all examples, so that many can be taken. Where the
+    posterior is much narrower than the prior none of them hits it, and the number is low by many nats.
+
+    Args:
+        num_samples: S.
+        max_rows: draws, and examples, at a time.
+
+    Raises:
+        ValueError: a setting is not positive.
+    """
+
+    num_samples: int
+    max_rows: int
+
+    requires = {"model": DensityNetwork}
+
+    def __post_init__(self):
+        if min(self.num_samples, self.max_rows) < 1:
+            raise ValueError("num_samples and max_rows must be positive")
+
+    @torch.no_grad()
+    def __call__(self, model: DensityNetwork, data: Examples, report: Report = silent) -> list[Estimate]:
+        weights, p = StreamingWeights(len(data), data.x.device), model.latent_prior()
+        for first in range(0, self.num_samples, self.max_rows):
+            p_x = model.decode(p.sample((min(self.max_rows, self.num_samples - first),)))
+            columns = [p_x.pairwise_log_prob(x).T for x in data.batches(self.max_rows)]
+            weights.add(torch.cat(columns, 1))
+            report(weights.count, self.num_samples)
+        log_p, seen = weights.log_mean.cpu(), weights.diagnostics()
+        few = None
+        if seen["ess_median"] < FEW:
+            few = (
+                f"the median example rests on {seen['ess_median']:.1f} of {self.num_samples:,} draws of the prior: the "
+                "estimate is worthless, and low by an unknown amount"
+            )
+        shared = {"settings": {"num_samples": self.num_samples}, "diagnostics": seen}
+        common = ("prior_sampling", "estimate")
+        bits = mean_and_stderr(bits_per_dim(log_p, data))
+        return [
+            Estimate("log_likelihood", *common, *mean_and_stderr(log_p), len(data), warning=few, **shared),
+            Estimate("bits_per_dim", *common, *bits, len(data), unit="bits", **shared),
+        ]

@@ -1,0 +1,67 @@
+"""The likelihood of a density network by draws of the prior.
+
+Source: D. MacKay, Bayesian neural networks and density networks, 1995.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.errors import ConfigError
+from dgm_run.models.base import effective_sample_size
+from dgm_run.models.density_network import DensityNetwork
+from dgm_run.objectives.base import Objective, Progress
+from dgm_run.priors.standard import StandardPrior
+
+
+@dataclass(frozen=True)
+class MonteCarlo(Objective):
+    """log 1/S sum_s p(x | z_s), the same S draws of the prior for all examples of a batch.
+
+    Below log p(x) in the mean, as the importance-weighted bound is, whose q is the prior here.
+
+    Args:
+        num_samples: S.
+        resample: new draws at every step; else those of the start are kept, as a grid is.
+        quasi_random: scrambled Sobol points in place of random ones, for the standard prior.
+
+    Raises:
+        ValueError: there is no draw.
+    """
+
+    num_samples: int
+    resample: bool
+    quasi_random: bool
+
+    requires = {"model": DensityNetwork}
+    monitor = "log_likelihood"
+
+    def __post_init__(self):
+        if self.num_samples < 1:
+            raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
+
+    def memory(self, model: DensityNetwork, x: Tensor) -> dict[str, Tensor]:
+        if self.quasi_random and not isinstance(model.prior, StandardPrior):
+            raise ConfigError("objective.quasi_random: points are those of prior=standard: choose it, or set false")
+        return {} if self.resample else {"z": self._draw(model)}
+
+    def __call__(
+        self, model: DensityNetwork, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        z = self._draw(model) if self.resample or progress is None else progress.memory["z"]
+        log_px = model.log_likelihoods(x, z)  # (B, S)
+        log_p = (log_px.logsumexp(1) - math.log(self.num_samples)).mean()
+        used = effective_sample_size(log_px.detach().T).median()
+        return -log_p, {"log_likelihood": log_p, "ess": used}
+
+    @torch.no_grad()
+    def _draw(self, model: DensityNetwork) -> Tensor:
+        p = model.latent_prior()
+        if not self.quasi_random:
+            return p.sample((self.num_samples,))
+        seed = int(torch.randint(2**31, ()))
+        points = torch.quasirandom.SobolEngine(model.latent_dim, scramble=True, seed=seed).draw(self.num_samples)
+        like = p.mean
+        return torch.special.ndtri(points.double().clamp(1e-9, 1 - 1e-9)).to(like.device, like.dtype)
