@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         model.eval()
         estimates = _evaluate(model, estimators, data, cfg.seed, display, stop)
         gallery(summary.steps, summary.epochs)
-        values = {f"{row['split']}/{row['quantity']}": row["value"] for row in estimates}
-        log.scalars(values, summary.steps, summary.epochs)
+        log.scalars(_named(estimates), summary.steps, summary.epochs)
     finally:
         log.close()
         run_folder.save_config(folder, config)  # a second command in this folder, refused, may have overwritten it
@@ -235,6 +234,15 @@ def _evaluate(
         seconds = time.monotonic() - begun
         rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
     return rows
+
+
+def _named(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The values by split and quantity, and by estimator where two of them have found the same quantity."""
+    values: dict[str, float] = {}
+    for row in estimates:
+        name = f"{row['split']}/{row['quantity']}"
+        values[f"{name}_{row['estimator']}" if name in values else name] = row["value"]
+    return values
 
 
 def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path) -> list[str]:

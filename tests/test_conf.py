@@ -37,6 +37,9 @@ NEEDS = {  # what a choice needs beside the defaults
     "operator objective": ("posterior=operator",),
     "stein_particles posterior": ("objective=stein",),
     "operator posterior": ("objective=operator",),
+    "ais_decoder estimators": ("estimators.ais_decoder.num_temperatures=3",),
+    "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
+    "density_network model": ("estimators.prior_sampling.num_samples=1000",),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 
@@ -59,7 +62,10 @@ def tiny_with(group, option):
             return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
         if issubclass(kind, UnnormalizedModel):
             return SHORT if group == "model" else TINY_ENERGY
-    return tuple(override for override in TINY if override != f"{group}.hidden_dims=[8]")
+    dropped = {f"{group}.hidden_dims=[8]"}
+    if group == "estimators" and option != "importance_sampling":
+        dropped.add("estimators.importance_sampling.num_samples=2")
+    return tuple(override for override in TINY if override not in dropped)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -1,0 +1,227 @@
+"""log p(x) of any decoder by annealed importance sampling with Hamiltonian dynamics, from below and from above.
+
+Sources: Y. Wu et al., On the quantitative analysis of decoder-based generative models, 2017,
+https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal likelihood using bidirectional Monte Carlo,
+2015, https://arxiv.org/abs/1511.02543.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.ais import temperatures
+from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.importance_sampling import sampling_diagnostics
+from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
+from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
+
+FIRST_STEP = 0.1
+PILOT_EXAMPLES = 20
+PILOT_RATE = 0.1
+"""How much the log of the step size moves in the pilot for acceptance that is off by one."""
+JITTER = 0.2
+"""Share by which step sizes are drawn around their own, so that no trajectory closes on itself."""
+FEW = 2
+"""Chains of the median example that carry the weight, below which the estimate is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class AISDecoder(Estimator):
+    """log 1/C sum_c w_c, chains led from the prior, or from q(z | x), to the posterior by Hamiltonian Monte Carlo.
+
+    In the mean below log p(x), and above it by b nats with probability less than exp(-b). With `num_simulated` the
+    same chains are led backwards from exact posterior samples of data that the model has drawn, which is above in the
+    mean: the gap between the two bounds, on these data, bounds the error of both (bidirectional Monte Carlo).
+
+    Step sizes are found in a pilot run, one for each temperature, and then kept: chains that adapt on the way give no
+    bound. Many temperatures with short trajectories do better than few with long ones at the same number of gradients.
+
+    Args:
+        num_examples: of the split, drawn at random; null for all of them.
+        num_chains: C, for each example.
+        num_temperatures: T.
+        num_leapfrog: steps of a trajectory; there is one for each temperature.
+        target_acceptance: of the pilot.
+        schedule: linear | sigmoid.
+        start: prior | encoder; the latter needs a posterior with a density.
+        num_simulated: examples drawn from the model for the gap; zero for none.
+        max_rows: chains at a time, which bounds the memory.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    num_examples: int | None
+    num_chains: int
+    num_temperatures: int
+    num_leapfrog: int
+    target_acceptance: float
+    schedule: Literal["linear", "sigmoid"]
+    start: Literal["prior", "encoder"]
+    num_simulated: int
+    max_rows: int
+
+    requires = {"model": LatentVariableModel}
+
+    def __post_init__(self):
+        counts = (self.num_chains, self.num_temperatures, self.num_leapfrog, self.max_rows, self.num_examples or 1)
+        if min(counts) < 1 or self.num_simulated < 0:
+            raise ValueError("the numbers of examples, chains, temperatures, steps and rows must be positive")
+        if not 0 < self.target_acceptance < 1:
+            raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
+
+    @torch.no_grad()
+    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        n = min(self.num_examples or len(data), len(data))
+        x = data.batch(torch.randperm(len(data))[:n].to(data.x.device))
+        betas = temperatures(self.schedule, self.num_temperatures)
+        ways = Ways(self, model, betas, x, n + 2 * self.num_simulated, report)
+
+        forward = ways.forward(x)  # (C, N)
+        log_p, ess = log_mean_exp(forward), effective_sample_size(forward)
+        seen = sampling_diagnostics(ess.cpu(), self.num_chains) | {"acceptance": ways.acceptance}
+        few = None
+        if seen["ess_median"] < min(FEW, self.num_chains):
+            few = "a single chain carries most of the weight: take more temperatures"
+        settings = {
+            name: getattr(self, name)
+            for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start")
+        }
+        name, value = "ais", mean_and_stderr(log_p.cpu())
+        found = [
+            Estimate("log_likelihood", name, "estimate", *value, n, settings=settings, diagnostics=seen, warning=few)
+        ]
+        if self.num_simulated:
+            simulated_z = model.latent_prior().sample((self.num_simulated,))
+            simulated_x = model.decode(simulated_z).sample()
+            low = log_mean_exp(ways.forward(simulated_x))
+            high = -log_mean_exp(-ways.backward(simulated_x, simulated_z))
+            settings = settings | {"data": "simulated"}
+            for quantity, kind, values in (
+                ("simulated_low", "lower_bound", low),
+                ("simulated_high", "upper_bound", high),
+                ("gap", "upper_bound", high - low),
+            ):
+                value = mean_and_stderr(values.cpu())
+                found.append(Estimate(quantity, "bdmc", kind, *value, len(values), settings=settings))
+        return found
+
+
+class Ways:
+    """Chains between the start and the posterior of each example, both ways, with the step sizes of one pilot.
+
+    Args:
+        settings: of the estimator.
+        model: whose likelihood is asked for.
+        betas: from 0 to 1.
+        x: examples for the pilot.
+        num_led: examples led one way or the other in all, for the report.
+        report: told how far it has come.
+
+    Attributes:
+        acceptance: mean probability of keeping a trajectory, once chains have run forwards.
+    """
+
+    def __init__(
+        self,
+        settings: AISDecoder,
+        model: LatentVariableModel,
+        betas: list[float],
+        x: Tensor,
+        num_led: int,
+        report: Report,
+    ):
+        self.settings, self.model, self.betas, self.report = settings, model, betas, report
+        self.block = max(1, settings.max_rows // settings.num_chains)
+        self.prior = model.latent_prior()
+        self.acceptance: float | None = None
+        pilot = x[: min(PILOT_EXAMPLES, self.block)]
+        self.done, self.total = 0, (num_led + len(pilot)) * (len(betas) - 1)
+        self.step_sizes = self._pilot(pilot)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log weights of the chains from the start to the posterior, (C, N), whose mean is unbiased for p(x)."""
+        blocks, acceptance = [], []
+        for rows in x.split(self.block):
+            start, log_densities = self._between(rows)
+            point = point_at(start, log_densities)
+            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
+            for t in range(1, len(self.betas)):
+                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
+                if t < len(self.betas) - 1:  # a move after the last weight would change nothing
+                    point, probability = self._move(point, t, log_densities)
+                    acceptance.append(probability.mean())
+                self._count(len(rows))
+            blocks.append(log_w)
+        if acceptance:
+            self.acceptance = torch.stack(acceptance).mean().item()
+        return torch.cat(blocks, 1)
+
+    def backward(self, x: Tensor, z: Tensor) -> Tensor:
+        """The same increments on the way back from z, a sample of the posterior of x by how they were drawn: (C, N).
+
+        The mean of exp(-log w) is unbiased for 1 / p(x).
+        """
+        blocks = []
+        for rows, ends in zip(x.split(self.block), z.split(self.block), strict=True):
+            _, log_densities = self._between(rows)
+            point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
+            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
+            for t in range(len(self.betas) - 1, 0, -1):
+                if t < len(self.betas) - 1:
+                    point, _ = self._move(point, t, log_densities)
+                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
+                self._count(len(rows))
+            blocks.append(log_w)
+        return torch.cat(blocks, 1)
+
+    def _pilot(self, x: Tensor) -> Tensor:
+        """A step size for each temperature, found on the way along the path."""
+        start, log_densities = self._between(x)
+        point = point_at(start, log_densities)
+        log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
+        found = []
+        for t in range(1, len(self.betas)):
+            point, probability = self._move(point, t, log_densities, log_step.exp())
+            log_step = log_step + PILOT_RATE * (probability.mean() - self.settings.target_acceptance)
+            found.append(log_step.exp())
+            self._count(len(x))
+        return torch.stack(found)
+
+    def _move(
+        self, point: Point, t: int, log_densities: LogDensities, step_size: Tensor | None = None
+    ) -> tuple[Point, Tensor]:
+        size = self.step_sizes[t - 1] if step_size is None else step_size
+        jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
+        return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
+
+    def _between(self, x: Tensor) -> tuple[Tensor, LogDensities]:
+        """Where the chains of these examples start, (C, N, L), and the densities of start and posterior."""
+        shape = (self.settings.num_chains, len(x))
+        if self.settings.start == "prior":
+            base = self.prior
+            start = base.sample(shape)
+        else:
+            base = self.model.infer(x).proposal()
+            start = base.sample(shape[:1])
+
+        def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
+            log_prior = self.prior.log_prob(z)
+            log_base = log_prior if self.settings.start == "prior" else base.log_prob(z)
+            return log_base, log_prior + self.model.decode(z).log_prob(x)
+
+        try:
+            base.log_prob(start)
+        except NotImplementedError:
+            raise ConfigError(
+                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
+            ) from None
+        return start, log_densities
+
+    def _count(self, num_examples: int) -> None:
+        self.done += num_examples
+        self.report(self.done, self.total)
