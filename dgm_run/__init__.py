@@ -12,9 +12,14 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compose", "load", "run"]
+__all__ = ["compose", "evaluate", "load", "run"]
 
-_HOMES = {"compose": "dgm_run.config", "load": "dgm_run.run_folder", "run": "dgm_run.runner"}
+_HOMES = {
+    "compose": "dgm_run.config",
+    "evaluate": "dgm_run.runner",
+    "load": "dgm_run.run_folder",
+    "run": "dgm_run.runner",
+}
 
 
 def __getattr__(name: str) -> Any:

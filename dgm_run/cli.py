@@ -1,4 +1,4 @@
-"""The command `dgm-run`: Hydra's entry point, errors in a line, exit statuses.
+"""The commands `dgm-run` and `dgm-eval`: Hydra's entry point, errors in a line, exit statuses.
 
 Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answer without torch.
 """
@@ -8,7 +8,9 @@ import re
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,13 +29,46 @@ _failures: list[str] = []
 
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    _refuse_null_groups(sys.argv[1:])
+    sys.argv[1:] = _resumed(sys.argv[1:])
+    _told(_hydra_main)
+
+
+def evaluate() -> None:
+    """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
+    arguments = [a for a in sys.argv[1:] if a not in ("-h", "--help")]
+    if not arguments or len(arguments) < len(sys.argv) - 1:
+        sys.stdout.write(EVALUATE_HELP)
+        sys.exit(0 if len(arguments) < len(sys.argv) - 1 else 2)
+    folder, *overrides = arguments
+    if not Path(folder).is_dir():
+        sys.exit(f"there is no run folder {folder}: dgm-eval RUN_DIR estimators=[...]")
+
+    def run() -> None:
+        from dgm_run.runner import evaluate  # imports torch
+
+        evaluate(compose(*_again(Path(folder), overrides)), folder)
+
+    _told(run)
+
+
+EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES]
+
+Evaluates a finished run again, by the settings it was begun with and its best checkpoint, and adds what it finds to its
+results.json. Overrides choose the estimators and where to work:
+
+    dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
+    dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu
+"""
+
+
+def _told(work: Callable[[], object]) -> NoReturn:
+    """Does the work; errors of the user are told in a line, and the exit status says how it went."""
     full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error on, and they are told here
     sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
-    _refuse_null_groups(sys.argv[1:])
-    sys.argv[1:] = _resumed(sys.argv[1:])
     try:
-        _hydra_main()
+        work()
     except Interrupted as stop:
         sys.stderr.write(f"{stop.message}\n")
         sys.exit(128 + stop.signum)
@@ -94,9 +129,15 @@ def _resumed(arguments: list[str]) -> list[str]:
     folder = Path(folders[-1])
     if not folder.is_dir():
         sys.exit(f"trainer.resume: there is no run folder {folder}: start the run without it")
+    return [*_again(folder, arguments), f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+
+
+def _again(folder: Path, arguments: list[str]) -> list[str]:
+    """The overrides that a run was begun with, but for those that are given anew, which follow."""
     now = {_key(a) for a in arguments}
-    begun = [override for override in _begun_with(folder) if _key(override) not in now]
-    return [*begun, *arguments, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+    chosen = tuple(f"{group}." for group in GROUPS if group in now)  # what was set in another choice goes with it
+    begun = [o for o in _begun_with(folder) if _key(o) not in now and not _key(o).startswith(chosen or ("\0",))]
+    return [*begun, *arguments]
 
 
 def _begun_with(folder: Path) -> list[str]:

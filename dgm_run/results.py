@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dgm_run.data.dataset import Dataset
+from dgm_run.errors import CheckpointError
 from dgm_run.trainers.base import TrainingSummary
 
 
@@ -67,6 +68,35 @@ def _commit() -> str | None:
         check=False,
     )
     return found.stdout.strip() or None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The contents of results.json.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found["estimates"], list):
+            raise ValueError("no list of estimates")
+        return found
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path.parent} has no results.json: its run has not ended: dgm-run trainer.resume={path.parent}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+
+
+def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All estimates; a new one takes the place of an old one that was found in the same way."""
+
+    def way(row: Mapping[str, Any]) -> list[Any]:
+        return [row[name] for name in ("split", "quantity", "estimator", "settings", "num_examples")]
+
+    ways = [json.loads(json.dumps(way(row))) for row in new]
+    return [row for row in old if way(row) not in ways] + list(new)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

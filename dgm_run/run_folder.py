@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,12 +116,25 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
     return model.eval()
 
 
+def saved_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run, as plain values.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    return _saved(folder, lambda cfg: OmegaConf.to_container(cfg, resolve=False))
+
+
 def _model_config(folder: Path) -> dict:
+    return _saved(folder, lambda cfg: OmegaConf.to_container(cfg.model, resolve=True))
+
+
+def _saved(folder: Path, take: Callable[[DictConfig], Any]) -> Any:
     try:
         cfg = OmegaConf.load(config_path(folder))
         if not isinstance(cfg, DictConfig) or "model" not in cfg:
             raise CheckpointError(f"{config_path(folder)} is no configuration of a run")
-        return OmegaConf.to_container(cfg.model, resolve=True)
+        return take(cfg)
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is no run folder: it has no .hydra/config.yaml") from None
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:

@@ -59,6 +59,52 @@ def run(
             display.finish()
 
 
+def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
+    """Evaluates a finished run again with the estimators of `cfg`, and adds what they find to its results.json.
+
+    Args:
+        cfg: that of the run, but for what a resumed run may change as well, the estimators among it.
+        run_dir: its folder; locked meanwhile.
+
+    Returns:
+        The contents of results.json: of two estimates by the same estimator with the same settings the new one.
+
+    Raises:
+        UserError: the folder holds no finished run, or one of another configuration; one line says why.
+        Interrupted: a signal stopped it; results.json is as it was.
+    """
+    folder, display = Path(run_dir), Terminal()
+    for name, node in (cfg.estimators or {}).items():
+        if "_target_" not in node:  # a preset sets an estimator that is not chosen
+            del cfg.estimators[name]
+    validate(cfg)
+    with run_folder.locked(folder), stop_requests() as stop:
+        try:
+            return _evaluate_again(cfg, folder, display, stop)
+        finally:
+            display.finish()
+
+
+def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
+    found = results.read(folder / "results.json")
+    changed = run_folder.changes(run_folder.saved_config(folder), run_folder.settled(cfg))
+    if changed:
+        raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
+    device = _device(cfg.trainer.device)
+    _set_up_torch(device)
+    model, dataset = run_folder.load(folder).to(device), instantiate(cfg.dataset)
+    estimators = {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+    _refuse_wrong_kind(model, estimators, dataset)
+    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
+    torch.set_default_dtype(next(model.parameters()).dtype)
+
+    estimates = _evaluate(model, estimators, dataset.load(device), cfg.seed, display, stop)
+    found["estimates"] = results.merged(found["estimates"], estimates)
+    results.write(folder / "results.json", found)
+    display.estimates(estimates, "Estimates per example", [f"added to {folder / 'results.json'}"])
+    return found
+
+
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
     config = run_folder.settled(cfg)
     checkpoints = Checkpoints(folder / "checkpoints")

@@ -1,0 +1,132 @@
+"""dgm-eval: finished runs are evaluated again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from tiny import TINY
+
+import dgm_run
+from dgm_run.config import instantiate
+from dgm_run.run_folder import load
+
+OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    done = command(
+        "main", *TINY, "prior=vampprior", "prior.num_components=5", f"hydra.run.dir={folder}/run", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def command(function, *arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-c", f"from dgm_run.cli import {function}; {function}()", *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def estimates(folder):
+    return json.loads((folder / "results.json").read_text())["estimates"]
+
+
+def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weights(run):
+    before = estimates(run)
+    done = command("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
+                   "estimators.ais_decoder.num_simulated=3", cwd=run.parent)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = estimates(run)
+    assert found[: len(before)] == before
+    assert [row["quantity"] for row in found[len(before) :]] == [
+        "log_likelihood",
+        "simulated_low",
+        "simulated_high",
+        "gap",
+    ]
+    assert "added to run/results.json" in done.stdout
+    assert not (run / "error.txt").exists()
+
+
+def test_the_same_again_takes_the_place_of_what_it_repeats(run):
+    before = estimates(run)
+    cfg = dgm_run.compose(*OVERRIDES)
+    dgm_run.evaluate(cfg, run)
+    found = estimates(run)
+    assert len(found) == len(before)
+    assert {row["quantity"]: row["value"] for row in found} == {row["quantity"]: row["value"] for row in before}
+    cfg.estimators.importance_sampling.num_samples = 7
+    dgm_run.evaluate(cfg, run)
+    likelihoods = [row for row in estimates(run) if row["quantity"] == "log_likelihood"]
+    assert [row["settings"]["num_samples"] for row in likelihoods] == [2, 7]
+
+
+def test_it_is_the_model_of_the_run(run):
+    cfg = dgm_run.compose(*OVERRIDES)
+    cfg.estimators.importance_sampling.num_samples = 3000
+    found = {
+        row["quantity"]: row
+        for row in dgm_run.evaluate(cfg, run)["estimates"]
+        if row["settings"].get("num_samples") == 3000
+    }
+    data = instantiate(cfg.dataset).load()
+    weights = load(run).log_weights(data.test.batch(slice(None)), 500)
+    assert elbo == pytest.approx(weights.mean().item(), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no run folder nowhere: dgm-eval RUN_DIR"),
+        (["run", "model.latent_dim=3"], "the run has another configuration: model.latent_dim: 2 -> 3"),
+        (["run", "estimators=[energy]"], "estimators.energy: EnergyLikelihood needs model to be of kind"),
+        (["run", "seed.n=3"], "seed.n: there is no such key"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
+    before = (run / "results.json").read_text()
+    done = command("evaluate", *arguments, cwd=run.parent)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert (run / "results.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "has no results.json: its run has not ended: dgm-run trainer.resume="),
+        ('{"estimates": [', "cannot be read"),
+    ],
+)
+def test_a_run_without_whole_results_is_refused(content, message, run):
+    (run / "results.json").unlink()
+    if content:
+        (run / "results.json").write_text(content)
+    done = command("evaluate", "run", cwd=run.parent)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_help_says_how(tmp_path):
+    done = command("evaluate", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "dgm-eval RUN_DIR" in done.stdout
+    assert command("evaluate", cwd=tmp_path).returncode == 2
