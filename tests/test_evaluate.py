@@ -81,11 +81,8 @@ def test_the_same_again_takes_the_place_of_what_it_repeats(run):
 def test_it_is_the_model_of_the_run(run):
     cfg = dgm_run.compose(*OVERRIDES)
     cfg.estimators.importance_sampling.num_samples = 3000
-    found = {
-        row["quantity"]: row
-        for row in dgm_run.evaluate(cfg, run)["estimates"]
-        if row["settings"].get("num_samples") == 3000
-    }
+    rows = [row for row in dgm_run.evaluate(cfg, run)["estimates"] if row["settings"].get("num_samples") == 3000]
+    (elbo,) = (row["value"] for row in rows if row["quantity"] == "elbo")
     data = instantiate(cfg.dataset).load()
     weights = load(run).log_weights(data.test.batch(slice(None)), 500)
     assert elbo == pytest.approx(weights.mean().item(), abs=0.5)
@@ -97,7 +94,7 @@ def test_it_is_the_model_of_the_run(run):
         (["nowhere"], "there is no run folder nowhere: dgm-eval RUN_DIR"),
         (["run", "model.latent_dim=3"], "the run has another configuration: model.latent_dim: 2 -> 3"),
         (["run", "estimators=[energy]"], "estimators.energy: EnergyLikelihood needs model to be of kind"),
-        (["run", "seed.n=3"], "seed.n: there is no such key"),
+        (["run", "trainer.max_epoch=3"], "trainer.max_epoch: there is no such key"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
