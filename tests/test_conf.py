@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_LAYERS
+from tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_GAN, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
@@ -12,6 +12,7 @@ from dgm_run.estimators.linear_baseline import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.energy import UnnormalizedModel
+from dgm_run.models.gan import GAN
 from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
 
@@ -58,6 +59,8 @@ def tiny_with(group, option):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
         if issubclass(kind, ExactModel) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
+        if issubclass(kind, GAN):
+            return TINY_GAN[1:] if group == "model" else TINY_GAN
         if issubclass(kind, DensityNetwork):
             return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
         if issubclass(kind, UnnormalizedModel):
@@ -73,7 +76,7 @@ def test_every_choice_trains_a_step(group, option, tmp_path):
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
     cfg = dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
     results = dgm_run.run(cfg, tmp_path / "run")
-    steps = {"LayerwiseTrainer": 9, "EMTrainer": 1, "GradientTrainer": 3}
+    steps = {"LayerwiseTrainer": 9, "EMTrainer": 1, "GradientTrainer": 3, "AdversarialTrainer": 3}
     assert results["training"]["steps"] == steps[cfg.trainer._target_.rpartition(".")[2]]
     assert (tmp_path / "run" / "results.json").exists()
 

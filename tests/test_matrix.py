@@ -18,7 +18,9 @@ BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
 BOUNDS = {"elbo", "iwae", "renyi"}
 EXACT = {"factor_analysis", "ppca"}
-WITHOUT_POSTERIOR = EXACT | {"density_network"}
+BY_PRIOR = {"density_network", "gan"}
+WITHOUT_POSTERIOR = EXACT | BY_PRIOR
+ADVERSARIAL = {"minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "wasserstein_gp"}
 CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
 TAKES = {
     **dict.fromkeys(BOUNDS | {"stein", "operator"}, LATENT),
@@ -26,7 +28,8 @@ TAKES = {
     **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
     "up_down": {"dbn"},
     "log_likelihood": EXACT,
-    "monte_carlo": {"density_network"},
+    "monte_carlo": BY_PRIOR,
+    **{loss: {"gan"} for loss in ADVERSARIAL},
 }
 OBJECTIVES = {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi", "stein": "Stein", "operator": "Operator"}
 
@@ -84,14 +87,12 @@ def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior,
         assert message is None
 
 
-@pytest.mark.parametrize(
-    ("model", "prior"), itertools.product(sorted(LATENT | {"density_network"}), sorted(names("prior")))
-)
+@pytest.mark.parametrize(("model", "prior"), itertools.product(sorted(LATENT | BY_PRIOR), sorted(names("prior"))))
 def test_some_models_take_some_priors(model, prior):
     message = refusal(f"model={model}", f"prior={prior}")
-    if model == "density_network" and prior in OF_POSTERIORS:
+    if model in BY_PRIOR and prior in OF_POSTERIORS:
         assert re.match(r"prior: VampPrior(Data)? needs a posterior, and none is chosen", message)
-    elif model in ("dlgm", "density_network") and prior not in STANDALONE:
+    elif model in BY_PRIOR | {"dlgm"} and prior not in STANDALONE:
         assert message.endswith("choose prior=autoregressive | mixture | standard | stick_breaking")
     elif model == "hvae" and prior == "objective":
         assert message.endswith("use model=vae, or another prior")
@@ -121,6 +122,8 @@ def test_an_objective_takes_its_models(model, objective):
         assert re.match(r"objective: \w+ needs model to be of kind \w+; \w+ is not: choose model=", message)
         listed = re.search(r"model=([a-z_ |]+?)( or|$)", message)[1]
         assert set(listed.split(" | ")) == TAKES[objective]
+    elif (model, objective) == ("gan", "monte_carlo"):
+        assert message.startswith("trainer: AdversarialTrainer needs objective to be of kind Adversarial;")
     elif objective == "operator" and model != "vae":
         assert "needs posterior to be of kind ExplicitPosterior" in message
     else:

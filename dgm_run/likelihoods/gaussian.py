@@ -19,6 +19,7 @@ class GaussianLikelihood(Likelihood):
         scale: standard deviation at the start, in the units of the data.
         learn_scale: no (fixed) | shared (one for all elements) | element (one each) | predicted (by the decoder).
         min_scale: added to a learned scale; without a floor a density of constant pixels grows without bound.
+        squash: whether means go through a sigmoid, for intensities in [0, 1].
 
     Raises:
         ValueError: a scale is not positive, or starts below its floor.
@@ -32,8 +33,10 @@ class GaussianLikelihood(Likelihood):
         scale: float,
         learn_scale: Literal["no", "shared", "element", "predicted"],
         min_scale: float,
+        squash: bool,
     ):
         super().__init__(shape)
+        self.squash = squash
         if not scale > min_scale >= 0:
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
         self.min_scale, self.is_stationary = min_scale, learn_scale != "element"
@@ -46,6 +49,7 @@ class GaussianLikelihood(Likelihood):
 
     def forward(self, params: Tensor) -> IndependentGaussian:
         mean, *rest = params.unbind(-len(self.shape) - 1)
+        mean = mean.sigmoid() if self.squash else mean
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
         if self.min_scale > 0:  # a sum, not a clamp: at a clamp the gradient would end
             log_scale = torch.logaddexp(log_scale, torch.full_like(log_scale, math.log(self.min_scale)))

@@ -1,6 +1,7 @@
 """Multi-layer perceptrons, plain or gated."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,9 +9,15 @@ from torch import Tensor, nn
 
 from dgm_run.networks.linear import linear
 
-Activation = Literal["gated", "relu", "tanh", "softplus", "elu"]
+Activation = Literal["gated", "relu", "leaky_relu", "tanh", "softplus", "elu"]
 
-_PLAIN = {"relu": nn.ReLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "elu": nn.ELU}
+_PLAIN = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "elu": nn.ELU,
+}
 
 
 class Nonlinearity(nn.Module):

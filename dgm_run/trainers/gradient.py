@@ -151,9 +151,10 @@ class Training:
             session.display.step(state.step)
 
             self._finish_epoch()
-            if session.stop or time.monotonic() - self.saved_at > self.settings.checkpoint_seconds:
+            stop = bool(session.stop)  # asked once: a signal that came after the first look would not be saved
+            if stop or time.monotonic() - self.saved_at > self.settings.checkpoint_seconds:
                 self._save()
-            if session.stop:
+            if stop:
                 raise Interrupted(session.stop.signum, f"stopped after step {state.step}")
 
         self._save()

@@ -10,8 +10,8 @@ MODES = ["no", "shared", "element", "predicted"]
 each_mode = pytest.mark.parametrize("learn_scale", MODES)
 
 
-def make(learn_scale, scale=0.5, min_scale=0.01, shape=(1, 2)):
-    return GaussianLikelihood(shape, scale, learn_scale, min_scale)
+def make(learn_scale, scale=0.5, min_scale=0.01, shape=(1, 2), squash=False):
+    return GaussianLikelihood(shape, scale, learn_scale, min_scale, squash)
 
 
 @each_mode
@@ -86,3 +86,8 @@ def test_a_scale_that_is_not_above_its_floor_is_refused(scale, min_scale):
 
 def test_only_continuous_data_are_taken():
     assert GaussianLikelihood.takes == ("continuous",)
+
+
+def test_squashed_means_are_intensities():
+    params = 5 * torch.randn(4, 1, 1, 2)
+    torch.testing.assert_close(make("no", squash=True)(params).mean, torch.sigmoid(params.squeeze(1)))

@@ -16,6 +16,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.dlgm import DLGM
+from dgm_run.models.gan import GAN
 from dgm_run.models.hvae import HVAE
 from dgm_run.posteriors.base import ImplicitPosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
@@ -74,7 +75,8 @@ def cells() -> Iterator[Cell]:
     """
     for model in choices("model"):
         base = _base(model)
-        if not issubclass(target_of(base.model, "model"), LatentVariableModel):
+        target = target_of(base.model, "model")
+        if not issubclass(target, LatentVariableModel) or issubclass(target, GAN):  # as a density it is its decoder
             continue
         default = {part: _default(base, part) for part in PARTS}
         taken = [part for part in PARTS if default[part] is not None]

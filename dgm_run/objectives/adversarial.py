@@ -1,0 +1,131 @@
+"""The losses of generative adversarial networks.
+
+Sources: I. Goodfellow et al., Generative adversarial networks, 2014, https://arxiv.org/abs/1406.2661; X. Mao et al.,
+Least squares generative adversarial networks, 2017, https://arxiv.org/abs/1611.04076; T. Miyato et al., Spectral
+normalization for generative adversarial networks, 2018, https://arxiv.org/abs/1802.05957 (hinge); M. Arjovsky et al.,
+Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875; I. Gulrajani et al., Improved training of Wasserstein GANs,
+2017, https://arxiv.org/abs/1704.00028; L. Mescheder et al., Which training methods for GANs do actually converge?,
+2018, https://arxiv.org/abs/1801.04406 (R1); of the discrepancy: A. Gretton et al., A kernel two-sample test, 2012.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
+from dgm_run.models.gan import GAN, parameters_of
+from dgm_run.networks.held_fixed import held_fixed
+from dgm_run.objectives.base import Objective, Progress
+
+WATCHED = 1000
+"""Validation examples that samples are held against, at most."""
+
+# what the discriminator minimises, by the log-odds of data and of samples, and what the generator does
+LOSSES = {
+    "minimax": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: -F.softplus(b)),
+    "non_saturating": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: F.softplus(-b)),
+    "least_squares": (lambda a, b: 0.5 * (a - 1).square() + 0.5 * b.square(), lambda b: 0.5 * (b - 1).square()),
+    "hinge": (lambda a, b: F.relu(1 - a) + F.relu(1 + b), lambda b: -b),
+    "wasserstein": (lambda a, b: b - a, lambda b: -b),
+}
+
+
+@dataclass(frozen=True)
+class Adversarial(Objective):
+    """What the discriminator and the generator minimise in turns.
+
+    The checkpoint is chosen by the kernel discrepancy of samples from validation data: the losses say nothing of that.
+
+    Args:
+        loss: which pair of losses.
+        r1: gamma of gamma / 2 E |grad D(x)|^2 on data.
+        gradient_penalty: lambda of lambda E (|grad D| - 1)^2 between data and samples.
+        clip: bound of the discriminator's weights; null for none.
+
+    Raises:
+        ValueError: a penalty is negative or a bound not positive.
+    """
+
+    loss: Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+    r1: float
+    gradient_penalty: float
+    clip: float | None
+
+    requires = {"model": GAN}
+    monitor = "similarity"
+
+    def __post_init__(self):
+        if min(self.r1, self.gradient_penalty) < 0 or (self.clip is not None and self.clip <= 0):
+            raise ValueError("r1 and gradient_penalty must not be negative, and clip positive or null")
+
+    def __call__(self, model: GAN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of the discriminator; the generator gets no gradient."""
+        with torch.no_grad():
+            fake = model.draw(len(x))
+        penalised = self.r1 > 0
+        x = x.detach().requires_grad_(penalised)
+        a, b = model.discriminate(x), model.discriminate(fake)
+        loss = LOSSES[self.loss][0](a, b).mean()
+        terms = {
+            "discriminator": loss.detach(),
+            "logit_data": a.detach().mean(),
+            "logit_samples": b.detach().mean(),
+        }
+        penalty = x.new_zeros(())
+        if penalised:
+            (slope,) = torch.autograd.grad(a.sum(), x, create_graph=True)
+            penalty = 0.5 * self.r1 * slope.flatten(1).square().sum(1).mean()
+        if self.gradient_penalty > 0:
+            penalty = penalty + self.gradient_penalty * _slope_off_one(model, x.detach(), fake)
+        return loss + penalty, terms | {"penalty": penalty.detach()}
+
+    def generator_loss(self, model: GAN, n: int) -> Tensor:
+        """By n samples; the discriminator gets no gradient."""
+        with held_fixed(*model.discriminator):
+            return LOSSES[self.loss][1](model.discriminate(model.draw(n))).mean()
+
+    @torch.no_grad()
+    def constrain(self, model: GAN) -> None:
+        if self.clip is not None:
+            for parameter in parameters_of(model.discriminator):
+                parameter.clamp_(-self.clip, self.clip)
+
+    @torch.no_grad()
+    def evaluate(self, model: GAN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
+        """Minus the squared kernel discrepancy of samples from validation data, and the log-odds of both."""
+        n = min(WATCHED, len(data.valid))
+        x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
+        fake = model.draw(n)
+        report(n, n)
+        return {
+            "similarity": -squared_discrepancy(x.flatten(1), fake.flatten(1)).item(),
+            "logit_data": model.discriminate(x).mean().item(),
+            "logit_samples": model.discriminate(fake).mean().item(),
+        }
+
+
+def _slope_off_one(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
+    """E (|grad D| - 1)^2 at random points between pairs of an example and a sample."""
+    share = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
+    between = torch.lerp(fake, x, share).requires_grad_()
+    (slope,) = torch.autograd.grad(model.discriminate(between).sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
+    """The squared maximum mean discrepancy of two samples, (N, D) each: without bias, with the kernel
+    exp(-|a - b|^2 / h), h the median squared distance within x.
+    """
+    n = len(x)
+    of_x, of_y, across = (torch.cdist(a, b).square() for a, b in ((x, x), (y, y), (x, y)))
+    h = of_x[~torch.eye(n, dtype=torch.bool, device=x.device)].median()
+
+    def within(squares: Tensor) -> Tensor:
+        k = torch.exp(-squares / h)
+        return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+
+    return within(of_x) + within(of_y) - 2 * torch.exp(-across / h).mean()
