@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from dgm_run.config import GROUPS, compose, conf_dir, keys_like
 from dgm_run.errors import UserError
@@ -41,6 +42,7 @@ def evaluate() -> None:
         sys.stdout.write(EVALUATE_HELP)
         sys.exit(0 if len(arguments) < len(sys.argv) - 1 else 2)
     folder, *overrides = arguments
+    _refuse_null_groups(overrides)
     if not Path(folder).is_dir():
         sys.exit(f"there is no run folder {folder}: dgm-eval RUN_DIR estimators=[...]")
 
@@ -136,13 +138,15 @@ def _again(folder: Path, arguments: list[str]) -> list[str]:
     """The overrides that a run was begun with, but for those that are given anew, which follow."""
     now = {_key(a) for a in arguments}
     chosen = tuple(f"{group}." for group in GROUPS if group in now)  # what was set in another choice goes with it
-    begun = [o for o in _begun_with(folder) if _key(o) not in now and not _key(o).startswith(chosen or ("\0",))]
+    begun = [o for o in _begun_with(folder) if _key(o) not in now and not _key(o).startswith(chosen)]
     return [*begun, *arguments]
 
 
 def _begun_with(folder: Path) -> list[str]:
-    path = folder / ".hydra" / "overrides.yaml"
-    saved = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
+    try:
+        saved = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+    except (OSError, YAMLError):  # a run that was not begun by this command
+        return []
     return [override for override in saved if isinstance(override, str)] if isinstance(saved, list) else []
 
 
