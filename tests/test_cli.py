@@ -32,7 +32,7 @@ LINES = {
     ("trainer.max_epochs=ten",): "trainer.max_epochs: Value 'ten' of type 'str' could not be converted to Integer",
     ("objective=renyi", "objective.alpha=1"): "objective: alpha = 1 is the ELBO: use objective=elbo",
     ("encoder.activation=gatd",): "encoder.activation: Value 'gatd' of type 'str' could not be converted to "
-    "one of gated, relu, tanh, softplus, elu",
+    "one of gated, relu, leaky_relu, tanh, softplus, elu",
     (
         "encoder.hidden_dims=3",
     ): "encoder.hidden_dims: Value '3' of type 'int' could not be converted to List of Integer",

@@ -129,7 +129,7 @@ def test_a_node_that_fits_passes_with_its_parts():
         (
             {"encoder": ENCODER | {"activation": "tan"}},
             "posterior.encoder.activation: Value 'tan' of type 'str' could not be converted to "
-            "one of gated, relu, tanh, softplus, elu",
+            "one of gated, relu, leaky_relu, tanh, softplus, elu",
         ),
     ],
     ids=["unknown", "type", "kind", "nested"],

@@ -22,6 +22,7 @@ from dgm_run.posteriors.base import ImplicitPosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
 from dgm_run.posteriors.gaussian_process import GaussianProcessPosterior
 from dgm_run.posteriors.kumaraswamy import KumaraswamyPosterior
+from dgm_run.priors.autoregressive import AutoregressivePrior
 from dgm_run.signature import target_of
 
 # knobs by name, wherever they stand; noise wide enough that importance sampling from a rough q works
@@ -171,6 +172,8 @@ def randomised(cell: Cell) -> LatentVariableModel:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             scale = NOISE.get(name.partition(".")[0], 0.3)
+            if isinstance(getattr(model, "prior", None), AutoregressivePrior) and name.startswith("prior."):
+                scale = 0.05  # its scales are exponentials, and no q is as wide as their tails
             parameter.add_(scale * torch.randn_like(parameter))
         _widen(model, cell.data)
     x, _ = every_x(cell.data)

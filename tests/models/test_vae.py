@@ -69,6 +69,8 @@ def test_every_parameter_gets_a_gradient(cell):
         pytest.skip(cells.refusal(cell))
     if "pixelcnn" in str(cell) and cell.data != "binary":
         pytest.skip("an image of a single row has no rows above")
+    if cell.model == "dlgm" and "autoregressive" in cell.parts:
+        pytest.skip("a single dimension has none before it")
     model = instantiate(cells.config(cell).model)  # at its start, where no clamp is reached
     (model.log_weights(model.sample(50), 2).sum() + model.own_loss()).backward()
     assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
