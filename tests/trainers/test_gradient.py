@@ -241,7 +241,7 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
 def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch):
     run(tmp_path / "whole", "trainer.max_epochs=2")
     with monkeypatch.context() as patch:
-        stop_after(4, patch)  # two looks after each step of the first epoch but the last, then that of the evaluation
+        stop_after(2, patch)  # a look after each step of the first epoch but the last, then that of the evaluation
         with pytest.raises(Interrupted, match="stopped in the evaluation after step 3"):
             run(tmp_path / "resumed", "trainer.max_epochs=2")
     assert not values(tmp_path / "resumed", "valid/elbo")
