@@ -83,7 +83,8 @@ def _told(work: Callable[[], object]) -> NoReturn:
         if not isinstance(error, _Told):
             lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
             prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
-            told = _unknown_key(str(error)) or "\n".join(filter(None, (f"{prefix}{error}", _cause(error))))
+            message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
+            told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
             sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()

@@ -47,8 +47,8 @@ class Terminal:
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """An epoch ended with these logged values."""
-        losses = [f"loss {values['train/loss']:.2f}"]
-        losses += [f"{name} {v:.2f}" for name, v in values.items() if name.startswith("valid/")][:1]
+        losses = [f"loss {readable(values['train/loss'])}"]
+        losses += [f"{name} {readable(v)}" for name, v in values.items() if name.startswith("valid/")][:1]
         self._text = "  ".join(losses)
         step = epoch * self._steps_per_epoch
         if self._bar:
@@ -124,6 +124,11 @@ class Terminal:
             return ""
         seconds = (time.monotonic() - self._begun) / done
         return f"{1 / seconds:.0f} steps/s  at most {duration(seconds * (self._total - step))} left"
+
+
+def readable(value: float) -> str:
+    """Two decimals, as nats want them, or two digits of what would be lost by that."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.estimators.base import Estimator
 from dgm_run.gallery import Gallery
 from dgm_run.log import RunLog
-from dgm_run.progress import Terminal, duration
+from dgm_run.progress import Terminal, duration, readable
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.initialize import initialize
@@ -92,11 +92,10 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
     device = _device(cfg.trainer.device)
     _set_up_torch(device)
-    model, dataset = run_folder.load(folder).to(device), instantiate(cfg.dataset)
-    estimators = {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+    model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
+    estimators = _estimators(cfg)
     _refuse_wrong_kind(model, estimators, dataset)
-    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
-    torch.set_default_dtype(next(model.parameters()).dtype)
+    _place(model, device, cfg)
 
     estimates = _evaluate(model, estimators, dataset.load(device), cfg.seed, display, stop)
     found["estimates"] = results.merged(found["estimates"], estimates)
@@ -117,12 +116,9 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     rng.reseed(cfg.seed, "model")
     model = instantiate(cfg.model)
     objective = instantiate(cfg.objective)
-    estimators = {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+    estimators = _estimators(cfg)
     _refuse_wrong_kind(model, estimators, dataset)
-
-    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
-    torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
-    model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
+    _place(model, device, cfg)
     data = dataset.load(device)
     rng.reseed(cfg.seed, "initialize")
     initialize(model, data.train)
@@ -193,6 +189,17 @@ def _set_up_torch(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.cuda.init()
+
+
+def _estimators(cfg: DictConfig) -> dict[str, Estimator]:
+    return {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+
+
+def _place(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
+    """The model where it is to work, in the precision asked for, by as many threads as it keeps busy."""
+    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
+    torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
+    model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
 
 
 def _threads(model: nn.Module, batch_size: int) -> int:
@@ -296,7 +303,7 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     lines = [f"{row['num_examples']} test examples, binarisation {found['binarization']}" for row in likelihoods[:1]]
     lines.append(
         f"{summary.epochs} epochs in {duration(summary.seconds)} (stopped by {summary.stopped_by}), "
-        f"{summary.examples_per_second:,.0f} examples/s; best {summary.monitor} {summary.best:.2f} "
+        f"{summary.examples_per_second:,.0f} examples/s; best {summary.monitor} {readable(summary.best)} "
         f"after epoch {summary.best_epoch}"
     )
     if found["published"]:

@@ -65,6 +65,13 @@ def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path)
     assert "cannot make the run folder" not in done.stderr
 
 
+def test_an_unknown_choice_is_told_with_the_choices_and_nothing_of_our_folders(tmp_path):
+    done = dgm_run("prior=vampriop", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("vampprior_data")
+    assert "provider=" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", LINES, ids=" ".join)
 def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path):
     done = dgm_run(*arguments, cwd=tmp_path)

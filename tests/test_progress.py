@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from dgm_run.progress import Terminal, duration
+from dgm_run.progress import Terminal, duration, readable
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
@@ -63,3 +63,13 @@ def test_evaluation_reports_its_progress():
     display.evaluating("importance_sampling")
     display.evaluated(25, 50)
     assert "importance_sampling 50%" in stream.getvalue()
+
+
+def test_small_numbers_keep_two_digits():
+    assert [readable(v) for v in (-22.281, 0.1, 0.0, -0.0123, 0.00456)] == [
+        "-22.28",
+        "0.10",
+        "0.00",
+        "-0.012",
+        "0.0046",
+    ]

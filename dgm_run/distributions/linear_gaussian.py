@@ -44,7 +44,9 @@ class LinearGaussian(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         with full_precision(value):
-            centred, projected, factor = self._projected(value)
+            centred = value - self.bias
+            scaled, precision = self.latent_precision()
+            projected, factor = centred @ scaled, torch.linalg.cholesky(precision)
             half = torch.linalg.solve_triangular(factor, projected.unsqueeze(-1), upper=False).squeeze(-1)
             squares = (centred.square() * torch.exp(-self.log_var)).sum(-1) - half.square().sum(-1)
         log_det = self.log_var.sum() + 2 * factor.diagonal().log().sum()
@@ -53,17 +55,17 @@ class LinearGaussian(Distribution):
     def posterior(self, value: Tensor) -> FullGaussian:
         """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x of shape (B, D)."""
         with full_precision(value):
-            _, projected, factor = self._projected(value)
+            scaled, precision = self.latent_precision()
+            projected, factor = (value - self.bias) @ scaled, torch.linalg.cholesky(precision)
             mean = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
             scale = torch.linalg.cholesky(torch.cholesky_inverse(factor))
         return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
 
-    def _projected(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x - bias, W' diag(exp(-log_var)) (x - bias), and the Cholesky factor of M."""
-        centred = value - self.bias
-        scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)  # (D, k)
+    def latent_precision(self) -> tuple[Tensor, Tensor]:
+        """diag(exp(-log_var)) W, (D, k), and M, the precision of z given any x, (k, k)."""
+        scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)
         identity = torch.eye(self.latent_dim, dtype=scaled.dtype, device=scaled.device)
-        return centred, centred @ scaled, torch.linalg.cholesky(identity + self.weight.T @ scaled)
+        return scaled, identity + self.weight.T @ scaled
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "LinearGaussian":
         return LinearGaussian(function(self.weight), function(self.bias), function(self.log_var))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
+from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.ais import temperatures
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
@@ -148,7 +150,7 @@ class Ways:
         blocks, acceptance = [], []
         for rows in x.split(self.block):
             start, log_densities = self._between(rows)
-            point = point_at(start, log_densities)
+            point = point_at(start.sample((self.settings.num_chains,)), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             for t in range(1, len(self.betas)):
                 log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
@@ -182,7 +184,13 @@ class Ways:
     def _pilot(self, x: Tensor) -> Tensor:
         """A step size for each temperature, found on the way along the path."""
         start, log_densities = self._between(x)
-        point = point_at(start, log_densities)
+        z = start.sample((self.settings.num_chains,))
+        try:
+            point = point_at(z, log_densities)
+        except NotImplementedError:
+            raise ConfigError(
+                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
+            ) from None
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
         found = []
         for t in range(1, len(self.betas)):
@@ -199,28 +207,17 @@ class Ways:
         jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
         return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
 
-    def _between(self, x: Tensor) -> tuple[Tensor, LogDensities]:
-        """Where the chains of these examples start, (C, N, L), and the densities of start and posterior."""
-        shape = (self.settings.num_chains, len(x))
-        if self.settings.start == "prior":
-            base = self.prior
-            start = base.sample(shape)
-        else:
-            base = self.model.infer(x).proposal()
-            start = base.sample(shape[:1])
+    def _between(self, x: Tensor) -> tuple[Distribution, LogDensities]:
+        """Where the chains of these examples start, batch shape (N,), and the densities of start and posterior."""
+        from_prior = self.settings.start == "prior"
+        base = Repeated(self.prior, len(x)) if from_prior else self.model.infer(x).proposal()
 
         def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
             log_prior = self.prior.log_prob(z)
-            log_base = log_prior if self.settings.start == "prior" else base.log_prob(z)
+            log_base = log_prior if from_prior else base.log_prob(z)
             return log_base, log_prior + self.model.decode(z).log_prob(x)
 
-        try:
-            base.log_prob(start)
-        except NotImplementedError:
-            raise ConfigError(
-                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
-            ) from None
-        return start, log_densities
+        return base, log_densities
 
     def _count(self, num_examples: int) -> None:
         self.done += num_examples

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.discretized_logistic import DiscretizedLogistic
 from dgm_run.likelihoods.levels import LevelLikelihood
+from dgm_run.networks.bounded import with_floor
 
 MIN_LOG_SCALE = -7.0
 """Added to the scale: a quarter of one of 256 levels, below which gradients grow and nothing is gained."""
@@ -32,7 +33,5 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
 
     def forward(self, params: Tensor) -> DiscretizedLogistic:
         mean, log_scale = params.unbind(-len(self.shape) - 1)
-        log_scale = self.log_scale + log_scale
-        # a sum, not a clamp: at a clamp the gradient would end
-        log_scale = torch.logaddexp(log_scale, torch.full_like(log_scale, MIN_LOG_SCALE))
+        log_scale = with_floor(self.log_scale + log_scale, MIN_LOG_SCALE)
         return DiscretizedLogistic(mean.sigmoid(), log_scale, self.num_levels, len(self.shape))

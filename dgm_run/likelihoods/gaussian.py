@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.likelihoods.base import Likelihood
+from dgm_run.networks.bounded import with_floor
 
 
 class GaussianLikelihood(Likelihood):
@@ -51,6 +52,6 @@ class GaussianLikelihood(Likelihood):
         mean, *rest = params.unbind(-len(self.shape) - 1)
         mean = mean.sigmoid() if self.squash else mean
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
-        if self.min_scale > 0:  # a sum, not a clamp: at a clamp the gradient would end
-            log_scale = torch.logaddexp(log_scale, torch.full_like(log_scale, math.log(self.min_scale)))
+        if self.min_scale > 0:
+            log_scale = with_floor(log_scale, math.log(self.min_scale))
         return IndependentGaussian(mean, log_scale, len(self.shape))

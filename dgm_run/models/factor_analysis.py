@@ -18,6 +18,7 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.models.base import ExactModel, LatentVariableModel
+from dgm_run.networks.bounded import with_floor
 
 
 class FactorAnalysis(LatentVariableModel, ExactModel):
@@ -73,7 +74,7 @@ class FactorAnalysis(LatentVariableModel, ExactModel):
     @property
     def density(self) -> LinearGaussian:
         """p(x) over flat examples, in double precision."""
-        log_var = torch.logaddexp(self.raw_log_var, torch.full_like(self.raw_log_var, 2 * math.log(self.min_scale)))
+        log_var = with_floor(self.raw_log_var, 2 * math.log(self.min_scale))
         return LinearGaussian(self.weight, self.bias, log_var.expand_as(self.bias)).map(Tensor.double)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -136,9 +137,8 @@ def expectation_maximisation(
         shared: variances of the pixels, (D,), to those that the model may have.
         min_variance: their floor.
     """
-    scaled = p.weight * torch.exp(-p.log_var).unsqueeze(-1)  # (D, k)
-    identity = torch.eye(p.latent_dim, dtype=scaled.dtype, device=scaled.device)
-    covariance = torch.linalg.inv(identity + p.weight.T @ scaled)  # of z given x
+    scaled, precision = p.latent_precision()
+    covariance = torch.linalg.inv(precision)  # of z given x
     project = covariance @ scaled.T  # E[z | x] = project (x - mean)
     cross = data.covariance @ project.T  # E[(x - mean) z']
     second = covariance + project @ cross  # E[z z']
@@ -149,9 +149,8 @@ def expectation_maximisation(
 
 def mean_log_prob(p: LinearGaussian, data: Moments) -> Tensor:
     """log p(x) in the mean over data of these moments, a scalar, nats."""
-    scaled = p.weight * torch.exp(-p.log_var).unsqueeze(-1)
-    identity = torch.eye(p.latent_dim, dtype=scaled.dtype, device=scaled.device)
-    factor = torch.linalg.cholesky(identity + p.weight.T @ scaled)
+    scaled, precision = p.latent_precision()
+    factor = torch.linalg.cholesky(precision)
     centre = data.mean - p.bias
     scatter = data.covariance + torch.outer(centre, centre)
     explained = torch.cholesky_solve(scaled.T @ scatter @ scaled, factor).diagonal().sum()

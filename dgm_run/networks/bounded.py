@@ -17,6 +17,11 @@ def interval(bounds: Sequence[float], name: str = "log_var_range") -> tuple[floa
     return float(bounds[0]), float(bounds[1])
 
 
+def with_floor(log_value: Tensor, log_floor: float) -> Tensor:
+    """The log of a positive number and a floor under it: of their sum, as at a clamp the gradient would end."""
+    return torch.logaddexp(log_value, torch.full_like(log_value, log_floor))
+
+
 class BoundedParameter(nn.Module):
     """A free parameter within an interval, which it approaches and never reaches.
 

@@ -3,14 +3,13 @@
 Source: D. MacKay, Bayesian neural networks and density networks, 1995.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import effective_sample_size
+from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.priors.standard import StandardPrior
@@ -51,9 +50,9 @@ class MonteCarlo(Objective):
         self, model: DensityNetwork, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         z = self._draw(model) if self.resample or progress is None else progress.memory["z"]
-        log_px = model.log_likelihoods(x, z)  # (B, S)
-        log_p = (log_px.logsumexp(1) - math.log(self.num_samples)).mean()
-        used = effective_sample_size(log_px.detach().T).median()
+        log_px = model.log_likelihoods(x, z).T  # (S, B)
+        log_p = log_mean_exp(log_px).mean()
+        used = effective_sample_size(log_px.detach()).median()
         return -log_p, {"log_likelihood": log_p, "ess": used}
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.gan import GAN, parameters_of
 from dgm_run.objectives.adversarial import Adversarial
@@ -56,39 +55,27 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(Training):
-    def _step(self, position: int) -> None:
-        state, settings = self.state, self.settings
-        index = self.order[position * settings.batch_size : (position + 1) * settings.batch_size]
-        rng.reseed(self.session.seed, "step", state.step)
+    told = False
+    """Whether it has been said that the discriminator wins."""
 
-        for turn in range(settings.num_critic_steps):
+    def _step(self, position: int) -> None:
+        index = self._begin_step(position)
+        for turn in range(self.settings.num_critic_steps):
             if turn:
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.device)
             loss, terms = self.loss_of(index, self.progress)
-            self._descend(loss)
-            self.objective.constrain(self.model)
+            self._descend(loss)  # moves the network that has a gradient
         with self._autocast():
             generator = self.objective.generator_loss(self.model, len(index))
         self._descend(generator)
-        if state.ema:
-            state.ema.update(state.step)
-
-        state.record(position, self.steps_per_epoch, loss, terms | {"generator": generator})
-        state.examples += len(index)
-        state.step += 1
-
-    def _descend(self, loss: torch.Tensor) -> None:
-        loss.backward()
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
-        self.state.optimizer.step()  # moves the network that has a gradient
-        self.state.optimizer.zero_grad(set_to_none=True)
+        self._end_step(position, loss, terms | {"generator": generator}, len(index))
 
     def _training_means(self) -> dict[str, float]:
         means = super()._training_means()
-        if self.objective.loss in ("minimax", "non_saturating"):
+        if self.objective.loss in ("minimax", "non_saturating") and not self.told:
             on_data, on_samples = (torch.tensor(means[name]).sigmoid() for name in ("logit_data", "logit_samples"))
             if on_data > WON[0] and on_samples < WON[1]:
+                self.told = True
                 self.session.display.say(
                     f"step {self.state.step}: the discriminator wins (it takes {on_data:.1%} of the data for data, and "
                     f"{on_samples:.1%} of the samples): raise objective.r1 or lower optimizer.lr"

@@ -47,6 +47,4 @@ class _EMTraining(Training):
 
     def _step(self, position: int) -> None:
         log_p = self.model.em_step(self.moments)
-        self.state.record(position, 1, -log_p, {"log_likelihood": log_p})
-        self.state.examples += len(self.data.train)
-        self.state.step += 1
+        self._end_step(position, -log_p, {"log_likelihood": log_p}, len(self.data.train))

@@ -167,23 +167,31 @@ class Training:
         self.progress = Progress(torch.tensor(float(epoch), device=self.device), self.state.memory)
 
     def _step(self, position: int) -> None:
-        state, settings = self.state, self.settings
-        index = self.order[position * settings.batch_size : (position + 1) * settings.batch_size]
-        rng.reseed(self.session.seed, "step", state.step)
-
+        index = self._begin_step(position)
         loss, terms = self.loss_of(index, self.progress)
-        loss.backward()
+        self._descend(loss)
+        self._end_step(position, loss, terms, len(index))
 
-        if settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm, foreach=True)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
+    def _begin_step(self, position: int) -> Tensor:
+        """The positions of the examples of this step, (B,)."""
+        rng.reseed(self.session.seed, "step", self.state.step)
+        size = self.settings.batch_size
+        return self.order[position * size : (position + 1) * size]
+
+    def _descend(self, loss: Tensor) -> None:
+        loss.backward()
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad(set_to_none=True)
         self.objective.constrain(self.model)
+
+    def _end_step(self, position: int, loss: Tensor, terms: dict[str, Tensor], num_examples: int) -> None:
+        state = self.state
         if state.ema:
             state.ema.update(state.step)
-
         state.record(position, self.steps_per_epoch, loss, terms)
-        state.examples += len(index)
+        state.examples += num_examples
         state.step += 1
 
     def _loss(self, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
