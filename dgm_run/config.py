@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
 from dgm_run.errors import ConfigError
 from dgm_run.signature import annotations, check_node, check_type, target_of
@@ -77,12 +77,13 @@ def validate(cfg: DictConfig) -> None:
 
     Checked are the arguments of every `_target_` against its signature and annotations, the kinds of parts that the
     model takes, the `requires` of prior, objective, trainer and estimators, and that the model refers exactly once to
-    each part chosen.
+    each part chosen. What a preset sets of an estimator that is not chosen is dropped.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
     """
     _check_keys(cfg)
+    _drop_settings_of_unchosen(cfg)
     for key in GROUPS:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
@@ -96,6 +97,14 @@ def validate(cfg: DictConfig) -> None:
 
     for key in GROUPS:
         check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
+
+
+def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
+    """A preset may set an estimator that the command line has replaced by another."""
+    for name, node in list((cfg.estimators or {}).items()):
+        if "_target_" not in node and (conf_dir() / "estimators" / f"{name}.yaml").exists():
+            with open_dict(cfg.estimators):
+                del cfg.estimators[name]
 
 
 def keys_like(cfg: DictConfig, key: str) -> list[str]:

@@ -85,16 +85,26 @@ class Terminal:
         """The table of what was found out, and lines below it."""
         self.finish()
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for heading in ("quantity", "value", "± s.e.", "unit", "kind", "estimator"):
-            justify = "right" if heading in ("value", "± s.e.") else "left"
+        with_floors = any(row["floor"] is not None for row in rows)
+        for heading in (
+            "quantity",
+            "value",
+            "± s.e.",
+            *(["floor"] if with_floors else []),
+            "unit",
+            "kind",
+            "estimator",
+        ):
+            justify = "right" if heading in ("value", "± s.e.", "floor") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
         settings = {}
         for row in rows:
             stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
             digits = 0 if row["quantity"] == "active_units" else 3
+            floor = "" if row["floor"] is None else f"{row['floor']:.3f}"
             table.add_row(
-                f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr, row["unit"],
-                row["kind"].replace("_", " "), row["estimator"],
+                f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr,
+                *([floor] if with_floors else []), row["unit"], row["kind"].replace("_", " "), row["estimator"],
             )  # fmt: skip
             if row["settings"]:
                 settings[row["estimator"]] = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())

@@ -3,14 +3,14 @@
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run import results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
@@ -19,6 +19,7 @@ from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.estimators.base import Estimator
 from dgm_run.gallery import Gallery
+from dgm_run.images import grid, is_image, save_png
 from dgm_run.log import RunLog
 from dgm_run.progress import Terminal, duration, readable
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
@@ -74,9 +75,6 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
         Interrupted: a signal stopped it; results.json is as it was.
     """
     folder, display = Path(run_dir), Terminal()
-    for name, node in (cfg.estimators or {}).items():
-        if "_target_" not in node:  # a preset sets an estimator that is not chosen
-            del cfg.estimators[name]
     validate(cfg)
     with run_folder.locked(folder), stop_requests() as stop:
         try:
@@ -97,7 +95,14 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     _refuse_wrong_kind(model, estimators, dataset)
     _place(model, device, cfg)
 
-    estimates = _evaluate(model, estimators, dataset.load(device), cfg.seed, display, stop)
+    data = dataset.load(device)
+    for estimator in estimators.values():
+        estimator.check(model, data)
+
+    def show(name: str, images: Tensor) -> None:
+        save_png(grid(images, columns=8), folder / name / "evaluated.png")
+
+    estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
     found["estimates"] = results.merged(found["estimates"], estimates)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", [f"added to {folder / 'results.json'}"])
@@ -120,6 +125,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     _refuse_wrong_kind(model, estimators, dataset)
     _place(model, device, cfg)
     data = dataset.load(device)
+    for estimator in estimators.values():
+        estimator.check(model, data)
     rng.reseed(cfg.seed, "initialize")
     initialize(model, data.train)
     display.say(_introduction(model, data, device, folder))
@@ -131,8 +138,11 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
         summary = trainer.fit(model, objective, data, session)
 
+        def show(name: str, images: Tensor) -> None:
+            log.picture(name, grid(images, columns=8), summary.steps, f"epoch_{summary.epochs:04}.png")
+
         model.eval()
-        estimates = _evaluate(model, estimators, data, cfg.seed, display, stop)
+        estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
         gallery(summary.steps, summary.epochs)
         log.scalars(_named(estimates), summary.steps, summary.epochs)
     finally:
@@ -269,9 +279,9 @@ def _hparams(cfg: DictConfig) -> dict[str, Any]:
 
 def _evaluate(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
-    stop: StopRequest,
+    stop: StopRequest, show: Callable[[str, Tensor], None],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Looks at the test data, once, with every estimator."""
+    """Looks at the test data, once, with every estimator; `show` takes its pictures by name."""
 
     def report(done: int, total: int) -> None:
         if stop:
@@ -283,7 +293,11 @@ def _evaluate(
         display.evaluating(name)
         rng.reseed(seed, f"estimate {name}")
         begun = time.monotonic()
-        estimates = estimator.fitted(data.train)(model, data.test, report)
+        fitted = estimator.fitted(model, data.train, data.valid)
+        estimates = fitted(model, data.test, report)
+        if is_image(data.protocol.shape):
+            for picture, images in fitted.pictures(model).items():
+                show(picture, images)
         seconds = time.monotonic() - begun
         rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
     return rows
@@ -308,14 +322,18 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
     )
     if found["published"]:
         lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
-    for row in likelihoods:
-        seen = row["diagnostics"]
-        lines += (
-            [", ".join(f"{name} {'unknown' if value is None else f'{value:.5g}'}" for name, value in seen.items())]
-            if seen
-            else []
-        )
+    lines += _diagnostics(found["estimates"])
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
     return lines
+
+
+def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each estimator: what it saw of itself at the first of its numbers that has something of that."""
+    lines: dict[str, str] = {}
+    for row in estimates:
+        if row["diagnostics"] and row["estimator"] not in lines:
+            seen = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
+            lines[row["estimator"]] = f"{row['estimator']}: {', '.join(seen)}"
+    return list(lines.values())

@@ -20,7 +20,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"priors"},
     {"posteriors", "decoders", "samplers"},
     {"encoders", "likelihoods"},
-    {"networks", "distributions"},
+    {"networks", "distributions", "metrics"},
     {"data", "checkpoint", "log", "progress", "config", "signature", "images"},
     {"rng", "errors", "signals"},
 ]

@@ -39,6 +39,13 @@ NEEDS = {  # what a choice needs beside the defaults
     "stein_particles posterior": ("objective=stein",),
     "operator posterior": ("objective=operator",),
     "ais_decoder estimators": ("estimators.ais_decoder.num_temperatures=3",),
+    "ais_decoder_paper estimators": (
+        "estimators.ais_decoder.num_temperatures=2",
+        "estimators.ais_decoder.num_examples=5",
+        "estimators.ais_decoder.num_simulated=5",
+    ),
+    "sample_quality estimators": ("estimators.sample_quality.num_samples=100",),
+    "parzen estimators": ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
     "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
     "density_network model": ("estimators.prior_sampling.num_samples=1000",),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
@@ -96,6 +103,9 @@ def test_every_experiment_starts_with_its_command_and_names_its_number(name):
     validate(cfg)
     assert isinstance(cfg.published.value, float)
     assert "http" in cfg.published.source
+    assert all("_target_" in node for node in (cfg.estimators or {}).values()), (
+        "it sets an estimator that is not chosen"
+    )
 
 
 def test_every_argument_of_a_target_stands_in_its_file():

@@ -117,3 +117,13 @@ def test_a_model_may_build_a_part_as_often_as_it_says():
     cfg = dgm_run.compose("model=hvae")
     cfg.model.decoder = {"_target_": "dgm_run.decoders.mlp.MLPDecoder", "likelihood": "${encoder}"}
     assert "encoder: HVAE refers to it 3 times" in refusal(cfg)
+
+
+def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
+    cfg = compose("+experiment=wu_2017/mnist_gan10", "estimators=[prior_sampling]", "data_dir=nowhere")
+    assert "ais_decoder" in cfg.estimators  # with the noise that the model's YAML sets, and no more
+    validate(cfg)
+    assert set(cfg.estimators) == {"prior_sampling", "linear_baseline"}
+    cfg = compose("+estimators.prior_samplng.num_samples=3")
+    with pytest.raises(ConfigError, match="estimators.prior_samplng: has no _target_"):
+        validate(cfg)

@@ -11,9 +11,11 @@ from tiny import TINY
 
 import dgm_run
 from dgm_run.config import instantiate
+from dgm_run.errors import ConfigError
 from dgm_run.run_folder import load
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
+WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,23 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
     ]
     assert "added to run/results.json" in done.stdout
     assert not (run / "error.txt").exists()
+
+
+def test_the_pictures_of_an_estimator_are_kept(run):
+    cfg = dgm_run.compose(
+        *WITHOUT_ESTIMATORS, "estimators=[sample_quality]", "estimators.sample_quality.num_samples=50"
+    )
+    found = dgm_run.evaluate(cfg, run)["estimates"]
+    assert (run / "nearest_neighbours" / "evaluated.png").exists()
+    assert {row["quantity"] for row in found if row["floor"] is not None} >= {"cfid", "coverage", "c2st_linear"}
+
+
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):
+    before = (run / "results.json").read_bytes()
+    cfg = dgm_run.compose(*WITHOUT_ESTIMATORS, "estimators=[ais_decoder]", "estimators.ais_decoder.scale=fit")
+    with pytest.raises(ConfigError, match="the decoder has no Gaussian noise: set scale=model"):
+        dgm_run.evaluate(cfg, run)
+    assert (run / "results.json").read_bytes() == before
 
 
 def test_the_same_again_takes_the_place_of_what_it_repeats(run):

@@ -6,7 +6,7 @@ from dgm_run.progress import Terminal, duration, readable
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
-    "estimator": "importance_sampling", "settings": {"num_samples": 5000},
+    "estimator": "importance_sampling", "settings": {"num_samples": 5000}, "floor": None,
 }  # fmt: skip
 
 
@@ -56,6 +56,17 @@ def test_the_table_names_estimator_settings_kind_and_error():
     shown = stream.getvalue()
     for part in ("test/log_likelihood", "-84.500", "0.250", "nats", "estimate", "num_samples=5000", "a note"):
         assert part in shown
+
+
+def test_a_floor_has_a_column_where_there_is_one():
+    display, stream = terminal(force_terminal=False)
+    display.estimates([ROW], "Estimates", [])
+    assert "floor" not in stream.getvalue()
+    display.estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "floor": 0.25}], "Estimates", [])
+    heading, first, second = stream.getvalue().splitlines()[-4:-1]
+    assert heading.split()[:5] == ["quantity", "value", "±", "s.e.", "floor"]
+    assert first.split()[1:4] == ["-84.500", "0.250", "nats"]
+    assert second.split()[1:4] == ["3.500", "0.250", "0.250"]
 
 
 def test_evaluation_reports_its_progress():

@@ -23,6 +23,7 @@ class ConvDecoder(Decoder):
         kernel_sizes: of every layer, odd.
         strides: of every layer; it enlarges its image by so much.
         activation: after every layer.
+        batch_norm: of every layer, before its activation.
         likelihood: of the pixels.
 
     Raises:
@@ -37,6 +38,7 @@ class ConvDecoder(Decoder):
         kernel_sizes: Sequence[int],
         strides: Sequence[int],
         activation: Activation,
+        batch_norm: bool,
         likelihood: Likelihood,
     ):
         super().__init__()
@@ -46,7 +48,7 @@ class ConvDecoder(Decoder):
         self.network = nn.Sequential(
             linear(latent_dim, base_channels * height * width),
             nn.Unflatten(-1, (base_channels, height, width)),
-            conv_layers(base_channels, channels, kernel_sizes, strides, activation, upwards=True),
+            conv_layers(base_channels, channels, kernel_sizes, strides, activation, batch_norm, upwards=True),
             conv(channels[-1] if channels else base_channels, likelihood.num_params * out_channels, 1),
             nn.Unflatten(1, (likelihood.num_params, out_channels)),
         )

@@ -19,6 +19,7 @@ class ConvEncoder(Encoder):
         kernel_sizes: of every layer, odd.
         strides: of every layer; an image becomes so much smaller.
         activation: after every layer.
+        batch_norm: of every layer, before its activation.
 
     Raises:
         ValueError: the examples are no images, or the lists do not fit.
@@ -31,10 +32,11 @@ class ConvEncoder(Encoder):
         kernel_sizes: Sequence[int],
         strides: Sequence[int],
         activation: Activation,
+        batch_norm: bool,
     ):
         super().__init__()
         in_channels, height, width = image_size(shape)
-        self.network = conv_layers(in_channels, channels, kernel_sizes, strides, activation)
+        self.network = conv_layers(in_channels, channels, kernel_sizes, strides, activation, batch_norm)
         for stride in strides:
             height, width = math.ceil(height / stride), math.ceil(width / stride)
         self.feature_dim = (channels[-1] if channels else in_channels) * height * width

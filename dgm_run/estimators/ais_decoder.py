@@ -5,14 +5,16 @@ https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal lik
 2015, https://arxiv.org/abs/1511.02543.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.ais import temperatures
@@ -27,6 +29,8 @@ PILOT_RATE = 0.1
 """How much the log of the step size moves in the pilot for acceptance that is off by one."""
 JITTER = 0.2
 """Share by which step sizes are drawn around their own, so that no trajectory closes on itself."""
+FIT_STEPS = 5
+"""Of expectation maximisation of the noise, which share the temperatures of one estimate."""
 FEW = 2
 """Chains of the median example that carry the weight, below which the estimate is not to be trusted."""
 
@@ -52,6 +56,9 @@ class AISDecoder(Estimator):
         start: prior | encoder; the latter needs a posterior with a density.
         num_simulated: examples drawn from the model for the gap; zero for none.
         max_rows: chains at a time, which bounds the memory.
+        scale: standard deviation of Gaussian noise around the means of the decoder: model (its own) | fit (to as many
+            validation examples, by expectation maximisation with the chains' ends) | a number.
+        fitted_scale: once `fitted`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -66,10 +73,14 @@ class AISDecoder(Estimator):
     start: Literal["prior", "encoder"]
     num_simulated: int
     max_rows: int
+    scale: Literal["model", "fit"] | float
+    fitted_scale: float | None = None
 
     requires = {"model": LatentVariableModel}
 
     def __post_init__(self):
+        if not isinstance(self.scale, str) and not self.scale > 0:
+            raise ValueError(f"scale = {self.scale} must be positive")
         counts = (self.num_chains, self.num_temperatures, self.num_leapfrog, self.max_rows, self.num_examples or 1)
         if min(counts) < 1 or self.num_simulated < 0:
             raise ValueError("the numbers of examples, chains, temperatures, steps and rows must be positive")
@@ -77,21 +88,53 @@ class AISDecoder(Estimator):
             raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
 
     @torch.no_grad()
+    def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
+        if self.scale != "model" and not isinstance(model.generate(1), IndependentGaussian):
+            raise ConfigError("estimators.ais_decoder.scale: the decoder has no Gaussian noise: set scale=model")
+        if self.start == "prior":
+            return
+        q = model.infer(data.train.batch(slice(0, 1))).proposal()
+        try:
+            q.log_prob(q.sample())
+        except NotImplementedError:
+            raise ConfigError(
+                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
+            ) from None
+
+    @torch.no_grad()
+    def fitted(self, model: LatentVariableModel, train: Examples, valid: Examples) -> "AISDecoder":
+        if self.scale != "fit":
+            return self
+        n = min(self.num_examples or len(valid), len(valid))
+        x = valid.batch(torch.randperm(len(valid))[:n].to(valid.x.device))
+        betas = temperatures(self.schedule, max(2, self.num_temperatures // FIT_STEPS))
+        scale = model.generate(1).variance.mean().sqrt().item()
+        for _ in range(FIT_STEPS):
+            noisy = Noisy(model, scale)
+            log_w, z = Ways(self, noisy, betas, x, n, silent).forward(x)
+            squares = torch.stack([(x - noisy.decode(ends).mean).square().flatten(1).mean(1) for ends in z])
+            scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
+        return replace(self, fitted_scale=scale)
+
+    @torch.no_grad()
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
         n = min(self.num_examples or len(data), len(data))
         x = data.batch(torch.randperm(len(data))[:n].to(data.x.device))
         betas = temperatures(self.schedule, self.num_temperatures)
-        ways = Ways(self, model, betas, x, n + 2 * self.num_simulated, report)
+        noisy = Noisy(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
+        ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
 
-        forward = ways.forward(x)  # (C, N)
+        forward, _ = ways.forward(x)  # (C, N)
         log_p, ess = log_mean_exp(forward), effective_sample_size(forward)
         seen = sampling_diagnostics(ess.cpu(), self.num_chains) | {"acceptance": ways.acceptance}
+        if self.fitted_scale:
+            seen["fitted_scale"] = self.fitted_scale
         few = None
         if seen["ess_median"] < min(FEW, self.num_chains):
             few = "a single chain carries most of the weight: take more temperatures"
         settings = {
             name: getattr(self, name)
-            for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start")
+            for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
         }
         name, value = "ais", mean_and_stderr(log_p.cpu())
         found = [
@@ -99,8 +142,8 @@ class AISDecoder(Estimator):
         ]
         if self.num_simulated:
             simulated_z = model.latent_prior().sample((self.num_simulated,))
-            simulated_x = model.decode(simulated_z).sample()
-            low = log_mean_exp(ways.forward(simulated_x))
+            simulated_x = noisy.decode(simulated_z).sample()
+            low = log_mean_exp(ways.forward(simulated_x)[0])
             high = -log_mean_exp(-ways.backward(simulated_x, simulated_z))
             settings = settings | {"data": "simulated"}
             for quantity, kind, values in (
@@ -113,12 +156,30 @@ class AISDecoder(Estimator):
         return found
 
 
+class Noisy:
+    """A model whose decoder has other noise than its own.
+
+    Args:
+        model: of which the rest is taken.
+        scale: standard deviation of Gaussian noise around the means; None for the model's own.
+    """
+
+    def __init__(self, model: LatentVariableModel, scale: float | None):
+        self.model, self.log_scale = model, None if scale is None else math.log(scale)
+
+    def decode(self, z: Tensor) -> Distribution:
+        p_x = self.model.decode(z)
+        if self.log_scale is None:
+            return p_x
+        return IndependentGaussian(p_x.mean, p_x.mean.new_full((), self.log_scale), len(p_x.event_shape))
+
+
 class Ways:
     """Chains between the start and the posterior of each example, both ways, with the step sizes of one pilot.
 
     Args:
         settings: of the estimator.
-        model: whose likelihood is asked for.
+        noisy: the model whose likelihood is asked for.
         betas: from 0 to 1.
         x: examples for the pilot.
         num_led: examples led one way or the other in all, for the report.
@@ -131,23 +192,26 @@ class Ways:
     def __init__(
         self,
         settings: AISDecoder,
-        model: LatentVariableModel,
+        noisy: Noisy,
         betas: list[float],
         x: Tensor,
         num_led: int,
         report: Report,
     ):
-        self.settings, self.model, self.betas, self.report = settings, model, betas, report
+        self.settings, self.noisy, self.betas, self.report = settings, noisy, betas, report
         self.block = max(1, settings.max_rows // settings.num_chains)
-        self.prior = model.latent_prior()
+        self.prior = noisy.model.latent_prior()
         self.acceptance: float | None = None
         pilot = x[: min(PILOT_EXAMPLES, self.block)]
         self.done, self.total = 0, (num_led + len(pilot)) * (len(betas) - 1)
         self.step_sizes = self._pilot(pilot)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Log weights of the chains from the start to the posterior, (C, N), whose mean is unbiased for p(x)."""
-        blocks, acceptance = [], []
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log weights of the chains from the start to the posterior, (C, N), and their ends, (C, N, L).
+
+        The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
+        """
+        blocks, ends, acceptance = [], [], []
         for rows in x.split(self.block):
             start, log_densities = self._between(rows)
             point = point_at(start.sample((self.settings.num_chains,)), log_densities)
@@ -159,9 +223,10 @@ class Ways:
                     acceptance.append(probability.mean())
                 self._count(len(rows))
             blocks.append(log_w)
+            ends.append(point.z)
         if acceptance:
             self.acceptance = torch.stack(acceptance).mean().item()
-        return torch.cat(blocks, 1)
+        return torch.cat(blocks, 1), torch.cat(ends, 1)
 
     def backward(self, x: Tensor, z: Tensor) -> Tensor:
         """The same increments on the way back from z, a sample of the posterior of x by how they were drawn: (C, N).
@@ -185,12 +250,7 @@ class Ways:
         """A step size for each temperature, found on the way along the path."""
         start, log_densities = self._between(x)
         z = start.sample((self.settings.num_chains,))
-        try:
-            point = point_at(z, log_densities)
-        except NotImplementedError:
-            raise ConfigError(
-                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
-            ) from None
+        point = point_at(z, log_densities)
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
         found = []
         for t in range(1, len(self.betas)):
@@ -210,12 +270,12 @@ class Ways:
     def _between(self, x: Tensor) -> tuple[Distribution, LogDensities]:
         """Where the chains of these examples start, batch shape (N,), and the densities of start and posterior."""
         from_prior = self.settings.start == "prior"
-        base = Repeated(self.prior, len(x)) if from_prior else self.model.infer(x).proposal()
+        base = Repeated(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
 
         def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
             log_prior = self.prior.log_prob(z)
             log_base = log_prior if from_prior else base.log_prob(z)
-            return log_base, log_prior + self.model.decode(z).log_prob(x)
+            return log_base, log_prior + self.noisy.decode(z).log_prob(x)
 
         return base, log_densities
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import Examples, LoadedDataset
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
@@ -27,6 +27,8 @@ class Estimate:
         settings: of the estimator.
         diagnostics: what it saw of itself: effective sample sizes, acceptance rates.
         warning: why the number is not to be trusted, or what it shows to have gone wrong.
+        floor: the same number with training examples in the place of samples, for what compares these with held-out
+            data: what a perfect model would reach.
     """
 
     quantity: str
@@ -39,6 +41,7 @@ class Estimate:
     settings: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None
+    floor: float | None = None
 
 
 Report = Callable[[int, int], None]
@@ -53,8 +56,15 @@ class Estimator(ABC):
 
     requires: ClassVar[dict[str, type]] = {}
 
-    def fitted(self, train: Examples) -> "Estimator":
-        """The estimator with what it has to learn from the training examples first; most have nothing to."""
+    def check(self, model: nn.Module, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
+        """Refuses what it will not be able to evaluate, before the model is trained.
+
+        Raises:
+            ConfigError: one line that says what to choose instead.
+        """
+
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "Estimator":
+        """The estimator with what it has to learn from training and validation examples first; most have nothing to."""
         return self
 
     @abstractmethod
@@ -66,6 +76,10 @@ class Estimator(ABC):
             data: one split.
             report: told how far the work has come, as (parts done, parts in all).
         """
+
+    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+        """What there is to see of its work, once `fitted`: images (N, *shape) by name, to be shown in rows of eight."""
+        return {}
 
 
 def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:

@@ -46,7 +46,7 @@ class LinearBaseline(Estimator):
             raise ValueError("latent_dim, min_scale, tolerance and max_steps must be positive")
 
     @torch.no_grad()
-    def fitted(self, train: Examples) -> "LinearBaseline":
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "LinearBaseline":
         data = Moments.of(train.batches(ROWS))
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         best = ppca = maximum_likelihood(data, latent_dim, self.min_scale**2)

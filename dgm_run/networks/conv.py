@@ -44,9 +44,12 @@ def conv_layers(
     kernel_sizes: Sequence[int],
     strides: Sequence[int],
     activation: Activation,
+    batch_norm: bool,
     upwards: bool = False,
 ) -> nn.Sequential:
-    """Convolutions with a nonlinearity after each; `upwards` enlarges the image by the stride before a layer.
+    """Convolutions, normalised over the batch or not, with a nonlinearity after each.
+
+    `upwards` enlarges the image by the stride before a layer, where it is made smaller by the layer otherwise.
 
     Raises:
         ValueError: the lists differ in length, or a size is not positive.
@@ -64,7 +67,8 @@ def conv_layers(
         if upwards and stride > 1:
             layers.append(Upsample(stride))
         width = nonlinearity.inputs * out_channels
-        layers += [conv(in_channels, width, kernel_size, 1 if upwards else stride), nonlinearity]
+        layers.append(conv(in_channels, width, kernel_size, 1 if upwards else stride))
+        layers += [*([nn.BatchNorm2d(width)] if batch_norm else []), nonlinearity]
         in_channels = out_channels
     return nn.Sequential(*layers)
 

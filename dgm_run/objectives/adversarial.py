@@ -5,7 +5,7 @@ Least squares generative adversarial networks, 2017, https://arxiv.org/abs/1611.
 normalization for generative adversarial networks, 2018, https://arxiv.org/abs/1802.05957 (hinge); M. Arjovsky et al.,
 Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875; I. Gulrajani et al., Improved training of Wasserstein GANs,
 2017, https://arxiv.org/abs/1704.00028; L. Mescheder et al., Which training methods for GANs do actually converge?,
-2018, https://arxiv.org/abs/1801.04406 (R1); of the discrepancy: A. Gretton et al., A kernel two-sample test, 2012.
+2018, https://arxiv.org/abs/1801.04406 (R1).
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,14 @@ from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Report, silent
+from dgm_run.metrics.kernel import squared_discrepancy
+from dgm_run.metrics.manifold import manifolds
 from dgm_run.models.gan import GAN, parameters_of
 from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.objectives.base import Objective, Progress
 
+NEIGHBOURS = 3
+"""Of precision and recall among validation data."""
 WATCHED = 1000
 """Validation examples that samples are held against, at most."""
 
@@ -78,9 +82,13 @@ class Adversarial(Objective):
         penalty = x.new_zeros(())
         if penalised:
             (slope,) = torch.autograd.grad(a.sum(), x, create_graph=True)
-            penalty = 0.5 * self.r1 * slope.flatten(1).square().sum(1).mean()
+            squares = slope.flatten(1).square().sum(1)
+            penalty = 0.5 * self.r1 * squares.mean()
+            terms["slope"] = squares.detach().sqrt().mean()
         if self.gradient_penalty > 0:
-            penalty = penalty + self.gradient_penalty * _slope_off_one(model, x.detach(), fake)
+            slopes = _slopes_between(model, x.detach(), fake)
+            penalty = penalty + self.gradient_penalty * (slopes - 1).square().mean()
+            terms["slope"] = slopes.detach().mean()
         return loss + penalty, terms | {"penalty": penalty.detach()}
 
     def generator_loss(self, model: GAN, n: int) -> Tensor:
@@ -96,36 +104,33 @@ class Adversarial(Objective):
 
     @torch.no_grad()
     def evaluate(self, model: GAN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
-        """Minus the squared kernel discrepancy of samples from validation data, and the log-odds of both."""
+        """Minus the squared kernel discrepancy of samples from validation data, whether they cover these and lie as
+        far apart, the log-odds of both, and the largest singular value of each layer of the discriminator.
+        """
         n = min(WATCHED, len(data.valid))
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
-        return {
-            "similarity": -squared_discrepancy(x.flatten(1), fake.flatten(1)).item(),
-            "logit_data": model.discriminate(x).mean().item(),
-            "logit_samples": model.discriminate(fake).mean().item(),
+        flat_x, flat_fake = x.flatten(1), fake.flatten(1)
+        covered = manifolds(flat_x, flat_fake, min(NEIGHBOURS, n - 1))
+        found = {
+            "similarity": -squared_discrepancy(flat_x, flat_fake),
+            "precision": covered.precision.mean(),
+            "recall": covered.recall.mean(),
+            "spread": torch.pdist(flat_fake).mean() / torch.pdist(flat_x).mean(),
+            "logit_data": model.discriminate(x).mean(),
+            "logit_samples": model.discriminate(fake).mean(),
         }
+        found |= {
+            f"singular_value_{i}": torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
+            for i, layer in enumerate(model.layers(), 1)
+        }
+        return {name: value.item() for name, value in found.items()}
 
 
-def _slope_off_one(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
-    """E (|grad D| - 1)^2 at random points between pairs of an example and a sample."""
+def _slopes_between(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
+    """|grad D| at random points between pairs of an example and a sample, (B,)."""
     share = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
     between = torch.lerp(fake, x, share).requires_grad_()
     (slope,) = torch.autograd.grad(model.discriminate(between).sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
-
-
-def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
-    """The squared maximum mean discrepancy of two samples, (N, D) each: without bias, with the kernel
-    exp(-|a - b|^2 / h), h the median squared distance within x.
-    """
-    n = len(x)
-    of_x, of_y, across = (torch.cdist(a, b).square() for a, b in ((x, x), (y, y), (x, y)))
-    h = of_x[~torch.eye(n, dtype=torch.bool, device=x.device)].median()
-
-    def within(squares: Tensor) -> Tensor:
-        k = torch.exp(-squares / h)
-        return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
-
-    return within(of_x) + within(of_y) - 2 * torch.exp(-across / h).mean()
+    return slope.flatten(1).norm(dim=1)

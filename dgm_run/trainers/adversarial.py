@@ -17,6 +17,10 @@ from dgm_run.trainers.gradient import GradientTrainer, Training
 
 WON = 0.99, 0.01
 """Mean probabilities that the discriminator gives to data and to samples, beyond which it has won."""
+ALIKE = 0.1
+"""Distance between samples over that between data, below which they have collapsed."""
+FAITHFUL, COLLAPSED = 0.5, 0.05
+"""Precision above which, and recall below which, samples look like data and cover next to nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,10 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(Training):
-    told = False
-    """Whether it has been said that the discriminator wins."""
+    told: set[str] = set()
+    """What has been said of the course of this training, once each."""
+    looks_collapsed = False
+    """At the last look at the validation data."""
 
     def _step(self, position: int) -> None:
         index = self._begin_step(position)
@@ -65,19 +71,46 @@ class _AdversarialTraining(Training):
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.device)
             loss, terms = self.loss_of(index, self.progress)
             self._descend(loss)  # moves the network that has a gradient
+        terms = terms | {"discriminator_gradient": self.gradient_norm}
         with self._autocast():
             generator = self.objective.generator_loss(self.model, len(index))
         self._descend(generator)
-        self._end_step(position, loss, terms | {"generator": generator}, len(index))
+        terms |= {"generator": generator, "generator_gradient": self.gradient_norm}
+        self._end_step(position, loss, terms, len(index))
+
+    def _limit_gradients(self) -> None:
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        self.gradient_norm = nn.utils.get_total_norm(gradients, foreach=True)
+        super()._limit_gradients()
 
     def _training_means(self) -> dict[str, float]:
         means = super()._training_means()
-        if self.objective.loss in ("minimax", "non_saturating") and not self.told:
+        if self.objective.loss in ("minimax", "non_saturating"):
             on_data, on_samples = (torch.tensor(means[name]).sigmoid() for name in ("logit_data", "logit_samples"))
             if on_data > WON[0] and on_samples < WON[1]:
-                self.told = True
-                self.session.display.say(
-                    f"step {self.state.step}: the discriminator wins (it takes {on_data:.1%} of the data for data, and "
-                    f"{on_samples:.1%} of the samples): raise objective.r1 or lower optimizer.lr"
+                self._tell(
+                    f"the discriminator wins (it takes {on_data:.1%} of the data for data, and {on_samples:.1%} of the "
+                    "samples): raise objective.r1 or lower optimizer.lr"
                 )
         return means
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        means = super()._validate(epoch)
+        alike = means["spread"] < ALIKE
+        collapsed = alike or (means["precision"] > FAITHFUL and means["recall"] < COLLAPSED)
+        if collapsed and self.looks_collapsed:  # at two looks: the samples of the first steps are all alike
+            seen = (
+                f"samples are {means['spread']:.1%} as far apart as data"
+                if alike
+                else f"{means['precision']:.0%} of the samples lie among the data, {means['recall']:.1%} of the data "
+                "among the samples"
+            )
+            self._tell(f"collapse: {seen}: raise objective.r1, or try another objective")
+        self.looks_collapsed = collapsed
+        return means
+
+    def _tell(self, what: str) -> None:
+        begins = what.split(" (")[0].split(":")[0]
+        if begins not in self.told:
+            self.told = self.told | {begins}
+            self.session.display.say(f"step {self.state.step}: {what}")

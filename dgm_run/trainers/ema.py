@@ -16,7 +16,7 @@ class EMA:
     The ramp matters: a constant 0.999 from the first step averages over noise for thousands of steps.
 
     Args:
-        model: whose parameters are followed.
+        model: whose parameters are followed, and the statistics of its batch normalisation, which belong to them.
         decay: in (0, 1).
 
     Raises:
@@ -26,7 +26,8 @@ class EMA:
     def __init__(self, model: nn.Module, decay: float):
         if not 0 < decay < 1:
             raise ValueError(f"trainer.ema_decay = {decay} must lie between 0 and 1; null switches it off")
-        self.parameters = list(model.parameters())
+        norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+        self.parameters = [*model.parameters(), *(s for norm in norms for s in (norm.running_mean, norm.running_var))]
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.decay = decay
 

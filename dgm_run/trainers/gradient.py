@@ -180,11 +180,14 @@ class Training:
 
     def _descend(self, loss: Tensor) -> None:
         loss.backward()
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
+        self._limit_gradients()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         self.objective.constrain(self.model)
+
+    def _limit_gradients(self) -> None:
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
 
     def _end_step(self, position: int, loss: Tensor, terms: dict[str, Tensor], num_examples: int) -> None:
         state = self.state

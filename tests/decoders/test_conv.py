@@ -9,7 +9,7 @@ from dgm_run.likelihoods.categorical import CategoricalLikelihood
 
 def make(shape=(1, 8, 4), strides=(2, 2), likelihood=BernoulliLikelihood, **more):
     torch.manual_seed(0)
-    return ConvDecoder(3, 2, [4, 5], [3, 3], list(strides), "gated", likelihood(shape, **more))
+    return ConvDecoder(3, 2, [4, 5], [3, 3], list(strides), "gated", False, likelihood(shape, **more))
 
 
 @pytest.mark.parametrize("strides", [(2, 2), (1, 1), (4, 1)])

@@ -9,7 +9,7 @@ from dgm_run.encoders.conv import ConvEncoder
 @pytest.mark.parametrize("activation", ["gated", "relu"])
 def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation):
     torch.manual_seed(0)
-    encoder = ConvEncoder(shape, [4, 3], [5, 3], [2, 2], activation)
+    encoder = ConvEncoder(shape, [4, 3], [5, 3], [2, 2], activation, False)
     x = torch.rand(2, 6, *shape)
     features = encoder(x)
     assert features.shape == (2, 6, encoder.feature_dim)
@@ -19,4 +19,4 @@ def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation)
 
 def test_without_layers_the_features_are_the_image():
     x = torch.rand(4, 1, 3, 3)
-    torch.testing.assert_close(ConvEncoder((1, 3, 3), [], [], [], "relu")(x), x.flatten(1))
+    torch.testing.assert_close(ConvEncoder((1, 3, 3), [], [], [], "relu", False)(x), x.flatten(1))

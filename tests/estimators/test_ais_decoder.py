@@ -6,10 +6,10 @@ from torch.distributions import MultivariateNormal
 
 import dgm_run
 from dgm_run.config import instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.ais import temperatures
-from dgm_run.estimators.ais_decoder import AISDecoder, Ways
+from dgm_run.estimators.ais_decoder import AISDecoder, Noisy, Ways
 from dgm_run.estimators.base import silent
 from dgm_run.models.factor_analysis import FactorAnalysis
 from dgm_run.samplers.hmc import point_at
@@ -18,7 +18,8 @@ from tests.models import exact
 pytestmark = pytest.mark.usefixtures("double")
 
 SETTINGS = {"num_examples": None, "num_chains": 16, "num_temperatures": 300, "num_leapfrog": 3, "num_simulated": 0,
-            "target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "max_rows": 5000}  # fmt: skip
+            "target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "max_rows": 5000,
+            "scale": "model"}  # fmt: skip
 
 
 def linear(num_pixels=16, latent_dim=2, variance=0.1):
@@ -62,11 +63,11 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
 
     monkeypatch.setattr(Ways, "_move", perfect)
     settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_rows": 10**6}))
-    ways = Ways(settings, model, betas, x, 0, silent)
+    ways = Ways(settings, Noisy(model, None), betas, x, 0, silent)
     levels = torch.stack([tempered(model, x, beta)[2] for beta in betas])  # (T + 1, N)
     steps = torch.tensor(betas).diff().unsqueeze(-1)
 
-    forward = ways.forward(x)
+    forward, _ = ways.forward(x)
     error = forward.std(0) / math.sqrt(20_000)
     assert ((forward.mean(0) - (steps * levels[:-1]).sum(0)) / error).abs().max() < 4.5
     ratio = (forward - model.log_prob(x)).exp()  # 1 in the mean
@@ -135,12 +136,47 @@ def test_examples_are_a_random_part_and_rows_are_bounded():
 
 def test_a_start_without_a_density_is_refused():
     cfg = dgm_run.compose("posterior=planar_flow", "model.latent_dim=2", "decoder.hidden_dims=[5]")
+    cell, data = instantiate(cfg.model).double(), loaded(torch.zeros(3, 1, 8, 8))
     with pytest.raises(ConfigError, match=r"estimators.ais_decoder.start: .* use start=prior"):
-        evaluate(instantiate(cfg.model).double(), torch.zeros(3, 1, 8, 8), start="encoder")
+        AISDecoder(**(SETTINGS | {"start": "encoder"})).check(cell, data)
+    with pytest.raises(ConfigError, match=r"scale: the decoder has no Gaussian noise: set scale=model"):
+        AISDecoder(**(SETTINGS | {"scale": "fit"})).check(cell, data)
+    for settings in ({"start": "encoder"}, {"scale": "fit"}, {"scale": 0.1}):
+        AISDecoder(**(SETTINGS | settings)).check(linear(), loaded(torch.zeros(3, 16)))
+
+
+def loaded(x):
+    return LoadedDataset(None, *[Examples(x, None, to_float)] * 3)
+
+
+@torch.no_grad()
+def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
+    model, truth = linear(variance=0.4), linear(variance=0.1)
+    torch.manual_seed(2)
+    x = truth.sample(300)
+    data = Examples(x, None, to_float)
+    settings = SETTINGS | {"scale": "fit", "num_chains": 4, "num_temperatures": 200}
+    torch.manual_seed(3)
+    fitted = AISDecoder(**settings).fitted(model, data, data)
+
+    def log_p(scale):
+        p = model.density
+        covariance = p.weight @ p.weight.T + scale**2 * torch.eye(16)
+        return MultivariateNormal(p.bias, covariance).log_prob(x).mean().item()
+
+    best = max(torch.linspace(0.2, 0.7, 501).tolist(), key=log_p)
+    assert fitted.fitted_scale == pytest.approx(best, rel=0.02)
+    found = {each.quantity: each for each in fitted(model, data)}["log_likelihood"]
+    assert found.value == pytest.approx(log_p(fitted.fitted_scale), abs=0.25)
+    assert found.diagnostics["fitted_scale"] == fitted.fitted_scale
+    fixed = AISDecoder(**(settings | {"scale": 0.5}))
+    torch.manual_seed(1)
+    assert fixed(model, data)[0].value == pytest.approx(log_p(0.5), abs=0.25)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"num_chains": 0}, {"num_leapfrog": 0}, {"target_acceptance": 1.0}, {"num_simulated": -1}]
+    "settings",
+    [{"num_chains": 0}, {"num_leapfrog": 0}, {"target_acceptance": 1.0}, {"num_simulated": -1}, {"scale": 0.0}],
 )
 def test_settings_out_of_their_range_are_refused(settings):
     with pytest.raises(ValueError, match="must"):

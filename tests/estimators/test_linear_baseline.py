@@ -7,6 +7,8 @@ from dgm_run.estimators.linear_baseline import LinearBaseline
 
 SETTINGS = {"latent_dim": 3, "min_scale": 1e-3, "tolerance": 1e-9, "max_steps": 5000}
 
+NO_MODEL = torch.nn.Identity()
+
 
 def examples(n, seed):
     torch.manual_seed(0)
@@ -17,7 +19,7 @@ def examples(n, seed):
 
 def test_both_are_fitted_to_the_training_data_and_asked_about_others():
     train, test = examples(500, 1), examples(100, 2)
-    ppca, factors = LinearBaseline(**SETTINGS).fitted(train)(torch.nn.Identity(), test)
+    ppca, factors = LinearBaseline(**SETTINGS).fitted(NO_MODEL, train, train)(NO_MODEL, test)
     assert (ppca.quantity, factors.quantity, ppca.kind) == ("ppca", "factor_analysis", "exact")
     x, y = train.x.double().numpy(), test.x.double().numpy()
     assert ppca.value == pytest.approx(PCA(3).fit(x).score(y), abs=0.02)  # it divides by n - 1
@@ -28,7 +30,7 @@ def test_both_are_fitted_to_the_training_data_and_asked_about_others():
 
 def test_more_dimensions_than_pixels_are_as_many_as_there_can_be():
     train = examples(100, 1)
-    found = LinearBaseline(**(SETTINGS | {"latent_dim": 40})).fitted(train)
+    found = LinearBaseline(**(SETTINGS | {"latent_dim": 40})).fitted(NO_MODEL, train, train)
     assert found.fits[0][1].latent_dim == 7
 
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 import dgm_run
@@ -19,6 +20,9 @@ def test_samples_are_the_means_of_the_decoder_and_carry_its_gradient():
     torch.manual_seed(1)
     torch.testing.assert_close(x, m.decode(m.latent_prior().sample((5,))).mean)
     assert ((x > 0) & (x < 1)).all()
+    torch.manual_seed(1)
+    assert torch.equal(m.sample(5), x)
+    assert not m.sample(5).requires_grad
     assert torch.autograd.grad(x.sum(), m.decoder.output.weight)[0].any()
 
 
@@ -28,6 +32,30 @@ def test_every_parameter_is_of_the_generator_or_of_the_discriminator():
     assert {id(parameter) for parameter in both} == {id(parameter) for parameter in m.parameters()}
     assert len(both) == len(list(m.parameters()))
     assert m.discriminate(m.draw(4)).shape == (4,)
+
+
+def test_spectral_norm_holds_the_largest_singular_values_at_one():
+    m = model("model.spectral_norm=true", "encoder=dcgan", "decoder=dcgan", "dataset=mnist")
+    assert len(m.layers()) == 4
+    x = torch.rand(3, 1, 28, 28)
+    for _ in range(300):  # a power iteration each
+        m.discriminate(x)
+    for layer in m.layers():
+        assert torch.linalg.svdvals(layer.weight.flatten(1))[0].item() == pytest.approx(1, abs=1e-3)
+    names = [name for name, _ in m.named_parameters() if "parametrizations" in name]
+    assert names
+    assert all(name.startswith(("encoder", "head")) for name in names)
+    m.eval()
+    assert torch.equal(m.discriminate(x), m.discriminate(x))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("part", ["dcgan", "resnet"])
+def test_networks_for_images(part, dataset):
+    m = model(f"decoder={part}", f"encoder={part}", f"dataset={dataset}")
+    x = m.draw(2)
+    assert x.shape[1:] == m.decoder.likelihood.shape
+    assert m.discriminate(x).shape == (2,)
 
 
 def test_with_the_noise_of_its_decoder_it_has_a_density():

@@ -12,13 +12,13 @@ def test_a_convolution_divides_the_size_by_its_stride_rounded_up(size, kernel_si
 
 
 def test_a_gated_layer_halves_its_channels():
-    network, x = conv_layers(1, [2], [3], [1], "gated"), torch.randn(4, 1, 5, 5)
+    network, x = conv_layers(1, [2], [3], [1], "gated", False), torch.randn(4, 1, 5, 5)
     value, openness = F.conv2d(x, network[0].weight, network[0].bias, padding=1).chunk(2, 1)
     torch.testing.assert_close(network(x), value * openness.sigmoid())
 
 
 def test_upwards_every_pixel_is_repeated_before_it_is_convolved():
-    network, x = conv_layers(1, [1], [1], [2], "relu", upwards=True), torch.rand(1, 1, 2, 2)
+    network, x = conv_layers(1, [1], [1], [2], "relu", False, upwards=True), torch.rand(1, 1, 2, 2)
     with torch.no_grad():
         network[1].weight.fill_(1.0)
     torch.testing.assert_close(network(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
@@ -34,7 +34,7 @@ def test_leading_axes_are_carried_through():
     [
         (lambda: conv(1, 1, 4), "4 has no middle"),
         (lambda: conv(0, 1, 3), "must be positive"),
-        (lambda: conv_layers(1, [2, 3], [3], [1, 1], "relu"), "they have 2, 1 and 2 elements"),
+        (lambda: conv_layers(1, [2, 3], [3], [1, 1], "relu", False), "they have 2, 1 and 2 elements"),
         (lambda: image_size((64,)), "need images"),
         (lambda: divided(28, 28, 8), "28 x 28 are no multiple of 8"),
     ],

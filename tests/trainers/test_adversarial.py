@@ -6,6 +6,7 @@ import dgm_run
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import instantiate
 from dgm_run.errors import ConfigError
+from dgm_run.objectives.adversarial import Adversarial
 from dgm_run.run_folder import load
 from dgm_run.signals import Interrupted
 
@@ -22,7 +23,10 @@ def test_both_networks_learn_and_what_they_do_is_logged(tmp_path):
     run(tmp_path)
     weights, _, _ = Checkpoints(tmp_path / "checkpoints").load("last")
     names = {line["name"] for line in metrics(tmp_path)}
-    assert {"train/discriminator", "train/generator", "train/logit_data", "train/penalty", "valid/similarity"} <= names
+    of_steps = ("discriminator", "generator", "logit_data", "logit_samples", "penalty", "slope",
+                "discriminator_gradient", "generator_gradient")  # fmt: skip
+    of_looks = ("similarity", "precision", "recall", "spread", "logit_data", "singular_value_1")
+    assert {f"train/{name}" for name in of_steps} | {f"valid/{name}" for name in of_looks} <= names
     start = instantiate(dgm_run.compose(*SMALL).model).state_dict()
     assert all((weights[name] != start[name]).any() for name in ("decoder.output.weight", "head.weight"))
     assert not any(name.startswith("likelihood") for name in weights)
@@ -55,6 +59,49 @@ def test_a_discriminator_that_wins_is_told_of(tmp_path, capsys):
     assert "the discriminator wins" in capsys.readouterr().out
 
 
+def test_gradients_are_measured_before_they_are_clipped(tmp_path):
+    run(tmp_path, "trainer.clip_norm=1e-6", "trainer.max_steps=1", "trainer.ema_decay=null")
+    norms = {line["name"]: line["value"] for line in metrics(tmp_path)}
+    torch.manual_seed(0)
+    assert norms["train/discriminator_gradient"] > 1e-3
+    assert norms["train/generator_gradient"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"precision": 0.9, "recall": 0.01, "spread": 0.8}, "90% of the samples lie among the data, 1.0% of the data"),
+        ({"precision": 0.0, "recall": 0.0, "spread": 0.02}, "samples are 2.0% as far apart as data"),
+    ],
+)
+def test_a_collapse_at_two_looks_is_told_of_once(seen, words, tmp_path, capsys, monkeypatch):
+    well = {"precision": 0.0, "recall": 0.0, "spread": 0.8}  # far from the data, as at the start
+    looks = iter([seen, well, seen, seen, seen])
+    monkeypatch.setattr(Adversarial, "evaluate", lambda *_: {"similarity": -1.0} | next(looks))
+    run(tmp_path, "trainer.max_epochs=10")
+    told = [line for line in capsys.readouterr().out.splitlines() if "collapse: " in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"step 24: collapse: {words}")
+
+
+def test_statistics_of_batch_normalisation_are_averaged_and_resumed_with_the_weights(tmp_path, monkeypatch):
+    extra = ("decoder=dcgan", "encoder=dcgan", "decoder.base_channels=4", "decoder.channels=[4,4]",
+             "encoder.channels=[4,4,4]", "model.spectral_norm=true", "objective=hinge")  # fmt: skip
+    run(tmp_path / "whole", *extra)
+    with monkeypatch.context() as patch:
+        stop_after(7, patch)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "parts", *extra)
+    run(tmp_path / "parts", *extra, f"trainer.resume={tmp_path / 'parts'}")
+    for name in ("last", "best"):
+        whole, parts = (Checkpoints(tmp_path / part / "checkpoints").load(name)[0] for part in ("whole", "parts"))
+        assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    means = [name for name in whole if name.endswith("running_mean")]
+    last = Checkpoints(tmp_path / "whole" / "checkpoints").load("last")[0]
+    assert len(means) == 2
+    assert not any(torch.equal(whole[name], last[name]) for name in means)
+
+
 def test_compilation_and_other_models_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="set trainer.compile=false"):
         run(tmp_path / "a", "trainer.compile=true")
@@ -66,8 +113,10 @@ def test_compilation_and_other_models_are_refused(tmp_path):
 def test_on_digits_the_default_comes_near_the_data(tmp_path):
     networks = [f"{part}.hidden_dims=[128,128]" for part in ("encoder", "decoder")]
     activations = [f"{part}.activation=leaky_relu" for part in ("encoder", "decoder")]
-    run(tmp_path, "trainer.batch_size=64", "trainer.max_epochs=500", *networks, *activations)
+    features = ("estimators=[sample_quality]", "estimators.sample_quality.features=pixels")
+    found = run(tmp_path, "trainer.batch_size=64", "trainer.max_epochs=500", *networks, *activations, *features)
     losses = [line["value"] for line in metrics(tmp_path) if line["name"] == "train/discriminator"]
     assert losses[-1] == pytest.approx(1.386, abs=0.03)
-    nearest = [line["value"] for line in metrics(tmp_path) if line["name"] == "valid/similarity"]
-    assert max(nearest) > -0.01
+    quality = {row["quantity"]: row["value"] for row in found["estimates"]}
+    assert quality["coverage"] >= 0.75
+    assert quality["c2st_linear"] <= 0.60

@@ -1,0 +1,209 @@
+"""How samples of a model compare with data that it has not seen, beside how training data do."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from scipy.stats import binom
+from torch import Tensor, nn
+
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.images import pairs
+from dgm_run.metrics.features import Features, fit
+from dgm_run.metrics.frechet import frechet_distance
+from dgm_run.metrics.kernel import cubic_distances, permutation_p_value, squared_discrepancy
+from dgm_run.metrics.manifold import expected_coverage, manifolds, nearest, radii
+from dgm_run.metrics.two_sample import linear_accuracy, neighbour_accuracy
+from dgm_run.models.base import LatentVariableModel
+
+ROWS = 1000
+"""Samples at a time."""
+COMPARED = 2000
+"""Examples of each kind for the test by permutations, at most: it holds all distances at once."""
+CLOSE = 0.01
+"""Share of data points whose nearest other one is so near that two samples as near count as duplicates."""
+SHOWN = 32
+COLLAPSED = 0.05
+"""Recall below which samples that look like data have collapsed."""
+FORGOTTEN = 0.1
+"""Share of a class among samples over that among data, below which the class is forgotten."""
+
+
+class Known(NamedTuple):
+    """What is learnt of the training data.
+
+    Attributes:
+        features: of examples.
+        x: the training examples, (N, *shape).
+        z: their features, (N, D).
+    """
+
+    features: Features
+    x: Tensor
+    z: Tensor
+
+
+class Seen(NamedTuple):
+    """Examples, (n, *shape), and their features, (n, D)."""
+
+    x: Tensor
+    z: Tensor
+
+
+class Found(NamedTuple):
+    """One number about two samples, as the fields of an `Estimate`."""
+
+    value: float
+    stderr: float | None = None
+    unit: str = ""
+    diagnostics: dict[str, float | None] = {}
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleQuality(Estimator):
+    """Distances between samples of the model and held-out data, by features of the examples.
+
+    Beside each stands its floor: the same with as many training examples in the place of samples, which is what a
+    perfect model reaches. All subsets are drawn at random, and all are of one size: most of these numbers depend on
+    it. None is a likelihood, and one alone says little: the mean image has a precision of one.
+
+    Args:
+        num_samples: of the model, of the training and of the held-out data; fewer where there are fewer.
+        features: classifier (trained in place, on the labels) | random (the same network, untrained) | pca | pixels.
+        feature_seed: of the network, so that runs with other seeds are measured by the same one.
+        num_neighbours: k of precision, recall, density and coverage.
+        num_permutations: of the test of the discrepancy.
+        means: whether samples are the means of p(x | z), without its noise.
+        known: what it has learnt, once `fitted`.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    num_samples: int
+    features: Literal["classifier", "random", "pca", "pixels"]
+    feature_seed: int
+    num_neighbours: int
+    num_permutations: int
+    means: bool
+    known: Known | None = None
+
+    def __post_init__(self):
+        if min(self.num_samples, self.num_neighbours, self.num_permutations) < 1:
+            raise ValueError("num_samples, num_neighbours and num_permutations must be positive")
+
+    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+        key = "estimators.sample_quality"
+        if self.features == "classifier" and data.train.y is None:
+            raise ConfigError(f"{key}.features: {data.protocol.name} has no labels: set {key}.features=random")
+        if self.means and not isinstance(model, LatentVariableModel):
+            raise ConfigError(f"{key}.means: {type(model).__name__} has no p(x | z): set {key}.means=false")
+        n = min(self.num_samples, len(data.train), len(data.test))
+        if n < 2 * self.num_neighbours:
+            raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
+
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "SampleQuality":
+        x, features = train.batch(slice(None)), fit(self.features, train, self.feature_seed)
+        return replace(self, known=Known(features, x, features(x)))
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+        features, train = self.known.features, self.known
+        n = min(self.num_samples, len(data), len(train.x))
+        blocks = []
+        for first in range(0, n, ROWS):
+            blocks.append(self._draw(model, min(ROWS, n - first)))
+            report(first + len(blocks[-1]), 2 * n)
+        x = torch.cat(blocks)
+        samples = Seen(x, features(x))
+        kept = _some(len(data), n, x.device)
+        held_out = Seen(data.batch(kept), features(data.batch(kept)))
+        some = _some(len(train.x), n, x.device)
+
+        floors = self._compare(held_out, Seen(train.x[some], train.z[some])) | _nearest_train(held_out, train)
+        report(3, 4)
+        found = self._compare(held_out, samples) | _nearest_train(samples, train)
+        report(1, 1)
+
+        settings = {"num_samples": n, "features": self.features, "dim": samples.z.shape[1], "k": self.num_neighbours}
+        if self.features in ("classifier", "random"):
+            settings["feature_seed"] = self.feature_seed
+        settings["means"] = self.means
+        if features.classify:
+            is_right = (features.probabilities(held_out.x).argmax(1) == data.y[kept]).double()
+            found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
+        return [
+            Estimate(
+                name, "sample_quality", "estimate", each.value, each.stderr, n, each.unit, settings,
+                each.diagnostics, each.warning, floors[name].value,
+            )
+            for name, each in found.items()
+        ]  # fmt: skip
+
+    @torch.no_grad()
+    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+        """Samples, and below each the training example that is nearest by the features."""
+        samples = self._draw(model, SHOWN)
+        _, which = nearest(self.known.features(samples), self.known.z)
+        return {"nearest_neighbours": pairs(samples, self.known.x[which], columns=8)}
+
+    def _draw(self, model: nn.Module, n: int) -> Tensor:
+        return model.generate(n).mean if self.means else model.sample(n)
+
+    def _compare(self, data: Seen, samples: Seen) -> dict[str, Found]:
+        n = len(data.z)
+        name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
+        found = {name: Found(frechet_distance(data.z, samples.z))}
+        found["kid"] = Found(*mean_and_stderr(cubic_distances(data.z, samples.z)))
+
+        balls = manifolds(data.z, samples.z, self.num_neighbours)
+        for quantity, values in balls._asdict().items():
+            found[quantity] = Found(*mean_and_stderr(values))
+        found["recall"] = found["recall"]._replace(warning=_collapse(found["precision"].value, found["recall"].value))
+        expected = {"expected": expected_coverage(n, n, self.num_neighbours)}
+        found["coverage"] = found["coverage"]._replace(diagnostics=expected)
+
+        some = data.z[:COMPARED], samples.z[:COMPARED]
+        found["mmd"] = Found(squared_discrepancy(*some).item())
+        found["mmd_p_value"] = Found(permutation_p_value(*some, self.num_permutations))
+        for quantity, is_right in (
+            ("c2st_linear", linear_accuracy(data.z, samples.z)),
+            ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),
+        ):
+            by_chance = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
+            found[quantity] = Found(*mean_and_stderr(is_right), diagnostics={"p_value": float(by_chance)})
+
+        closest = radii(data.z, 1).quantile(CLOSE)
+        found["duplicates"] = Found(*mean_and_stderr(radii(samples.z, 1) <= closest))
+        return found | (self._classes(data.x, samples.x) if self.known.features.classify else {})
+
+    def _classes(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
+        """How the samples fall into classes: sharply or not, and as often as data or not."""
+        p = self.known.features.probabilities(samples)
+        among_data, among_samples = self.known.features.probabilities(data).mean(0), p.mean(0)
+        relative = (p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p
+        apart = (among_samples * (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()).sum()
+        forgotten = (among_samples < FORGOTTEN * among_data).nonzero().flatten().tolist()
+        warning = f"collapse: there are next to no samples of class {', '.join(map(str, forgotten))}"
+        shares = {f"class_{k}": share for k, share in enumerate(among_samples.tolist())}
+        return {
+            "classifier_score": Found(relative.sum(1).mean().exp().item()),
+            "class_kl": Found(apart.item(), None, "nats", shares, warning if forgotten else None),
+        }
+
+
+def _nearest_train(samples: Seen, train: Known) -> dict[str, Found]:
+    return {"nearest_train": Found(*mean_and_stderr(nearest(samples.z, train.z)[0]))}
+
+
+def _collapse(precision: float, recall: float) -> str | None:
+    if recall >= COLLAPSED or precision < recall:
+        return None
+    return f"collapse: only {recall:.1%} of the data lie among the samples"
+
+
+def _some(n: int, num: int, device: torch.device) -> Tensor:
+    return torch.randperm(n)[:num].to(device)

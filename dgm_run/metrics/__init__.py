@@ -1,0 +1,1 @@
+"""How far two samples are apart, by features of their examples."""
