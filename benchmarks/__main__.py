@@ -7,7 +7,17 @@ from importlib.util import find_spec
 
 import torch
 
-from benchmarks import ais, conv_training, likelihood, pixelcnn, rbm_training, startup, vae_training
+from benchmarks import (
+    ais,
+    ais_decoder,
+    conv_training,
+    gan_training,
+    likelihood,
+    pixelcnn,
+    rbm_training,
+    startup,
+    vae_training,
+)
 from benchmarks.data import mnist_folder
 from benchmarks.table import Options
 
@@ -25,6 +35,9 @@ QUESTIONS = {
     "pcd-1": partial(rbm_training.run, "pcd", 1),
     "cd-25": partial(rbm_training.run, "cd", 25),
     "ais": ais.run,
+    "ais-decoder": ais_decoder.run,
+    "gan": partial(gan_training.run, "mlp"),
+    "dcgan": partial(gan_training.run, "dcgan"),
     "startup": startup.run,
 }
 

@@ -12,7 +12,6 @@ from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.objectives.base import Progress
 from dgm_run.signals import StopRequest
 from dgm_run.trainers.base import Session
-from dgm_run.trainers.gradient import Training
 
 
 class Nowhere:
@@ -36,7 +35,7 @@ def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: 
     cfg = config(*overrides)
     session = Session(0, Nowhere(), Nowhere(), Nowhere(), StopRequest(), lambda step, epoch: None, {}, None)
     model = model_of(cfg, options.device)
-    training = Training(instantiate(cfg.trainer), model, instantiate(cfg.objective), data, session)
+    training = instantiate(cfg.trainer).training(model, instantiate(cfg.objective), data, session)
 
     def run() -> None:
         training.total_steps = training.state.step + steps

@@ -9,14 +9,18 @@ import torch
 
 BARE = "dgm-run's model in a bare loop"
 GEMMS = "matrix products alone"
+DECODER = "the decoder's passes alone"
 LOADER = "plain loop, DataLoader of tensors"
+PLAIN = "plain loop of the same networks"
 PYTHAE = "pythae 0.1.2"
 SKLEARN = "scikit-learn, PCD-1"
 REFERENCES = {
     "x pythae": PYTHAE,
     "x scikit-learn": SKLEARN,
     "x DataLoader": LOADER,
+    "x plain loop": PLAIN,
     "x bare loop": BARE,
+    "of passes": DECODER,
     "of products": GEMMS,
 }
 

@@ -1,5 +1,6 @@
 """How a run shows itself: a bar in a terminal, plain lines elsewhere, and a table at the end."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,9 @@ from rich.table import Table
 SECONDS_WITHIN_EPOCH = 30.0
 """Between two lines about a long epoch, where there is no bar."""
 
+WIDTH = 120
+"""Columns of a table in a file."""
+
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REDRAWS = 0.1
 
@@ -20,7 +24,8 @@ class Terminal:
     """Writes to standard output. In a terminal one bar is redrawn; elsewhere a line comes every few seconds."""
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
         self._bar: Progress | None = None
         self._last_line = self._last_draw = 0.0
 

@@ -290,10 +290,11 @@ def _evaluate(
 
     rows = []
     for name, estimator in estimators.items():
-        display.evaluating(name)
+        display.evaluating(f"{name}: fitting")
         rng.reseed(seed, f"estimate {name}")
         begun = time.monotonic()
-        fitted = estimator.fitted(model, data.train, data.valid)
+        fitted = estimator.fitted(model, data.train, data.valid, report)
+        display.evaluating(name)
         estimates = fitted(model, data.test, report)
         if is_image(data.protocol.shape):
             for picture, images in fitted.pictures(model).items():

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_GAN, TINY_LAYERS
+from tiny import FEW_TEMPERATURES, SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_GAN, TINY_LAYERS
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
@@ -71,7 +71,7 @@ def tiny_with(group, option):
         if issubclass(kind, DensityNetwork):
             return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
         if issubclass(kind, UnnormalizedModel):
-            return SHORT if group == "model" else TINY_ENERGY
+            return (*SHORT, *FEW_TEMPERATURES) if group == "model" else TINY_ENERGY
     dropped = {f"{group}.hidden_dims=[8]"}
     if group == "estimators" and option != "importance_sampling":
         dropped.add("estimators.importance_sampling.num_samples=2")

@@ -120,10 +120,10 @@ def test_a_model_may_build_a_part_as_often_as_it_says():
 
 
 def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
-    cfg = compose("+experiment=wu_2017/mnist_gan10", "estimators=[prior_sampling]", "data_dir=nowhere")
+    cfg = dgm_run.compose("+experiment=wu_2017/mnist_gan10", "estimators=[prior_sampling]", "data_dir=nowhere")
     assert "ais_decoder" in cfg.estimators  # with the noise that the model's YAML sets, and no more
     validate(cfg)
     assert set(cfg.estimators) == {"prior_sampling", "linear_baseline"}
-    cfg = compose("+estimators.prior_samplng.num_samples=3")
+    cfg = dgm_run.compose("+estimators.prior_samplng.num_samples=3")
     with pytest.raises(ConfigError, match="estimators.prior_samplng: has no _target_"):
         validate(cfg)

@@ -15,12 +15,12 @@ TINY = (
     *SHORT,
     "estimators.importance_sampling.num_samples=2",
 )
+FEW_TEMPERATURES = (
+    "estimators.energy.partition.otherwise.num_temperatures=10",
+    "estimators.energy.conservative.num_temperatures=10",
+)
 TINY_LAYERS = (
-    *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT),
-    *(
-        "estimators.energy.partition.otherwise.num_temperatures=10",
-        "estimators.energy.conservative.num_temperatures=10",
-    ),
+    *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT, *FEW_TEMPERATURES),
     *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.otherwise.num_temperatures=10"),
 )
 TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",

@@ -102,16 +102,22 @@ class AISDecoder(Estimator):
             ) from None
 
     @torch.no_grad()
-    def fitted(self, model: LatentVariableModel, train: Examples, valid: Examples) -> "AISDecoder":
+    def fitted(
+        self, model: LatentVariableModel, train: Examples, valid: Examples, report: Report = silent
+    ) -> "AISDecoder":
         if self.scale != "fit":
             return self
         n = min(self.num_examples or len(valid), len(valid))
         x = valid.batch(torch.randperm(len(valid))[:n].to(valid.x.device))
         betas = temperatures(self.schedule, max(2, self.num_temperatures // FIT_STEPS))
         scale = model.generate(1).variance.mean().sqrt().item()
-        for _ in range(FIT_STEPS):
+        for step in range(FIT_STEPS):
             noisy = Noisy(model, scale)
-            log_w, z = Ways(self, noisy, betas, x, n, silent).forward(x)
+
+            def report_part(done: int, total: int, step: int = step) -> None:
+                report(step * total + done, FIT_STEPS * total)
+
+            log_w, z = Ways(self, noisy, betas, x, n, report_part).forward(x)
             squares = torch.stack([(x - noisy.decode(ends).mean).square().flatten(1).mean(1) for ends in z])
             scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
         return replace(self, fitted_scale=scale)

@@ -63,7 +63,7 @@ class Estimator(ABC):
             ConfigError: one line that says what to choose instead.
         """
 
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "Estimator":
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Estimator":
         """The estimator with what it has to learn from training and validation examples first; most have nothing to."""
         return self
 

@@ -46,12 +46,13 @@ class LinearBaseline(Estimator):
             raise ValueError("latent_dim, min_scale, tolerance and max_steps must be positive")
 
     @torch.no_grad()
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "LinearBaseline":
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "LinearBaseline":
         data = Moments.of(train.batches(ROWS))
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         best = ppca = maximum_likelihood(data, latent_dim, self.min_scale**2)
         before = mean_log_prob(best, data)
-        for _ in range(self.max_steps):
+        for step in range(self.max_steps):
+            report(step + 1, self.max_steps)
             best = expectation_maximisation(best, data, lambda variances: variances, self.min_scale**2)
             now = mean_log_prob(best, data)
             if now - before < self.tolerance:

@@ -59,15 +59,18 @@ class Parzen(Estimator):
             raise ValueError("num_samples, num_valid and num_scales must be positive, and 0 < min_scale <= max_scale")
 
     @torch.no_grad()
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "Parzen":
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Parzen":
         sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
         decodes = isinstance(model, LatentVariableModel)
         samples = torch.cat([model.generate(n).mean if decodes else model.sample(n) for n in sizes])
         x = valid.batch(torch.randperm(len(valid))[: self.num_valid].to(valid.x.device))
         ends = math.log(self.min_scale), math.log(self.max_scale)
         scales = torch.linspace(*ends, self.num_scales, dtype=torch.float64).exp().tolist()
-        fits = [replace(self, samples=samples, scale=scale) for scale in scales]
-        return max(fits, key=lambda fit: fit.log_prob(x).mean().item())
+        fits, found = [replace(self, samples=samples, scale=scale) for scale in scales], []
+        for fit in fits:
+            found.append(fit.log_prob(x).mean().item())
+            report(len(found), len(fits))
+        return fits[found.index(max(found))]
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:

@@ -105,8 +105,8 @@ class SampleQuality(Estimator):
         if n < 2 * self.num_neighbours:
             raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
 
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples) -> "SampleQuality":
-        x, features = train.batch(slice(None)), fit(self.features, train, self.feature_seed)
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "SampleQuality":
+        x, features = train.batch(slice(None)), fit(self.features, train, self.feature_seed, report)
         return replace(self, known=Known(features, x, features(x)))
 
     @torch.no_grad()
@@ -131,7 +131,8 @@ class SampleQuality(Estimator):
         settings = {"num_samples": n, "features": self.features, "dim": samples.z.shape[1], "k": self.num_neighbours}
         if self.features in ("classifier", "random"):
             settings["feature_seed"] = self.feature_seed
-        settings["means"] = self.means
+        if self.means:
+            settings["means"] = True
         if features.classify:
             is_right = (features.probabilities(held_out.x).argmax(1) == data.y[kept]).double()
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})

@@ -46,7 +46,7 @@ class Features:
         return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
 
 
-def fit(kind: Kind, train: Examples, seed: int) -> Features:
+def fit(kind: Kind, train: Examples, seed: int, report: Callable[[int, int], None] = lambda *_: None) -> Features:
     """Features of training examples: the same for the same examples and seed, whatever else is drawn.
 
     Args:
@@ -54,6 +54,7 @@ def fit(kind: Kind, train: Examples, seed: int) -> Features:
             pca | pixels.
         train: with labels, for a classifier.
         seed: of the network and of its training.
+        report: told of a classifier's training, as (steps done, steps in all).
     """
     with torch.random.fork_rng(devices=[train.x.device] if train.x.is_cuda else []), torch.enable_grad():
         torch.manual_seed(seed)
@@ -65,7 +66,7 @@ def fit(kind: Kind, train: Examples, seed: int) -> Features:
             return _standardised(_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if train.y is None else int(train.y.max()) + 1).to(x)
         if kind == "classifier":
-            _train(network, x, train.y)
+            _train(network, x, train.y, report)
     network.eval()
     return _standardised(network.embed, x, network if kind == "classifier" else None)
 
@@ -99,15 +100,16 @@ class FeatureNetwork(nn.Module):
         return self.head(F.relu(self.embed(x)))
 
 
-def _train(network: FeatureNetwork, x: Tensor, y: Tensor) -> None:
+def _train(network: FeatureNetwork, x: Tensor, y: Tensor, report: Callable[[int, int], None]) -> None:
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
-    for index in _batches(len(x)):
+    for step, index in enumerate(_batches(len(x)), 1):
         index = index.to(x.device)
         F.cross_entropy(network(x[index]), y[index]).backward()
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
+        report(step, STEPS)
 
 
 def _batches(n: int) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
 from dgm_run.metrics.kernel import squared_discrepancy
 from dgm_run.metrics.manifold import manifolds
@@ -108,11 +109,13 @@ class Adversarial(Objective):
         far apart, the log-odds of both, and the largest singular value of each layer of the discriminator.
         """
         n = min(WATCHED, len(data.valid))
+        if n <= NEIGHBOURS:
+            raise ConfigError(f"a GAN is watched on validation data, and there are {n}: raise dataset.source.num_valid")
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
         flat_x, flat_fake = x.flatten(1), fake.flatten(1)
-        covered = manifolds(flat_x, flat_fake, min(NEIGHBOURS, n - 1))
+        covered = manifolds(flat_x, flat_fake, NEIGHBOURS)
         found = {
             "similarity": -squared_discrepancy(flat_x, flat_fake),
             "precision": covered.precision.mean(),

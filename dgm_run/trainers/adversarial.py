@@ -12,7 +12,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.gan import GAN, parameters_of
 from dgm_run.objectives.adversarial import Adversarial
 from dgm_run.objectives.base import Objective
-from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import GradientTrainer, Training
 
 WON = 0.99, 0.01
@@ -47,9 +47,9 @@ class AdversarialTrainer(GradientTrainer):
         if self.compile:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
         settings = replace(self, optimizer=partial(self._optimizer_of, model))
-        return _AdversarialTraining(settings, model, objective, data, session).run()
+        return _AdversarialTraining(settings, model, objective, data, session)
 
     def _optimizer_of(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
         parts = [{"params": list(parameters_of(part))} for part in (model.discriminator, model.generator)]

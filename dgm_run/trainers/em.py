@@ -11,7 +11,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.factor_analysis import FactorAnalysis, Moments
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.log_likelihood import LogLikelihood
-from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import GradientTrainer, Training
 
 ROWS = 10_000
@@ -27,8 +27,8 @@ class EMTrainer(GradientTrainer):
 
     requires = {"model": FactorAnalysis, "objective": LogLikelihood}
 
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
-        return _EMTraining(self, model, objective, data, session).run()
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
+        return _EMTraining(self, model, objective, data, session)
 
 
 class _EMTraining(Training):

@@ -79,7 +79,11 @@ class GradientTrainer(Trainer):
             raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
-        return Training(self, model, objective, data, session).run()
+        return self.training(model, objective, data, session).run()
+
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> "Training":
+        """The loop that `fit` runs."""
+        return Training(self, model, objective, data, session)
 
 
 class Training:

@@ -51,7 +51,7 @@ def test_a_model_that_draws_unseen_data_is_at_the_floor(digits):
     assert found["cfid"].diagnostics["classifier_accuracy"] > 0.95
     assert not any(estimate.warning for estimate in found.values())
     assert found["nearest_train"].value == pytest.approx(found["nearest_train"].floor, rel=0.1)
-    settings = {"num_samples": 350, "features": "classifier", "dim": 64, "k": 5, "feature_seed": 0, "means": False}
+    settings = {"num_samples": 350, "features": "classifier", "dim": 64, "k": 5, "feature_seed": 0}
     assert found["cfid"].settings == settings
 
 
