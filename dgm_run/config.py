@@ -46,6 +46,7 @@ class Config:
 
 
 ConfigStore.instance().store(name="schema", node=Config)
+OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
 
 
 def conf_dir() -> Path:
@@ -132,7 +133,7 @@ def _check_keys(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}: there is no such key{hint}")
 
 
-_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset"}
+_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
 
 
 def _check_sizes(cfg: DictConfig) -> None:
@@ -142,12 +143,20 @@ def _check_sizes(cfg: DictConfig) -> None:
             node = cfg[part]
             if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")
+    if "num_classes" in cfg.model and cfg.dataset.num_classes is None:
+        named = target_of(cfg.model, "model").__name__
+        raise ConfigError(f"model: {named} learns from labels, and the data have none: choose {_with_labels()}")
     for name, value in cfg.model.items():
         if not str(name).endswith("_dim"):
             continue
         check_type(value, int, f"model.{name}")  # before a part is blamed that refers to it
         if value < 1:
             raise ConfigError(f"model.{name} = {value} must be positive")
+
+
+def _with_labels() -> str:
+    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if OmegaConf.load(path).num_classes]
+    return f"dataset={' | '.join(found)}"
 
 
 def _check_parts(cfg: DictConfig) -> None:

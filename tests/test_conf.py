@@ -4,7 +4,17 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import FEW_TEMPERATURES, SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_EXACT, TINY_GAN, TINY_LAYERS
+from tiny import (
+    FEW_TEMPERATURES,
+    SHORT,
+    TINY,
+    TINY_DENSITY,
+    TINY_ENERGY,
+    TINY_EXACT,
+    TINY_GAN,
+    TINY_LABELLED,
+    TINY_LAYERS,
+)
 
 import dgm_run
 from dgm_run.config import GROUPS, conf_dir, validate
@@ -13,6 +23,7 @@ from dgm_run.models.base import ExactModel
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.energy import UnnormalizedModel
 from dgm_run.models.gan import GAN
+from dgm_run.models.labelled import LabelledModel
 from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
 
@@ -66,6 +77,9 @@ def tiny_with(group, option):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
         if issubclass(kind, ExactModel) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
+        if issubclass(kind, LabelledModel):
+            tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]
+            return tiny[1:] if group == "model" else tiny
         if issubclass(kind, GAN):
             return TINY_GAN[1:] if group == "model" else TINY_GAN
         if issubclass(kind, DensityNetwork):

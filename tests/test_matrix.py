@@ -14,12 +14,13 @@ NOWHERE = {"stein_particles", "operator"}
 STANDALONE = {"standard", "mixture", "autoregressive", "stick_breaking"}
 OF_POSTERIORS = {"vampprior", "vampprior_data"}
 LATENT = {"vae", "hvae", "dlgm"}
+LABELLED = {"m2"}
 BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
 BOUNDS = {"elbo", "iwae", "renyi"}
 EXACT = {"factor_analysis", "ppca"}
 BY_PRIOR = {"density_network", "gan"}
-WITHOUT_POSTERIOR = EXACT | BY_PRIOR
+WITHOUT_POSTERIOR = EXACT | BY_PRIOR | LABELLED
 ADVERSARIAL = {"minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "wasserstein_gp"}
 CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
 TAKES = {
@@ -29,6 +30,7 @@ TAKES = {
     "up_down": {"dbn"},
     "log_likelihood": EXACT,
     "monte_carlo": BY_PRIOR,
+    "semi_supervised": LABELLED,
     **{loss: {"gan"} for loss in ADVERSARIAL},
 }
 OBJECTIVES = {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi", "stein": "Stein", "operator": "Operator"}
@@ -120,7 +122,7 @@ def test_an_objective_takes_its_models(model, objective):
         assert message == f"objective: {OBJECTIVES[objective]} needs a posterior, and none is chosen"
     elif model not in TAKES[objective]:
         assert re.match(r"objective: \w+ needs model to be of kind \w+; \w+ is not: choose model=", message)
-        listed = re.search(r"model=([a-z_ |]+?)( or|$)", message)[1]
+        listed = re.search(r"model=([a-z0-9_ |]+?)( or|$)", message)[1]
         assert set(listed.split(" | ")) == TAKES[objective]
     elif (model, objective) == ("gan", "monte_carlo"):
         assert message.startswith("trainer: AdversarialTrainer needs objective to be of kind Adversarial;")

@@ -27,6 +27,7 @@ TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",
             "estimators.sample_quality.num_samples=50")  # fmt: skip
 TINY_DENSITY = ("model=density_network", "decoder.hidden_dims=[8]", *SHORT)
 TINY_EXACT = ("model=factor_analysis", "model.latent_dim=2", *SHORT)
+TINY_LABELLED = ("model=m2", *TINY, "estimators.classification.num_samples=2")
 TINY_ENERGY = ("model=rbm", "model.num_hidden=8", *SHORT)
 
 

@@ -23,10 +23,19 @@ class Examples:
         prepare: turns stored values into what the model sees.
         log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
             density into a mass.
+        labelled: positions of the examples whose labels training may use; None for all of them. Evaluation sees all.
     """
 
-    def __init__(self, x: Tensor, y: Tensor | None, prepare: Callable[[Tensor], Tensor], log_bin_width: float = 0.0):
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        prepare: Callable[[Tensor], Tensor],
+        log_bin_width: float = 0.0,
+        labelled: Tensor | None = None,
+    ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
+        self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
 
     def __len__(self) -> int:
         return len(self.x)
@@ -44,7 +53,7 @@ class Examples:
 
     def to(self, device: torch.device) -> "Examples":
         y = None if self.y is None else self.y.to(device)
-        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width)
+        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width, self.labelled.to(device))
 
 
 class Dataset:
@@ -60,6 +69,9 @@ class Dataset:
         binarize: none | threshold | fixed | dynamic.
         dequantize: add uniform noise to the levels, for densities over continuous values.
         noise_seed: seed of the fixed draws.
+        num_classes: of the labels, or null where there are none.
+        num_labels: training labels that may be used, as many of each class; null for all of them.
+        label_seed: seed of their choice, apart from all others.
         name: stands in the results.
 
     Raises:
@@ -76,13 +88,23 @@ class Dataset:
         binarize: Literal["none", "threshold", "fixed", "dynamic"],
         dequantize: bool,
         noise_seed: int,
+        num_classes: int | None,
+        num_labels: int | None,
+        label_seed: int,
     ):
+        if num_labels is not None and (num_classes is None or num_labels < 1 or num_labels % num_classes):
+            raise ValueError(
+                f"num_labels = {num_labels} must be a positive multiple of num_classes = {num_classes}, or null"
+                if num_classes
+                else f"num_labels = {num_labels}: the data have no labels: set num_labels=null"
+            )
         if binarize != "none" and dequantize:
             raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
         if num_levels is None and (binarize != "none" or dequantize):
             raise ValueError("real-valued data have no grey levels: set binarize=none and dequantize=false")
         self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
         self.binarize, self.dequantize, self.noise_seed = binarize, dequantize, noise_seed
+        self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self._source = source
 
     @property
@@ -117,7 +139,24 @@ class Dataset:
             split = getattr(splits, name)
             self._check(split, name)
             prepared[name] = self._prepare(split, name == "train", generator).to(torch.device(device))
+        if self.num_labels is not None:
+            prepared["train"].labelled = self._balanced(splits.train.y).to(torch.device(device))
         return LoadedDataset(self, **prepared)
+
+    def _balanced(self, y: Tensor) -> Tensor:
+        """Positions of as many random examples of each class, in their order."""
+        generator, each = torch.Generator().manual_seed(self.label_seed), self.num_labels // self.num_classes
+        order = torch.randperm(len(y), generator=generator)
+        chosen = []
+        for k in range(self.num_classes):
+            of_class = order[y[order] == k]
+            if len(of_class) < each:
+                raise DataError(
+                    f"dataset.num_labels: {self.num_labels} want {each} of each class, and class {k} of {self.name} "
+                    f"has {len(of_class)}: ask for fewer"
+                )
+            chosen.append(of_class[:each])
+        return torch.cat(chosen).sort().values
 
     def _check(self, split: Split, name: str) -> None:
         if len(split.x) == 0:
@@ -127,6 +166,14 @@ class Dataset:
             raise DataError(f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}")
         if split.y is not None and len(split.y) != len(split.x):
             raise DataError(f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels")
+        if self.num_classes is not None:
+            if split.y is None:
+                raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
+            if not 0 <= int(split.y.min()) <= int(split.y.max()) < self.num_classes:
+                raise DataError(
+                    f"dataset.num_classes: {self.num_classes} declared, but {self.name} has labels from "
+                    f"{int(split.y.min())} to {int(split.y.max())}"
+                )
         if self.num_levels is None:
             if split.x.dtype == torch.uint8:
                 raise DataError(

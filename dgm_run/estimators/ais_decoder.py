@@ -91,6 +91,8 @@ class AISDecoder(Estimator):
     def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
         if self.scale != "model" and not isinstance(model.generate(1), IndependentGaussian):
             raise ConfigError("estimators.ais_decoder.scale: the decoder has no Gaussian noise: set scale=model")
+        if getattr(model, "has_discrete_latents", False):
+            raise ConfigError("estimators.ais_decoder: a label is no place to move through: use importance_sampling")
         if self.start == "prior":
             return
         q = model.infer(data.train.batch(slice(0, 1))).proposal()

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import LoadedDataset
+from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.estimators.base import Report, silent
 
 
@@ -60,6 +60,12 @@ class Objective(ABC):
             x: (B, *shape).
             progress: of the training; None outside of it, where schedules have ended.
         """
+
+    def step(
+        self, model: nn.Module, train: Examples, index: Tensor, progress: Progress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and the terms of a training step on the examples at `index`, (B,); most see no more than these."""
+        return self(model, train.batch(index), progress)
 
     def constrain(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
         """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""

@@ -202,9 +202,8 @@ class Training:
         state.step += 1
 
     def _loss(self, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
-        x = self.data.train.batch(index)  # (B, *shape)
         with self._autocast():
-            return self.objective(self.model, x, progress)
+            return self.objective.step(self.model, self.data.train, index, progress)
 
     def _autocast(self) -> AbstractContextManager:
         if self.settings.precision == "bf16":

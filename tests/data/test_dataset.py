@@ -17,8 +17,12 @@ def source(x=LEVELS, y=None):
 TOY = source()
 
 
-def dataset(source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequantize=False, noise_seed=777):
-    return Dataset(source, "toy", shape, num_levels, binarize, dequantize, noise_seed)
+def dataset(
+    source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequantize=False, noise_seed=777, num_classes=None,
+    num_labels=None, label_seed=0,
+):  # fmt: skip
+    settings = (num_levels, binarize, dequantize, noise_seed, num_classes, num_labels, label_seed)
+    return Dataset(source, "toy", shape, *settings)
 
 
 @pytest.mark.parametrize("options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str)
@@ -190,3 +194,30 @@ def test_dequantised_data_know_the_width_of_a_level(dequantize, width):
     options = ("dataset.binarize=none", f"dataset.dequantize={dequantize}")
     loaded = instantiate(dgm_run.compose(*options).dataset).load()
     assert [split.log_bin_width for split in (loaded.train, loaded.valid, loaded.test)] == [width] * 3
+
+
+LABELS = torch.tensor([0, 1, 2, 1] * 5)  # 5 of class 0, 10 of class 1, 5 of class 2
+
+
+def test_labels_are_chosen_evenly_by_a_seed_of_their_own():
+    options = {"source": source(y=LABELS), "num_classes": 3, "num_labels": 9}
+    first = dataset(**options).load()
+    assert LABELS[first.train.labelled].tolist().count(1) == 3
+    assert LABELS[first.train.labelled].bincount().tolist() == [3, 3, 3]
+    assert torch.equal(dataset(**options, noise_seed=1).load().train.labelled, first.train.labelled)
+    assert not torch.equal(dataset(**options, label_seed=1).load().train.labelled, first.train.labelled)
+    assert len(first.test.labelled) == 20  # evaluation sees all
+    assert len(dataset(source(y=LABELS), num_classes=3).load().train.labelled) == 20
+
+
+def test_labels_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="num_labels = 10 must be a positive multiple of num_classes = 3"):
+        dataset(num_classes=3, num_labels=10)
+    with pytest.raises(ValueError, match="the data have no labels: set num_labels=null"):
+        dataset(num_labels=10)
+    with pytest.raises(DataError, match=r"18 want 6 of each class, and class 0 of toy has 5: ask for fewer"):
+        dataset(source(y=LABELS), num_classes=3, num_labels=18).load()
+    with pytest.raises(DataError, match="the valid split of toy has no labels: set it to null"):
+        dataset(num_classes=3).load()
+    with pytest.raises(DataError, match="2 declared, but toy has labels from 0 to 2"):
+        dataset(source(y=LABELS), num_classes=2).load()

@@ -18,6 +18,7 @@ from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.dlgm import DLGM
 from dgm_run.models.gan import GAN
 from dgm_run.models.hvae import HVAE
+from dgm_run.models.labelled import LabelledModel
 from dgm_run.posteriors.base import ImplicitPosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
 from dgm_run.posteriors.gaussian_process import GaussianProcessPosterior
@@ -78,8 +79,8 @@ def cells() -> Iterator[Cell]:
     for model in choices("model"):
         base = _base(model)
         target = target_of(base.model, "model")
-        if not issubclass(target, LatentVariableModel) or issubclass(target, GAN):  # as a density it is its decoder
-            continue
+        if not issubclass(target, LatentVariableModel) or issubclass(target, GAN | LabelledModel):
+            continue  # a GAN is, as a density, its decoder; a label is not summed by quadrature
         default = {part: _default(base, part) for part in PARTS}
         taken = [part for part in PARTS if default[part] is not None]
         seen = set()

@@ -1,0 +1,47 @@
+"""Models of examples and their labels."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dgm_run.models.base import LatentVariableModel
+
+
+class LabelledModel(LatentVariableModel):
+    """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).
+
+    As a model of x alone the label is a latent variable: the first `num_classes` places of its code, one-hot.
+
+    Attributes:
+        num_classes: K.
+    """
+
+    num_classes: int
+    has_discrete_latents: ClassVar[bool] = True
+
+    def observe(self, x: Tensor) -> Tensor:
+        """What labels and other latent variables are inferred from: x, or a draw of what it is first turned into."""
+        return x
+
+    @abstractmethod
+    def classify(self, seen: Tensor) -> Tensor:
+        """log q(y | x): of what is observed of x, (B, ...) -> (B, K)."""
+
+    @abstractmethod
+    def log_joint_weights(self, seen: Tensor, y: Tensor) -> Tensor:
+        """log p(x, y, z) - log q(z | x, y) at one draw z of q, whose mean is a bound of log p(x, y).
+
+        Args:
+            seen: what is observed of x, (B, ...).
+            y: one-hot, (*samples, B, K) or (*samples, 1, K).
+
+        Returns:
+            (*samples, B), nats.
+        """
+
+    def log_joint_weights_of_all(self, seen: Tensor) -> Tensor:
+        """`log_joint_weights` for every class: (K, B)."""
+        classes = torch.eye(self.num_classes, dtype=seen.dtype, device=seen.device)
+        return self.log_joint_weights(seen, classes.unsqueeze(1))

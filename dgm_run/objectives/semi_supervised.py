@@ -1,0 +1,81 @@
+"""The bound of a model of labelled and unlabelled examples.
+
+Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
+https://arxiv.org/abs/1406.5298.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Report, silent
+from dgm_run.models.labelled import LabelledModel
+from dgm_run.objectives.base import Objective, Progress
+
+
+@dataclass(frozen=True)
+class SemiSupervised(Objective):
+    """-E_data U(x) - share E_labelled L(x, y) - alpha E_labelled log q(y | x), where
+
+    L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x): the label is summed
+    out, not drawn. The last term teaches q(y | x) what it could learn from unlabelled examples alone only by chance.
+
+    Args:
+        alpha: weight of the classifier, for each training example.
+        labelled_batch_size: labelled examples of a step, beside `trainer.batch_size` unlabelled ones.
+
+    Raises:
+        ValueError: a number is negative, or there is no labelled example.
+    """
+
+    alpha: float
+    labelled_batch_size: int
+
+    requires = {"model": LabelledModel}
+    monitor = "elbo"
+
+    def __post_init__(self):
+        if self.alpha < 0 or self.labelled_batch_size < 1:
+            raise ValueError("alpha must not be negative, and labelled_batch_size positive")
+
+    def step(
+        self, model: LabelledModel, train: Examples, index: Tensor, progress: Progress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Draws labelled examples to go with the batch."""
+        if train.y is None:
+            raise ConfigError("objective: SemiSupervised needs labels, and the data have none: choose another dataset")
+        labelled = train.labelled
+        chosen = labelled[torch.randint(len(labelled), (self.labelled_batch_size,)).to(labelled.device)]
+        loss, terms = self(model, train.batch(index), progress)
+
+        seen, y = model.observe(train.batch(chosen)), train.y[chosen]
+        bound = model.log_joint_weights(seen, F.one_hot(y, model.num_classes).to(seen.dtype)).mean()
+        log_q = model.classify(seen)
+        hits = log_q.gather(1, y.unsqueeze(1)).mean()
+        share = len(labelled) / len(train)
+        seen_of_labelled = {"labelled_elbo": bound, "log_q_label": hits}
+        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in seen_of_labelled.items()}
+
+    def __call__(
+        self, model: LabelledModel, x: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        seen = model.observe(x)
+        log_q = model.classify(seen)  # (B, K)
+        q = log_q.exp()
+        bound = (q * model.log_joint_weights_of_all(seen).T).sum(1)
+        entropy = -(q * log_q).sum(1)
+        elbo = (bound + entropy).mean()
+        return -elbo, {"elbo": elbo, "label_entropy": entropy.mean()}
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: Report = silent
+    ) -> dict[str, float]:
+        """Also how often q(y | x) is wrong, which chooses nothing: as many labels are not at hand in earnest."""
+        means = super().evaluate(model, data, batch_size, report)
+        told = torch.cat([model.classify(model.observe(x)).argmax(1) for x in data.valid.batches(batch_size)])
+        return means | {"error": (told != data.valid.y).double().mean().item()}

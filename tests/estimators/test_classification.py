@@ -1,0 +1,54 @@
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+import dgm_run
+from dgm_run.config import instantiate
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.classification import Classification
+from tests.models.test_m2 import images, log_joint, model
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return instantiate(dgm_run.compose("dataset.binarize=none", "dataset.num_labels=100").dataset).load()
+
+
+def test_the_other_machines_see_the_labelled_examples_alone(digits):
+    m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
+    found = Classification(2, 1000).fitted(m, digits.train, digits.valid)(m, digits.test)
+    errors = {each.quantity: each for each in found}
+    seen = digits.train.labelled
+    x, y = digits.train.batch(seen).flatten(1).double().numpy(), digits.train.y[seen].numpy()
+    assert len(y) == 100
+    x_test, y_test = digits.test.batch(slice(None)).flatten(1).double().numpy(), digits.test.y.numpy()
+    for name, peer in (("error_logistic_regression", LogisticRegression(max_iter=1000)), ("error_svm", SVC())):
+        expected = 100 * (1 - peer.fit(x, y).score(x_test, y_test))
+        assert errors[name].value == pytest.approx(expected, abs=0.3)  # the order of the examples is another
+    assert 5 < errors["error_nearest_neighbour"].value < 30
+    assert errors["error"].unit == "%"
+    assert errors["error"].num_examples == 360
+
+
+@pytest.mark.usefixtures("double")
+@torch.no_grad()
+def test_errors_are_those_of_both_posteriors_over_labels():
+    m = model()
+    x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).view(16, 1, 2, 2)
+    exact = log_joint(m, x)
+    y = exact.argmax(1)
+    torch.manual_seed(0)
+    seen, asked = Examples(x, torch.arange(16) % 3, to_float), Examples(x, y, to_float)
+    told = {each.quantity: each.value for each in Classification(2000, 100).fitted(m, seen, seen)(m, asked)}
+    assert told["error_joint"] <= 100 / 16  # but for a near tie
+    assert told["error"] == pytest.approx(100 * (m.classify(x).argmax(1) != y).double().mean().item())
+
+
+def test_data_without_labels_are_refused_before_training():
+    data = Examples(images(), None, to_float)
+    with pytest.raises(ConfigError, match="the data have no labels"):
+        Classification(2, 1000).check(None, LoadedDataset(None, data, data, data))
+    with pytest.raises(ValueError, match="must be positive"):
+        Classification(0, 1000)
