@@ -51,7 +51,7 @@ LINES = {
     ("trainer.resume=nowhere",): "trainer.resume: there is no run folder nowhere: start the run without it",
     ("trainer.device=cuda:99",): None,
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "
-    "choose model=dbm | dbn",
+    "choose model=dbm | dbn | m1_m2",
     ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8]: a machine with one hidden layer is model=rbm",
 }
 

@@ -20,7 +20,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.ais import temperatures
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
 from dgm_run.estimators.importance_sampling import sampling_diagnostics
-from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
+from dgm_run.models.base import ContinuousLatentModel, effective_sample_size, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 
 FIRST_STEP = 0.1
@@ -76,7 +76,7 @@ class AISDecoder(Estimator):
     scale: Literal["model", "fit"] | float
     fitted_scale: float | None = None
 
-    requires = {"model": LatentVariableModel}
+    requires = {"model": ContinuousLatentModel}
 
     def __post_init__(self):
         if not isinstance(self.scale, str) and not self.scale > 0:
@@ -88,11 +88,9 @@ class AISDecoder(Estimator):
             raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
 
     @torch.no_grad()
-    def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
+    def check(self, model: ContinuousLatentModel, data: LoadedDataset) -> None:
         if self.scale != "model" and not isinstance(model.generate(1), IndependentGaussian):
             raise ConfigError("estimators.ais_decoder.scale: the decoder has no Gaussian noise: set scale=model")
-        if getattr(model, "has_discrete_latents", False):
-            raise ConfigError("estimators.ais_decoder: a label is no place to move through: use importance_sampling")
         if self.start == "prior":
             return
         q = model.infer(data.train.batch(slice(0, 1))).proposal()
@@ -105,7 +103,7 @@ class AISDecoder(Estimator):
 
     @torch.no_grad()
     def fitted(
-        self, model: LatentVariableModel, train: Examples, valid: Examples, report: Report = silent
+        self, model: ContinuousLatentModel, train: Examples, valid: Examples, report: Report = silent
     ) -> "AISDecoder":
         if self.scale != "fit":
             return self
@@ -125,7 +123,7 @@ class AISDecoder(Estimator):
         return replace(self, fitted_scale=scale)
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: ContinuousLatentModel, data: Examples, report: Report = silent) -> list[Estimate]:
         n = min(self.num_examples or len(data), len(data))
         x = data.batch(torch.randperm(len(data))[:n].to(data.x.device))
         betas = temperatures(self.schedule, self.num_temperatures)
@@ -172,7 +170,7 @@ class Noisy:
         scale: standard deviation of Gaussian noise around the means; None for the model's own.
     """
 
-    def __init__(self, model: LatentVariableModel, scale: float | None):
+    def __init__(self, model: ContinuousLatentModel, scale: float | None):
         self.model, self.log_scale = model, None if scale is None else math.log(scale)
 
     def decode(self, z: Tensor) -> Distribution:

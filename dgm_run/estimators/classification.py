@@ -1,4 +1,4 @@
-"""How often a model of examples and labels is wrong about the label, beside machines that have seen the same labels."""
+"""How often labels are told wrongly from a few labelled examples."""
 
 from dataclasses import dataclass, replace
 
@@ -8,25 +8,61 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
-from dgm_run.models.base import log_mean_exp
+from dgm_run.metrics.machines import MOST, Machines
+from dgm_run.models.base import LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled import LabelledModel
 
-MOST = 5000
-"""Labelled examples that the other machines are fitted to, at most: a random part of more."""
 ROWS = 1000
+"""Examples at a time."""
+
+
+@dataclass(frozen=True)
+class LatentClassification(Estimator):
+    """Errors, in per cent, of machines fitted to the labelled training examples: to x itself, and to the mean of
+    q(z | x), which makes of a model that knows no labels the M1 of Kingma et al. 2014.
+
+    Args:
+        on_pixels, on_latents: the machines, once `fitted`.
+    """
+
+    on_pixels: Machines | None = None
+    on_latents: Machines | None = None
+
+    requires = {"model": LatentVariableModel}
+
+    def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
+        if data.protocol.num_classes is None:
+            raise ConfigError(
+                "estimators: the data have no labels to tell: choose a dataset that has, or drop this estimator"
+            )
+
+    @torch.no_grad()
+    def fitted(
+        self, model: LatentVariableModel, train: Examples, valid: Examples, report: Report = silent
+    ) -> "LatentClassification":
+        x, y = labelled(train)
+        return replace(self, on_pixels=Machines.of(x, y), on_latents=Machines.of(model.infer(x).mean, y))
+
+    @torch.no_grad()
+    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        blocks = list(data.batches(ROWS))
+        x, z = torch.cat(blocks), torch.cat([model.infer(block).mean for block in blocks])
+        found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, data.y).items()]
+        return found + [
+            error(f"error_{name}", wrong, "baseline") for name, wrong in self.on_pixels.wrong(x, data.y).items()
+        ]
 
 
 @dataclass(frozen=True)
 class Classification(Estimator):
     """Error of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Beside them that of the nearest neighbour, of logistic regression and of a support vector machine, fitted to the
-    labelled training examples.
+    Beside them those of machines fitted to the labelled training examples.
 
     Args:
         num_samples: of z for each example and class, for p(x, y).
         max_rows: decoder rows at a time.
-        baselines: errors of the other machines, once `fitted`: name to predictions of a batch.
+        machines: the others, once `fitted`.
 
     Raises:
         ValueError: a setting is not positive.
@@ -34,7 +70,7 @@ class Classification(Estimator):
 
     num_samples: int
     max_rows: int
-    baselines: tuple | None = None
+    machines: Machines | None = None
 
     requires = {"model": LabelledModel}
 
@@ -42,29 +78,10 @@ class Classification(Estimator):
         if min(self.num_samples, self.max_rows) < 1:
             raise ValueError("num_samples and max_rows must be positive")
 
-    def check(self, model: LabelledModel, data: LoadedDataset) -> None:
-        if data.test.y is None:
-            raise ConfigError("estimators.classification: the data have no labels: choose other estimators")
-
     def fitted(
         self, model: LabelledModel, train: Examples, valid: Examples, report: Report = silent
     ) -> "Classification":
-        from sklearn.linear_model import LogisticRegression  # costs a second
-        from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.svm import SVC
-
-        chosen = train.labelled[torch.randperm(len(train.labelled))[:MOST].to(train.labelled.device)]
-        x, y = _flat(train.batch(chosen)), train.y[chosen].cpu().numpy()
-        machines = (
-            ("error_nearest_neighbour", KNeighborsClassifier(1)),
-            ("error_logistic_regression", LogisticRegression(max_iter=1000)),
-            ("error_svm", SVC()),
-        )
-        fits = []
-        for done, (name, machine) in enumerate(machines, 1):
-            fits.append((name, machine.fit(x, y)))
-            report(done, len(machines))
-        return replace(self, baselines=tuple(fits))
+        return replace(self, machines=Machines.of(*labelled(train)))
 
     @torch.no_grad()
     def __call__(self, model: LabelledModel, data: Examples, report: Report = silent) -> list[Estimate]:
@@ -76,23 +93,21 @@ class Classification(Estimator):
             log_w = torch.stack([model.log_joint_weights_of_all(seen) for _ in range(self.num_samples)])  # (S, K, B)
             by_joint.append(log_mean_exp(log_w.double()).argmax(0))
             report(sum(map(len, by_q)), len(data))
-        settings = {"num_samples": self.num_samples}
-        found = [
-            self._error("error", torch.cat(by_q), data.y, "q(y|x)", {}),
-            self._error("error_joint", torch.cat(by_joint), data.y, "p(x,y)", settings),
+        wrong, wrong_jointly = ((torch.cat(told) != data.y).double().cpu() for told in (by_q, by_joint))
+        others = self.machines.wrong(torch.cat(list(data.batches(ROWS))), data.y)
+        return [
+            error("error", wrong, "q(y|x)"),
+            replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
+            *(error(f"error_{name}", wrong, "baseline") for name, wrong in others.items()),
         ]
-        return found + [
-            self._error(name, self._told(machine, data), data.y, "baseline", {}) for name, machine in self.baselines
-        ]
-
-    def _told(self, machine, data: Examples) -> Tensor:
-        blocks = [torch.from_numpy(machine.predict(_flat(x))) for x in data.batches(ROWS)]
-        return torch.cat(blocks).to(data.y.device)
-
-    def _error(self, quantity: str, told: Tensor, y: Tensor, estimator: str, settings: dict) -> Estimate:
-        wrong = 100 * (told != y).double().cpu()
-        return Estimate(quantity, estimator, "estimate", *mean_and_stderr(wrong), len(y), unit="%", settings=settings)
 
 
-def _flat(x: Tensor):
-    return x.flatten(1).double().cpu().numpy()
+def labelled(train: Examples) -> tuple[Tensor, Tensor]:
+    """Examples and labels that training may use; a random part where there are very many."""
+    chosen = train.labelled[torch.randperm(len(train.labelled))[:MOST].to(train.labelled.device)]
+    return train.batch(chosen), train.y[chosen]
+
+
+def error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
+    """In per cent, of whether each example was told wrongly, (N,)."""
+    return Estimate(quantity, estimator, "estimate", *mean_and_stderr(100 * wrong), len(wrong), unit="%")

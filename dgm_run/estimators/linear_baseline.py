@@ -51,8 +51,7 @@ class LinearBaseline(Estimator):
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         best = ppca = maximum_likelihood(data, latent_dim, self.min_scale**2)
         before = mean_log_prob(best, data)
-        for step in range(self.max_steps):
-            report(step + 1, self.max_steps)
+        for _ in range(self.max_steps):
             best = expectation_maximisation(best, data, lambda variances: variances, self.min_scale**2)
             now = mean_log_prob(best, data)
             if now - before < self.tolerance:

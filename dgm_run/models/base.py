@@ -121,15 +121,24 @@ class LatentVariableModel(nn.Module, ABC):
         return self.decode(self.infer(x).sample()).mean
 
     @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Means and draws of samples, x above its reconstruction, and what its parts show, each (N, *shape)."""
+    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Means and draws of samples, and x above its reconstruction, each (N, *shape)."""
         p_x, shown = self.generate(64), x[:32]
-        found = {
+        return {
             "samples": p_x.mean,
             "samples_drawn": p_x.sample(),
             "reconstructions": pairs(shown, self.reconstruct(shown), columns=8),
         }
+
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Its own and those that its parts show, each (N, *shape)."""
+        found = self.own_pictures(x)
         for child in self.children():
             for part in outermost(child, "pictures"):
                 found |= part.pictures(x)
         return found
+
+
+class ContinuousLatentModel(LatentVariableModel):
+    """Its latent variables are real numbers: gradients flow through their samples, and chains move among them."""

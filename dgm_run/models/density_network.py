@@ -9,13 +9,13 @@ from torch import Tensor
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.repeated import Repeated
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.priors.base import StandalonePrior
 
 RECONSTRUCTION_DRAWS = 2000
 
 
-class DensityNetwork(LatentVariableModel):
+class DensityNetwork(ContinuousLatentModel):
     """p(x) = integral of p(x | z) p(z) dz with nothing inferred: every z is a draw of the prior.
 
     As many draws are needed as the posterior is narrower than the prior: exp of the nats that x tells of z.

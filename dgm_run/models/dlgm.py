@@ -12,14 +12,14 @@ from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.hierarchical import Hierarchical
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.mlp import Activation, mlp
 from dgm_run.posteriors.base import ExplicitPosterior
 from dgm_run.priors.base import StandalonePrior
 
 
-class DLGM(LatentVariableModel):
+class DLGM(ContinuousLatentModel):
     """p(x, z1, z2) = p(x | z1) p(z1 | z2) p(z2) with q(z1 | x) q(z2 | z1).
 
     Unlike in the HVAE the upper level sees x through the lower one alone, and the decoder reads the lower one alone.

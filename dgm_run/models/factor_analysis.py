@@ -17,11 +17,11 @@ from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
-from dgm_run.models.base import ExactModel, LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel, ExactModel
 from dgm_run.networks.bounded import with_floor
 
 
-class FactorAnalysis(LatentVariableModel, ExactModel):
+class FactorAnalysis(ContinuousLatentModel, ExactModel):
     """x = W z + b + noise, z ~ N(0, I), the noise Gaussian with a variance of its own in every dimension.
 
     Density and posterior are exact. All that is computed of them is in double precision: the squares of a model with

@@ -13,14 +13,14 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.hierarchical import Hierarchical
 from dgm_run.encoders.base import Encoder
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.mlp import Activation, Joint, mlp
 from dgm_run.posteriors.base import ExplicitPosterior
 from dgm_run.priors.base import Prior, SelfTaught
 
 
-class HVAE(LatentVariableModel):
+class HVAE(ContinuousLatentModel):
     """p(x, z1, z2) = p(x | z1, z2) p(z1 | z2) p(z2) with q(z2 | x) q(z1 | x, z2).
 
     Prior and posterior are those of z2; z1 is Gaussian given z2, and given x and z2. As one vector z = (z1, z2).

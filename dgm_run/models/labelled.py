@@ -1,11 +1,11 @@
 """Models of examples and their labels."""
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from dgm_run.distributions.base import Distribution
 from dgm_run.models.base import LatentVariableModel
 
 
@@ -19,7 +19,6 @@ class LabelledModel(LatentVariableModel):
     """
 
     num_classes: int
-    has_discrete_latents: ClassVar[bool] = True
 
     def observe(self, x: Tensor) -> Tensor:
         """What labels and other latent variables are inferred from: x, or a draw of what it is first turned into."""
@@ -40,6 +39,15 @@ class LabelledModel(LatentVariableModel):
         Returns:
             (*samples, B), nats.
         """
+
+    @abstractmethod
+    def by_class(self, n: int, like: Tensor) -> Distribution:
+        """p(x | y, z) at n draws of z for each class, the same ones: batch shape (K n,), of the type of `like`."""
+
+    @torch.no_grad()
+    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Also a row for every class."""
+        return super().own_pictures(x) | {"by_class": self.by_class(8, x).mean}
 
     def log_joint_weights_of_all(self, seen: Tensor) -> Tensor:
         """`log_joint_weights` for every class: (K, B)."""

@@ -3,11 +3,9 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from torch import Tensor
-
-from dgm_run.models.rbm import RBM
+from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
@@ -19,7 +17,7 @@ class Stage(NamedTuple):
         finish: hands what it learned to the whole; once, at the end.
     """
 
-    model: RBM
+    model: nn.Module
     prepare: Callable[[Tensor], Tensor]
     finish: Callable[[], None]
 
@@ -29,9 +27,11 @@ class LayeredModel(ABC):
 
     Attributes:
         num_stages: how many there are.
+        whole: what is trained after them, in words.
     """
 
     num_stages: int
+    whole: ClassVar[str] = "all layers together"
 
     @abstractmethod
     def stage(self, index: int) -> Stage:

@@ -87,10 +87,7 @@ class M2(LabelledModel):
         zeros = y.new_zeros(*y.shape[:-1], self.latent_dim)
         return DiagonalGaussian(zeros, zeros)
 
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Beside those of every latent-variable model, a row of draws of z for every class, the same in all rows."""
-        classes = torch.eye(self.num_classes, dtype=x.dtype, device=x.device)
-        z = torch.randn(8, self.latent_dim, dtype=x.dtype, device=x.device)
-        code = torch.cat([classes.repeat_interleave(8, 0), z.repeat(self.num_classes, 1)], -1)
-        return super().pictures(x) | {"by_class": self.decode(code).mean}
+    def by_class(self, n: int, like: Tensor) -> Distribution:
+        classes = torch.eye(self.num_classes, dtype=like.dtype, device=like.device)
+        z = torch.randn(n, self.latent_dim, dtype=like.dtype, device=like.device)
+        return self.decode(torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1))

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import Prior, SelfTaught
 
 
-class VAE(LatentVariableModel):
+class VAE(ContinuousLatentModel):
     """Any prior, posterior and decoder that agree on the number of latent dimensions.
 
     Args:

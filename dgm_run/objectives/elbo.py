@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
 from dgm_run.distributions.standard_gaussian import StandardGaussian
-from dgm_run.models.base import LatentVariableModel, Terms
+from dgm_run.models.base import ContinuousLatentModel, Terms
 from dgm_run.objectives.base import Objective, Progress, linear_warmup
 from dgm_run.posteriors.base import ExplicitPosterior
 
@@ -36,7 +36,7 @@ class ELBO(Objective):
     warmup_epochs: int
     free_bits: float
 
-    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
+    requires = {"model": ContinuousLatentModel, "posterior": ExplicitPosterior}
     monitor = "elbo"
 
     def __post_init__(self):
@@ -51,7 +51,7 @@ class ELBO(Objective):
         return self.warmup_epochs
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Report, silent
-from dgm_run.models.base import LatentVariableModel, log_mean_exp
+from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective
 from dgm_run.posteriors.base import Posterior
 
@@ -31,7 +31,7 @@ class ImplicitObjective(Objective):
 
     num_samples: int
 
-    requires = {"model": LatentVariableModel, "posterior": Posterior}
+    requires = {"model": ContinuousLatentModel, "posterior": Posterior}
     monitor = "iwae"
 
     def __post_init__(self):
@@ -40,7 +40,7 @@ class ImplicitObjective(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: LatentVariableModel, data: LoadedDataset, batch_size: int, report: Report = silent
+        self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: Report = silent
     ) -> dict[str, float]:
         p = model.latent_prior()
         log_w, log_px = [], []
@@ -64,7 +64,7 @@ class ImplicitObjective(Objective):
 
 
 def joint_and_score(
-    model: LatentVariableModel, x: Tensor, z: Tensor, create_graph: bool
+    model: ContinuousLatentModel, x: Tensor, z: Tensor, create_graph: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log p(x, z) at these z, its gradient in z, and log p(x | z): (S, B), (S, B, L), (S, B)."""
     with torch.enable_grad():

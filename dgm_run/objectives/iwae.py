@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import LatentVariableModel, Terms, log_mean_exp
+from dgm_run.models.base import ContinuousLatentModel, Terms, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.posteriors.base import ExplicitPosterior
 
@@ -67,14 +67,14 @@ class IWAE(Objective):
     num_samples: int
     gradient: Literal["standard", "dreg", "stl"]
 
-    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
+    requires = {"model": ContinuousLatentModel, "posterior": ExplicitPosterior}
     monitor = "iwae"
 
     def __post_init__(self):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
-    def memory(self, model: LatentVariableModel, x: Tensor) -> dict[str, Tensor]:
+    def memory(self, model: ContinuousLatentModel, x: Tensor) -> dict[str, Tensor]:
         if self.gradient != "standard":
             with torch.no_grad():
                 q = model.infer(x[:1])
@@ -89,7 +89,7 @@ class IWAE(Objective):
         return {}
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)

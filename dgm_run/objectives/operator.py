@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
@@ -24,7 +24,7 @@ class Operator(ImplicitObjective):
     learns from log p(x, z) at the samples. Test functions and all else share the optimizer; their gradient is turned.
     """
 
-    requires = {"model": LatentVariableModel, "posterior": OperatorPosterior}
+    requires = {"model": ContinuousLatentModel, "posterior": OperatorPosterior}
 
     def __post_init__(self):
         super().__post_init__()
@@ -32,7 +32,7 @@ class Operator(ImplicitObjective):
             raise ValueError(f"num_samples = {self.num_samples} must be even: half of them for each of two means")
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         posterior: OperatorPosterior = model.posterior
         z = posterior(x).rsample((self.num_samples,))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dgm_run.models.base import LatentVariableModel, log_mean_exp
+from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.iwae import bounds
 from dgm_run.posteriors.base import ExplicitPosterior
@@ -34,7 +34,7 @@ class Renyi(Objective):
     num_samples: int
     alpha: float
 
-    requires = {"model": LatentVariableModel, "posterior": ExplicitPosterior}
+    requires = {"model": ContinuousLatentModel, "posterior": ExplicitPosterior}
     monitor = "iwae"
 
     def __post_init__(self):
@@ -46,7 +46,7 @@ class Renyi(Objective):
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
 from dgm_run.samplers.svgd import direction, squared_discrepancy
@@ -26,7 +26,7 @@ class Stein(ImplicitObjective):
     """
 
     def __call__(
-        self, model: LatentVariableModel, x: Tensor, progress: Progress | None = None
+        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         z = model.infer(x).rsample((self.num_samples,))
         joint, score, log_px = joint_and_score(model, x, z.detach(), create_graph=False)

@@ -38,7 +38,7 @@ class Pretraining:
         ValueError: a number is not positive.
     """
 
-    objective: EnergyObjective
+    objective: Objective
     optimizer: Callable
     schedule: Callable
     max_epochs: int
@@ -55,6 +55,13 @@ class Pretraining:
         for group in optimizer.param_groups:
             group["lr"] *= self.lr_ratio**index
         return optimizer
+
+
+@dataclass(frozen=True)
+class EnergyPretraining(Pretraining):
+    """Of layers that are Boltzmann machines."""
+
+    objective: EnergyObjective
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class LayerwiseTrainer(GradientTrainer):
         for index in range(course.first, model.num_stages):
             self._fit_layer(course, index, data)
         if self.joint:
-            course.announce("all layers together")
+            course.announce(model.whole)
             course.ended(super().fit(model, objective, data, course.session(model)))
         else:
             course.keep_without_joint_training()
@@ -90,8 +97,9 @@ class LayerwiseTrainer(GradientTrainer):
         stage = course.model.stage(index)
         train, valid, test = (_prepared(split, stage) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
-        sizes = "-".join(str(n) for n in stage.model.weight.shape)
-        course.announce(f"layer {index + 1} of {course.model.num_stages}: {type(stage.model).__name__} {sizes}")
+        of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())
+        name = type(stage.model).__name__
+        course.announce(f"layer {index + 1} of {of}: {name} with {parameters:,} parameters")
 
         alone = self.pretraining
         settings = replace(

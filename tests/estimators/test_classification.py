@@ -7,7 +7,7 @@ import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.classification import Classification
+from dgm_run.estimators.classification import Classification, LatentClassification
 from tests.models.test_m2 import images, log_joint, model
 
 
@@ -46,9 +46,24 @@ def test_errors_are_those_of_both_posteriors_over_labels():
     assert told["error"] == pytest.approx(100 * (m.classify(x).argmax(1) != y).double().mean().item())
 
 
-def test_data_without_labels_are_refused_before_training():
+def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(digits):
+    m = instantiate(dgm_run.compose("model=m1", "model.latent_dim=5", "encoder.hidden_dims=[]").model)
+    found = LatentClassification().fitted(m, digits.train, digits.valid)(m, digits.test)
+    errors = {each.quantity: each.value for each in found}
+    seen = digits.train.labelled
+    with torch.no_grad():
+        z, z_test = (
+            m.infer(x).mean.double().numpy() for x in (digits.train.batch(seen), digits.test.batch(slice(None)))
+        )
+    peer = SVC().fit(z, digits.train.y[seen].numpy())
+    assert errors["error_svm_of_z"] == pytest.approx(100 * (1 - peer.score(z_test, digits.test.y.numpy())), abs=0.3)
+    assert errors["error_svm"] < errors["error_svm_of_z"]  # five numbers of an untrained encoder
+
+
+def test_what_cannot_be_asked_is_refused():
+    protocol = type("", (), {"num_classes": None})
     data = Examples(images(), None, to_float)
-    with pytest.raises(ConfigError, match="the data have no labels"):
-        Classification(2, 1000).check(None, LoadedDataset(None, data, data, data))
+    with pytest.raises(ConfigError, match="the data have no labels to tell"):
+        LatentClassification().check(None, LoadedDataset(protocol, data, data, data))
     with pytest.raises(ValueError, match="must be positive"):
         Classification(0, 1000)

@@ -99,7 +99,8 @@ def test_numbers_that_are_not_positive_are_refused(tmp_path):
 
 def test_an_objective_that_trains_no_layer_is_refused(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"trainer.pretraining.objective: needs to be of kind EnergyObjective; ELBO is not"
+        ConfigError,
+        match=r"trainer.pretraining.objective: needs to be of kind EnergyObjective; ELBO is not",
     ):
         dgm_run.run(dgm_run.compose("model=dbn", "objective@trainer.pretraining.objective=elbo"), tmp_path)
 
