@@ -1,4 +1,4 @@
-"""The commands `dgm-run` and `dgm-eval`: Hydra's entry point, errors in a line, exit statuses.
+"""The commands `dgm-run`, `dgm-eval` and `dgm-sample`: Hydra's entry point, errors in a line, exit statuses.
 
 Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answer without torch.
 """
@@ -37,21 +37,63 @@ def main() -> None:
 
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
-    arguments = [a for a in sys.argv[1:] if a not in ("-h", "--help")]
-    if not arguments or len(arguments) < len(sys.argv) - 1:
-        sys.stdout.write(EVALUATE_HELP)
-        sys.exit(0 if len(arguments) < len(sys.argv) - 1 else 2)
-    folder, *overrides = arguments
+    folder, overrides = _folder_and_more(EVALUATE_HELP)
     _refuse_null_groups(overrides)
-    if not Path(folder).is_dir():
-        sys.exit(f"there is no run folder {folder}: dgm-eval RUN_DIR estimators=[...]")
 
     def run() -> None:
         from dgm_run.runner import evaluate  # imports torch
 
-        evaluate(compose(*_again(Path(folder), overrides)), folder)
+        evaluate(compose(*_again(folder, overrides)), folder)
 
     _told(run)
+
+
+def sample() -> None:
+    """`dgm-sample RUN_DIR [n=64] [seed=0]`; exit statuses as those of `main`."""
+    folder, arguments = _folder_and_more(SAMPLE_HELP)
+    settings = {"n": 64, "seed": 0}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
+            sys.exit(f"{argument}: dgm-sample takes n=NUMBER and seed=NUMBER")
+        settings[name] = int(value)
+
+    def run() -> None:
+        from dgm_run.config import instantiate  # imports torch
+        from dgm_run.run_folder import load
+        from dgm_run.sampling import draw, write
+
+        model = load(folder)
+        try:
+            train = instantiate(compose(*_begun_with(folder)).dataset).load().train
+        except UserError as error:
+            train = None
+            sys.stderr.write(f"no nearest neighbours: {error}\n")
+        files = write(
+            draw(model, settings["n"], settings["seed"], train), folder / "drawn" / f"seed_{settings['seed']}"
+        )
+        sys.stdout.writelines(f"{file}\n" for file in files)
+
+    _told(run)
+
+
+def _folder_and_more(text: str) -> tuple[Path, list[str]]:
+    """The folder of a run, which comes first, and the arguments after it; or help, where it is asked for."""
+    arguments = [a for a in sys.argv[1:] if a not in ("-h", "--help")]
+    if not arguments or len(arguments) < len(sys.argv) - 1:
+        sys.stdout.write(text)
+        sys.exit(0 if len(arguments) < len(sys.argv) - 1 else 2)
+    if not Path(arguments[0]).is_dir():
+        sys.exit(f"there is no run folder {arguments[0]}: {text.splitlines()[0]}")
+    return Path(arguments[0]), arguments[1:]
+
+
+SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0]
+
+Draws from the model of a run, by its best checkpoint, and writes PNG grids and samples.npz to RUN_DIR/drawn/seed_SEED:
+means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
+where the model knows labels, and samples above their nearest training examples.
+"""
 
 
 EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES]

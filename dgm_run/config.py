@@ -46,7 +46,6 @@ class Config:
 
 
 ConfigStore.instance().store(name="schema", node=Config)
-OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
 
 
 def conf_dir() -> Path:

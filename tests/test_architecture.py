@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
     {"runner"},
-    {"gallery", "results", "run_folder"},
+    {"gallery", "results", "run_folder", "sampling"},
     {"trainers"},
     {"objectives", "estimators"},
     {"models"},

@@ -1,13 +1,10 @@
 """dgm-eval: finished runs are evaluated again."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
-from tiny import TINY
+from tiny import TINY, call
 
 import dgm_run
 from dgm_run.config import instantiate
@@ -21,9 +18,7 @@ WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.st
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    done = command(
-        "main", *TINY, "prior=vampprior", "prior.num_components=5", f"hydra.run.dir={folder}/run", cwd=folder
-    )
+    done = call("main", *TINY, "prior=vampprior", "prior.num_components=5", f"hydra.run.dir={folder}/run", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
 
@@ -34,25 +29,13 @@ def run(finished, tmp_path):
     return tmp_path / "run"
 
 
-def command(function, *arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-c", f"from dgm_run.cli import {function}; {function}()", *arguments],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def estimates(folder):
     return json.loads((folder / "results.json").read_text())["estimates"]
 
 
 def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weights(run):
     before = estimates(run)
-    done = command("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
+    done = call("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
                    "estimators.ais_decoder.num_simulated=3", cwd=run.parent)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = estimates(run)
@@ -118,7 +101,7 @@ def test_it_is_the_model_of_the_run(run):
 )
 def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
     before = (run / "results.json").read_text()
-    done = command("evaluate", *arguments, cwd=run.parent)
+    done = call("evaluate", *arguments, cwd=run.parent)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
@@ -136,13 +119,13 @@ def test_a_run_without_whole_results_is_refused(content, message, run):
     (run / "results.json").unlink()
     if content:
         (run / "results.json").write_text(content)
-    done = command("evaluate", "run", cwd=run.parent)
+    done = call("evaluate", "run", cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr
 
 
 def test_help_says_how(tmp_path):
-    done = command("evaluate", "--help", cwd=tmp_path)
+    done = call("evaluate", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "dgm-eval RUN_DIR" in done.stdout
-    assert command("evaluate", cwd=tmp_path).returncode == 2
+    assert call("evaluate", cwd=tmp_path).returncode == 2

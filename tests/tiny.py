@@ -27,7 +27,7 @@ TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",
             "estimators.sample_quality.num_samples=50")  # fmt: skip
 TINY_DENSITY = ("model=density_network", "decoder.hidden_dims=[8]", *SHORT)
 TINY_EXACT = ("model=factor_analysis", "model.latent_dim=2", *SHORT)
-TINY_LABELLED = ("model=m2", *TINY, "estimators.classification.num_samples=2")
+TINY_LABELLED = ("model=m2", *TINY, "model.latent_dim=12", "estimators.classification.num_samples=2")
 TINY_ENERGY = ("model=rbm", "model.num_hidden=8", *SHORT)
 
 
@@ -66,3 +66,16 @@ class _StopAfter:
 def stop_after(looks: int, patch: pytest.MonkeyPatch) -> None:
     """Runs are asked to stop when they have looked so often whether they are."""
     patch.setattr("dgm_run.runner.stop_requests", lambda: nullcontext(_StopAfter(looks)))
+
+
+def call(function: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """Runs one of the commands, by its function, to its end in the folder `cwd`."""
+    return subprocess.run(
+        [sys.executable, "-c", f"from dgm_run.cli import {function}; {function}()", *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

@@ -62,7 +62,7 @@ class M1M2(LabelledModel, LayeredModel):
     it is trained, and the mean when it is evaluated.
 
     Args:
-        latent_dim: dimensions of z2.
+        latent_dim: of the code of M2: K places for the label, the rest for z2.
         feature_dim: of z1; prior, posterior and decoder are those of M1 and refer to it.
         num_classes: K.
         prior: of z1 in M1, until M2 takes its place.
@@ -98,7 +98,7 @@ class M1M2(LabelledModel, LayeredModel):
             num_classes,
             MLPEncoder((feature_dim,), hidden_dims, activation),
             MLPEncoder((feature_dim,), [], activation),
-            FeatureDecoder(num_classes + latent_dim, hidden_dims, activation, feature_dim, log_var_range),
+            FeatureDecoder(latent_dim, hidden_dims, activation, feature_dim, log_var_range),
             hidden_dim,
             activation,
             log_var_range,
@@ -120,8 +120,7 @@ class M1M2(LabelledModel, LayeredModel):
         return self.m2.log_joint_weights(seen, y)
 
     def infer(self, x: Tensor) -> Hierarchical:
-        dim = self.m2.latent_prior().event_shape[0]
-        return Hierarchical(self.m1.infer(x), self.m2.infer, dim, second_in_front=True)
+        return Hierarchical(self.m1.infer(x), self.m2.infer, self.m2.latent_dim, second_in_front=True)
 
     def latent_prior(self) -> Hierarchical:
         return Hierarchical(self.m2.latent_prior(), self.m2.decode, self.feature_dim, second_in_front=False)

@@ -9,13 +9,15 @@ from dgm_run.config import instantiate
 from dgm_run.signals import Interrupted
 from tests.tiny import stop_after
 
-SMALL = ("model=m1_m2", "model.latent_dim=1", "model.feature_dim=1", "model.hidden_dims=[4]", "model.hidden_dim=4",
+SMALL = ("model=m1_m2", "model.feature_dim=1", "model.hidden_dims=[4]", "model.hidden_dim=4",
          "encoder.hidden_dims=[4]", "decoder.hidden_dims=[3]")  # fmt: skip
 
 
 def model():
     torch.manual_seed(0)
-    made = instantiate(dgm_run.compose(*SMALL, "dataset.shape=[1,2,2]", "dataset.num_classes=3").model).double()
+    made = instantiate(
+        dgm_run.compose(*SMALL, "dataset.shape=[1,2,2]", "dataset.num_classes=3", "model.latent_dim=4").model
+    ).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

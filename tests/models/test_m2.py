@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("double")
 def model(*overrides):
     torch.manual_seed(0)
     cfg = dgm_run.compose(
-        *("model=m2", "model.latent_dim=1", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[3]", "model.hidden_dim=5"),
+        *("model=m2", "model.latent_dim=4", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[3]", "model.hidden_dim=5"),
         *("dataset.shape=[1,2,2]", "dataset.num_classes=3", *overrides),
     )
     made = instantiate(cfg.model).double()
@@ -75,6 +75,11 @@ def test_labels_come_one_by_one_or_all_at_once():
 def test_pictures_have_a_row_for_every_class():
     shown = model().pictures(images())["by_class"]
     assert shown.shape == (24, 1, 2, 2)
+
+
+def test_a_code_without_a_place_for_z_is_refused():
+    with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the places that the label takes"):
+        model("model.latent_dim=3")
 
 
 def test_data_without_labels_are_refused_with_those_that_have_some():

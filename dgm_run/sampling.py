@@ -1,0 +1,97 @@
+"""What can be drawn from a trained model: samples, what lies between them, what each latent dimension does."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.data.dataset import Examples
+from dgm_run.images import grid, is_image, pairs, save_png
+from dgm_run.metrics.manifold import nearest
+from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
+from dgm_run.models.labelled import LabelledModel
+
+COLUMNS = 8
+TRAVERSED = 16
+"""Latent dimensions that are traversed, at most."""
+PRIOR_DRAWS = 1000
+"""By which it is told how far a latent dimension reaches."""
+SHOWN = 32
+"""Samples that are shown with their nearest training examples, at most."""
+
+
+@torch.no_grad()
+def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> dict[str, Tensor]:
+    """Pictures by name, (N, *shape), the same for the same model and seed; to be shown in rows of eight.
+
+    Of a model with p(x | z) `samples` are its means and `samples_drawn` draws of it; `interpolations` go in even steps
+    of z from one draw of the prior to another, `interpolations_spherical` along the arc between them, and `traversals`
+    change one dimension of z to a row. A model of labels shows a row for each class, with the same other variables.
+
+    Args:
+        model: in evaluation mode.
+        n: how many samples.
+        seed: of the draws.
+        train: where the nearest neighbours of samples are looked for, by the pixels.
+    """
+    rng.reseed(seed, "sample")
+    if not isinstance(model, LatentVariableModel):
+        found = {"samples_drawn": model.sample(n)}
+    else:
+        p_x = model.generate(n)
+        found = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
+    if isinstance(model, ContinuousLatentModel):
+        found |= _between(model) | {"traversals": traversals(model)}
+    if isinstance(model, LabelledModel):
+        found["by_class"] = model.by_class(COLUMNS, next(model.parameters())).mean
+    if train is not None:
+        samples, x = next(iter(found.values()))[:SHOWN], train.batch(slice(None))
+        which = nearest(samples.flatten(1), x.flatten(1))[1]
+        found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
+    return found
+
+
+def _between(model: ContinuousLatentModel) -> dict[str, Tensor]:
+    a, b = model.latent_prior().sample((2, COLUMNS)).unbind(0)  # (rows, L)
+    shares = torch.linspace(0, 1, COLUMNS, dtype=a.dtype, device=a.device)
+    ways = {"interpolations": straight(a, b, shares), "interpolations_spherical": spherical(a, b, shares)}
+    return {name: model.decode(z.flatten(0, 1)).mean for name, z in ways.items()}
+
+
+def straight(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+    """From a to b, (R, L) each, by these shares of the way, (C,): (R, C, L)."""
+    return torch.lerp(a.unsqueeze(1), b.unsqueeze(1), shares.view(-1, 1))
+
+
+def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+    """The same along the arc between them: draws of a Gaussian lie on a shell, and what lies between does too."""
+    a, b, shares = a.unsqueeze(1), b.unsqueeze(1), shares.view(-1, 1)
+    angle = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1 + 1e-6, 1 - 1e-6).arccos().unsqueeze(-1)
+    return (((1 - shares) * angle).sin() * a + (shares * angle).sin() * b) / angle.sin()
+
+
+def traversals(model: ContinuousLatentModel) -> Tensor:
+    """A row for each of the first dimensions of z: it goes through the prior's quantiles, the others stay."""
+    draws = model.latent_prior().sample((PRIOR_DRAWS,))
+    levels = torch.linspace(0.02, 0.98, COLUMNS, dtype=draws.dtype, device=draws.device)
+    reach = draws.quantile(levels, dim=0)  # (C, L)
+    rows = []
+    for dim in range(min(TRAVERSED, draws.shape[1])):
+        z = draws[0].repeat(COLUMNS, 1)
+        z[:, dim] = reach[:, dim]
+        rows.append(z)
+    return model.decode(torch.cat(rows)).mean
+
+
+def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
+    """All of it as arrays in samples.npz, and images as PNG grids; the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "samples.npz"]
+    np.savez_compressed(files[0], **{name: x.float().cpu().numpy() for name, x in found.items()})
+    for name, x in found.items():
+        if is_image(tuple(x.shape[1:])):
+            files.append(folder / f"{name}.png")
+            save_png(grid(x, COLUMNS), files[-1])
+    return files
