@@ -31,6 +31,8 @@ JITTER = 0.2
 """Share by which step sizes are drawn around their own, so that no trajectory closes on itself."""
 FIT_STEPS = 5
 """Of expectation maximisation of the noise, which share the temperatures of one estimate."""
+WIDE = 5.0
+"""Nats between the bounds, beyond which the estimate is off by too much."""
 FEW = 2
 """Chains of the median example that carry the weight, below which the estimate is not to be trusted."""
 
@@ -158,7 +160,12 @@ class AISDecoder(Estimator):
                 ("gap", "upper_bound", high - low),
             ):
                 value = mean_and_stderr(values.cpu())
-                found.append(Estimate(quantity, "bdmc", kind, *value, len(values), settings=settings))
+                wide = None
+                if quantity == "gap" and value[0] > WIDE:
+                    wide = (
+                        f"the bounds lie {value[0]:.0f} nats apart: take more temperatures, or trust the first digits"
+                    )
+                found.append(Estimate(quantity, "bdmc", kind, *value, len(values), settings=settings, warning=wide))
         return found
 
 

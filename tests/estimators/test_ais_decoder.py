@@ -100,6 +100,9 @@ def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
     x = model.sample(20)
     gaps = [evaluate(model, x, num_temperatures=num, num_simulated=20)["gap"].value for num in (50, 150, 450)]
     assert gaps[0] > gaps[1] > gaps[2] > 0
+    wide = evaluate(model, x, num_temperatures=10, num_simulated=20)["gap"]
+    assert wide.value > 5
+    assert wide.warning.startswith(f"the bounds lie {wide.value:.0f} nats apart: take more temperatures")
     assert evaluate(model, x, num_temperatures=150, num_simulated=20, schedule="linear")["gap"].value > gaps[1]
 
 
