@@ -1,0 +1,233 @@
+"""Whether a model knows what it does not know: test data against what is not of their kind.
+
+Sources: E. Nalisnick et al., Do deep generative models know what they don't know?, 2019,
+https://arxiv.org/abs/1810.09136, and Detecting out-of-distribution inputs to deep generative models using typicality,
+2019, https://arxiv.org/abs/1906.02994; J. Ren et al., Likelihood ratios for out-of-distribution detection, 2019,
+https://arxiv.org/abs/1906.02845; J. Serra et al., Input complexity and out-of-distribution detection with
+likelihood-based generative models, 2020, https://arxiv.org/abs/1909.11480; of the error of the area: J. Hanley,
+B. McNeil, The meaning and use of the area under a receiver operating characteristic curve, 1982.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.corrupt import CORRUPTIONS, is_binary
+from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.models.base import ExactModel, log_mean_exp
+from dgm_run.models.labelled import LabelledModel
+
+MIN_VARIANCE = 1e-4
+"""Of a pixel in the background model."""
+BLIND = 0.5
+"""Area below which the likelihood finds what is strange likelier than data."""
+
+
+class Background(NamedTuple):
+    """Independent pixels fitted to training data, some of whose pixels were replaced by noise.
+
+    Attributes:
+        mean: (D,).
+        variance: (D,); None where pixels are binary.
+    """
+
+    mean: Tensor
+    variance: Tensor | None
+
+    @classmethod
+    def of(cls, x: Tensor, share: float) -> "Background":
+        x = x.flatten(1).double()
+        mean = (1 - share) * x.mean(0) + share / 2
+        if is_binary(x):
+            return cls(mean.clamp(1e-4, 1 - 1e-4), None)
+        square = (1 - share) * x.square().mean(0) + share / 3  # of a uniform pixel
+        return cls(mean, (square - mean.square()).clamp(min=MIN_VARIANCE))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """(N, *shape) -> (N,), nats."""
+        x = x.flatten(1).double()
+        if self.variance is None:
+            return x @ self.mean.log() + (1 - x) @ (1 - self.mean).log()
+        squares = (x - self.mean).square() / self.variance
+        return -0.5 * (squares + (2 * math.pi * self.variance).log()).sum(1)
+
+
+@dataclass(frozen=True)
+class OutOfDistribution(Estimator):
+    """Area under the ROC curve of several scores, with test data as what is to be known again.
+
+    `log_likelihood` is log p(x), of energy models up to a constant; `typicality` is how near it comes to the mean over
+    training data; `likelihood_ratio` is it less that of independent pixels fitted to noisy training data; `complexity`
+    is it plus the nats of x compressed; `joint`, of models of labels, max_y log p(x, y).
+
+    Args:
+        sets: corruptions of the test data; see data/corrupt.py.
+        other: another data set, whose test examples are asked for as well; null for none.
+        num_examples: of each set, drawn at random; fewer where there are fewer.
+        num_samples: for each log p(x) that is not in closed form.
+        max_rows: examples, times samples, at a time.
+        mutation: share of the pixels that noise replaces for the background model.
+        background, typical, shown: once `fitted`: that model, the mean log p(x) of training data, and some of them.
+
+    Raises:
+        ValueError: a number is out of its range, or a corruption is not known.
+    """
+
+    sets: Sequence[str]
+    other: Dataset | None
+    num_examples: int
+    num_samples: int
+    max_rows: int
+    mutation: float
+    background: Background | None = None
+    typical: float | None = None
+    shown: Tensor | None = None
+
+    def __post_init__(self):
+        unknown = [name for name in self.sets if name not in CORRUPTIONS]
+        if unknown:
+            raise ValueError(f"sets: there is no {', '.join(unknown)}; there are {', '.join(CORRUPTIONS)}")
+        if min(self.num_examples, self.num_samples, self.max_rows) < 1 or not 0 <= self.mutation < 1:
+            raise ValueError("num_examples, num_samples and max_rows must be positive, and mutation in [0, 1)")
+
+    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+        if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
+            raise ConfigError(f"estimators.out_of_distribution: {type(model).__name__} has no likelihood")
+        if self.other and self.other.shape != data.protocol.shape:
+            shapes = [list(each.shape) for each in (self.other, data.protocol)]
+            raise ConfigError(f"estimators.out_of_distribution.other: its examples are {shapes[0]}, not {shapes[1]}")
+
+    @torch.no_grad()
+    def fitted(
+        self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent
+    ) -> "OutOfDistribution":
+        x = self._some(train)
+        typical = self._log_density(model, x, report).mean().item()
+        return replace(self, background=Background.of(x, self.mutation), typical=typical, shown=x[:8])
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+        known = self._some(data)
+        strange = {name: CORRUPTIONS[name](known) for name in self.sets}
+        if self.other:
+            strange[self.other.name] = self._some(self.other.load(data.x.device).test).to(known)
+        total = len(strange) + 1
+
+        def report_set(index: int) -> Report:
+            return lambda done, of: report(index * of + done, total * of)
+
+        of_known, found = self._scores(model, known, report_set(0)), []
+        settings = {"num_samples": self.num_samples, "mutation": self.mutation}
+        for index, (name, x) in enumerate(strange.items(), 1):
+            scores = self._scores(model, x, report_set(index))
+            areas = {score: area(of_known[score], values) for score, values in scores.items()}
+            for score, value in areas.items():
+                seen = {
+                    "average_precision": average_precision(of_known[score], scores[score]),
+                    "false_positives_at_95": false_positives(of_known[score], scores[score], 0.95),
+                    "mean": scores[score].mean().item(),
+                    "mean_of_data": of_known[score].mean().item(),
+                }
+                numbers = value, area_error(value, len(known), len(x)), len(x), "", settings, seen
+                blind = _blindness(name, areas, seen) if score == "log_likelihood" else None
+                found.append(Estimate(f"auroc_{name}", score, "estimate", *numbers, blind))
+        return found
+
+    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+        """A row of training examples, and below it what each corruption makes of them."""
+        rows = [self.shown, *(CORRUPTIONS[name](self.shown) for name in self.sets)]
+        return {"out_of_distribution": torch.cat(rows)}
+
+    def _some(self, data: Examples) -> Tensor:
+        return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))
+
+    def _scores(self, model: nn.Module, x: Tensor, report: Report) -> dict[str, Tensor]:
+        """Each (N,): the larger, the more like data."""
+        log_p = self._log_density(model, x, report)
+        found = {
+            "log_likelihood": log_p,
+            "typicality": -(log_p - self.typical).abs(),
+            "likelihood_ratio": log_p - self.background.log_prob(x).to(log_p),
+            "complexity": log_p + compressed(x).to(log_p),
+        }
+        if isinstance(model, LabelledModel):
+            found["joint"] = self._log_joint(model, x)
+        return {name: values.cpu() for name, values in found.items()}
+
+    def _log_density(self, model: nn.Module, x: Tensor, report: Report) -> Tensor:
+        blocks: list[Tensor] = []
+        exact = isinstance(model, ExactModel)
+        for rows in x.split(self.max_rows if exact else max(1, self.max_rows // self.num_samples)):
+            log_p = model.log_prob(rows) if exact else log_mean_exp(model.log_weights(rows, self.num_samples).double())
+            blocks.append(log_p.double())
+            report(sum(map(len, blocks)), len(x))
+        return torch.cat(blocks)
+
+    def _log_joint(self, model: LabelledModel, x: Tensor) -> Tensor:
+        """max_y log p(x, y)."""
+        blocks = []
+        for rows in x.split(max(1, self.max_rows // model.num_classes)):
+            seen = model.observe(rows)
+            log_w = torch.stack([model.log_joint_weights_of_all(seen).double() for _ in range(self.num_samples)])
+            blocks.append(log_mean_exp(log_w).amax(0))
+        return torch.cat(blocks)
+
+
+def _blindness(name: str, areas: dict[str, float], seen: dict[str, float]) -> str | None:
+    """What is to be said where the likelihood prefers what is strange."""
+    if areas["log_likelihood"] >= BLIND:
+        return None
+    best = max(areas, key=lambda score: areas[score])
+    means = f"{seen['mean']:.1f} against {seen['mean_of_data']:.1f} nats"
+    return (
+        f"likelier than data ({means}): likelihood alone does not know it for strange; {best} does ({areas[best]:.2f})"
+    )
+
+
+def compressed(x: Tensor) -> Tensor:
+    """Nats of each example as zlib leaves it, of 8-bit grey levels or of single bits: (N, *shape) -> (N,)."""
+    flat = x.flatten(1).cpu()
+    if is_binary(flat):
+        import numpy as np
+
+        rows = np.packbits(flat.bool().numpy(), axis=1)
+    else:
+        rows = (255 * flat.clamp(0, 1)).round().byte().numpy()
+    return torch.tensor([8 * math.log(2) * len(zlib.compress(row.tobytes(), 9)) for row in rows], dtype=torch.float64)
+
+
+def area(data: Tensor, strange: Tensor) -> float:
+    """How often a data point has a larger score than a strange one, ties counted by half: of (N,) and (M,)."""
+    both, n = torch.cat([data, strange]), len(data)
+    values, place = both.unique(return_inverse=True)
+    counts = torch.bincount(place, minlength=len(values)).double()
+    ranks = (counts.cumsum(0) - (counts - 1) / 2)[place]  # mean ranks of ties
+    return ((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(strange))).item()
+
+
+def area_error(value: float, num_data: int, num_strange: int) -> float:
+    """Standard error of an area, after Hanley and McNeil."""
+    first, second = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (num_data - 1) * (first - value**2) + (num_strange - 1) * (second - value**2)
+    return math.sqrt(max(0.0, variance) / (num_data * num_strange))
+
+
+def average_precision(data: Tensor, strange: Tensor) -> float:
+    """Area under precision against recall, data to be found."""
+    from sklearn.metrics import average_precision_score  # costs a second
+
+    truth = torch.cat([torch.ones(len(data)), torch.zeros(len(strange))])
+    return float(average_precision_score(truth.numpy(), torch.cat([data, strange]).numpy()))
+
+
+def false_positives(data: Tensor, strange: Tensor, share: float) -> float:
+    """Share of the strange that are taken for data where this share of the data is."""
+    threshold = data.sort().values[math.floor((1 - share) * len(data))]
+    return (strange >= threshold).double().mean().item()

@@ -1,0 +1,149 @@
+import math
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch.distributions import Bernoulli, Normal
+
+import dgm_run
+from dgm_run.config import instantiate
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.out_of_distribution import (
+    Background,
+    OutOfDistribution,
+    area,
+    area_error,
+    compressed,
+    false_positives,
+)
+from dgm_run.models.ppca import PPCA
+
+SETTINGS = {"sets": ["black", "inverted", "noise"], "other": None, "num_examples": 300, "num_samples": 20,
+            "max_rows": 1000, "mutation": 0.2}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
+    model = PPCA((1, 8, 8), 10, 0.01)
+    from dgm_run.models.factor_analysis import Moments
+
+    moments = Moments.of(data.train.batches(500))
+    model.initialize(data.train.batch(slice(None)))
+    for _ in range(100):
+        model.em_step(moments)
+    return data, model
+
+
+@torch.no_grad()
+def test_scores_are_those_of_the_exact_density(digits):
+    data, model = digits
+    torch.manual_seed(0)
+    estimator = OutOfDistribution(**SETTINGS).fitted(model, data.train, data.valid)
+    found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
+    torch.manual_seed(0)
+    x_train = data.train.batch(torch.randperm(1257)[:300])
+    typical = model.log_prob(x_train).mean().item()
+    assert estimator.typical == pytest.approx(typical)
+    x = data.test.batch(torch.randperm(360)[:300])
+    truth = np.r_[np.ones(300), np.zeros(300)]
+    for name, strange in (("black", torch.zeros_like(x)), ("inverted", 1 - x)):
+        log_p = torch.cat([model.log_prob(x), model.log_prob(strange)]).numpy()
+        for score, values in (("log_likelihood", log_p), ("typicality", -abs(log_p - typical))):
+            row = found[f"auroc_{name}", score]
+            assert row.value == pytest.approx(roc_auc_score(truth, values), abs=1e-9)
+            assert row.diagnostics["mean"] == pytest.approx(values[300:].mean(), rel=1e-6)
+            wrong, right, _ = roc_curve(truth, values, drop_intermediate=False)
+            assert row.diagnostics["false_positives_at_95"] == pytest.approx(wrong[right >= 0.95][0], abs=0.01)
+    ratio = model.log_prob(x) - estimator.background.log_prob(x)
+    assert found["auroc_black", "likelihood_ratio"].diagnostics["mean_of_data"] == pytest.approx(ratio.mean().item())
+    assert found["auroc_noise", "log_likelihood"].value > 0.99
+
+
+def test_what_is_likelier_than_data_is_told_in_words(digits):
+    data, model = digits
+    bright = Examples(1 - data.test.x, None, to_float)  # as if the model had been trained on these, and badly
+    estimator = OutOfDistribution(**(SETTINGS | {"sets": ["inverted"]})).fitted(model, bright, bright)
+    rows = {row.estimator: row for row in estimator(model, bright)}
+    assert rows["log_likelihood"].value < 0.01
+    assert rows["log_likelihood"].warning.startswith("likelier than data (")
+    assert rows["log_likelihood"].warning.endswith("typicality does (1.00)")
+    assert rows["typicality"].warning is None
+
+
+def test_models_of_every_kind_are_asked():
+    data = instantiate(dgm_run.compose().dataset).load()
+    for overrides, more in (
+        (("decoder.hidden_dims=[4]",), set()),
+        (("model=rbm", "model.num_hidden=4"), set()),
+        (("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]"), {"joint"}),
+    ):
+        model = instantiate(dgm_run.compose(*overrides).model).eval()
+        estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 20, "sets": ["noise"]}))
+        rows = estimator.fitted(model, data.train, data.valid)(model, data.test)
+        expected = {"log_likelihood", "typicality", "likelihood_ratio", "complexity"} | more
+        assert {row.estimator for row in rows} == expected
+        assert all(math.isfinite(row.value) for row in rows)
+    shown = estimator.fitted(model, data.train, data.valid).pictures(model)["out_of_distribution"]
+    assert shown.shape == (16, 1, 8, 8)
+
+
+def test_another_data_set_is_asked_about_too(digits):
+    data, model = digits
+    other = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset)
+    other.name = "again"
+    estimator = OutOfDistribution(**(SETTINGS | {"sets": [], "other": other})).fitted(model, data.train, data.valid)
+    rows = {row.estimator: row for row in estimator(model, data.test)}
+    assert rows["log_likelihood"].quantity == "auroc_again"
+    assert rows["log_likelihood"].value == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_background_has_the_moments_of_mutated_data(share):
+    torch.manual_seed(0)
+    x = torch.rand(4000, 3).pow(2)
+    mutated = torch.where(torch.rand(4000, 3) < share, torch.rand(4000, 3), x).double()
+    found = Background.of(x, share)
+    torch.testing.assert_close(found.mean, mutated.mean(0), rtol=0, atol=0.02)
+    torch.testing.assert_close(found.variance, mutated.var(0), rtol=0, atol=0.01)
+    expected = Normal(found.mean, found.variance.sqrt()).log_prob(x.double()).sum(1)
+    torch.testing.assert_close(found.log_prob(x), expected)
+    bits = (x > 0.3).float()
+    found = Background.of(bits, share)
+    torch.testing.assert_close(found.mean, (1 - share) * bits.double().mean(0) + share / 2)
+    torch.testing.assert_close(found.log_prob(bits), Bernoulli(found.mean).log_prob(bits.double()).sum(1))
+
+
+def test_areas_are_those_of_the_library_with_ties():
+    torch.manual_seed(0)
+    a, b = torch.randint(5, (300,)).double() + 1, torch.randint(5, (200,)).double()
+    truth = np.r_[np.ones(300), np.zeros(200)]
+    assert area(a, b) == pytest.approx(roc_auc_score(truth, torch.cat([a, b]).numpy()))
+    areas = torch.tensor([area(torch.randn(60) + 1, torch.randn(40)) for _ in range(300)])
+    assert area_error(areas.mean().item(), 60, 40) == pytest.approx(areas.std().item(), rel=0.15)
+    assert false_positives(torch.arange(100.0), torch.tensor([4.0, 5.0, 6.0, 50.0]), 0.95) == 0.75
+
+
+def test_nats_of_what_is_compressed():
+    bits = (torch.rand(3, 1, 4, 4) > 0.5).float()
+    expected = [len(zlib.compress(np.packbits(row.bool().numpy().ravel()).tobytes(), 9)) for row in bits]
+    assert compressed(bits).tolist() == pytest.approx([8 * math.log(2) * size for size in expected])
+    grey = torch.rand(2, 1, 30, 30)
+    assert compressed(grey)[0] > 5 * compressed(torch.full((1, 1, 30, 30), 0.3))[0]
+
+
+def test_what_cannot_be_asked_is_refused():
+    with pytest.raises(ValueError, match="there is no blak; there are black, half_contrast"):
+        OutOfDistribution(**(SETTINGS | {"sets": ["blak"]}))
+    with pytest.raises(ValueError, match="must be positive"):
+        OutOfDistribution(**(SETTINGS | {"num_examples": 0}))
+    x = Examples(torch.rand(5, 4), None, to_float)
+    data = LoadedDataset(type("", (), {"shape": (4,)}), x, x, x)
+    with pytest.raises(ConfigError, match="Identity has no likelihood"):
+        OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), data)
+    other = instantiate(dgm_run.compose().dataset)
+    with pytest.raises(ConfigError, match=r"other: its examples are \[1, 8, 8\], not \[4\]"):
+        OutOfDistribution(**(SETTINGS | {"other": other})).check(PPCA((4,), 1, 0.1), data)
