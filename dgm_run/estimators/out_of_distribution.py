@@ -186,9 +186,7 @@ def _blindness(name: str, areas: dict[str, float], seen: dict[str, float]) -> st
         return None
     best = max(areas, key=lambda score: areas[score])
     means = f"{seen['mean']:.1f} against {seen['mean_of_data']:.1f} nats"
-    return (
-        f"likelier than data ({means}): likelihood alone does not know it for strange; {best} does ({areas[best]:.2f})"
-    )
+    return f"likelier than data ({means}): the likelihood alone does not know it; {best} does ({areas[best]:.2f})"
 
 
 def compressed(x: Tensor) -> Tensor:
