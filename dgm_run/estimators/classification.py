@@ -8,6 +8,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.metrics.decisions import area_under_risk, calibration_error, risk_at
 from dgm_run.metrics.machines import MOST, Machines
 from dgm_run.models.base import LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled import LabelledModel
@@ -57,7 +58,9 @@ class LatentClassification(Estimator):
 class Classification(Estimator):
     """Error of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Beside them those of machines fitted to the labelled training examples.
+    Beside them those of machines fitted to the labelled training examples; and what error is left where the tenth of
+    the decisions is declined that is least sure, by q(y | x) or by p(x), or over all such shares in the mean. What
+    p(x, y) is of M1 + M2 is one of what M1 infers.
 
     Args:
         num_samples: of z for each example and class, for p(x, y).
@@ -85,21 +88,40 @@ class Classification(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: LabelledModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        by_q, by_joint = [], []
+        by_q, by_joint, sureness, density = [], [], [], []
         block = max(1, min(100, self.max_rows // model.num_classes))
         for x in data.batches(block):
             seen = model.observe(x)
-            by_q.append(model.classify(seen).argmax(1))
+            sure, told = model.classify(seen).max(1)
             log_w = torch.stack([model.log_joint_weights_of_all(seen) for _ in range(self.num_samples)])  # (S, K, B)
-            by_joint.append(log_mean_exp(log_w.double()).argmax(0))
+            log_joint = log_mean_exp(log_w.double())
+            by_q.append(told)
+            by_joint.append(log_joint.argmax(0))
+            sureness.append(sure)
+            density.append(log_joint.logsumexp(0))
             report(sum(map(len, by_q)), len(data))
         wrong, wrong_jointly = ((torch.cat(told) != data.y).double().cpu() for told in (by_q, by_joint))
+        sure = torch.cat(sureness).exp().double().cpu()
         others = self.machines.wrong(torch.cat(list(data.batches(ROWS))), data.y)
         return [
             error("error", wrong, "q(y|x)"),
             replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
+            *_declined(sure, wrong, "q(y|x)"),
+            *_declined(torch.cat(density).cpu(), wrong, "p(x)"),
+            Estimate(
+                "calibration_error", "q(y|x)", "estimate", calibration_error(sure, 1 - wrong), None, len(wrong), ""
+            ),
             *(error(f"error_{name}", wrong, "baseline") for name, wrong in others.items()),
         ]
+
+
+def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
+    """What remains wrong of q(y | x) where decisions with a small score are declined."""
+    found = {
+        "error_at_90_percent": 100 * risk_at(score, wrong, 0.9),
+        "error_over_coverages": 100 * area_under_risk(score, wrong),
+    }
+    return [Estimate(name, by, "estimate", value, None, len(wrong), "%") for name, value in found.items()]
 
 
 def labelled(train: Examples) -> tuple[Tensor, Tensor]:

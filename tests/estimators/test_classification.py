@@ -41,9 +41,17 @@ def test_errors_are_those_of_both_posteriors_over_labels():
     y = exact.argmax(1)
     torch.manual_seed(0)
     seen, asked = Examples(x, torch.arange(16) % 3, to_float), Examples(x, y, to_float)
-    told = {each.quantity: each.value for each in Classification(2000, 100).fitted(m, seen, seen)(m, asked)}
+    rows = Classification(2000, 100).fitted(m, seen, seen)(m, asked)
+    told = {each.quantity: each.value for each in rows} | {(e.quantity, e.estimator): e.value for e in rows}
     assert told["error_joint"] <= 100 / 16  # but for a near tie
-    assert told["error"] == pytest.approx(100 * (m.classify(x).argmax(1) != y).double().mean().item())
+    wrong = (m.classify(x).argmax(1) != y).double()
+    assert told["error"] == pytest.approx(100 * wrong.mean().item())
+    by_density = wrong[exact.logsumexp(1).argsort(descending=True)]
+    expected = 100 * (by_density.cumsum(0) / torch.arange(1, 17)).mean().item()
+    assert told["error_over_coverages", "p(x)"] == pytest.approx(expected, abs=3)  # but for near ties
+    sure = m.classify(x).max(1).values.argsort(descending=True)
+    assert told["error_at_90_percent", "q(y|x)"] == pytest.approx(100 * wrong[sure][:15].mean().item())
+    assert 0 < told["calibration_error"] < 1
 
 
 def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(digits):
