@@ -59,6 +59,13 @@ def test_the_pictures_of_an_estimator_are_kept(run):
     assert {row["quantity"] for row in found if row["floor"] is not None} >= {"cfid", "coverage", "c2st_linear"}
 
 
+def test_another_data_set_of_another_shape_is_refused_as_one_of_an_estimator(run):
+    done = call("evaluate", "run", "estimators=[out_of_distribution]",
+                "+dataset@estimators.out_of_distribution.other=bars_and_stripes", cwd=run.parent)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip() == ("estimators.out_of_distribution.other: its examples are [1, 4, 4], not [1, 8, 8]")
+
+
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):
     before = (run / "results.json").read_bytes()
     cfg = dgm_run.compose(*WITHOUT_ESTIMATORS, "estimators=[ais_decoder]", "estimators.ais_decoder.scale=fit")

@@ -26,6 +26,8 @@ from dgm_run.models.labelled import LabelledModel
 
 MIN_VARIANCE = 1e-4
 """Of a pixel in the background model."""
+TOLD = 0.7
+"""Area above which a score is said to know them."""
 BLIND = 0.5
 """Area below which the likelihood finds what is strange likelier than data."""
 
@@ -136,7 +138,7 @@ class OutOfDistribution(Estimator):
                     "mean_of_data": of_known[score].mean().item(),
                 }
                 numbers = value, area_error(value, len(known), len(x)), len(x), "", settings, seen
-                blind = _blindness(name, areas, seen) if score == "log_likelihood" else None
+                blind = _blindness(areas, seen) if score == "log_likelihood" else None
                 found.append(Estimate(f"auroc_{name}", score, "estimate", *numbers, blind))
         return found
 
@@ -180,13 +182,14 @@ class OutOfDistribution(Estimator):
         return torch.cat(blocks)
 
 
-def _blindness(name: str, areas: dict[str, float], seen: dict[str, float]) -> str | None:
+def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str | None:
     """What is to be said where the likelihood prefers what is strange."""
     if areas["log_likelihood"] >= BLIND:
         return None
     best = max(areas, key=lambda score: areas[score])
     means = f"{seen['mean']:.1f} against {seen['mean_of_data']:.1f} nats"
-    return f"likelier than data ({means}): the likelihood alone does not know it; {best} does ({areas[best]:.2f})"
+    other = f"{best} does ({areas[best]:.2f})" if areas[best] > TOLD else "nor does another score"
+    return f"likelier than data ({means}): the likelihood alone does not know it; {other}"
 
 
 def compressed(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.out_of_distribution import (
     Background,
     OutOfDistribution,
+    _blindness,
     area,
     area_error,
     compressed,
@@ -72,6 +73,8 @@ def test_what_is_likelier_than_data_is_told_in_words(digits):
     assert rows["log_likelihood"].warning.startswith("likelier than data (")
     assert rows["log_likelihood"].warning.endswith("typicality does (1.00)")
     assert rows["typicality"].warning is None
+    seen = {"mean": -1.0, "mean_of_data": -2.0}
+    assert _blindness({"log_likelihood": 0.4, "joint": 0.6}, seen).endswith("does not know it; nor does another score")
 
 
 def test_models_of_every_kind_are_asked():
