@@ -59,12 +59,17 @@ def sample() -> None:
         settings[name] = int(value)
 
     def run() -> None:
-        from dgm_run.config import instantiate  # imports torch
+        import torch
+
+        from dgm_run.config import instantiate
         from dgm_run.run_folder import load
         from dgm_run.sampling import draw, write
 
         model = load(folder)
+        torch.set_default_dtype(next(model.parameters()).dtype)
         try:
+            if not (folder / ".hydra" / "overrides.yaml").exists():
+                raise UserError("the run was not begun by dgm-run, which keeps its data set's settings")
             train = instantiate(compose(*_begun_with(folder)).dataset).load().train
         except UserError as error:
             train = None

@@ -102,7 +102,11 @@ def validate(cfg: DictConfig) -> None:
 def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
     """A preset may set an estimator that the command line has replaced by another."""
     for name, node in list((cfg.estimators or {}).items()):
-        if "_target_" not in node and (conf_dir() / "estimators" / f"{name}.yaml").exists():
+        if (
+            isinstance(node, DictConfig)
+            and "_target_" not in node
+            and (conf_dir() / "estimators" / f"{name}.yaml").exists()
+        ):
             with open_dict(cfg.estimators):
                 del cfg.estimators[name]
 
@@ -142,7 +146,7 @@ def _check_sizes(cfg: DictConfig) -> None:
             node = cfg[part]
             if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")
-    if "num_classes" in cfg.model and cfg.dataset.num_classes is None:
+    if "num_classes" in cfg.model and cfg.dataset.get("num_classes") is None:
         named = target_of(cfg.model, "model").__name__
         raise ConfigError(f"model: {named} learns from labels, and the data have none: choose {_with_labels()}")
     for name, value in cfg.model.items():

@@ -125,8 +125,10 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     _refuse_wrong_kind(model, estimators, dataset)
     _place(model, device, cfg)
     data = dataset.load(device)
+    model.eval()
     for estimator in estimators.values():
         estimator.check(model, data)
+    model.train()
     rng.reseed(cfg.seed, "initialize")
     initialize(model, data.train)
     display.say(_introduction(model, data, device, folder))

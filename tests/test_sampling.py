@@ -106,6 +106,13 @@ def test_the_command_writes_what_it_names(run):
     assert "nearest_neighbours.png" in {file.name for file in files}
 
 
+def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_data(tmp_path):
+    dgm_run.run(dgm_run.compose(*TINY, "trainer.precision=fp64"), tmp_path / "run")
+    done = call("sample", "run", "n=5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no nearest neighbours: the run was not begun by dgm-run" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -120,9 +120,14 @@ class AISDecoder(Estimator):
                 report(step * total + done, FIT_STEPS * total)
 
             log_w, z = Ways(self, noisy, betas, x, n, report_part).forward(x)
-            squares = torch.stack([(x - noisy.decode(ends).mean).square().flatten(1).mean(1) for ends in z])
+            squares = torch.stack([self._squares(noisy, x, ends) for ends in z])
             scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
         return replace(self, fitted_scale=scale)
+
+    def _squares(self, noisy: "Noisy", x: Tensor, z: Tensor) -> Tensor:
+        """Mean squared distance of each example to its mean, (N,)."""
+        parts = zip(x.split(self.max_rows), z.split(self.max_rows), strict=True)
+        return torch.cat([(rows - noisy.decode(ends).mean).square().flatten(1).mean(1) for rows, ends in parts])
 
     @torch.no_grad()
     def __call__(self, model: ContinuousLatentModel, data: Examples, report: Report = silent) -> list[Estimate]:

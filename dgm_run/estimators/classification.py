@@ -15,6 +15,8 @@ from dgm_run.models.labelled import LabelledModel
 
 ROWS = 1000
 """Examples at a time."""
+MEANS = 100
+"""Examples at a time whose posterior means are asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,12 @@ class LatentClassification(Estimator):
         self, model: LatentVariableModel, train: Examples, valid: Examples, report: Report = silent
     ) -> "LatentClassification":
         x, y = labelled(train)
-        return replace(self, on_pixels=Machines.of(x, y), on_latents=Machines.of(model.infer(x).mean, y))
+        return replace(self, on_pixels=Machines.of(x, y), on_latents=Machines.of(_means(model, x), y))
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        blocks = list(data.batches(ROWS))
-        x, z = torch.cat(blocks), torch.cat([model.infer(block).mean for block in blocks])
+        x = torch.cat(list(data.batches(ROWS)))
+        z = _means(model, x)
         found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, data.y).items()]
         return found + [
             error(f"error_{name}", wrong, "baseline") for name, wrong in self.on_pixels.wrong(x, data.y).items()
@@ -122,6 +124,11 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
         "error_over_coverages": 100 * area_under_risk(score, wrong),
     }
     return [Estimate(name, by, "estimate", value, None, len(wrong), "%") for name, value in found.items()]
+
+
+def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
+    """Of q(z | x); few at a time: some know it by many draws only."""
+    return torch.cat([model.infer(rows).mean for rows in x.split(MEANS)])
 
 
 def labelled(train: Examples) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ from dgm_run.data.corrupt import CORRUPTIONS, is_binary
 from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.models.base import ExactModel, log_mean_exp
+from dgm_run.images import is_image
+from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled import LabelledModel
 
 MIN_VARIANCE = 1e-4
@@ -102,9 +103,16 @@ class OutOfDistribution(Estimator):
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
             raise ConfigError(f"estimators.out_of_distribution: {type(model).__name__} has no likelihood")
-        if self.other and self.other.shape != data.protocol.shape:
+        if not is_image(tuple(data.protocol.shape)) or data.protocol.num_levels is None:
+            raise ConfigError("estimators.out_of_distribution: it corrupts images of grey levels, and these are none")
+        if self.other and tuple(self.other.shape) != tuple(data.protocol.shape):
             shapes = [list(each.shape) for each in (self.other, data.protocol)]
             raise ConfigError(f"estimators.out_of_distribution.other: its examples are {shapes[0]}, not {shapes[1]}")
+        if self.other and self.other.kind != data.protocol.kind:
+            raise ConfigError(
+                f"estimators.out_of_distribution.other: its data are {self.other.kind}, not {data.protocol.kind}: "
+                "binarise or dequantise both alike"
+            )
 
     @torch.no_grad()
     def fitted(
@@ -138,7 +146,8 @@ class OutOfDistribution(Estimator):
                     "mean_of_data": of_known[score].mean().item(),
                 }
                 numbers = value, area_error(value, len(known), len(x)), len(x), "", settings, seen
-                blind = _blindness(areas, seen) if score == "log_likelihood" else None
+                below = value + 2 * numbers[1] < BLIND  # and not by chance
+                blind = _blindness(areas, seen) if score == "log_likelihood" and below else None
                 found.append(Estimate(f"auroc_{name}", score, "estimate", *numbers, blind))
         return found
 
@@ -167,10 +176,15 @@ class OutOfDistribution(Estimator):
         blocks: list[Tensor] = []
         exact = isinstance(model, ExactModel)
         for rows in x.split(self.max_rows if exact else max(1, self.max_rows // self.num_samples)):
-            log_p = model.log_prob(rows) if exact else log_mean_exp(model.log_weights(rows, self.num_samples).double())
+            log_p = model.log_prob(rows) if exact else log_mean_exp(self._log_weights(model, rows).double())
             blocks.append(log_p.double())
             report(sum(map(len, blocks)), len(x))
         return torch.cat(blocks)
+
+    def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
+        if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal that has one
+            return model.score(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
+        return model.log_weights(x, self.num_samples)
 
     def _log_joint(self, model: LabelledModel, x: Tensor) -> Tensor:
         """max_y log p(x, y)."""
@@ -182,10 +196,8 @@ class OutOfDistribution(Estimator):
         return torch.cat(blocks)
 
 
-def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str | None:
+def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str:
     """What is to be said where the likelihood prefers what is strange."""
-    if areas["log_likelihood"] >= BLIND:
-        return None
     best = max(areas, key=lambda score: areas[score])
     means = f"{seen['mean']:.1f} against {seen['mean_of_data']:.1f} nats"
     other = f"{best} does ({areas[best]:.2f})" if areas[best] > TOLD else "nor does another score"

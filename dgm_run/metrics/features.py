@@ -14,6 +14,8 @@ from dgm_run.images import is_image
 Kind = Literal["classifier", "random", "pca", "pixels"]
 
 DIM = 64
+SMALLEST = 1e-6
+"""Of the variance of a principal component, as a share of the largest: data do not vary along the others."""
 STEPS = 800
 BATCH = 128
 ROWS = 1000
@@ -124,8 +126,8 @@ def _batches(n: int) -> Iterator[Tensor]:
 
 def _principal_components(x: Tensor) -> Callable[[Tensor], Tensor]:
     flat = _flat(x).double()
-    _, vectors = torch.linalg.eigh(torch.cov(flat.T, correction=0))
-    chosen = vectors[:, -DIM:]
+    values, vectors = torch.linalg.eigh(torch.cov(flat.T, correction=0))
+    chosen = vectors[:, values > SMALLEST * values[-1]][:, -DIM:]
     return lambda rows: _flat(rows).double() @ chosen
 
 

@@ -107,6 +107,12 @@ class M1M2(LabelledModel, LayeredModel):
     def stage(self, index: int) -> Stage:
         return Stage(self.m1, prepare=lambda x: x, finish=lambda: None)
 
+    def train(self, mode: bool = True) -> "M1M2":
+        """M1 stays as it is: batch normalisation in it would follow the batches of M2."""
+        super().train(mode)
+        self.m1.eval()
+        return self
+
     @torch.no_grad()
     def observe(self, x: Tensor) -> Tensor:
         q = self.m1.infer(x)

@@ -82,6 +82,7 @@ def test_models_of_every_kind_are_asked():
     for overrides, more in (
         (("decoder.hidden_dims=[4]",), set()),
         (("model=rbm", "model.num_hidden=4"), set()),
+        (("posterior=operator", "objective=operator", "model.latent_dim=2"), set()),
         (("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]"), {"joint"}),
     ):
         model = instantiate(dgm_run.compose(*overrides).model).eval()
@@ -144,9 +145,17 @@ def test_what_cannot_be_asked_is_refused():
     with pytest.raises(ValueError, match="must be positive"):
         OutOfDistribution(**(SETTINGS | {"num_examples": 0}))
     x = Examples(torch.rand(5, 4), None, to_float)
-    data = LoadedDataset(type("", (), {"shape": (4,)}), x, x, x)
+    vectors = LoadedDataset(type("", (), {"shape": (4,), "num_levels": 4}), x, x, x)
     with pytest.raises(ConfigError, match="Identity has no likelihood"):
-        OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), data)
-    other = instantiate(dgm_run.compose().dataset)
-    with pytest.raises(ConfigError, match=r"other: its examples are \[1, 8, 8\], not \[4\]"):
-        OutOfDistribution(**(SETTINGS | {"other": other})).check(PPCA((4,), 1, 0.1), data)
+        OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), vectors)
+    with pytest.raises(ConfigError, match="it corrupts images of grey levels, and these are none"):
+        OutOfDistribution(**SETTINGS).check(PPCA((4,), 1, 0.1), vectors)
+    grey = LoadedDataset(instantiate(dgm_run.compose("dataset.binarize=none").dataset), x, x, x)
+    model = PPCA((1, 8, 8), 1, 0.1)
+    for other, message in (
+        (("dataset=bars_and_stripes",), r"other: its examples are \[1, 4, 4\], not \[1, 8, 8\]"),
+        ((), "other: its data are binary, not levels: binarise or dequantise both alike"),
+    ):
+        estimator = OutOfDistribution(**(SETTINGS | {"other": instantiate(dgm_run.compose(*other).dataset)}))
+        with pytest.raises(ConfigError, match=message):
+            estimator.check(model, grey)

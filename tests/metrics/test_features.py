@@ -46,6 +46,14 @@ def test_principal_components_are_those_of_a_library():
     torch.testing.assert_close(across.fliplr(), torch.eye(64).double(), rtol=0, atol=1e-6)
 
 
+def test_principal_components_along_which_data_do_not_vary_are_left_out():
+    x = torch.zeros(100, 1, 3, 3)
+    x[:, 0, 0] = torch.rand(100, 3)
+    z = fit("pca", Examples(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
+    assert z.shape == (1, 3)
+    assert z.abs().max() < 10
+
+
 def test_pixels_are_as_they_are_and_vectors_have_features_too():
     x = torch.rand(30, 2, 3)
     assert torch.equal(fit("pixels", Examples(x, None, to_float), 0)(x), x.flatten(1).double())
