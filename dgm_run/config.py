@@ -100,13 +100,10 @@ def validate(cfg: DictConfig) -> None:
 
 
 def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
-    """A preset may set an estimator that the command line has replaced by another."""
+    """A preset may set an estimator that the command line has replaced by another, or by null."""
     for name, node in list((cfg.estimators or {}).items()):
-        if (
-            isinstance(node, DictConfig)
-            and "_target_" not in node
-            and (conf_dir() / "estimators" / f"{name}.yaml").exists()
-        ):
+        is_known = (conf_dir() / "estimators" / f"{name}.yaml").exists()
+        if node is None or (is_known and isinstance(node, DictConfig) and "_target_" not in node):
             with open_dict(cfg.estimators):
                 del cfg.estimators[name]
 

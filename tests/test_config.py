@@ -127,3 +127,8 @@ def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
     cfg = dgm_run.compose("+estimators.prior_samplng.num_samples=3")
     with pytest.raises(ConfigError, match="estimators.prior_samplng: has no _target_"):
         validate(cfg)
+    cfg = dgm_run.compose("model=gan", "estimators.sample_quality=null")
+    validate(cfg)
+    assert set(cfg.estimators) == {"ais_decoder", "linear_baseline"}
+    with pytest.raises(ConfigError, match="estimators.foo: has no _target_"):
+        validate(dgm_run.compose("+estimators.foo=3"))
