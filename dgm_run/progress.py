@@ -102,7 +102,7 @@ class Terminal:
         ):
             justify = "right" if heading in ("value", "± s.e.", "floor") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
-        settings = {}
+        settings: dict[str, dict[str, str]] = {}
         for row in rows:
             stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
             digits = 0 if row["quantity"] == "active_units" else 3
@@ -112,9 +112,10 @@ class Terminal:
                 *([floor] if with_floors else []), row["unit"], row["kind"].replace("_", " "), row["estimator"],
             )  # fmt: skip
             if row["settings"]:
-                settings[row["estimator"]] = ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())
+                settings.setdefault(row["estimator"], {}).update({k: _short(v) for k, v in row["settings"].items()})
         self.console.print(table, soft_wrap=True)
-        for note in [*(f"{name}: {text}" for name, text in settings.items()), *notes]:
+        told = {name: ", ".join(f"{k}={v}" for k, v in values.items()) for name, values in settings.items()}
+        for note in [*(f"{name}: {text}" for name, text in told.items()), *notes]:
             self.say(note)
 
     def _open_bar(self, unit: str, total: int, done: int) -> None:

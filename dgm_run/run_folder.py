@@ -16,7 +16,9 @@ from torch import nn
 
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import instantiate
+from dgm_run.data.corrupt import Corruption
 from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.models.corrupted import corrupted
 from dgm_run.signature import target_of
 
 MAY_CHANGE = (
@@ -98,14 +100,17 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
         CheckpointError: the folder holds no whole run, or names anything else to be built.
     """
     folder = Path(run_dir)
-    model_config = _model_config(folder)
-    _refuse_foreign_targets(model_config, ("dgm_run", *packages), "model")
+    built = _built(folder)
+    for key, node in built.items():
+        _refuse_foreign_targets(node, ("dgm_run", *packages), key)
     checkpoints = Checkpoints(folder / "checkpoints")
     weights, _, damaged = checkpoints.load("best" if checkpoints.exists("best") else "last")
     for line in damaged:
         warnings.warn(f"{line}; the one before it is used", stacklevel=2)
     try:
-        model = instantiate(OmegaConf.create(model_config))
+        model = instantiate(OmegaConf.create(built["model"]))
+        if built["dataset.corrupt"]:
+            model = corrupted(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
         precision = {value.dtype for value in weights.values() if value.is_floating_point()}
         if precision:
             model.to(max(precision, key=lambda dtype: dtype.itemsize))
@@ -125,8 +130,14 @@ def saved_config(folder: Path) -> dict[str, Any]:
     return _saved(folder, lambda cfg: OmegaConf.to_container(cfg, resolve=False))
 
 
-def _model_config(folder: Path) -> dict:
-    return _saved(folder, lambda cfg: OmegaConf.to_container(cfg.model, resolve=True))
+def _built(folder: Path) -> dict[str, Any]:
+    """What a model is built from: its configuration, and that of what it sees its examples through."""
+
+    def take(cfg: DictConfig) -> dict[str, Any]:
+        resolved = OmegaConf.to_container(cfg, resolve=True)
+        return {"model": resolved["model"], "dataset.corrupt": (resolved.get("dataset") or {}).get("corrupt")}
+
+    return _saved(folder, take)
 
 
 def _saved(folder: Path, take: Callable[[DictConfig], Any]) -> Any:
@@ -168,4 +179,5 @@ def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> b
     except ConfigError:
         return False
     # a path through an imported name, as in dgm_run.log.os.mkdir, ends elsewhere
-    return isinstance(target, type) and issubclass(target, nn.Module) and target.__module__.split(".")[0] in packages
+    ours = isinstance(target, type) and target.__module__.split(".")[0] in packages
+    return ours and issubclass(target, (nn.Module, Corruption))

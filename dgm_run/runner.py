@@ -21,6 +21,8 @@ from dgm_run.estimators.base import Estimator
 from dgm_run.gallery import Gallery
 from dgm_run.images import grid, is_image, save_png
 from dgm_run.log import RunLog
+from dgm_run.models.base import ExactModel
+from dgm_run.models.corrupted import corrupted
 from dgm_run.progress import Terminal, duration, readable
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
@@ -93,6 +95,7 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
     _refuse_wrong_kind(model, estimators, dataset)
+    _refuse_needing_complete(model, dataset, estimators)
     _place(model, device, cfg)
 
     data = dataset.load(device)
@@ -123,6 +126,9 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     objective = instantiate(cfg.objective)
     estimators = _estimators(cfg)
     _refuse_wrong_kind(model, estimators, dataset)
+    if dataset.corrupt:
+        model = corrupted(model, dataset.corrupt)
+    _refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     _place(model, device, cfg)
     data = dataset.load(device)
     model.eval()
@@ -236,6 +242,22 @@ def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], da
             )
 
 
+def _refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[str, Any]) -> None:
+    """Objective, trainer and estimators that cannot do with what is left of corrupted data."""
+    if dataset.corrupt is None:
+        return
+    for name, user in users.items():
+        kind = user.requires.get("model", object)
+        if not isinstance(model, kind) or (isinstance(user, Estimator) and not user.takes_corrupted):
+            otherwise = {
+                "objective": "choose objective=elbo, iwae or renyi, or log_likelihood of factor_analysis and ppca",
+                "trainer": "choose trainer=gradient",
+            }
+            drop = f"drop it, or evaluate with estimators=[{'exact' if isinstance(model, ExactModel) else _BOUNDED}]"
+            raise ConfigError(f"{name}: {type(user).__name__} needs complete data: {otherwise.get(name, drop)}")
+
+
+_BOUNDED = "importance_sampling,imputation"
 _HOW_TO_GET = {
     "binary": "dataset.binarize=dynamic",
     "levels": "dataset.binarize=none dataset.dequantize=false",

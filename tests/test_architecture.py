@@ -16,12 +16,15 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"gallery", "results", "run_folder", "sampling"},
     {"trainers"},
     {"objectives", "estimators"},
+    {"imputers"},
     {"models"},
     {"priors"},
     {"posteriors", "decoders", "samplers"},
     {"encoders", "likelihoods"},
-    {"networks", "distributions", "metrics"},
-    {"data", "checkpoint", "log", "progress", "config", "signature", "images"},
+    {"metrics"},
+    {"data"},
+    {"networks", "distributions"},
+    {"checkpoint", "log", "progress", "config", "signature", "images"},
     {"rng", "errors", "signals"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -1,61 +1,281 @@
-"""Images made into others that the data do not hold, without any file: what a model should know to be strange."""
+"""What stands between an example and what is seen of it: holes, which are NaN, and noise.
 
-from collections.abc import Callable
+A corruption is a known channel p(x~ | x), one element at a time. It is drawn once for every example and stays, so that
+no epoch shows what another has hidden; and a model of x becomes one of x~ by it (`models/corrupted.py`).
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run import rng
-
-NOISE = 0.1
-"""Standard deviation of what is added to intensities, and share of binary pixels that are flipped."""
-
-
-def is_binary(x: Tensor) -> bool:
-    return bool(((x == 0) | (x == 1)).all())
+from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.bernoulli import Bernoulli
+from dgm_run.distributions.incomplete import Completed, Incomplete
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
+from dgm_run.distributions.linear_gaussian import LinearGaussian
 
 
-def black(x: Tensor) -> Tensor:
-    return torch.zeros_like(x)
+class Corruption(ABC):
+    """p(x~ | x) of independent elements.
+
+    Attributes:
+        takes: the kinds of data it can be applied to (`Dataset.kind`).
+    """
+
+    takes: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """What is random about it for `num` examples of this shape: (num, ...), on the CPU."""
+
+    @abstractmethod
+    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+        """x~ of examples, (B, *shape), by what was drawn for them."""
+
+    @abstractmethod
+    def seen(self, p: Distribution) -> Distribution:
+        """p(x~ | z) by p(x | z).
+
+        Raises:
+            NotImplementedError: it is not known for this family.
+        """
+
+    @abstractmethod
+    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
+        """p(x | x~, z) by p(x | z), with its `mean` and `sample`: what may have stood behind x~, (B, *shape)."""
+
+    def seen_linear(self, p: LinearGaussian) -> LinearGaussian:
+        """The same of a linear Gaussian p(x), for the elements that are known."""
+        return p
+
+    def known(self, seen: Tensor) -> Tensor:
+        """x~ with NaN where it says nothing of x."""
+        return seen
+
+    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many elements are seen of each example of this shape, by what was drawn: (N,), or a scalar."""
+        return torch.tensor(math.prod(shape))
+
+    def asked(self, seen: Tensor) -> Tensor:
+        """Where x is to be restored: a mask of the shape of x~."""
+        return torch.ones_like(seen, dtype=torch.bool)
+
+    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """x~ of examples, (N, *shape), with fresh draws."""
+        return self.apply(x, self.draw(len(x), x.shape[1:], generator).to(x.device))
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name} {value}" for name, value in vars(self).items())
+        words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(self).__name__).strip()
+        return f"{words} ({settings})"
 
 
-def half_contrast(x: Tensor) -> Tensor:
-    """Half the intensity; of binary pixels half the ones."""
-    return x * rng.bernoulli(torch.full_like(x, 0.5)) if is_binary(x) else 0.5 * x
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        nothing = " and leaves nothing to see" if share >= 1 else ""
+        raise ValueError(f"share = {share} must lie between 0 and 1, the ends left out{nothing}")
 
 
-def inverted(x: Tensor) -> Tensor:
-    return 1 - x
+class Missing(Corruption):
+    """Elements are missing whatever their value is; all channels of a pixel together."""
+
+    takes = ("binary", "levels", "continuous")
+
+    @abstractmethod
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        """True where nothing is seen, (num, height, width)."""
+
+    def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        height, width = tuple(shape[-2:]) if len(shape) > 1 else (1, shape[0])
+        holes = self.holes(num, height, width, generator)
+        return holes.view(num, *[1] * (len(shape) - 2), *shape[-2:])
+
+    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return x.masked_fill(drawn, torch.nan)
+
+    def seen(self, p: Distribution) -> Distribution:
+        return Incomplete(p)
+
+    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
+        return Completed(p, seen)
+
+    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
+        holes = drawn.flatten(1).sum(1) * (math.prod(shape) // drawn[0].numel())
+        return (math.prod(shape) - holes).clamp(min=1)  # of nothing at all nothing is asked
+
+    def asked(self, seen: Tensor) -> Tensor:
+        return seen.isnan()
 
 
-def rotated(x: Tensor) -> Tensor:
-    """By a quarter; upside down where images are not square."""
-    return x.rot90(1 if x.shape[-1] == x.shape[-2] else 2, (-2, -1))
+class MissingAtRandom(Missing):
+    """Every pixel by itself, with probability `share`."""
+
+    def __init__(self, share: float):
+        _check_share(share)
+        self.share = share
+
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        return torch.rand(num, height, width, generator=generator) < self.share
 
 
-def mirrored(x: Tensor) -> Tensor:
-    return x.flip(-1)
+class MissingRows(Missing):
+    """This share of the rows of every image, drawn at random."""
+
+    def __init__(self, share: float):
+        _check_share(share)
+        self.share = share
+
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        hidden = min(max(round(self.share * height), 1), height - 1)
+        ranks = torch.rand(num, height, generator=generator).argsort(1)
+        return (ranks < hidden).unsqueeze(-1).expand(-1, -1, width).contiguous()
 
 
-def shuffled(x: Tensor) -> Tensor:
-    """The pixels in another order, the same for all images."""
-    order = torch.randperm(x[0].numel(), device=x.device)
-    return x.flatten(1)[:, order].view_as(x)
+class MissingHalf(Missing):
+    """One half of every image, always the same."""
+
+    def __init__(self, side: Literal["top", "bottom", "left", "right"]):
+        self.side = side
+
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        holes = torch.zeros(num, height, width, dtype=torch.bool)
+        top, left = height // 2, width // 2
+        rows, columns = holes, holes.mT  # views
+        half = {"top": rows[:, :top], "bottom": rows[:, top:], "left": columns[:, :left], "right": columns[:, left:]}
+        half[self.side].fill_(True)
+        return holes
 
 
-def noisy(x: Tensor) -> Tensor:
-    """With noise added to intensities, or binary pixels flipped, at `NOISE`."""
-    if is_binary(x):
-        return (x - rng.bernoulli(torch.full_like(x, NOISE))).abs()
-    return (x + NOISE * torch.randn_like(x)).clamp(0, 1)
+class MissingBlock(Missing):
+    """A block of this share of the image, as high to its height as it is wide to its width, somewhere in it."""
+
+    def __init__(self, share: float):
+        _check_share(share)
+        self.share = share
+
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        holes = torch.ones(num, height, width, dtype=torch.bool)
+        for axis, size in ((1, height), (2, width)):
+            side = min(max(round(math.sqrt(self.share) * size), 1), size)
+            first = torch.randint(size - side + 1, (num, 1), generator=generator)
+            place = torch.arange(size)
+            inside = (place >= first) & (place < first + side)
+            holes &= inside.unsqueeze(3 - axis)
+        return holes
 
 
-def noise(x: Tensor) -> Tensor:
-    """Nothing else: every pixel uniform."""
-    uniform = torch.rand_like(x)
-    return uniform.round() if is_binary(x) else uniform
+class GaussianNoise(Corruption):
+    """x~ = x + scale epsilon, with a standard Gaussian epsilon for every element."""
+
+    takes = ("continuous",)
+
+    def __init__(self, scale: float):
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale = {scale} must be a positive number")
+        self.scale = scale
+
+    def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(num, *shape, generator=generator)
+
+    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return x + self.scale * drawn
+
+    def seen(self, p: Distribution) -> IndependentGaussian:
+        _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        return IndependentGaussian(p.mean, 0.5 * self._added_to(2 * p.log_scale), len(p.event_shape))
+
+    def seen_linear(self, p: LinearGaussian) -> LinearGaussian:
+        return LinearGaussian(p.weight, p.bias, self._added_to(p.log_var))
+
+    def _added_to(self, log_var: Tensor) -> Tensor:
+        return torch.logaddexp(log_var, log_var.new_tensor(2 * math.log(self.scale)))
+
+    def restored(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
+        _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # of the variances of noise and p(x | z)
+        weight = log_ratio.sigmoid()  # of p(x | z): the wider the noise is
+        log_scale = p.log_scale + 0.5 * F.logsigmoid(log_ratio)
+        return IndependentGaussian(torch.lerp(seen.expand_as(p.mean), p.mean, weight), log_scale, len(p.event_shape))
 
 
-CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    each.__name__: each for each in (black, half_contrast, inverted, rotated, mirrored, shuffled, noisy, noise)
-}
+class BitFlip(Corruption):
+    """Every binary element is turned over with probability `share`."""
+
+    takes = ("binary",)
+
+    def __init__(self, share: float):
+        _check_share(share)
+        self.share = share
+
+    def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        return torch.rand(num, *shape, generator=generator) < self.share
+
+    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return torch.where(drawn, 1 - x, x)
+
+    def seen(self, p: Distribution) -> Bernoulli:
+        _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        one, zero, stays, turns = F.logsigmoid(p.logits), F.logsigmoid(-p.logits), *self._log_shares()
+        logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
+        return Bernoulli(logits, len(p.event_shape))
+
+    def restored(self, p: Distribution, seen: Tensor) -> Bernoulli:
+        _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        stays, turns = self._log_shares()
+        return Bernoulli(p.logits + (2 * seen - 1) * (stays - turns), len(p.event_shape))
+
+    def _log_shares(self) -> tuple[float, float]:
+        """log probabilities that an element stays and that it turns."""
+        return math.log1p(-self.share), math.log(self.share)
+
+
+class SaltAndPepper(Corruption):
+    """This share of real-valued elements is replaced by zeros and ones at even odds.
+
+    An element that is exactly zero or one is taken for a replaced one, and every other for true. Of binary elements
+    this is `BitFlip` at half the share.
+    """
+
+    takes = ("continuous",)
+
+    def __init__(self, share: float):
+        _check_share(share)
+        self.share = share
+
+    def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+        """-1 where the element stays, and else its new value."""
+        u = torch.rand(num, *shape, generator=generator)
+        return torch.where(u < self.share, (2 * u < self.share).to(torch.int8), torch.tensor(-1, dtype=torch.int8))
+
+    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return torch.where(drawn < 0, x, drawn.to(x.dtype))
+
+    def known(self, seen: Tensor) -> Tensor:
+        return seen.masked_fill((seen == 0) | (seen == 1), torch.nan)
+
+    def seen(self, p: Distribution) -> Distribution:
+        return _TrueElements(p, self.known)
+
+    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
+        return Completed(p, self.known(seen))
+
+
+class _TrueElements(Incomplete):
+    """Those that were replaced have a mass that does not depend on z, and is left out."""
+
+    def __init__(self, p: Distribution, known: Callable[[Tensor], Tensor]):
+        super().__init__(p)
+        self.known = known
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return super().log_prob(self.known(value))
+
+
+def _expect(p: Distribution, kind: type, what: str, choice: str) -> None:
+    if not isinstance(p, kind):
+        raise NotImplementedError(f"what {what} make of {type(p).__name__} is not known: choose {choice}")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgm_run import rng
 from dgm_run.data import binarize as bz
+from dgm_run.data.corrupt import Corruption
 from dgm_run.data.splits import Split, Splits
 from dgm_run.errors import DataError
 
@@ -24,6 +25,8 @@ class Examples:
         log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
             density into a mass.
         labelled: positions of the examples whose labels training may use; None for all of them. Evaluation sees all.
+        corrupt: what stands between the examples and what is seen of them; None for nothing.
+        drawn: (N, ...) what is random about that, for each example.
     """
 
     def __init__(
@@ -33,17 +36,31 @@ class Examples:
         prepare: Callable[[Tensor], Tensor],
         log_bin_width: float = 0.0,
         labelled: Tensor | None = None,
+        corrupt: Corruption | None = None,
+        drawn: Tensor | None = None,
     ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
+        self.corrupt, self.drawn = corrupt, drawn
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, index: Tensor | slice) -> Tensor:
-        """The examples at `index` as floats, (B, *shape)."""
-        # advanced indexing of an 8-bit tensor takes ten times as long
-        return self.prepare(self.x[index] if isinstance(index, slice) else self.x.index_select(0, index))
+        """The examples at `index` as floats, (B, *shape), as far as they are seen."""
+        x = self.prepare(_at(self.x, index))
+        return x if self.corrupt is None else self.corrupt.apply(x, _at(self.drawn, index))
+
+    @property
+    def num_seen(self) -> Tensor:
+        """How many elements are seen of each example, (N,), or of all of them, a scalar."""
+        full = math.prod(self.x.shape[1:])
+        return torch.tensor(full) if self.corrupt is None else self.corrupt.num_seen(self.drawn, self.x.shape[1:])
+
+    @property
+    def clean(self) -> "Examples":
+        """The same as they were before they were corrupted."""
+        return Examples(self.x, self.y, self.prepare, self.log_bin_width, self.labelled)
 
     def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
         """The first `num` examples, or all, in their order: batches of `size`, the last one with what is left."""
@@ -52,8 +69,14 @@ class Examples:
             yield self.batch(slice(start, min(start + size, end)))
 
     def to(self, device: torch.device) -> "Examples":
-        y = None if self.y is None else self.y.to(device)
-        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width, self.labelled.to(device))
+        y, drawn = (None if each is None else each.to(device) for each in (self.y, self.drawn))
+        labelled = self.labelled.to(device)
+        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width, labelled, self.corrupt, drawn)
+
+
+def _at(values: Tensor, index: Tensor | slice) -> Tensor:
+    # advanced indexing of an 8-bit tensor takes ten times as long
+    return values[index] if isinstance(index, slice) else values.index_select(0, index)
 
 
 class Dataset:
@@ -72,6 +95,8 @@ class Dataset:
         num_classes: of the labels, or null where there are none.
         num_labels: training labels that may be used, as many of each class; null for all of them.
         label_seed: seed of their choice, apart from all others.
+        corrupt: what hides or distorts all examples, those of evaluation too; null for nothing.
+        corrupt_seed: seed of its draws, one for each example.
         name: stands in the results.
 
     Raises:
@@ -91,6 +116,8 @@ class Dataset:
         num_classes: int | None,
         num_labels: int | None,
         label_seed: int,
+        corrupt: Corruption | None,
+        corrupt_seed: int,
     ):
         if num_labels is not None and (num_classes is None or num_labels < 1 or num_labels % num_classes):
             raise ValueError(
@@ -105,7 +132,13 @@ class Dataset:
         self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
         self.binarize, self.dequantize, self.noise_seed = binarize, dequantize, noise_seed
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
+        self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source = source
+        if corrupt and self.kind not in corrupt.takes:
+            raise ValueError(
+                f"corrupt: {type(corrupt).__name__} takes {' or '.join(corrupt.takes)} data, and binarize={binarize}, "
+                f"dequantize={str(dequantize).lower()} give {self.kind}: set these, or choose another dataset/corrupt"
+            )
 
     @property
     def kind(self) -> str:
@@ -117,6 +150,11 @@ class Dataset:
     @property
     def binarization(self) -> str:
         """The protocol in words, as it stands beside every likelihood."""
+        corrupted = f"; seen through {self.corrupt}, drawn with seed {self.corrupt_seed}" if self.corrupt else ""
+        return self._binarization + corrupted
+
+    @property
+    def _binarization(self) -> str:
         if self.dequantize:
             return f"none (uniform dequantisation, test noise fixed by seed {self.noise_seed})"
         if self.binarize == "none" and self.kind == "binary":
@@ -138,10 +176,18 @@ class Dataset:
         ):  # evaluation sets first: they do not depend on the size of train
             split = getattr(splits, name)
             self._check(split, name)
-            prepared[name] = self._prepare(split, name == "train", generator).to(torch.device(device))
+            prepared[name] = self._corrupted(self._prepare(split, name == "train", generator), name)
+        prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         if self.num_labels is not None:
             prepared["train"].labelled = self._balanced(splits.train.y).to(torch.device(device))
         return LoadedDataset(self, **prepared)
+
+    def _corrupted(self, examples: Examples, name: str) -> Examples:
+        if self.corrupt:
+            generator = torch.Generator().manual_seed(rng.key(self.corrupt_seed, name))
+            examples.drawn = self.corrupt.draw(len(examples), self.shape, generator)
+            examples.corrupt = self.corrupt
+        return examples
 
     def _balanced(self, y: Tensor) -> Tensor:
         """Positions of as many random examples of each class, in their order."""

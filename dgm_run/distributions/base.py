@@ -50,6 +50,10 @@ class Distribution(torch.distributions.Distribution):
         z = self.rsample(sample_shape)
         return z, self.log_prob(z)
 
+    def elements_log_prob(self, value: Tensor) -> Tensor:
+        """Log density of every element by itself, (*batch, *event), where they are independent."""
+        raise NotImplementedError(f"the elements of {type(self).__name__} are not independent")
+
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
         """Log density of every event under every element of the batch: (..., *event) -> (..., *batch)."""
         event_dims = len(self.event_shape)

@@ -37,6 +37,10 @@ class DiscretizedLogistic(Distribution):
         return total / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        log_p = self.elements_log_prob(value)
+        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+
+    def elements_log_prob(self, value: Tensor) -> Tensor:
         level = torch.round(value * (self.num_levels - 1))
         inverse_scale = torch.exp(-self.log_scale)
         upper = ((level + 1) / self.num_levels - self.loc) * inverse_scale
@@ -45,8 +49,7 @@ class DiscretizedLogistic(Distribution):
         width = torch.exp(-self.log_scale) / self.num_levels
         inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-width))
         log_p = torch.where(level == 0, F.logsigmoid(upper), inside)
-        log_p = torch.where(level == self.num_levels - 1, F.logsigmoid(-lower), log_p)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        return torch.where(level == self.num_levels - 1, F.logsigmoid(-lower), log_p)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         with torch.no_grad():

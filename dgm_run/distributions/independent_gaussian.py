@@ -31,6 +31,10 @@ class IndependentGaussian(Distribution):
     def variance(self) -> Tensor:
         return torch.exp(2 * self.log_scale).expand_as(self.loc)
 
+    def elements_log_prob(self, value: Tensor) -> Tensor:
+        squares = ((value - self.loc) * torch.exp(-self.log_scale)).square()
+        return -0.5 * (squares + LOG_2PI) - self.log_scale
+
     def log_prob(self, value: Tensor) -> Tensor:
         away = value - self.loc
         if self.log_scale.dim() == 0:  # one scale for all: scaled once summed, which is half the work

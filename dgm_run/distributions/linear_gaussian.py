@@ -43,29 +43,47 @@ class LinearGaussian(Distribution):
         return z @ self.weight.T + self.bias + torch.exp(0.5 * self.log_var) * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Elements that are NaN are summed out, each example by itself."""
         with full_precision(value):
-            centred = value - self.bias
-            scaled, precision = self.latent_precision()
+            centred, observed = self._centred(value)
+            scaled, precision = self.latent_precision(observed)
             projected, factor = centred @ scaled, torch.linalg.cholesky(precision)
             half = torch.linalg.solve_triangular(factor, projected.unsqueeze(-1), upper=False).squeeze(-1)
             squares = (centred.square() * torch.exp(-self.log_var)).sum(-1) - half.square().sum(-1)
-        log_det = self.log_var.sum() + 2 * factor.diagonal().log().sum()
-        return -0.5 * (squares + log_det + len(self.bias) * LOG_2PI)
+        own = self.log_var + LOG_2PI
+        constant = own.sum() if observed is None else observed @ own
+        return -0.5 * (squares + constant) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def posterior(self, value: Tensor) -> FullGaussian:
-        """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x of shape (B, D)."""
+        """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x, (B, D), NaN where unknown."""
         with full_precision(value):
-            scaled, precision = self.latent_precision()
-            projected, factor = (value - self.bias) @ scaled, torch.linalg.cholesky(precision)
+            centred, observed = self._centred(value)
+            scaled, precision = self.latent_precision(observed)
+            projected, factor = centred @ scaled, torch.linalg.cholesky(precision)
             mean = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
             scale = torch.linalg.cholesky(torch.cholesky_inverse(factor))
         return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
 
-    def latent_precision(self) -> tuple[Tensor, Tensor]:
-        """diag(exp(-log_var)) W, (D, k), and M, the precision of z given any x, (k, k)."""
+    def _centred(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
+        """x - bias with zeros where x is unknown, and where it is known, as numbers; None where it is everywhere."""
+        centred = value - self.bias
+        missing = centred.isnan()
+        if not bool(missing.any()):
+            return centred, None
+        return centred.masked_fill(missing, 0.0), (~missing).to(centred.dtype)
+
+    def latent_precision(self, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """diag(exp(-log_var)) W, (D, k), and M, the precision of z given any x, (k, k).
+
+        Args:
+            observed: (B, D), one where an element of x is known and zero elsewhere; M is then (B, k, k).
+        """
         scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)
         identity = torch.eye(self.latent_dim, dtype=scaled.dtype, device=scaled.device)
-        return scaled, identity + self.weight.T @ scaled
+        if observed is None:
+            return scaled, identity + self.weight.T @ scaled
+        each = (self.weight.unsqueeze(-1) * scaled.unsqueeze(-2)).flatten(1)  # (D, k k)
+        return scaled, identity + (observed @ each).unflatten(-1, identity.shape)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "LinearGaussian":
         return LinearGaussian(function(self.weight), function(self.bias), function(self.log_var))

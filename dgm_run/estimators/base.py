@@ -52,9 +52,15 @@ def silent(done: int, total: int) -> None:
 
 
 class Estimator(ABC):
-    """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split."""
+    """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
+
+    Attributes:
+        requires: the kinds of model it goes with.
+        takes_corrupted: whether it can do with what is left of corrupted data.
+    """
 
     requires: ClassVar[dict[str, type]] = {}
+    takes_corrupted: ClassVar[bool] = False
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
         """Refuses what it will not be able to evaluate, before the model is trained.

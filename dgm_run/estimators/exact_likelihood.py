@@ -27,6 +27,7 @@ class ExactLikelihood(Estimator):
     max_rows: int
 
     requires = {"model": ExactModel}
+    takes_corrupted = True
 
     def __post_init__(self):
         if self.max_rows < 1:
@@ -48,6 +49,8 @@ class ExactLikelihood(Estimator):
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:
-    """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised."""
-    num_dims = math.prod(data.x.shape[1:])
-    return -(log_p / num_dims + data.log_bin_width) / math.log(2)
+    """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised.
+
+    D counts the elements that are seen.
+    """
+    return -(log_p / data.num_seen.to(log_p) + data.log_bin_width) / math.log(2)

@@ -94,6 +94,7 @@ class ImportanceSampling(Estimator):
     max_rows: int
 
     requires = {"model": LatentVariableModel}
+    takes_corrupted = True
 
     def __post_init__(self):
         if min(self.num_samples, self.max_rows) < 1:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.corrupt import CORRUPTIONS, is_binary
 from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
+from dgm_run.data.strange import STRANGE, is_binary
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.images import is_image
@@ -71,7 +71,7 @@ class OutOfDistribution(Estimator):
     is it plus the nats of x compressed; `joint`, of models of labels, max_y log p(x, y).
 
     Args:
-        sets: corruptions of the test data; see data/corrupt.py.
+        sets: corruptions of the test data; see data/strange.py.
         other: another data set, whose test examples are asked for as well; null for none.
         num_examples: of each set, drawn at random; fewer where there are fewer.
         num_samples: for each log p(x) that is not in closed form.
@@ -94,9 +94,9 @@ class OutOfDistribution(Estimator):
     shown: Tensor | None = None
 
     def __post_init__(self):
-        unknown = [name for name in self.sets if name not in CORRUPTIONS]
+        unknown = [name for name in self.sets if name not in STRANGE]
         if unknown:
-            raise ValueError(f"sets: there is no {', '.join(unknown)}; there are {', '.join(CORRUPTIONS)}")
+            raise ValueError(f"sets: there is no {', '.join(unknown)}; there are {', '.join(STRANGE)}")
         if min(self.num_examples, self.num_samples, self.max_rows) < 1 or not 0 <= self.mutation < 1:
             raise ValueError("num_examples, num_samples and max_rows must be positive, and mutation in [0, 1)")
 
@@ -125,7 +125,7 @@ class OutOfDistribution(Estimator):
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
         known = self._some(data)
-        strange = {name: CORRUPTIONS[name](known) for name in self.sets}
+        strange = {name: STRANGE[name](known) for name in self.sets}
         if self.other:
             strange[self.other.name] = self._some(self.other.load(data.x.device).test).to(known)
         total = len(strange) + 1
@@ -153,7 +153,7 @@ class OutOfDistribution(Estimator):
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """A row of training examples, and below it what each corruption makes of them."""
-        rows = [self.shown, *(CORRUPTIONS[name](self.shown) for name in self.sets)]
+        rows = [self.shown, *(STRANGE[name](self.shown) for name in self.sets)]
         return {"out_of_distribution": torch.cat(rows)}
 
     def _some(self, data: Examples) -> Tensor:

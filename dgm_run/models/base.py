@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dgm_run.data.corrupt import Corruption
 from dgm_run.distributions.base import Distribution
 from dgm_run.images import pairs
 
@@ -37,6 +38,10 @@ class ExactModel(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of each example, (B, *shape) -> (B,), nats."""
+
+    @abstractmethod
+    def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
+        """log p(x~) of what is seen of each example, (B, *shape) -> (B,), nats."""
 
 
 class Terms(NamedTuple):
@@ -74,6 +79,10 @@ class LatentVariableModel(nn.Module, ABC):
     @abstractmethod
     def infer(self, x: Tensor) -> Distribution:
         """q(z | x): (B, *shape) -> batch shape (B,)."""
+
+    def infer_seen(self, seen: Tensor, corrupt: Corruption) -> Distribution:
+        """q(z | x~) of what is seen of x: an encoder is shown zeros where nothing is known."""
+        return self.infer(corrupt.known(seen).nan_to_num(0.0))
 
     @abstractmethod
     def latent_prior(self) -> Distribution:

@@ -4,7 +4,7 @@ Source: D. Ackley, G. Hinton, T. Sejnowski, A learning algorithm for Boltzmann m
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -63,12 +63,11 @@ class Boltzmann(BinaryEnergyModel):
             state[:, i] = new
         return state.view_as(x)
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, observed: Tensor, num_steps: int) -> Tensor:
+    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         state, known = x, observed.expand(x.shape).flatten(1)
-        for _ in range(num_steps):
+        while True:
             state = self._sweep(state, self.fields(state), 1.0, known)
-        return state
+            yield state
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         """Of every pixel given the others."""

@@ -3,7 +3,7 @@
 Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -153,26 +153,18 @@ class DBN(UnnormalizedModel, LayeredModel):
             means.append(layer.up(means[-1]).sigmoid())
         return torch.cat([*means[1:], self.top.features(means[-1])], -1)
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, observed: Tensor, num_steps: int) -> Tensor:
-        """Draws of the pixels that were not observed, given those that were.
-
-        A step offers hidden units from q(h | x), taken by the rule of Metropolis and Hastings, and then draws the
+    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+        """A step offers hidden units from q(h | x), taken by the rule of Metropolis and Hastings, and then draws the
         missing pixels from p(x | h_1).
-
-        Args:
-            x: (B, *shape); its observed pixels stay, and the others are where the chain starts.
-            observed: True where a pixel is known; broadcasts against x.
-            num_steps: of the chain.
         """
         known = observed.expand(x.shape).flatten(1)
         units = self.recognise(x)
-        for _ in range(num_steps):
+        while True:
             offered = self.recognise(units[0])
             taken = rng.uniform_like(units[0][:, 0]).log() < self._log_weight(offered) - self._log_weight(units)
             units = [torch.where(taken.unsqueeze(-1), new, old) for new, old in zip(offered, units, strict=True)]
             units[0] = torch.where(known, units[0], self.layers[0].draw_below(units[1]))
-        return units[0].unflatten(-1, self.shape)
+            yield units[0].unflatten(-1, self.shape)
 
     def _log_weight(self, units: list[Tensor]) -> Tensor:
         return self.log_ratio(units) - self.top.free_energy(units[-1])

@@ -1,6 +1,7 @@
 """Models known up to Z, energy models among them, and the path of densities on which Z is found."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,15 @@ class UnnormalizedModel(nn.Module, ABC):
     @abstractmethod
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
         """Draws s of q(s | x), (S B, *state), and log p(x | s) - log q(s | x) of each, (S B,)."""
+
+    @abstractmethod
+    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+        """A chain of draws of the pixels that were not observed, given those that were, (B, *shape) after each sweep.
+
+        Args:
+            x: (B, *shape); its observed pixels stay, and the others are where the chain starts.
+            observed: True where a pixel is known; broadcasts against x.
+        """
 
     @abstractmethod
     def log_baseline(self, x: Tensor) -> Tensor:
@@ -186,21 +196,13 @@ class EnergyModel(UnnormalizedModel):
         """n draws, (n, *shape), each the end of a chain of its own."""
         return self.visible(self.anneal(n, num_steps)[0])
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, observed: Tensor, num_steps: int) -> Tensor:
-        """Draws of the pixels that were not observed, given those that were, by block Gibbs sampling.
-
-        Args:
-            x: (B, *shape); its observed pixels stay, and the others are where the chain starts.
-            observed: True where a pixel is known; broadcasts against x.
-            num_steps: sweeps.
-        """
+    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         state, fields, _ = self.infer(x)
-        for _ in range(num_steps):
+        while True:
             state = self.gibbs_step(state, fields)
             state = self.with_visible(state, torch.where(observed, x, self.visible(state)))
             fields = self.fields(state)
-        return self.visible(state)
+            yield self.visible(state)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:

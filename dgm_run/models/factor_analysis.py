@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dgm_run.data.corrupt import Corruption
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.distributions.full_gaussian import FullGaussian
@@ -80,9 +81,19 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel):
     def log_prob(self, x: Tensor) -> Tensor:
         return self.density.log_prob(x.double().flatten(1)).to(x.dtype)
 
+    def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
+        known = corrupt.known(seen).double().flatten(1)
+        return corrupt.seen_linear(self.density).log_prob(known).to(seen.dtype)
+
     def infer(self, x: Tensor) -> FullGaussian:
         """The exact posterior."""
         return self.density.posterior(x.double().flatten(1)).map(lambda parameter: parameter.to(x.dtype))
+
+    def infer_seen(self, seen: Tensor, corrupt: Corruption) -> FullGaussian:
+        """Exact as well, where the corruption leaves p(x~) a Gaussian."""
+        p = corrupt.seen_linear(self.density)
+        found = p.posterior(corrupt.known(seen).double().flatten(1))
+        return found.map(lambda parameter: parameter.to(seen.dtype))
 
     def latent_prior(self) -> StandardGaussian:
         return StandardGaussian(self.latent_dim, self.like)

@@ -1,0 +1,198 @@
+"""What a model makes of examples with holes, or behind noise."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.corrupt import Corruption, Missing
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.images import is_image
+from dgm_run.imputers.base import Imputed, Imputer
+from dgm_run.metrics.imputation import Errors, binary_scores, interval, ranks_of_interval
+from dgm_run.models.corrupted import Corrupted, as_seen
+
+BLOCK = 50
+"""Examples at a time."""
+NEIGHBOURS = 10_000
+"""Training examples among which the nearest is looked for."""
+SHOWN = 8
+OWN = "as_given"
+"""The name of the examples' own corruption among the sets."""
+
+
+class Known(NamedTuple):
+    """What the baselines know of training data.
+
+    Attributes:
+        mean: of every element over the examples where it is known, (*shape).
+        x: examples, (N, *shape), those means where nothing is known.
+    """
+
+    mean: Tensor
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class Imputation(Estimator):
+    """The squared error of E[x | x~] over the elements to be restored, by every method that fits the model.
+
+    Beside it stand two baselines: the mean of the training data, and the nearest training example, by what is known.
+    In the diagnostics are the error of single draws, which is about twice as large where the model is right; of real
+    values how many of the true ones an interval of the draws holds; of binary ones cross-entropy and F1.
+
+    Args:
+        sets: corruptions by name; data that were corrupted by themselves are restored as they are, without these.
+        methods: imputers by name.
+        num_examples: of the test set, drawn at random; fewer where there are fewer.
+        num_draws: of each example.
+        baseline, shown: once `fitted`.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    sets: Mapping[str, Corruption]
+    methods: Mapping[str, Imputer]
+    num_examples: int
+    num_draws: int
+    baseline: Known | None = None
+    shown: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    takes_corrupted = True
+
+    def __post_init__(self):
+        if self.num_examples < 1 or self.num_draws < 2:
+            raise ValueError("num_examples must be positive, and num_draws at least two")
+
+    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+        complete, kind = _of_complete(model), data.protocol.kind
+        for name, corrupt in self._sets(data.test).items():
+            if kind not in corrupt.takes:
+                raise ConfigError(
+                    f"estimators.imputation.sets.{name}: {type(corrupt).__name__} takes "
+                    f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
+                    f"'~estimators.imputation.sets.{name}'"
+                )
+            if not self._fitting(complete, corrupt):
+                raise ConfigError(
+                    f"estimators.imputation: no method restores {name} with {type(complete).__name__}: choose "
+                    "a latent-variable model whose decoder has independent pixels, or an energy model and holes"
+                )
+
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Imputation":
+        x = train.batch(torch.randperm(len(train))[:NEIGHBOURS].to(train.x.device))
+        x = x if train.corrupt is None else train.corrupt.known(x)
+        mean = x.nanmean(0).nan_to_num(0.5)
+        return replace(self, baseline=Known(mean, torch.where(x.isnan(), mean, x)), shown={})
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+        index = torch.randperm(len(data))[: self.num_examples].to(data.x.device)
+        truth, given = data.clean.batch(index), data.batch(index)
+        complete, sets, found = _of_complete(model), self._sets(data), []
+        for i, (name, corrupt) in enumerate(sets.items()):
+            seen = given if data.corrupt else corrupt(truth)
+
+            def report_block(done: int, before: int = i * len(truth)) -> None:
+                report(before + done, len(sets) * len(truth))
+
+            found += self._restore(complete, name, corrupt, truth, seen, report_block)
+        return found
+
+    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+        """Of each set rows of examples, what is seen of them, and by each method the mean and a draw."""
+        return {f"imputed_{name}": torch.cat(rows) for name, rows in self.shown.items() if is_image(rows[0].shape[1:])}
+
+    def _sets(self, data: Examples) -> Mapping[str, Corruption]:
+        return {OWN: data.corrupt} if data.corrupt else self.sets
+
+    def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
+        return {name: imputer for name, imputer in self.methods.items() if imputer.fits(model, corrupt)}
+
+    def _restore(
+        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report
+    ) -> list[Estimate]:  # fmt: skip
+        methods = self._fitting(model, corrupt)
+        parts: dict[str, list[Imputed]] = {method: [] for method in methods}
+        for first in range(0, len(seen), BLOCK):
+            block = seen[first : first + BLOCK]
+            for method, imputer in methods.items():
+                parts[method].append(imputer(model, block, corrupt, self.num_draws))
+            report(first + len(block))
+        restored = {method: _joined(blocks) for method, blocks in parts.items()}
+
+        shown = [truth[:SHOWN], as_seen(seen[:SHOWN])]
+        for each in restored.values():
+            shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
+        self.shown[name] = shown
+
+        asked, found = corrupt.asked(seen), []
+        settings = {name: str(corrupt)}
+        for method, each in restored.items():
+            found.append(self._error(name, method, each.mean, truth, asked, settings, self._doubt(each, truth, asked)))
+            if each.log_p is not None:
+                kind = "exact" if methods[method].is_exact else "estimate"
+                numbers = (*mean_and_stderr(each.log_p.cpu()), len(truth))
+                found.append(Estimate(f"log_likelihood_seen_{name}", method, kind, *numbers, settings=settings))
+        for method, guess in self._baselines(corrupt, seen).items():
+            found.append(self._error(name, method, guess, truth, asked, settings, {}))
+        return found
+
+    def _error(
+        self, name: str, method: str, guess: Tensor, truth: Tensor, asked: Tensor, settings: dict[str, Any],
+        seen: dict[str, float],
+    ) -> Estimate:  # fmt: skip
+        errors = Errors.of(guess, truth, asked)
+        if bool(asked.all()):
+            seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
+        few = seen.get("ess_median", math.inf) < 2
+        single = (
+            "it rests on single draws of a q(z | x) that does not know such holes: trust the chains" if few else None
+        )
+        numbers = errors.mean, errors.stderr, len(truth), ""
+        return Estimate(f"mse_{name}", method, "estimate", *numbers, settings, seen, single)
+
+    def _doubt(self, each: Imputed, truth: Tensor, asked: Tensor) -> dict[str, float]:
+        """What the draws say of how far the mean can be trusted."""
+        found = {"mse_of_draws": sum(Errors.of(draw, truth, asked).mean for draw in each.draws) / len(each.draws)}
+        if bool(((truth == 0) | (truth == 1)).all()):
+            found |= binary_scores(each.mean[asked], truth[asked])
+        else:
+            low, nominal = ranks_of_interval(self.num_draws, 0.9)
+            found |= interval(each.draws[:, asked], truth[asked], low) | {"nominal": nominal}
+        medians = {name: values.median().item() for name, values in each.seen.items()}
+        return found | {f"{name}_median": value for name, value in medians.items()}
+
+    def _baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
+        known = corrupt.known(seen)
+        missing = known.isnan()
+        mean, x = self.baseline
+        found = {}
+        if not isinstance(corrupt, Missing):
+            found["as_seen"] = seen
+        found["mean"] = torch.where(missing, mean, known) if isinstance(corrupt, Missing) else mean.expand_as(seen)
+        return found | {"nearest_neighbour": self._neighbour(known, x)}
+
+    def _neighbour(self, known: Tensor, x: Tensor) -> Tensor:
+        """The nearest training example by the elements that are known."""
+        weight = (~known.isnan()).to(x).flatten(1)  # (B, D)
+        value, rows = known.nan_to_num(0.0).flatten(1), x.flatten(1)
+        squares = weight @ rows.square().T - 2 * value @ rows.T  # up to a constant of each example
+        return x[squares.argmin(1)]
+
+
+def _of_complete(model: nn.Module) -> nn.Module:
+    return model.model if isinstance(model, Corrupted) else model
+
+
+def _joined(blocks: Sequence[Imputed]) -> Imputed:
+    log_p = None if blocks[0].log_p is None else torch.cat([each.log_p for each in blocks])
+    seen = {name: torch.cat([each.seen[name] for each in blocks]) for name in blocks[0].seen}
+    mean, draws = torch.cat([each.mean for each in blocks]), torch.cat([each.draws for each in blocks], 1)
+    return Imputed(mean, draws, log_p, seen)

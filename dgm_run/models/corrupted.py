@@ -1,0 +1,107 @@
+"""A latent-variable model of examples of which only something is seen: with holes, or through noise.
+
+Sources: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
+https://arxiv.org/abs/1812.02633 (the bound of the known elements, an encoder that is shown zeros).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.corrupt import Corruption
+from dgm_run.distributions.base import Distribution
+from dgm_run.errors import ConfigError
+from dgm_run.images import pairs
+from dgm_run.models.base import ContinuousLatentModel, ExactModel, outermost
+
+
+def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
+    """The model of what is seen of x by a model of x.
+
+    Raises:
+        ConfigError: there is none for a model of this kind; one line says what to choose.
+    """
+    if isinstance(model, ExactModel):
+        return ExactCorrupted(model, corrupt)
+    if isinstance(model, ContinuousLatentModel):
+        return Corrupted(model, corrupt)
+    raise ConfigError(
+        f"dataset/corrupt: {type(model).__name__} learns from complete data alone: choose model=vae, hvae, dlgm, "
+        "factor_analysis or ppca; of a model of complete data estimators=[imputation] restores test examples"
+    )
+
+
+class Corrupted(ContinuousLatentModel):
+    """p(x~) = integral of p(x~ | z) p(z) dz, where p(x~ | z) is p(x | z) seen through a corruption.
+
+    Every bound and every estimate of p(x~) comes with it. Draws are of x: what is learned is what stands behind.
+
+    Args:
+        model: of x; its decoder has independent elements.
+        corrupt: p(x~ | x).
+
+    Raises:
+        ConfigError: the decoder cannot be seen through it; one line says what can.
+    """
+
+    def __init__(self, model: ContinuousLatentModel, corrupt: Corruption):
+        super().__init__()
+        self.model, self.corrupt = model, corrupt
+        with torch.no_grad():
+            was_training = model.training
+            try:
+                self.decode(model.eval().latent_prior().sample((1,)))
+            except NotImplementedError as error:
+                raise ConfigError(f"dataset/corrupt: {error}") from None
+            finally:
+                model.train(was_training)
+
+    def own_loss(self) -> Tensor | float:
+        return self.model.own_loss()
+
+    def infer(self, x: Tensor) -> Distribution:
+        return self.model.infer_seen(x, self.corrupt)
+
+    def latent_prior(self) -> Distribution:
+        return self.model.latent_prior()
+
+    def decode(self, z: Tensor) -> Distribution:
+        return self.corrupt.seen(self.model.decode(z))
+
+    def initialize(self, x: Tensor) -> None:
+        """The model starts from the examples as they are seen, with the means of the known elements in the holes."""
+        known = self.corrupt.known(x)
+        means = known.nanmean(0).nan_to_num(0.0)  # zero where an element is never seen
+        for part in outermost(self.model, "initialize"):
+            part.initialize(torch.where(known.isnan(), means, known))
+
+    def generate(self, n: int) -> Distribution:
+        return self.model.generate(n)
+
+    @torch.no_grad()
+    def restored(self, x: Tensor) -> Distribution:
+        """p(x | x~, z) at one draw of q(z | x~)."""
+        return self.corrupt.restored(self.model.decode(self.infer(x).sample()), x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.restored(x).mean
+
+    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
+        found = self.model.own_pictures(x[:1].nan_to_num(0.0))
+        shown = x[:32]
+        found["reconstructions"] = pairs(as_seen(shown), self.reconstruct(shown), columns=8)
+        return found
+
+
+class ExactCorrupted(Corrupted, ExactModel):
+    """p(x~) in closed form."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.model.log_prob_seen(x, self.corrupt)
+
+    def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
+        raise NotImplementedError("what is seen is not corrupted twice")
+
+
+def as_seen(x: Tensor) -> Tensor:
+    """What is shown of examples with holes: grey where nothing is known."""
+    return x.nan_to_num(0.5)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+import dgm_run
+from dgm_run.config import instantiate
+from dgm_run.data.corrupt import BitFlip, GaussianNoise, MissingHalf
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.imputation import Imputation
+from dgm_run.imputers.exact import Exact
+from dgm_run.imputers.pseudo_gibbs import PseudoGibbs
+from dgm_run.models.gan import GAN
+from tests.imputers import truth
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def setting(num=40):
+    model = truth.factor_analysis()
+    torch.manual_seed(0)
+    x = model.sample(num)
+    return model, Examples(x, None, to_float), Examples(model.sample(500), None, to_float)
+
+
+def evaluate(estimator, model, test, train):
+    torch.manual_seed(1)
+    fitted = estimator.fitted(model, train, train)
+    return fitted, {(row.quantity, row.estimator): row for row in fitted(model, test)}
+
+
+def test_errors_and_likelihood_are_those_of_the_dense_gaussian_over_the_holes_alone():
+    model, test, train = setting()
+    half = MissingHalf("right")
+    fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19), model, test, train)
+    squares, log_p = [], []
+    for x in test.x.flatten(1).numpy():
+        seen = x.copy()
+        seen[3:] = torch.nan
+        mean, _, log_p_seen = truth.conditional(model, seen)
+        squares.append((mean - x)[3:] ** 2)
+        log_p.append(log_p_seen)
+    row = rows["mse_missing_half", "exact"]
+    squares = torch.tensor(np.array(squares))
+    assert row.value == pytest.approx(squares.mean().item(), rel=1e-6)
+    assert row.stderr == pytest.approx((squares.mean(1).std() / 40**0.5).item(), rel=1e-6)
+    assert row.diagnostics["coverage"] == pytest.approx(0.9, abs=0.08)
+    assert row.diagnostics["nominal"] == pytest.approx(0.9)
+    assert row.diagnostics["mse_of_draws"] == pytest.approx(2 * row.value, rel=0.5)
+    likelihood = rows["log_likelihood_seen_missing_half", "exact"]
+    assert (likelihood.kind, likelihood.value) == ("exact", pytest.approx(torch.tensor(log_p).mean().item()))
+
+    x, known = train.x.flatten(1), test.x.flatten(1)
+    by_mean = (x.mean(0)[3:] - known[:, 3:]).square().mean().item()
+    assert rows["mse_missing_half", "mean"].value == pytest.approx(by_mean, rel=1e-6)
+    nearest = torch.cdist(known[:, :3], x[:, :3]).argmin(1)
+    by_neighbour = (x[nearest, 3:] - known[:, 3:]).square().mean().item()
+    assert rows["mse_missing_half", "nearest_neighbour"].value == pytest.approx(by_neighbour, rel=1e-6)
+    assert set(fitted.pictures(model)) == {"imputed_missing_half"}
+    assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)  # truth, seen, mean, draw
+
+
+def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
+    model, test, train = setting()
+    noise = GaussianNoise(0.5)
+    _, rows = evaluate(Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5), model, test, train)
+    assert rows["mse_gaussian_noise", "as_seen"].value == pytest.approx(0.25, rel=0.3)
+    assert rows["mse_gaussian_noise", "exact"].value < rows["mse_gaussian_noise", "as_seen"].value
+    row = rows["mse_gaussian_noise", "exact"]
+    assert row.diagnostics["psnr"] == pytest.approx(-10 * torch.tensor(row.value).log10().item())
+
+
+def test_binary_pixels_have_scores_of_their_own():
+    torch.manual_seed(0)
+    model = truth.binary_vae().double()
+    test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
+    estimator = Imputation({"missing_half": MissingHalf("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3)
+    _, rows = evaluate(estimator, model, test, train)
+    row = rows["mse_missing_half", "chain"]
+    assert row.num_examples == 20
+    assert {"nll", "f1", "mse_of_draws"} == set(row.diagnostics)
+    assert 0 < row.value < 0.3
+
+
+def test_what_cannot_be_restored_is_refused_before_training():
+    data = instantiate(dgm_run.compose().dataset).load()
+    estimator = Imputation({"gaussian_noise": GaussianNoise(0.5)}, {"exact": Exact()}, 20, 3)
+    with pytest.raises(ConfigError, match="GaussianNoise takes continuous data, and these are binary: leave it out by"):
+        estimator.check(truth.binary_vae(), data)
+    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"exact": Exact()}, 20, 3)
+    with pytest.raises(ConfigError, match="no method restores bit_flip with VAE"):
+        estimator.check(truth.binary_vae(), data)
+    gan = instantiate(dgm_run.compose("model=gan").model)
+    assert isinstance(gan, GAN)
+    whole = instantiate(dgm_run.compose("estimators=[imputation]").estimators).popitem()[1]
+    whole.check(truth.binary_vae(), data)
+    with pytest.raises(ValueError, match="num_draws at least two"):
+        Imputation({}, {}, 20, 1)
+
+
+def test_data_with_holes_of_their_own_are_restored_without_others():
+    data = instantiate(dgm_run.compose("dataset/corrupt=missing_half").dataset).load()
+    assert isinstance(data, LoadedDataset)
+    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"chain": PseudoGibbs(30, 10)}, 5, 3)
+    model = instantiate(dgm_run.compose("model.latent_dim=2").model).double().eval()
+    _, rows = evaluate(estimator, model, data.test, data.train)
+    assert {name for name, _ in rows} == {"mse_as_given"}
+    mean = rows["mse_as_given", "mean"]
+    train, test = data.train, data.test.clean
+    torch.manual_seed(1)
+    torch.randperm(len(train))
+    chosen = torch.randperm(360)[:5]
+    guess = train.batch(torch.randperm(len(train))).isnan()  # always the lower half, of which nothing is known
+    assert guess[:, :, 4:].all()
+    truth_of_half = test.batch(chosen)[:, :, 4:]
+    assert mean.value == pytest.approx((truth_of_half - 0.5).square().mean().item())

@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import dgm_run
+from dgm_run.config import compose, instantiate
+from dgm_run.data.corrupt import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf
+from dgm_run.errors import ConfigError
+from dgm_run.models.corrupted import Corrupted, ExactCorrupted, corrupted
+from dgm_run.objectives.iwae import IWAE
+from dgm_run.run_folder import load
+from tests.imputers import truth
+from tests.models import energy
+from tests.tiny import SHORT, TINY
+
+HOLES = MissingAtRandom(0.5)
+
+
+@torch.no_grad()
+def test_its_bounds_are_of_what_is_seen():
+    model = Corrupted(truth.binary_vae(), HOLES)
+    p, _ = truth.by_quadrature(model.model, {0: 1, 2: 0})
+    torch.manual_seed(0)
+    seen = truth.SEEN.expand(400, -1, -1, -1)
+    bounds = [-IWAE(k, "standard")(model, seen)[0].item() for k in (1, 20, 500)]
+    assert bounds[0] < bounds[1] - 0.01
+    assert bounds[1] < math.log(p)
+    assert bounds[2] == pytest.approx(math.log(p), abs=0.01)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("corrupt", [MissingHalf("left"), BitFlip(0.2)])
+def test_all_that_can_be_seen_has_the_mass_one(corrupt):
+    model = Corrupted(truth.binary_vae(), corrupt)
+    x = torch.tensor(energy.states(4), dtype=torch.float32).view(-1, 1, 1, 4)
+    seen = corrupt(x).nan_to_num(-1).unique(dim=0) if isinstance(corrupt, MissingHalf) else x
+    seen = torch.where(seen < 0, torch.nan, seen)
+    torch.manual_seed(0)
+    w = model.log_weights(seen, 20_000).exp().sum(1)  # one estimate of the mass for every sample
+    assert abs(w.mean() - 1) < 5 * w.std() / math.sqrt(len(w))
+
+
+@torch.no_grad()
+def test_a_linear_gaussian_stays_exact():
+    model = corrupted(truth.factor_analysis(), GaussianNoise(0.6))
+    assert isinstance(model, ExactCorrupted)
+    torch.manual_seed(0)
+    seen = model.corrupt(model.sample(4))
+    expected = [truth.conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in seen]
+    assert model.log_prob(seen).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+    log_w = model.log_weights(seen, 3)
+    assert log_w.numpy() == pytest.approx(np.tile(expected, (3, 1)), abs=1e-9)
+
+
+def test_what_is_not_seen_teaches_nothing():
+    model = Corrupted(truth.binary_vae(), MissingHalf("right"))
+    x = model.corrupt(torch.ones(5, 1, 1, 4))
+    IWAE(5, "standard")(model, x)[0].backward()
+    gradient = model.model.decoder.output.bias.grad
+    assert (gradient[2:] == 0).all()
+    assert (gradient[:2] != 0).all()
+
+
+def test_it_starts_from_the_means_of_what_is_known():
+    model = truth.factor_analysis(4).float()
+    x = torch.tensor([[1.0, torch.nan, torch.nan, 2.0], [3.0, 4.0, torch.nan, 2.5]]).view(2, 1, 1, 4)
+    Corrupted(model, HOLES).initialize(x)
+    assert model.bias.tolist() == [2.0, 4.0, 0.0, 2.25]
+
+
+def test_models_that_need_all_of_x_are_refused():
+    rbm = instantiate(compose("model=rbm", "model.num_hidden=4").model)
+    with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM learns from complete data alone: choose model=vae"):
+        corrupted(rbm, HOLES)
+    pixelcnn = instantiate(compose("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2").model)
+    with pytest.raises(ConfigError, match=r"PixelByPixel are not independent: choose decoder=mlp"):
+        corrupted(pixelcnn, HOLES)
+
+
+def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
+    overrides = (*TINY, "dataset/corrupt=missing_at_random", "objective=iwae", "objective.num_samples=2",
+                 "estimators=[importance_sampling,imputation]", "estimators.imputation.num_examples=20",
+                 "estimators.imputation.methods.pseudo_gibbs.num_steps=110",
+                 "estimators.imputation.methods.metropolis_within_gibbs.num_steps=110")  # fmt: skip
+    found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
+    assert "seen through missing at random (share 0.5), drawn with seed 0" in found["binarization"]
+    rows = {(row["quantity"], row["estimator"]): row for row in found["estimates"]}
+    assert rows["log_likelihood", "importance_sampling"]["value"] < 0
+    assert ("mse_as_given", "mean") in rows
+    assert (tmp_path / "run" / "imputed_as_given").is_dir()
+    model = load(tmp_path / "run")
+    assert isinstance(model, Corrupted)
+    assert model.sample(3).shape == (3, 1, 8, 8)
+    from dgm_run.runner import evaluate
+
+    again = evaluate(dgm_run.compose(*overrides), tmp_path / "run")["estimates"]
+    assert {(row["quantity"], row["estimator"]): row for row in again}[
+        "log_likelihood", "importance_sampling"
+    ]["value"] == rows["log_likelihood", "importance_sampling"]["value"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model=factor_analysis",), "trainer: EMTrainer needs complete data: choose trainer=gradient"),
+        (("model=factor_analysis", "trainer=gradient", "estimators=[linear_baseline]"),
+         "linear_baseline: LinearBaseline needs complete data: drop it, or evaluate with estimators=[exact]"),
+        (("estimators=[sample_quality]",), "sample_quality: SampleQuality needs complete data: drop it"),
+        (("model=rbm",), "dataset/corrupt: RBM learns from complete data alone"),
+    ],
+)  # fmt: skip
+def test_what_needs_complete_data_is_refused(overrides, message, tmp_path):
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        dgm_run.run(dgm_run.compose(*SHORT, "dataset/corrupt=missing_half", *overrides), tmp_path)
