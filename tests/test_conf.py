@@ -34,6 +34,7 @@ OPTIONS = sorted(
     if group != "dataset"
 )
 DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
+CORRUPTIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "corrupt").glob("*.yaml"))
 EXPERIMENTS = sorted(
     str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
     for path in (conf_dir() / "experiment").rglob("*.yaml")
@@ -54,6 +55,15 @@ NEEDS = {  # what a choice needs beside the defaults
         "estimators.ais_decoder.num_temperatures=2",
         "estimators.ais_decoder.num_examples=5",
         "estimators.ais_decoder.num_simulated=5",
+    ),
+    "imputation estimators": tuple(
+        f"estimators.imputation.{setting}"
+        for setting in (
+            "num_examples=10",
+            "methods.pseudo_gibbs.num_steps=101",
+            "methods.metropolis_within_gibbs.num_steps=101",
+            "methods.importance_sampling.num_samples=50",
+        )
     ),
     "sample_quality estimators": ("estimators.sample_quality.num_samples=100",),
     "parzen estimators": ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
@@ -103,6 +113,14 @@ def test_every_choice_trains_a_step(group, option, tmp_path):
     expected = 6 if option in ("m1_m2", "stacked") else steps[cfg.trainer._target_.rpartition(".")[2]]
     assert results["training"]["steps"] == expected
     assert (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_corruption_trains_a_step(name, tmp_path):
+    real = ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true")
+    needs = real if name in ("gaussian_noise", "salt_and_pepper") else ()
+    results = dgm_run.run(dgm_run.compose(*TINY, *needs, f"dataset/corrupt={name}"), tmp_path)
+    assert f"seen through {name.replace('_', ' ')} (" in results["binarization"]
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -69,10 +69,14 @@ class Corruption(ABC):
         """x~ of examples, (N, *shape), with fresh draws."""
         return self.apply(x, self.draw(len(x), x.shape[1:], generator).to(x.device))
 
+    @property
+    def settings(self) -> str:
+        """In words."""
+        return ", ".join(f"{name} {value}" for name, value in vars(self).items())
+
     def __str__(self) -> str:
-        settings = ", ".join(f"{name} {value}" for name, value in vars(self).items())
         words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(self).__name__).strip()
-        return f"{words} ({settings})"
+        return f"{words} ({self.settings})"
 
 
 def _check_share(share: float) -> None:

@@ -133,7 +133,7 @@ class Imputation(Estimator):
         self.shown[name] = shown
 
         asked, found = corrupt.asked(seen), []
-        settings = {name: str(corrupt)}
+        settings = {name: str(corrupt) if name == OWN else corrupt.settings}
         for method, each in restored.items():
             found.append(self._error(name, method, each.mean, truth, asked, settings, self._doubt(each, truth, asked)))
             if each.log_p is not None:

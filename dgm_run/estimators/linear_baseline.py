@@ -20,7 +20,8 @@ class LinearBaseline(Estimator):
     """log p(x) of PPCA and of factor analysis with as many latent dimensions, fitted to the training data.
 
     PPCA is in closed form; factor analysis goes on from there by expectation maximisation until a step gains less
-    than `tolerance`. What a decoder with Gaussian noise is worth shows against these: they take a second.
+    than `tolerance`. What a decoder with Gaussian noise is worth shows against these: they take a second. Of corrupted
+    data, whose moments are not those of what is behind, it says nothing.
 
     Args:
         latent_dim: k.
@@ -40,6 +41,7 @@ class LinearBaseline(Estimator):
     fits: tuple[tuple[str, LinearGaussian], ...] = ()
 
     takes = ("continuous",)
+    takes_corrupted = True
 
     def __post_init__(self):
         if not min(self.latent_dim, self.min_scale, self.tolerance, self.max_steps) > 0:
@@ -47,6 +49,8 @@ class LinearBaseline(Estimator):
 
     @torch.no_grad()
     def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "LinearBaseline":
+        if train.corrupt:
+            return self
         data = Moments.of(train.batches(ROWS))
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         best = ppca = maximum_likelihood(data, latent_dim, self.min_scale**2)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA, FactorAnalysis
 
+from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.estimators.linear_baseline import LinearBaseline
 
@@ -38,3 +39,10 @@ def test_more_dimensions_than_pixels_are_as_many_as_there_can_be():
 def test_settings_that_are_not_positive_are_refused(name):
     with pytest.raises(ValueError, match="must be positive"):
         LinearBaseline(**(SETTINGS | {name: 0}))
+
+
+def test_of_corrupted_data_it_says_nothing():
+    train = examples(50, 1)
+    holes = MissingAtRandom(0.5)
+    seen = Examples(train.x, None, to_float, corrupt=holes, drawn=holes.draw(50, (8,)))
+    assert LinearBaseline(**SETTINGS).fitted(NO_MODEL, seen, seen)(NO_MODEL, seen) == []

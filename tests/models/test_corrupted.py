@@ -105,8 +105,8 @@ def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
     ("overrides", "message"),
     [
         (("model=factor_analysis",), "trainer: EMTrainer needs complete data: choose trainer=gradient"),
-        (("model=factor_analysis", "trainer=gradient", "estimators=[linear_baseline]"),
-         "linear_baseline: LinearBaseline needs complete data: drop it, or evaluate with estimators=[exact]"),
+        (("model=factor_analysis", "trainer=gradient", "estimators=[parzen]"),
+         "parzen: Parzen needs complete data: drop it, or evaluate with estimators=[exact]"),
         (("estimators=[sample_quality]",), "sample_quality: SampleQuality needs complete data: drop it"),
         (("model=rbm",), "dataset/corrupt: RBM learns from complete data alone"),
     ],
