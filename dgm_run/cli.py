@@ -63,20 +63,22 @@ def sample() -> None:
 
         from dgm_run.config import instantiate
         from dgm_run.run_folder import load
-        from dgm_run.sampling import draw, write
+        from dgm_run.sampling import draw, draw_sentences, write, write_sentences
+        from dgm_run.sentences import is_of_sentences
 
-        model = load(folder)
+        model, data = load(folder), None
         torch.set_default_dtype(next(model.parameters()).dtype)
         try:
             if not (folder / ".hydra" / "overrides.yaml").exists():
                 raise UserError("the run was not begun by dgm-run, which keeps its data set's settings")
-            train = instantiate(compose(*_begun_with(folder)).dataset).load().train
+            data = instantiate(compose(*_begun_with(folder)).dataset).load()
         except UserError as error:
-            train = None
-            sys.stderr.write(f"no nearest neighbours: {error}\n")
-        files = write(
-            draw(model, settings["n"], settings["seed"], train), folder / "drawn" / f"seed_{settings['seed']}"
-        )
+            sys.stderr.write(f"nothing is held against the data: {error}\n")
+        to = folder / "drawn" / f"seed_{settings['seed']}"
+        if is_of_sentences(model):
+            files = write_sentences(draw_sentences(model, folder, data, **settings), to)
+        else:
+            files = write(draw(model, **settings, train=data and data.train.clean), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)
@@ -97,7 +99,8 @@ SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0]
 
 Draws from the model of a run, by its best checkpoint, and writes PNG grids and samples.npz to RUN_DIR/drawn/seed_SEED:
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
-where the model knows labels, and samples above their nearest training examples.
+where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
+the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
 """
 
 

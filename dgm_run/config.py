@@ -4,6 +4,7 @@ Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaCo
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -88,6 +89,7 @@ def validate(cfg: DictConfig) -> None:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
+    _check_kind_of_data(cfg)
     _check_sizes(cfg)
     holders = {key: cfg[key] for key in (*PARTS, "objective", "trainer", "model")} | {
         f"estimators.{name}": node for name, node in (cfg.estimators or {}).items()
@@ -155,8 +157,24 @@ def _check_sizes(cfg: DictConfig) -> None:
 
 
 def _with_labels() -> str:
-    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if OmegaConf.load(path).num_classes]
+    return _data_sets(lambda node: node.get("num_classes"))
+
+
+def _data_sets(admits: Callable[[DictConfig], Any]) -> str:
+    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if admits(OmegaConf.load(path))]
     return f"dataset={' | '.join(found)}"
+
+
+def _check_kind_of_data(cfg: DictConfig) -> None:
+    """Parts refer to what their data have: images have grey levels, and sentences a vocabulary."""
+    for part in (*PARTS, "model"):
+        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(OmegaConf.to_container(cfg, resolve=False)[part])):
+            if reference not in cfg.dataset:
+                named, choices = (
+                    target_of(cfg[part], part).__name__,
+                    _data_sets(lambda node, name=reference: name in node),
+                )
+                raise ConfigError(f"{part}: {named} needs a data set with {reference}: choose {choices}")
 
 
 def _check_parts(cfg: DictConfig) -> None:

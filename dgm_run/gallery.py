@@ -5,9 +5,11 @@ from torch import nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.data.text import Sentences
 from dgm_run.images import grid, is_image
 from dgm_run.log import RunLog
 from dgm_run.models.base import outermost
+from dgm_run.sentences import is_of_sentences, read
 
 
 class Gallery:
@@ -33,6 +35,10 @@ class Gallery:
             for part in outermost(self.model, "pictures"):
                 for name, images in part.pictures(x).items():
                     self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
+        if isinstance(self.data.valid, Sentences) and is_of_sentences(self.model):
+            x = self.data.valid.batch(slice(0, 64))
+            for name, lines in read(self.model, x, self.data.valid.vocabulary).items():
+                self.log.text(name, lines, step, f"epoch_{epoch:04}.txt")
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
         self.model.train(was_training)

@@ -6,7 +6,7 @@ depends on the clock, so an interrupted run and one that never stopped write the
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,12 @@ class RunLog:
         self._guard(lambda: self._writer._get_file_writer().add_summary(summary, step))
         self._guard(lambda: save_png(picture, self.folder / name / file))
 
+    def text(self, name: str, lines: Sequence[str], step: int, file: str) -> None:
+        """Logs lines under samples/, reconstructions/, ... and in TensorBoard."""
+        indented = "\n".join(f"    {line}" for line in lines)  # as they are, to TensorBoard's eye
+        self._guard(lambda: self._writer.add_text(name, indented, step))
+        self._guard(lambda: write_lines(lines, self.folder / name / file))
+
     def histogram(self, name: str, values: Tensor, step: int) -> None:
         self._guard(lambda: self._writer.add_histogram(name, values.detach().float().cpu().numpy(), step))
 
@@ -89,3 +95,8 @@ class RunLog:
             if not self._failed:
                 self._warn(f"cannot write to {self.folder} ({error.strerror or error}); training goes on without logs")
             self._failed = True
+
+
+def write_lines(lines: Sequence[str], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -21,6 +21,9 @@ from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.models.corrupted import corrupted
 from dgm_run.signature import target_of
 
+VOCABULARY = "vocabulary.txt"
+"""The words of a model of sentences, in the order of their numbers."""
+
 MAY_CHANGE = (
     *("estimators", "data_dir", "dataset.source.data_dir", "published"),
     *("trainer.resume", "trainer.device", "trainer.threads"),

@@ -16,6 +16,7 @@ from dgm_run import results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import instantiate, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.data.text import Sentences, TextDataset
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.estimators.base import Estimator
 from dgm_run.gallery import Gallery
@@ -23,7 +24,9 @@ from dgm_run.images import grid, is_image, save_png
 from dgm_run.log import RunLog
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import corrupted
+from dgm_run.priors.base import Prior
 from dgm_run.progress import Terminal, duration, readable
+from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.initialize import initialize
@@ -131,6 +134,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     _refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     _place(model, device, cfg)
     data = dataset.load(device)
+    if isinstance(data.train, Sentences):
+        data.train.vocabulary.write(folder / VOCABULARY)
     model.eval()
     for estimator in estimators.values():
         estimator.check(model, data)
@@ -230,6 +235,8 @@ def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], da
     for part in (*model.modules(), *estimators.values()):
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
+            if "tokens" in (*takes, dataset.kind):
+                raise ConfigError(_not_of_one_kind(part, dataset))
             levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
             kind = "model" if part is model else "estimator" if isinstance(part, Estimator) else "likelihood"
             raise ConfigError(
@@ -240,6 +247,18 @@ def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], da
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
             )
+
+
+def _not_of_one_kind(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
+    name = type(part).__name__
+    if dataset.kind != "tokens":
+        return f"{name} takes sentences, and {dataset.name} holds none: choose dataset=pydoc, text_file, ptb or pcfg"
+    instead = "choose model=sentence_vae or language_model"
+    if isinstance(part, Estimator):
+        instead = "drop it"
+    elif isinstance(part, Prior):
+        instead = "choose another prior"
+    return f"{name} takes no sentences, which {dataset.name} holds: {instead}"
 
 
 def _refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[str, Any]) -> None:

@@ -7,11 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.images import grid, is_image, pairs, save_png
+from dgm_run.log import write_lines
 from dgm_run.metrics.manifold import nearest
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
 from dgm_run.models.labelled import LabelledModel
+from dgm_run.run_folder import VOCABULARY
+from dgm_run.sentences import read
+from dgm_run.vocabulary import Vocabulary
 
 COLUMNS = 8
 TRAVERSED = 16
@@ -51,6 +55,32 @@ def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> 
         which = nearest(samples.flatten(1), x.flatten(1))[1]
         found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     return found
+
+
+@torch.no_grad()
+def draw_sentences(
+    model: nn.Module, folder: Path, data: LoadedDataset | None, n: int, seed: int
+) -> dict[str, list[str]]:  # fmt: skip
+    """Lines by name: `sentences.read`, of the validation sentences, or of draws where there are none.
+
+    Args:
+        model: in evaluation mode.
+        folder: of its run, which holds its words.
+        data: its data, if they are at hand.
+        n: how many samples.
+        seed: of the draws.
+    """
+    rng.reseed(seed, "sample")
+    x = model.sample(n) if data is None else data.valid.batch(slice(None))
+    return read(model, x, Vocabulary.read(folder / VOCABULARY), n)
+
+
+def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
+    """Each as a text file; the files."""
+    files = [folder / f"{name}.txt" for name in found]
+    for file, lines in zip(files, found.values(), strict=True):
+        write_lines(lines, file)
+    return files
 
 
 def _between(model: ContinuousLatentModel) -> dict[str, Tensor]:

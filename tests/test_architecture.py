@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
     {"runner"},
-    {"gallery", "results", "run_folder", "sampling"},
+    {"gallery", "results", "run_folder", "sampling", "sentences"},
     {"trainers"},
     {"objectives", "estimators"},
     {"imputers"},
@@ -25,7 +25,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"data"},
     {"networks", "distributions"},
     {"checkpoint", "log", "progress", "config", "signature", "images"},
-    {"rng", "errors", "signals"},
+    {"rng", "errors", "signals", "vocabulary"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 

@@ -5,13 +5,10 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from dgm_run.distributions.base import Distribution
-from dgm_run.likelihoods.base import Likelihood
 
 
 class Decoder(nn.Module, ABC):
     """forward(z): (*batch, latent_dim) -> p(x | z) with batch shape (*batch,)."""
-
-    likelihood: Likelihood
 
     @abstractmethod
     def forward(self, z: Tensor) -> Distribution: ...

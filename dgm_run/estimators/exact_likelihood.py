@@ -1,13 +1,12 @@
 """log p(x) of models that have it in closed form."""
 
-import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.rate import rate
 from dgm_run.models.base import ExactModel
 
 
@@ -41,16 +40,7 @@ class ExactLikelihood(Estimator):
             report(i * self.max_rows + len(x), len(data))
         log_p = torch.cat(rows)
         seen = {"median": log_p.median().item()}
-        bits = bits_per_dim(log_p, data)
         return [
             Estimate("log_likelihood", "closed_form", "exact", *mean_and_stderr(log_p), len(data), diagnostics=seen),
-            Estimate("bits_per_dim", "closed_form", "exact", *mean_and_stderr(bits), len(data), unit="bits"),
+            *rate(log_p, data, "closed_form", "exact"),
         ]
-
-
-def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:
-    """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised.
-
-    D counts the elements that are seen.
-    """
-    return -(log_p / data.num_seen.to(log_p) + data.log_bin_width) / math.log(2)

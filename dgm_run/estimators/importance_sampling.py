@@ -15,7 +15,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
-from dgm_run.estimators.exact_likelihood import bits_per_dim
+from dgm_run.estimators.rate import rate
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
@@ -147,7 +147,6 @@ class ImportanceSampling(Estimator):
 
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
         n, log_p = len(data), columns["log_p"]
-        bits = bits_per_dim(log_p, data)
         diagnostics = sampling_diagnostics(columns["ess"], self.num_samples)
         # a covariance of two means, not the variance of one: to that the noise of samples would add
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
@@ -166,7 +165,7 @@ class ImportanceSampling(Estimator):
         weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics, "warning": single}
         return [
             estimate("log_likelihood", "estimate", log_p, **weighted),
-            estimate("bits_per_dim", "estimate", bits, unit="bits", **(weighted | {"warning": None})),
+            *rate(log_p, data, "importance_sampling", "estimate", settings=settings, diagnostics=diagnostics),
             estimate("elbo", "lower_bound", columns["elbo"]),
             estimate("reconstruction", "estimate", columns["reconstruction"]),
             estimate("kl", "estimate", columns["kl"], warning=_NOTHING_IN_Z if collapsed else None),

@@ -66,6 +66,8 @@ class Imputation(Estimator):
 
     takes_corrupted = True
 
+    takes = ("binary", "levels", "continuous")
+
     def __post_init__(self):
         if self.num_examples < 1 or self.num_draws < 2:
             raise ValueError("num_examples must be positive, and num_draws at least two")

@@ -93,6 +93,8 @@ class OutOfDistribution(Estimator):
     typical: float | None = None
     shown: Tensor | None = None
 
+    takes = ("binary", "levels", "continuous")
+
     def __post_init__(self):
         unknown = [name for name in self.sets if name not in STRANGE]
         if unknown:

@@ -6,8 +6,8 @@ import torch
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
-from dgm_run.estimators.exact_likelihood import bits_per_dim
 from dgm_run.estimators.importance_sampling import StreamingWeights
+from dgm_run.estimators.rate import bits_per_dim
 from dgm_run.models.density_network import DensityNetwork
 
 FEW = 5

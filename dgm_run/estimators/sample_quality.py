@@ -91,6 +91,8 @@ class SampleQuality(Estimator):
     means: bool
     known: Known | None = None
 
+    takes = ("binary", "levels", "continuous")
+
     def __post_init__(self):
         if min(self.num_samples, self.num_neighbours, self.num_permutations) < 1:
             raise ValueError("num_samples, num_neighbours and num_permutations must be positive")

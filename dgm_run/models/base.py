@@ -39,10 +39,6 @@ class ExactModel(nn.Module, ABC):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of each example, (B, *shape) -> (B,), nats."""
 
-    @abstractmethod
-    def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
-        """log p(x~) of what is seen of each example, (B, *shape) -> (B,), nats."""
-
 
 class Terms(NamedTuple):
     """One evaluation of log p(x, z) - log q(z | x) at samples z of q.

@@ -12,6 +12,7 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, outermost
+from dgm_run.models.factor_analysis import FactorAnalysis
 
 
 def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
@@ -20,7 +21,7 @@ def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
     Raises:
         ConfigError: there is none for a model of this kind; one line says what to choose.
     """
-    if isinstance(model, ExactModel):
+    if isinstance(model, FactorAnalysis):
         return ExactCorrupted(model, corrupt)
     if isinstance(model, ContinuousLatentModel):
         return Corrupted(model, corrupt)
@@ -93,13 +94,10 @@ class Corrupted(ContinuousLatentModel):
 
 
 class ExactCorrupted(Corrupted, ExactModel):
-    """p(x~) in closed form."""
+    """p(x~) in closed form, of factor analysis."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.model.log_prob_seen(x, self.corrupt)
-
-    def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
-        raise NotImplementedError("what is seen is not corrupted twice")
 
 
 def as_seen(x: Tensor) -> Tensor:

@@ -82,6 +82,7 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel):
         return self.density.log_prob(x.double().flatten(1)).to(x.dtype)
 
     def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
+        """log p(x~) of what is seen of each example, (B, *shape) -> (B,), nats."""
         known = corrupt.known(seen).double().flatten(1)
         return corrupt.seen_linear(self.density).log_prob(known).to(seen.dtype)
 

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.models.base import ContinuousLatentModel, Terms
-from dgm_run.objectives.base import Objective, Progress, linear_warmup
+from dgm_run.objectives.base import Objective, Progress, linear_warmup, logistic_warmup
 from dgm_run.posteriors.base import ExplicitPosterior
+
+_WARMUPS = {"linear": linear_warmup, "logistic": logistic_warmup}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class ELBO(Objective):
     Args:
         num_samples: of z for each example.
         beta: weight of the KL term in the loss.
-        warmup_epochs: beta grows linearly over this many epochs.
+        warmup_epochs: beta grows over this many epochs.
+        warmup: linear | logistic (slow, fast, slow; Bowman et al. 2016, https://arxiv.org/abs/1511.06349).
         free_bits: nats of each latent dimension that cost nothing, on average over the batch. With a Gaussian
             posterior and the standard prior the floor holds for every dimension, else L times as much for the whole.
 
@@ -34,6 +38,7 @@ class ELBO(Objective):
     num_samples: int
     beta: float
     warmup_epochs: int
+    warmup: Literal["linear", "logistic"]
     free_bits: float
 
     requires = {"model": ContinuousLatentModel, "posterior": ExplicitPosterior}
@@ -53,11 +58,15 @@ class ELBO(Objective):
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = model.terms(x, self.num_samples)
+        loss, named = self.of_terms(model.terms(x, self.num_samples), progress)
+        return loss + model.own_loss(), named
+
+    def of_terms(self, terms: Terms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and the named terms of one evaluation."""
         log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
         cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
-        loss = self.beta * linear_warmup(progress, self.warmup_epochs) * cost - log_px
-        return loss + model.own_loss(), {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
+        loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * cost - log_px
+        return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
     def _with_free_bits(self, terms: Terms, kl: Tensor) -> Tensor:
         # the mean over the batch is taken before the maximum: a dimension may idle on some examples

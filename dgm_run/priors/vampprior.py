@@ -58,6 +58,8 @@ class VampPrior(MixtureOfPosteriors):
         ValueError: there is no component.
     """
 
+    takes = ("binary", "levels", "continuous")
+
     def __init__(
         self,
         shape: Sequence[int],

@@ -14,7 +14,7 @@ from tests.models import cells, exact
 pytestmark = pytest.mark.usefixtures("double")
 
 CELLS = list(cells.cells())
-BOUNDS = {"elbo": ELBO(5, 1.0, 0, 0.0), "renyi": Renyi(5, 0.5), "iwae": IWAE(5, "standard")}  # ascending
+BOUNDS = {"elbo": ELBO(5, 1.0, 0, "linear", 0.0), "renyi": Renyi(5, 0.5), "iwae": IWAE(5, "standard")}  # ascending
 DISCRETE = [cell for cell in CELLS if cells.NUM_LEVELS[cell.data]]
 
 

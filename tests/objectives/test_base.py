@@ -8,7 +8,7 @@ from dgm_run.objectives.renyi import Renyi
 from tests.models import exact
 
 OBJECTIVES = [
-    ELBO(num_samples=2, beta=1.0, warmup_epochs=0, free_bits=0.0),
+    ELBO(num_samples=2, beta=1.0, warmup_epochs=0, warmup="linear", free_bits=0.0),
     IWAE(num_samples=2, gradient="dreg"),
     Renyi(num_samples=2, alpha=0.5),
 ]

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 def elbo(**settings) -> ELBO:
-    return ELBO(**({"num_samples": 1, "beta": 1.0, "warmup_epochs": 0, "free_bits": 0.0} | settings))
+    return ELBO(
+        **({"num_samples": 1, "beta": 1.0, "warmup_epochs": 0, "warmup": "linear", "free_bits": 0.0} | settings)
+    )
 
 
 def constant_posterior(mean: list[list[float]], log_var: list[float], prior: str, full: bool = False) -> VAE:
@@ -159,3 +161,15 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
     ((name, value),) = settings.items()
     with pytest.raises(ConfigError, match=f"^objective: .*{message}"):
         instantiate(compose(f"objective.{name}={value}").objective)
+
+
+def test_a_logistic_warmup_is_slow_at_both_ends():
+    objective = elbo(warmup_epochs=10, warmup="logistic")
+    model, x = exact.toy("standard"), torch.randn(20, 1)
+    weights = []
+    for epoch in (0, 4, 8, 9, 10, 50):
+        torch.manual_seed(0)
+        loss, terms = objective(model, x, Progress(torch.tensor(float(epoch)), {}))
+        weights.append(((loss + terms["reconstruction"]) / terms["kl"]).item())
+    by_hand = [1 / (1 + math.exp(-12.5 * (share - 0.5))) for share in (0.1, 0.5, 0.9, 1.0)]
+    assert weights == pytest.approx([*by_hand, 1, 1], rel=1e-4)

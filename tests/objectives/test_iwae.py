@@ -82,7 +82,7 @@ def test_the_report_does_not_depend_on_the_gradient_estimator():
 def test_with_one_sample_it_is_the_elbo(name):
     model, x = exact.toy("mixture"), torch.randn(30, 1)
     torch.manual_seed(1)
-    expected_loss, expected = ELBO(num_samples=1, beta=1.0, warmup_epochs=0, free_bits=0.0)(model, x)
+    expected_loss, expected = ELBO(num_samples=1, beta=1.0, warmup_epochs=0, warmup="linear", free_bits=0.0)(model, x)
     torch.manual_seed(1)
     loss, terms = IWAE(num_samples=1, gradient=name)(model, x)
     torch.testing.assert_close(loss, expected_loss)

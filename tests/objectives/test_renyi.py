@@ -53,7 +53,7 @@ def test_it_survives_weights_beyond_the_range_of_floats(alpha):
 def test_with_one_sample_every_alpha_is_the_elbo(alpha):
     model, x = exact.toy("vampprior"), torch.randn(20, 1)
     torch.manual_seed(1)
-    expected_loss, expected = ELBO(num_samples=1, beta=1.0, warmup_epochs=0, free_bits=0.0)(model, x)
+    expected_loss, expected = ELBO(num_samples=1, beta=1.0, warmup_epochs=0, warmup="linear", free_bits=0.0)(model, x)
     torch.manual_seed(1)
     loss, terms = Renyi(num_samples=1, alpha=alpha)(model, x)
     torch.testing.assert_close(loss, expected_loss)

@@ -1,0 +1,99 @@
+"""Sentences of a small probabilistic grammar, whose probabilities are known: what a model of text should reach.
+
+Source: F. Jelinek, J. Lafferty, R. Mercer, Basic methods of probabilistic context free grammars, 1992 (inside sums).
+"""
+
+import math
+from collections import defaultdict
+
+import torch
+
+from dgm_run.data.text import Sentence, TextSplits
+
+PAIRS: dict[str, dict[tuple[str, str], float]] = {
+    "S": {("NP", "VP"): 1.0},
+    "NP": {("DET", "NBAR"): 0.8, ("NP", "PP"): 0.2},
+    "NBAR": {("ADJ", "NBAR"): 0.2},
+    "VP": {("V", "NP"): 0.5, ("VP", "PP"): 0.15, ("SAY", "CLAUSE"): 0.1},
+    "CLAUSE": {("THAT", "S"): 1.0},
+    "PP": {("P", "NP"): 1.0},
+}
+"""A to B C with its probability. With whom the telescope is, is open: several trees have the same words."""
+WORDS: dict[str, dict[str, float]] = {
+    "DET": {"the": 0.6, "a": 0.3, "every": 0.1},
+    "NBAR": {"dog": 0.2, "cat": 0.15, "girl": 0.12, "man": 0.1, "bird": 0.08, "telescope": 0.08, "park": 0.07},
+    "ADJ": {"old": 0.4, "small": 0.3, "happy": 0.2, "grey": 0.1},
+    "VP": {"sleeps": 0.12, "sings": 0.08, "waits": 0.05},
+    "V": {"sees": 0.4, "likes": 0.3, "finds": 0.2, "follows": 0.1},
+    "SAY": {"says": 0.6, "thinks": 0.4},
+    "THAT": {"that": 1.0},
+    "P": {"with": 0.5, "in": 0.3, "near": 0.2},
+}
+"""A to a word with its probability."""
+
+
+class PCFG:
+    """Sentences drawn independently from the grammar, given that they are not longer than `max_words`.
+
+    Args:
+        max_words: of a sentence.
+        num_train, num_valid, num_test: sentences.
+        seed: of the draws.
+    """
+
+    def __init__(self, max_words: int, num_train: int, num_valid: int, num_test: int, seed: int):
+        self.max_words = max_words
+        self.sizes, self.seed = (num_train, num_valid, num_test), seed
+
+    def __call__(self) -> TextSplits:
+        generator = torch.Generator().manual_seed(self.seed)
+        splits = [[self.sample(generator) for _ in range(size)] for size in self.sizes]
+        unique = {sentence: self.log_prob(sentence) for sentence in set(splits[2])}
+        return TextSplits(*splits, log_p_test=torch.tensor([unique[s] for s in splits[2]], dtype=torch.float64))
+
+    def sample(self, generator: torch.Generator) -> tuple[str, ...]:
+        """A sentence; those that are too long are drawn anew."""
+        while True:
+            words, stack = [], ["S"]
+            while stack and len(words) + len(stack) <= self.max_words:  # every open symbol gives a word or more
+                symbol = stack.pop()
+                choices = {**PAIRS.get(symbol, {}), **WORDS.get(symbol, {})}
+                which = torch.multinomial(torch.tensor(list(choices.values())), 1, generator=generator).item()
+                chosen = list(choices)[which]
+                if isinstance(chosen, str):
+                    words.append(chosen)
+                else:
+                    stack += reversed(chosen)
+            if not stack:
+                return tuple(words)
+
+    def log_prob(self, sentence: Sentence) -> float:
+        """log p of a sentence, all its trees summed, given that it is short enough: nats."""
+        n = len(sentence)
+        inside: dict[tuple[int, int], dict[str, float]] = {}
+        for i, word in enumerate(sentence):
+            inside[i, i + 1] = {symbol: words[word] for symbol, words in WORDS.items() if word in words}
+        for span in range(2, n + 1):
+            for i in range(n - span + 1):
+                cell: dict[str, float] = defaultdict(float)
+                for middle in range(i + 1, i + span):
+                    left, right = inside[i, middle], inside[middle, i + span]
+                    for symbol, pairs in PAIRS.items():
+                        for (b, c), p in pairs.items():
+                            if b in left and c in right:
+                                cell[symbol] += p * left[b] * right[c]
+                inside[i, i + span] = dict(cell)
+        p = inside[0, n].get("S", 0.0) if n else 0.0
+        return math.log(p) - math.log(self.share_of_short()) if p and n <= self.max_words else -math.inf
+
+    def share_of_short(self) -> float:
+        """How likely the grammar gives no more than `max_words`."""
+        by_length = {symbol: [0.0] * (self.max_words + 1) for symbol in {*PAIRS, *WORDS}}
+        for symbol, words in WORDS.items():
+            by_length[symbol][1] = sum(words.values())
+        for n in range(2, self.max_words + 1):
+            for symbol, pairs in PAIRS.items():
+                by_length[symbol][n] = sum(
+                    p * by_length[b][k] * by_length[c][n - k] for (b, c), p in pairs.items() for k in range(1, n)
+                )
+        return sum(by_length["S"])

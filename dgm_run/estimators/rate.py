@@ -1,0 +1,51 @@
+"""A log-likelihood told in the unit in which data of their kind are compared: bits of a dimension, or perplexity."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples
+from dgm_run.data.text import Sentences
+from dgm_run.estimators.base import Estimate, Kind, mean_and_stderr
+
+
+def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> list[Estimate]:
+    """Bits of a dimension of images; of sentences their perplexity, and how far from the truth they are if it is known.
+
+    Args:
+        log_p: log p(x) of each example, (N,), nats.
+        data: the examples.
+        estimator, kind, more: as of an `Estimate`.
+    """
+    log_p = log_p.double().cpu()
+    if not isinstance(data, Sentences):
+        bits = mean_and_stderr(bits_per_dim(log_p, data))
+        return [Estimate("bits_per_dim", estimator, kind, *bits, len(data), unit="bits", **more)]
+    bound: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
+    told = Estimate("perplexity", estimator, bound.get(kind, kind), *perplexity(log_p, data), len(data), "", **more)
+    if data.log_p is None:
+        return [told]
+    truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
+    lost = mean_and_stderr(data.log_p - log_p)
+    return [told, truth, replace(told, quantity="kl_from_truth", value=lost[0], stderr=lost[1], unit="nats")]
+
+
+def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:
+    """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised.
+
+    D counts the elements that are seen.
+    """
+    return -(log_p / data.num_seen.to(log_p) + data.log_bin_width) / math.log(2)
+
+
+def perplexity(log_p: Tensor, data: Sentences) -> tuple[float, float | None]:
+    """exp(-sum log p / sum of the tokens), ends among them and no padding, and its standard error over sentences."""
+    tokens = data.num_seen.double().cpu()
+    value = torch.exp(-log_p.sum() / tokens.sum())
+    if len(log_p) < 2:
+        return value.item(), None
+    # of a ratio of two sums over the sentences, linearised
+    scatter = (log_p - log_p.sum() / tokens.sum() * tokens).std() / tokens.mean()
+    return value.item(), (value * scatter / len(log_p) ** 0.5).item()

@@ -1,0 +1,47 @@
+"""A recurrent language model: sentences word by word, without latent variables.
+
+Source: T. Mikolov et al., Recurrent neural network based language model, 2010.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgm_run.distributions.sentence import Sentence
+from dgm_run.models.base import ExactModel
+from dgm_run.networks.rnn import Cell, TokenNetwork
+
+
+class LanguageModel(ExactModel):
+    """p(x) = prod_t p(w_t | w_1, ..., w_{t-1}): what a sentence VAE has to beat.
+
+    Args:
+        shape: tokens of the longest sentence, (T,).
+        vocab_size: tokens, the special ones among them.
+        embed_dim: of a token.
+        hidden_dim: of the state.
+        cell: lstm | gru.
+        dropout: of the embeddings and of the states, in training alone.
+    """
+
+    takes = ("tokens",)
+
+    def __init__(
+        self, shape: Sequence[int], vocab_size: int, embed_dim: int, hidden_dim: int, cell: Cell, dropout: float
+    ):
+        super().__init__()
+        self.length = shape[0]
+        self.network = TokenNetwork(vocab_size, 0, "state", embed_dim, hidden_dim, cell, 0.0, dropout)
+
+    def sentences(self, n: int) -> Sentence:
+        """p(x), n times over: batch shape (n,)."""
+        return Sentence(self.network, self.network.output.weight.new_zeros(n, 0), self.length)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.sentences(len(x)).log_prob(x)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n draws, (n, T)."""
+        return self.sentences(n).sample()

@@ -1,0 +1,57 @@
+"""The bound of sentences whose latent variables have to tell their words.
+
+Source: T. Zhao, R. Zhao, M. Eskenazi, Learning discourse-level diversity for neural dialog models using conditional
+variational autoencoders, 2017, https://arxiv.org/abs/1703.10960.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dgm_run.decoders.rnn import RNNDecoder
+from dgm_run.errors import ConfigError
+from dgm_run.models.vae import VAE
+from dgm_run.objectives.base import Objective, Progress
+from dgm_run.objectives.elbo import ELBO
+from dgm_run.posteriors.base import ExplicitPosterior
+
+
+@dataclass(frozen=True)
+class BagOfWords(Objective):
+    """-bound - weight E_q sum_t log p(w_t | z): z cannot idle where the decoder does well by the words before.
+
+    The second term belongs to the training alone; `bag_of_words` reports it, and the bound is that of the model.
+
+    Args:
+        weight: of the words.
+        bound: of log p(x).
+
+    Raises:
+        ValueError: the weight is negative.
+    """
+
+    weight: float
+    bound: ELBO
+
+    requires = {"model": VAE, "decoder": RNNDecoder, "posterior": ExplicitPosterior}
+    monitor = "elbo"
+
+    def __post_init__(self):
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight = {self.weight} must be a finite number, and not negative")
+
+    @property
+    def settles_after(self) -> int:
+        return self.bound.settles_after
+
+    def memory(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        if model.decoder.bag is None:
+            raise ConfigError("objective: BagOfWords needs decoder.bag_of_words=true")
+        return {}
+
+    def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = model.terms(x, self.bound.num_samples)
+        loss, named = self.bound.of_terms(terms, progress)
+        log_bag = model.decoder.log_bag(terms.z, x).mean()
+        return loss - self.weight * log_bag + model.own_loss(), named | {"bag_of_words": log_bag.detach()}

@@ -1,0 +1,24 @@
+import hashlib
+from pydoc_data.topics import topics
+
+from dgm_run.config import compose, instantiate
+from dgm_run.data.pydoc import Pydoc
+
+
+def test_it_is_prose_and_every_sentence_is_there_once():
+    splits = Pydoc(144, 144, 0)()
+    sentences = [tuple(s) for part in splits[:3] for s in part]
+    assert len(sentences) == len(set(sentences)) > 1200
+    assert min(map(len, sentences)) >= 4
+    assert not any("::=" in " ".join(s) or ">>>" in " ".join(s) for s in sentences)
+    assert ("mappings", "are", "mutable", "objects", ".") in sentences
+    text = "\n\n".join(topics[name] for name in sorted(topics))
+    assert splits.about == f"text md5 {hashlib.md5(text.encode()).hexdigest()}"
+
+
+def test_its_checksum_stands_beside_every_number():
+    dataset = instantiate(compose("dataset=pydoc").dataset)
+    data = dataset.load()
+    assert "text md5 " in data.protocol.binarization
+    assert len(data.train) > 900
+    assert len(data.train.vocabulary) == 1500

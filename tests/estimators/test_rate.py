@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.text import Sentences
+from dgm_run.estimators.rate import bits_per_dim, perplexity, rate
+from dgm_run.vocabulary import Vocabulary
+
+WORDS = Vocabulary(["a", "b"])
+SENTENCES = [["a"], ["a", "b"], ["b", "b", "b"]]
+
+
+def sentences(log_p=None):
+    return Sentences(WORDS.encode(SENTENCES, 6), WORDS, log_p)
+
+
+def test_perplexity_counts_ends_and_no_padding():
+    log_p = torch.tensor([-1.0, -4.0, -5.0])
+    value, stderr = perplexity(log_p, sentences())
+    assert value == pytest.approx(math.exp(10 / (2 + 3 + 4)))
+    assert stderr > 0
+    assert perplexity(log_p[:1], Sentences(WORDS.encode(SENTENCES[:1], 6), WORDS))[1] is None
+
+
+def test_its_error_is_that_of_the_bootstrap():
+    generator = np.random.default_rng(0)
+    rows = WORDS.encode([["a"] * n for n in generator.integers(1, 12, 400)], 13)
+    data = Sentences(rows, WORDS)
+    tokens = data.num_seen.double().numpy()
+    log_p = -tokens * generator.gamma(5, 0.4, 400)
+    _, stderr = perplexity(torch.tensor(log_p), data)
+    chosen = generator.integers(400, size=(4000, 400))
+    values = np.exp(-log_p[chosen].sum(1) / tokens[chosen].sum(1))
+    assert stderr == pytest.approx(values.std(), rel=0.08)
+
+
+def test_a_bound_of_the_likelihood_bounds_the_perplexity_from_the_other_side():
+    (row,) = rate(torch.tensor([-1.0, -4.0, -5.0]), sentences(), "mine", "lower_bound")
+    assert (row.quantity, row.kind, row.unit) == ("perplexity", "upper_bound", "")
+
+
+def test_what_is_lost_against_the_truth_is_told_with_its_own_error():
+    truth, log_p = torch.tensor([-0.5, -3.0, -5.5]), torch.tensor([-1.0, -4.0, -5.0])
+    _, true, lost = rate(log_p, sentences(truth), "mine", "exact")
+    assert (true.quantity, true.value, true.kind) == ("true_log_likelihood", pytest.approx(-3.0), "exact")
+    assert (lost.quantity, lost.unit, lost.value) == ("kl_from_truth", "nats", pytest.approx(1 / 3))
+    assert lost.stderr == pytest.approx(np.std([0.5, 1.0, -0.5], ddof=1) / math.sqrt(3))
+
+
+def test_images_have_bits():
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
+    (row,) = rate(torch.tensor([1.0, 3.0]), data, "mine", "exact")
+    assert (row.quantity, row.unit) == ("bits_per_dim", "bits")
+    assert row.value == pytest.approx(2 - 0.5 / math.log(2))
+    assert bits_per_dim(torch.tensor([0.0]), data).item() == pytest.approx(2)

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from dgm_run.networks.rnn import TokenNetwork, recurrent
+from dgm_run.vocabulary import END, START, UNKNOWN
+
+
+def network(word_dropout=0.0, dropout=0.0, context_dim=2, context_at="both", cell="lstm"):
+    torch.manual_seed(0)
+    return TokenNetwork(9, context_dim, context_at, 4, 6, cell, word_dropout, dropout)
+
+
+TOKENS = torch.tensor([[4, 5, 6, 7, END]])
+CONTEXT = torch.tensor([[0.5, -1.0]])
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_token_sees_those_before_it_and_the_context(cell):
+    made = network(cell=cell)
+    weights = made.embedding(TOKENS).detach().requires_grad_()
+    made.embedding.forward = lambda tokens: torch.cat([torch.zeros(1, 1, 4), weights[:, :-1]], 1)
+    context = CONTEXT.clone().requires_grad_()
+    logits = made(TOKENS, context)  # (1, 5, 7)
+    for t in range(5):
+        seen, of_context = torch.autograd.grad(logits[0, t].sum(), (weights, context), retain_graph=True)
+        reached = seen[0].abs().sum(-1) > 0
+        assert reached.tolist() == [i < t for i in range(5)]
+        assert (of_context != 0).all()
+
+
+def test_without_a_context_there_is_none_to_give():
+    made = network(context_dim=0, context_at="state")
+    assert made(TOKENS, None).shape == (1, 5, 7)
+    assert made.first_state is None
+
+
+def test_words_are_hidden_in_training_alone_and_the_start_never():
+    made, seen = network(word_dropout=1.0), []
+    forward = made.embedding.forward
+    made.embedding.forward = lambda tokens: seen.append(tokens.clone()) or forward(tokens)
+    made.train()(TOKENS, CONTEXT)
+    made.eval()(TOKENS, CONTEXT)
+    assert seen[0].tolist() == [[START, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN]]
+    assert seen[1].tolist() == [[START, 4, 5, 6, 7]]
+    torch.manual_seed(0)
+    half = network(word_dropout=0.5).train()
+    half.embedding.forward = lambda tokens: seen.append(tokens.clone()) or forward(tokens)
+    half(TOKENS.expand(2000, -1), CONTEXT.expand(2000, -1))
+    assert (seen[-1][:, 1:] == UNKNOWN).float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_share_is_one():
+    for wrong in ({"word_dropout": 1.5}, {"dropout": -0.1}):
+        with pytest.raises(ValueError, match="must lie between 0 and 1"):
+            network(**wrong)
+    assert recurrent("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
