@@ -14,6 +14,8 @@ from tiny import (
     TINY_GAN,
     TINY_LABELLED,
     TINY_LAYERS,
+    TINY_SENTENCE_VAE,
+    TINY_SENTENCES,
 )
 
 import dgm_run
@@ -69,6 +71,7 @@ NEEDS = {  # what a choice needs beside the defaults
     "parzen estimators": ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
     "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
     "density_network model": ("estimators.prior_sampling.num_samples=1000",),
+    "bag_of_words objective": ("decoder.bag_of_words=true",),
     "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
 }
 
@@ -83,6 +86,11 @@ def tiny_with(group, option):
     """Overrides that make a run with this choice tiny, a model that it goes with among them."""
     if option in ("m1_m2", "stacked"):
         return ("model=m1_m2", *TINY_LABELLED[1:], "trainer.pretraining.max_epochs=1")[group == "model" :]
+    if option == "language_model":
+        return TINY_SENTENCES
+    if option in ("rnn", "sentence_vae", "bag_of_words", "ngram_baseline"):
+        tiny = [o for o in TINY_SENTENCE_VAE if group != "estimators" or not o.startswith("estimators")]
+        return tuple(tiny[1:] if group == "model" else tiny)
     for target in targets_of(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):

@@ -13,28 +13,37 @@ AT_SAMPLES = {"planar_flow", "radial_flow", "iaf", "sylvester_flow", "gaussian_p
 NOWHERE = {"stein_particles", "operator"}
 STANDALONE = {"standard", "mixture", "autoregressive", "stick_breaking"}
 OF_POSTERIORS = {"vampprior", "vampprior_data"}
-VAES = {"vae", "m1"}
+VAES = {"vae", "m1", "sentence_vae"}
 LATENT = VAES | {"hvae", "dlgm"}
 LABELLED = {"m2", "m1_m2"}
 BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
-BOUNDS = {"elbo", "iwae", "renyi"}
+BOUNDS = {"elbo", "annealed_elbo", "iwae", "renyi"}
 EXACT = {"factor_analysis", "ppca"}
+OF_SENTENCES = {"language_model"}
 BY_PRIOR = {"density_network", "gan"}
 WITHOUT_POSTERIOR = EXACT | BY_PRIOR
 ADVERSARIAL = {"minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "wasserstein_gp"}
 CHAINS = {"cd", "pcd", "fast_pcd", "parallel_tempering"}
 TAKES = {
     **dict.fromkeys(BOUNDS | {"stein", "operator"}, LATENT),
+    "bag_of_words": VAES,
     **dict.fromkeys(CHAINS, ENERGY),
     **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
     "up_down": {"dbn"},
-    "log_likelihood": EXACT,
+    "log_likelihood": EXACT | OF_SENTENCES,
     "monte_carlo": BY_PRIOR,
     "semi_supervised": LABELLED,
     **{loss: {"gan"} for loss in ADVERSARIAL},
 }
-OBJECTIVES = {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi", "stein": "Stein", "operator": "Operator"}
+OBJECTIVES = {
+    "elbo": "ELBO",
+    "annealed_elbo": "ELBO",
+    "iwae": "IWAE",
+    "renyi": "Renyi",
+    "stein": "Stein",
+    "operator": "Operator",
+}
 
 
 def names(group):
@@ -54,7 +63,7 @@ def refusal(*overrides):
 def test_the_lists_here_are_complete():
     assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
     assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
-    assert LATENT | WITHOUT_POSTERIOR | LABELLED | ENERGY | {"dbn"} == names("model")
+    assert LATENT | WITHOUT_POSTERIOR | OF_SENTENCES | LABELLED | ENERGY | {"dbn"} == names("model")
     assert set(TAKES) == names("objective")
 
 
@@ -127,6 +136,8 @@ def test_an_objective_takes_its_models(model, objective):
         assert set(listed.split(" | ")) == TAKES[objective]
     elif (model, objective) == ("gan", "monte_carlo"):
         assert message.startswith("trainer: AdversarialTrainer needs objective to be of kind Adversarial;")
+    elif objective == "bag_of_words" and model != "sentence_vae":
+        assert message.startswith("objective: BagOfWords needs decoder to be of kind RNNDecoder; MLPDecoder is not")
     elif objective == "operator" and model not in VAES:
         assert "needs posterior to be of kind ExplicitPosterior" in message
     else:

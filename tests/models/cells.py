@@ -44,6 +44,7 @@ SMALL = {
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
 OTHER_SIZES = {("encoder", "dcgan"), ("decoder", "dcgan")}
+OF_SENTENCES = {("encoder", "rnn"), ("decoder", "rnn"), ("model", "sentence_vae")}  # see test_sentences.py
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
 STEP = 0.5  # between the points of the grid that stands for a real pixel
@@ -61,9 +62,11 @@ class Cell(NamedTuple):
 
 
 def choices(group: str) -> list[str]:
-    """The choices of a group: its files, but for posteriors without a density and other sizes of the same class."""
+    """The choices of a group: its files, but for posteriors without a density, other sizes of the same class, and what
+    is of sentences.
+    """
     names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-    return [name for name in names if not _is_implicit(group, name) and (group, name) not in OTHER_SIZES]
+    return [name for name in names if not _is_implicit(group, name) and (group, name) not in OTHER_SIZES | OF_SENTENCES]
 
 
 def _is_implicit(group: str, name: str) -> bool:
