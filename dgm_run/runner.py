@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
 from dgm_run import results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
@@ -105,8 +106,8 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     for estimator in estimators.values():
         estimator.check(model, data)
 
-    def show(name: str, images: Tensor) -> None:
-        save_png(grid(images, columns=8), folder / name / "evaluated.png")
+    def show(name: str, picture: np.ndarray) -> None:
+        save_png(picture, folder / name / "evaluated.png")
 
     estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
     found["estimates"] = results.merged(found["estimates"], estimates)
@@ -151,8 +152,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
         summary = trainer.fit(model, objective, data, session)
 
-        def show(name: str, images: Tensor) -> None:
-            log.picture(name, grid(images, columns=8), summary.steps, f"epoch_{summary.epochs:04}.png")
+        def show(name: str, picture: np.ndarray) -> None:
+            log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
         model.eval()
         estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
@@ -322,7 +323,7 @@ def _hparams(cfg: DictConfig) -> dict[str, Any]:
 
 def _evaluate(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
-    stop: StopRequest, show: Callable[[str, Tensor], None],
+    stop: StopRequest, show: Callable[[str, np.ndarray], None],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Looks at the test data, once, with every estimator; `show` takes its pictures by name."""
 
@@ -341,7 +342,9 @@ def _evaluate(
         estimates = fitted(model, data.test, report)
         if is_image(data.protocol.shape):
             for picture, images in fitted.pictures(model).items():
-                show(picture, images)
+                show(picture, grid(images, columns=8))
+        for plot, picture in fitted.plots().items():
+            show(plot, picture)
         seconds = time.monotonic() - begun
         rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
     return rows

@@ -12,7 +12,7 @@ from dgm_run.images import grid, is_image, pairs, save_png
 from dgm_run.log import write_lines
 from dgm_run.metrics.manifold import nearest
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
-from dgm_run.models.labelled import LabelledModel
+from dgm_run.models.labelled import KnowsLabels
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.sentences import read
 from dgm_run.vocabulary import Vocabulary
@@ -48,8 +48,8 @@ def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> 
         found = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
     if isinstance(model, ContinuousLatentModel):
         found |= _between(model) | {"traversals": traversals(model)}
-    if isinstance(model, LabelledModel):
-        found["by_class"] = model.by_class(COLUMNS, next(model.parameters())).mean
+    if isinstance(model, KnowsLabels):
+        found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
     if train is not None:
         samples, x = next(iter(found.values()))[:SHOWN], train.batch(slice(None))
         which = nearest(samples.flatten(1), x.flatten(1))[1]

@@ -24,7 +24,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"metrics"},
     {"data"},
     {"networks", "distributions"},
-    {"checkpoint", "log", "progress", "config", "signature", "images"},
+    {"checkpoint", "log", "progress", "config", "signature", "images", "plots"},
     {"rng", "errors", "signals", "vocabulary"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

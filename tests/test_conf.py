@@ -88,6 +88,8 @@ def tiny_with(group, option):
         return ("model=m1_m2", *TINY_LABELLED[1:], "trainer.pretraining.max_epochs=1")[group == "model" :]
     if option == "language_model":
         return TINY_SENTENCES
+    if option.startswith("class_conditional"):
+        return ("model.part.latent_dim=2", *SHORT)
     if option in ("rnn", "sentence_vae", "bag_of_words", "ngram_baseline"):
         tiny = [o for o in TINY_SENTENCE_VAE if group != "estimators" or not o.startswith("estimators")]
         return tuple(tiny[1:] if group == "model" else tiny)

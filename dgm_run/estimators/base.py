@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset
@@ -85,6 +86,10 @@ class Estimator(ABC):
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """What there is to see of its work, once `fitted`: images (N, *shape) by name, to be shown in rows of eight."""
+        return {}
+
+    def plots(self) -> dict[str, np.ndarray]:
+        """Curves and histograms of what it found at its last call, by name: (H, W, 3) bytes."""
         return {}
 
 

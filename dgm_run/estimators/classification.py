@@ -1,17 +1,19 @@
 """How often labels are told wrongly from a few labelled examples."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
-from dgm_run.metrics.decisions import area_under_risk, calibration_error, risk_at
+from dgm_run.metrics.decisions import area_under_risk, calibration_error, risk_at, risks
 from dgm_run.metrics.machines import MOST, Machines
-from dgm_run.models.base import LatentVariableModel, log_mean_exp
-from dgm_run.models.labelled import LabelledModel
+from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.labelled import KnowsLabels
+from dgm_run.plots import curves
 
 ROWS = 1000
 """Examples at a time."""
@@ -68,6 +70,7 @@ class Classification(Estimator):
         num_samples: of z for each example and class, for p(x, y).
         max_rows: decoder rows at a time.
         machines: the others, once `fitted`.
+        seen: risks by the score that they were declined by, once called.
 
     Raises:
         ValueError: a setting is not positive.
@@ -76,27 +79,25 @@ class Classification(Estimator):
     num_samples: int
     max_rows: int
     machines: Machines | None = None
+    seen: dict[str, Tensor] = field(default_factory=dict)
 
-    requires = {"model": LabelledModel}
+    requires = {"model": KnowsLabels}
 
     def __post_init__(self):
         if min(self.num_samples, self.max_rows) < 1:
             raise ValueError("num_samples and max_rows must be positive")
 
-    def fitted(
-        self, model: LabelledModel, train: Examples, valid: Examples, report: Report = silent
-    ) -> "Classification":
-        return replace(self, machines=Machines.of(*labelled(train)))
+    def fitted(self, model: KnowsLabels, train: Examples, valid: Examples, report: Report = silent) -> "Classification":
+        return replace(self, machines=Machines.of(*labelled(train)), seen={})
 
     @torch.no_grad()
-    def __call__(self, model: LabelledModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: KnowsLabels, data: Examples, report: Report = silent) -> list[Estimate]:
         by_q, by_joint, sureness, density = [], [], [], []
         block = max(1, min(100, self.max_rows // model.num_classes))
         for x in data.batches(block):
             seen = model.observe(x)
             sure, told = model.classify(seen).max(1)
-            log_w = torch.stack([model.log_joint_weights_of_all(seen) for _ in range(self.num_samples)])  # (S, K, B)
-            log_joint = log_mean_exp(log_w.double())
+            log_joint = model.log_joint(seen, self.num_samples).double()  # (K, B)
             by_q.append(told)
             by_joint.append(log_joint.argmax(0))
             sureness.append(sure)
@@ -104,6 +105,7 @@ class Classification(Estimator):
             report(sum(map(len, by_q)), len(data))
         wrong, wrong_jointly = ((torch.cat(told) != data.y).double().cpu() for told in (by_q, by_joint))
         sure = torch.cat(sureness).exp().double().cpu()
+        self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(torch.cat(density).cpu(), wrong)})
         others = self.machines.wrong(torch.cat(list(data.batches(ROWS))), data.y)
         return [
             error("error", wrong, "q(y|x)"),
@@ -115,6 +117,14 @@ class Classification(Estimator):
             ),
             *(error(f"error_{name}", wrong, "baseline") for name, wrong in others.items()),
         ]
+
+    def plots(self) -> dict[str, np.ndarray]:
+        """What is wrong of the decisions that are made, against how many are, by what the others are declined by."""
+        lines = {}
+        for name, values in self.seen.items():
+            coverage = torch.arange(1, len(values) + 1) / len(values)
+            lines[f"declined by {name}"] = (coverage, 100 * values)
+        return {"risk_coverage": curves(lines, "share of the decisions that are made", "error, %")}
 
 
 def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:

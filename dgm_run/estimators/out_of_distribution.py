@@ -11,9 +11,10 @@ B. McNeil, The meaning and use of the area under a receiver operating characteri
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.images import is_image
 from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
-from dgm_run.models.labelled import LabelledModel
+from dgm_run.models.labelled import KnowsLabels
+from dgm_run.plots import histograms
 
 MIN_VARIANCE = 1e-4
 """Of a pixel in the background model."""
@@ -78,6 +80,7 @@ class OutOfDistribution(Estimator):
         max_rows: examples, times samples, at a time.
         mutation: share of the pixels that noise replaces for the background model.
         background, typical, shown: once `fitted`: that model, the mean log p(x) of training data, and some of them.
+        seen: log p(x) of every set, once called.
 
     Raises:
         ValueError: a number is out of its range, or a corruption is not known.
@@ -92,6 +95,7 @@ class OutOfDistribution(Estimator):
     background: Background | None = None
     typical: float | None = None
     shown: Tensor | None = None
+    seen: dict[str, Tensor] = field(default_factory=dict)
 
     takes = ("binary", "levels", "continuous")
 
@@ -122,7 +126,7 @@ class OutOfDistribution(Estimator):
     ) -> "OutOfDistribution":
         x = self._some(train)
         typical = self._log_density(model, x, report).mean().item()
-        return replace(self, background=Background.of(x, self.mutation), typical=typical, shown=x[:8])
+        return replace(self, background=Background.of(x, self.mutation), typical=typical, shown=x[:8], seen={})
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
@@ -136,9 +140,11 @@ class OutOfDistribution(Estimator):
             return lambda done, of: report(index * of + done, total * of)
 
         of_known, found = self._scores(model, known, report_set(0)), []
+        self.seen["test data"] = of_known["log_likelihood"]
         settings = {"num_samples": self.num_samples, "mutation": self.mutation}
         for index, (name, x) in enumerate(strange.items(), 1):
             scores = self._scores(model, x, report_set(index))
+            self.seen[name] = scores["log_likelihood"]
             areas = {score: area(of_known[score], values) for score, values in scores.items()}
             for score, value in areas.items():
                 seen = {
@@ -158,6 +164,10 @@ class OutOfDistribution(Estimator):
         rows = [self.shown, *(STRANGE[name](self.shown) for name in self.sets)]
         return {"out_of_distribution": torch.cat(rows)}
 
+    def plots(self) -> dict[str, np.ndarray]:
+        """Histograms of log p(x), of test data and of what is not of their kind."""
+        return {"log_likelihoods": histograms(self.seen, "log p(x), nats")}
+
     def _some(self, data: Examples) -> Tensor:
         return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))
 
@@ -170,7 +180,7 @@ class OutOfDistribution(Estimator):
             "likelihood_ratio": log_p - self.background.log_prob(x).to(log_p),
             "complexity": log_p + compressed(x).to(log_p),
         }
-        if isinstance(model, LabelledModel):
+        if isinstance(model, KnowsLabels):
             found["joint"] = self._log_joint(model, x)
         return {name: values.cpu() for name, values in found.items()}
 
@@ -188,13 +198,12 @@ class OutOfDistribution(Estimator):
             return model.score(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
         return model.log_weights(x, self.num_samples)
 
-    def _log_joint(self, model: LabelledModel, x: Tensor) -> Tensor:
+    def _log_joint(self, model: KnowsLabels, x: Tensor) -> Tensor:
         """max_y log p(x, y)."""
         blocks = []
         for rows in x.split(max(1, self.max_rows // model.num_classes)):
             seen = model.observe(rows)
-            log_w = torch.stack([model.log_joint_weights_of_all(seen).double() for _ in range(self.num_samples)])
-            blocks.append(log_mean_exp(log_w).amax(0))
+            blocks.append(model.log_joint(seen, self.num_samples).double().amax(0))
         return torch.cat(blocks)
 
 

@@ -5,13 +5,15 @@ mixtures of factor analyzers, 1996.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corrupt import Corruption
+from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.distributions.full_gaussian import FullGaussian
@@ -21,8 +23,23 @@ from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.models.base import ContinuousLatentModel, ExactModel
 from dgm_run.networks.bounded import with_floor
 
+ROWS = 10_000
+"""Examples at a time whose moments are summed."""
 
-class FactorAnalysis(ContinuousLatentModel, ExactModel):
+
+class FittedByEM(ABC):
+    """A model that expectation maximisation fits, a step at a time."""
+
+    @abstractmethod
+    def statistics(self, train: Examples) -> Any:
+        """All that a step needs to know of the training examples."""
+
+    @abstractmethod
+    def em_step(self, statistics: Any) -> Tensor:
+        """One step, which never lowers the likelihood of these examples; its mean before the step, nats."""
+
+
+class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
     """x = W z + b + noise, z ~ N(0, I), the noise Gaussian with a variance of its own in every dimension.
 
     Density and posterior are exact. All that is computed of them is in double precision: the squares of a model with
@@ -104,16 +121,18 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel):
         mean = (z @ p.weight.T + p.bias).unflatten(-1, self.shape)
         return IndependentGaussian(mean, 0.5 * p.log_var.view(self.shape), len(self.shape))
 
+    def statistics(self, train: Examples) -> "Moments":
+        return Moments.of(train.batches(ROWS))
+
     @torch.no_grad()
-    def em_step(self, data: "Moments") -> Tensor:
-        """One step of expectation maximisation, which never lowers log p(x) of the data; its mean before the step."""
+    def em_step(self, statistics: "Moments") -> Tensor:
         p = self.density
-        after = expectation_maximisation(p, data, self._shared, self.min_scale**2)
+        after = expectation_maximisation(p, statistics, self._shared, self.min_scale**2)
         self.weight.copy_(after.weight)
         self.bias.copy_(after.bias)
         excess = self._shared(after.log_var.exp()) - self.min_scale**2
         self.raw_log_var.copy_(excess.clamp(min=1e-3 * self.min_scale**2).log())
-        return mean_log_prob(p, data)
+        return mean_log_prob(p, statistics)
 
 
 class Moments(NamedTuple):

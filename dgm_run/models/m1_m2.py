@@ -134,8 +134,8 @@ class M1M2(LabelledModel, LayeredModel):
     def decode(self, z: Tensor) -> Distribution:
         return self.m1.decode(z[..., -self.feature_dim :])
 
-    def by_class(self, n: int, like: Tensor) -> Distribution:
-        return self.m1.decode(self.m2.by_class(n, like).mean)
+    def by_class(self, n: int, like: Tensor) -> Tensor:
+        return self.m1.decode(self.m2.by_class(n, like)).mean
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Its own: those of M1 would be of another prior."""

@@ -94,7 +94,7 @@ class M2(LabelledModel):
         zeros = y.new_zeros(*y.shape[:-1], self.z_dim)
         return DiagonalGaussian(zeros, zeros)
 
-    def by_class(self, n: int, like: Tensor) -> Distribution:
+    def by_class(self, n: int, like: Tensor) -> Tensor:
         classes = torch.eye(self.num_classes, dtype=like.dtype, device=like.device)
         z = torch.randn(n, self.z_dim, dtype=like.dtype, device=like.device)
-        return self.decode(torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1))
+        return self.decode(torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1)).mean

@@ -8,14 +8,12 @@ from torch import nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.models.factor_analysis import FactorAnalysis, Moments
+from dgm_run.errors import ConfigError
+from dgm_run.models.factor_analysis import FittedByEM
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.log_likelihood import LogLikelihood
 from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import GradientTrainer, Training
-
-ROWS = 10_000
-"""Examples at a time whose moments are summed."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class EMTrainer(GradientTrainer):
     All else is that of `GradientTrainer`; optimizer, schedule, batch size and clipping have no part in it.
     """
 
-    requires = {"model": FactorAnalysis, "objective": LogLikelihood}
+    requires = {"model": FittedByEM, "objective": LogLikelihood}
 
     def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
         return _EMTraining(self, model, objective, data, session)
@@ -37,7 +35,10 @@ class _EMTraining(Training):
         self.steps_per_epoch = 1
         self.total_steps = min(self.settings.max_epochs, self.settings.max_steps or math.inf)
         rng.reseed(self.session.seed, "moments")
-        self.moments = Moments.of(self.data.train.batches(ROWS))
+        try:
+            self.statistics = self.model.statistics(self.data.train)
+        except ValueError as error:
+            raise ConfigError(f"dataset: {error}") from None
 
     def _begin_epoch(self, epoch: int) -> None:
         self.progress = Progress(torch.tensor(float(epoch)), self.state.memory)
@@ -46,5 +47,5 @@ class _EMTraining(Training):
         """There is no learning rate."""
 
     def _step(self, position: int) -> None:
-        log_p = self.model.em_step(self.moments)
+        log_p = self.model.em_step(self.statistics)
         self._end_step(position, -log_p, {"log_likelihood": log_p}, len(self.data.train))

@@ -1,0 +1,26 @@
+import numpy as np
+import torch
+
+from dgm_run.plots import curves, histograms
+
+
+def colours(picture):
+    return {tuple(pixel) for pixel in picture.reshape(-1, 3)}
+
+
+def test_curves_and_histograms_show_every_set_in_a_colour_of_its_own():
+    torch.manual_seed(0)
+    one = histograms({"data": torch.randn(500)}, "log p(x)")
+    two = histograms({"data": torch.randn(500), "other": torch.randn(500) + 3}, "log p(x)")
+    assert one.dtype == np.uint8
+    assert one.shape == two.shape == (480, 768, 3)
+    orange = (255, 127, 14)
+    assert orange not in colours(one)
+    assert orange in colours(two)
+    x = torch.linspace(0, 1, 10)
+    line = curves({"a": (x, x), "b": (x, 1 - x)}, "x", "y")
+    assert {orange, (31, 119, 180)} <= colours(line)
+
+
+def test_one_value_for_all_is_no_trouble():
+    assert histograms({"black": torch.full((5,), -3.0)}, "log p(x)").std() > 0
