@@ -15,6 +15,7 @@ from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr
 from dgm_run.images import is_image
 from dgm_run.imputers.base import Imputed, Imputer
 from dgm_run.metrics.imputation import Errors, binary_scores, interval, ranks_of_interval
+from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import Corrupted, as_seen
 
 BLOCK = 50
@@ -73,7 +74,7 @@ class Imputation(Estimator):
             raise ValueError("num_examples must be positive, and num_draws at least two")
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
-        complete, kind = _of_complete(model), data.protocol.kind
+        kind = data.protocol.kind
         for name, corrupt in self._sets(data.test).items():
             if kind not in corrupt.takes:
                 raise ConfigError(
@@ -81,9 +82,9 @@ class Imputation(Estimator):
                     f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
                     f"'~estimators.imputation.sets.{name}'"
                 )
-            if not self._fitting(complete, corrupt):
+            if not self._fitting(model, corrupt):
                 raise ConfigError(
-                    f"estimators.imputation: no method restores {name} with {type(complete).__name__}: choose "
+                    f"estimators.imputation: no method restores {name} with {type(model).__name__}: choose "
                     "a latent-variable model whose decoder has independent pixels, or an energy model and holes"
                 )
 
@@ -97,14 +98,14 @@ class Imputation(Estimator):
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
         index = torch.randperm(len(data))[: self.num_examples].to(data.x.device)
         truth, given = data.clean.batch(index), data.batch(index)
-        complete, sets, found = _of_complete(model), self._sets(data), []
+        sets, found = self._sets(data), []
         for i, (name, corrupt) in enumerate(sets.items()):
             seen = given if data.corrupt else corrupt(truth)
 
             def report_block(done: int, before: int = i * len(truth)) -> None:
                 report(before + done, len(sets) * len(truth))
 
-            found += self._restore(complete, name, corrupt, truth, seen, report_block)
+            found += self._restore(model, name, corrupt, truth, seen, report_block)
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
@@ -115,7 +116,10 @@ class Imputation(Estimator):
         return {OWN: data.corrupt} if data.corrupt else self.sets
 
     def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
-        return {name: imputer for name, imputer in self.methods.items() if imputer.fits(model, corrupt)}
+        """The methods that fit a model, as it was trained."""
+        learned_from_holes = isinstance(model, Corrupted) and not isinstance(model, ExactModel)
+        able = {name: each for name, each in self.methods.items() if not (learned_from_holes and each.shows_complete)}
+        return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
 
     def _restore(
         self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report
@@ -125,7 +129,7 @@ class Imputation(Estimator):
         for first in range(0, len(seen), BLOCK):
             block = seen[first : first + BLOCK]
             for method, imputer in methods.items():
-                parts[method].append(imputer(model, block, corrupt, self.num_draws))
+                parts[method].append(imputer(_of_complete(model), block, corrupt, self.num_draws))
             report(first + len(block))
         restored = {method: _joined(blocks) for method, blocks in parts.items()}
 

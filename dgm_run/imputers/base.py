@@ -35,10 +35,12 @@ class Imputer(ABC):
     Attributes:
         requires: the kind of model it goes with.
         is_exact: whether `log_p` is.
+        shows_complete: whether it has q(z | x) look at complete examples, which a model of corrupted ones has never seen.
     """
 
     requires: ClassVar[type]
     is_exact: ClassVar[bool] = False
+    shows_complete: ClassVar[bool] = False
 
     def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
         """Whether it can restore what this corruption leaves."""

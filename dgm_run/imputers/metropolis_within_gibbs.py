@@ -30,6 +30,7 @@ class MetropolisWithinGibbs(Imputer):
     num_trusted: int
 
     requires = LatentVariableModel
+    shows_complete = True
 
     def __post_init__(self):
         check_steps(self.burn_in, self.num_steps)

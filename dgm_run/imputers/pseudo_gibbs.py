@@ -29,6 +29,7 @@ class PseudoGibbs(Imputer):
     burn_in: int
 
     requires = LatentVariableModel
+    shows_complete = True
 
     def __post_init__(self):
         check_steps(self.burn_in, self.num_steps)
