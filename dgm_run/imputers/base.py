@@ -35,7 +35,7 @@ class Imputer(ABC):
     Attributes:
         requires: the kind of model it goes with.
         is_exact: whether `log_p` is.
-        shows_complete: whether it has q(z | x) look at complete examples, which a model of corrupted ones has never seen.
+        shows_complete: whether it has q(z | x) look at complete examples; a model of corrupted ones has never seen any.
     """
 
     requires: ClassVar[type]
