@@ -1,4 +1,4 @@
-"""The commands `dgm-run`, `dgm-eval` and `dgm-sample`: Hydra's entry point, errors in a line, exit statuses.
+"""The commands `dgm-run`, `dgm-eval`, `dgm-sample` and `dgm-report`: Hydra's entry point, errors in a line, statuses.
 
 Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answer without torch.
 """
@@ -84,6 +84,22 @@ def sample() -> None:
     _told(run)
 
 
+def report() -> None:
+    """`dgm-report FOLDER`; exit statuses as those of `main`."""
+    folder, more = _folder_and_more(REPORT_HELP)
+    if more:
+        sys.exit(f"{more[0]}: dgm-report takes a folder and nothing else")
+
+    def run() -> None:
+        from dgm_run.report.write import report
+
+        text, files = report(folder)
+        sys.stdout.write(text)
+        sys.stdout.writelines(f"{file}\n" for file in files)
+
+    _told(run)
+
+
 def _folder_and_more(text: str) -> tuple[Path, list[str]]:
     """The folder of a run, which comes first, and the arguments after it; or help, where it is asked for."""
     arguments = [a for a in sys.argv[1:] if a not in ("-h", "--help")]
@@ -101,6 +117,14 @@ Draws from the model of a run, by its best checkpoint, and writes PNG grids and 
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
 where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
 the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
+"""
+
+
+REPORT_HELP = """dgm-report FOLDER
+
+Compares the runs in a folder and below it: what they differ by, their numbers with errors, one table for every way in
+which a number was found, paired differences on the same test examples, published numbers, curves, pictures and costs.
+Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints the latter.
 """
 
 
@@ -126,6 +150,9 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except TOLD_IN_A_LINE as error:
         if full_error:
             raise

@@ -5,13 +5,15 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run.data.dataset import Dataset
 from dgm_run.errors import CheckpointError
@@ -97,6 +99,32 @@ def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -
 
     ways = [json.loads(json.dumps(way(row))) for row in new]
     return [row for row in old if way(row) not in ways] + list(new)
+
+
+def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
+    """An estimate as it stands in results.json, where the values of single examples do not."""
+    found = asdict(replace(estimate, values=None)) | {"split": split, "seconds": seconds}
+    del found["values"]
+    return found
+
+
+def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, Tensor]) -> None:
+    """The values of single examples by "split/quantity/estimator", beside those that are there already.
+
+    Args:
+        path: of the .npz file.
+        rows: of results.json; values that none of them has any more are dropped.
+        values: the new ones, (N,) each.
+    """
+    known = {f"{each['split']}/{each['quantity']}/{each['estimator']}" for each in rows}
+    try:
+        with np.load(path, allow_pickle=False) as old:
+            kept = {name: array for name, array in old.items() if name in known}
+    except (OSError, ValueError, BadZipFile):
+        kept = {}
+    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez_compressed(temporary, **(kept | {name: each.float().numpy() for name, each in values.items()}))
+    os.replace(temporary, path)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -4,14 +4,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run import results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
@@ -109,8 +108,9 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     def show(name: str, picture: np.ndarray) -> None:
         save_png(picture, folder / name / "evaluated.png")
 
-    estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
+    estimates, values = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
     found["estimates"] = results.merged(found["estimates"], estimates)
+    results.write_values(folder / "values.npz", found["estimates"], values)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", [f"added to {folder / 'results.json'}"])
     return found
@@ -156,7 +156,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
             log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
         model.eval()
-        estimates = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
+        estimates, values = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
         gallery(summary.steps, summary.epochs)
         log.scalars(_named(estimates), summary.steps, summary.epochs)
     finally:
@@ -165,6 +165,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
 
     choices = {"seed": cfg.seed, "published": config["published"]}
     found = results.results(choices, model, dataset, estimates, summary)
+    results.write_values(folder / "values.npz", estimates, values)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", _conclusion(found, summary, folder))
     return found
@@ -324,15 +325,19 @@ def _hparams(cfg: DictConfig) -> dict[str, Any]:
 def _evaluate(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Looks at the test data, once, with every estimator; `show` takes its pictures by name."""
+) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:  # fmt: skip
+    """Looks at the test data, once, with every estimator; `show` takes its pictures by name.
+
+    Returns:
+        Rows of results.json, and the values of single examples.
+    """
 
     def report(done: int, total: int) -> None:
         if stop:
             raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
         display.evaluated(done, total)
 
-    rows = []
+    rows, values = [], {}
     for name, estimator in estimators.items():
         display.evaluating(f"{name}: fitting")
         rng.reseed(seed, f"estimate {name}")
@@ -346,8 +351,11 @@ def _evaluate(
         for plot, picture in fitted.plots().items():
             show(plot, picture)
         seconds = time.monotonic() - begun
-        rows += [asdict(estimate) | {"split": "test", "seconds": seconds} for estimate in estimates]
-    return rows
+        rows += [results.row(estimate, "test", seconds) for estimate in estimates]
+        for estimate in estimates:
+            if estimate.values is not None:
+                values[f"test/{estimate.quantity}/{estimate.estimator}"] = estimate.values
+    return rows, values
 
 
 def _named(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Estimate:
         warning: why the number is not to be trusted, or what it shows to have gone wrong.
         floor: the same number with training examples in the place of samples, for what compares these with held-out
             data: what a perfect model would reach.
+        values: of each example where the whole split was looked at, in its order, (N,): two runs are compared by them.
     """
 
     quantity: str
@@ -43,6 +44,13 @@ class Estimate:
     diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None
     floor: float | None = None
+    values: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def over(cls, values: Tensor, quantity: str, estimator: str, kind: Kind, **more) -> "Estimate":
+        """The mean of what each example of a whole split has, in its order, (N,)."""
+        values = values.double().cpu()
+        return cls(quantity, estimator, kind, *mean_and_stderr(values), len(values), values=values, **more)
 
 
 Report = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.metrics.decisions import area_under_risk, calibration_error, risk_at, risks
 from dgm_run.metrics.machines import MOST, Machines
 from dgm_run.models.base import LatentVariableModel
@@ -149,4 +149,4 @@ def labelled(train: Examples) -> tuple[Tensor, Tensor]:
 
 def error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
     """In per cent, of whether each example was told wrongly, (N,)."""
-    return Estimate(quantity, estimator, "estimate", *mean_and_stderr(100 * wrong), len(wrong), unit="%")
+    return Estimate.over(100 * wrong, quantity, estimator, "estimate", unit="%")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.rate import rate
 from dgm_run.models.base import ExactModel
 
@@ -41,6 +41,6 @@ class ExactLikelihood(Estimator):
         log_p = torch.cat(rows)
         seen = {"median": log_p.median().item()}
         return [
-            Estimate("log_likelihood", "closed_form", "exact", *mean_and_stderr(log_p), len(data), diagnostics=seen),
+            Estimate.over(log_p, "log_likelihood", "closed_form", "exact", diagnostics=seen),
             *rate(log_p, data, "closed_form", "exact"),
         ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
-from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, silent
 from dgm_run.estimators.rate import rate
 from dgm_run.models.base import LatentVariableModel
 
@@ -154,7 +154,7 @@ class ImportanceSampling(Estimator):
         active = float((covariance > ACTIVE_VARIANCE).sum())
 
         def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
-            return Estimate(quantity, estimator, kind, *mean_and_stderr(column), n, settings=settings, **more)
+            return Estimate.over(column, quantity, estimator, kind, settings=settings, **more)
 
         collapsed = columns["kl"].mean().item() < COLLAPSED
         single = (

@@ -1,0 +1,48 @@
+"""The comparison as Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from dgm_run.report.groups import Group
+from dgm_run.report.runs import Run
+from dgm_run.report.tables import Row, Way, columns, digits
+
+
+def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
+    """All tables, and below them the runs that have no numbers."""
+    lines = [f"# {len(groups)} configurations, {sum(len(group.runs) for group in groups)} finished runs", ""]
+    for way, rows in tables:
+        lines += [f"## {way.quantity}", "", way.describe(), "", *_table(rows), ""]
+    if others:
+        lines += ["## Without numbers", ""]
+        lines += [f"- {run.state}: `{run.path}`: {_escaped(run.message)}" for run in others]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    names = columns(rows)
+    head = [*names, "value", "difference to the best"]
+    with_published = any(row.published is not None for row in rows)
+    head += ["published"] if with_published else []
+    yield _line(head)
+    yield _line(["---"] * len(head))
+    for row in rows:
+        cells = [str(row.group.settings.get(name, "")) for name in names]
+        cells += [row.number(), difference(row)]
+        cells += ["" if row.published is None else str(row.published)] if with_published else []
+        yield _line(cells)
+
+
+def difference(row: Row) -> str:
+    """With its 95% interval."""
+    if row.difference is None:
+        return ""
+    mean, stderr = row.difference
+    return f"{digits(mean)} ({digits(mean - 1.96 * stderr)} to {digits(mean + 1.96 * stderr)})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

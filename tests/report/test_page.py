@@ -1,0 +1,72 @@
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from dgm_run.report.groups import groups
+from dgm_run.report.page import page
+from dgm_run.report.runs import Run, collect
+from dgm_run.report.tables import tables
+from tests.report import folders
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def made(folder, others=()):
+    found = groups(collect(folders.sweep(folder)))
+    return page("Runs in <here>", found, list(tables(found)), others)
+
+
+class Names(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.addresses = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+
+def test_it_needs_nothing_from_elsewhere_and_shows_what_it_is_given_as_text(tmp_path):
+    text = made(tmp_path, [Run(tmp_path / "x", "failed", "<script>alert(1)</script>")])
+    parser = Names()
+    parser.feed(text)
+    assert parser.tags.count("script") == 1
+    assert all(address.startswith("data:image/png;base64,") for address in parser.addresses)
+    assert len(parser.addresses) == 2  # samples of both configurations, side by side
+    assert "://" not in re.sub(r"data:image[^\"]*", "", text)
+    assert "&lt;script&gt;alert(1)" in text
+    assert parser.tags.count("polyline") == 4  # a curve for every run
+
+
+def test_what_an_estimator_warned_of_is_told(tmp_path):
+    row = folders.estimate(-3.0, warning="the posterior has collapsed")
+    folders.write(tmp_path / "a", folders.config(), [row])
+    found = groups(collect(tmp_path))
+    assert "the posterior has collapsed" in page("x", found, list(tables(found)), [])
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
+    script = """<script>
+    const heads = [...document.querySelectorAll('section')[0].querySelectorAll('th')];
+    const rows = () => [...document.querySelectorAll('section')[0].querySelectorAll('tbody tr')];
+    const order = () => rows().map(r => r.cells[0].textContent);
+    const seen = [order().join()];
+    const value = heads.find(h => h.textContent === 'value');
+    value.click(); seen.push(order().join()); value.click(); seen.push(order().join());
+    const box = document.getElementById('filter');
+    const filter = word => { box.value = word; box.dispatchEvent(new Event('input'));
+      const all = [...document.querySelectorAll('tbody tr')];
+      return all.filter(r => !r.hidden && !r.closest('section').hidden).length; };
+    seen.push(filter('vampprior'), filter('nothing like it'), filter(''));
+    document.title = JSON.stringify(seen);
+    </script>"""
+    file = tmp_path / "page.html"
+    file.write_text(made(tmp_path / "runs").replace("</body>", f"{script}</body>"))
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}")  # fmt: skip
+    done = subprocess.run([BROWSER, *flags, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
+    assert '["VampPrior,StandardPrior","StandardPrior,VampPrior","VampPrior,StandardPrior",3,0,6]' in done.stdout

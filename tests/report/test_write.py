@@ -1,0 +1,33 @@
+import sys
+
+from tests.report import folders
+from tests.tiny import call
+
+
+def test_a_folder_of_runs_becomes_a_page_and_a_table(tmp_path):
+    folders.sweep(tmp_path / "outputs")
+    done = call("report", "outputs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| VampPrior | -3.950 ± 0.071 (sd of 2 runs) |  |" in done.stdout
+    assert (tmp_path / "outputs" / "report.md").read_text() in done.stdout
+    assert (tmp_path / "outputs" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_what_is_no_folder_of_runs_is_told_in_a_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        (["empty"], "empty: there is no run in it, or below\n"),
+        (["none"], "there is no run folder none: dgm-report FOLDER\n"),
+        (["empty", "x=1"], "x=1: dgm-report takes a folder and nothing else\n"),
+    ):
+        done = call("report", *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_it_answers_without_torch(tmp_path):
+    import subprocess
+
+    folders.sweep(tmp_path / "outputs")
+    code = "import sys\nfrom dgm_run.cli import report\ntry: report()\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, "outputs"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
