@@ -1,5 +1,7 @@
 import math
+import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +22,10 @@ from dgm_run.estimators.out_of_distribution import (
     compressed,
     false_positives,
 )
-from dgm_run.models.ppca import PPCA
+from dgm_run.models.factor_analysis import Moments
+from dgm_run.models.ppca import PPCA, maximum_likelihood
 
+DATA = Path(os.environ.get("DGM_DATA_DIR", "data"))
 SETTINGS = {"sets": ["black", "inverted", "noise"], "other": None, "num_examples": 300, "num_samples": 20,
             "max_rows": 1000, "mutation": 0.2}  # fmt: skip
 
@@ -30,8 +34,6 @@ SETTINGS = {"sets": ["black", "inverted", "noise"], "other": None, "num_examples
 def digits():
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
     model = PPCA((1, 8, 8), 10, 0.01)
-    from dgm_run.models.factor_analysis import Moments
-
     moments = Moments.of(data.train.batches(500))
     model.initialize(data.train.batch(slice(None)))
     for _ in range(100):
@@ -159,3 +161,24 @@ def test_what_cannot_be_asked_is_refused():
         estimator = OutOfDistribution(**(SETTINGS | {"other": instantiate(dgm_run.compose(*other).dataset)}))
         with pytest.raises(ConfigError, match=message):
             estimator.check(model, grey)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST")
+def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
+    # the finding of Nalisnick et al., on PPCA at its maximum of the likelihood
+    cfg = dgm_run.compose("dataset=mnist", "dataset.binarize=none", "dataset.dequantize=true")
+    data = instantiate(cfg.dataset).load()
+    best = maximum_likelihood(Moments.of(data.train.batches(10_000)), 50, 1e-4)
+    model = PPCA((1, 28, 28), 50, 0.01).double()
+    model.weight.copy_(best.weight)
+    model.bias.copy_(best.bias)
+    model.raw_log_var.copy_((best.log_var[:1].exp() - 1e-4).log())
+    settings = SETTINGS | {"sets": ["black", "half_contrast"], "num_examples": 1000}
+    estimator = OutOfDistribution(**settings).fitted(model, data.train, data.valid)
+    found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
+    assert found["auroc_black", "log_likelihood"].value < 0.05
+    assert found["auroc_black", "typicality"].value > 0.9
+    assert found["auroc_half_contrast", "log_likelihood"].value < 0.05
+    assert "the likelihood alone does not know it" in found["auroc_black", "log_likelihood"].warning
+    assert estimator.plots()["log_likelihoods"].shape[2] == 3
