@@ -24,8 +24,9 @@ from dgm_run.estimators.linear_baseline import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.energy import UnnormalizedModel
+from dgm_run.models.factor_analysis import FittedByEM
 from dgm_run.models.gan import GAN
-from dgm_run.models.labelled import LabelledModel
+from dgm_run.models.labelled import KnowsLabels
 from dgm_run.models.layered import LayeredModel
 from dgm_run.signature import target_of
 
@@ -97,9 +98,9 @@ def tiny_with(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
-        if issubclass(kind, ExactModel) or target is LinearBaseline:
+        if issubclass(kind, (ExactModel, FittedByEM)) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
-        if issubclass(kind, LabelledModel):
+        if issubclass(kind, KnowsLabels):
             tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]
             return tiny[1:] if group == "model" else tiny
         if issubclass(kind, GAN):

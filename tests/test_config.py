@@ -63,7 +63,7 @@ def test_an_objective_of_another_kind_of_model_is_refused_by_both_names():
     cfg = with_node("objective", {"_target_": "test_config.ContrastiveDivergence", "num_steps": 1})
     assert (
         refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not: "
-        "choose objective=elbo | iwae | renyi | stein"
+        "choose objective=annealed_elbo | elbo | iwae | renyi | stein"
     )
 
 

@@ -19,9 +19,19 @@ TOY = source()
 
 def dataset(
     source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequantize=False, noise_seed=777, num_classes=None,
-    num_labels=None, label_seed=0,
+    num_labels=None, label_seed=0, corrupt=None, corrupt_seed=0,
 ):  # fmt: skip
-    settings = (num_levels, binarize, dequantize, noise_seed, num_classes, num_labels, label_seed)
+    settings = (
+        num_levels,
+        binarize,
+        dequantize,
+        noise_seed,
+        num_classes,
+        num_labels,
+        label_seed,
+        corrupt,
+        corrupt_seed,
+    )
     return Dataset(source, "toy", shape, *settings)
 
 
