@@ -10,11 +10,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -26,12 +27,21 @@ from dgm_run.signals import Interrupted
 TOLD_IN_A_LINE = (UserError, CompactHydraException, OSError)
 
 _failures: list[str] = []
+_sweeps: list[Path] = []
+"""Folders of the sweeps that this process has begun."""
+
+
+class SweepFolder(Callback):
+    """Told by Hydra where the jobs of a sweep leave what they find, whatever engine runs them."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _sweeps.append(Path(config.hydra.sweep.dir).absolute())
 
 
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
     _refuse_null_groups(sys.argv[1:])
-    sys.argv[1:] = _resumed(sys.argv[1:])
+    sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
     _told(_hydra_main)
 
 
@@ -212,6 +222,24 @@ def _resumed(arguments: list[str]) -> list[str]:
     return [*_again(folder, arguments), f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
 
 
+def _sweep_resumed(arguments: list[str]) -> list[str]:
+    """A resumed sweep: its own overrides in its own folder, where jobs that have ended stay as they are."""
+    wanted = [a for a in arguments if a.startswith("sweep.resume=")]
+    if not wanted:
+        return arguments
+    folder = Path(wanted[-1].partition("=")[2].strip("'"))
+    try:
+        begun = OmegaConf.load(folder / "multirun.yaml").hydra.overrides.task
+    except (OSError, YAMLError, AttributeError):
+        sys.exit(f"sweep.resume: there is no sweep in {folder}: give the folder that holds its multirun.yaml")
+    more = [a for a in arguments if a not in (*wanted, *begun, "-m", "--multirun")]
+    changed = [a for a in more if _key(a) in {_key(each) for each in begun}]
+    if changed:
+        sys.exit(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
+    begun = [each for each in begun if _key(each) != "trainer.resume"]
+    return ["-m", *begun, *more, "trainer.resume=auto", f"hydra.sweep.dir='{folder}'"]
+
+
 def _again(folder: Path, arguments: list[str]) -> list[str]:
     """The overrides that a run was begun with, but for those that are given anew, which follow."""
     now = {_key(a) for a in arguments}
@@ -243,16 +271,32 @@ def _command(overrides: list[str], folder: Path) -> str:
 
 
 def _note_failed_job(context: DictConfig, message: str) -> None:
-    line = f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}"
-    sys.stderr.write(f"{line}\n")
+    """Beside what the job has left: it may run in another process, or on another machine."""
+    sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
     (Path(context.runtime.output_dir) / "error.txt").write_text(f"{message}\n")
-    _failures.append(line)
 
 
 def _tell_failed_jobs() -> None:
-    lines = [line for line in _failures if line]
-    if lines:
-        sys.stderr.write("\n".join(["failed jobs:", *lines, ""]))
+    """Names the jobs of a sweep that have no results, with their reasons."""
+    for sweep in _sweeps:
+        jobs = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
+        lines = [line for job in jobs if (line := _failed(job.parent.parent))]
+        if lines:
+            _failures.append("")
+            sys.stderr.write(
+                "\n".join(["failed jobs:", *lines, f"to run what is missing: dgm-run sweep.resume={sweep}", ""])
+            )
+
+
+def _failed(folder: Path) -> str | None:
+    """A line about a job that has no results."""
+    if (folder / "results.json").exists():
+        return None
+    try:
+        reason = (folder / "error.txt").read_text().strip()
+    except OSError:
+        reason = "it ended without a word: stopped, killed, or out of memory"
+    return f"job {folder.name} ({','.join(_begun_with(folder)) or 'no overrides'}): {reason}"
 
 
 def _unknown_key(message: str) -> str | None:

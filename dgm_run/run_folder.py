@@ -33,6 +33,10 @@ MAY_CHANGE = (
 """Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
 
 
+OF_THE_MACHINE = ("data_dir", "dataset.source.data_dir", "trainer.resume", "trainer.device", "trainer.threads")
+"""Those of them that change no result."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds a run folder for this process; made if it does not exist.
@@ -78,14 +82,14 @@ def settled(cfg: DictConfig) -> dict[str, Any]:
     return walk(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
 
 
-def changes(saved: Any, current: Any, key: str = "") -> list[str]:
+def changes(saved: Any, current: Any, key: str = "", may_change: Sequence[str] = MAY_CHANGE) -> list[str]:
     """`key: saved -> current` for every leaf in which two configurations differ and must not."""
-    if key in MAY_CHANGE:
+    if key in may_change:
         return []
     if isinstance(saved, dict) and isinstance(current, dict):
         names = list(saved) + [name for name in current if name not in saved]
         prefix = f"{key}." if key else ""
-        return [line for n in names for line in changes(saved.get(n), current.get(n), f"{prefix}{n}")]
+        return [line for n in names for line in changes(saved.get(n), current.get(n), f"{prefix}{n}", may_change)]
     return [] if saved == current else [f"{key}: {saved} -> {current}"]
 
 

@@ -119,6 +119,9 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
     config = run_folder.settled(cfg)
     checkpoints = Checkpoints(folder / "checkpoints")
+    if cfg.trainer.resume == "auto" and (found := _ended(config, checkpoints, folder)):
+        display.say(f"{folder} holds this run, ended: nothing is left to do")
+        return found
     resume = _find_checkpoint(config, checkpoints, folder, display)
 
     trainer = instantiate(cfg.trainer)
@@ -169,6 +172,16 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", _conclusion(found, summary, folder))
     return found
+
+
+def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
+    """What a run with this very configuration has found, if it has ended."""
+    try:
+        found = results.read(folder / "results.json")
+        begun = checkpoints.load("last")[1]["config"]
+    except CheckpointError:
+        return None
+    return None if run_folder.changes(begun, config, may_change=run_folder.OF_THE_MACHINE) else found
 
 
 def _find_checkpoint(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -129,6 +130,40 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
     assert "holds a run: add trainer.resume=" in done.stderr
     assert "seed: 0" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
     assert all(path.read_bytes() == content for path, content in before.items() if path.name != ".lock")
+
+
+def test_a_resumed_sweep_runs_what_is_missing_and_nothing_else(tmp_path):
+    sweep = ("-m", "objective=renyi", "objective.alpha=0.3,0.5,nan,0.7", *TINY)
+    assert dgm_run(*sweep, "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 1
+    folder = tmp_path / "sweep"
+    before = {n: (folder / n / "results.json").stat().st_mtime_ns for n in "013"}
+    weights = {n: (folder / n / "checkpoints" / "best" / "weights.safetensors").read_bytes() for n in "013"}
+    shutil.rmtree(folder / "0")  # never begun
+    (folder / "1" / "results.json").unlink()  # killed in its evaluation
+    done = dgm_run("sweep.resume=sweep", cwd=tmp_path)
+    assert done.returncode == 1  # the one that failed fails again, and is named
+    assert "job 2" in done.stderr.rpartition("failed jobs:")[2]
+    assert "job 1" not in done.stderr.rpartition("failed jobs:")[2]
+    after = {n: (folder / n / "results.json").stat().st_mtime_ns for n in "013"}
+    assert after["3"] == before["3"]
+    assert after["0"] != before["0"]
+    assert after["1"] != before["1"]
+    assert done.stdout.count("nothing is left to do") == 1
+    again = {n: (folder / n / "checkpoints" / "best" / "weights.safetensors").read_bytes() for n in "013"}
+    assert again == weights
+
+
+def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
+    done = dgm_run("sweep.resume=nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1, "sweep.resume: there is no sweep in nowhere: give the folder that holds its multirun.yaml\n"
+    )  # fmt: skip
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1', prior=standard]}}\n")
+    done = dgm_run("-m", "seed=0,1,2", "sweep.resume=sweep", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1, "sweep.resume: seed=0,1,2 would be another sweep: start one of its own\n"
+    )  # fmt: skip
 
 
 def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):

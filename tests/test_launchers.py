@@ -1,0 +1,70 @@
+"""Sweeps by engines that Hydra reaches, each run for real on this machine."""
+
+import importlib.util
+import json
+
+import pytest
+from tiny import TINY, dgm_run
+
+KILLER = """
+import os, signal
+
+def schedule(optimizer, **settings):
+    os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+"""
+
+
+def engine(name):
+    missing = importlib.util.find_spec(f"hydra_plugins.hydra_{name.partition('_')[0]}_launcher") is None
+    return pytest.param(
+        name, marks=pytest.mark.skipif(missing, reason=f"hydra-{name.partition('_')[0]}-launcher is missing")
+    )
+
+
+ENGINES = [engine("joblib"), engine("submitit_local"), engine("ray")]
+
+
+def finished(folder):
+    return sorted(path.parent.name for path in folder.glob("*/results.json"))
+
+
+@pytest.mark.parametrize("launcher", ENGINES)
+def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
+    done = dgm_run("-m", f"hydra/launcher={launcher}", "objective=renyi", "objective.alpha=0.5,nan,0.2", *TINY,
+                   "hydra.sweep.dir=sweep", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert finished(tmp_path / "sweep") == ["0", "2"]
+    told = done.stderr.rpartition("failed jobs:")[2]
+    assert "job 1 (objective=renyi,objective.alpha=nan," in told
+    assert "objective: alpha = nan" in told
+    assert f"dgm-run sweep.resume={tmp_path / 'sweep'}" in told
+    alone = dgm_run("objective=renyi", "objective.alpha=0.2", *TINY, "hydra.run.dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0
+    rows = [json.loads((tmp_path / path / "results.json").read_text())["estimates"] for path in ("alone", "sweep/2")]
+    by_itself, in_sweep = ([row["value"] for row in each] for each in rows)
+    assert in_sweep == by_itself
+
+
+@pytest.mark.parametrize("launcher", ENGINES)
+def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
+    (tmp_path / "mine.py").write_text(KILLER)
+    kept = "torch.optim.lr_scheduler.ConstantLR"
+    sweep = (
+        "-m",
+        f"hydra/launcher={launcher}",
+        f"schedule._target_={kept},mine.schedule",
+        *TINY,
+        "hydra.sweep.dir=sweep",
+    )
+    done = dgm_run(*sweep, cwd=tmp_path)
+    assert done.returncode == 1
+    if launcher != "joblib":  # whose pool dies with its worker
+        assert finished(tmp_path / "sweep") == ["0"]
+        assert "job 1 (" in done.stderr.rpartition("failed jobs:")[2]
+    before = {name: (tmp_path / "sweep" / name / "results.json").read_bytes() for name in finished(tmp_path / "sweep")}
+    (tmp_path / "mine.py").write_text("from torch.optim.lr_scheduler import ConstantLR as schedule\n")
+    again = dgm_run("sweep.resume=sweep", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert finished(tmp_path / "sweep") == ["0", "1"]
+    for name, content in before.items():
+        assert (tmp_path / "sweep" / name / "results.json").read_bytes() == content
