@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,9 @@ from dgm_run.errors import UserError
 from dgm_run.signals import Interrupted
 
 TOLD_IN_A_LINE = (UserError, CompactHydraException, OSError)
+
+WORST = -1e30
+"""What a failed job tells a search, which looks for the largest value of what validation data choose by."""
 
 _failures: list[str] = []
 _sweeps: list[Path] = []
@@ -167,19 +171,14 @@ def _told(work: Callable[[], object]) -> NoReturn:
         if full_error:
             raise
         _failures.append("")
-        if not isinstance(error, _Told):
-            lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
-            prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
-            message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
-            told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
-            sys.stderr.write(f"{told}\n")
+        lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
+        prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
+        message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
+        told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
+        sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
     sys.exit(1 if _failures else 0)
-
-
-class _Told(CompactHydraException):
-    """Its message has been written already."""
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -197,11 +196,12 @@ def _hydra_main(cfg: DictConfig) -> float | None:
             _failures.append("")
             return None
         _note_failed_job(context, str(error))
-        raise _Told(str(error)) from None  # so that the launcher knows
     except Exception as error:
-        if context.mode == RunMode.MULTIRUN:
-            _note_failed_job(context, f"{type(error).__name__}: {error}")
-        raise
+        if context.mode == RunMode.RUN:
+            raise
+        traceback.print_exc()
+        _note_failed_job(context, f"{type(error).__name__}: {error}")
+    return WORST  # raised, it would end a search
 
 
 def _refuse_null_groups(arguments: list[str]) -> None:
