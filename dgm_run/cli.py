@@ -44,6 +44,11 @@ class SweepFolder(Callback):
 
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    if "--experiments" in sys.argv:
+        from dgm_run.presets import table
+
+        sys.stdout.write(table(conf_dir() / "experiment"))
+        sys.exit(0)
     _refuse_null_groups(sys.argv[1:])
     sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
     _told(_hydra_main)

@@ -12,7 +12,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
-    {"runner", "report"},
+    {"runner", "report", "presets"},
     {"gallery", "results", "run_folder", "sampling", "sentences"},
     {"trainers"},
     {"objectives", "estimators"},

@@ -1,0 +1,55 @@
+"""The presets: rows of papers, each with the number that it is to reach."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class Preset(NamedTuple):
+    """One file below conf/experiment.
+
+    Attributes:
+        name: as in +experiment=NAME.
+        dataset: what it is trained on.
+        epochs: at most, or None where it leaves them as they are.
+        quantity, value: what the paper has found.
+        source: which paper, and where in it.
+    """
+
+    name: str
+    dataset: str
+    epochs: int | None
+    quantity: str
+    value: float
+    source: str
+
+
+def presets(folder: Path) -> Iterator[Preset]:
+    """All presets in a folder of experiments, by name."""
+    for path in sorted(folder.rglob("*.yaml")):
+        node = yaml.safe_load(path.read_text())
+        published, trainer = node["published"], node.get("trainer", {})
+        name = str(path.relative_to(folder).with_suffix(""))
+        numbers = (published["quantity"], published["value"], published["source"])
+        yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
+
+
+def _dataset(node: dict[str, Any]) -> str:
+    chosen = [each["override /dataset"] for each in node.get("defaults", []) if "override /dataset" in each]
+    return chosen[0] if chosen else "digits"
+
+
+def table(folder: Path) -> str:
+    """The presets as lines of text, with the paper that a few of them share above them."""
+    lines, paper = [], ""
+    for preset in presets(folder):
+        of, _, where = preset.source.partition(", http")
+        if of != paper:
+            paper = of
+            lines += ["", f"{of}, http{where.partition(',')[0]}"]
+        epochs = f"{preset.epochs} epochs" if preset.epochs else ""
+        number = f"{preset.quantity} {preset.value:g}"
+        lines.append(f"  +experiment={preset.name:52} {preset.dataset:16} {number:26} {epochs}".rstrip())
+    return "\n".join(lines[1:]) + "\n"

@@ -1,0 +1,22 @@
+from dgm_run.config import conf_dir
+from dgm_run.presets import presets, table
+from tests.tiny import dgm_run
+
+FOLDER = conf_dir() / "experiment"
+
+
+def test_every_preset_is_listed_with_its_paper_and_its_number():
+    found = {preset.name: preset for preset in presets(FOLDER)}
+    assert len(found) == len(list(FOLDER.rglob("*.yaml")))
+    one = found["kingma_2014/mnist_m1_m2_100"]
+    assert (one.dataset, one.epochs, one.quantity, one.value) == ("mnist", 500, "error", 3.33)
+    text = table(FOLDER)
+    assert "Kingma et al. 2014, https://arxiv.org/abs/1406.5298\n" in text
+    for preset in found.values():
+        assert f"+experiment={preset.name} " in text
+
+
+def test_the_command_lists_them(tmp_path):
+    done = dgm_run("--experiments", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == table(FOLDER)
