@@ -86,11 +86,12 @@ class Corrupted(ContinuousLatentModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.restored(x).mean
 
-    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
-        found = self.model.own_pictures(x[:1].nan_to_num(0.0))
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Those of the model, but what is restored below what is seen."""
         shown = x[:32]
-        found["reconstructions"] = pairs(as_seen(shown), self.reconstruct(shown), columns=8)
-        return found
+        found = self.model.pictures(self.corrupt.known(x).nan_to_num(0.0))
+        return found | {"reconstructions": pairs(as_seen(shown), self.reconstruct(shown), columns=8)}
 
 
 class ExactCorrupted(Corrupted, ExactModel):
