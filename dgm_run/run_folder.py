@@ -141,8 +141,8 @@ def _built(folder: Path) -> dict[str, Any]:
     """What a model is built from: its configuration, and that of what it sees its examples through."""
 
     def take(cfg: DictConfig) -> dict[str, Any]:
-        resolved = OmegaConf.to_container(cfg, resolve=True)
-        return {"model": resolved["model"], "dataset.corrupt": (resolved.get("dataset") or {}).get("corrupt")}
+        nodes = {"model": cfg.model, "dataset.corrupt": OmegaConf.select(cfg, "dataset.corrupt")}
+        return {key: node and OmegaConf.to_container(node, resolve=True) for key, node in nodes.items()}
 
     return _saved(folder, take)
 
