@@ -178,10 +178,10 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
     """What a run with this very configuration has found, if it has ended."""
     try:
         found = results.read(folder / "results.json")
-        begun = checkpoints.load("last")[1]["config"]
+        begun, damaged = checkpoints.load("last")[1]["config"], checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    return None if run_folder.changes(begun, config, may_change=run_folder.OF_THE_MACHINE) else found
+    return None if damaged or run_folder.changes(begun, config, may_change=run_folder.OF_THE_MACHINE) else found
 
 
 def _find_checkpoint(
