@@ -44,11 +44,14 @@ class SweepFolder(Callback):
 
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
         sys.stdout.write(table(conf_dir() / "experiment"))
         sys.exit(0)
+    if not _is_first():
+        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
     _refuse_null_groups(sys.argv[1:])
     sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
     _told(_hydra_main)
@@ -192,7 +195,8 @@ def _hydra_main(cfg: DictConfig) -> float | None:
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
+    if _is_first():
+        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
     except TOLD_IN_A_LINE as error:
@@ -207,6 +211,11 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         traceback.print_exc()
         _note_failed_job(context, f"{type(error).__name__}: {error}")
     return WORST  # raised, it would end a search
+
+
+def _is_first() -> bool:
+    """Of the processes that torchrun has started, if it has."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 def _refuse_null_groups(arguments: list[str]) -> None:

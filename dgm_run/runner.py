@@ -3,7 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from dgm_run import results, rng, run_folder
+from dgm_run import parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import instantiate, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences, TextDataset
-from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.gallery import Gallery
 from dgm_run.images import grid, is_image, save_png
@@ -53,16 +54,15 @@ def run(
         UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
         Interrupted: a signal stopped the run after its checkpoint was written.
     """
-    folder, display = Path(run_dir), Terminal()
     validate(cfg)
-    with run_folder.locked(folder), stop_requests() as stop:
-        try:
-            return _run(cfg, folder, display, stop)
-        except Interrupted as stopped:
-            hint = f"{stopped.message}; to go on: {command}"
-            raise Interrupted(stopped.signum, hint) from None
-        finally:
-            display.finish()
+    if _starts_others(cfg):
+        return _relaunched(cfg, run_dir, command)
+    try:
+        with _at_work(cfg, Path(run_dir)) as (display, stop):
+            return _run(cfg, Path(run_dir), display, stop)
+    except Interrupted as stopped:
+        hint = f"{stopped.message}; to go on: {command}"
+        raise Interrupted(stopped.signum, hint) from None
 
 
 def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
@@ -79,13 +79,47 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
         UserError: the folder holds no finished run, or one of another configuration; one line says why.
         Interrupted: a signal stopped it; results.json is as it was.
     """
-    folder, display = Path(run_dir), Terminal()
     validate(cfg)
-    with run_folder.locked(folder), stop_requests() as stop:
+    if _starts_others(cfg):
+        from dgm_run.launch import together
+
+        return together(cfg.trainer.devices, evaluate, cfg, run_dir)
+    with _at_work(cfg, Path(run_dir)) as (display, stop):
+        return _evaluate_again(cfg, Path(run_dir), display, stop)
+
+
+def _starts_others(cfg: DictConfig) -> bool:
+    return cfg.trainer.devices > 1 and not parallel.is_started()
+
+
+def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> dict[str, Any]:
+    """A run by several processes; where one dies, all go on from the last checkpoint."""
+    from dgm_run.launch import RELAUNCHES, Died, together  # its import takes a second
+
+    for tries_left in range(RELAUNCHES, -1, -1):
         try:
-            return _evaluate_again(cfg, folder, display, stop)
-        finally:
-            display.finish()
+            return together(cfg.trainer.devices, run, cfg, run_dir, command)
+        except Died as death:
+            if not tries_left:
+                raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
+            Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
+        cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
+    raise AssertionError("the last try returns or raises")
+
+
+@contextmanager
+def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
+    """This process, alone or with others, in a run folder that one of them holds."""
+    with parallel.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
+        if not parallel.is_writer():
+            yield parallel.Nowhere(), stop
+            return
+        display = Terminal()
+        with run_folder.locked(folder):
+            try:
+                yield display, stop
+            finally:
+                display.finish()
 
 
 def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
@@ -93,7 +127,7 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     changed = run_folder.changes(run_folder.saved_config(folder), run_folder.settled(cfg))
     if changed:
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
-    device = _device(cfg.trainer.device)
+    device = _device(cfg)
     _set_up_torch(device)
     model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
@@ -101,14 +135,17 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     _refuse_needing_complete(model, dataset, estimators)
     _place(model, device, cfg)
 
-    data = dataset.load(device)
+    data = parallel.writer_first(lambda: dataset.load(device))
     for estimator in estimators.values():
         estimator.check(model, data)
 
     def show(name: str, picture: np.ndarray) -> None:
-        save_png(picture, folder / name / "evaluated.png")
+        if parallel.is_writer():
+            save_png(picture, folder / name / "evaluated.png")
 
     estimates, values = _evaluate(model, estimators, data, cfg.seed, display, stop, show)
+    if not parallel.is_writer():
+        return found
     found["estimates"] = results.merged(found["estimates"], estimates)
     results.write_values(folder / "values.npz", found["estimates"], values)
     results.write(folder / "results.json", found)
@@ -118,14 +155,14 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
 
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
     config = run_folder.settled(cfg)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    if cfg.trainer.resume == "auto" and (found := _ended(config, checkpoints, folder)):
+    checkpoints = Checkpoints(folder / "checkpoints") if parallel.is_writer() else parallel.Nowhere()
+    found, resume = parallel.from_writer(lambda: _begun(config, checkpoints, folder, display))
+    if found:
         display.say(f"{folder} holds this run, ended: nothing is left to do")
         return found
-    resume = _find_checkpoint(config, checkpoints, folder, display)
 
     trainer = instantiate(cfg.trainer)
-    device = _device(cfg.trainer.device)
+    device = _device(cfg)
     _set_up_torch(device)
     dataset: Dataset = instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
@@ -137,8 +174,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         model = corrupted(model, dataset.corrupt)
     _refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     _place(model, device, cfg)
-    data = dataset.load(device)
-    if isinstance(data.train, Sentences):
+    data = parallel.writer_first(lambda: dataset.load(device))
+    if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     model.eval()
     for estimator in estimators.values():
@@ -149,7 +186,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
-    gallery = Gallery(model, data, log, cfg.seed)
+    gallery = Gallery(model, data, log, cfg.seed) if parallel.is_writer() else parallel.Nowhere()
     try:
         log.hparams(_hparams(cfg))
         session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
@@ -164,14 +201,26 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         log.scalars(_named(estimates), summary.steps, summary.epochs)
     finally:
         log.close()
-        run_folder.save_config(folder, config)  # a second command in this folder, refused, may have overwritten it
+        if parallel.is_writer():  # a second command in this folder, refused, may have overwritten it
+            run_folder.save_config(folder, config)
 
     choices = {"seed": cfg.seed, "published": config["published"]}
     found = results.results(choices, model, dataset, estimates, summary)
+    if not parallel.is_writer():
+        return found
     results.write_values(folder / "values.npz", estimates, values)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", _conclusion(found, summary, folder))
     return found
+
+
+def _begun(
+    config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path, display: Terminal
+) -> tuple[dict[str, Any] | None, tuple[dict, dict] | None]:
+    """What this run has found, if it has ended, or the checkpoint to go on from, if there is one."""
+    if config["trainer"]["resume"] == "auto" and (found := _ended(config, checkpoints, folder)):
+        return found, None
+    return None, _find_checkpoint(config, checkpoints, folder, display)
 
 
 def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
@@ -208,9 +257,19 @@ def _find_checkpoint(
     return weights, state
 
 
-def _device(name: str) -> torch.device:
+def _device(cfg: DictConfig) -> torch.device:
+    name = cfg.trainer.device
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if cfg.trainer.devices > 1 and name != "cpu":
+        if name != "cuda":
+            raise ConfigError(f"trainer.device: {cfg.trainer.devices} processes cannot share {name}: use auto or cuda")
+        if parallel.local_rank() >= torch.cuda.device_count():
+            raise ConfigError(
+                f"trainer.devices: there are {torch.cuda.device_count()} GPUs: ask for as many, or set "
+                "trainer.device=cpu"
+            )
+        name = f"cuda:{parallel.local_rank()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -235,7 +294,7 @@ def _estimators(cfg: DictConfig) -> dict[str, Estimator]:
 
 def _place(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
     """The model where it is to work, in the precision asked for, by as many threads as it keeps busy."""
-    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size))
+    torch.set_num_threads(cfg.trainer.threads or _threads(model, cfg.trainer.batch_size // cfg.trainer.devices))
     torch.set_default_dtype(torch.float64 if cfg.trainer.precision == "fp64" else torch.float32)
     model.to(device, torch.get_default_dtype())  # built in single precision: the start is the same in both
 
@@ -243,7 +302,7 @@ def _place(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
 def _threads(model: nn.Module, batch_size: int) -> int:
     """More threads than a step has work for wait for one another: up to ten times slower on a busy machine."""
     work = batch_size * sum(parameter.numel() for parameter in model.parameters())
-    return min(ALL_THREADS, math.ceil(work / PRODUCTS_PER_THREAD))
+    return min(max(1, ALL_THREADS // parallel.size()), math.ceil(work / PRODUCTS_PER_THREAD))
 
 
 def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dataset: Dataset) -> None:
@@ -310,6 +369,8 @@ def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, f
 
 
 def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
+    if not parallel.is_writer():
+        return parallel.Nowhere()
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]

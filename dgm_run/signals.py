@@ -1,7 +1,7 @@
 """Asks a run to stop at the next safe point when the user or the system says so."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,10 +20,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """Remembers the first SIGINT or SIGTERM; a second SIGINT interrupts at once.
 
-    def __init__(self):
+    Args:
+        told: called with each of them, where others have to know.
+    """
+
+    def __init__(self, told: Callable[[int], None] | None = None):
         self.signum: int | None = None
+        self.told = told
 
     def __bool__(self) -> bool:
         return self.signum is not None
@@ -32,12 +37,14 @@ class StopRequest:
         if self.signum is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
         self.signum = signum
+        if self.told:
+            self.told(signum)
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(told: Callable[[int], None] | None = None) -> Iterator[StopRequest]:
     """Handles SIGINT and SIGTERM while the block runs; outside the main thread it changes nothing."""
-    request = StopRequest()
+    request = StopRequest(told)
     previous = {}
     try:
         for signum in (signal.SIGINT, signal.SIGTERM):

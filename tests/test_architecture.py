@@ -24,7 +24,9 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"metrics"},
     {"data"},
     {"networks", "distributions"},
+    {"launch"},
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots"},
+    {"parallel"},
     {"rng", "errors", "signals", "vocabulary"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

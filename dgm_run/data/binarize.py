@@ -29,4 +29,4 @@ def sample(levels: Tensor, num_levels: int, generator: torch.Generator | None = 
 def dequantize(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
     """(k + u) / num_levels with u uniform on [0, 1): a density of it bounds the mass of the levels."""
     noise = torch.rand(levels.shape, generator=generator, device=levels.device, dtype=torch.float32)
-    return (levels + noise) / num_levels
+    return ((levels + noise) / num_levels).to(torch.get_default_dtype())

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dgm_run import rng
+from dgm_run import parallel, rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.corrupt import Corruption
 from dgm_run.data.splits import Split, Splits
@@ -67,6 +67,24 @@ class Examples:
         end = len(self) if num is None else min(num, len(self))
         for start in range(0, end, size):
             yield self.batch(slice(start, min(start + size, end)))
+
+    def rows(
+        self,
+        block_size: int,
+        find: Callable[[Tensor], dict[str, Tensor]],
+        report: Callable[[int, int], None],
+        num: int | None = None,
+    ) -> dict[str, Tensor]:
+        """What `find` has for each of the first `num` examples, or all, in their order: (N, ...) by name.
+
+        Args:
+            block_size: examples at a time; several processes share the blocks.
+            find: given examples (B, *shape), tensors (B, ...).
+            report: told how far the work has come, as (examples done, examples in all); it may raise.
+            num: of the examples.
+        """
+        num = len(self) if num is None else min(num, len(self))
+        return parallel.over_blocks(num, block_size, lambda block: find(self.batch(block)), report)
 
     def to(self, device: torch.device) -> "Examples":
         y, drawn = (None if each is None else each.to(device) for each in (self.y, self.drawn))

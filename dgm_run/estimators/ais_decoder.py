@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dgm_run import parallel
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
@@ -229,30 +230,34 @@ class Ways:
 
         The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
         """
-        blocks, ends, acceptance = [], [], []
-        for rows in x.split(self.block):
+
+        def find(block: slice) -> dict[str, Tensor]:
+            rows = x[block]
             start, log_densities = self._between(rows)
             point = point_at(start.sample((self.settings.num_chains,)), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
+            accepted = torch.zeros_like(log_w[0])
             for t in range(1, len(self.betas)):
                 log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
                 if t < len(self.betas) - 1:  # a move after the last weight would change nothing
                     point, probability = self._move(point, t, log_densities)
-                    acceptance.append(probability.mean())
+                    accepted += probability.mean(0)
                 self._count(len(rows))
-            blocks.append(log_w)
-            ends.append(point.z)
-        if acceptance:
-            self.acceptance = torch.stack(acceptance).mean().item()
-        return torch.cat(blocks, 1), torch.cat(ends, 1)
+            return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "accepted": accepted}
+
+        found = parallel.over_blocks(len(x), self.block, find, silent)
+        if len(self.betas) > 2:
+            self.acceptance = found["accepted"].mean().item() / (len(self.betas) - 2)
+        return found["log_w"].T, found["ends"].transpose(0, 1)
 
     def backward(self, x: Tensor, z: Tensor) -> Tensor:
         """The same increments on the way back from z, a sample of the posterior of x by how they were drawn: (C, N).
 
         The mean of exp(-log w) is unbiased for 1 / p(x).
         """
-        blocks = []
-        for rows, ends in zip(x.split(self.block), z.split(self.block), strict=True):
+
+        def find(block: slice) -> dict[str, Tensor]:
+            rows, ends = x[block], z[block]
             _, log_densities = self._between(rows)
             point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
@@ -261,8 +266,9 @@ class Ways:
                     point, _ = self._move(point, t, log_densities)
                 log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
                 self._count(len(rows))
-            blocks.append(log_w)
-        return torch.cat(blocks, 1)
+            return {"log_w": log_w.T}
+
+        return parallel.over_blocks(len(x), self.block, find, silent)["log_w"].T
 
     def _pilot(self, x: Tensor) -> Tensor:
         """A step size for each temperature, found on the way along the path."""
@@ -298,5 +304,5 @@ class Ways:
         return base, log_densities
 
     def _count(self, num_examples: int) -> None:
-        self.done += num_examples
+        self.done = min(self.total, self.done + num_examples * parallel.size())
         self.report(self.done, self.total)

@@ -60,6 +60,33 @@ def silent(done: int, total: int) -> None:
     """A report that goes nowhere."""
 
 
+class Finely:
+    """A report of the examples done that is told, in between, of the parts of the block at work.
+
+    Args:
+        report: told of all of them.
+        num_examples: in all.
+        num_parts: of the work on each.
+    """
+
+    def __init__(self, report: Report, num_examples: int, num_parts: int):
+        self.report, self.total, self.num_parts = report, num_examples * num_parts, num_parts
+        self.done = self.told = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.done = done * self.num_parts
+        self._tell(self.done)
+
+    def within(self, num_examples: int, parts_done: int) -> None:
+        """So many parts of the work on each of the examples of a block are done."""
+        self._tell(min(self.total, self.done + num_examples * parts_done))
+
+    def _tell(self, done: int) -> None:
+        if done > self.told:
+            self.told = done
+            self.report(done, self.total)
+
+
 class Estimator(ABC):
     """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
 

@@ -92,26 +92,24 @@ class Classification(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: KnowsLabels, data: Examples, report: Report = silent) -> list[Estimate]:
-        by_q, by_joint, sureness, density = [], [], [], []
-        block = max(1, min(100, self.max_rows // model.num_classes))
-        for x in data.batches(block):
+
+        def find(x: Tensor) -> dict[str, Tensor]:
             seen = model.observe(x)
             sure, told = model.classify(seen).max(1)
             log_joint = model.log_joint(seen, self.num_samples).double()  # (K, B)
-            by_q.append(told)
-            by_joint.append(log_joint.argmax(0))
-            sureness.append(sure)
-            density.append(log_joint.logsumexp(0))
-            report(sum(map(len, by_q)), len(data))
-        wrong, wrong_jointly = ((torch.cat(told) != data.y).double().cpu() for told in (by_q, by_joint))
-        sure = torch.cat(sureness).exp().double().cpu()
-        self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(torch.cat(density).cpu(), wrong)})
+            told_jointly, density = log_joint.argmax(0), log_joint.logsumexp(0)
+            return {"sure": sure, "told": told, "told_jointly": told_jointly, "density": density}
+
+        rows = data.rows(max(1, min(100, self.max_rows // model.num_classes)), find, report)
+        wrong, wrong_jointly = ((rows[told] != data.y).double().cpu() for told in ("told", "told_jointly"))
+        sure, density = rows["sure"].exp().double().cpu(), rows["density"].cpu()
+        self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(density, wrong)})
         others = self.machines.wrong(torch.cat(list(data.batches(ROWS))), data.y)
         return [
             error("error", wrong, "q(y|x)"),
             replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
             *_declined(sure, wrong, "q(y|x)"),
-            *_declined(torch.cat(density).cpu(), wrong, "p(x)"),
+            *_declined(density, wrong, "p(x)"),
             Estimate(
                 "calibration_error", "q(y|x)", "estimate", calibration_error(sure, 1 - wrong), None, len(wrong), ""
             ),

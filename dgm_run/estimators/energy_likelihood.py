@@ -84,16 +84,18 @@ class EnergyLikelihood(Estimator):
     def _observe(self, model: UnnormalizedModel, data: Examples, report: Report) -> dict[str, Tensor]:
         """One value for each example, in float64: log f(x), a lower bound of it, effective sample size, baseline."""
         num_samples = self.num_samples if model.inferred else 1
-        rows: dict[str, list[Tensor]] = {"log_f": [], "elbo": [], "ess": [], "baseline": []}
-        block = max(1, self.max_rows // num_samples)
-        for i, x in enumerate(data.batches(block)):
+
+        def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()
-            rows["log_f"].append(log_mean_exp(log_w))
-            rows["elbo"].append(log_w.mean(0))
-            rows["ess"].append(effective_sample_size(log_w))
-            rows["baseline"].append(model.log_baseline(x).double())
-            report(i * block + len(x), len(data))
-        return {name: torch.cat(values).cpu() for name, values in rows.items()}
+            return {
+                "log_f": log_mean_exp(log_w),
+                "elbo": log_w.mean(0),
+                "ess": effective_sample_size(log_w),
+                "baseline": model.log_baseline(x).double(),
+            }
+
+        rows = data.rows(max(1, self.max_rows // num_samples), find, report)
+        return {name: values.cpu() for name, values in rows.items()}
 
     def _conservative(self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report) -> Estimate:
         settings = self.conservative

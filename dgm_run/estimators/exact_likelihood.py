@@ -34,11 +34,8 @@ class ExactLikelihood(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: ExactModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        rows = []
-        for i, x in enumerate(data.batches(self.max_rows)):
-            rows.append(model.log_prob(x).double().cpu())
-            report(i * self.max_rows + len(x), len(data))
-        log_p = torch.cat(rows)
+        rows = data.rows(self.max_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
+        log_p = rows["log_p"].cpu()
         seen = {"median": log_p.median().item()}
         return [
             Estimate.over(log_p, "log_likelihood", "closed_form", "exact", diagnostics=seen),

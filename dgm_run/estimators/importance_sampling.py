@@ -5,7 +5,6 @@ Y. Burda et al., Importance weighted autoencoders, 2016, https://arxiv.org/abs/1
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
-from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
 from dgm_run.estimators.rate import rate
 from dgm_run.models.base import LatentVariableModel
 
@@ -103,20 +102,16 @@ class ImportanceSampling(Estimator):
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
-        block = min(self.max_rows, 100)
-        rows = {"log_p": [], "elbo": [], "reconstruction": [], "kl": [], "ess": [], "first_mean": [], "second_mean": []}
         settings = {"num_samples": self.num_samples}
-        for i, x in enumerate(data.batches(block)):
+        progress = Finely(report, len(data), self.num_samples)
+
+        def find(x: Tensor) -> dict[str, Tensor]:
             q = model.infer(x)
-            before = i * block * self.num_samples
+            settings.update(q.proposal_settings)
+            return self._evaluate(model, x, q.proposal(), p, progress)
 
-            def count(done: int, before: int = before, size: int = len(x)) -> None:
-                report(before + done * size, len(data) * self.num_samples)
-
-            self._evaluate(model, x, q.proposal(), p, rows, count)
-            settings |= q.proposal_settings
-        columns = {name: torch.cat(values).cpu() for name, values in rows.items()}
-        return self._estimates(columns, data, settings)
+        rows = data.rows(min(self.max_rows, 100), find, progress)
+        return self._estimates({name: values.cpu() for name, values in rows.items()}, data, settings)
 
     def _evaluate(
         self,
@@ -124,9 +119,8 @@ class ImportanceSampling(Estimator):
         x: Tensor,
         q: Distribution,
         p: Distribution,
-        rows: dict,
-        count: Callable[[int], None],
-    ) -> None:
+        progress: Finely,
+    ) -> dict[str, Tensor]:
         weights = StreamingWeights(len(x), x.device)
         reconstruction = torch.zeros_like(weights.sum)
         kl = torch.zeros_like(weights.sum)
@@ -136,14 +130,17 @@ class ImportanceSampling(Estimator):
             weights.add(terms.log_w)
             reconstruction += terms.log_px.double().sum(0)
             kl += (terms.log_qz.double() - terms.log_pz.double()).sum(0)
-            count(min(first + chunk, self.num_samples))
-        rows["log_p"].append(weights.log_mean)
-        rows["elbo"].append(weights.sum / self.num_samples)
-        rows["reconstruction"].append(reconstruction / self.num_samples)
-        rows["kl"].append(kl / self.num_samples)
-        rows["ess"].append(weights.effective_sample_size)
-        for name, mean in zip(("first_mean", "second_mean"), q.two_means(), strict=True):
-            rows[name].append(mean.double())
+            progress.within(len(x), min(first + chunk, self.num_samples))
+        first_mean, second_mean = q.two_means()
+        return {
+            "log_p": weights.log_mean,
+            "elbo": weights.sum / self.num_samples,
+            "reconstruction": reconstruction / self.num_samples,
+            "kl": kl / self.num_samples,
+            "ess": weights.effective_sample_size,
+            "first_mean": first_mean.double(),
+            "second_mean": second_mean.double(),
+        }
 
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
         n, log_p = len(data), columns["log_p"]

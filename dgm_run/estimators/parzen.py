@@ -74,13 +74,10 @@ class Parzen(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
-        blocks: list[Tensor] = []
-        for x in data.batches(ROWS):
-            blocks.append(self.log_prob(x).cpu())
-            report(sum(map(len, blocks)), len(data))
+        rows = data.rows(ROWS, lambda x: {"log_p": self.log_prob(x)}, report)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
         seen = {"scale": self.scale}
-        value = mean_and_stderr(torch.cat(blocks))
+        value = mean_and_stderr(rows["log_p"].cpu())
         return [
             Estimate(
                 "parzen", "parzen", "estimate", *value, len(data), settings=settings, diagnostics=seen, warning=MISLEADS

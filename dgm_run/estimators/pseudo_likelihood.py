@@ -39,16 +39,13 @@ class PseudoLikelihood(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: BinaryEnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        values = []
-        for i, x in enumerate(data.batches(self.max_rows)):
-            values.append(self._of(model, x).cpu())
-            report(i * self.max_rows + len(x), len(data))
+        rows = data.rows(self.max_rows, lambda x: {"log_p": self._of(model, x)}, report)
         return [
             Estimate(
                 "pseudo_likelihood",
                 "random_pixels" if self.num_flips else "all_pixels",
                 "estimate" if self.num_flips else "exact",
-                *mean_and_stderr(torch.cat(values)),
+                *mean_and_stderr(rows["log_p"].cpu()),
                 len(data),
                 settings={"num_flips": self.num_flips} if self.num_flips else {},
             )

@@ -82,13 +82,13 @@ class Objective(ABC):
             batch_size: examples at a time.
             report: told how far the work has come, as (parts done, parts in all); it may raise.
         """
-        rows = []
-        for i, x in enumerate(data.valid.batches(batch_size)):
-            _, terms = self(model, x)
-            rows.append(torch.stack(list(terms.values())).double() * len(x))
-            report(i * batch_size + len(x), len(data.valid))
-        means = torch.stack(rows).sum(0) / len(data.valid)
-        return dict(zip(terms, means.tolist(), strict=True))
+
+        def find(x: Tensor) -> dict[str, Tensor]:
+            _, terms = self(model, x)  # means over the block: each of its examples stands for one
+            return {name: value.double().expand(len(x)) for name, value in terms.items()}
+
+        rows = data.valid.rows(batch_size, find, report)
+        return dict(zip(rows, torch.stack(list(rows.values())).mean(1).tolist(), strict=True))
 
 
 def linear_warmup(progress: Progress | None, num_epochs: int) -> Tensor | float:

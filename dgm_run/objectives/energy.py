@@ -148,8 +148,8 @@ class EnergyObjective(Objective):
         self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: Report = silent
     ) -> dict[str, float]:
         log_z = self.partition(model, report).value
-        valid = _observe(model, data.valid, batch_size)
-        train = _observe(model, data.train, batch_size, len(data.valid))
+        valid = _observe(model, data.valid, batch_size, report)
+        train = _observe(model, data.train, batch_size, silent, len(data.valid))
         activity = valid["hidden"].mean(0)  # (M,)
         log_f = valid.get("log_f", -valid["free_energy"])
         found = {
@@ -176,10 +176,12 @@ def _weights_of(model: EnergyModel) -> list[tuple[str, nn.Parameter]]:
     return [(name, parameter) for name, parameter in model.named_parameters() if "weight" in name]
 
 
-def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | None = None) -> dict[str, Tensor]:
+def _observe(
+    model: EnergyModel, data: Examples, batch_size: int, report: Report, num: int | None = None
+) -> dict[str, Tensor]:
     """What can be seen of the first `num` examples, one row for each, in float64."""
-    rows: dict[str, list[Tensor]] = {}
-    for x in data.batches(batch_size, num):
+
+    def find(x: Tensor) -> dict[str, Tensor]:
         states, fields, entropy = model.infer(x)
         found = {
             "free_energy": -model.log_density(states, fields) - entropy,
@@ -189,9 +191,9 @@ def _observe(model: EnergyModel, data: Examples, batch_size: int, num: int | Non
         }
         if model.inferred:
             found["log_f"] = log_mean_exp(model.log_weights(x, WATCHED_SAMPLES))
-        for name, value in found.items():
-            rows.setdefault(name, []).append(value.double())
-    return {name: torch.cat(values) for name, values in rows.items()}
+        return {name: value.double() for name, value in found.items()}
+
+    return data.rows(batch_size, find, report, num)
 
 
 def check_num_steps(num_steps: int, grow_every: int | None) -> None:

@@ -43,24 +43,25 @@ class ImplicitObjective(Objective):
         self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: Report = silent
     ) -> dict[str, float]:
         p = model.latent_prior()
-        log_w, log_px = [], []
-        for i, x in enumerate(data.valid.batches(batch_size)):
+
+        def find(x: Tensor) -> dict[str, Tensor]:
             q = model.infer(x).proposal()
             # no more at a time than a step of training has
             parts = [
                 model.score(x, q, p, min(self.num_samples, WATCHED_SAMPLES - done))
                 for done in range(0, WATCHED_SAMPLES, self.num_samples)
             ]
-            log_w.append(torch.cat([terms.log_w for terms in parts]).double())
-            log_px.append(torch.cat([terms.log_px for terms in parts]).double())
-            report(i * batch_size + len(x), len(data.valid))
-        log_w, log_px = torch.cat(log_w, 1), torch.cat(log_px, 1)
-        return {
-            "iwae": log_mean_exp(log_w).mean().item(),
-            "elbo": log_w.mean().item(),
-            "reconstruction": log_px.mean().item(),
-            "kl": (log_px - log_w).mean().item(),
-        }
+            log_w = torch.cat([terms.log_w for terms in parts]).double()
+            log_px = torch.cat([terms.log_px for terms in parts]).double()
+            return {
+                "iwae": log_mean_exp(log_w),
+                "elbo": log_w.mean(0),
+                "reconstruction": log_px.mean(0),
+                "kl": (log_px - log_w).mean(0),
+            }
+
+        rows = data.valid.rows(batch_size, find, report)
+        return {name: values.mean().item() for name, values in rows.items()}
 
 
 def joint_and_score(

@@ -61,14 +61,16 @@ class UpDown(Objective):
     @torch.no_grad()
     def evaluate(self, model: DBN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
         log_z = self.partition(model.top, report).value
-        log_w, baseline = [], []
-        for x in data.valid.batches(batch_size):
-            log_w.append(model.log_weights(x, WATCHED_SAMPLES).double())
-            baseline.append(model.log_baseline(x).double())
-        log_w = torch.cat(log_w, 1)
+
+        def find(x: Tensor) -> dict[str, Tensor]:
+            log_w = model.log_weights(x, WATCHED_SAMPLES).double()
+            return {"log_f": log_mean_exp(log_w), "bound": log_w.mean(0), "baseline": model.log_baseline(x).double()}
+
+        rows = data.valid.rows(batch_size, find, report)
+        means = {name: values.mean().item() for name, values in rows.items()}
         return {
-            "log_likelihood": log_mean_exp(log_w).mean().item() - log_z,
-            "elbo": log_w.mean().item() - log_z,
+            "log_likelihood": means["log_f"] - log_z,
+            "elbo": means["bound"] - log_z,
             "log_partition": log_z,
-            "baseline": torch.cat(baseline).mean().item(),
+            "baseline": means["baseline"],
         }

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.gan import GAN, parameters_of
 from dgm_run.objectives.adversarial import Adversarial
@@ -65,22 +66,25 @@ class _AdversarialTraining(Training):
     """At the last look at the validation data."""
 
     def _step(self, position: int) -> None:
-        index = self._begin_step(position)
+        index = self._index(position)
         for turn in range(self.settings.num_critic_steps):
             if turn:
+                rng.reseed(self.session.seed, f"examples of turn {turn}", self.state.step)
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.device)
-            loss, terms = self.loss_of(index, self.progress)
-            self._descend(loss)  # moves the network that has a gradient
-        terms = terms | {"discriminator_gradient": self.gradient_norm}
+            found = self._descend(self._loss_of_part, index, f"turn {turn}")  # moves the network that has a gradient
+        found["discriminator_gradient"] = self.gradient_norm
+        found["generator"] = self._descend(self._generator_loss, index, "generator")["loss"]
+        found["generator_gradient"] = self.gradient_norm
+        self._end_step(position, found, len(index))
+
+    def _generator_loss(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         with self._autocast():
-            generator = self.objective.generator_loss(self.model, len(index))
-        self._descend(generator)
-        terms |= {"generator": generator, "generator_gradient": self.gradient_norm}
-        self._end_step(position, loss, terms, len(index))
+            return self.objective.generator_loss(self.model, len(index)), {}
 
     def _limit_gradients(self) -> None:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        self.gradient_norm = nn.utils.get_total_norm(gradients, foreach=True)
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        self.gradient_norm = norm / parallel.size()  # the same in all processes, each of which adds its part
         super()._limit_gradients()
 
     def _training_means(self) -> dict[str, float]:

@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.models.factor_analysis import FittedByEM
-from dgm_run.objectives.base import Objective, Progress
+from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
 from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import GradientTrainer, Training
@@ -24,6 +23,11 @@ class EMTrainer(GradientTrainer):
     """
 
     requires = {"model": FittedByEM, "objective": LogLikelihood}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.micro_batches > 1:
+            raise ValueError("devices, micro_batches: a step takes all examples at once: set both to 1")
 
     def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
         return _EMTraining(self, model, objective, data, session)
@@ -41,11 +45,11 @@ class _EMTraining(Training):
             raise ConfigError(f"dataset: {error}") from None
 
     def _begin_epoch(self, epoch: int) -> None:
-        self.progress = Progress(torch.tensor(float(epoch)), self.state.memory)
+        """The moments of the examples are all it needs of them."""
 
     def _advance_schedule(self, monitored: float | None) -> None:
         """There is no learning rate."""
 
     def _step(self, position: int) -> None:
         log_p = self.model.em_step(self.statistics)
-        self._end_step(position, -log_p, {"log_likelihood": log_p}, len(self.data.train))
+        self._end_step(position, {"loss": -log_p, "log_likelihood": log_p}, len(self.data.train))

@@ -10,12 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dgm_run import rng
+from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.data_parallel import DataParallel
 from dgm_run.trainers.ema import EMA
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
@@ -44,6 +45,11 @@ class GradientTrainer(Trainer):
         precision: fp32 | bf16 (matrix products only) | fp64.
         compile: fuse the step with torch.compile; pays from some 20,000 steps on.
         device: auto | cpu | cuda | cuda:N.
+        devices: processes that train one model, each on a GPU of its own, or all on the CPU.
+        micro_batches: parts that a batch is taken in, which the processes share, one after another where they have
+            several: a multiple of `devices`. Each has random numbers, and chains, of its own, so that a run
+            on many devices and one on a single device with as many parts find the same.
+        hang_seconds: without a word from one of the processes, after which the run ends.
         threads: of the CPU; null for as many as a step keeps busy.
         pictures_every: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: between two writes of the checkpoint `last`.
@@ -66,6 +72,9 @@ class GradientTrainer(Trainer):
     precision: Literal["fp32", "bf16", "fp64"]
     compile: bool
     device: str
+    devices: int
+    micro_batches: int
+    hang_seconds: float
     threads: int | None
     pictures_every: int | None
     checkpoint_seconds: float
@@ -77,6 +86,13 @@ class GradientTrainer(Trainer):
                 raise ValueError(f"{name} = {value} must be positive")
         if self.ema_decay is not None and self.ema_decay >= 1:
             raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
+        if self.micro_batches % self.devices:
+            raise ValueError(
+                f"micro_batches = {self.micro_batches} parts cannot be shared by devices = {self.devices}: "
+                "set a multiple of it"
+            )
+        if self.micro_batches > self.batch_size:
+            raise ValueError(f"micro_batches = {self.micro_batches} parts of batch_size = {self.batch_size} examples")
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         return self.training(model, objective, data, session).run()
@@ -113,6 +129,7 @@ class Training:
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
         self.total_steps = min(settings.max_epochs * self.steps_per_epoch, settings.max_steps or math.inf)
         self.loss_of = self._compiled() if settings.compile else self._loss
+        self.engine = DataParallel(model, settings.micro_batches, session.seed, settings.hang_seconds)
 
         try:
             optimizer = settings.optimizer(model.parameters())
@@ -122,15 +139,20 @@ class Training:
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
-            self.state.load(*session.resume)
+            self.state.load(*session.resume, parallel.is_writer())
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
         self.best_weights: dict[str, Tensor] | None = None  # None: those on disk, from before this session
         self.best_is_new = False  # not yet on disk
 
-    def _memory(self) -> dict[str, Tensor]:
+    def _memory(self) -> dict[int, dict[str, Tensor]]:
+        """What the objective carries from step to step, for each part of a batch that this process takes."""
         rng.reseed(self.session.seed, "memory")
-        index = torch.randperm(len(self.data.train))[: self.settings.batch_size]
-        return self.objective.memory(self.model, self.data.train.batch(index.to(self.device)))
+        index = torch.randperm(len(self.data.train))[: self.settings.batch_size].to(self.device)
+        found = {}
+        for number, part, _ in self.engine.parts(index):
+            rng.reseed(self.session.seed, "memory of a part", number)
+            found[number] = self.objective.memory(self.model, self.data.train.batch(part))
+        return found
 
     def run(self) -> TrainingSummary:
         """Trains to the end; raises what `Trainer.fit` does."""
@@ -155,49 +177,60 @@ class Training:
             session.display.step(state.step)
 
             self._finish_epoch()
-            stop = bool(session.stop)  # asked once: a signal that came after the first look would not be saved
-            if stop or time.monotonic() - self.saved_at > self.settings.checkpoint_seconds:
+            signum, due = self._asked()
+            if signum or due:
                 self._save()
-            if stop:
-                raise Interrupted(session.stop.signum, f"stopped after step {state.step}")
+            if signum:
+                raise Interrupted(signum, f"stopped after step {state.step}")
 
         self._save()
         self._take_best()
         return self._summary()
 
+    def _asked(self) -> tuple[int, bool]:
+        """The signal that asks to stop, or 0, and whether a checkpoint is due; all processes agree."""
+        # looked at once: a signal that came after the first look would not be saved
+        signum = self.session.stop.signum if self.session.stop else 0
+        due = parallel.is_writer() and time.monotonic() - self.saved_at > self.settings.checkpoint_seconds
+        signum, due = parallel.highest(signum, int(due))
+        return signum, bool(due)
+
     def _begin_epoch(self, epoch: int) -> None:
         self.model.train()
         self.order = rng.permutation(self.session.seed, epoch, len(self.data.train)).to(self.device)
-        self.progress = Progress(torch.tensor(float(epoch), device=self.device), self.state.memory)
+        now = torch.tensor(float(epoch), device=self.device)
+        self.progress = {number: Progress(now, memory) for number, memory in self.state.memory.items()}
 
     def _step(self, position: int) -> None:
-        index = self._begin_step(position)
-        loss, terms = self.loss_of(index, self.progress)
-        self._descend(loss)
-        self._end_step(position, loss, terms, len(index))
+        index = self._index(position)
+        self._end_step(position, self._descend(self._loss_of_part, index, "step"), len(index))
 
-    def _begin_step(self, position: int) -> Tensor:
+    def _index(self, position: int) -> Tensor:
         """The positions of the examples of this step, (B,)."""
-        rng.reseed(self.session.seed, "step", self.state.step)
         size = self.settings.batch_size
         return self.order[position * size : (position + 1) * size]
 
-    def _descend(self, loss: Tensor) -> None:
-        loss.backward()
+    def _loss_of_part(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss_of(index, self.progress[number])
+
+    def _descend(self, loss_of: Callable, index: Tensor, stream: str) -> dict[str, Tensor]:
+        """A step of the optimizer; the loss and its terms, as `DataParallel.backward` returns them."""
+        found = self.engine.backward(loss_of, index, stream, self.state.step)
         self._limit_gradients()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         self.objective.constrain(self.model)
+        return found
 
     def _limit_gradients(self) -> None:
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
 
-    def _end_step(self, position: int, loss: Tensor, terms: dict[str, Tensor], num_examples: int) -> None:
+    def _end_step(self, position: int, found: dict[str, Tensor], num_examples: int) -> None:
         state = self.state
         if state.ema:
             state.ema.update(state.step)
-        state.record(position, self.steps_per_epoch, loss, terms)
+        state.record(position, self.steps_per_epoch, found)
         state.examples += num_examples
         state.step += 1
 
@@ -214,9 +247,11 @@ class Training:
         on_gpu = self.device.type == "cuda"
         compiled = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
+        full = math.ceil(self.settings.batch_size / self.settings.micro_batches)
+
         def loss_of(index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
-            if len(index) < self.settings.batch_size:
-                return self._loss(index, progress)  # the ragged last batch is not worth a graph of its own
+            if len(index) < full:
+                return self._loss(index, progress)  # a ragged last batch is not worth a graph of its own
             if on_gpu:
                 torch.compiler.cudagraph_mark_step_begin()
             return compiled(index, progress)
@@ -269,7 +304,7 @@ class Training:
 
     def _training_means(self) -> dict[str, float]:
         self._refuse_non_finite()
-        rows, batch_size = self.state.history[: self._rows()], self.settings.batch_size
+        rows, batch_size = parallel.total(self.state.history[: self._rows()]), self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
@@ -277,7 +312,7 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
-        bad = state.first_bad_row(self._rows())
+        bad = _first_bad(parallel.total(state.history[: self._rows()]))
         if bad is None and state.weights_are_finite():
             return
         step = state.step if bad is None else state.step - self._rows() + bad + 1
@@ -309,7 +344,7 @@ class Training:
         return means
 
     def _stop_if_asked(self, done: int, total: int) -> None:
-        if self.session.stop:
+        if self.session.stop and parallel.size() == 1:  # several stop together, after it
             raise Interrupted(self.session.stop.signum, f"stopped in the evaluation after step {self.state.step}")
 
     def _advance_schedule(self, monitored: float | None) -> None:
@@ -334,12 +369,13 @@ class Training:
         self._lap()
         now = time.monotonic()
         state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
+        whole = state.state_dict(self.settings.micro_batches)
         try:
             if self.best_is_new:
                 session.checkpoints.save("best", self.best_weights, {"epoch": state.best_epoch})
                 self.best_is_new = False
             record = {"config": session.config, "metrics_offset": session.log.sync(), "logged_step": state.step}
-            session.checkpoints.save("last", self.model.state_dict(), record | state.state_dict())
+            session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")
         self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
@@ -347,12 +383,16 @@ class Training:
     def _take_best(self) -> None:
         """The model takes the weights that validation chose."""
         if self.best_weights is None:
-            weights, record, damaged = self.session.checkpoints.load("best")
-            if damaged or record["epoch"] != self.state.best_epoch:
-                found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
-                raise CheckpointError(f"the best checkpoint, of epoch {self.state.best_epoch}, is lost: {found}")
-            self.best_weights = weights
+            self.best_weights = parallel.from_writer(self._kept_best)
         self.model.load_state_dict(self.best_weights)
+
+    def _kept_best(self) -> dict[str, Tensor]:
+        """From the disk, where it was chosen before this session."""
+        weights, record, damaged = self.session.checkpoints.load("best")
+        if damaged or record["epoch"] != self.state.best_epoch:
+            found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
+            raise CheckpointError(f"the best checkpoint, of epoch {self.state.best_epoch}, is lost: {found}")
+        return weights
 
     def _summary(self) -> TrainingSummary:
         state = self.state
@@ -366,3 +406,9 @@ class Training:
             best=state.best,
             best_epoch=state.best_epoch,
         )
+
+
+def _first_bad(rows: Tensor) -> int | None:
+    """The first that is not finite."""
+    bad = (~rows.isfinite().all(1)).nonzero()
+    return int(bad[0]) if len(bad) else None

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgm_run import parallel
 from dgm_run.trainers.ema import EMA
 
 _COUNTERS = ("step", "finished_at", "examples", "waited", "best", "best_epoch", "seconds", "elapsed", "names")
@@ -21,7 +22,9 @@ class TrainingState:
         finished_at: the last step at which an epoch ended and was evaluated.
         best: best monitored validation value, and `best_epoch`, the epochs trained by then.
         waited: evaluations since then.
-        history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device.
+        memory: what the objective carries from step to step, for each part of a batch that this process takes.
+        history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device: what this
+            process adds to them.
         names: of the columns of `history`.
         seconds: spent stepping, and `elapsed`, spent training in all.
         examples: trained on.
@@ -33,7 +36,7 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         schedule: Any,
         ema: EMA | None,
-        memory: dict[str, Tensor],
+        memory: dict[int, dict[str, Tensor]],
     ):
         self.model, self.optimizer, self.schedule, self.ema, self.memory = model, optimizer, schedule, ema, memory
         self.step = self.finished_at = self.examples = self.waited = self.best_epoch = 0
@@ -42,17 +45,12 @@ class TrainingState:
         self.names: list[str] = []
         self.history: Tensor | None = None
 
-    def record(self, position: int, steps_per_epoch: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
+    def record(self, position: int, steps_per_epoch: int, found: dict[str, Tensor]) -> None:
         """Keeps the values of a step on the device, without waiting for them."""
         if self.history is None:
-            self.names = ["loss", *terms]
-            self.history = torch.zeros(steps_per_epoch, len(self.names), dtype=torch.float64, device=loss.device)
-        self.history[position] = torch.stack([loss.detach(), *(term.detach() for term in terms.values())])
-
-    def first_bad_row(self, num_rows: int) -> int | None:
-        """The first of the leading rows of the history that is not finite."""
-        bad = (~self.history[:num_rows].isfinite().all(1)).nonzero()
-        return int(bad[0]) if len(bad) else None
+            self.names, device = list(found), next(iter(found.values())).device
+            self.history = torch.zeros(steps_per_epoch, len(found), dtype=torch.float64, device=device)
+        self.history[position] = torch.stack([value.detach() for value in found.values()])
 
     def weights_are_finite(self) -> bool:
         return bool(torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all())
@@ -64,29 +62,41 @@ class TrainingState:
         with self.ema.applied():
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """All but the weights, as tensors, numbers, lists and dicts."""
+    def state_dict(self, num_parts: int) -> dict[str, Any]:
+        """All but the weights, as tensors, numbers, lists and dicts: of all processes, which call it together.
+
+        Args:
+            num_parts: of a batch.
+        """
         return {name: getattr(self, name) for name in _COUNTERS} | {
-            "history": self.history,
+            "history": None if self.history is None else parallel.total(self.history),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
             "ema": self.ema.state_dict() if self.ema else None,
-            "memory": self.memory,
+            "memory": {number: self._memory_of(number) for number in range(num_parts)},
         }
 
-    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def _memory_of(self, number: int) -> dict[str, Tensor]:
+        """That of any part, from the process that takes it."""
+        like = next(iter(self.memory.values()))
+        own = self.memory.get(number)
+        return {name: parallel.total(own[name] if own else torch.zeros_like(like[name])) for name in like}
+
+    def load(self, weights: dict[str, Tensor], state: dict[str, Any], takes_history: bool) -> None:
+        """Goes on from a checkpoint; of several processes one takes the history up to now as its own."""
         self.model.load_state_dict(weights)
         device = next(self.model.parameters()).device
         for name in _COUNTERS:
             setattr(self, name, state[name])
-        self.history = None if state["history"] is None else state["history"].to(device)
+        self.history = None if state["history"] is None else state["history"].to(device) * takes_history
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.optimizer._opt_called = self.step > 0  # else torch warns that the schedule moves before the optimizer
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-        for name, value in self.memory.items():
-            value.copy_(state["memory"][name])
+        for number, memory in self.memory.items():
+            for name, value in memory.items():
+                value.copy_(state["memory"][number][name])
 
 
 def _is_plain(value: Any) -> bool:

@@ -21,7 +21,7 @@ def run(folder, model, *overrides):
 def everything(folder):
     """All tensors of the checkpoint `last`: the whole, the optimizer's and the objective's."""
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
-    return weights | state["memory"]
+    return weights | state["memory"][0]
 
 
 @pytest.mark.parametrize("model", ["dbn", "dbm"])

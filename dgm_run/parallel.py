@@ -1,0 +1,146 @@
+"""Processes that work on one run together: who they are, what they share out, and how they agree.
+
+A process that is alone agrees with itself, at no cost. All of this goes over gloo, by way of the CPU; gradients have
+an engine of their own (`trainers/data_parallel.py`).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dgm_run import rng
+from dgm_run.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def is_started() -> bool:
+    """Whether this process was started as one of several, by `launch.together` or by torchrun."""
+    return "RANK" in os.environ
+
+
+@contextmanager
+def joined(devices: int, seconds: float) -> Iterator[None]:
+    """This process works with the others it was started with while the block runs.
+
+    Args:
+        devices: how many there are to be.
+        seconds: without a word from one of them, after which the others give up.
+
+    Raises:
+        ConfigError: there are more or fewer.
+    """
+    if not is_started():
+        yield
+        return
+    dist.init_process_group("gloo", timeout=timedelta(seconds=seconds))
+    try:
+        if size() != devices:
+            raise ConfigError(f"trainer.devices={devices}, and {size()} processes were started: set it to {size()}")
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this one, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_rank() -> int:
+    """The number of this one among those on its machine."""
+    return int(os.environ["LOCAL_RANK"]) if dist.is_initialized() else 0
+
+
+def is_writer() -> bool:
+    """Whether this is the one process that writes and speaks."""
+    return rank() == 0
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over the processes of a tensor that has one shape in all of them."""
+    if size() == 1:
+        return values
+    summed = values.detach().cpu().contiguous().clone()
+    dist.all_reduce(summed)
+    return summed.to(values.device)
+
+
+def highest(*numbers: int) -> list[int]:
+    """The largest of what the processes say, number by number."""
+    if size() == 1:
+        return list(numbers)
+    agreed = torch.tensor(numbers)
+    dist.all_reduce(agreed, dist.ReduceOp.MAX)
+    return agreed.tolist()
+
+
+def from_writer(make: Callable[[], T]) -> T:
+    """What the writer makes, in all processes."""
+    if size() == 1:
+        return make()
+    made = [make() if is_writer() else None]
+    dist.broadcast_object_list(made)
+    return made[0]
+
+
+def writer_first(make: Callable[[], T]) -> T:
+    """What each process makes, the others after the writer has: it may leave on the disk what they find there."""
+    if size() == 1:
+        return make()
+    if not is_writer():
+        dist.barrier()
+        return make()
+    made = make()
+    dist.barrier()
+    return made
+
+
+def over_blocks(
+    n: int, block_size: int, find: Callable[[slice], dict[str, Tensor]], report: Callable[[int, int], None]
+) -> dict[str, Tensor]:
+    """What `find` has for each of n things, (n, ...) by name, block by block; the processes share the blocks.
+
+    Each block draws random numbers of its own, so that the result does not depend on how many processes there are.
+
+    Args:
+        n: how many, at least one.
+        block_size: at a time.
+        find: given the positions of a block of B things, tensors (B, ...).
+        report: told how far the work has come, as (things done, things in all); it may raise.
+    """
+    stream = int(torch.randint(2**62, ()))
+    firsts = range(0, n, block_size)
+    found: dict[str, Tensor] = {}
+    for i in range(rank(), len(firsts), size()) or (0,):  # one that is left without a block learns the shapes
+        block = slice(firsts[i], min(firsts[i] + block_size, n))
+        rng.reseed(stream, "block", i)
+        for name, rows in find(block).items():
+            if name not in found:
+                found[name] = rows.new_zeros(n, *rows.shape[1:])
+            if i % size() == rank():
+                found[name][block] = rows
+        report(min(n, (i + 1) * block_size), n)
+    rng.reseed(stream, "after")
+    return {name: total(rows) for name, rows in found.items()}
+
+
+class Nowhere:
+    """Where the processes that do not write are told to: whatever it is told has no effect."""
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return self
+
+    def __call__(self, *args: object, **kwargs: object) -> int:
+        return 0

@@ -1,0 +1,224 @@
+"""Two processes find what one finds in as many parts; in double precision, so that rounding shows little."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import dgm_run
+from dgm_run import rng
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.errors import ConfigError
+from dgm_run.trainers.data_parallel import DataParallel
+from tests.tiny import TINY, TINY_ENERGY, TINY_GAN, TINY_LABELLED, TINY_LAYERS, command, metrics
+
+RAGGED = ("trainer.batch_size=314", "trainer.precision=fp64")  # the last of the 1257 examples is a batch of its own
+MODELS = {
+    "vae": (*TINY, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
+    "gan": (*TINY_GAN, "objective.r1=1.0", "trainer.num_critic_steps=2"),
+    "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
+    "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
+    "m2": TINY_LABELLED,
+}
+
+
+def train(folder, *overrides):
+    """The weights and the state at the end, the metrics, and the estimates."""
+    found = dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
+    weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
+    values = [(row["step"], row["name"], row["value"]) for row in metrics(folder)]
+    return weights, state, values, {row["quantity"]: row["value"] for row in found["estimates"]}
+
+
+def same(one, other):
+    for left, right in zip(one[:1], other[:1], strict=True):
+        assert left.keys() == right.keys()
+        for name, value in left.items():
+            torch.testing.assert_close(
+                value, right[name], rtol=1e-8, atol=1e-10, msg=lambda text, n=name: f"{n}: {text}"
+            )
+    assert [row[:2] for row in one[2]] == [row[:2] for row in other[2]]
+    assert [row[2] for row in one[2]] == pytest.approx([row[2] for row in other[2]], rel=1e-7, abs=1e-9, nan_ok=True)
+    assert one[3] == pytest.approx(other[3], rel=1e-7, nan_ok=True)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_processes_find_what_one_finds_in_two_parts(model, tmp_path):
+    overrides = (*MODELS[model], *RAGGED)
+    one = train(tmp_path / "one", *overrides, "trainer.micro_batches=2")
+    same(one, train(tmp_path / "two", *overrides, "trainer.devices=2"))
+    whole = train(tmp_path / "whole", *overrides)
+    assert any(not torch.equal(value, whole[0][name]) for name, value in one[0].items())  # parts have their own noise
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    overrides = (*MODELS["rbm"], *RAGGED, "schedule=constant", "trainer.eval_every=1", "trainer.micro_batches=4")
+    whole = train(tmp_path / "whole", *overrides, "trainer.max_epochs=4")
+    train(tmp_path / "resumed", *overrides, "trainer.max_epochs=2", "trainer.devices=2")
+    again = ("trainer.max_epochs=4", "trainer.resume=auto")
+    resumed = train(tmp_path / "resumed", *overrides, *again)
+    same(whole, resumed)
+    assert len(whole[1]["memory"]) == 4
+    for number, memory in whole[1]["memory"].items():
+        assert torch.equal(memory["chains"], resumed[1]["memory"][number]["chains"])
+    chains = [memory["chains"] for memory in whole[1]["memory"].values()]
+    assert not torch.equal(chains[0], chains[1])
+
+
+def test_the_gradient_of_the_parts_is_that_of_the_batch():
+    torch.manual_seed(0)
+    x, model = torch.randn(10, 3, dtype=torch.float64), nn.Linear(3, 1).double()
+
+    def loss_of(index, number):
+        loss = model(x[index]).square().mean()
+        return loss, {"twice": 2 * loss}
+
+    index = torch.randperm(10)[:7]
+    loss_of(index, 0)[0].backward()
+    direct = model.weight.grad.clone()
+    for num_parts in (1, 2, 3, 9):
+        model.zero_grad()
+        found = DataParallel(model, num_parts, 0, 1.0).backward(loss_of, index, "step", 0)
+        torch.testing.assert_close(model.weight.grad, direct)
+        assert found["loss"].item() == pytest.approx(model(x[index]).square().mean().item())
+        assert found["twice"].item() == pytest.approx(2 * found["loss"].item())
+
+
+def test_every_part_of_every_step_has_random_numbers_of_its_own():
+    engine = DataParallel(nn.Linear(1, 1), 2, 0, 1.0)
+    seen = []
+
+    def loss_of(index, number):
+        seen.append(torch.rand(1).item())
+        return engine.engine.model.weight.sum(), {}
+
+    for step in range(3):
+        engine.backward(loss_of, torch.arange(4), "step", step)
+    engine.backward(loss_of, torch.arange(4), "another", 0)
+    assert len(set(seen)) == 8
+    rng.reseed(0, "step", 2 * 2 + 1)
+    assert torch.rand(1).item() == seen[5]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=2", "trainer.micro_batches=3"], "micro_batches = 3 parts cannot be shared by devices = 2"),
+        (["trainer.devices=0"], "devices = 0 must be positive"),
+        (["trainer.micro_batches=600"], "micro_batches = 600 parts of batch_size = 500 examples"),
+        (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0: use auto or cuda"),
+    ],
+)
+def test_parts_that_cannot_be_shared_are_refused(overrides, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        dgm_run.run(dgm_run.compose(*TINY, *overrides), tmp_path)
+
+
+def test_expectation_maximisation_is_of_one_piece(tmp_path):
+    with pytest.raises(ConfigError, match=r"takes all examples at once: set both to 1"):
+        dgm_run.run(dgm_run.compose("model=ppca", "trainer=em", "trainer.devices=2"), tmp_path)
+
+
+LONGER = (
+    *TINY,
+    "trainer.batch_size=100",
+    "trainer.max_epochs=15",
+    "trainer.checkpoint_seconds=0.05",
+    "trainer.devices=2",
+)
+
+
+def workers(pid):
+    """The processes that were started to train together, in their order."""
+    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [each for each in found if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+
+
+def start(folder, *overrides):
+    """The command, once its first checkpoint is written."""
+    process = subprocess.Popen(
+        command(*overrides, f"hydra.run.dir={folder}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+def told(folder):
+    """What must not depend on what happened on the way."""
+    estimates = json.loads((folder / "results.json").read_text())["estimates"]
+    return metrics(folder), [{name: row[name] for name in ("quantity", "value", "stderr")} for row in estimates]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(rank, tmp_path):
+    process = start(tmp_path / "killed", *LONGER)
+    os.kill(workers(process.pid)[rank], signal.SIGKILL)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, text
+    assert "all go on from the last checkpoint (3 tries left)" in text
+    assert "Traceback" not in text
+    assert "Warning" not in text
+    dgm_run.run(dgm_run.compose(*LONGER), tmp_path / "alone")
+    assert told(tmp_path / "killed") == told(tmp_path / "alone")
+
+
+def test_a_run_that_is_stopped_goes_on(tmp_path):
+    process = start(tmp_path / "stopped", *LONGER)
+    process.send_signal(signal.SIGTERM)
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 143, text
+    assert f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "stopped")
+    dgm_run.run(dgm_run.compose(*LONGER), tmp_path / "alone")
+    assert told(tmp_path / "stopped") == told(tmp_path / "alone")
+
+
+def test_several_machines_are_started_by_torchrun(tmp_path):
+    """Two agents, as on two machines, with a process each."""
+    agents = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nnodes=2",
+                "--nproc-per-node=1",
+                "--max-restarts=0",
+                "--rdzv-backend=c10d",
+                "--rdzv-endpoint=localhost:29517",
+                "-m",
+                "dgm_run",
+                *TINY,
+                *RAGGED,
+                "trainer.devices=2",
+                "hydra.run.dir=together",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+        )
+        for _ in range(2)
+    ]
+    texts = [agent.communicate(timeout=200)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], texts
+    assert sum("Estimates per example" in text for text in texts) == 1
+    train(tmp_path / "one", *TINY, *RAGGED, "trainer.micro_batches=2")
+    values = [[row["value"] for row in metrics(tmp_path / name)] for name in ("together", "one")]
+    assert values[0] == pytest.approx(values[1], rel=1e-7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "together"]
