@@ -1,4 +1,4 @@
-"""A user's own arrays, from a .npz or .npy file. Integers are levels, floats are values as they are."""
+"""A user's own arrays, from a file or a folder. Integers are levels, floats are values as they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dgm_run.data.on_disk import OnDisk, as_tensor, mapped
 from dgm_run.data.splits import Split, Splits, split_sizes
 from dgm_run.errors import DataError
 
@@ -18,10 +19,11 @@ class Arrays:
     """Examples stand along the first axis.
 
     A .npz holds `train`, `valid` and `test`, with labels `train_y`, `valid_y` and `test_y` if there are any;
-    or one array `x` (labels `y`), which is split here, as is the array of a .npy.
+    or one array `x` (labels `y`), which is split here, as is the array of a .npy. A folder holds the same as
+    train.npy, valid.npy, ..., and its training examples stay on the disk: they may be more than fit into memory.
 
     Args:
-        path: the file.
+        path: the file or the folder.
         num_valid: examples for validation, where one array is to be split.
         num_test: examples for the test set, where one array is to be split.
         split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
@@ -32,12 +34,13 @@ class Arrays:
 
     def __call__(self) -> Splits:
         path = Path(self.path).expanduser().resolve()
-        arrays = _load(path)
+        arrays = _mapped(path) if path.is_dir() else _load(path)
         if all(name in arrays for name in NAMES):
             return Splits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
-        if "x" not in arrays:
+        if "x" not in arrays or path.is_dir():
             found = ", ".join(arrays) or "nothing"
-            raise DataError(f"{path}: needs arrays train, valid and test, or one array x; it holds {found}")
+            needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
+            raise DataError(f"{path}: needs arrays {needs}; it holds {found}")
         x, y = _read(arrays, "x", "y", path)
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
@@ -47,12 +50,23 @@ class Arrays:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; set dataset.source.path to a .npz or .npy file")
+        raise DataError(f"{path}: no such file; set dataset.source.path to a .npz or .npy file, or a folder of .npy")
     try:
         contents = np.load(path, allow_pickle=False)  # a pickle can run any code
         return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
     except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own words advise to allow pickles
         raise DataError(f"{path}: is no .npz or .npy file of plain numbers, as np.savez writes them") from None
+
+
+def _mapped(folder: Path) -> dict[str, np.ndarray]:
+    found = {}
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            array = mapped(path)
+        except (OSError, EOFError, ValueError):
+            raise DataError(f"{path}: is no .npy file of plain numbers, as np.save writes them") from None
+        found[path.stem] = array if path.stem == "train" else np.array(array)
+    return found
 
 
 def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
@@ -68,7 +82,11 @@ def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) 
     return Split(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
 
 
-def _values(x: np.ndarray, name: str, path: Path) -> Tensor:
+def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
+    if isinstance(x, np.memmap):
+        if (x.dtype.kind != "f" and x.dtype != np.uint8) or not x.dtype.isnative:
+            raise DataError(f"{path}: {name} is of type {x.dtype}; on the disk it has to be uint8 or of native floats")
+        return OnDisk(as_tensor(x))
     if x.dtype.kind == "f":
         return torch.from_numpy(x.astype(np.float64)).to(torch.get_default_dtype())
     if x.dtype.kind not in "biu":

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,15 +12,19 @@ from torch import Tensor
 from dgm_run import parallel, rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.corrupt import Corruption
+from dgm_run.data.on_disk import OnDisk
 from dgm_run.data.splits import Split, Splits
 from dgm_run.errors import DataError
 
+CHECKED = 10_000_000
+"""Values of a file on the disk that are looked at before training."""
+
 
 class Examples:
-    """One split on the device. A batch is an index; what is random about it is drawn there.
+    """One split on the device, or on the disk. A batch is an index; what is random about it is drawn on the device.
 
     Args:
-        x: (N, *shape) stored values: levels as uint8, or floats.
+        x: (N, *shape) stored values: levels as uint8, or floats. Positions of examples live where it does.
         y: (N,) labels or None.
         prepare: turns stored values into what the model sees.
         log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
@@ -27,6 +32,10 @@ class Examples:
         labelled: positions of the examples whose labels training may use; None for all of them. Evaluation sees all.
         corrupt: what stands between the examples and what is seen of them; None for nothing.
         drawn: (N, ...) what is random about that, for each example.
+        disk: reads x where it is a file.
+
+    Attributes:
+        device: where batches are.
     """
 
     def __init__(
@@ -38,18 +47,25 @@ class Examples:
         labelled: Tensor | None = None,
         corrupt: Corruption | None = None,
         drawn: Tensor | None = None,
+        disk: OnDisk | None = None,
     ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
         self.corrupt, self.drawn = corrupt, drawn
+        self.disk, self.device = disk, x.device
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """The examples at `index` as floats, (B, *shape), as far as they are seen."""
-        x = self.prepare(_at(self.x, index))
+        x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
         return x if self.corrupt is None else self.corrupt.apply(x, _at(self.drawn, index))
+
+    def expect(self, indices: Sequence[Tensor]) -> None:
+        """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
+        if self.disk:
+            self.disk.expect(indices, self.device)
 
     @property
     def num_seen(self) -> Tensor:
@@ -60,7 +76,12 @@ class Examples:
     @property
     def clean(self) -> "Examples":
         """The same as they were before they were corrupted."""
-        return Examples(self.x, self.y, self.prepare, self.log_bin_width, self.labelled)
+        return self._changed(corrupt=None, drawn=None)
+
+    def through(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+        """The same without labels, as a function of them shows them."""
+        prepare = self.prepare
+        return self._changed(y=None, prepare=lambda values: change(prepare(values)))
 
     def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
         """The first `num` examples, or all, in their order: batches of `size`, the last one with what is left."""
@@ -88,8 +109,13 @@ class Examples:
 
     def to(self, device: torch.device) -> "Examples":
         y, drawn = (None if each is None else each.to(device) for each in (self.y, self.drawn))
-        labelled = self.labelled.to(device)
-        return Examples(self.x.to(device), y, self.prepare, self.log_bin_width, labelled, self.corrupt, drawn)
+        x, labelled = (each if self.disk else each.to(device) for each in (self.x, self.labelled))
+        return self._changed(x=x, y=y, labelled=labelled, drawn=drawn, device=device)
+
+    def _changed(self, **attributes: Any) -> "Examples":
+        other = copy(self)
+        vars(other).update(attributes)
+        return other
 
 
 def _at(values: Tensor, index: Tensor | slice) -> Tensor:
@@ -197,7 +223,7 @@ class Dataset:
             prepared[name] = self._corrupted(self._prepare(split, name == "train", generator), name)
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         if self.num_labels is not None:
-            prepared["train"].labelled = self._balanced(splits.train.y).to(torch.device(device))
+            prepared["train"].labelled = self._balanced(splits.train.y).to(prepared["train"].x.device)
         return LoadedDataset(self, **prepared)
 
     def _corrupted(self, examples: Examples, name: str) -> Examples:
@@ -223,13 +249,20 @@ class Dataset:
         return torch.cat(chosen).sort().values
 
     def _check(self, split: Split, name: str) -> None:
-        if len(split.x) == 0:
+        stays = isinstance(split.x, OnDisk)
+        stored = split.x.x if stays else split.x
+        if len(stored) == 0:
             raise DataError(f"dataset: the {name} split of {self.name} is empty")
-        if tuple(split.x.shape[1:]) != self.shape:
-            found = list(split.x.shape[1:])
+        if tuple(stored.shape[1:]) != self.shape:
+            found = list(stored.shape[1:])
             raise DataError(f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}")
-        if split.y is not None and len(split.y) != len(split.x):
-            raise DataError(f"dataset: {self.name} has {len(split.x)} {name} examples and {len(split.y)} labels")
+        if stays and (self.binarize == "fixed" or self.corrupt):
+            raise DataError(
+                "dataset: examples that stay on the disk cannot be changed once for all: set dataset.binarize=dynamic, "
+                "threshold or none, and dataset.corrupt=null"
+            )
+        if split.y is not None and len(split.y) != len(stored):
+            raise DataError(f"dataset: {self.name} has {len(stored)} {name} examples and {len(split.y)} labels")
         if self.num_classes is not None:
             if split.y is None:
                 raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
@@ -238,21 +271,24 @@ class Dataset:
                     f"dataset.num_classes: {self.num_classes} declared, but {self.name} has labels from "
                     f"{int(split.y.min())} to {int(split.y.max())}"
                 )
+        x = stored[: max(1, CHECKED // math.prod(self.shape))] if stays else stored
         if self.num_levels is None:
-            if split.x.dtype == torch.uint8:
+            if x.dtype == torch.uint8:
                 raise DataError(
                     f"dataset.num_levels: {self.name} holds integers, which are grey levels: set dataset.num_levels=256"
                 )
-            if not torch.isfinite(split.x).all():
+            if not torch.isfinite(x).all():
                 raise DataError(f"dataset: the {name} split of {self.name} holds values that are not finite")
-        elif split.x.dtype != torch.uint8 or int(split.x.max()) >= self.num_levels:
-            top = split.x.max().item()
+        elif x.dtype != torch.uint8 or int(x.max()) >= self.num_levels:
+            top = x.max().item()
             raise DataError(
                 f"dataset.num_levels: {self.num_levels} levels declared, but {self.name} has values up to {top}"
-                f" of type {split.x.dtype}; set dataset.num_levels=null for real values"
+                f" of type {x.dtype}; set dataset.num_levels=null for real values"
             )
 
     def _prepare(self, split: Split, training: bool, generator: torch.Generator) -> Examples:
+        if isinstance(split.x, OnDisk):
+            return self._streamed(split.x, split.y)
         x, levels = split.x, self.num_levels
         if levels is None:
             return Examples(x, split.y, to_float)
@@ -269,6 +305,18 @@ class Dataset:
             return Examples(bz.sample(x, levels, generator), split.y, to_float)
         return Examples(x, split.y, partial(bz.intensities, num_levels=levels))
 
+    def _streamed(self, disk: OnDisk, y: Tensor | None) -> Examples:
+        """Training examples that are read, and prepared, batch by batch."""
+        levels, width = self.num_levels, -math.log(self.num_levels) if self.dequantize else 0.0
+        if levels is None:
+            prepare = to_float
+        elif self.dequantize:
+            prepare = partial(bz.dequantize, num_levels=levels)
+        else:
+            how = {"none": bz.intensities, "threshold": _thresholded, "dynamic": _dynamic}[self.binarize]
+            prepare = partial(how, num_levels=levels)
+        return Examples(disk.x, y, prepare, width, disk=disk)
+
 
 class LoadedDataset:
     """The prepared splits of `protocol`, resident on one device."""
@@ -279,6 +327,10 @@ class LoadedDataset:
 
 def to_float(values: Tensor) -> Tensor:
     return values.to(torch.get_default_dtype())
+
+
+def _thresholded(levels: Tensor, num_levels: int) -> Tensor:
+    return to_float(bz.threshold(levels, num_levels))
 
 
 def _dynamic(levels: Tensor, num_levels: int) -> Tensor:

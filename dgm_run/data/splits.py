@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from dgm_run.data.on_disk import OnDisk
 from dgm_run.errors import DataError
 
 
@@ -11,11 +12,12 @@ class Split(NamedTuple):
     """Examples as they come from the files.
 
     Attributes:
-        x: (N, *shape); integers are levels 0 .. num_levels - 1, floats are values as they are.
+        x: (N, *shape); integers are levels 0 .. num_levels - 1, floats are values as they are. Training examples
+            may stay on the disk.
         y: (N,) integer labels, or None.
     """
 
-    x: Tensor
+    x: Tensor | OnDisk
     y: Tensor | None = None
 
 

@@ -48,9 +48,6 @@ class Sentences(Examples):
         """Tokens of each, its end among them and no padding, (N,)."""
         return lengths(self.x)
 
-    def to(self, device: torch.device) -> "Sentences":
-        return Sentences(self.x.to(device), self.vocabulary, self.log_p)
-
 
 class TextDataset:
     """Reads a source of sentences; words that are not among the most frequent of training are <unk>.

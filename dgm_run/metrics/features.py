@@ -58,7 +58,7 @@ def fit(kind: Kind, train: Examples, seed: int, report: Callable[[int, int], Non
         seed: of the network and of its training.
         report: told of a classifier's training, as (steps done, steps in all).
     """
-    with torch.random.fork_rng(devices=[train.x.device] if train.x.is_cuda else []), torch.enable_grad():
+    with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(seed)
         x = torch.cat(list(train.batches(ROWS)))
         if kind == "pixels":

@@ -67,10 +67,11 @@ class _AdversarialTraining(Training):
 
     def _step(self, position: int) -> None:
         index = self._index(position)
+        self._expect(position + 1)
         for turn in range(self.settings.num_critic_steps):
             if turn:
                 rng.reseed(self.session.seed, f"examples of turn {turn}", self.state.step)
-                index = torch.randint(len(self.data.train), (len(index),)).to(self.device)
+                index = torch.randint(len(self.data.train), (len(index),)).to(self.data.train.x.device)
             found = self._descend(self._loss_of_part, index, f"turn {turn}")  # moves the network that has a gradient
         found["discriminator_gradient"] = self.gradient_norm
         found["generator"] = self._descend(self._generator_loss, index, "generator")["loss"]

@@ -125,7 +125,7 @@ class Training:
     ):
         self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
         self.data, self.session = data, session
-        self.device = data.train.x.device
+        self.device = data.train.device
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
         self.total_steps = min(settings.max_epochs * self.steps_per_epoch, settings.max_steps or math.inf)
         self.loss_of = self._compiled() if settings.compile else self._loss
@@ -147,7 +147,7 @@ class Training:
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         """What the objective carries from step to step, for each part of a batch that this process takes."""
         rng.reseed(self.session.seed, "memory")
-        index = torch.randperm(len(self.data.train))[: self.settings.batch_size].to(self.device)
+        index = torch.randperm(len(self.data.train))[: self.settings.batch_size].to(self.data.train.x.device)
         found = {}
         for number, part, _ in self.engine.parts(index):
             rng.reseed(self.session.seed, "memory of a part", number)
@@ -197,13 +197,20 @@ class Training:
 
     def _begin_epoch(self, epoch: int) -> None:
         self.model.train()
-        self.order = rng.permutation(self.session.seed, epoch, len(self.data.train)).to(self.device)
+        train = self.data.train
+        self.order = rng.permutation(self.session.seed, epoch, len(train)).to(train.x.device)
         now = torch.tensor(float(epoch), device=self.device)
         self.progress = {number: Progress(now, memory) for number, memory in self.state.memory.items()}
 
     def _step(self, position: int) -> None:
         index = self._index(position)
+        self._expect(position + 1)
         self._end_step(position, self._descend(self._loss_of_part, index, "step"), len(index))
+
+    def _expect(self, position: int) -> None:
+        """Has the examples of the next step read while this one is at work; those of the first wait for it."""
+        if position < self.steps_per_epoch:
+            self.data.train.expect([part for _, part, _ in self.engine.parts(self._index(position))])
 
     def _index(self, position: int) -> Tensor:
         """The positions of the examples of this step, (B,)."""

@@ -1,5 +1,7 @@
 """What a model takes from the training data before it is trained."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -7,7 +9,8 @@ from dgm_run.data.dataset import Examples
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import outermost
 
-EXAMPLES = 10_000
+EXAMPLES, ELEMENTS = 10_000, 2**25
+"""At most so many, and so many numbers in all."""
 
 
 def initialize(model: nn.Module, train: Examples) -> None:
@@ -19,7 +22,7 @@ def initialize(model: nn.Module, train: Examples) -> None:
     parts = list(outermost(model, "initialize"))
     if not parts:
         return
-    index = torch.randperm(len(train))[:EXAMPLES]
+    index = torch.randperm(len(train))[: max(1, min(EXAMPLES, ELEMENTS // math.prod(train.x.shape[1:])))]
     x = train.batch(index.to(train.x.device))
     try:
         for part in parts:

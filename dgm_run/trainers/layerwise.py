@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dgm_run import rng
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.log import RunLog
-from dgm_run.models.layered import LayeredModel, Stage
+from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy import EnergyObjective
 from dgm_run.trainers.base import Session, TrainingSummary
@@ -95,7 +95,7 @@ class LayerwiseTrainer(GradientTrainer):
     def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
         rng.reseed(course.outer.seed, "layer", index)
         stage = course.model.stage(index)
-        train, valid, test = (_prepared(split, stage) for split in (data.train, data.valid, data.test))
+        train, valid, test = (split.through(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
         of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())
         name = type(stage.model).__name__
@@ -118,10 +118,6 @@ class LayerwiseTrainer(GradientTrainer):
         summary = Training(settings, stage.model, alone.objective, data, session, key).run()
         stage.finish()
         course.ended(summary)
-
-
-def _prepared(examples: Examples, stage: Stage) -> Examples:
-    return Examples(examples.x, None, lambda values: stage.prepare(examples.prepare(values)))
 
 
 class Course:

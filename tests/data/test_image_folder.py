@@ -15,7 +15,7 @@ def save(path, pixels):
 
 
 def load(folder, shape=(3, 4, 6), num_valid=0, num_test=0, split_seed=0):
-    return ImageFolder(str(folder), shape, num_valid, num_test, split_seed)()
+    return ImageFolder(str(folder), shape, num_valid, num_test, split_seed, None)()
 
 
 def test_pixels_keep_their_place_and_colour(tmp_path):
@@ -107,4 +107,4 @@ def test_a_folder_without_images_or_no_folder_is_named(tmp_path):
 @pytest.mark.parametrize("shape", [(28, 28), (2, 28, 28), (784,)])
 def test_a_shape_that_is_no_image_is_refused_at_construction(shape):
     with pytest.raises(ValueError, match=r"images are \[1, H, W\]"):
-        ImageFolder("somewhere", shape, 0, 0, 0)
+        ImageFolder("somewhere", shape, 0, 0, 0, None)
