@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check format bench clean
+.PHONY: help run test test-all check format bench results clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,13 @@ format: $(READY) ## format the code
 bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+FAST := pydeep_2017/mnist_rbm16_centered,pydeep_2017/mnist_rbm16_normal,kingma_2014/mnist_m1_100,kingma_2014/mnist_m1_1000
+
+results: $(READY) ## run the presets that are fast (they need MNIST), and write RESULTS.md; again, it goes on
+	$(BIN)/dgm-run -m +experiment=$(FAST) hydra.sweep.dir=outputs/results trainer.resume=auto
+	$(BIN)/dgm-report outputs/results > /dev/null
+	cp outputs/results/published.md RESULTS.md
 
 clean: ## remove the environment and what tests left (runs in outputs/ stay)
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from dgm_run.report.groups import Group
 from dgm_run.report.markdown import difference
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Row, Way, columns
+from dgm_run.report.tables import Row, Way, columns, versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
@@ -24,6 +24,7 @@ def page(
     body = [
         f"<h1>{escape(title)}</h1>",
         '<p><input id="filter" type="search" placeholder="show rows and tables with ..." autofocus></p>',
+        *_versions(groups),
         *(_section(way, rows) for way, rows in tables),
         *_costs(groups),
         *_curves(groups),
@@ -35,16 +36,20 @@ def page(
     return f"<!doctype html><html><head>{head}</head><body>{''.join(body)}<script>{_SCRIPT}</script></body></html>\n"
 
 
+def _versions(groups: Sequence[Group]) -> Iterator[str]:
+    if found := versions([run for group in groups for run in group.runs]):
+        yield f"<p>Runs of different versions: {escape('; '.join(found))}.</p>"
+
+
 def _section(way: Way, rows: Sequence[Row]) -> str:
     names = columns(rows)
-    heads = [*names, "value", "difference to the best (95%)", "published"]
+    heads = [*names, "value", "difference to the best (95%)", "published", "note"]
     cells = []
     for row in rows:
         values = [str(row.group.settings.get(name, "")) for name in names]
         published = "" if row.published is None else str(row.published)
-        cells.append(
-            [*((v, v) for v in values), (row.number(), row.mean), (difference(row), ""), (published, published)]
-        )
+        numbers = ((row.number(), row.mean), (difference(row), ""), (published, published), (row.note, row.note))
+        cells.append([*((v, v) for v in values), *numbers])
     return f"<section><h2>{escape(way.quantity)}</h2><p>{escape(way.describe())}</p>{_table(heads, cells)}</section>"
 
 
@@ -140,11 +145,10 @@ def _image(file: Path) -> str:
 
 def _warnings(groups: Sequence[Group]) -> Iterator[str]:
     lines = [
-        f"<li><b>{escape(str(run.path))}</b> {escape(row['quantity'])}: {escape(str(row['warning']))}</li>"
+        f"<li><b>{escape(str(run.path))}</b> {escape(quantity)}: {escape(warning)}</li>"
         for group in groups
         for run in group.runs
-        for row in run.results["estimates"]
-        if row.get("warning")
+        for quantity, warning in run.warnings
     ]
     yield f"<section><h2>To be read with care</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
 

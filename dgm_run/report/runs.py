@@ -35,6 +35,33 @@ class Run:
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     curves: Mapping[str, tuple[list[float], list[float]]] = field(default_factory=dict)
 
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """What its numbers are to be read with: (quantity, warning)."""
+        return [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether its estimators found that the model has learned next to nothing."""
+        return any("collapsed" in warning for _, warning in self.warnings)
+
+    @property
+    def version(self) -> str:
+        """Of the code that found its numbers."""
+        found = self.results.get("environment") or {}
+        names = ("dgm_run", "torch", "commit")
+        return ", ".join(f"{name} {found[name]}" for name in names if found.get(name)) or "unknown"
+
+    @property
+    def experiment(self) -> str | None:
+        """The preset that it was begun with."""
+        try:
+            overrides = yaml.safe_load((self.path / ".hydra" / "overrides.yaml").read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
+        chosen = [str(each).partition("=")[2] for each in overrides or () if str(each).startswith("+experiment=")]
+        return chosen[0] if chosen else None
+
     def pictures(self, name: str) -> list[Path]:
         """The picture files of this name, the last one last."""
         return sorted((self.path / name).glob("*.png"))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,14 @@ class Row:
     published: float | None
 
     @property
+    def note(self) -> str:
+        """What is wrong with the runs behind it."""
+        collapsed = sum(run.is_collapsed for run in self.group.runs)
+        if not collapsed:
+            return ""
+        return "collapsed" if collapsed == len(self.group.runs) else f"{collapsed} of {len(self.group.runs)} collapsed"
+
+    @property
     def mean(self) -> float:
         return sum(self.values) / len(self.values)
 
@@ -93,6 +102,12 @@ def columns(rows: Sequence[Row]) -> list[str]:
 
 def digits(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else str(value)
+
+
+def versions(runs: Sequence[Run]) -> list[str]:
+    """Of the code, each with the number of its runs, where there are several: their numbers may not compare."""
+    found = Counter(run.version for run in runs)
+    return [f"{count} by {version}" for version, count in found.most_common()] if len(found) > 1 else []
 
 
 def tables(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:

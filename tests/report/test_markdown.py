@@ -1,5 +1,8 @@
+import json
+
 from dgm_run.report.groups import groups
 from dgm_run.report.markdown import document
+from dgm_run.report.page import page
 from dgm_run.report.runs import Run, collect
 from dgm_run.report.tables import tables
 from tests.report import folders
@@ -15,3 +18,25 @@ def test_tables_and_what_has_no_numbers(tmp_path):
     assert "| VampPrior | -3.950 ± 0.071 (sd of 2 runs) |  |" in lines
     assert "| StandardPrior | -4.950 ± 0.071 (sd of 2 runs) | -1.000 (-1.160 to -0.840) |" in lines
     assert lines[-1] == f"- failed: `{tmp_path / 'x'}`: a \\| b c"
+
+
+def versions_and_collapse(folder):
+    """Two runs of one configuration, of which one has collapsed, by another version of the code."""
+    collapsed = folders.estimate(0.01, "kl", warning="the posterior has collapsed")
+    folders.write(folder / "a", folders.config(), [folders.estimate(-3.0)])
+    other = folders.write(folder / "b", folders.config(seed=1), [folders.estimate(-9.0), collapsed])
+    results = json.loads((other / "results.json").read_text())
+    results["environment"] = {"dgm_run": "0.2.0", "commit": "abc"}
+    (other / "results.json").write_text(json.dumps(results))
+    return groups(collect(folder))
+
+
+def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_path):
+    found = versions_and_collapse(tmp_path)
+    text = document(found, list(tables(found)), [])
+    assert "Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc." in text
+    assert "(sd of 2 runs) |  | 1 of 2 collapsed |" in text
+    assert f"## To be read with care\n\n- `{tmp_path / 'b'}`: kl: the posterior has collapsed" in text
+    html = page("x", found, list(tables(found)), [])
+    assert "<p>Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc.</p>" in html
+    assert '<td data-by="1 of 2 collapsed">' in html

@@ -1,0 +1,40 @@
+"""What papers have found, and what runs of their presets have."""
+
+from collections.abc import Sequence
+
+from dgm_run.report.markdown import line
+from dgm_run.report.runs import Run
+from dgm_run.report.tables import digits
+
+HEADS = ("preset", "source", "data", "quantity", "published", "ours", "by", "epochs", "training")
+
+
+def published(runs: Sequence[Run]) -> str:
+    """A table in Markdown with a line for every way in which a run has found the number of its preset."""
+    rows = [row for run in runs for row in _rows(run)]
+    if not rows:
+        return ""
+    about = "Numbers of papers, and what their presets gave here: mean over the test examples ± its standard error."
+    table = [line(HEADS), line(["---"] * len(HEADS)), *map(line, sorted(rows))]
+    return "\n".join(["# Published and found", "", about, "", *table, ""])
+
+
+def _rows(run: Run) -> list[list[str]]:
+    wanted, found = run.results.get("published") or {}, run.results
+    training = found.get("training") or {}
+    rows = []
+    for row in found["estimates"]:
+        if row["quantity"] != wanted.get("quantity"):
+            continue
+        ours = digits(row["value"]) + (f" ± {digits(row['stderr'])}" if row.get("stderr") is not None else "")
+        settings = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
+        how = f"{row['kind'].replace('_', ' ')}, {row['estimator']}" + (f" ({settings})" if settings else "")
+        numbers = [str(wanted["value"]), ours + (" (collapsed)" if run.is_collapsed else ""), how]
+        data = f"{found['dataset']}, {found['binarization']}"
+        cost = [str(training.get("epochs", "")), _minutes(training.get("seconds", 0.0))]
+        rows.append([run.experiment or "", str(wanted.get("source", "")), data, row["quantity"], *numbers, *cost])
+    return rows
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"
