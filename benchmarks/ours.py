@@ -1,6 +1,7 @@
 """dgm-run itself, built from its own configuration."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -10,15 +11,10 @@ from benchmarks.table import Options
 from dgm_run.config import compose, instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.objectives.base import Progress
+from dgm_run.parallel import Nowhere
 from dgm_run.signals import StopRequest
 from dgm_run.trainers.base import Session
-
-
-class Nowhere:
-    """Stands in for the display, the log and the checkpoints of a run: whatever it is told has no effect."""
-
-    def __getattr__(self, name: str) -> Callable:
-        return lambda *args, **kwargs: 0
+from dgm_run.trainers.rivals import Rivals
 
 
 def config(*overrides: str) -> DictConfig:
@@ -33,7 +29,8 @@ def model_of(cfg: DictConfig, device: torch.device) -> nn.Module:
 def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str) -> Callable[[], object]:
     """`steps` steps of `Training.run`, with everything it does on the way and at the end of an epoch."""
     cfg = config(*overrides)
-    session = Session(0, Nowhere(), Nowhere(), Nowhere(), StopRequest(), lambda step, epoch: None, {}, None)
+    nowhere = Nowhere()
+    session = Session(0, nowhere, nowhere, nowhere, StopRequest(), Rivals(Path()), nowhere, {}, None)
     model = model_of(cfg, options.device)
     training = instantiate(cfg.trainer).training(model, instantiate(cfg.objective), data, session)
 

@@ -27,7 +27,13 @@ VOCABULARY = "vocabulary.txt"
 MAY_CHANGE = (
     *("estimators", "data_dir", "dataset.source.data_dir", "published"),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
-    *("trainer.max_epochs", "trainer.max_steps", "trainer.patience", "trainer.eval_batch_size"),
+    *(
+        "trainer.max_epochs",
+        "trainer.max_steps",
+        "trainer.patience",
+        "trainer.give_up_after",
+        "trainer.eval_batch_size",
+    ),
     *("trainer.pictures_every", "trainer.checkpoint_seconds"),
 )
 """Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""

@@ -31,6 +31,7 @@ from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.initialize import initialize
+from dgm_run.trainers.rivals import Rivals
 
 ALL_THREADS = torch.get_num_threads()
 PRODUCTS_PER_THREAD = 64_000_000
@@ -189,7 +190,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     gallery = Gallery(model, data, log, cfg.seed) if parallel.is_writer() else parallel.Nowhere()
     try:
         log.hparams(_hparams(cfg))
-        session = Session(cfg.seed, checkpoints, log, display, stop, gallery, config, resume)
+        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), gallery, config, resume)
         summary = trainer.fit(model, objective, data, session)
 
         def show(name: str, picture: np.ndarray) -> None:

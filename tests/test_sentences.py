@@ -46,7 +46,7 @@ def test_the_likelihood_is_that_of_the_quadrature_over_z_and_has_the_mass_one():
 
 def test_evaluation_is_at_the_full_weight_whatever_the_schedule_is():
     model = vae()
-    objective = instantiate(compose("model=sentence_vae").objective)
+    objective = instantiate(compose("model=sentence_vae", "objective.free_bits=0").objective)
     from dgm_run.objectives.base import Progress
 
     x = model.sample(20)

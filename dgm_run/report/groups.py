@@ -8,7 +8,7 @@ from dgm_run.report.runs import Run
 
 OF_NO_INTEREST = (
     *("data_dir", "published", "estimators", "trainer.resume", "trainer.device", "trainer.threads"),
-    *("trainer.devices", "trainer.hang_seconds"),
+    *("trainer.devices", "trainer.hang_seconds", "trainer.give_up_after"),
     *("trainer.checkpoint_seconds", "trainer.pictures_every", "trainer.eval_batch_size"),
 )
 """What changes no number, or is one itself."""

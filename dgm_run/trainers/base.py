@@ -12,6 +12,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.log import RunLog
 from dgm_run.objectives.base import Objective
 from dgm_run.signals import StopRequest
+from dgm_run.trainers.rivals import Rivals
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class TrainingSummary:
         steps: optimizer steps.
         seconds: of wall-clock time, over all sessions of a resumed run.
         examples_per_second: while stepping, without evaluation.
-        stopped_by: max_epochs, max_steps or patience.
+        stopped_by: max_epochs, max_steps, patience or hopeless.
         monitor: the validation quantity that chose the best checkpoint.
         best: its value there.
         best_epoch: the epochs trained by then.
@@ -58,6 +59,7 @@ class Session:
         log: of the run folder.
         display: tells the user how it goes.
         stop: true once a signal asks to stop.
+        rivals: the other jobs of the sweep that this run is one of.
         pictures: draws and logs what can be seen of the model, at (step, epoch).
         config: the configuration, kept in every checkpoint so that a resumed run can be held against it.
         resume: a checkpoint to go on from, as (weights, state), or None.
@@ -68,6 +70,7 @@ class Session:
     log: RunLog
     display: Display
     stop: StopRequest
+    rivals: Rivals
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: tuple[dict[str, Tensor], dict[str, Any]] | None

@@ -18,6 +18,7 @@ from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
 from dgm_run.trainers.data_parallel import DataParallel
 from dgm_run.trainers.ema import EMA
+from dgm_run.trainers.rivals import is_look
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
 
@@ -40,6 +41,8 @@ class GradientTrainer(Trainer):
         eval_every: epochs between two looks at the validation set.
         patience: evaluations without improvement before training stops, counted after the objective's
             warm-up; null to train to the end.
+        give_up_after: epochs after which a job of a sweep ends that has done worse by then than the median of the
+            others had; it is looked at again after twice, four times, ... as many; null to go on in any case.
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
@@ -67,6 +70,7 @@ class GradientTrainer(Trainer):
     eval_batch_size: int
     eval_every: int
     patience: int | None
+    give_up_after: int | None
     clip_norm: float | None
     ema_decay: float | None
     precision: Literal["fp32", "bf16", "fp64"]
@@ -348,7 +352,14 @@ class Training:
             self.best_weights, self.best_is_new = state.evaluated_weights(), True
         elif epoch > self.objective.settles_after and state.step % self.steps_per_epoch == 0:
             state.waited += 1
+        state.is_hopeless = self._is_hopeless(epoch)
         return means
+
+    def _is_hopeless(self, epoch: int) -> bool:
+        settings, name = self.settings, f"valid/{self.objective.monitor}"
+        if not settings.give_up_after or not is_look(epoch, epoch - settings.eval_every, settings.give_up_after):
+            return False
+        return parallel.from_writer(lambda: self.session.rivals.are_better(name, epoch, self.state.best))
 
     def _stop_if_asked(self, done: int, total: int) -> None:
         if self.session.stop and parallel.size() == 1:  # several stop together, after it
@@ -364,6 +375,8 @@ class Training:
     def _stopped_by(self) -> str | None:
         if self.settings.patience and self.state.waited >= self.settings.patience:
             return "patience"
+        if self.state.is_hopeless:
+            return "hopeless"
         if self.state.step >= self.total_steps:
             return "max_steps" if self.total_steps == self.settings.max_steps else "max_epochs"
         return None

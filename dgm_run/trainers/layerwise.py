@@ -20,6 +20,7 @@ from dgm_run.objectives.energy import EnergyObjective
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
+from dgm_run.trainers.rivals import Rivals
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class LayerwiseTrainer(GradientTrainer):
             eval_every=alone.eval_every,
             max_steps=None,
             patience=None,
+            give_up_after=None,
             ema_decay=None,
             pictures_every=None,
         )
@@ -168,6 +170,7 @@ class Course:
             self.outer,
             checkpoints=_PartCheckpoints(self, part),
             log=_PartLog(self.outer.log, name, steps, epochs),
+            rivals=_LaterRivals(self.outer.rivals, epochs),
             pictures=lambda step, epoch: self.outer.pictures(steps + step, epochs + epoch),
             resume=resume,
         )
@@ -224,6 +227,16 @@ class _PartCheckpoints:
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
         return self.checkpoints.load(self._name(name))
+
+
+class _LaterRivals:
+    """The others, whose epochs are counted from the beginning of all trainings."""
+
+    def __init__(self, rivals: Rivals, first_epoch: int):
+        self.rivals, self.first_epoch = rivals, first_epoch
+
+    def are_better(self, name: str, epoch: int, best: float) -> bool:
+        return self.rivals.are_better(name, self.first_epoch + epoch, best)
 
 
 class _PartLog:

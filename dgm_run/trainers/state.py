@@ -9,7 +9,18 @@ from torch import Tensor, nn
 from dgm_run import parallel
 from dgm_run.trainers.ema import EMA
 
-_COUNTERS = ("step", "finished_at", "examples", "waited", "best", "best_epoch", "seconds", "elapsed", "names")
+_COUNTERS = (
+    "step",
+    "finished_at",
+    "examples",
+    "waited",
+    "best",
+    "best_epoch",
+    "seconds",
+    "elapsed",
+    "names",
+    "is_hopeless",
+)
 
 
 class TrainingState:
@@ -26,6 +37,7 @@ class TrainingState:
         history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device: what this
             process adds to them.
         names: of the columns of `history`.
+        is_hopeless: whether the other jobs of a sweep are better by far enough to end this one.
         seconds: spent stepping, and `elapsed`, spent training in all.
         examples: trained on.
     """
@@ -43,6 +55,7 @@ class TrainingState:
         self.best = -math.inf
         self.seconds = self.elapsed = 0.0
         self.names: list[str] = []
+        self.is_hopeless = False
         self.history: Tensor | None = None
 
     def record(self, position: int, steps_per_epoch: int, found: dict[str, Tensor]) -> None:
