@@ -189,7 +189,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     log = _open_log(folder, display, resume)
     gallery = Gallery(model, data, log, cfg.seed) if parallel.is_writer() else parallel.Nowhere()
     try:
-        log.hparams(_hparams(cfg))
+        log.hparams(_hparams(config))
         session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), gallery, config, resume)
         summary = trainer.fit(model, objective, data, session)
 
@@ -379,22 +379,30 @@ def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None)
     return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["logged_step"] + 1)
 
 
-def _hparams(cfg: DictConfig) -> dict[str, Any]:
-    """The plain leaves of the configuration, as columns of TensorBoard's HParams page."""
+def _hparams(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in a settled configuration, by names that fit a column of TensorBoard's HParams page."""
     leaves: dict[str, Any] = {}
 
     def walk(node: Any, key: str) -> None:
-        if isinstance(node, dict):
+        if key in _NO_COLUMN or node is None:
+            return
+        if isinstance(node, Mapping):
             for name, value in node.items():
-                walk(value, f"{key}.{name}")
-        elif isinstance(node, bool | int | float | str):
-            leaves[key.removesuffix("._target_")] = node.rsplit(".", 1)[-1] if key.endswith("_target_") else node
+                walk(value, f"{key}.{name}" if key else name)
+        elif key.endswith("._target_"):
+            leaves[key.removesuffix("._target_")] = node.rpartition(".")[2]
+        elif not key.endswith("._partial_") and not str(node).startswith("${"):  # parts stand for themselves
+            leaves[key] = node if isinstance(node, bool | int | float | str) else str(node)
 
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    for key, node in resolved.items():
-        if key not in ("model", "estimators", "data_dir", "published"):  # the model repeats its parts
-            walk(node, key)
+    walk(config, "")
     return leaves
+
+
+_NO_COLUMN = (
+    *("estimators", "published", "dataset._target_", "dataset.source._target_", "trainer.eval_batch_size"),
+    *("trainer.pictures_every", "trainer.checkpoint_seconds", *run_folder.OF_THE_MACHINE),
+)
+"""What is no choice between models, or changes no number."""
 
 
 def _evaluate(
