@@ -22,6 +22,9 @@ from dgm_run.trainers.rivals import is_look
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
 
+ASK_SECONDS = 0.3
+"""Between two looks of several processes at whether to stop or to save: each look waits for all of them."""
+
 
 @dataclass(frozen=True)
 class GradientTrainer(Trainer):
@@ -170,6 +173,7 @@ class Training:
         state, session = self.state, self.session
         session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
+        self.asked, self.asks_at = (state.step, self.saved_at), state.step
         self.stepping_since, self.counted = time.perf_counter(), state.examples
 
         self._finish_epoch()  # a stop may have come before its evaluation
@@ -193,10 +197,17 @@ class Training:
 
     def _asked(self) -> tuple[int, bool]:
         """The signal that asks to stop, or 0, and whether a checkpoint is due; all processes agree."""
+        if self.state.step < self.asks_at:
+            return 0, False
         # looked at once: a signal that came after the first look would not be saved
         signum = self.session.stop.signum if self.session.stop else 0
-        due = parallel.is_writer() and time.monotonic() - self.saved_at > self.settings.checkpoint_seconds
-        signum, due = parallel.highest(signum, int(due))
+        now, writes = time.monotonic(), parallel.is_writer()
+        due = writes and now - self.saved_at > self.settings.checkpoint_seconds
+        if parallel.size() == 1:
+            return signum, due
+        pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
+        signum, due, steps = parallel.highest(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
+        self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
         return signum, bool(due)
 
     def _begin_epoch(self, epoch: int) -> None:
