@@ -129,7 +129,7 @@ def test_expectation_maximisation_is_of_one_piece(tmp_path):
 LONGER = (
     *TINY,
     "trainer.batch_size=100",
-    "trainer.max_epochs=15",
+    "trainer.max_epochs=10",
     "trainer.checkpoint_seconds=0.05",
     "trainer.devices=2",
 )
@@ -163,8 +163,17 @@ def told(folder):
     return metrics(folder), [{name: row[name] for name in ("quantity", "value", "stderr")} for row in estimates]
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What a run finds that nothing happens to."""
+    folder = tmp_path_factory.mktemp("alone")
+    dgm_run.run(dgm_run.compose(*LONGER), folder)
+    return told(folder)
+
+
+@pytest.mark.xdist_group("undisturbed")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(rank, tmp_path):
+def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(rank, alone, tmp_path):
     process = start(tmp_path / "killed", *LONGER)
     os.kill(workers(process.pid)[rank], signal.SIGKILL)
     text, _ = process.communicate(timeout=200)
@@ -172,11 +181,11 @@ def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(rank, tmp
     assert "all go on from the last checkpoint (3 tries left)" in text
     assert "Traceback" not in text
     assert "Warning" not in text
-    dgm_run.run(dgm_run.compose(*LONGER), tmp_path / "alone")
-    assert told(tmp_path / "killed") == told(tmp_path / "alone")
+    assert told(tmp_path / "killed") == alone
 
 
-def test_a_run_that_is_stopped_goes_on(tmp_path):
+@pytest.mark.xdist_group("undisturbed")
+def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     process = start(tmp_path / "stopped", *LONGER)
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=100)
@@ -184,8 +193,7 @@ def test_a_run_that_is_stopped_goes_on(tmp_path):
     assert f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
     assert not (tmp_path / "stopped" / "results.json").exists()
     dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "stopped")
-    dgm_run.run(dgm_run.compose(*LONGER), tmp_path / "alone")
-    assert told(tmp_path / "stopped") == told(tmp_path / "alone")
+    assert told(tmp_path / "stopped") == alone
 
 
 def test_several_machines_are_started_by_torchrun(tmp_path):
