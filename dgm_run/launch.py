@@ -29,7 +29,7 @@ GRACE = 5.0
 """Seconds that a process which has lost another waits, so that the other is the first to be seen, with its reason."""
 
 
-class Died(Exception):
+class Died(UserError):
     """One of the processes was killed, or lost another."""
 
 
@@ -104,6 +104,6 @@ def _told(rank: int, failure: ProcessFailure) -> Exception:
         return Died(f"process {rank} ended without a word (exit status {failure.exitcode})")
     name, _, message = record["message"].partition(": ")
     kind = Died if name == "Died" else getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, UserError | Died):
+    if kind is not None:
         return kind(message)
     return RuntimeError(f"process {rank} failed:\n{record['extraInfo']['py_callstack']}")

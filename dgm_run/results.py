@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dgm_run import parallel
 from dgm_run.data.dataset import Dataset
 from dgm_run.errors import CheckpointError
 from dgm_run.trainers.base import TrainingSummary
@@ -49,12 +50,13 @@ def results(
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, threads, and the git commit where there is one."""
+    """Versions, device, processes, threads of each, and the git commit where there is one."""
     return {
         "dgm_run": version("dgm-run"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": parallel.size(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
     }
