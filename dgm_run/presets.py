@@ -16,6 +16,7 @@ class Preset(NamedTuple):
         epochs: at most, or None where it leaves them as they are.
         quantity, value: what the paper has found.
         source: which paper, and where in it.
+        minutes: of training, as measured on two cores of a CPU, or None where nobody has.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Preset(NamedTuple):
     quantity: str
     value: float
     source: str
+    minutes: float | None
 
 
 def presets(folder: Path) -> Iterator[Preset]:
@@ -32,7 +34,7 @@ def presets(folder: Path) -> Iterator[Preset]:
         node = yaml.safe_load(path.read_text())
         published, trainer = node["published"], node.get("trainer", {})
         name = str(path.relative_to(folder).with_suffix(""))
-        numbers = (published["quantity"], published["value"], published["source"])
+        numbers = (published["quantity"], published["value"], published["source"], published.get("minutes"))
         yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
 
 
@@ -49,7 +51,8 @@ def table(folder: Path) -> str:
         if of != paper:
             paper = of
             lines += ["", f"{of}, http{where.partition(',')[0]}"]
-        epochs = f"{preset.epochs} epochs" if preset.epochs else ""
+        cost = [f"{preset.epochs} epochs"] if preset.epochs else []
+        cost += [f"{preset.minutes} min on two cores"] if preset.minutes else []
         number = f"{preset.quantity} {preset.value:g}"
-        lines.append(f"  +experiment={preset.name:52} {preset.dataset:16} {number:26} {epochs}".rstrip())
+        lines.append(f"  +experiment={preset.name:52} {preset.dataset:24} {number:26} {', '.join(cost)}".rstrip())
     return "\n".join(lines[1:]) + "\n"
