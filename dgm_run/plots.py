@@ -12,10 +12,11 @@ def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> 
     """Outlined histograms of several sets over the same bins, between the outermost 99 in 100: (H, W, 3) bytes.
 
     Args:
-        values: of each set, (N,), by what the legend calls it; the first stands out.
+        values: of each set, (N,), by what the legend calls it; the first stands out. Those not finite are left out.
         label: of the axis.
     """
-    arrays = {name: each.double().cpu().numpy() for name, each in values.items()}
+    arrays = {name: each[each.isfinite()].double().cpu().numpy() for name, each in values.items()}
+    arrays = {name: each for name, each in arrays.items() if len(each)} or {"nothing finite": np.zeros(1)}
     ends = [np.quantile(each, share) for each in arrays.values() for share in (0.01, 0.99)]
     bins = np.linspace(min(ends), max(ends) + 1e-9, num_bins + 1)
 

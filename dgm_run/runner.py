@@ -137,6 +137,7 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     _place(model, device, cfg)
 
     data = parallel.writer_first(lambda: dataset.load(device))
+    _refuse_other_data(found["binarization"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
 
@@ -176,6 +177,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     _refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     _place(model, device, cfg)
     data = parallel.writer_first(lambda: dataset.load(device))
+    if resume:
+        _refuse_other_data(resume[1]["data"], dataset)
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     model.eval()
@@ -324,6 +327,13 @@ def _refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], da
             )
 
 
+def _refuse_other_data(begun_with: str, dataset: Dataset) -> None:
+    if begun_with != dataset.binarization:
+        raise CheckpointError(
+            f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.binarization}"
+        )
+
+
 def _not_of_one_kind(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
     name = type(part).__name__
     if dataset.kind != "tokens":
@@ -468,10 +478,14 @@ def _conclusion(found: Mapping[str, Any], summary: TrainingSummary, folder: Path
 
 
 def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each estimator: what it saw of itself at the first of its numbers that has something of that."""
-    lines: dict[str, str] = {}
+    """What each estimator saw of itself: a line for every number at which it was another."""
+    seen: dict[str, dict[str, str]] = {}
     for row in estimates:
-        if row["diagnostics"] and row["estimator"] not in lines:
-            seen = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
-            lines[row["estimator"]] = f"{row['estimator']}: {', '.join(seen)}"
-    return list(lines.values())
+        found = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
+        if found:
+            seen.setdefault(row["estimator"], {}).setdefault(", ".join(found), row["quantity"])
+    return [
+        f"{estimator}: {told}" if len(of_numbers) == 1 else f"{estimator}, {quantity}: {told}"
+        for estimator, of_numbers in seen.items()
+        for told, quantity in of_numbers.items()
+    ]

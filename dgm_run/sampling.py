@@ -1,5 +1,6 @@
 """What can be drawn from a trained model: samples, what lies between them, what each latent dimension does."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from dgm_run.images import grid, is_image, pairs, save_png
 from dgm_run.log import write_lines
 from dgm_run.metrics.manifold import nearest
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
+from dgm_run.models.corrupted import Corrupted
 from dgm_run.models.labelled import KnowsLabels
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.sentences import read
@@ -22,6 +24,8 @@ TRAVERSED = 16
 """Latent dimensions that are traversed, at most."""
 PRIOR_DRAWS = 1000
 """By which it is told how far a latent dimension reaches."""
+COMPARED = 2**28
+"""Numbers of training examples that samples are held against, at most."""
 SHOWN = 32
 """Samples that are shown with their nearest training examples, at most."""
 
@@ -47,14 +51,21 @@ def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> 
         p_x = model.generate(n)
         found = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
     if isinstance(model, ContinuousLatentModel):
-        found |= _between(model) | {"traversals": traversals(model)}
+        whole = model.model if isinstance(model, Corrupted) else model
+        found |= _between(whole) | {"traversals": traversals(whole)}
     if isinstance(model, KnowsLabels):
         found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
     if train is not None:
-        samples, x = next(iter(found.values()))[:SHOWN], train.batch(slice(None))
+        samples, x = next(iter(found.values()))[:SHOWN], train.batch(_some(train))
         which = nearest(samples.flatten(1), x.flatten(1))[1]
         found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     return found
+
+
+def _some(train: Examples) -> Tensor | slice:
+    """All of them, or as many as can be held in memory, drawn at random."""
+    most = COMPARED // math.prod(train.x.shape[1:])
+    return slice(None) if len(train) <= most else torch.randperm(len(train))[:most].to(train.x.device)
 
 
 @torch.no_grad()

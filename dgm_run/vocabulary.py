@@ -43,10 +43,13 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, sentences: Sequence[Sequence[str]], length: int) -> Tensor:
-        """Numbers of the words, the end and padding: (N, length). Sentences are shorter than `length`."""
+        """Numbers of the words, the end and padding: (N, length). Sentences are shorter than `length`.
+
+        What a text calls as the special tokens are called is a word that is not known.
+        """
         found = torch.full((len(sentences), length), PAD)
         for row, sentence in zip(found, sentences, strict=True):
-            numbers = [self.index.get(word, UNKNOWN) for word in sentence]
+            numbers = [max(self.index.get(word, UNKNOWN), UNKNOWN) for word in sentence]
             row[: len(numbers) + 1] = torch.tensor([*numbers, END])
         return found
 
@@ -58,6 +61,13 @@ class Vocabulary:
         end = row.index(END) if END in row else len(row)
         unknown = SPECIAL[UNKNOWN]  # a model may have more outputs than there are words
         return " ".join(self.words[token] if token < len(self) else unknown for token in row[:end])
+
+
+def without_padding(tokens: Tensor) -> Tensor:
+    """The leading columns in which any row has a token; all of them where to know would be to wait for a device."""
+    if tokens.device.type != "cpu" or torch.compiler.is_compiling():
+        return tokens
+    return tokens[:, : max(1, int(lengths(tokens).max()))]
 
 
 def lengths(tokens: Tensor) -> Tensor:

@@ -24,3 +24,9 @@ def test_curves_and_histograms_show_every_set_in_a_colour_of_its_own():
 
 def test_one_value_for_all_is_no_trouble():
     assert histograms({"black": torch.full((5,), -3.0)}, "log p(x)").std() > 0
+
+
+def test_values_that_are_not_finite_are_left_out():
+    picture = histograms({"a": torch.tensor([0.0, 1.0, -torch.inf, torch.nan]), "b": torch.tensor([torch.nan])}, "x")
+    assert len(colours(picture)) > 2
+    assert histograms({"a": torch.tensor([torch.nan])}, "x").shape == picture.shape

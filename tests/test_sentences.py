@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import SHORT, call
+from tiny import SHORT, TINY_SENTENCE_VAE, call
 
 import dgm_run
 from dgm_run.config import compose, instantiate
 from dgm_run.data.text import Sentences
+from dgm_run.errors import CheckpointError
 from dgm_run.estimators.importance_sampling import ImportanceSampling
 from dgm_run.sentences import completed, is_of_sentences, read
 from dgm_run.vocabulary import END, Vocabulary
@@ -115,3 +116,30 @@ def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
     assert one != two
     assert dgm_run.load(folder).sample(3).shape == (3, 20)
     assert np.isfinite(dgm_run.load(folder).sample(3)).all()
+
+
+@pytest.mark.parametrize("kind", ["stein", "operator"])
+def test_a_posterior_without_a_density_leaves_words_too(kind, tmp_path):
+    posterior = {"stein": "stein_particles", "operator": "operator"}[kind]
+    overrides = (*TINY_SENTENCE_VAE, f"posterior={posterior}", f"objective={kind}")
+    found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
+    assert found["estimates"]
+    assert (tmp_path / "completions" / "epoch_0001.txt").exists()
+
+
+def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("\n\n".join(f"Some words {i} are told here." for i in range(40)))
+    source = ("dataset=text_file", f"dataset.source.path={text}", "dataset.source.num_valid=5")
+    cfg = dgm_run.compose("model=language_model", *source, "dataset.source.num_test=5", *SHORT)
+    dgm_run.run(cfg, tmp_path / "run")
+    before = (tmp_path / "run" / "results.json").read_text()
+    text.write_text(text.read_text() + "\n\nAnd one more sentence.")
+    with pytest.raises(
+        CheckpointError, match="text_file is not what it was when the run began: then none .*; now none"
+    ):
+        dgm_run.evaluate(cfg, tmp_path / "run")
+    cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
+    with pytest.raises(CheckpointError, match="text_file is not what it was"):
+        dgm_run.run(cfg, tmp_path / "run")
+    assert (tmp_path / "run" / "results.json").read_text() == before

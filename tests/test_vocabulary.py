@@ -1,6 +1,6 @@
 import torch
 
-from dgm_run.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, lengths
+from dgm_run.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, lengths, without_padding
 
 SENTENCES = [["b", "a", "b"], ["a", "b", "c"], ["d"]]
 
@@ -35,3 +35,15 @@ def test_it_is_written_and_read(tmp_path):
     vocabulary = Vocabulary.of([["é", "a\u2028b", "c"]], 10)
     vocabulary.write(tmp_path / "words.txt")
     assert Vocabulary.read(tmp_path / "words.txt").words == vocabulary.words
+
+
+def test_words_that_are_called_as_special_tokens_are_unknown():
+    vocabulary = Vocabulary(["a", "b"])
+    assert vocabulary.encode([["<s>", "a", "<pad>", "b", "</s>"]], 7).tolist() == [
+        [UNKNOWN, 4, UNKNOWN, 5, UNKNOWN, END, PAD]
+    ]
+
+
+def test_columns_of_padding_alone_are_left_out():
+    tokens = torch.tensor([[4, END, PAD, PAD], [4, 5, END, PAD]])
+    assert torch.equal(without_padding(tokens), tokens[:, :3])

@@ -25,9 +25,16 @@ class Corruption(ABC):
 
     Attributes:
         takes: the kinds of data it can be applied to (`Dataset.kind`).
+        known_is_true: whether what is known of x is x itself.
+        remark: what is to be said of it beside a number; empty for nothing.
     """
 
     takes: ClassVar[tuple[str, ...]]
+    known_is_true: ClassVar[bool] = False
+    remark: ClassVar[str] = ""
+
+    def check(self, shape: Sequence[int]) -> None:  # noqa: B027 - most take any shape
+        """Raises a ValueError where it makes no sense of examples of this shape."""
 
     @abstractmethod
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
@@ -63,7 +70,11 @@ class Corruption(ABC):
 
     def asked(self, seen: Tensor) -> Tensor:
         """Where x is to be restored: a mask of the shape of x~."""
-        return torch.ones_like(seen, dtype=torch.bool)
+        return self.known(seen).isnan() if self.known_is_true else torch.ones_like(seen, dtype=torch.bool)
+
+    def mean_behind(self, mean: Tensor) -> Tensor:
+        """The mean of x by that of what is known of it."""
+        return mean
 
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """x~ of examples, (N, *shape), with fresh draws."""
@@ -76,7 +87,12 @@ class Corruption(ABC):
 
     def __str__(self) -> str:
         words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(self).__name__).strip()
-        return f"{words} ({self.settings})"
+        return f"{words} ({self.settings}{self.remark})"
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width; of a vector 1 and its length."""
+    return (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[0])
 
 
 def _check_share(share: float) -> None:
@@ -89,13 +105,14 @@ class Missing(Corruption):
     """Elements are missing whatever their value is; all channels of a pixel together."""
 
     takes = ("binary", "levels", "continuous")
+    known_is_true = True
 
     @abstractmethod
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         """True where nothing is seen, (num, height, width)."""
 
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-        height, width = tuple(shape[-2:]) if len(shape) > 1 else (1, shape[0])
+        height, width = _size(shape)
         holes = self.holes(num, height, width, generator)
         return holes.view(num, *[1] * (len(shape) - 2), *shape[-2:])
 
@@ -110,10 +127,7 @@ class Missing(Corruption):
 
     def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
         holes = drawn.flatten(1).sum(1) * (math.prod(shape) // drawn[0].numel())
-        return (math.prod(shape) - holes).clamp(min=1)  # of nothing at all nothing is asked
-
-    def asked(self, seen: Tensor) -> Tensor:
-        return seen.isnan()
+        return math.prod(shape) - holes
 
 
 class MissingAtRandom(Missing):
@@ -127,7 +141,15 @@ class MissingAtRandom(Missing):
         return torch.rand(num, height, width, generator=generator) < self.share
 
 
-class MissingRows(Missing):
+class MissingRegion(Missing):
+    """What is missing lies together: of an image, not of a vector."""
+
+    def check(self, shape: Sequence[int]) -> None:
+        if min(_size(shape)) < 2:
+            raise ValueError(f"{type(self).__name__} is of images, and {list(shape)} is none: use missing_at_random")
+
+
+class MissingRows(MissingRegion):
     """This share of the rows of every image, drawn at random."""
 
     def __init__(self, share: float):
@@ -140,7 +162,7 @@ class MissingRows(Missing):
         return (ranks < hidden).unsqueeze(-1).expand(-1, -1, width).contiguous()
 
 
-class MissingHalf(Missing):
+class MissingHalf(MissingRegion):
     """One half of every image, always the same."""
 
     def __init__(self, side: Literal["top", "bottom", "left", "right"]):
@@ -155,8 +177,11 @@ class MissingHalf(Missing):
         return holes
 
 
-class MissingBlock(Missing):
-    """A block of this share of the image, as high to its height as it is wide to its width, somewhere in it."""
+class MissingBlock(MissingRegion):
+    """A block of this share of the image, as high to its height as it is wide to its width, somewhere in it.
+
+    A row and a column are left at least.
+    """
 
     def __init__(self, share: float):
         _check_share(share)
@@ -165,7 +190,7 @@ class MissingBlock(Missing):
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         holes = torch.ones(num, height, width, dtype=torch.bool)
         for axis, size in ((1, height), (2, width)):
-            side = min(max(round(math.sqrt(self.share) * size), 1), size)
+            side = min(max(round(math.sqrt(self.share) * size), 1), size - 1)
             first = torch.randint(size - side + 1, (num, 1), generator=generator)
             place = torch.arange(size)
             inside = (place >= first) & (place < first + side)
@@ -228,6 +253,11 @@ class BitFlip(Corruption):
         logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
         return Bernoulli(logits, len(p.event_shape))
 
+    def mean_behind(self, mean: Tensor) -> Tensor:
+        if self.share == 0.5:
+            return mean  # nothing is left of it
+        return ((mean - self.share) / (1 - 2 * self.share)).clamp(0, 1)
+
     def restored(self, p: Distribution, seen: Tensor) -> Bernoulli:
         _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         stays, turns = self._log_shares()
@@ -246,10 +276,15 @@ class SaltAndPepper(Corruption):
     """
 
     takes = ("continuous",)
+    known_is_true = True
+    remark = "; replaced elements are not counted"
 
     def __init__(self, share: float):
         _check_share(share)
         self.share = share
+
+    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
+        return (drawn < 0).flatten(1).sum(1)
 
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """-1 where the element stays, and else its new value."""

@@ -178,6 +178,8 @@ class Dataset:
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source = source
+        if corrupt:
+            corrupt.check(self.shape)
         if corrupt and self.kind not in corrupt.takes:
             raise ValueError(
                 f"corrupt: {type(corrupt).__name__} takes {' or '.join(corrupt.takes)} data, and binarize={binarize}, "

@@ -39,10 +39,15 @@ class PCFG:
         max_words: of a sentence.
         num_train, num_valid, num_test: sentences.
         seed: of the draws.
+
+    Raises:
+        ValueError: no sentence is as short.
     """
 
     def __init__(self, max_words: int, num_train: int, num_valid: int, num_test: int, seed: int):
         self.max_words = max_words
+        if max_words < 3 or not self.share_of_short() > 0:
+            raise ValueError(f"max_words = {max_words}: the shortest sentences have three")
         self.sizes, self.seed = (num_train, num_valid, num_test), seed
 
     def __call__(self) -> TextSplits:

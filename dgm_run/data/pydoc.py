@@ -40,6 +40,8 @@ def _prose(text: str) -> Iterator[Sentence]:
         if "::=" in paragraph or ">>>" in paragraph:  # grammar and dialogues
             continue
         for sentence in sentences_of(paragraph.strip("* \n")):
+            if not sentence:
+                continue
             words = words_of(sentence)
             letters = sum(word[0].isalpha() for word in words)
             whole = sentence[0].isupper() and sentence.endswith((".", "!", "?"))  # and no code

@@ -93,7 +93,8 @@ class TextDataset:
                     f"dataset.vocab_size: no word of the {name} sentences of {self.name} is among the "
                     f"{self.vocab_size} that are told apart: raise it, or look at the text"
                 )
-        log_p = splits.log_p_test if len(kept["test"]) == len(splits.test) else None
+        are_whole = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
+        log_p = splits.log_p_test if are_whole else None  # of the words, not of what is told apart of them
         self._about = f"; {splits.about}" if splits.about else ""
         found = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
         return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in found.items()})

@@ -27,7 +27,8 @@ class RNNDecoder(Decoder):
         hidden_dim: of the state.
         cell: lstm | gru.
         z_at: where z comes in: the first state, every input, or both.
-        word_dropout: share of the words that it is shown as unknown, in training alone; 1 leaves it z alone.
+        inputs: words (those before) | none: the inputless decoder of the paper, which has z alone.
+        word_dropout: share of the words that it is shown as unknown, in training alone.
         dropout: of the embeddings and of the states, in training alone.
         bag_of_words: whether z is to tell the words of a sentence without their order as well: objective=bag_of_words.
     """
@@ -43,13 +44,15 @@ class RNNDecoder(Decoder):
         hidden_dim: int,
         cell: Cell,
         z_at: Literal["state", "input", "both"],
+        inputs: Literal["words", "none"],
         word_dropout: float,
         dropout: float,
         bag_of_words: bool,
     ):
         super().__init__()
         self.length = shape[0]
-        self.network = TokenNetwork(vocab_size, latent_dim, z_at, embed_dim, hidden_dim, cell, word_dropout, dropout)
+        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
+        self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, sees_words, word_dropout, dropout)
         self.bag = None
         if bag_of_words:
             hidden, words = nn.Linear(latent_dim, hidden_dim), nn.Linear(hidden_dim, vocab_size - OFFSET)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.networks.rnn import OFFSET, State, TokenNetwork
-from dgm_run.vocabulary import END, PAD, START
+from dgm_run.vocabulary import END, PAD, START, without_padding
 
-ROWS = 500
-"""Sentences that go through the network at a time where no gradient is asked for, which bounds the memory."""
+LOGITS = 2**25
+"""At a time where no gradient is asked for, which bounds the memory."""
 
 
 class Sentence(Distribution):
@@ -42,11 +42,14 @@ class Sentence(Distribution):
         context = self._rows(batch)
         if torch.is_grad_enabled():
             return self._log_prob(tokens, context).view(batch).to(value.dtype)
-        blocks = zip(tokens.split(ROWS), context.split(ROWS), strict=True)
+        rows = max(1, LOGITS // (tokens.shape[1] * self.network.output.out_features))
+        blocks = zip(tokens.split(rows), context.split(rows), strict=True)
         return torch.cat([self._log_prob(*block) for block in blocks]).view(batch).to(value.dtype)
 
     def _log_prob(self, tokens: Tensor, context: Tensor) -> Tensor:
-        log_p = self.network(tokens, context).float().log_softmax(-1)
+        tokens = without_padding(tokens)
+        logits = self.network(tokens, context)
+        log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
         predicted = tokens != PAD
         index = (tokens - OFFSET).clamp(min=0).unsqueeze(-1)
         return log_p.gather(-1, index).squeeze(-1).masked_fill(~predicted, 0.0).sum(-1)
@@ -126,7 +129,3 @@ class Sentence(Distribution):
         whole[over] = -torch.inf
         whole[over, PAD] = 0.0
         return whole
-
-
-def _drawn(logits: Tensor) -> Tensor:
-    return torch.distributions.Categorical(logits=logits).sample()

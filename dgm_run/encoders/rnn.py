@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.rnn import Cell, recurrent
-from dgm_run.vocabulary import lengths
+from dgm_run.vocabulary import lengths, without_padding
 
 
 class RNNEncoder(Encoder):
@@ -31,7 +31,7 @@ class RNNEncoder(Encoder):
         self.feature_dim = hidden_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.long().reshape(-1, x.shape[-1])
+        tokens = without_padding(x.long().reshape(-1, x.shape[-1]))
         states, _ = self.layer(self.dropout(self.embedding(tokens)))  # (N, T, hidden)
         last = (lengths(tokens) - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[-1])
         return states.gather(1, last).view(*x.shape[:-1], -1)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dgm_run import rng
 from dgm_run.data.corrupt import Corruption, Missing
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.images import is_image
 from dgm_run.imputers.base import Imputed, Imputer
 from dgm_run.metrics.imputation import Errors, binary_scores, interval, ranks_of_interval
@@ -47,6 +48,8 @@ class Imputation(Estimator):
     In the diagnostics are the error of single draws, which is about twice as large where the model is right; of real
     values how many of the true ones an interval of the draws holds; of binary ones cross-entropy and F1.
 
+    Which examples, and which of their elements, depends on nothing but the data: two models restore the same.
+
     Args:
         sets: corruptions by name; data that were corrupted by themselves are restored as they are, without these.
         methods: imputers by name.
@@ -72,6 +75,12 @@ class Imputation(Estimator):
     def __post_init__(self):
         if self.num_examples < 1 or self.num_draws < 2:
             raise ValueError("num_examples must be positive, and num_draws at least two")
+        for name, method in self.methods.items():
+            if self.num_draws > method.max_draws:
+                raise ValueError(
+                    f"num_draws = {self.num_draws}, and the chain of {name} has {method.max_draws} steps that count: "
+                    f"raise methods.{name}.num_steps"
+                )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         kind = data.protocol.kind
@@ -82,6 +91,13 @@ class Imputation(Estimator):
                     f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
                     f"'~estimators.imputation.sets.{name}'"
                 )
+            try:
+                corrupt.check(data.protocol.shape)
+            except ValueError as error:
+                raise ConfigError(
+                    f"estimators.imputation.sets.{name}: {error}; or leave it out by "
+                    f"'~estimators.imputation.sets.{name}'"
+                ) from None
             if not self._fitting(model, corrupt):
                 raise ConfigError(
                     f"estimators.imputation: no method restores {name} with {type(model).__name__}: choose "
@@ -92,15 +108,16 @@ class Imputation(Estimator):
         x = train.batch(torch.randperm(len(train))[:NEIGHBOURS].to(train.x.device))
         x = x if train.corrupt is None else train.corrupt.known(x)
         mean = x.nanmean(0).nan_to_num(0.5)
+        mean = mean if train.corrupt is None else train.corrupt.mean_behind(mean)
         return replace(self, baseline=Known(mean, torch.where(x.isnan(), mean, x)), shown={})
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
-        index = torch.randperm(len(data))[: self.num_examples].to(data.x.device)
+        index = torch.randperm(len(data), generator=_generator("examples"))[: self.num_examples].to(data.x.device)
         truth, given = data.clean.batch(index), data.batch(index)
         sets, found = self._sets(data), []
         for i, (name, corrupt) in enumerate(sets.items()):
-            seen = given if data.corrupt else corrupt(truth)
+            seen = given if data.corrupt else corrupt(truth, _generator(name))
 
             def report_block(done: int, before: int = i * len(truth)) -> None:
                 report(before + done, len(sets) * len(truth))
@@ -139,30 +156,28 @@ class Imputation(Estimator):
         self.shown[name] = shown
 
         asked, found = corrupt.asked(seen), []
-        settings = {name: str(corrupt) if name == OWN else corrupt.settings}
+        if not bool(asked.any()):
+            return []  # by chance: there is nothing to restore
+        of_set = {name: str(corrupt) if name == OWN else corrupt.settings}
         for method, each in restored.items():
-            found.append(self._error(name, method, each.mean, truth, asked, settings, self._doubt(each, truth, asked)))
+            settings = of_set | {"num_draws": self.num_draws} | methods[method].settings
+            doubt = self._doubt(each, truth, asked)
+            warning = self._warning(model, doubt)
+            found.append(_error(name, method, each.mean, truth, asked, settings, doubt, warning))
             if each.log_p is not None:
                 kind = "exact" if methods[method].is_exact else "estimate"
-                numbers = (*mean_and_stderr(each.log_p.cpu()), len(truth))
-                found.append(Estimate(f"log_likelihood_seen_{name}", method, kind, *numbers, settings=settings))
+                how = {"settings": settings, "diagnostics": _medians(each), "warning": warning}
+                found.append(Estimate.over(each.log_p, f"log_likelihood_seen_{name}", method, kind, **how))
         for method, guess in self._baselines(corrupt, seen).items():
-            found.append(self._error(name, method, guess, truth, asked, settings, {}))
+            found.append(_error(name, method, guess, truth, asked, of_set, {}, None))
         return found
 
-    def _error(
-        self, name: str, method: str, guess: Tensor, truth: Tensor, asked: Tensor, settings: dict[str, Any],
-        seen: dict[str, float],
-    ) -> Estimate:  # fmt: skip
-        errors = Errors.of(guess, truth, asked)
-        if bool(asked.all()):
-            seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
-        few = seen.get("ess_median", math.inf) < 2
-        single = (
-            "it rests on single draws of a q(z | x) that does not know such holes: trust the chains" if few else None
-        )
-        numbers = errors.mean, errors.stderr, len(truth), ""
-        return Estimate(f"mse_{name}", method, "estimate", *numbers, settings, seen, single)
+    def _warning(self, model: nn.Module, doubt: dict[str, float]) -> str | None:
+        if doubt.get("ess_median", math.inf) >= 2:
+            return None
+        if isinstance(model, Corrupted):
+            return "it rests on single draws: raise methods.importance_sampling.num_samples"
+        return "it rests on single draws of a q(z | x) that does not know such holes: trust the chains"
 
     def _doubt(self, each: Imputed, truth: Tensor, asked: Tensor) -> dict[str, float]:
         """What the draws say of how far the mean can be trusted."""
@@ -172,18 +187,15 @@ class Imputation(Estimator):
         else:
             low, nominal = ranks_of_interval(self.num_draws, 0.9)
             found |= interval(each.draws[:, asked], truth[asked], low) | {"nominal": nominal}
-        medians = {name: values.median().item() for name, values in each.seen.items()}
-        return found | {f"{name}_median": value for name, value in medians.items()}
+        return found | _medians(each)
 
     def _baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
         known = corrupt.known(seen)
-        missing = known.isnan()
         mean, x = self.baseline
-        found = {}
-        if not isinstance(corrupt, Missing):
-            found["as_seen"] = seen
-        found["mean"] = torch.where(missing, mean, known) if isinstance(corrupt, Missing) else mean.expand_as(seen)
-        return found | {"nearest_neighbour": self._neighbour(known, x)}
+        found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._neighbour(known, x)}
+        if corrupt.known_is_true:
+            found = {name: torch.where(known.isnan(), guess, known) for name, guess in found.items()}
+        return found if isinstance(corrupt, Missing) else {"as_seen": seen} | found
 
     def _neighbour(self, known: Tensor, x: Tensor) -> Tensor:
         """The nearest training example by the elements that are known."""
@@ -191,6 +203,25 @@ class Imputation(Estimator):
         value, rows = known.nan_to_num(0.0).flatten(1), x.flatten(1)
         squares = weight @ rows.square().T - 2 * value @ rows.T  # up to a constant of each example
         return x[squares.argmin(1)]
+
+
+def _error(
+    name: str, method: str, guess: Tensor, truth: Tensor, asked: Tensor, settings: dict[str, Any],
+    seen: dict[str, float], warning: str | None,
+) -> Estimate:  # fmt: skip
+    errors = Errors.of(guess, truth, asked)
+    if bool(asked.all()) and truth.min() >= 0 and truth.max() <= 1:
+        seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
+    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), "", settings, seen, warning)
+
+
+def _medians(each: Imputed) -> dict[str, float]:
+    return {f"{name}_median": values.median().item() for name, values in each.seen.items()}
+
+
+def _generator(what: str) -> torch.Generator:
+    """Of the same numbers in every run."""
+    return torch.Generator().manual_seed(rng.key(0, f"imputation {what}"))
 
 
 def _of_complete(model: nn.Module) -> nn.Module:

@@ -21,8 +21,9 @@ def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> l
     """
     log_p = log_p.double().cpu()
     if not isinstance(data, Sentences):
-        bits = mean_and_stderr(bits_per_dim(log_p, data))
-        return [Estimate("bits_per_dim", estimator, kind, *bits, len(data), unit="bits", **more)]
+        bits = bits_per_dim(log_p, data)
+        bits = bits[bits.isfinite()]  # of examples of which nothing is seen there is no rate
+        return [Estimate("bits_per_dim", estimator, kind, *mean_and_stderr(bits), len(bits), unit="bits", **more)]
     bound: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     told = Estimate("perplexity", estimator, bound.get(kind, kind), *perplexity(log_p, data), len(data), "", **more)
     if data.log_p is None:
@@ -35,7 +36,7 @@ def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> l
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:
     """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised.
 
-    D counts the elements that are seen.
+    D counts the elements that are seen; NaN where there is none.
     """
     return -(log_p / data.num_seen.to(log_p) + data.log_bin_width) / math.log(2)
 

@@ -1,8 +1,10 @@
 """What may stand in the holes of an example, or behind its noise, by a model."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from dataclasses import fields
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,16 @@ class Imputer(ABC):
     requires: ClassVar[type]
     is_exact: ClassVar[bool] = False
     shows_complete: ClassVar[bool] = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What stands beside its numbers."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_rows"}
+
+    @property
+    def max_draws(self) -> float:
+        """How many draws it has to give of each example."""
+        return math.inf
 
     def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
         """Whether it can restore what this corruption leaves."""
@@ -94,7 +106,21 @@ def alternate(
     return Imputed(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
 
 
-def check_steps(burn_in: int, num_steps: int) -> None:
-    """Raises a ValueError where a chain has no step after those that do not count."""
-    if not 0 <= burn_in < num_steps:
-        raise ValueError(f"burn_in = {burn_in} must lie between 0 and num_steps = {num_steps}")
+class Chain(Imputer):
+    """Gives the states of a chain.
+
+    Args:
+        num_steps: of the chain.
+        burn_in: of them that do not count.
+    """
+
+    num_steps: int
+    burn_in: int
+
+    def __post_init__(self):
+        if not 0 <= self.burn_in < self.num_steps:
+            raise ValueError(f"burn_in = {self.burn_in} must lie between 0 and num_steps = {self.num_steps}")
+
+    @property
+    def max_draws(self) -> int:
+        return self.num_steps - self.burn_in

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corrupt import Corruption, Missing
-from dgm_run.imputers.base import Imputed, Imputer, check_steps
+from dgm_run.imputers.base import Chain, Imputed
 from dgm_run.models.energy import UnnormalizedModel
 
 
 @dataclass(frozen=True)
-class Gibbs(Imputer):
+class Gibbs(Chain):
     """The chain of a Boltzmann machine or a belief network, by its own rule; its states are averaged.
 
     Args:
@@ -23,9 +23,6 @@ class Gibbs(Imputer):
     burn_in: int
 
     requires = UnnormalizedModel
-
-    def __post_init__(self):
-        check_steps(self.burn_in, self.num_steps)
 
     def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
         return super().fits(model, corrupt) and isinstance(corrupt, Missing)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corrupt import Corruption
-from dgm_run.imputers.base import Imputed, Imputer, alternate, check_steps, sees_through
+from dgm_run.imputers.base import Chain, Imputed, alternate, sees_through
 from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class MetropolisWithinGibbs(Imputer):
+class MetropolisWithinGibbs(Chain):
     """Pseudo-Gibbs whose z is only offered, and taken by the rule of Metropolis and Hastings: it tends to p(x | x~).
 
     Args:
@@ -33,7 +33,7 @@ class MetropolisWithinGibbs(Imputer):
     shows_complete = True
 
     def __post_init__(self):
-        check_steps(self.burn_in, self.num_steps)
+        super().__post_init__()
         if not 0 <= self.num_trusted <= self.burn_in:
             raise ValueError(f"num_trusted = {self.num_trusted} must lie between 0 and burn_in = {self.burn_in}")
 

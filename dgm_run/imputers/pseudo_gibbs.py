@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corrupt import Corruption
-from dgm_run.imputers.base import Imputed, Imputer, alternate, check_steps, sees_through
+from dgm_run.imputers.base import Chain, Imputed, alternate, sees_through
 from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class PseudoGibbs(Imputer):
+class PseudoGibbs(Chain):
     """z from q(z | x) and x from p(x | z, x~), in turn. As far from p(x | x~) as q is from the posterior.
 
     Where q is the posterior, as in factor analysis, this is Gibbs sampling.
@@ -30,9 +30,6 @@ class PseudoGibbs(Imputer):
 
     requires = LatentVariableModel
     shows_complete = True
-
-    def __post_init__(self):
-        check_steps(self.burn_in, self.num_steps)
 
     def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
         return super().fits(model, corrupt) and sees_through(model, corrupt)

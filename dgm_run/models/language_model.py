@@ -4,6 +4,7 @@ Source: T. Mikolov et al., Recurrent neural network based language model, 2010.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,17 +23,26 @@ class LanguageModel(ExactModel):
         embed_dim: of a token.
         hidden_dim: of the state.
         cell: lstm | gru.
+        inputs: words (those before) | none: what is left of it tells how often words stand where.
         dropout: of the embeddings and of the states, in training alone.
     """
 
     takes = ("tokens",)
 
     def __init__(
-        self, shape: Sequence[int], vocab_size: int, embed_dim: int, hidden_dim: int, cell: Cell, dropout: float
+        self,
+        shape: Sequence[int],
+        vocab_size: int,
+        embed_dim: int,
+        hidden_dim: int,
+        cell: Cell,
+        inputs: Literal["words", "none"],
+        dropout: float,
     ):
         super().__init__()
         self.length = shape[0]
-        self.network = TokenNetwork(vocab_size, 0, "state", embed_dim, hidden_dim, cell, 0.0, dropout)
+        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
+        self.network = TokenNetwork(vocab_size, 0, "state", *sizes, cell, sees_words, 0.0, dropout)
 
     def sentences(self, n: int) -> Sentence:
         """p(x), n times over: batch shape (n,)."""

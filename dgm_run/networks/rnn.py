@@ -29,6 +29,7 @@ class TokenNetwork(nn.Module):
         embed_dim: of a token.
         hidden_dim: of the state.
         cell: lstm | gru.
+        sees_words: whether it is shown the words before; else all of them as unknown, and c alone tells it something.
         word_dropout: share of the tokens that the network is shown as unknown, in training alone.
         dropout: of the embeddings and of the states, in training alone.
 
@@ -44,10 +45,12 @@ class TokenNetwork(nn.Module):
         embed_dim: int,
         hidden_dim: int,
         cell: Cell,
+        sees_words: bool,
         word_dropout: float,
         dropout: float,
     ):
         super().__init__()
+        self.sees_words = sees_words
         for name, share in (("word_dropout", word_dropout), ("dropout", dropout)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} = {share} must lie between 0 and 1")
@@ -83,6 +86,8 @@ class TokenNetwork(nn.Module):
         )
 
     def _logits(self, tokens: Tensor, context: Tensor | None, state: State) -> tuple[Tensor, State]:
+        if not self.sees_words:
+            tokens = tokens.masked_fill(tokens != START, UNKNOWN)
         seen = self.dropout(self.embedding(tokens))
         if self.at_input:
             seen = torch.cat([seen, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)

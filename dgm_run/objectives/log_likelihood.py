@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dgm_run.data.dataset import Examples
+from dgm_run.errors import ConfigError
 from dgm_run.models.base import ExactModel
+from dgm_run.models.labelled import KnowsLabels
 from dgm_run.objectives.base import Objective, Progress
 
 
@@ -20,3 +23,10 @@ class LogLikelihood(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         log_p = model.log_prob(x).mean()
         return -log_p, {"log_likelihood": log_p}
+
+    def step(
+        self, model: ExactModel, train: Examples, index: Tensor, progress: Progress
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if isinstance(model, KnowsLabels):
+            raise ConfigError(f"trainer: {type(model).__name__} learns from labels, by trainer=em alone")
+        return super().step(model, train, index, progress)

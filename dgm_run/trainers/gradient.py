@@ -405,7 +405,8 @@ class Training:
             if self.best_is_new:
                 session.checkpoints.save("best", self.best_weights, {"epoch": state.best_epoch})
                 self.best_is_new = False
-            record = {"config": session.config, "metrics_offset": session.log.sync(), "logged_step": state.step}
+            record = {"config": session.config, "data": self.data.protocol.binarization}
+            record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")

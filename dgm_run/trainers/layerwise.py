@@ -90,7 +90,7 @@ class LayerwiseTrainer(GradientTrainer):
             course.announce(model.whole)
             course.ended(super().fit(model, objective, data, course.session(model)))
         else:
-            course.keep_without_joint_training()
+            course.keep_without_joint_training(data)
         return course.summary()
 
     def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
@@ -187,9 +187,10 @@ class Course:
         ended = [asdict(summary) for summary in self.ended_with]
         return {"layer": self.layer, "ended_with": ended, "logged_step": self.steps + step}
 
-    def keep_without_joint_training(self) -> None:
+    def keep_without_joint_training(self, data: LoadedDataset) -> None:
         """Writes the checkpoints of the whole as the layers have left it."""
-        record = {"config": self.outer.config, "metrics_offset": self.outer.log.sync()} | self.record(0)
+        record = {"config": self.outer.config, "data": data.protocol.binarization}
+        record |= {"metrics_offset": self.outer.log.sync()} | self.record(0)
         self.outer.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
         self.outer.checkpoints.save("last", self.model.state_dict(), record)
 

@@ -154,3 +154,23 @@ def test_examples_are_corrupted_once_and_truth_is_kept():
     other = instantiate(dgm_run.compose("dataset/corrupt=missing_at_random", "dataset.corrupt_seed=4").dataset).load()
     assert not (other.train.batch(index).isnan() == once).all()
     assert "missing at random (share 0.5), drawn with seed 3" in data.protocol.binarization
+
+
+def test_a_block_leaves_something_to_see():
+    assert not holes(MissingBlock(0.99), torch.zeros(5, 1, 8, 8)).flatten(1).all(1).any()
+
+
+def test_salt_and_pepper_count_the_elements_they_leave():
+    corrupt = SaltAndPepper(0.6)
+    drawn = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
+    num_seen = corrupt.num_seen(drawn, (1, 4, 4))
+    seen = corrupt.apply(torch.full((500, 1, 4, 4), 0.5), drawn)
+    assert torch.equal(num_seen, (seen == 0.5).flatten(1).sum(1))
+    assert str(corrupt) == "salt and pepper (share 0.6; replaced elements are not counted)"
+
+
+def test_the_mean_behind_turned_bits_is_told_from_theirs():
+    corrupt = BitFlip(0.2)
+    turned = corrupt((torch.rand(200_000, 1) < 0.7).float(), torch.Generator().manual_seed(1))
+    assert corrupt.mean_behind(turned.mean(0)).item() == pytest.approx(0.7, abs=0.01)
+    assert BitFlip(0.5).mean_behind(torch.tensor(0.5)) == 0.5

@@ -64,3 +64,9 @@ def test_the_test_sentences_come_with_their_likelihoods():
     if "<unk>" not in words:
         assert data.test.log_p[3].item() == pytest.approx(PCFG(19, 1, 1, 1, 0).log_prob(words))
     assert len(data.test.log_p) == 20
+
+
+def test_a_length_that_no_sentence_has_is_refused():
+    with pytest.raises(ValueError, match="the shortest sentences have three"):
+        PCFG(2, 1, 1, 1, 0)
+    assert len(PCFG(3, 5, 1, 1, 0)().train[0]) == 3

@@ -2,7 +2,7 @@ import hashlib
 from pydoc_data.topics import topics
 
 from dgm_run.config import compose, instantiate
-from dgm_run.data.pydoc import Pydoc
+from dgm_run.data.pydoc import Pydoc, _prose
 
 
 def test_it_is_prose_and_every_sentence_is_there_once():
@@ -22,3 +22,10 @@ def test_its_checksum_stands_beside_every_number():
     assert "text md5 " in data.protocol.binarization
     assert len(data.train) > 900
     assert len(data.train.vocabulary) == 1500
+
+
+def test_empty_paragraphs_are_passed_over():
+    assert list(_prose("One two three four.\n\n\n\n* \n\nFive six seven eight.")) == [
+        ["one", "two", "three", "four", "."],
+        ["five", "six", "seven", "eight", "."],
+    ]

@@ -71,3 +71,10 @@ def test_splits_have_the_sizes_asked_for_and_share_nothing():
     assert split_sentences(sentences, 2, 3, 1).test != found.test
     with pytest.raises(DataError, match="10 sentences cannot give 5 for validation and 5 for test"):
         split_sentences(sentences, 5, 5, 0)
+
+
+def test_what_is_known_of_words_is_not_taken_for_what_is_told_apart_of_them():
+    log_p = torch.tensor([-1.0, -2.0])
+    known, unknown = [["a"], ["b"]], [["a"], ["z"]]
+    assert dataset([["a", "b"]], test=known, log_p=log_p).load().test.log_p is log_p
+    assert dataset([["a", "b"]], test=unknown, log_p=log_p).load().test.log_p is None

@@ -5,8 +5,9 @@ from dgm_run.errors import DataError
 
 
 def source(path, **settings):
-    return TextFile(**{"path": str(path), "units": "sentences", "tokens": "words", "num_valid": 1, "num_test": 1,
-                       "split_seed": None} | settings)  # fmt: skip
+    sizes = {"num_valid": 1, "num_test": 1, "split_seed": None}
+    kinds = {"units": "sentences", "tokens": "words", "unique": False}
+    return TextFile(**{"path": str(path)} | sizes | kinds | settings)
 
 
 def test_paragraphs_are_cut_into_sentences(tmp_path):
@@ -32,3 +33,11 @@ def test_what_is_no_text_is_told_in_a_line(tmp_path):
     (tmp_path / "c.txt").write_text("\n \n")
     with pytest.raises(DataError, match="there is no word in it"):
         source(tmp_path / "c.txt")()
+
+
+def test_each_sentence_is_taken_once_where_asked(tmp_path):
+    (tmp_path / "a.txt").write_text("One.\n\nTwo.\n\nOne.\n\nThree.\n\nTwo.")
+    whole, unique = (source(tmp_path / "a.txt", unique=each)() for each in (False, True))
+    assert whole.train == [["one", "."], ["two", "."], ["one", "."]]
+    assert (unique.train, unique.valid, unique.test) == ([["one", "."]], [["two", "."]], [["three", "."]])
+    assert unique.about.startswith("text md5 ")

@@ -10,7 +10,14 @@ X = torch.tensor([[4.0, 5.0, END, PAD], [6.0, 4.0, 4.0, END]])
 def make(**settings):
     torch.manual_seed(0)
     sizes = {"latent_dim": 2, "shape": (4,), "vocab_size": 7, "embed_dim": 5, "hidden_dim": 6}
-    rest = {"cell": "lstm", "z_at": "both", "word_dropout": 0.0, "dropout": 0.0, "bag_of_words": False}
+    rest = {
+        "cell": "lstm",
+        "z_at": "both",
+        "inputs": "words",
+        "word_dropout": 0.0,
+        "dropout": 0.0,
+        "bag_of_words": False,
+    }
     return RNNDecoder(**(sizes | rest | settings))
 
 

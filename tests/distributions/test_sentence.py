@@ -13,7 +13,7 @@ VOCAB, LENGTH = 6, 4  # the predicted tokens: the end, <unk> and two words
 
 def make(context_dim=2, cell="lstm", seed=0, length=LENGTH, context_at="both"):
     torch.manual_seed(seed)
-    network = TokenNetwork(VOCAB, context_dim, context_at, 5, 7, cell, 0.0, 0.0).eval()
+    network = TokenNetwork(VOCAB, context_dim, context_at, 5, 7, cell, True, 0.0, 0.0).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2.5)  # far from uniform
@@ -132,5 +132,5 @@ def test_blocks_change_nothing(monkeypatch):
     p = make()
     x = p.sample((5,))
     whole = p.log_prob(x)
-    monkeypatch.setattr("dgm_run.distributions.sentence.ROWS", 4)
+    monkeypatch.setattr("dgm_run.distributions.sentence.LOGITS", 4 * x.shape[1] * p.network.output.out_features)
     torch.testing.assert_close(p.log_prob(x), whole)

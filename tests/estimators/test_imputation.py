@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import dgm_run
 from dgm_run.config import instantiate
-from dgm_run.data.corrupt import BitFlip, GaussianNoise, MissingHalf
+from dgm_run.data.corrupt import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf, MissingRows, SaltAndPepper
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.imputation import Imputation
+from dgm_run.estimators.imputation import Imputation, _generator
 from dgm_run.imputers.exact import Exact
+from dgm_run.imputers.importance_sampling import ImportanceSampling
 from dgm_run.imputers.pseudo_gibbs import PseudoGibbs
 from dgm_run.models.gan import GAN
 from tests.imputers import truth
@@ -63,11 +66,20 @@ def test_errors_and_likelihood_are_those_of_the_dense_gaussian_over_the_holes_al
 def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
     model, test, train = setting()
     noise = GaussianNoise(0.5)
-    _, rows = evaluate(Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5), model, test, train)
+    estimator = Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5)
+    _, rows = evaluate(estimator, model, test, train)
+    assert "psnr" not in rows["mse_gaussian_noise", "exact"].diagnostics  # of values without a peak
+    low, high = test.x.min(), test.x.max()
+    test, train = (Examples(((each.x - low) / (high - low)).clamp(0, 1), None, to_float) for each in (test, train))
+    model.bias.data.sub_(low.item()).div_((high - low).item())
+    for name, parameter in model.named_parameters():
+        if "weight" in name:
+            parameter.data.div_((high - low).item())
+    _, scaled = evaluate(replace(estimator, sets={"gaussian_noise": GaussianNoise(0.1)}), model, test, train)
+    row = scaled["mse_gaussian_noise", "exact"]
+    assert row.diagnostics["psnr"] == pytest.approx(-10 * torch.tensor(row.value).log10().item())
     assert rows["mse_gaussian_noise", "as_seen"].value == pytest.approx(0.25, rel=0.3)
     assert rows["mse_gaussian_noise", "exact"].value < rows["mse_gaussian_noise", "as_seen"].value
-    row = rows["mse_gaussian_noise", "exact"]
-    assert row.diagnostics["psnr"] == pytest.approx(-10 * torch.tensor(row.value).log10().item())
 
 
 def test_binary_pixels_have_scores_of_their_own():
@@ -114,3 +126,66 @@ def test_data_with_holes_of_their_own_are_restored_without_others():
     assert guess[:, :, 4:].all()
     truth_of_half = test.batch(chosen)[:, :, 4:]
     assert mean.value == pytest.approx((truth_of_half - 0.5).square().mean().item())
+
+
+def test_salt_and_pepper_ask_for_what_they_have_replaced():
+    model, test, train = setting()
+    estimator = Imputation({"salt": SaltAndPepper(0.4)}, {"exact": Exact()}, 100, 19)
+    _, rows = evaluate(estimator, model, test, train)
+    drawn = SaltAndPepper(0.4).draw(40, (1, 1, 6), _generator("salt"))
+    index = torch.randperm(40, generator=_generator("examples"))
+    replaced, truth = drawn >= 0, test.x[index]
+    mean = train.x.mean(0).expand_as(truth)
+    assert rows["mse_salt", "mean"].value == pytest.approx((mean - truth)[replaced].square().mean().item())
+    as_seen = (drawn.double() - truth)[replaced].square().mean().item()
+    assert rows["mse_salt", "as_seen"].value == pytest.approx(as_seen)
+    assert rows["mse_salt", "exact"].value < rows["mse_salt", "mean"].value
+    assert 0.75 < rows["mse_salt", "exact"].diagnostics["coverage"] < 0.98  # of what was replaced alone
+
+
+def test_two_models_restore_the_same_elements_of_the_same_examples():
+    model, test, train = setting()
+    other = truth.factor_analysis()
+    other.bias.data.zero_()
+    sets = {"a": MissingAtRandom(0.3), "b": MissingAtRandom(0.3)}
+    found = []
+    for each, methods, seed in (
+        (model, {"exact": Exact()}, 1),
+        (other, {"exact": Exact(), "chain": PseudoGibbs(5, 1)}, 2),
+    ):
+        fitted = Imputation(sets, methods, 20, 2).fitted(each, train, train)
+        torch.manual_seed(seed)
+        rows = {(row.quantity, row.estimator): row.value for row in replace(fitted, shown={})(each, test)}
+        found.append([rows[f"mse_{name}", "nearest_neighbour"] for name in sets])
+    assert found[0] == found[1]
+    assert found[0][0] != found[0][1]
+
+
+def test_numbers_carry_what_they_depend_on():
+    torch.manual_seed(0)
+    model = truth.binary_vae().double()
+    test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
+    methods = {"sampled": ImportanceSampling(20, 100), "chain": PseudoGibbs(30, 10)}
+    _, rows = evaluate(Imputation({"half": MissingHalf("left")}, methods, 20, 3), model, test, train)
+    expected = {"half": "side left", "num_draws": 3, "num_samples": 20}
+    assert rows["mse_half", "sampled"].settings == rows["log_likelihood_seen_half", "sampled"].settings == expected
+    assert rows["mse_half", "chain"].settings == {
+        "half": "side left", "num_draws": 3, "num_steps": 30, "burn_in": 10
+    }  # fmt: skip
+    assert 1 <= rows["log_likelihood_seen_half", "sampled"].diagnostics["ess_median"] <= 20
+
+
+def test_more_draws_than_a_chain_has_are_refused():
+    with pytest.raises(ValueError, match=r"num_draws = 21, and the chain of chain has 20 steps that count"):
+        Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21)
+
+
+def test_regions_of_vectors_are_refused_before_training():
+    overrides = ("dataset=arrays", "dataset.source.path=x", "dataset.shape=[6]")
+    protocol = instantiate(dgm_run.compose(*overrides).dataset)
+    data = LoadedDataset(protocol, *setting()[1:], setting()[1])
+    estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
+    with pytest.raises(ConfigError, match=r"sets.rows: MissingRows is of images, and \[6\] is none"):
+        estimator.check(truth.factor_analysis(), data)
+    with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
+        instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)

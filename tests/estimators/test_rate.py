@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.rate import bits_per_dim, perplexity, rate
@@ -56,3 +57,12 @@ def test_images_have_bits():
     assert (row.quantity, row.unit) == ("bits_per_dim", "bits")
     assert row.value == pytest.approx(2 - 0.5 / math.log(2))
     assert bits_per_dim(torch.tensor([0.0]), data).item() == pytest.approx(2)
+
+
+def test_examples_of_which_nothing_is_seen_have_no_rate():
+    corrupt = MissingAtRandom(0.5)
+    data = Examples(torch.zeros(3, 1, 1, 2), None, lambda x: x, log_bin_width=-1.0)
+    data.corrupt, data.drawn = corrupt, torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 1, 2)
+    (bits,) = rate(torch.tensor([0.0, -2.0, -4.0]), data, "closed_form", "exact")
+    assert bits.num_examples == 2
+    assert bits.value == pytest.approx((2 + 1) / math.log(2))

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from dgm_run.data.corrupt import MissingAtRandom
-from dgm_run.imputers.base import alternate, check_steps
+from dgm_run.imputers.base import alternate
+from dgm_run.imputers.gibbs import Gibbs
+from dgm_run.imputers.importance_sampling import ImportanceSampling
 from tests.imputers import truth
 
 
@@ -23,7 +25,13 @@ def test_steps_after_the_burn_in_are_averaged_and_draws_are_spread_over_them():
 
 
 def test_a_burn_in_that_is_all_there_is_is_refused():
-    check_steps(0, 1)
+    assert Gibbs(1, 0).max_draws == 1
+    assert Gibbs(num_steps=500, burn_in=100).max_draws == 400
     for burn_in in (-1, 3, 4):
         with pytest.raises(ValueError, match="must lie between 0 and num_steps = 3"):
-            check_steps(burn_in, 3)
+            Gibbs(3, burn_in)
+
+
+def test_settings_stand_beside_the_numbers_but_for_the_size_of_the_blocks():
+    assert ImportanceSampling(1000, 50).settings == {"num_samples": 1000}
+    assert Gibbs(5, 2).settings == {"num_steps": 5, "burn_in": 2}

@@ -12,6 +12,7 @@ from dgm_run.estimators.classification import Classification
 from dgm_run.models.class_conditional import ClassConditional
 from dgm_run.models.factor_analysis import FactorAnalysis
 from dgm_run.models.ppca import PPCA
+from tests.tiny import SHORT
 
 pytestmark = pytest.mark.usefixtures("double")
 SHAPE, K = (1, 1, 5), 3
@@ -113,3 +114,9 @@ def test_a_run_needs_labels_of_every_class(tmp_path):
     assert {"log_likelihood", "error"} <= {row["quantity"] for row in found["estimates"]}
     with pytest.raises(ConfigError, match=r"class 0 has 1 labelled examples, two or more"):
         dgm_run.run(dgm_run.compose(*overrides, "dataset.num_labels=10"), tmp_path / "b")
+
+
+def test_a_trainer_that_knows_no_labels_is_refused(tmp_path):
+    overrides = ("model=class_conditional_ppca", "dataset.binarize=none", "dataset.dequantize=true", *SHORT)
+    with pytest.raises(ConfigError, match="ClassConditional learns from labels, by trainer=em alone"):
+        dgm_run.run(dgm_run.compose(*overrides, "trainer=gradient"), tmp_path)

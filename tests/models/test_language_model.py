@@ -10,7 +10,7 @@ from tests.tiny import SHORT
 @torch.no_grad()
 def test_all_sentences_have_the_mass_one():
     torch.manual_seed(0)
-    model = LanguageModel((4,), 6, 4, 5, "lstm", 0.3).eval()
+    model = LanguageModel((4,), 6, 4, 5, "lstm", "words", 0.3).eval()
     rows = torch.tensor([*finished(4), *unfinished(4)]).float()
     torch.testing.assert_close(model.log_prob(rows).exp().sum(), torch.tensor(1.0))
     draws = model.sample(500)

@@ -7,7 +7,7 @@ from dgm_run.vocabulary import END, START, UNKNOWN
 
 def network(word_dropout=0.0, dropout=0.0, context_dim=2, context_at="both", cell="lstm"):
     torch.manual_seed(0)
-    return TokenNetwork(9, context_dim, context_at, 4, 6, cell, word_dropout, dropout)
+    return TokenNetwork(9, context_dim, context_at, 4, 6, cell, True, word_dropout, dropout)
 
 
 TOKENS = torch.tensor([[4, 5, 6, 7, END]])
@@ -54,3 +54,20 @@ def test_a_share_is_one():
         with pytest.raises(ValueError, match="must lie between 0 and 1"):
             network(**wrong)
     assert recurrent("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
+
+
+def test_without_inputs_the_context_alone_tells_the_words_apart():
+    made = network()
+    made.sees_words = False
+    others = torch.tensor([[7, 4, 4, 8, END]])
+    for mode in (made.train(), made.eval()):
+        assert torch.equal(mode(TOKENS, CONTEXT), mode(others, CONTEXT))
+        assert not torch.equal(mode(TOKENS, CONTEXT), mode(TOKENS, -CONTEXT))
+    # and word after word it draws by what it scores
+    state = made.start(1, CONTEXT)
+    token, logits = torch.tensor([START]), []
+    for t in range(5):
+        one, state = made.step(token, CONTEXT, state)
+        logits.append(one)
+        token = TOKENS[:, t]
+    torch.testing.assert_close(torch.stack(logits, 1), made(TOKENS, CONTEXT))
