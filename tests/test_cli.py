@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import TINY, command, dgm_run, metrics
+from tiny import TINY, command, dgm_run, metrics, refused
 
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
@@ -58,8 +58,8 @@ LINES = {
 
 
 @pytest.mark.parametrize(("argument", "message"), REFUSALS.items())
-def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path):
-    done = dgm_run(argument, cwd=tmp_path)
+def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path, monkeypatch, capfd):
+    done = refused([argument], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -74,8 +74,8 @@ def test_an_unknown_choice_is_told_with_the_choices_and_nothing_of_our_folders(t
 
 
 @pytest.mark.parametrize("arguments", LINES, ids=" ".join)
-def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path):
-    done = dgm_run(*arguments, cwd=tmp_path)
+def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path, monkeypatch, capfd):
+    done = refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
     if LINES[arguments]:

@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from dgm_run import cli
 
 SHORT = ("trainer.max_epochs=1", "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu")
 TINY = (
@@ -54,6 +58,26 @@ def dgm_run(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         timeout=300,
         check=False,
     )
+
+
+class Refused(NamedTuple):
+    """How a command ended that did nothing."""
+
+    returncode: int
+    stderr: str
+
+
+def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Refused:
+    """The command in this process, which has imported torch already; for what ends before any work."""
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(sys, "argv", ["dgm-run", *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(cli, "_failures", [])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    code, told = ended.value.code, capfd.readouterr().err
+    return Refused(1, f"{told}{code}\n") if isinstance(code, str) else Refused(code, told)
 
 
 def metrics(folder: Path) -> list[dict]:
