@@ -24,6 +24,27 @@ PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
+MAY_CHANGE = (
+    *("estimators", "data_dir", "dataset.source.data_dir", "published"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
+    *(
+        "trainer.max_epochs",
+        "trainer.max_steps",
+        "trainer.patience",
+        "trainer.give_up_after",
+        "trainer.eval_batch_size",
+    ),
+    *("trainer.pictures_every", "trainer.checkpoint_seconds"),
+)
+"""Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
+
+
+OF_THE_MACHINE = (
+    *("data_dir", "dataset.source.data_dir", "trainer.resume", "trainer.device", "trainer.devices"),
+    *("trainer.hang_seconds", "trainer.threads"),
+)
+"""Those of them that change no result."""
+
 
 @dataclass
 class Config:

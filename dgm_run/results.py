@@ -19,6 +19,7 @@ from dgm_run import parallel
 from dgm_run.data.dataset import Dataset
 from dgm_run.errors import CheckpointError
 from dgm_run.trainers.base import TrainingSummary
+from dgm_run.way import key, way
 
 
 def results(
@@ -95,11 +96,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """All estimates; a new one takes the place of an old one that was found in the same way."""
-
-    def way(row: Mapping[str, Any]) -> list[Any]:
-        return [row[name] for name in ("split", "quantity", "estimator", "settings", "num_examples")]
-
-    ways = [json.loads(json.dumps(way(row))) for row in new]
+    ways = {way(row) for row in new}
     return [row for row in old if way(row) not in ways] + list(new)
 
 
@@ -111,14 +108,14 @@ def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
 
 
 def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, Tensor]) -> None:
-    """The values of single examples by "split/quantity/estimator", beside those that are there already.
+    """The values of single examples by `way.key`, beside those that are there already.
 
     Args:
         path: of the .npz file.
         rows: of results.json; values that none of them has any more are dropped.
         values: the new ones, (N,) each.
     """
-    known = {f"{each['split']}/{each['quantity']}/{each['estimator']}" for each in rows}
+    known = {key(each) for each in rows}
     try:
         with np.load(path, allow_pickle=False) as old:
             kept = {name: array for name, array in old.items() if name in known}

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import instantiate
+from dgm_run.config import MAY_CHANGE, instantiate
 from dgm_run.data.corrupt import Corruption
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.models.corrupted import corrupted
@@ -23,27 +23,6 @@ from dgm_run.signature import target_of
 
 VOCABULARY = "vocabulary.txt"
 """The words of a model of sentences, in the order of their numbers."""
-
-MAY_CHANGE = (
-    *("estimators", "data_dir", "dataset.source.data_dir", "published"),
-    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
-    *(
-        "trainer.max_epochs",
-        "trainer.max_steps",
-        "trainer.patience",
-        "trainer.give_up_after",
-        "trainer.eval_batch_size",
-    ),
-    *("trainer.pictures_every", "trainer.checkpoint_seconds"),
-)
-"""Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
-
-
-OF_THE_MACHINE = (
-    *("data_dir", "dataset.source.data_dir", "trainer.resume", "trainer.device", "trainer.devices"),
-    *("trainer.hang_seconds", "trainer.threads"),
-)
-"""Those of them that change no result."""
 
 
 @contextmanager

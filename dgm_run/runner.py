@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dgm_run import parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import instantiate, validate
+from dgm_run.config import OF_THE_MACHINE, instantiate, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences, TextDataset
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
@@ -32,6 +32,7 @@ from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.rivals import Rivals
+from dgm_run.way import key
 
 ALL_THREADS = torch.get_num_threads()
 PRODUCTS_PER_THREAD = 64_000_000
@@ -234,7 +235,7 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
         begun, damaged = checkpoints.load("last")[1]["config"], checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    return None if damaged or run_folder.changes(begun, config, may_change=run_folder.OF_THE_MACHINE) else found
+    return None if damaged or run_folder.changes(begun, config, may_change=OF_THE_MACHINE) else found
 
 
 def _find_checkpoint(
@@ -410,7 +411,7 @@ def _hparams(config: Mapping[str, Any]) -> dict[str, Any]:
 
 _NO_COLUMN = (
     *("estimators", "published", "dataset._target_", "dataset.source._target_", "trainer.eval_batch_size"),
-    *("trainer.pictures_every", "trainer.checkpoint_seconds", *run_folder.OF_THE_MACHINE),
+    *("trainer.pictures_every", "trainer.checkpoint_seconds", *OF_THE_MACHINE),
 )
 """What is no choice between models, or changes no number."""
 
@@ -444,10 +445,10 @@ def _evaluate(
         for plot, picture in fitted.plots().items():
             show(plot, picture)
         seconds = time.monotonic() - begun
-        rows += [results.row(estimate, "test", seconds) for estimate in estimates]
         for estimate in estimates:
+            rows.append(results.row(estimate, "test", seconds))
             if estimate.values is not None:
-                values[f"test/{estimate.quantity}/{estimate.estimator}"] = estimate.values
+                values[key(rows[-1])] = estimate.values
     return rows, values
 
 

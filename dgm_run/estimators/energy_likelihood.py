@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.reverse_ais import RAISE
 from dgm_run.models.base import effective_sample_size, log_mean_exp
@@ -116,9 +116,8 @@ class EnergyLikelihood(Estimator):
         )
 
 
-def _estimate(quantity: str, values: Tensor, **more) -> Estimate:
-    value, stderr = mean_and_stderr(values)
-    return Estimate(quantity, value=value, stderr=stderr, num_examples=len(values), **more)
+def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more) -> Estimate:
+    return Estimate.over(values, quantity, estimator, kind, **more)
 
 
 def _crossed(gap: float, gap_error: float | None) -> str | None:

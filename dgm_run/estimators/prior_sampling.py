@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.importance_sampling import StreamingWeights
-from dgm_run.estimators.rate import bits_per_dim
+from dgm_run.estimators.rate import rate
 from dgm_run.models.density_network import DensityNetwork
 
 FEW = 5
@@ -55,8 +55,7 @@ class PriorSampling(Estimator):
             )
         shared = {"settings": {"num_samples": self.num_samples}, "diagnostics": seen}
         common = ("prior_sampling", "estimate")
-        bits = mean_and_stderr(bits_per_dim(log_p, data))
         return [
-            Estimate("log_likelihood", *common, *mean_and_stderr(log_p), len(data), warning=few, **shared),
-            Estimate("bits_per_dim", *common, *bits, len(data), unit="bits", **shared),
+            Estimate.over(log_p, "log_likelihood", *common, warning=few, **shared),
+            *rate(log_p, data, *common, **shared),
         ]

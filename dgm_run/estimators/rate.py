@@ -1,7 +1,6 @@
 """A log-likelihood told in the unit in which data of their kind are compared: bits of a dimension, or perplexity."""
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,14 +22,14 @@ def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> l
     if not isinstance(data, Sentences):
         bits = bits_per_dim(log_p, data)
         bits = bits[bits.isfinite()]  # of examples of which nothing is seen there is no rate
-        return [Estimate("bits_per_dim", estimator, kind, *mean_and_stderr(bits), len(bits), unit="bits", **more)]
+        return [Estimate.over(bits, "bits_per_dim", estimator, kind, unit="bits", **more)]
     bound: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     told = Estimate("perplexity", estimator, bound.get(kind, kind), *perplexity(log_p, data), len(data), "", **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    lost = mean_and_stderr(data.log_p - log_p)
-    return [told, truth, replace(told, quantity="kl_from_truth", value=lost[0], stderr=lost[1], unit="nats")]
+    lost = Estimate.over(data.log_p.cpu() - log_p, "kl_from_truth", estimator, told.kind, **more)
+    return [told, truth, lost]
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:

@@ -1,15 +1,15 @@
 """Runs that differ by their seeds alone, and what the others differ by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from dgm_run.config import OF_THE_MACHINE
 from dgm_run.report.runs import Run
 
 OF_NO_INTEREST = (
-    *("data_dir", "published", "estimators", "trainer.resume", "trainer.device", "trainer.threads"),
-    *("trainer.devices", "trainer.hang_seconds", "trainer.give_up_after"),
-    *("trainer.checkpoint_seconds", "trainer.pictures_every", "trainer.eval_batch_size"),
+    *("published", "estimators", "trainer.checkpoint_seconds", "trainer.pictures_every", "trainer.eval_batch_size"),
+    *("trainer.give_up_after", *OF_THE_MACHINE),
 )
 """What changes no number, or is one itself."""
 
@@ -35,29 +35,74 @@ def is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed" or key.endswith("_seed")
 
 
+def seeds(run: Run) -> tuple:
+    """All its seeds, in an order that is the same for all runs."""
+    return tuple(sorted((key, str(plain(value))) for key, value in run.settings.items() if is_seed(key)))
+
+
+def plain(value: Any) -> Any:
+    """A setting as it is compared: 1 and 1.0 are the same."""
+    if isinstance(value, list):
+        return tuple(map(plain, value))
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs, and those of them that only repeat another one, configuration, seeds and all; the newest is kept."""
+    found: dict[tuple, list[Run]] = {}
+    for run in runs:
+        told = {k: plain(v) for k, v in run.settings.items() if not k.startswith(("hydra.", *OF_NO_INTEREST))}
+        found.setdefault(tuple(sorted((k, str(v)) for k, v in told.items())), []).append(run)
+    kept, repeated = [], []
+    for same in found.values():
+        newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
+        kept.append(newest)
+        message = f"the same configuration and seeds as {newest.path}, which is newer"
+        repeated += [replace(run, state="repeated", message=message) for run in same if run is not newest]
+    return [run for run in runs if run in kept], repeated
+
+
 def groups(runs: Sequence[Run]) -> list[Group]:
     """Runs by what they differ by, but for seeds, in the order in which they come."""
     keys = differing(runs)
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault(tuple(str(run.settings.get(key)) for key in keys), []).append(run)
+        found.setdefault(tuple(str(plain(run.settings.get(key))) for key in keys), []).append(run)
     return [Group(_settings(keys, members[0]), members) for members in found.values()]
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """The keys by which runs differ, without those that only follow from another choice."""
-    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    kept = []
+    """The keys by which runs differ, without those that only follow from another choice.
+
+    What an older run does not know of is no difference.
+    """
+    keys = sorted(dict.fromkeys(key for run in runs for key in run.settings), key=_place)
+    kept: list[str] = []
     for key in keys:
         if is_seed(key) or key.startswith(("estimators.", "hydra.")) or key in OF_NO_INTEREST:
             continue
         targets: dict[tuple, set[str]] = {}
         for run in runs:
-            choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _above(key))
-            targets.setdefault(choice, set()).add(str(run.settings.get(key)))
-        if any(len(values) > 1 for values in targets.values()):
+            if key in run.settings:
+                choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _above(key))
+                targets.setdefault(choice, set()).add(str(plain(run.settings[key])))
+        differs = any(len(values) > 1 for values in targets.values())
+        if differs and not any(_follows(key, other, runs) for other in kept):
             kept.append(key)
     return kept
+
+
+def _place(key: str) -> int:
+    """The model and the data first: what other parts repeat of them is left out."""
+    return 0 if key.startswith("model.") else 1 if key.startswith("dataset.") else 2
+
+
+def _follows(key: str, other: str, runs: Sequence[Run]) -> bool:
+    """Whether a key has the name of another one in a part, and its value in all runs, as sizes and shapes do."""
+    if key.rpartition(".")[2] != other.rpartition(".")[2] or key.endswith("_target_"):
+        return False
+    both = [run.settings for run in runs if key in run.settings and other in run.settings]
+    return all(plain(settings[key]) == plain(settings[other]) for settings in both)
 
 
 def _above(key: str) -> list[str]:

@@ -4,56 +4,63 @@ from collections.abc import Iterator, Sequence
 
 from dgm_run.report.groups import Group
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Row, Way, columns, digits, versions
+from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
 
 def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
-    """All tables, and below them the runs that have no numbers."""
+    """All tables, and below them what is to be read with care and the runs that have no numbers."""
     lines = [f"# {len(groups)} configurations, {sum(len(group.runs) for group in groups)} finished runs", ""]
     runs = [run for group in groups for run in group.runs]
     if found := versions(runs):
-        lines += [f"Runs of different versions: {'; '.join(found)}.", ""]
+        lines += [escaped(f"Runs of different versions: {'; '.join(found)}."), ""]
     for way, rows in tables:
-        lines += [f"## {way.quantity}", "", way.describe(), "", *_table(rows), ""]
-    if warned := [(run, *each) for run in runs for each in run.warnings]:
+        lines += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(rows), ""]
+    warned = [(run, *each) for run in runs for each in run.warnings] + [
+        (run, "results.json", run.message) for run in runs if run.message
+    ]
+    if warned:
         lines += ["## To be read with care", ""]
-        lines += [f"- `{run.path}`: {quantity}: {_escaped(warning)}" for run, quantity, warning in warned]
+        lines += [f"- {escaped(str(run.path))}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned]
         lines.append("")
     if others:
         lines += ["## Without numbers", ""]
-        lines += [f"- {run.state}: `{run.path}`: {_escaped(run.message)}" for run in others]
+        lines += [f"- {run.state}: {escaped(str(run.path))}: {escaped(run.told)}" for run in others]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     names = columns(rows)
-    head = [*names, "value", "difference to the best"]
-    with_published = any(row.published is not None for row in rows)
-    head += ["published"] if with_published else []
-    with_notes = any(row.note for row in rows)
-    head += ["note"] if with_notes else []
-    yield line(head)
-    yield line(["---"] * len(head))
-    for row in rows:
-        cells = [str(row.group.settings.get(name, "")) for name in names]
-        cells += [row.number(), difference(row)]
-        cells += ["" if row.published is None else str(row.published)] if with_published else []
-        cells += [row.note] if with_notes else []
-        yield line(cells)
+    cells = {
+        **{name: [str(row.group.settings.get(name, "")) for row in rows] for name in names},
+        **({} if names else {"configuration": [row.group.name for row in rows]}),
+        "value": [row.number() for row in rows],
+        "difference to the best": [difference(row) for row in rows],
+        "floor": ["" if row.floor is None else digits(row.floor) for row in rows],
+        "published": ["" if row.published is None else f"{row.published[0]:g} ({row.published[1]})" for row in rows],
+        "note": [row.note for row in rows],
+        "runs": [", ".join(str(run.path) for run in row.group.runs) for row in rows],
+    }
+    shown = {head: column for head, column in cells.items() if any(column)}
+    yield line(list(shown))
+    yield line(["---"] * len(shown))
+    yield from map(line, zip(*shown.values(), strict=True))
 
 
 def difference(row: Row) -> str:
-    """With its 95% interval."""
-    if row.difference is None:
-        return ""
-    mean, stderr = row.difference
-    return f"{digits(mean)} ({digits(mean - 1.96 * stderr)} to {digits(mean + 1.96 * stderr)})"
+    """With its 95% interval and what it is told from, or why there is none."""
+    if not isinstance(row.difference, Difference):
+        return row.difference
+    mean, low, high, over = row.difference
+    return f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})"
 
 
 def line(cells: Sequence[str]) -> str:
     """Of a table."""
-    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+    return f"| {' | '.join(escaped(cell) for cell in cells)} |"
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def escaped(text: str) -> str:
+    """As it is, to a reader of Markdown that takes HTML."""
+    for character, written in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"), ("\n", " ")):
+        text = text.replace(character, written)
+    return text

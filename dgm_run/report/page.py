@@ -8,7 +8,7 @@ from pathlib import Path
 from dgm_run.report.groups import Group
 from dgm_run.report.markdown import difference
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Row, Way, columns, versions
+from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
@@ -43,51 +43,68 @@ def _versions(groups: Sequence[Group]) -> Iterator[str]:
 
 def _section(way: Way, rows: Sequence[Row]) -> str:
     names = columns(rows)
-    heads = [*names, "value", "difference to the best (95%)", "published", "note"]
-    cells = []
-    for row in rows:
-        values = [str(row.group.settings.get(name, "")) for name in names]
-        published = "" if row.published is None else str(row.published)
-        numbers = ((row.number(), row.mean), (difference(row), ""), (published, published), (row.note, row.note))
-        cells.append([*((v, v) for v in values), *numbers])
-    return f"<section><h2>{escape(way.quantity)}</h2><p>{escape(way.describe())}</p>{_table(heads, cells)}</section>"
+    cells: dict[str, list[tuple[str, object]]] = {
+        **{name: [_same(row.group.settings.get(name, "")) for row in rows] for name in names},
+        **({} if names else {"configuration": [_same(row.group.name) for row in rows]}),
+        "value": [(row.number(), row.mean) for row in rows],
+        "difference to the best (95%)": [
+            (difference(row), row.difference.mean if isinstance(row.difference, Difference) else "") for row in rows
+        ],
+        "floor": [("", "") if row.floor is None else (digits(row.floor), row.floor) for row in rows],
+        "published": [
+            ("", "") if row.published is None else (f"{row.published[0]:g} ({row.published[1]})", row.published[0])
+            for row in rows
+        ],
+        "note": [_same(row.note) for row in rows],
+        "runs": [_same(", ".join(str(run.path) for run in row.group.runs)) for row in rows],
+    }
+    shown = {head: column for head, column in cells.items() if any(text for text, _ in column)}
+    about = [row.group.name for row in rows]
+    table = _table(list(shown), list(zip(*shown.values(), strict=True)), about)
+    return f"<section><h2>{escape(way.quantity)}</h2><p>{escape(way.describe())}</p>{table}</section>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]]) -> str:
-    """Cells are pairs of what is shown and what is sorted by."""
+def _same(value: object) -> tuple[str, object]:
+    """What is shown is what is sorted by."""
+    return str(value), value
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]], about: Sequence[str]) -> str:
+    """Cells are pairs of what is shown and what is sorted by; a word is looked for in what a row is about as well."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(
-        "<tr>" + "".join(f'<td data-by="{escape(str(by))}">{escape(shown)}</td>' for shown, by in row) + "</tr>"
-        for row in rows
+        f'<tr data-about="{escape(what)}">'
+        + "".join(f'<td data-by="{escape(str(by))}">{escape(shown)}</td>' for shown, by in row)
+        + "</tr>"
+        for row, what in zip(rows, about, strict=True)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _costs(groups: Sequence[Group]) -> Iterator[str]:
-    rows = []
+    rows, about = [], []
     for group in groups:
         for run in group.runs:
-            training = run.results.get("training", {})
-            seconds, speed = training.get("seconds", 0.0), training.get("examples_per_second", 0.0)
-            numbers = (run.results.get("parameters", 0), training.get("epochs", 0), round(seconds, 1), round(speed))
+            training = run.results["training"]
+            numbers = (run.results["parameters"], training["epochs"], round(training["seconds"], 1))
+            shown = [*((f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"])))]
             named = (group.name, str(run.path), str(run.results.get("seed", "")))
-            stopped = str(training.get("stopped_by", ""))
-            rows.append([*((v, v) for v in named), *((f"{v:,}", v) for v in numbers), (stopped, stopped)])
+            rows.append([*map(_same, named), *shown, _same(training["stopped_by"])])
+            about.append(group.name)
     heads = ("configuration", "run", "seed", "parameters", "epochs", "seconds", "examples/s", "stopped by")
-    yield f"<section><h2>Cost</h2>{_table(heads, rows)}</section>" if rows else ""
+    yield f"<section><h2>Cost</h2>{_table(heads, rows, about)}</section>" if rows else ""
 
 
 def _curves(groups: Sequence[Group]) -> Iterator[str]:
-    monitors = dict.fromkeys(run.results.get("training", {}).get("monitor") for group in groups for run in group.runs)
-    for monitor in filter(None, monitors):
-        lines = [
-            (group.name, COLOURS[i % len(COLOURS)], run.curves[monitor])
-            for i, group in enumerate(groups)
-            for run in group.runs
-            if monitor in run.curves and len(run.curves[monitor][0]) > 1
-        ]
-        if lines:
-            yield f"<section><h2>{escape(monitor)} over epochs</h2>{_chart(lines)}</section>"
+    charts: dict[tuple[str, str], list] = {}
+    for i, group in enumerate(groups):
+        for run in group.runs:
+            monitor, data = run.results["training"]["monitor"], str(run.results.get("dataset"))
+            if len(run.curves.get(monitor, ((),))[0]) > 1:
+                lines = charts.setdefault((monitor, data), [])
+                lines.append((group.name, COLOURS[i % len(COLOURS)], run.curves[monitor]))
+    for (monitor, data), lines in charts.items():
+        yield f"<section><h2>{escape(monitor)} over epochs, {escape(data)}</h2>{_chart(lines)}</section>"
 
 
 def _chart(lines: Sequence[tuple[str, str, tuple[list[float], list[float]]]]) -> str:
@@ -103,7 +120,8 @@ def _chart(lines: Sequence[tuple[str, str, tuple[list[float], list[float]]]]) ->
         return f"{right:.1f},{down:.1f}"
 
     paths = "".join(
-        f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{" ".join(map(place, x, y))}">'
+        f'<polyline data-about="{escape(name)}" fill="none" stroke="{colour}" stroke-width="1.5" '
+        f'points="{" ".join(map(place, x, y))}">'
         f"<title>{escape(name)}</title></polyline>"
         for name, colour, x, y in thin
     )
@@ -114,8 +132,9 @@ def _chart(lines: Sequence[tuple[str, str, tuple[list[float], list[float]]]]) ->
         f'<text x="{WIDTH - MARGIN}" y="{floor + 18}" text-anchor="end">epoch {x_end:g}</text>'
         f'<line x1="{MARGIN}" y1="{floor}" x2="{WIDTH - MARGIN}" y2="{floor}" stroke="#999"/>'
     )
+    named = dict.fromkeys((name, colour) for name, colour, *_ in thin)
     legend = "".join(
-        f'<li style="color:{colour}">{escape(name)}</li>' for name, colour in dict.fromkeys((n, c) for n, c, *_ in thin)
+        f'<li data-about="{escape(name)}" style="color:{colour}">{escape(name)}</li>' for name, colour in named
     )
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{axes}{paths}</svg><ul class="legend">{legend}</ul>'
 
@@ -127,7 +146,11 @@ def _thinned(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
 
 def _pictures(groups: Sequence[Group]) -> Iterator[str]:
     for name in PICTURES:
-        shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
+        shown = [
+            (group, files[-1])
+            for group in groups
+            if (files := [f for f in group.runs[0].pictures(name) if f.stat().st_size])
+        ]
         figures = "".join(
             f"<figure>{_image(file)}<figcaption>{escape(group.name)}</figcaption></figure>" for group, file in shown
         )
@@ -148,13 +171,13 @@ def _warnings(groups: Sequence[Group]) -> Iterator[str]:
         f"<li><b>{escape(str(run.path))}</b> {escape(quantity)}: {escape(warning)}</li>"
         for group in groups
         for run in group.runs
-        for quantity, warning in run.warnings
+        for quantity, warning in [*run.warnings, *([("results.json", run.message)] if run.message else [])]
     ]
     yield f"<section><h2>To be read with care</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
 
 
 def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
-    lines = [f"<li><b>{run.state}</b> {escape(str(run.path))}: {escape(run.message)}</li>" for run in others]
+    lines = [f"<li><b>{run.state}</b> {escape(str(run.path))}: {escape(run.told)}</li>" for run in others]
     yield f"<section><h2>Without numbers</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
 
 
@@ -184,10 +207,11 @@ document.getElementById('filter').oninput = event => {
   for (const section of document.querySelectorAll('section')) {
     const about = [...section.querySelectorAll('h2, p')].map(each => each.textContent).join(' ').toLowerCase();
     let any = false;
-    for (const row of section.querySelectorAll('tbody tr, figure, li')) {
-      const text = about + ' ' + row.textContent.toLowerCase();
-      row.hidden = !words.every(word => text.includes(word));
-      any ||= !row.hidden;
+    for (const row of section.querySelectorAll('tbody tr, figure, li, polyline')) {
+      const text = `${about} ${row.textContent} ${row.dataset.about || ''}`.toLowerCase();
+      const hidden = !words.every(word => text.includes(word));
+      row.toggleAttribute('hidden', hidden);
+      any ||= !hidden;
     }
     section.hidden = words.length > 0 && !any;
   }

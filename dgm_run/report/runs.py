@@ -1,6 +1,9 @@
 """The runs in a folder, as they are found on the disk: finished, failed, stopped, or damaged."""
 
+import fcntl
 import json
+import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import yaml
 
-State = Literal["finished", "failed", "unfinished", "damaged"]
+State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Run:
     Attributes:
         path: where it is.
         state: whether it has ended, and how.
-        message: what is to be said of one that is not finished.
+        message: what is to be said of it, where it is not whole.
         settings: its configuration, flat: dotted key to value.
         results: the contents of results.json; empty where it is not finished.
-        values: of single test examples, by "split/quantity/estimator", (N,) each.
+        values: of single test examples, by `way.key`, (N,) each.
         curves: logged values by name, as (epochs, values).
     """
 
@@ -53,23 +56,36 @@ class Run:
         return ", ".join(f"{name} {found[name]}" for name in names if found.get(name)) or "unknown"
 
     @property
+    def overrides(self) -> list[str]:
+        """What it was begun with."""
+        try:
+            found = yaml.safe_load((self.path / ".hydra" / "overrides.yaml").read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            return []
+        return [str(each) for each in found] if isinstance(found, list) else []
+
+    @property
     def experiment(self) -> str | None:
         """The preset that it was begun with."""
-        try:
-            overrides = yaml.safe_load((self.path / ".hydra" / "overrides.yaml").read_text())
-        except (OSError, ValueError, yaml.YAMLError):
-            return None
-        chosen = [str(each).partition("=")[2] for each in overrides or () if str(each).startswith("+experiment=")]
+        chosen = [each.partition("=")[2] for each in self.overrides if each.startswith("+experiment=")]
         return chosen[0] if chosen else None
 
+    @property
+    def told(self) -> str:
+        """What it was begun with, and what is to be said of it."""
+        begun = ", ".join(each for each in self.overrides if not each.startswith("trainer.resume="))
+        return f"{begun}: {self.message}" if begun else self.message
+
     def pictures(self, name: str) -> list[Path]:
-        """The picture files of this name, the last one last."""
-        return sorted((self.path / name).glob("*.png"))
+        """The picture files of this name, the last one last; those that were cut short at once are none."""
+        return [file for file in sorted((self.path / name).glob("*.png")) if file.stat().st_size]
 
 
 def collect(folder: Path) -> list[Run]:
     """All runs in a folder and below it, in the order of their paths; none is fatal."""
-    return [_read(path.parent.parent) for path in sorted(folder.rglob(".hydra/config.yaml"))]
+    configured = {path.parent.parent for path in folder.rglob(".hydra/config.yaml")}
+    with_results = {path.parent for path in folder.rglob("results.json")}
+    return [_read(path) for path in sorted(configured | with_results)]
 
 
 def _read(path: Path) -> Run:
@@ -78,25 +94,74 @@ def _read(path: Path) -> Run:
         settings = dict(flat(config)) if isinstance(config, dict) else None
         if settings is None or "model" not in config:
             return Run(path, "damaged", ".hydra/config.yaml is no configuration of a run")
+    except FileNotFoundError:
+        return Run(path, "damaged", "there is no .hydra/config.yaml beside its results.json")
     except (OSError, ValueError, yaml.YAMLError) as error:
         return Run(path, "damaged", f".hydra/config.yaml cannot be read: {_line(error)}")
     curves = _curves(path)
     try:
         results = json.loads((path / "results.json").read_text())
-        if not all(_is_estimate(row) for row in results["estimates"]):
-            raise ValueError("an estimate lacks its value")
+        if not isinstance(results, dict) or not isinstance(results.get("estimates"), list):
+            raise ValueError("no list of estimates")
     except FileNotFoundError:
-        error = path / "error.txt"
-        if error.exists():
-            return Run(path, "failed", error.read_text(errors="replace").strip(), settings, curves=curves)
-        return Run(path, "unfinished", f"to go on: dgm-run trainer.resume={path}", settings, curves=curves)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Run(path, *_without_results(path), settings, curves=curves)
+    except (OSError, ValueError) as error:
         return Run(path, "damaged", f"results.json cannot be read: {_line(error)}", settings, curves=curves)
-    return Run(path, "finished", "", settings, results, _values(path), curves)
+    results, skipped = _clean(results)
+    if skipped and not results["estimates"]:
+        return Run(path, "damaged", "results.json cannot be read: no estimate in it is whole", settings, curves=curves)
+    message = f"{skipped} of its estimates cannot be read, and are left out" if skipped else ""
+    return Run(path, "finished", message, settings, results, _values(path), curves)
+
+
+def _without_results(path: Path) -> tuple[State, str]:
+    error = path / "error.txt"
+    if error.exists():
+        return "failed", error.read_text(errors="replace").strip()
+    if _is_locked(path / ".lock"):
+        return "running", "it is at work"
+    if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
+        return "unfinished", f"to go on: {shlex.join(['dgm-run', f'trainer.resume={path}'])}"
+    return "unfinished", "it ended before its first checkpoint"
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with open(path) as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The same with what the report needs of the kind that it needs, and how many estimates are not whole."""
+    training = results.get("training") if isinstance(results.get("training"), dict) else {}
+    numbers = {name: _number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
+    words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
+    of_dicts = {name: results.get(name) if isinstance(results.get(name), dict) else {} for name in ("environment",)}
+    published = results.get("published") if isinstance(results.get("published"), dict) else None
+    whole = [row for row in results["estimates"] if _is_estimate(row)]
+    cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters")), "published": published}
+    return results | cleaned | of_dicts | {"estimates": whole}, len(results["estimates"]) - len(whole)
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def _is_estimate(row: Any) -> bool:
-    return isinstance(row["value"], int | float) and {"quantity", "estimator", "kind", "split", "settings"} <= set(row)
+    return (
+        isinstance(row, dict)
+        and {"quantity", "estimator", "kind", "split"} <= set(row)
+        and isinstance(row.get("value"), int | float)
+        and isinstance(row.get("stderr"), int | float | None)
+        and isinstance(row.get("floor"), int | float | None)
+        and isinstance(row.get("settings"), dict)
+        and isinstance(row.get("num_examples"), int)
+    )
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -125,11 +190,13 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     for line in lines:
         try:
             row = json.loads(line)
-            epochs, values = found.setdefault(row["name"], ([], []))
-            epochs.append(float(row["epoch"]))
-            values.append(float(row["value"]))
+            name, epoch, value = str(row["name"]), float(row["epoch"]), float(row["value"])
         except (ValueError, KeyError, TypeError):
             continue  # cut short
+        if math.isfinite(epoch) and math.isfinite(value):
+            epochs, values = found.setdefault(name, ([], []))
+            epochs.append(epoch)
+            values.append(value)
     return found
 
 

@@ -4,19 +4,36 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, seeds
 from dgm_run.report.runs import Run
+from dgm_run.way import key
 
 FIRST = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
-LOWER_IS_BETTER = (
-    *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth"),
-    *("cfid", "kid", "calibration_error", "mmd"),
+HIGHER = (
+    "log_likelihood",
+    "elbo",
+    "pseudo_likelihood",
+    "parzen",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "auroc",
 )
+LOWER = (
+    *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth", "calibration_error", "cfid", "frechet", "kid"),
+    *("mmd", "class_kl", "duplicates"),
+)
+"""Of quantities by these names, and by these with more behind an underscore, one end is the better one."""
+NOT_RANKED = ("mmd_p_value",)
+
+LEVEL = 0.95
+"""Of the intervals around differences."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +43,9 @@ class Way:
     Attributes:
         split, quantity, estimator, kind, unit: as in results.json.
         settings: of the estimator, as JSON.
+        num_examples: that it was found on.
         dataset, binarization: of the data.
+        data: what else decides which examples are tested, as JSON.
     """
 
     split: str
@@ -35,20 +54,44 @@ class Way:
     kind: str
     unit: str
     settings: str
+    num_examples: int
     dataset: str
     binarization: str
+    data: str
 
     @property
-    def lower_is_better(self) -> bool:
-        return self.quantity.startswith(LOWER_IS_BETTER)
+    def better(self) -> Literal["higher", "lower"] | None:
+        """Which of two numbers is the better one, if either is."""
+        for better, names in (("higher", HIGHER), ("lower", LOWER)):
+            named = any(self.quantity == name or self.quantity.startswith(f"{name}_") for name in names)
+            if named and self.quantity not in NOT_RANKED:
+                return better
+        return None
 
     def describe(self) -> str:
         """In a line, for the head of a table."""
         settings = ", ".join(f"{k}={v}" for k, v in json.loads(self.settings).items())
         unit = f", {self.unit}" if self.unit else ""
         how = f"{self.estimator} ({settings})" if settings else self.estimator
-        data = f"{self.dataset} {self.split}, binarisation {self.binarization}"
-        return f"{self.kind.replace('_', ' ')} by {how}{unit}; {data}"
+        path = json.loads(self.data).get("dataset.source.path")
+        data = f"{self.num_examples} examples of {self.dataset} {self.split}" + (f" ({path})" if path else "")
+        better = f"; {self.better} is better" if self.better else ""
+        return f"{self.kind.replace('_', ' ')} by {how}{unit}; {data}, binarisation {self.binarization}{better}"
+
+
+class Difference(NamedTuple):
+    """Of two rows, with its interval.
+
+    Attributes:
+        mean: how far they are apart.
+        low, high: ends of the interval.
+        over: what it is told from.
+    """
+
+    mean: float
+    low: float
+    high: float
+    over: str
 
 
 @dataclass(frozen=True)
@@ -56,26 +99,20 @@ class Row:
     """What a group has found in one way.
 
     Attributes:
-        group: the runs.
-        values: of each run.
-        stderr: over the examples, of a single run, or None.
-        difference: to the best row, on the same examples: mean and standard error; None where it cannot be told.
-        published: the number of a paper, or None.
+        group: its settings, and those of its runs that have it.
+        estimates: of each run, as in results.json.
+        difference: to the best row, or in words why there is none.
+        published: the number of a paper and where it stands, or None.
     """
 
     group: Group
-    values: Sequence[float]
-    stderr: float | None
-    difference: tuple[float, float] | None
-    published: float | None
+    estimates: Sequence[Mapping[str, Any]]
+    difference: Difference | str
+    published: tuple[float, str] | None
 
     @property
-    def note(self) -> str:
-        """What is wrong with the runs behind it."""
-        collapsed = sum(run.is_collapsed for run in self.group.runs)
-        if not collapsed:
-            return ""
-        return "collapsed" if collapsed == len(self.group.runs) else f"{collapsed} of {len(self.group.runs)} collapsed"
+    def values(self) -> list[float]:
+        return [float(each["value"]) for each in self.estimates]
 
     @property
     def mean(self) -> float:
@@ -86,18 +123,35 @@ class Row:
         """Over the runs; None of a single one."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
+    @property
+    def floor(self) -> float | None:
+        """What a perfect model would reach, where that is told."""
+        found = [each.get("floor") for each in self.estimates]
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def note(self) -> str:
+        """What is wrong with the runs behind it."""
+        runs = self.group.runs
+        notes = ["not finite"] if not math.isfinite(self.mean) else []
+        if collapsed := sum(run.is_collapsed for run in runs):
+            notes.append("collapsed" if collapsed == len(runs) else f"{collapsed} of {len(runs)} collapsed")
+        if any(each.get("warning") and "collapsed" not in str(each["warning"]) for each in self.estimates):
+            notes.append("to be read with care")
+        return ", ".join(notes)
+
     def number(self) -> str:
         """`mean ± standard error over the examples`, or of several runs `mean ± sd over so many runs`."""
         if self.sd is not None:
             return f"{digits(self.mean)} ± {digits(self.sd)} (sd of {len(self.values)} runs)"
-        return digits(self.mean) + (f" ± {digits(self.stderr)}" if self.stderr is not None else "")
+        stderr = self.estimates[0].get("stderr")
+        return digits(self.mean) + (f" ± {digits(stderr)}" if stderr is not None else "")
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """The settings by which the rows of a table differ; of rows that differ by none the model."""
+    """The settings by which the rows of a table differ."""
     names = dict.fromkeys(name for row in rows for name in row.group.settings)
-    found = [name for name in names if len({str(row.group.settings.get(name)) for row in rows}) > 1]
-    return found or [name for name in names if name == "model"]
+    return [name for name in names if len({str(row.group.settings.get(name)) for row in rows}) > 1]
 
 
 def digits(value: float) -> str:
@@ -112,63 +166,98 @@ def versions(runs: Sequence[Run]) -> list[str]:
 
 def tables(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
     """For every way in which a number was found the groups that have it, the best first."""
-    found: dict[Way, list[tuple[Group, list[tuple[Run, Mapping[str, Any]]]]]] = {}
+    found: dict[Way, list[Row]] = {}
     for group in groups:
         of_group: dict[Way, list[tuple[Run, Mapping[str, Any]]]] = {}
         for run in group.runs:
-            for row in run.results["estimates"]:
-                of_group.setdefault(_way(run, row), []).append((run, row))
-        for way, rows in of_group.items():
-            found.setdefault(way, []).append((group, rows))
+            for estimate in run.results["estimates"]:
+                of_group.setdefault(_way(run, estimate), []).append((run, estimate))
+        for way, pairs in of_group.items():
+            runs, estimates = zip(*pairs, strict=True)
+            row = Row(replace(group, runs=runs), estimates, "", _published(way, runs[0]))
+            found.setdefault(way, []).append(row)
     for way in sorted(found, key=_rank):
-        rows = [_row(way, group, seen) for group, seen in found[way]]
-        rows.sort(key=lambda row: row.mean, reverse=not way.lower_is_better)
-        yield way, [_compared(way, row, rows[0]) for row in rows]
+        rows = found[way]
+        if way.better:
+            sign = 1 if way.better == "lower" else -1
+            rows.sort(key=lambda row, sign=sign: (not math.isfinite(row.mean), sign * row.mean))
+            rows = [rows[0], *(replace(row, difference=_difference(row, rows[0])) for row in rows[1:])]
+        yield way, rows
 
 
 def _way(run: Run, row: Mapping[str, Any]) -> Way:
     settings = json.dumps(row["settings"], sort_keys=True)
     named = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
-    data = (str(run.results.get("dataset")), str(run.results.get("binarization")))
-    return Way(*named, str(row.get("unit", "nats")), settings, *data)
+    data = (str(run.results.get("dataset")), str(run.results.get("binarization")), _data(run))
+    return Way(*named, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
+
+
+def _data(run: Run) -> str:
+    """What decides which examples are tested, and is no choice of what is trained on."""
+    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.source.data_dir")
+    told = {k: v for k, v in run.settings.items() if k.startswith("dataset.") and k not in free}
+    return json.dumps(told, sort_keys=True, default=str)
 
 
 def _rank(way: Way) -> tuple:
     place = FIRST.index(way.quantity) if way.quantity in FIRST else len(FIRST)
-    return place, way.dataset, way.quantity, way.estimator, way.settings
+    return place, way.dataset, way.quantity, way.estimator, way.settings, way.num_examples, way.data
 
 
-def _row(way: Way, group: Group, seen: Sequence[tuple[Run, Mapping[str, Any]]]) -> Row:
-    published = seen[0][0].results.get("published") or {}
-    value = published.get("value") if published.get("quantity") == way.quantity else None
-    stderr = seen[0][1].get("stderr") if len(seen) == 1 else None
-    return Row(group, [row["value"] for _, row in seen], stderr, None, value)
-
-
-def _compared(way: Way, row: Row, best: Row) -> Row:
-    ours, theirs = _per_example(way, row.group), _per_example(way, best.group)
-    if row is best or ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
-        return row
-    if _data(row.group) != _data(best.group):
-        return row
-    apart = ours - theirs
-    numbers = float(apart.mean()), float(apart.std(ddof=1) / math.sqrt(len(apart)))
-    return Row(row.group, row.values, row.stderr, numbers, row.published)
-
-
-def _per_example(way: Way, group: Group) -> np.ndarray | None:
-    """The mean over the runs of what each test example has, (N,)."""
-    found = [run.values.get(f"{way.split}/{way.quantity}/{way.estimator}") for run in group.runs]
-    if any(values is None for values in found) or len({len(values) for values in found}) != 1:
+def _published(way: Way, run: Run) -> tuple[float, str] | None:
+    told = run.results.get("published") or {}
+    if told.get("quantity") != way.quantity or not isinstance(told.get("value"), int | float):
         return None
-    return np.mean(found, axis=0)
+    return float(told["value"]), str(told.get("source", ""))
 
 
-def _data(group: Group) -> set[str]:
-    """What decides which examples are tested."""
-    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes")
-    found = set()
-    for run in group.runs:
-        data = {k: v for k, v in run.settings.items() if k.startswith("dataset.") and k not in free}
-        found.add(json.dumps(data, sort_keys=True))
-    return found
+def _difference(row: Row, best: Row) -> Difference | str:
+    """Between runs where both have several, paired by their seeds if they have the same; else between examples."""
+    if not (math.isfinite(row.mean) and math.isfinite(best.mean)):
+        return "not finite"
+    if row.sd is not None and best.sd is not None:
+        return _between_runs(row, best)
+    if row.sd is not None or best.sd is not None:
+        return "a single run against several"
+    ours, theirs = _per_example(row), _per_example(best)
+    if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
+        return "not paired: no values of single examples"
+    apart = ours - theirs
+    return _interval(
+        float(apart.mean()), float(apart.var(ddof=1)) / len(apart), len(apart) - 1, f"{len(apart)} examples"
+    )
+
+
+def _between_runs(row: Row, best: Row) -> Difference:
+    ours, theirs = (
+        {seeds(run): value for run, value in zip(each.group.runs, each.values, strict=True)} for each in (row, best)
+    )
+    if ours.keys() == theirs.keys() and len(ours) == len(row.values) == len(best.values):
+        apart = np.array([ours[seed] - theirs[seed] for seed in ours])
+        spread = float(apart.var(ddof=1)) / len(apart)
+        return _interval(float(apart.mean()), spread, len(apart) - 1, f"{len(apart)} pairs of runs")
+    parts = [(float(np.var(each.values, ddof=1)) / len(each.values), len(each.values)) for each in (row, best)]
+    spread = sum(part for part, _ in parts)
+    # the degrees of freedom of Welch
+    freedom = spread**2 / max(sum(part**2 / (n - 1) for part, n in parts), 1e-300)
+    return _interval(row.mean - best.mean, spread, max(freedom, 1.0), f"{len(row.values)} and {len(best.values)} runs")
+
+
+def _interval(mean: float, variance: float, freedom: float, over: str) -> Difference:
+    from scipy.special import stdtrit  # a fifth of a second
+
+    half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * math.sqrt(variance)
+    return Difference(mean, mean - half, mean + half, over)
+
+
+def _per_example(row: Row) -> np.ndarray | None:
+    """What each test example has, (N,), of a single run, if it is what its number was made of."""
+    (run,), (estimate,) = row.group.runs, row.estimates
+    values = run.values.get(key(estimate))
+    if (
+        values is None
+        or len(values) == 0
+        or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3)
+    ):
+        return None
+    return values.astype(np.float64)

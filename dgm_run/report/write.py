@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dgm_run.errors import UserError
-from dgm_run.report.groups import groups
+from dgm_run.report.groups import distinct, groups
 from dgm_run.report.markdown import document
 from dgm_run.report.page import page
 from dgm_run.report.published import published
@@ -18,18 +18,22 @@ def report(folder: Path) -> tuple[str, list[Path]]:
         The Markdown, and the files.
 
     Raises:
-        UserError: there is no run in it.
+        UserError: there is no run in it, or it cannot be written.
     """
     runs = collect(folder)
     if not runs:
         raise UserError(f"{folder}: there is no run in it, or below")
-    finished = groups([run for run in runs if run.state == "finished"])
-    others = [run for run in runs if run.state != "finished"]
+    kept, repeated = distinct([run for run in runs if run.state == "finished"])
+    finished, others = groups(kept), [*repeated, *(run for run in runs if run.state != "finished")]
     found = list(tables(finished))
     text, files = document(finished, found, others), [folder / "report.html", folder / "report.md"]
-    files[0].write_text(page(f"Runs in {folder}", finished, found, others), encoding="utf-8")
-    files[1].write_text(text, encoding="utf-8")
-    if table := published([run for run in runs if run.state == "finished"]):
+    written = [page(f"Runs in {folder}", finished, found, others), text]
+    if table := published(kept):
         files.append(folder / "published.md")
-        files[-1].write_text(table, encoding="utf-8")
+        written.append(table)
+    try:
+        for file, content in zip(files, written, strict=True):
+            file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
     return text, files

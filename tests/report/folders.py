@@ -7,6 +7,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from dgm_run import way
+
 
 def config(prior="StandardPrior", seed=0, **more) -> dict:
     node = {
@@ -51,7 +53,7 @@ def write(folder: Path, node: dict, estimates=None, values=None, published=None,
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
     if values is not None:
-        np.savez(folder / "values.npz", **{"test/log_likelihood/importance_sampling": np.array(values)})
+        np.savez(folder / "values.npz", **{way.key(estimates[0]): np.array(values)})
     (folder / "samples").mkdir()
     Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "samples" / "epoch_0003.png")
     return folder

@@ -1,4 +1,6 @@
-from dgm_run.report.groups import differing, groups, is_seed
+import os
+
+from dgm_run.report.groups import differing, distinct, groups, is_seed
 from dgm_run.report.runs import collect
 from tests.report import folders
 
@@ -28,3 +30,31 @@ def test_estimators_and_machines_make_no_other_configuration(tmp_path):
     assert is_seed("dataset.label_seed")
     assert is_seed("seed")
     assert not is_seed("dataset.seeds")
+
+
+def test_whole_numbers_are_numbers_and_what_an_older_run_does_not_know_is_no_difference(tmp_path):
+    older = folders.config(seed=2, objective={"beta": 1})
+    folders.write(tmp_path / "a", folders.config(objective={"beta": 1.0, "warmup": "linear"}), [folders.estimate(-3.0)])
+    folders.write(
+        tmp_path / "b", folders.config(seed=1, objective={"beta": 1, "warmup": "linear"}), [folders.estimate(-3.0)]
+    )
+    folders.write(tmp_path / "c", older, [folders.estimate(-3.0)])
+    (group,) = groups(collect(tmp_path))
+    assert len(group.runs) == 3
+
+
+def test_sizes_that_parts_repeat_are_told_once(tmp_path):
+    for name, size in (("a", 2), ("b", 5)):
+        node = folders.config(model__latent_dim=size, prior__latent_dim=size)
+        folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
+    assert differing(collect(tmp_path)) == ["model.latent_dim"]
+
+
+def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
+    for name, seed, value in (("a", 0, -3.0), ("again", 0, -3.0), ("b", 1, -4.0)):
+        path = folders.write(tmp_path / name, folders.config(seed=seed), [folders.estimate(value)])
+        os.utime(path / "results.json", (1, 2 if name == "again" else 1))
+    kept, repeated = distinct(collect(tmp_path))
+    assert [run.path.name for run in kept] == ["again", "b"]
+    assert [(run.path.name, run.state) for run in repeated] == [("a", "repeated")]
+    assert repeated[0].message == f"the same configuration and seeds as {tmp_path / 'again'}, which is newer"

@@ -13,11 +13,13 @@ def test_tables_and_what_has_no_numbers(tmp_path):
     text = document(found, list(tables(found)), [Run(tmp_path / "x", "failed", "a | b\nc")])
     lines = text.splitlines()
     assert lines[0] == "# 2 configurations, 4 finished runs"
-    assert "estimate by importance_sampling (num_samples=5), nats; digits test, binarisation dynamic" in lines
-    assert "| prior | value | difference to the best |" in lines
-    assert "| VampPrior | -3.950 ± 0.071 (sd of 2 runs) |  |" in lines
-    assert "| StandardPrior | -4.950 ± 0.071 (sd of 2 runs) | -1.000 (-1.160 to -0.840) |" in lines
-    assert lines[-1] == f"- failed: `{tmp_path / 'x'}`: a \\| b c"
+    how = "estimate by importance_sampling (num_samples=5), nats; 4 examples of digits test, binarisation dynamic; "
+    assert f"{how}higher is better" in lines
+    assert "| prior | value | difference to the best | runs |" in lines
+    assert f"| VampPrior | -3.950 ± 0.071 (sd of 2 runs) |  | {tmp_path / '2'}, {tmp_path / '3'} |" in lines
+    told = "| StandardPrior | -4.950 ± 0.071 (sd of 2 runs) | -1.000 (-1.000 to -1.000, 2 pairs of runs) |"
+    assert any(line.startswith(told) for line in lines)
+    assert lines[-1] == f"- failed: {tmp_path / 'x'}: a \\| b c"
 
 
 def versions_and_collapse(folder):
@@ -35,8 +37,17 @@ def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_pat
     found = versions_and_collapse(tmp_path)
     text = document(found, list(tables(found)), [])
     assert "Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc." in text
-    assert "(sd of 2 runs) |  | 1 of 2 collapsed |" in text
-    assert f"## To be read with care\n\n- `{tmp_path / 'b'}`: kl: the posterior has collapsed" in text
+    assert "(sd of 2 runs) | 1 of 2 collapsed |" in text
+    assert f"## To be read with care\n\n- {tmp_path / 'b'}: kl: the posterior has collapsed" in text
     html = page("x", found, list(tables(found)), [])
     assert "<p>Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc.</p>" in html
     assert '<td data-by="1 of 2 collapsed">' in html
+
+
+def test_what_a_run_says_of_itself_is_text_and_nothing_else(tmp_path):
+    row = folders.estimate(-3.0, warning="<img src=x onerror=alert(1)> & `code` | cell")
+    folders.write(tmp_path / "a", folders.config(), [row])
+    found = groups(collect(tmp_path))
+    text = document(found, list(tables(found)), [])
+    assert "log_likelihood: &lt;img src=x onerror=alert(1)> &amp; 'code' \\| cell" in text
+    assert "<img" not in text

@@ -1,6 +1,11 @@
+import fcntl
+import json
+
 import numpy as np
 
 from dgm_run.report.runs import collect, flat
+from dgm_run.report.write import report
+from dgm_run.way import key
 from tests.report import folders
 
 
@@ -9,7 +14,7 @@ def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):
     (run,) = collect(tmp_path)
     assert (run.state, run.path) == ("finished", tmp_path / "a" / "0")
     assert run.results["estimates"][0]["value"] == -5.0
-    assert run.values["test/log_likelihood/importance_sampling"].tolist() == [-5.0, -4.0]
+    assert run.values[key(run.results["estimates"][0])].tolist() == [-5.0, -4.0]
     assert run.curves["valid/elbo"] == ([1.0, 2.0, 3.0], [-3.0, -2.0, -1.5])
     assert [file.name for file in run.pictures("samples")] == ["epoch_0003.png"]
     assert run.settings["prior._target_"] == "dgm_run.priors.StandardPrior"
@@ -23,6 +28,7 @@ def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
     (tmp_path / "cut" / "results.json").write_text('{"model": "VAE", "estim')
     (tmp_path / "list" / "results.json").write_text("[]")
     (tmp_path / "no_value" / "results.json").write_text('{"estimates": [{"quantity": "elbo"}]}')
+    (tmp_path / "stopped" / "checkpoints" / "last").mkdir(parents=True)
     (tmp_path / "failed" / "error.txt").write_text("the loss is not finite\n")
     (tmp_path / "bad_values" / "values.npz").write_bytes(b"PK\x03\x04 cut short")
     (tmp_path / "bad_metrics" / "metrics.jsonl").write_text('{"name": "valid/elbo", "epoch": 1, "value": -1.0}\n{"na')
@@ -51,3 +57,58 @@ def test_nothing_is_unpickled(tmp_path):
 
 def test_leaves_have_dotted_keys():
     assert dict(flat({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+
+
+def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
+    whole = folders.estimate(-5.0)
+    odd = {
+        "training": {"training": None},
+        "speed": {"training": {"examples_per_second": float("inf"), "monitor": ["x"]}},
+        "parameters": {"parameters": "many"},
+        "settings": {"estimates": [whole, whole | {"settings": None}, whole | {"value": None}, "no row"]},
+        "published": {"published": "a paper"},
+        "environment": {"environment": [1]},
+    }
+    for name, change in odd.items():
+        path = folders.write(tmp_path / name, folders.config(), [whole]) / "results.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    lines = ['{"name": "valid/elbo", "epoch": 1, "value": NaN}', '{"name": "valid/elbo", "epoch": 2, "value": null}']
+    with open(tmp_path / "speed" / "metrics.jsonl", "a") as file:
+        file.write("\n".join([*lines, '{"name": "valid/elbo", "epoch": 9, "value": -1.0}', ""]))
+    found = collect(tmp_path)
+    assert {run.state for run in found} == {"finished"}
+    assert [len(run.results["estimates"]) for run in found] == [1] * 6
+    messages = {run.path.name: run.message for run in found if run.message}
+    assert messages == {"settings": "3 of its estimates cannot be read, and are left out"}
+    curve = next(run for run in found if run.path.name == "speed").curves["valid/elbo"]
+    assert curve == ([1.0, 2.0, 3.0, 9.0], [-3.0, -2.0, -1.5, -1.0])
+    text, files = report(tmp_path)
+    assert "nan" not in text.lower()
+    assert len(files) == 2
+
+
+def test_results_without_a_configuration_are_named(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "results.json").write_text("{}")
+    (run,) = collect(tmp_path)
+    assert (run.state, run.message) == ("damaged", "there is no .hydra/config.yaml beside its results.json")
+
+
+def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
+    node = folders.config()
+    for name in ("working", "early"):
+        folders.write(tmp_path / name, node)
+        (tmp_path / name / ".lock").touch()
+    with open(tmp_path / "working" / ".lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        found = {run.path.name: (run.state, run.message) for run in collect(tmp_path)}
+    assert found["working"] == ("running", "it is at work")
+    assert found["early"] == ("unfinished", "it ended before its first checkpoint")
+
+
+def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
+    path = folders.write(tmp_path / "a", folders.config())
+    (path / "error.txt").write_text("the loss is not finite\n")
+    (path / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=9\n- trainer.resume=auto\n")
+    (run,) = collect(tmp_path)
+    assert run.told == "optimizer.lr=9: the loss is not finite"

@@ -1,0 +1,19 @@
+"""How a number was found, by which two of them are told apart."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = ("split", "quantity", "estimator", "settings", "num_examples")
+
+
+def way(row: Mapping[str, Any]) -> str:
+    """Of a row of results.json: equal for two rows that were found in the same way."""
+    return json.dumps([row.get(name) for name in NAMES], sort_keys=True)
+
+
+def key(row: Mapping[str, Any]) -> str:
+    """Under which values.npz holds what the single examples of this row have."""
+    digest = hashlib.sha256(way(row).encode()).hexdigest()[:12]
+    return f"{row['split']}/{row['quantity']}/{row['estimator']}/{digest}"

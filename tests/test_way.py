@@ -1,0 +1,23 @@
+from dgm_run.way import key, way
+
+
+def row(**more):
+    return {
+        "split": "test",
+        "quantity": "elbo",
+        "estimator": "mine",
+        "settings": {"b": 1, "a": 2},
+        "num_examples": 3,
+    } | more
+
+
+def test_two_numbers_are_told_apart_by_how_they_were_found():
+    assert way(row()) == way(row(settings={"a": 2, "b": 1}, value=7.0))
+    others = [row(split="valid"), row(quantity="kl"), row(estimator="x"), row(settings={}), row(num_examples=4)]
+    assert len({way(each) for each in [row(), *others]}) == 6
+    assert len({key(each) for each in [row(), *others]}) == 6
+
+
+def test_a_key_is_read_by_people_too():
+    assert key(row()).startswith("test/elbo/mine/")
+    assert key(row()) == key(row(settings={"a": 2, "b": 1}))
