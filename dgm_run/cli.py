@@ -10,22 +10,23 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from dgm_run.config import GROUPS, compose, conf_dir, keys_like
-from dgm_run.errors import UserError
+from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like
+from dgm_run.errors import CheckpointError, UserError
 from dgm_run.signals import Interrupted
 
-TOLD_IN_A_LINE = (UserError, CompactHydraException, OSError)
+TOLD_IN_A_LINE = (UserError, HydraException, OSError)
 
 WORST = -1e30
 """What a failed job tells a search, which looks for the largest value of what validation data choose by."""
@@ -181,8 +182,9 @@ def _told(work: Callable[[], object]) -> NoReturn:
             raise
         _failures.append("")
         lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
-        prefix = "hydra.run.dir: cannot make the run folder: " if lost else ""
+        prefix = "hydra.run.dir: cannot make the run folder: " if lost and work is _hydra_main else ""
         message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
+        message += ": choose hydra/sweeper=optuna" if "does not support sweep type" in message else ""
         told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
         sys.stderr.write(f"{told}\n")
     finally:
@@ -204,10 +206,13 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
             _failures.append("")
+            if not isinstance(error, CheckpointError):  # the folder may be that of another run
+                _keep_reason(folder, str(error))
             return None
         _note_failed_job(context, str(error))
     except Exception as error:
         if context.mode == RunMode.RUN:
+            _keep_reason(folder, f"{type(error).__name__}: {error}")
             raise
         traceback.print_exc()
         _note_failed_job(context, f"{type(error).__name__}: {error}")
@@ -244,15 +249,21 @@ def _sweep_resumed(arguments: list[str]) -> list[str]:
         return arguments
     folder = Path(wanted[-1].partition("=")[2].strip("'"))
     try:
-        begun = OmegaConf.load(folder / "multirun.yaml").hydra.overrides.task
+        overrides = OmegaConf.load(folder / "multirun.yaml").hydra.overrides
+        begun, engine = list(overrides.task), list(overrides.hydra)
     except (OSError, YAMLError, AttributeError):
         sys.exit(f"sweep.resume: there is no sweep in {folder}: give the folder that holds its multirun.yaml")
     more = [a for a in arguments if a not in (*wanted, *begun, "-m", "--multirun")]
-    changed = [a for a in more if _key(a) in {_key(each) for each in begun}]
+    changed = [a for a in more if not _key(a).startswith("hydra") and not _may_change(_key(a))]
     if changed:
         sys.exit(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
-    begun = [each for each in begun if _key(each) != "trainer.resume"]
-    return ["-m", *begun, *more, "trainer.resume=auto", f"hydra.sweep.dir='{folder}'"]
+    now = {_key(a) for a in more} | {"trainer.resume", "hydra.sweep.dir", "hydra.mode"}
+    kept = [each for each in (*begun, *engine) if _key(each) not in now]
+    return ["-m", *kept, *more, "trainer.resume=auto", f"hydra.sweep.dir='{folder}'"]
+
+
+def _may_change(key: str) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
 
 
 def _again(folder: Path, arguments: list[str]) -> list[str]:
@@ -288,30 +299,41 @@ def _command(overrides: list[str], folder: Path) -> str:
 def _note_failed_job(context: DictConfig, message: str) -> None:
     """Beside what the job has left: it may run in another process, or on another machine."""
     sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
-    (Path(context.runtime.output_dir) / "error.txt").write_text(f"{message}\n")
+    _keep_reason(Path(context.runtime.output_dir), message)
+
+
+def _keep_reason(folder: Path, message: str) -> None:
+    with suppress(OSError):
+        (folder / "error.txt").write_text(f"{message}\n")
 
 
 def _tell_failed_jobs() -> None:
-    """Names the jobs of a sweep that have no results, with their reasons."""
+    """Names the jobs of a sweep that have no results, with their reasons, and says how to compare those that have."""
     for sweep in _sweeps:
-        jobs = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
-        lines = [line for job in jobs if (line := _failed(job.parent.parent))]
+        found = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
+        jobs = {path.parent.parent: _begun_with(path.parent.parent) for path in found}
+        common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
+        lines = []
+        for folder, begun in jobs.items():
+            if reason := _failed(folder):
+                varied = ",".join(each for each in begun if each not in common) or "no overrides"
+                lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             _failures.append("")
-            sys.stderr.write(
-                "\n".join(["failed jobs:", *lines, f"to run what is missing: dgm-run sweep.resume={sweep}", ""])
-            )
+            lines = ["failed jobs:", *lines, f"to run what is missing: dgm-run sweep.resume={sweep}", ""]
+            sys.stderr.write("\n".join(lines))
+        sys.stdout.write(f"to compare the runs: dgm-report {sweep}\n")
 
 
 def _failed(folder: Path) -> str | None:
-    """A line about a job that has no results."""
+    """Why a job has no results, or has failed when it was asked for again."""
+    with suppress(OSError):
+        return (folder / "error.txt").read_text().strip()
     if (folder / "results.json").exists():
         return None
-    try:
-        reason = (folder / "error.txt").read_text().strip()
-    except OSError:
-        reason = "it ended without a word: stopped, killed, or out of memory"
-    return f"job {folder.name} ({','.join(_begun_with(folder)) or 'no overrides'}): {reason}"
+    if (folder / "checkpoints" / "last").is_dir():
+        return "it has not ended, and goes on from its checkpoint: stopped, killed, or out of memory"
+    return "it ended without a word before its first checkpoint: stopped, killed, or out of memory"
 
 
 def _unknown_key(message: str) -> str | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tiny import TINY, command, dgm_run, metrics, refused
 
+from dgm_run import cli
+
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
     "prior.num_compnents=10": "prior.num_compnents: there is no such key: dgm-run",
@@ -159,11 +161,38 @@ def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
         1, "sweep.resume: there is no sweep in nowhere: give the folder that holds its multirun.yaml\n"
     )  # fmt: skip
     (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1', prior=standard]}}\n")
+    (tmp_path / "sweep" / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['seed=0,1', prior=standard], hydra: []}}\n"
+    )
     done = dgm_run("-m", "seed=0,1,2", "sweep.resume=sweep", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1, "sweep.resume: seed=0,1,2 would be another sweep: start one of its own\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("more", ["trainer.batch_size=50", "+trainer.x=1", "model=rbm"])
+def test_a_resumed_sweep_takes_nothing_that_would_change_its_runs(more, tmp_path, monkeypatch, capfd):
+    (tmp_path / "sweep").mkdir()
+    begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
+    (tmp_path / "sweep" / "multirun.yaml").write_text(begun)
+    done = refused(["sweep.resume=sweep", more], tmp_path, monkeypatch, capfd)
+    assert done == (1, f"sweep.resume: {more} would be another sweep: start one of its own\n")
+    assert (tmp_path / "sweep" / "multirun.yaml").read_text() == begun
+    now = cli._sweep_resumed(["sweep.resume=sweep", "trainer.threads=1", "hydra.launcher.n_jobs=2"])
+    engine = ["hydra/launcher=joblib", "trainer.threads=1", "hydra.launcher.n_jobs=2", "trainer.resume=auto"]
+    assert now == ["-m", "seed=0,1", *engine, "hydra.sweep.dir='sweep'"]
+
+
+def test_a_range_to_search_in_is_refused_without_a_search(tmp_path, monkeypatch, capfd):
+    done = refused(["-m", "optimizer.lr=tag(log,interval(1e-4,1e-2))"], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("does not support sweep type : INTERVAL_SWEEP: choose hydra/sweeper=optuna")
+    assert "Traceback" not in done.stderr
+
+
+def test_why_a_run_has_failed_is_kept_in_its_folder(tmp_path, monkeypatch, capfd):
+    done = refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
+    assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
 
 
 def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):

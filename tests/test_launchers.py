@@ -35,8 +35,8 @@ def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
     assert done.returncode == 1
     assert finished(tmp_path / "sweep") == ["0", "2"]
     told = done.stderr.rpartition("failed jobs:")[2]
-    assert "job 1 (objective=renyi,objective.alpha=nan," in told
-    assert "objective: alpha = nan" in told
+    assert "job 1 (objective.alpha=nan): objective: alpha = nan" in told  # and nothing of what all jobs have
+    assert f"to compare the runs: dgm-report {tmp_path / 'sweep'}" in done.stdout
     assert f"dgm-run sweep.resume={tmp_path / 'sweep'}" in told
     alone = dgm_run("objective=renyi", "objective.alpha=0.2", *TINY, "hydra.run.dir=alone", cwd=tmp_path)
     assert alone.returncode == 0
@@ -65,6 +65,8 @@ def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
     (tmp_path / "mine.py").write_text("from torch.optim.lr_scheduler import ConstantLR as schedule\n")
     again = dgm_run("sweep.resume=sweep", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+    plugin = {"joblib": "joblib_launcher", "submitit_local": "submitit_launcher"}[launcher]
+    assert plugin in (tmp_path / "sweep" / "multirun.yaml").read_text()  # by the same engine
     assert finished(tmp_path / "sweep") == ["0", "1"]
     for name, content in before.items():
         assert (tmp_path / "sweep" / name / "results.json").read_bytes() == content
