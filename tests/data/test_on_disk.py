@@ -10,8 +10,9 @@ from dgm_run.data.arrays import Arrays
 from dgm_run.data.image_folder import ImageFolder
 from dgm_run.data.on_disk import OnDisk, as_tensor, mapped
 from dgm_run.errors import ConfigError, DataError
+from dgm_run.signals import Interrupted
 from tests.data.test_image_folder import save as save_image
-from tests.tiny import TINY, TINY_GAN, metrics
+from tests.tiny import TINY, TINY_GAN, metrics, stop_after
 
 CPU = torch.device("cpu")
 
@@ -84,6 +85,19 @@ def test_a_run_finds_the_same_whether_its_examples_are_in_memory_or_on_the_disk(
         results = json.loads((tmp_path / path.stem / "results.json").read_text())
         found.append((metrics(tmp_path / path.stem), [row["value"] for row in results["estimates"]]))
     assert found[0] == found[1]
+
+
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_at_the_next_batch(tmp_path, monkeypatch):
+    folder, _ = folder_and_file(tmp_path)
+    shape = ("dataset=arrays", f"dataset.source.path={folder}", "dataset.shape=[1,4,4]", "trainer.batch_size=32")
+    overrides = (*TINY, *LEVELS, "dataset.binarize=dynamic", *shape, "trainer.max_epochs=2")
+    dgm_run.run(dgm_run.compose(*overrides), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(Interrupted, match="stopped after step 5"):
+            dgm_run.run(dgm_run.compose(*overrides), tmp_path / "stopped")
+    dgm_run.run(dgm_run.compose(*overrides, "trainer.resume=auto"), tmp_path / "stopped")
+    assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
 
 
 def test_the_training_examples_of_a_folder_are_not_read_into_memory(tmp_path):
