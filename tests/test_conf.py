@@ -63,8 +63,9 @@ NEEDS = {  # what a choice needs beside the defaults
         f"estimators.imputation.{setting}"
         for setting in (
             "num_examples=10",
-            "methods.pseudo_gibbs.num_steps=101",
-            "methods.metropolis_within_gibbs.num_steps=101",
+            "num_draws=2",
+            "methods.pseudo_gibbs.num_steps=102",
+            "methods.metropolis_within_gibbs.num_steps=102",
             "methods.importance_sampling.num_samples=50",
         )
     ),
