@@ -85,7 +85,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
     if _starts_others(cfg):
         from dgm_run.launch import together
 
-        return together(cfg.trainer.devices, evaluate, cfg, run_dir)
+        return together(cfg.trainer.devices, _evaluate_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir))
     with _at_work(cfg, Path(run_dir)) as (display, stop):
         return _evaluate_again(cfg, Path(run_dir), display, stop)
 
@@ -100,13 +100,23 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
 
     for tries_left in range(RELAUNCHES, -1, -1):
         try:
-            return together(cfg.trainer.devices, run, cfg, run_dir, command)
+            return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command)
         except Died as death:
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
             Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
         cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
     raise AssertionError("the last try returns or raises")
+
+
+def _run_of(text: str, run_dir: str, command: str) -> dict[str, Any]:
+    """`run` of a configuration as text."""
+    return run(OmegaConf.create(text), run_dir, command)
+
+
+def _evaluate_of(text: str, run_dir: str) -> dict[str, Any]:
+    """`evaluate` of a configuration as text."""
+    return evaluate(OmegaConf.create(text), run_dir)
 
 
 @contextmanager

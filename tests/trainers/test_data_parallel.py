@@ -138,7 +138,7 @@ LONGER = (
 def workers(pid):
     """The processes that were started to train together, in their order."""
     found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for each in found if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    return [each for each in found if "dgm_run.launch" in Path(f"/proc/{each}/cmdline").read_text()]
 
 
 def start(folder, *overrides):
