@@ -196,6 +196,20 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     assert told(tmp_path / "stopped") == alone
 
 
+@pytest.mark.xdist_group("undisturbed")
+def test_processes_do_not_outlive_the_command_and_the_run_goes_on(alone, tmp_path):
+    process = start(tmp_path / "killed", *LONGER)
+    left = workers(process.pid)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+    dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "killed")
+    assert told(tmp_path / "killed") == alone
+
+
 def test_several_machines_are_started_by_torchrun(tmp_path):
     """Two agents, as on two machines, with a process each."""
     agents = [
