@@ -8,7 +8,14 @@ from dgm_run.config import OF_THE_MACHINE
 from dgm_run.report.runs import Run
 
 OF_NO_INTEREST = (
-    *("published", "estimators", "trainer.checkpoint_seconds", "trainer.pictures_every", "trainer.eval_batch_size"),
+    *(
+        "hydra",
+        "published",
+        "estimators",
+        "trainer.checkpoint_seconds",
+        "trainer.pictures_every",
+        "trainer.eval_batch_size",
+    ),
     *("trainer.give_up_after", *OF_THE_MACHINE),
 )
 """What changes no number, or is one itself."""
@@ -51,7 +58,7 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The runs, and those of them that only repeat another one, configuration, seeds and all; the newest is kept."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        told = {k: plain(v) for k, v in run.settings.items() if not k.startswith(("hydra.", *OF_NO_INTEREST))}
+        told = {k: plain(v) for k, v in run.settings.items() if _is_of_interest(k)}
         found.setdefault(tuple(sorted((k, str(v)) for k, v in told.items())), []).append(run)
     kept, repeated = [], []
     for same in found.values():
@@ -79,7 +86,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     keys = sorted(dict.fromkeys(key for run in runs for key in run.settings), key=_place)
     kept: list[str] = []
     for key in keys:
-        if is_seed(key) or key.startswith(("estimators.", "hydra.")) or key in OF_NO_INTEREST:
+        if is_seed(key) or not _is_of_interest(key):
             continue
         targets: dict[tuple, set[str]] = {}
         for run in runs:
@@ -90,6 +97,10 @@ def differing(runs: Sequence[Run]) -> list[str]:
         if differs and not any(_follows(key, other, runs) for other in kept):
             kept.append(key)
     return kept
+
+
+def _is_of_interest(key: str) -> bool:
+    return not any(key == each or key.startswith(f"{each}.") for each in OF_NO_INTEREST)
 
 
 def _place(key: str) -> int:

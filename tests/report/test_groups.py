@@ -58,3 +58,10 @@ def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
     assert [run.path.name for run in kept] == ["again", "b"]
     assert [(run.path.name, run.state) for run in repeated] == [("a", "repeated")]
     assert repeated[0].message == f"the same configuration and seeds as {tmp_path / 'again'}, which is newer"
+
+
+def test_published_numbers_make_no_other_configuration(tmp_path):
+    for name, value in (("a", -1.0), ("b", -2.0)):
+        node = folders.config(seed=int(-value), published={"quantity": "elbo", "value": value})
+        folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
+    assert len(groups(collect(tmp_path))) == 1
