@@ -17,12 +17,12 @@ from dgm_run import rng
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.data_parallel import DataParallel
-from tests.tiny import TINY, TINY_ENERGY, TINY_GAN, TINY_LABELLED, TINY_LAYERS, command, metrics
+from tests.tiny import SHORT, TINY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
 
 RAGGED = ("trainer.batch_size=314", "trainer.precision=fp64")  # the last of the 1257 examples is a batch of its own
 MODELS = {
     "vae": (*TINY, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
-    "gan": (*TINY_GAN, "objective.r1=1.0", "trainer.num_critic_steps=2"),
+    "gan": ("model=gan", *SHORT, "estimators=[]", "objective.r1=1.0", "trainer.num_critic_steps=2"),
     "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
     "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
     "m2": TINY_LABELLED,
