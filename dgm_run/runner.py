@@ -101,6 +101,10 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
     for tries_left in range(RELAUNCHES, -1, -1):
         try:
             return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command)
+        except Interrupted as stopped:
+            if "to go on: " in stopped.message:
+                raise
+            raise Interrupted(stopped.signum, f"{stopped.message}; to go on: {command}") from None
         except Died as death:
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
