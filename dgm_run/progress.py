@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -152,6 +153,39 @@ def duration(seconds: float) -> str:
     minutes, s = divmod(round(max(0.0, seconds)), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
+    """What stands below the table of a finished run: `found` is its results.json."""
+    training = found["training"]
+    likelihoods = [row for row in found["estimates"] if row["quantity"] == "log_likelihood"]
+    lines = [f"{row['num_examples']} test examples, binarisation {found['binarization']}" for row in likelihoods[:1]]
+    lines.append(
+        f"{training['epochs']} epochs in {duration(training['seconds'])} (stopped by {training['stopped_by']}), "
+        f"{training['examples_per_second']:,.0f} examples/s; best {training['monitor']} {readable(training['best'])} "
+        f"after epoch {training['best_epoch']}"
+    )
+    if found["published"]:
+        lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
+    lines += _diagnostics(found["estimates"])
+    lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
+    lines.append(f"outputs in {folder}")
+    lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
+    return lines
+
+
+def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each estimator saw of itself: a line for every number at which it was another."""
+    seen: dict[str, dict[str, str]] = {}
+    for row in estimates:
+        found = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
+        if found:
+            seen.setdefault(row["estimator"], {}).setdefault(", ".join(found), row["quantity"])
+    return [
+        f"{estimator}: {told}" if len(of_numbers) == 1 else f"{estimator}, {quantity}: {told}"
+        for estimator, of_numbers in seen.items()
+        for told, quantity in of_numbers.items()
+    ]
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
     {"runner", "report", "presets"},
-    {"gallery", "results", "run_folder", "sampling", "sentences"},
+    {"compatibility", "evaluation", "gallery", "results", "run_folder", "sampling", "sentences"},
     {"trainers"},
     {"objectives", "estimators"},
     {"imputers"},
@@ -25,7 +25,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"data"},
     {"networks", "distributions"},
     {"launch"},
-    {"checkpoint", "log", "progress", "config", "signature", "images", "plots"},
+    {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
     {"rng", "errors", "signals", "vocabulary", "way"},
 ]

@@ -1,8 +1,9 @@
 import io
+from pathlib import Path
 
 from rich.console import Console
 
-from dgm_run.progress import Terminal, duration, readable
+from dgm_run.progress import Terminal, conclusion, duration, readable
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
@@ -83,4 +84,30 @@ def test_small_numbers_keep_two_digits():
         "0.00",
         "-0.012",
         "0.0046",
+    ]
+
+
+def test_the_conclusion_tells_the_training_the_published_number_and_what_estimators_saw_of_themselves():
+    found = {
+        "binarization": "dynamic",
+        "published": {"value": -84.5, "source": "a paper"},
+        "estimates": [
+            ROW | {"num_examples": 360, "diagnostics": {"ess_median": 12.5}, "warning": None},
+            ROW | {"num_examples": 360, "quantity": "elbo", "diagnostics": {"ess_median": 12.5}, "warning": "too few"},
+            ROW | {"num_examples": 360, "quantity": "kl", "diagnostics": {"ess_median": None}, "warning": None},
+        ],
+        "training": {
+            "epochs": 7, "seconds": 61.0, "stopped_by": "patience", "examples_per_second": 1234.5,
+            "monitor": "valid/elbo", "best": -22.4, "best_epoch": 5,
+        },
+    }  # fmt: skip
+    assert conclusion(found, Path("outputs/run")) == [
+        "360 test examples, binarisation dynamic",
+        "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
+        "published: -84.5 (a paper)",
+        "importance_sampling, log_likelihood: ess_median 12.5",
+        "importance_sampling, kl: ess_median unknown",
+        "elbo: too few",
+        "outputs in outputs/run",
+        "look at them with: tensorboard --logdir outputs",
     ]

@@ -16,7 +16,6 @@ from sklearn.decomposition import PCA
 from tiny import TINY, dgm_run, metrics
 
 import dgm_run as package
-from dgm_run.errors import ConfigError
 
 
 def test_one_python_call_is_the_command_without_the_shell(tmp_path):
@@ -76,11 +75,6 @@ def test_parts_that_start_from_data_are_given_training_examples(tmp_path):
     digits = (load_digits().images.reshape(-1, 64) >= 8).astype(bool)
     known = {row.tobytes() for row in digits}
     assert all(image.tobytes() in known for image in images)
-
-
-def test_a_device_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"trainer.device: cuda:99 cannot be used .*: use auto, cpu or cuda"):
-        package.run(package.compose(*TINY, "trainer.device=cuda:99"), tmp_path)
 
 
 def ppca(x: np.ndarray, num_components: int, rows: np.ndarray) -> float:

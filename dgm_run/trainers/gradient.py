@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.errors import CheckpointError, ConfigError, TrainingError
+from dgm_run.errors import ConfigError, TrainingError
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.best import Best
 from dgm_run.trainers.data_parallel import DataParallel
 from dgm_run.trainers.ema import EMA
 from dgm_run.trainers.rivals import is_look
@@ -148,8 +149,7 @@ class Training:
         if session.resume:
             self.state.load(*session.resume, parallel.is_writer())
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
-        self.best_weights: dict[str, Tensor] | None = None  # None: those on disk, from before this session
-        self.best_is_new = False  # not yet on disk
+        self.best = Best(session.checkpoints)
 
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         """What the objective carries from step to step, for each part of a batch that this process takes."""
@@ -192,7 +192,7 @@ class Training:
                 raise Interrupted(signum, f"stopped after step {state.step}")
 
         self._save()
-        self._take_best()
+        self.model.load_state_dict(self.best.found(state.best_epoch))
         return self._summary()
 
     def _asked(self) -> tuple[int, bool]:
@@ -360,7 +360,7 @@ class Training:
             )
         if monitored > state.best:
             state.best, state.best_epoch, state.waited = monitored, epoch, 0
-            self.best_weights, self.best_is_new = state.evaluated_weights(), True
+            self.best.take(state.evaluated_weights())
         elif epoch > self.objective.settles_after and state.step % self.steps_per_epoch == 0:
             state.waited += 1
         state.is_hopeless = self._is_hopeless(epoch)
@@ -402,29 +402,13 @@ class Training:
         state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
         whole = state.state_dict(self.settings.micro_batches)
         try:
-            if self.best_is_new:
-                session.checkpoints.save("best", self.best_weights, {"epoch": state.best_epoch})
-                self.best_is_new = False
+            self.best.save(state.best_epoch)
             record = {"config": session.config, "data": self.data.protocol.binarization}
             record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")
         self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
-
-    def _take_best(self) -> None:
-        """The model takes the weights that validation chose."""
-        if self.best_weights is None:
-            self.best_weights = parallel.from_writer(self._kept_best)
-        self.model.load_state_dict(self.best_weights)
-
-    def _kept_best(self) -> dict[str, Tensor]:
-        """From the disk, where it was chosen before this session."""
-        weights, record, damaged = self.session.checkpoints.load("best")
-        if damaged or record["epoch"] != self.state.best_epoch:
-            found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
-            raise CheckpointError(f"the best checkpoint, of epoch {self.state.best_epoch}, is lost: {found}")
-        return weights
 
     def _summary(self) -> TrainingSummary:
         state = self.state

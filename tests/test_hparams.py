@@ -1,4 +1,4 @@
-"""What a run leaves is what TensorBoard's own server shows."""
+"""What a run leaves is what TensorBoard's own server shows on its HParams page."""
 
 import json
 import re
@@ -9,6 +9,8 @@ import urllib.request
 import pytest
 
 import dgm_run
+from dgm_run.hparams import hparams
+from dgm_run.run_folder import settled
 from tests.tiny import TINY
 
 
@@ -62,3 +64,11 @@ def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
     for group in groups:
         values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
         assert values["test/log_likelihood"] < 0
+
+
+def test_columns_have_the_names_that_a_user_sets_and_no_machine():
+    found = hparams(settled(dgm_run.compose("prior=vampprior", "prior.num_components=7", "trainer.threads=3")))
+    assert found["prior"] == "VampPrior"
+    assert found["prior.num_components"] == 7
+    assert found["encoder.hidden_dims"] == "[300, 300]"
+    assert not [name for name in found if "threads" in name or "data_dir" in name or "$" in str(found[name])]

@@ -1,0 +1,91 @@
+"""Whether model, estimators and data go together, as far as only built objects can tell; the rest is `config`'s."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from dgm_run.data.dataset import Dataset
+from dgm_run.data.text import TextDataset
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.estimators.base import Estimator
+from dgm_run.models.base import ExactModel
+from dgm_run.priors.base import Prior
+
+
+def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dataset: Dataset) -> None:
+    """Parts of the model, and estimators, that take data of another kind.
+
+    Raises:
+        ConfigError: one line that says what to set instead.
+    """
+    for part in (*model.modules(), *estimators.values()):
+        takes = getattr(part, "takes", None)
+        if takes and dataset.kind not in takes:
+            if "tokens" in (*takes, dataset.kind):
+                raise ConfigError(_of_sentences(part, dataset))
+            raise ConfigError(_of_values(part, dataset, "model" if part is model else "likelihood"))
+        if getattr(part, "value_range", None) and dataset.num_levels is None:
+            raise ConfigError(
+                "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
+            )
+
+
+def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
+    """Data that have changed since the run began.
+
+    Raises:
+        CheckpointError: it names both.
+    """
+    if begun_with != dataset.binarization:
+        raise CheckpointError(
+            f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.binarization}"
+        )
+
+
+def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
+    levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
+    return (
+        f"{type(part).__name__} takes {' or '.join(part.takes)} data, and dataset.binarize={dataset.binarize} gives "
+        f"{dataset.kind}: set {levels}{_HOW_TO_GET[part.takes[0]]}, or choose another "
+        f"{'estimator' if isinstance(part, Estimator) else kind}"
+    )
+
+
+def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
+    name = type(part).__name__
+    if dataset.kind != "tokens":
+        return f"{name} takes sentences, and {dataset.name} holds none: choose dataset=pydoc, text_file, ptb or pcfg"
+    instead = "choose model=sentence_vae or language_model"
+    if isinstance(part, Estimator):
+        instead = "drop it"
+    elif isinstance(part, Prior):
+        instead = "choose another prior"
+    return f"{name} takes no sentences, which {dataset.name} holds: {instead}"
+
+
+def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[str, Any]) -> None:
+    """Objective, trainer and estimators that cannot do with what is left of corrupted data.
+
+    Raises:
+        ConfigError: one line that says what to choose instead.
+    """
+    if dataset.corrupt is None:
+        return
+    for name, user in users.items():
+        kind = user.requires.get("model", object)
+        if not isinstance(model, kind) or (isinstance(user, Estimator) and not user.takes_corrupted):
+            otherwise = {
+                "objective": "choose objective=elbo, iwae or renyi, or log_likelihood of factor_analysis and ppca",
+                "trainer": "choose trainer=gradient",
+            }
+            drop = f"drop it, or evaluate with estimators=[{'exact' if isinstance(model, ExactModel) else _BOUNDED}]"
+            raise ConfigError(f"{name}: {type(user).__name__} needs complete data: {otherwise.get(name, drop)}")
+
+
+_BOUNDED = "importance_sampling,imputation"
+_HOW_TO_GET = {
+    "binary": "dataset.binarize=dynamic",
+    "levels": "dataset.binarize=none dataset.dequantize=false",
+    "continuous": "dataset.binarize=none dataset.dequantize=true",
+}

@@ -1,0 +1,78 @@
+"""The machine a run works on: its device, precision and threads."""
+
+import math
+
+import torch
+from torch import nn
+
+from dgm_run import parallel
+from dgm_run.errors import ConfigError
+
+ALL_THREADS = torch.get_num_threads()
+PRODUCTS_PER_THREAD = 64_000_000
+"""Products of a weight and an example in a step that keep a thread of the CPU busy."""
+
+
+def device_of(name: str, devices: int) -> torch.device:
+    """The device of this process, ready for work.
+
+    Args:
+        name: auto | cpu | cuda | cuda:N.
+        devices: processes, each of which takes a GPU of its own, or all the CPU.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    device = _usable(_named(name, devices))
+    # jobs of a sweep share a process: everything is set anew
+    torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
+    torch.set_default_dtype(torch.float32)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.cuda.init()
+    return device
+
+
+def place(model: nn.Module, device: torch.device, precision: str, threads: int | None, batch_size: int) -> None:
+    """The model where it is to work, in the precision asked for, by as many threads as it keeps busy.
+
+    Args:
+        model: built in single precision, so that the start is the same in all.
+        device: from `device_of`.
+        precision: fp64, or another, which takes single precision for all but products.
+        threads: of the CPU; None for as many as a step keeps busy.
+        batch_size: examples that this process takes in a step.
+    """
+    torch.set_num_threads(threads or _threads(model, batch_size))
+    torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
+    model.to(device, torch.get_default_dtype())
+
+
+def _named(name: str, devices: int) -> str:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if devices == 1 or name == "cpu":
+        return name
+    if name != "cuda":
+        raise ConfigError(f"trainer.device: {devices} processes cannot share {name}: use auto or cuda")
+    if parallel.local_rank() >= torch.cuda.device_count():
+        raise ConfigError(
+            f"trainer.devices: there are {torch.cuda.device_count()} GPUs: ask for as many, or set trainer.device=cpu"
+        )
+    return f"cuda:{parallel.local_rank()}"
+
+
+def _usable(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"trainer.device: {name} cannot be used ({reason}): use auto, cpu or cuda") from None
+    return device
+
+
+def _threads(model: nn.Module, batch_size: int) -> int:
+    """More threads than a step has work for wait for one another: up to ten times slower on a busy machine."""
+    work = batch_size * sum(parameter.numel() for parameter in model.parameters())
+    return min(max(1, ALL_THREADS // parallel.size()), math.ceil(work / PRODUCTS_PER_THREAD))

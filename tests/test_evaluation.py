@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import nn
+
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.estimators.base import Estimate, Estimator
+from dgm_run.evaluation import evaluated, named
+from dgm_run.parallel import Nowhere
+from dgm_run.signals import Interrupted
+from dgm_run.way import key
+
+
+class Mean(Estimator):
+    """The mean pixel, and a random number."""
+
+    def __init__(self, quantity):
+        self.quantity = quantity
+
+    def fitted(self, model, train, valid, report=None):
+        self.baseline = train.batch(slice(0, len(train))).mean().item()
+        return self
+
+    def __call__(self, model, data, report=None):
+        x = data.batch(slice(0, len(data))).flatten(1).mean(1)
+        report(1, 2)
+        drawn = Estimate("drawn", self.quantity, "estimate", torch.rand(()).item(), None, len(x))
+        return [Estimate.over(x - self.baseline, self.quantity, "mean", "exact"), drawn]
+
+    def pictures(self, model):
+        return {"shown": torch.zeros(3, 1, 2, 2)}
+
+
+class Protocol:
+    shape = (1, 2, 2)
+
+
+def split(value):
+    return Examples(torch.full((5, 1, 2, 2), value), None, to_float)
+
+
+DATA = LoadedDataset(Protocol(), split(1.0), split(2.0), split(4.0))
+
+
+def look(estimators, seed=0, stop=False):
+    shown = {}
+    found = evaluated(nn.Identity(), estimators, DATA, seed, Nowhere(), stop, shown.__setitem__)
+    return *found, shown
+
+
+def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
+    rows, values, shown = look({"a": Mean("brightness")})
+    assert [row["quantity"] for row in rows] == ["brightness", "drawn"]
+    assert rows[0]["value"] == 3.0
+    assert rows[0]["split"] == "test"
+    assert rows[0]["num_examples"] == 5
+    assert "values" not in rows[0]
+    assert list(values) == [key(rows[0])]
+    assert values[key(rows[0])].tolist() == [3.0] * 5
+    assert shown["shown"].shape[2] == 3
+
+
+def test_the_random_numbers_of_an_estimator_do_not_depend_on_the_others():
+    alone, _, _ = look({"b": Mean("second")})
+    after, _, _ = look({"a": Mean("first"), "b": Mean("second")})
+    other, _, _ = look({"b": Mean("second")}, seed=1)
+    assert after[3]["value"] == alone[1]["value"] != after[1]["value"]
+    assert other[1]["value"] != alone[1]["value"]
+
+
+def test_a_signal_ends_it():
+    class Stop:
+        signum = 15
+
+        def __bool__(self):
+            return True
+
+    with pytest.raises(Interrupted, match="training is done and saved"):
+        look({"a": Mean("brightness")}, stop=Stop())
+
+
+def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
+    rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
+            [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
+    assert named(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
