@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def run(
         UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
         Interrupted: a signal stopped the run after its checkpoint was written.
     """
+    cfg = deepcopy(cfg)  # which building would change
     validate(cfg)
     if _starts_others(cfg):
         return _relaunched(cfg, run_dir, command)
@@ -75,6 +77,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
         UserError: the folder holds no finished run, or one of another configuration; one line says why.
         Interrupted: a signal stopped it; results.json is as it was.
     """
+    cfg = deepcopy(cfg)  # which building would change
     validate(cfg)
     if _starts_others(cfg):
         from dgm_run.launch import together

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -19,8 +20,11 @@ import dgm_run as package
 
 
 def test_one_python_call_is_the_command_without_the_shell(tmp_path):
-    found = package.run(package.compose(*TINY), tmp_path)
+    cfg = package.compose(*TINY)
+    before = OmegaConf.to_yaml(cfg)
+    found = package.run(cfg, tmp_path)
     assert found["estimates"][0]["quantity"] == "log_likelihood"
+    assert OmegaConf.to_yaml(cfg) == before  # it can be used again
     assert package.load(tmp_path).sample(2).shape == (2, 1, 8, 8)
 
 

@@ -29,6 +29,8 @@ class Arrays:
         split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
     """
 
+    is_users_own = True  # and may change from one run to the next
+
     def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
         self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
 

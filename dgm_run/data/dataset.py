@@ -13,7 +13,7 @@ from dgm_run import parallel, rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.corrupt import Corruption
 from dgm_run.data.on_disk import OnDisk
-from dgm_run.data.splits import Split, Splits
+from dgm_run.data.splits import Split, Splits, digest
 from dgm_run.errors import DataError
 
 CHECKED = 10_000_000
@@ -177,7 +177,7 @@ class Dataset:
         self.binarize, self.dequantize, self.noise_seed = binarize, dequantize, noise_seed
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
-        self._source = source
+        self._source, self._about = source, ""
         if corrupt:
             corrupt.check(self.shape)
         if corrupt and self.kind not in corrupt.takes:
@@ -197,7 +197,7 @@ class Dataset:
     def binarization(self) -> str:
         """The protocol in words, as it stands beside every likelihood."""
         corrupted = f"; seen through {self.corrupt}, drawn with seed {self.corrupt_seed}" if self.corrupt else ""
-        return self._binarization + corrupted
+        return self._binarization + self._about + corrupted
 
     @property
     def _binarization(self) -> str:
@@ -226,6 +226,8 @@ class Dataset:
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         if self.num_labels is not None:
             prepared["train"].labelled = self._balanced(splits.train.y).to(prepared["train"].x.device)
+        if getattr(self._source, "is_users_own", False):
+            self._about = f"; md5 {digest(splits)}"
         return LoadedDataset(self, **prepared)
 
     def _corrupted(self, examples: Examples, name: str) -> Examples:

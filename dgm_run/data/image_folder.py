@@ -32,6 +32,8 @@ class ImageFolder:
         decoded: folder for that file, which is made anew when the images change; null to keep them in memory.
     """
 
+    is_users_own = True  # and may change from one run to the next
+
     def __init__(
         self,
         path: str,

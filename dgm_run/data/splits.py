@@ -1,11 +1,16 @@
 """What a data source delivers, before any protocol is applied."""
 
+import hashlib
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from dgm_run.data.on_disk import OnDisk
 from dgm_run.errors import DataError
+
+LOOKED_AT = 1000
+"""Examples of each split that stand for all in a digest: there may be more than fit into memory."""
 
 
 class Split(NamedTuple):
@@ -27,6 +32,20 @@ class Splits(NamedTuple):
     train: Split
     valid: Split
     test: Split
+
+
+def digest(splits: Splits) -> str:
+    """Eight letters that change with the sizes of the splits and, as good as always, with what is in them."""
+    found = hashlib.md5()
+    for x, y in splits:
+        x = x.x if isinstance(x, OnDisk) else x
+        index = torch.linspace(0, len(x) - 1, min(len(x), LOOKED_AT), dtype=torch.float64).round().long()
+        for values in (x,) if y is None else (x, y):
+            some = values[index]
+            some = some.float() if some.is_floating_point() else some  # the same whatever the precision of the run
+            found.update(f"{tuple(values.shape)} {some.dtype}".encode())
+            found.update(some.contiguous().numpy().tobytes())
+    return found.hexdigest()[:8]
 
 
 def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> Splits:

@@ -1,9 +1,13 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 
+from dgm_run import compose, evaluate, run
 from dgm_run.data.arrays import Arrays
-from dgm_run.errors import DataError
+from dgm_run.errors import CheckpointError, DataError
+from tests.tiny import TINY
 
 
 def load(path, num_valid=2, num_test=3, split_seed=None):
@@ -138,3 +142,18 @@ def test_a_truncated_file_is_refused_in_one_line(tmp_path, x):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"mine.npz: no such file; set dataset.source.path"):
         load(tmp_path / "mine.npz")
+
+
+def test_arrays_that_have_changed_are_not_taken_for_those_of_the_run(tmp_path, x):
+    cfg = compose(*TINY, "dataset=arrays", f"dataset.source.path={save(tmp_path, x=x.repeat(5, 0))}",
+                  "dataset.shape=[4,3]", "dataset.num_levels=256", "dataset.binarize=dynamic",
+                  "dataset.source.num_valid=5", "dataset.source.num_test=5")  # fmt: skip
+    found = run(cfg, tmp_path / "run")
+    assert re.fullmatch(r"dynamic \(.*\); md5 [0-9a-f]{8}", found["binarization"])
+    assert evaluate(cfg, tmp_path / "run")["binarization"] == found["binarization"]
+    save(tmp_path, x=x[::-1].repeat(5, 0))
+    with pytest.raises(CheckpointError, match="arrays is not what it was when the run began: then dynamic .*md5"):
+        evaluate(cfg, tmp_path / "run")
+    cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
+    with pytest.raises(CheckpointError, match="arrays is not what it was"):
+        run(cfg, tmp_path / "run")

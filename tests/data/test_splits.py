@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from dgm_run.data.splits import split_sizes
+from dgm_run.data.on_disk import OnDisk
+from dgm_run.data.splits import Split, Splits, digest, split_sizes
 from dgm_run.errors import DataError
 
 
@@ -25,3 +26,26 @@ def test_no_examples_may_be_asked_for():
 def test_splits_that_leave_nothing_to_train_on_are_refused(num_valid, num_test):
     with pytest.raises(DataError, match=f"{num_valid} for validation and {num_test} for test"):
         split_sizes(torch.arange(10), None, num_valid, num_test)
+
+
+def three(x, y=None):
+    return split_sizes(x, y, num_valid=3, num_test=4)
+
+
+def test_a_digest_changes_with_values_labels_and_sizes():
+    x, y = torch.arange(40.0).view(20, 2), torch.arange(20)
+    other = x.clone()
+    other[7, 1] += 1
+    found = [
+        digest(splits) for splits in (three(x, y), three(x), three(other, y), three(x, y.flip(0)), three(x[1:], y[1:]))
+    ]
+    assert len(set(found)) == 5
+    assert digest(three(x.clone(), y.clone())) == found[0]
+
+
+def test_a_digest_does_not_depend_on_precision_or_on_where_examples_are():
+    x = torch.rand(20, 2, dtype=torch.float64)
+    train, valid, test = three(x)
+    expected = digest(three(x.float()))
+    assert digest(three(x)) == expected
+    assert digest(Splits(Split(OnDisk(train.x)), valid, test)) == expected
