@@ -77,6 +77,15 @@ def total(values: Tensor) -> Tensor:
     return summed.to(values.device)
 
 
+def gathered(values: Tensor) -> Tensor:
+    """What each process has, in their order: (...) -> (processes, ...)."""
+    if size() == 1:
+        return values[None]
+    found = [torch.empty_like(values, device="cpu") for _ in range(size())]
+    dist.all_gather(found, values.detach().cpu().contiguous())
+    return torch.stack(found).to(values.device)
+
+
 def highest(*numbers: int) -> list[int]:
     """The largest of what the processes say, number by number."""
     if size() == 1:
@@ -120,20 +129,45 @@ def over_blocks(
         find: given the positions of a block of B things, tensors (B, ...).
         report: told how far the work has come, as (things done, things in all); it may raise.
     """
-    stream = int(torch.randint(2**62, ()))
-    firsts = range(0, n, block_size)
+    stream = new_stream()
     found: dict[str, Tensor] = {}
-    for i in range(rank(), len(firsts), size()) or (0,):  # one that is left without a block learns the shapes
-        block = slice(firsts[i], min(firsts[i] + block_size, n))
-        rng.reseed(stream, "block", i)
-        for name, rows in find(block).items():
+
+    def keep(block: slice, rows: dict[str, Tensor]) -> None:
+        for name, values in rows.items():
             if name not in found:
-                found[name] = rows.new_zeros(n, *rows.shape[1:])
-            if i % size() == rank():
-                found[name][block] = rows
-        report(min(n, (i + 1) * block_size), n)
-    rng.reseed(stream, "after")
+                found[name] = values.new_zeros(n, *values.shape[1:])
+            found[name][block] = values
+
+    if rank() * block_size >= n:  # left without a block, it learns the shapes
+        keep(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
+    each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
     return {name: total(rows) for name, rows in found.items()}
+
+
+def each_block(
+    stream: int, n: int, block_size: int, work: Callable[[slice], None], report: Callable[[int, int], None]
+) -> None:
+    """Does what `work` does for each block of n things that falls to this process.
+
+    Args:
+        stream: key of the random numbers, which each block has of its own.
+        n: how many.
+        block_size: at a time.
+        work: given the positions of a block.
+        report: told how far the work has come, as (things done, things in all); it may raise.
+    """
+    firsts = range(0, n, block_size)
+    for i in range(rank(), len(firsts), size()):
+        end = min(firsts[i] + block_size, n)
+        rng.reseed(stream, "block", i)
+        work(slice(firsts[i], end))
+        report(end, n)
+    rng.reseed(stream, "after")
+
+
+def new_stream() -> int:
+    """A key of random numbers, drawn from those of now."""
+    return int(torch.randint(2**62, ()))
 
 
 class Nowhere:

@@ -23,6 +23,15 @@ def blocks(n, size):
     return found, torch.rand(2), reports
 
 
+def shares():
+    """What falls to this process: the positions of each block, with a draw."""
+    found = []
+    parallel.each_block(
+        7, 10, 4, lambda block: found.append([block.start, block.stop, torch.rand(1).item()]), lambda done, total: None
+    )
+    return found
+
+
 def as_lists(found, after):
     return [{name: rows.tolist() for name, rows in found.items()}, after.tolist()]
 
@@ -33,6 +42,8 @@ def talk(folder):
         found = {
             "size": parallel.size(),
             "total": parallel.total(torch.tensor([1.0, 10.0 * me])).tolist(),
+            "gathered": parallel.gathered(torch.tensor([1.0, me])).tolist(),
+            "shares": shares(),
             "highest": parallel.highest(me, 1 - me, 5),
             "from_writer": parallel.from_writer(lambda: f"made by {parallel.rank()}"),
             "blocks": [as_lists(*blocks(n, size)[:2]) for n, size in SIZES],
@@ -58,14 +69,17 @@ def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
     first, second = together(2, talk, str(tmp_path))
     assert first["size"] == 2
     assert first["total"] == [2.0, 10.0]
+    assert first["gathered"] == [[1.0, 0.0], [1.0, 1.0]]
+    assert sorted(first["shares"] + second["shares"]) == sorted(shares())
     assert first["highest"] == [1, 1, 5]
     assert first["from_writer"] == "made by 0"
     assert first["writer_first"] == 2.0  # both have seen what the writer leaves
     for each in (first, second):
         for (n, size), found in zip(SIZES, each["blocks"], strict=True):
             assert found == as_lists(*blocks(n, size)[:2]), (n, size)
-    assert {name: each for name, each in first.items() if name != "blocks"} == {
-        name: each for name, each in second.items() if name != "blocks"
+    own = ("blocks", "shares")
+    assert {name: each for name, each in first.items() if name not in own} == {
+        name: each for name, each in second.items() if name not in own
     }
 
 
@@ -84,6 +98,7 @@ def test_a_process_alone_agrees_with_itself():
     assert not parallel.is_started()
     x = torch.ones(2)
     assert parallel.total(x) is x
+    assert parallel.gathered(x).tolist() == [[1.0, 1.0]]
     assert parallel.highest(3, 1) == [3, 1]
     assert parallel.from_writer(lambda: 7) == parallel.writer_first(lambda: 7) == 7
     with parallel.joined(1, 1.0):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgm_run import parallel
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
@@ -42,6 +43,13 @@ class StreamingWeights:
         self.log_sum = torch.logaddexp(self.log_sum, log_w.logsumexp(0))
         self.log_sum_squares = torch.logaddexp(self.log_sum_squares, (2 * log_w).logsumexp(0))
         self.sum += log_w.sum(0)
+
+    def join(self) -> None:
+        """Takes in what the other processes have accumulated of other samples."""
+        self.count = int(parallel.total(torch.tensor(self.count)))
+        self.log_sum = parallel.gathered(self.log_sum).logsumexp(0)
+        self.log_sum_squares = parallel.gathered(self.log_sum_squares).logsumexp(0)
+        self.sum = parallel.total(self.sum)
 
     @property
     def log_mean(self) -> Tensor:

@@ -1,14 +1,14 @@
 """What a model makes of examples with holes, or behind noise."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dgm_run import rng
+from dgm_run import parallel, rng
 from dgm_run.data.corrupt import Corruption, Missing
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
@@ -119,7 +119,7 @@ class Imputation(Estimator):
         for i, (name, corrupt) in enumerate(sets.items()):
             seen = given if data.corrupt else corrupt(truth, _generator(name))
 
-            def report_block(done: int, before: int = i * len(truth)) -> None:
+            def report_block(done: int, total: int, before: int = i * len(truth)) -> None:
                 report(before + done, len(sets) * len(truth))
 
             found += self._restore(model, name, corrupt, truth, seen, report_block)
@@ -139,16 +139,18 @@ class Imputation(Estimator):
         return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
 
     def _restore(
-        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report
+        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: Report
     ) -> list[Estimate]:  # fmt: skip
-        methods = self._fitting(model, corrupt)
-        parts: dict[str, list[Imputed]] = {method: [] for method in methods}
-        for first in range(0, len(seen), BLOCK):
-            block = seen[first : first + BLOCK]
+        methods, complete = self._fitting(model, corrupt), _of_complete(model)
+
+        def find(block: slice) -> dict[str, Tensor]:
+            found = {}
             for method, imputer in methods.items():
-                parts[method].append(imputer(_of_complete(model), block, corrupt, self.num_draws))
-            report(first + len(block))
-        restored = {method: _joined(blocks) for method, blocks in parts.items()}
+                found |= _rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
+            return found
+
+        rows = parallel.over_blocks(len(seen), BLOCK, find, report)
+        restored = {method: _imputed(method, rows) for method in methods}
 
         shown = [truth[:SHOWN], as_seen(seen[:SHOWN])]
         for each in restored.values():
@@ -228,8 +230,15 @@ def _of_complete(model: nn.Module) -> nn.Module:
     return model.model if isinstance(model, Corrupted) else model
 
 
-def _joined(blocks: Sequence[Imputed]) -> Imputed:
-    log_p = None if blocks[0].log_p is None else torch.cat([each.log_p for each in blocks])
-    seen = {name: torch.cat([each.seen[name] for each in blocks]) for name in blocks[0].seen}
-    mean, draws = torch.cat([each.mean for each in blocks]), torch.cat([each.draws for each in blocks], 1)
-    return Imputed(mean, draws, log_p, seen)
+def _rows(method: str, each: Imputed) -> dict[str, Tensor]:
+    """As tensors (B, ...)."""
+    rows = {"mean": each.mean, "draws": each.draws.movedim(0, 1)} | each.seen
+    return {f"{method} {name}": row for name, row in rows.items()} | (
+        {} if each.log_p is None else {f"{method} log_p": each.log_p}
+    )
+
+
+def _imputed(method: str, rows: Mapping[str, Tensor]) -> Imputed:
+    """From such tensors."""
+    own = {name.removeprefix(f"{method} "): row for name, row in rows.items() if name.startswith(f"{method} ")}
+    return Imputed(own.pop("mean"), own.pop("draws").movedim(1, 0), own.pop("log_p", None), own)

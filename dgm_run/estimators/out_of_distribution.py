@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dgm_run import parallel
 from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
 from dgm_run.data.strange import STRANGE, is_binary
 from dgm_run.errors import ConfigError
@@ -185,13 +186,14 @@ class OutOfDistribution(Estimator):
         return {name: values.cpu() for name, values in found.items()}
 
     def _log_density(self, model: nn.Module, x: Tensor, report: Report) -> Tensor:
-        blocks: list[Tensor] = []
         exact = isinstance(model, ExactModel)
-        for rows in x.split(self.max_rows if exact else max(1, self.max_rows // self.num_samples)):
-            log_p = model.log_prob(rows) if exact else log_mean_exp(self._log_weights(model, rows).double())
-            blocks.append(log_p.double())
-            report(sum(map(len, blocks)), len(x))
-        return torch.cat(blocks)
+
+        def find(block: slice) -> dict[str, Tensor]:
+            log_p = model.log_prob(x[block]) if exact else log_mean_exp(self._log_weights(model, x[block]).double())
+            return {"log_p": log_p.double()}
+
+        rows = self.max_rows if exact else max(1, self.max_rows // self.num_samples)
+        return parallel.over_blocks(len(x), rows, find, report)["log_p"]
 
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
         if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal that has one
@@ -200,11 +202,11 @@ class OutOfDistribution(Estimator):
 
     def _log_joint(self, model: KnowsLabels, x: Tensor) -> Tensor:
         """max_y log p(x, y)."""
-        blocks = []
-        for rows in x.split(max(1, self.max_rows // model.num_classes)):
-            seen = model.observe(rows)
-            blocks.append(model.log_joint(seen, self.num_samples).double().amax(0))
-        return torch.cat(blocks)
+
+        def find(block: slice) -> dict[str, Tensor]:
+            return {"log_p": model.log_joint(model.observe(x[block]), self.num_samples).double().amax(0)}
+
+        return parallel.over_blocks(len(x), max(1, self.max_rows // model.num_classes), find, silent)["log_p"]
 
 
 def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str:

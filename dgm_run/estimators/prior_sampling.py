@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dgm_run import parallel
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.importance_sampling import StreamingWeights
@@ -41,11 +42,13 @@ class PriorSampling(Estimator):
     @torch.no_grad()
     def __call__(self, model: DensityNetwork, data: Examples, report: Report = silent) -> list[Estimate]:
         weights, p = StreamingWeights(len(data), data.x.device), model.latent_prior()
-        for first in range(0, self.num_samples, self.max_rows):
-            p_x = model.decode(p.sample((min(self.max_rows, self.num_samples - first),)))
-            columns = [p_x.pairwise_log_prob(x).T for x in data.batches(self.max_rows)]
-            weights.add(torch.cat(columns, 1))
-            report(weights.count, self.num_samples)
+
+        def draw(block: slice) -> None:
+            p_x = model.decode(p.sample((block.stop - block.start,)))
+            weights.add(torch.cat([p_x.pairwise_log_prob(x).T for x in data.batches(self.max_rows)], 1))
+
+        parallel.each_block(parallel.new_stream(), self.num_samples, self.max_rows, draw, report)
+        weights.join()
         log_p, seen = weights.log_mean.cpu(), weights.diagnostics()
         few = None
         if seen["ess_median"] < FEW:

@@ -44,21 +44,18 @@ def digits():
 @torch.no_grad()
 def test_scores_are_those_of_the_exact_density(digits):
     data, model = digits
-    torch.manual_seed(0)
-    estimator = OutOfDistribution(**SETTINGS).fitted(model, data.train, data.valid)
+    estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 2000})).fitted(model, data.train, data.valid)
     found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
-    torch.manual_seed(0)
-    x_train = data.train.batch(torch.randperm(1257)[:300])
-    typical = model.log_prob(x_train).mean().item()
-    assert estimator.typical == pytest.approx(typical)
-    x = data.test.batch(torch.randperm(360)[:300])
-    truth = np.r_[np.ones(300), np.zeros(300)]
+    typical = estimator.typical
+    assert typical == pytest.approx(model.log_prob(data.train.batch(slice(None))).mean().item(), abs=0.1)  # its noise
+    x = data.test.batch(slice(None))
+    truth = np.r_[np.ones(360), np.zeros(360)]
     for name, strange in (("black", torch.zeros_like(x)), ("inverted", 1 - x)):
         log_p = torch.cat([model.log_prob(x), model.log_prob(strange)]).numpy()
         for score, values in (("log_likelihood", log_p), ("typicality", -abs(log_p - typical))):
             row = found[f"auroc_{name}", score]
             assert row.value == pytest.approx(roc_auc_score(truth, values), abs=1e-9)
-            assert row.diagnostics["mean"] == pytest.approx(values[300:].mean(), rel=1e-6)
+            assert row.diagnostics["mean"] == pytest.approx(values[360:].mean(), rel=1e-6)
             wrong, right, _ = roc_curve(truth, values, drop_intermediate=False)
             assert row.diagnostics["false_positives_at_95"] == pytest.approx(wrong[right >= 0.95][0], abs=0.01)
     ratio = model.log_prob(x) - estimator.background.log_prob(x)

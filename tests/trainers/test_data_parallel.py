@@ -17,11 +17,26 @@ from dgm_run import rng
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.data_parallel import DataParallel
-from tests.tiny import SHORT, TINY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
+from tests.tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
 
 RAGGED = ("trainer.batch_size=314", "trainer.precision=fp64")  # the last of the 1257 examples is a batch of its own
+OF_EXAMPLES = (  # all that look at one example at a time, in several blocks each
+    "estimators=[importance_sampling,imputation,out_of_distribution]",
+    "estimators.importance_sampling.num_samples=2",
+    "estimators.imputation.num_draws=2",
+    *(f"estimators.imputation.methods.{name}" for name in ("pseudo_gibbs.num_steps=4", "pseudo_gibbs.burn_in=1")),
+    *(f"~estimators.imputation.methods.{name}" for name in ("exact", "gibbs", "metropolis_within_gibbs")),
+    "estimators.imputation.methods.importance_sampling.num_samples=4",
+    "estimators.out_of_distribution.num_samples=2",
+    "estimators.out_of_distribution.max_rows=100",
+)
 MODELS = {
-    "vae": (*TINY, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
+    "vae": (*TINY[:-1], *OF_EXAMPLES, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
+    "density_network": (
+        *TINY_DENSITY,
+        "estimators.prior_sampling.num_samples=700",
+        "estimators.prior_sampling.max_rows=100",
+    ),
     "gan": ("model=gan", *SHORT, "estimators=[]", "objective.r1=1.0", "trainer.num_critic_steps=2"),
     "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
     "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
@@ -34,7 +49,8 @@ def train(folder, *overrides):
     found = dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
     values = [(row["step"], row["name"], row["value"]) for row in metrics(folder)]
-    return weights, state, values, {row["quantity"]: row["value"] for row in found["estimates"]}
+    estimates = {f"{row['quantity']} {row['estimator']}": row["value"] for row in found["estimates"]}
+    return weights, state, values, estimates
 
 
 def same(one, other):
