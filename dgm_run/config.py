@@ -188,6 +188,9 @@ def _data_sets(admits: Callable[[DictConfig], Any]) -> str:
 
 def _check_kind_of_data(cfg: DictConfig) -> None:
     """Parts refer to what their data have: images have grey levels, and sentences a vocabulary."""
+    dataset = target_of(cfg.dataset, "dataset")
+    if cfg.dataset.get("corrupt") is not None and "corrupt" not in annotations(dataset):
+        raise ConfigError("dataset/corrupt: holes and noise are of images and vectors, not of sentences: drop it")
     for part in (*PARTS, "model"):
         for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(OmegaConf.to_container(cfg, resolve=False)[part])):
             if reference not in cfg.dataset:

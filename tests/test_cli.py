@@ -53,6 +53,8 @@ LINES = {
     "lower dataset.source.num_valid or num_test",
     ("trainer.resume=nowhere",): "trainer.resume: there is no run folder nowhere: start the run without it",
     ("trainer.device=cuda:99",): None,
+    ("model=language_model", "dataset=pydoc", "dataset/corrupt=missing_half"): "dataset/corrupt: holes and noise are "
+    "of images and vectors, not of sentences: drop it",
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "
     "choose model=dbm | dbn | m1_m2",
     ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8]: a machine with one hidden layer is model=rbm",

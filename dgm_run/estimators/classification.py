@@ -36,10 +36,7 @@ class LatentClassification(Estimator):
     requires = {"model": LatentVariableModel}
 
     def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
-        if data.protocol.num_classes is None:
-            raise ConfigError(
-                "estimators: the data have no labels to tell: choose a dataset that has, or drop this estimator"
-            )
+        _refuse_without_classes(data)
 
     @torch.no_grad()
     def fitted(
@@ -87,6 +84,9 @@ class Classification(Estimator):
         if min(self.num_samples, self.max_rows) < 1:
             raise ValueError("num_samples and max_rows must be positive")
 
+    def check(self, model: KnowsLabels, data: LoadedDataset) -> None:
+        _refuse_without_classes(data)
+
     def fitted(self, model: KnowsLabels, train: Examples, valid: Examples, report: Report = silent) -> "Classification":
         return replace(self, machines=Machines.of(*labelled(train)), seen={})
 
@@ -123,6 +123,16 @@ class Classification(Estimator):
             coverage = torch.arange(1, len(values) + 1) / len(values)
             lines[f"declined by {name}"] = (coverage, 100 * values)
         return {"risk_coverage": curves(lines, "share of the decisions that are made", "error, %")}
+
+
+def _refuse_without_classes(data: LoadedDataset) -> None:
+    why = None
+    if data.protocol.num_classes is None:
+        why = "the data have no labels to tell"
+    elif len(data.train.y[data.train.labelled].unique()) == 1:
+        why = "all training labels are the same, so that there is nothing to tell"
+    if why:
+        raise ConfigError(f"estimators: {why}: choose a dataset that has several, or drop this estimator")
 
 
 def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:

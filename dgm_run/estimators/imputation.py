@@ -18,6 +18,7 @@ from dgm_run.imputers.base import Imputed, Imputer
 from dgm_run.metrics.imputation import Errors, binary_scores, interval, ranks_of_interval
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import Corrupted, as_seen
+from dgm_run.models.density_network import DensityNetwork
 
 BLOCK = 50
 """Examples at a time."""
@@ -179,6 +180,8 @@ class Imputation(Estimator):
             return None
         if isinstance(model, Corrupted):
             return "it rests on single draws: raise methods.importance_sampling.num_samples"
+        if isinstance(model, DensityNetwork):
+            return "it rests on single draws of the prior, and so do the chains: the model has no q(z | x)"
         return "it rests on single draws of a q(z | x) that does not know such holes: trust the chains"
 
     def _doubt(self, each: Imputed, truth: Tensor, asked: Tensor) -> dict[str, float]:

@@ -120,6 +120,8 @@ class OutOfDistribution(Estimator):
                 f"estimators.out_of_distribution.other: its data are {self.other.kind}, not {data.protocol.kind}: "
                 "binarise or dequantise both alike"
             )
+        if self.other:
+            self.other.load()  # what it cannot read it tells now, not after the training
 
     @torch.no_grad()
     def fitted(

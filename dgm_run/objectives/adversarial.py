@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
 from dgm_run.metrics.kernel import squared_discrepancy
 from dgm_run.metrics.manifold import manifolds
@@ -109,8 +108,6 @@ class Adversarial(Objective):
         far apart, the log-odds of both, and the largest singular value of each layer of the discriminator.
         """
         n = min(WATCHED, len(data.valid))
-        if n <= NEIGHBOURS:
-            raise ConfigError(f"a GAN is watched on validation data, and there are {n}: raise dataset.source.num_valid")
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)

@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 
 from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.errors import ConfigError
 from dgm_run.models.gan import GAN, parameters_of
-from dgm_run.objectives.adversarial import Adversarial
+from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import Session
 from dgm_run.trainers.gradient import GradientTrainer, Training
@@ -49,6 +50,10 @@ class AdversarialTrainer(GradientTrainer):
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
     def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
+        if len(data.valid) <= NEIGHBOURS:
+            raise ConfigError(
+                f"a GAN is watched on validation data, and there are {len(data.valid)}: raise dataset.source.num_valid"
+            )
         settings = replace(self, optimizer=partial(self._optimizer_of, model))
         return _AdversarialTraining(settings, model, objective, data, session)
 

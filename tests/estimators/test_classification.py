@@ -73,5 +73,12 @@ def test_what_cannot_be_asked_is_refused():
     data = Examples(images(), None, to_float)
     with pytest.raises(ConfigError, match="the data have no labels to tell"):
         LatentClassification().check(None, LoadedDataset(protocol, data, data, data))
+    protocol.num_classes = 3
+    data.y = torch.ones(len(data), dtype=torch.long)
+    for estimator in (LatentClassification(), Classification(1, 1000)):
+        with pytest.raises(ConfigError, match="all training labels are the same, so that there is nothing to tell"):
+            estimator.check(None, LoadedDataset(protocol, data, data, data))
+    data.y[0] = 2
+    LatentClassification().check(None, LoadedDataset(protocol, data, data, data))
     with pytest.raises(ValueError, match="must be positive"):
         Classification(0, 1000)

@@ -110,6 +110,15 @@ def test_what_cannot_be_restored_is_refused_before_training():
         Imputation({}, {}, 20, 1)
 
 
+def test_what_rests_on_single_draws_is_told_with_what_helps():
+    doubt = {"ess_median": 1.2}
+    without_encoder = instantiate(dgm_run.compose("model=density_network").model)
+    estimator = Imputation({}, {}, 20, 3)
+    assert estimator._warning(without_encoder, doubt).endswith("so do the chains: the model has no q(z | x)")
+    assert estimator._warning(truth.binary_vae(), doubt).endswith("trust the chains")
+    assert estimator._warning(truth.binary_vae(), {"ess_median": 20.0}) is None
+
+
 def test_data_with_holes_of_their_own_are_restored_without_others():
     data = instantiate(dgm_run.compose("dataset/corrupt=missing_half").dataset).load()
     assert isinstance(data, LoadedDataset)

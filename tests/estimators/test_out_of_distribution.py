@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli, Normal
 import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
-from dgm_run.errors import ConfigError
+from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.out_of_distribution import (
     Background,
     OutOfDistribution,
@@ -158,6 +158,10 @@ def test_what_cannot_be_asked_is_refused():
         estimator = OutOfDistribution(**(SETTINGS | {"other": instantiate(dgm_run.compose(*other).dataset)}))
         with pytest.raises(ConfigError, match=message):
             estimator.check(model, grey)
+    lost = dgm_run.compose("dataset=arrays", "dataset.source.path=nowhere.npz", "dataset.shape=[1,8,8]",
+                           "dataset.num_levels=17")  # fmt: skip
+    with pytest.raises(DataError, match="nowhere.npz: no such file"):  # before training
+        OutOfDistribution(**(SETTINGS | {"other": instantiate(lost.dataset)})).check(model, grey)
 
 
 @torch.no_grad()

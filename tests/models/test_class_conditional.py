@@ -90,9 +90,16 @@ def test_draws_have_the_shares_and_the_means_of_the_classes():
     torch.testing.assert_close(x.mean(0), expected, rtol=0, atol=0.1)
     shown = model.by_class(4, train.x)
     assert shown.shape == (12, *SHAPE)
-    torch.manual_seed(0)
-    z = torch.randn(4, 2)
-    torch.testing.assert_close(shown[4:8].mean(0), model.parts[1].decode(z).mean.mean(0), rtol=0, atol=3.0)
+    codes = []
+    for part, rows in zip(model.parts, shown.split(4), strict=True):  # each lies on the plane of its class
+        center, *ends = part.decode(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])).mean.flatten(1).double()
+        plane = torch.stack(ends) - center
+        z = torch.linalg.lstsq(plane.T, (rows.flatten(1).double() - center).T).solution.T  # (4, 2)
+        torch.testing.assert_close(center + z @ plane, rows.flatten(1).double(), rtol=0, atol=1e-4)
+        codes.append(z)
+    assert len(codes[0].unique(dim=0)) == 4
+    for z in codes[1:]:  # at the same codes
+        torch.testing.assert_close(z, codes[0], rtol=0, atol=1e-3)
 
 
 def test_errors_and_risks_are_those_of_bayes():

@@ -109,6 +109,12 @@ def test_compilation_and_other_models_are_refused(tmp_path):
         dgm_run.run(dgm_run.compose("trainer=adversarial"), tmp_path / "b")
 
 
+def test_too_few_examples_to_be_watched_on_are_refused_before_the_first_step(tmp_path):
+    with pytest.raises(ConfigError, match="a GAN is watched on validation data, and there are 3: raise dataset.source"):
+        run(tmp_path, "dataset.source.num_valid=3")
+    assert not (tmp_path / "checkpoints" / "last").exists()
+
+
 @pytest.mark.slow
 def test_on_digits_the_default_comes_near_the_data(tmp_path):
     networks = [f"{part}.hidden_dims=[128,128]" for part in ("encoder", "decoder")]
