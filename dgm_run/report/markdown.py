@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dgm_run.report.groups import Group
+from dgm_run.report.overview import BEST, Overview, overviews
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
@@ -13,6 +14,8 @@ def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], o
     runs = [run for group in groups for run in group.runs]
     if found := versions(runs):
         lines += [escaped(f"Runs of different versions: {'; '.join(found)}."), ""]
+    for overview in overviews(tables):
+        lines += [f"## {escaped(overview.data)}", "", *_overview(overview), ""]
     for way, rows in tables:
         lines += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(rows), ""]
     warned = [(run, *each) for run in runs for each in run.warnings] + [
@@ -26,6 +29,16 @@ def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], o
         lines += ["## Without numbers", ""]
         lines += [f"- {run.state}: {escaped(str(run.path))}: {escaped(run.told)}" for run in others]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _overview(overview: Overview) -> Iterator[str]:
+    yield line(list(overview.cells))
+    yield line(["---"] * len(overview.cells))
+    for row in zip(*overview.cells.values(), strict=True):
+        yield line([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
+    yield from ("", BEST)
+    yield ""
+    yield from (f"- {escaped(head)}: {escaped(way.describe())}" for head, way in overview.ways.items())
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dgm_run.report.groups import Group
 from dgm_run.report.markdown import difference
+from dgm_run.report.overview import BEST, NOTHING, Cell, Overview, overviews, plain
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
@@ -25,6 +26,7 @@ def page(
         f"<h1>{escape(title)}</h1>",
         '<p><input id="filter" type="search" placeholder="show rows and tables with ..." autofocus></p>',
         *_versions(groups),
+        *map(_overview, overviews(tables)),
         *(_section(way, rows) for way, rows in tables),
         *_costs(groups),
         *_curves(groups),
@@ -41,44 +43,49 @@ def _versions(groups: Sequence[Group]) -> Iterator[str]:
         yield f"<p>Runs of different versions: {escape('; '.join(found))}.</p>"
 
 
+def _overview(overview: Overview) -> str:
+    rows = list(zip(*overview.cells.values(), strict=True))
+    ways = "".join(f"<li>{escape(head)}: {escape(way.describe())}</li>" for head, way in overview.ways.items())
+    table = _table(list(overview.cells), rows, overview.names)
+    return f"<section><h2>{escape(overview.data)}</h2>{table}<p>{BEST}</p><ul>{ways}</ul></section>"
+
+
 def _section(way: Way, rows: Sequence[Row]) -> str:
     names = columns(rows)
-    cells: dict[str, list[tuple[str, object]]] = {
-        **{name: [_same(row.group.settings.get(name, "")) for row in rows] for name in names},
-        **({} if names else {"configuration": [_same(row.group.name) for row in rows]}),
-        "value": [(row.number(), row.mean) for row in rows],
+    cells: dict[str, list[Cell]] = {
+        **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
+        **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
+        "value": [Cell(row.number(), row.mean) for row in rows],
         "difference to the best (95%)": [
-            (difference(row), row.difference.mean if isinstance(row.difference, Difference) else "") for row in rows
+            Cell(difference(row), row.difference.mean if isinstance(row.difference, Difference) else "") for row in rows
         ],
-        "floor": [("", "") if row.floor is None else (digits(row.floor), row.floor) for row in rows],
+        "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
         "published": [
-            ("", "") if row.published is None else (f"{row.published[0]:g} ({row.published[1]})", row.published[0])
+            NOTHING if row.published is None else Cell(f"{row.published[0]:g} ({row.published[1]})", row.published[0])
             for row in rows
         ],
-        "note": [_same(row.note) for row in rows],
-        "runs": [_same(", ".join(str(run.path) for run in row.group.runs)) for row in rows],
+        "note": [plain(row.note) for row in rows],
+        "runs": [plain(", ".join(str(run.path) for run in row.group.runs)) for row in rows],
     }
-    shown = {head: column for head, column in cells.items() if any(text for text, _ in column)}
+    shown = {head: column for head, column in cells.items() if any(cell.shown for cell in column)}
     about = [row.group.name for row in rows]
     table = _table(list(shown), list(zip(*shown.values(), strict=True)), about)
     return f"<section><h2>{escape(way.quantity)}</h2><p>{escape(way.describe())}</p>{table}</section>"
 
 
-def _same(value: object) -> tuple[str, object]:
-    """What is shown is what is sorted by."""
-    return str(value), value
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]], about: Sequence[str]) -> str:
-    """Cells are pairs of what is shown and what is sorted by; a word is looked for in what a row is about as well."""
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], about: Sequence[str]) -> str:
+    """A word is looked for in what a row is about as well."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(
-        f'<tr data-about="{escape(what)}">'
-        + "".join(f'<td data-by="{escape(str(by))}">{escape(shown)}</td>' for shown, by in row)
-        + "</tr>"
+        f'<tr data-about="{escape(what)}">' + "".join(map(_td, row)) + "</tr>"
         for row, what in zip(rows, about, strict=True)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _td(cell: Cell) -> str:
+    best = " class=best" if cell.is_best else ""
+    return f'<td data-by="{escape(str(cell.by))}"{best}>{escape(cell.shown)}</td>'
 
 
 def _costs(groups: Sequence[Group]) -> Iterator[str]:
@@ -87,9 +94,9 @@ def _costs(groups: Sequence[Group]) -> Iterator[str]:
         for run in group.runs:
             training = run.results["training"]
             numbers = (run.results["parameters"], training["epochs"], round(training["seconds"], 1))
-            shown = [*((f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"])))]
+            shown = [*(Cell(f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"])))]
             named = (group.name, str(run.path), str(run.results.get("seed", "")))
-            rows.append([*map(_same, named), *shown, _same(training["stopped_by"])])
+            rows.append([*map(plain, named), *shown, plain(training["stopped_by"])])
             about.append(group.name)
     heads = ("configuration", "run", "seed", "parameters", "epochs", "seconds", "examples/s", "stopped by")
     yield f"<section><h2>Cost</h2>{_table(heads, rows, about)}</section>" if rows else ""
@@ -187,6 +194,7 @@ h2{margin:1.6em 0 .2em}p{margin:.3em 0 .6em;color:#555}
 table{border-collapse:collapse}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}
 th{cursor:pointer;background:#f6f6f6}th[aria-sort=ascending]:after{content:" \\2191"}
 th[aria-sort=descending]:after{content:" \\2193"}
+.best{font-weight:bold}
 td{font-variant-numeric:tabular-nums}input{padding:.4em .6em;width:24em;max-width:100%;font:inherit}
 .pictures{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}img{image-rendering:pixelated;max-width:360px}
 figcaption{font-size:85%;color:#555;max-width:360px}.legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:1em}

@@ -70,13 +70,17 @@ class Way:
 
     def describe(self) -> str:
         """In a line, for the head of a table."""
-        settings = ", ".join(f"{k}={v}" for k, v in json.loads(self.settings).items())
-        unit = f", {self.unit}" if self.unit else ""
-        how = f"{self.estimator} ({settings})" if settings else self.estimator
-        path = json.loads(self.data).get("dataset.source.path")
-        data = f"{self.num_examples} examples of {self.dataset} {self.split}" + (f" ({path})" if path else "")
         better = f"; {self.better} is better" if self.better else ""
-        return f"{self.kind.replace('_', ' ')} by {how}{unit}; {data}, binarisation {self.binarization}{better}"
+        return f"{self.describe_method()}; {self.num_examples} examples of {self.describe_data()}{better}"
+
+    def describe_method(self) -> str:
+        settings = ", ".join(f"{k}={v}" for k, v in json.loads(self.settings).items())
+        how = f"{self.estimator} ({settings})" if settings else self.estimator
+        return f"{self.kind.replace('_', ' ')} by {how}" + (f", {self.unit}" if self.unit else "")
+
+    def describe_data(self) -> str:
+        path = json.loads(self.data).get("dataset.source.path")
+        return f"{self.dataset} {self.split}" + (f" ({path})" if path else "") + f", binarisation {self.binarization}"
 
 
 class Difference(NamedTuple):

@@ -1,0 +1,93 @@
+"""A row for each configuration: what it has found of what matters first, and what that has cost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dgm_run.report.groups import Group
+from dgm_run.report.tables import FIRST, Difference, Row, Way, columns
+
+BEST = "Bold: the best of a column, and what a 95% interval of the difference does not tell from it."
+
+
+class Cell(NamedTuple):
+    """What is shown, what it is sorted by, and whether it is the best of its column or cannot be told from that."""
+
+    shown: str
+    by: object
+    is_best: bool = False
+
+
+NOTHING = Cell("", "")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Configurations on the same data, the best of the first column first.
+
+    Attributes:
+        data: what they were tested on.
+        cells: of each column, by its head.
+        ways: how the numbers of a column were found, by its head.
+        names: of the configurations.
+    """
+
+    data: str
+    cells: Mapping[str, Sequence[Cell]]
+    ways: Mapping[str, Way]
+    names: Sequence[str]
+
+
+def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
+    """One for each data set on which numbers that matter first were found."""
+    of_data: dict[str, dict[Way, list[Row]]] = {}
+    for way, rows in tables:
+        if way.quantity in FIRST:
+            of_data.setdefault(way.describe_data(), {})[way] = rows
+    for data, found in of_data.items():
+        yield _overview(data, found)
+
+
+def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:
+    first = {row.group.name: row for rows in reversed(found.values()) for row in rows}
+    order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
+    members = [first[name] for name in order]  # each where it stands in the leftmost column that has it
+    ways = {f"{way.quantity} [{i}]": way for i, way in enumerate(found, 1)}
+    cells = {name: [plain(row.group.settings.get(name, "")) for row in members] for name in columns(members)}
+    if not cells:
+        cells = {"configuration": [plain(name) for name in order]}
+    for head, way in ways.items():
+        by_name = {row.group.name: row for row in found[way]}
+        cells[head] = [_number(by_name.get(name), found[way][0]) for name in order]
+    cells |= _costs([row.group for row in members])
+    if any(row.note for row in members):
+        cells["note"] = [plain(row.note) for row in members]
+    return Overview(data, cells, ways, order)
+
+
+def _number(row: Row | None, best: Row) -> Cell:
+    if row is None:
+        return NOTHING
+    apart = row.difference
+    is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
+    return Cell(row.number(), row.mean, is_best)
+
+
+def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
+    trainings = [[run.results["training"] for run in group.runs] for group in groups]
+    return {
+        "parameters": [Cell(f"{n:,}", n) for n in (group.runs[0].results["parameters"] for group in groups)],
+        "epochs": [_mean([each["epochs"] for each in of_group], 0) for of_group in trainings],
+        "minutes": [_mean([each["seconds"] / 60 for each in of_group], 1) for of_group in trainings],
+        "runs": [plain(len(group.runs)) for group in groups],
+    }
+
+
+def _mean(values: Sequence[float], digits: int) -> Cell:
+    mean = sum(values) / len(values)
+    return Cell(f"{mean:,.{digits}f}", mean)
+
+
+def plain(value: object) -> Cell:
+    """What is shown is what it is sorted by."""
+    return Cell(str(value), value)

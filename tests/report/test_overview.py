@@ -1,0 +1,79 @@
+import numpy as np
+
+from dgm_run.report.groups import groups
+from dgm_run.report.markdown import document
+from dgm_run.report.overview import overviews
+from dgm_run.report.page import page
+from dgm_run.report.runs import collect
+from dgm_run.report.tables import tables
+from tests.report import folders
+
+
+def overview(folder):
+    (found,) = overviews(list(tables(groups(collect(folder)))))
+    return found
+
+
+def column(found, head):
+    return [cell.shown for cell in found.cells[head]]
+
+
+def test_a_row_for_each_configuration_the_best_first(tmp_path):
+    found = overview(folders.sweep(tmp_path))
+    assert found.data == "digits test, binarisation dynamic"
+    assert list(found.cells) == ["prior", "log_likelihood [1]", "parameters", "epochs", "minutes", "runs"]
+    assert column(found, "prior") == ["VampPrior", "StandardPrior"]
+    assert column(found, "log_likelihood [1]") == ["-3.950 ± 0.071 (sd of 2 runs)", "-4.950 ± 0.071 (sd of 2 runs)"]
+    assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, False]
+    assert [column(found, head) for head in ("parameters", "epochs", "minutes", "runs")] == [
+        ["1,234"] * 2, ["3"] * 2, ["0.0"] * 2, ["2"] * 2
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_told_from_the_best_is_as_good(tmp_path):
+    base = np.array([-5.0, -3.0, -4.0, -8.0])
+    for i, (prior, gain) in enumerate((("A", 0.0), ("B", [1.0, -1.2, 0.9, -1.1]), ("C", -2.0 + 0.1 * base))):
+        values = base + gain
+        folders.write(tmp_path / str(i), folders.config(prior), [folders.estimate(values.mean())], values)
+    found = overview(tmp_path)
+    assert column(found, "prior") == ["A", "B", "C"]
+    assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, True, False]
+
+
+def test_numbers_that_were_found_in_other_ways_stand_in_columns_of_their_own(tmp_path):
+    few, many = folders.estimate(-9.0), folders.estimate(-3.0, settings={"num_samples": 50})
+    error = folders.estimate(4.5, "error", unit="%")
+    folders.write(tmp_path / "a", folders.config("A"), [few, error, folders.estimate(2.0, "mse_missing_half", unit="")])
+    folders.write(tmp_path / "b", folders.config("B"), [many])
+    found = overview(tmp_path)
+    heads = [head for head in found.cells if head.endswith("]")]
+    assert heads == ["log_likelihood [1]", "log_likelihood [2]", "error [3]"]
+    ways = [found.ways[head].describe_method() for head in heads]
+    assert {way.partition("(")[2] for way in ways[:2]} == {"num_samples=5), nats", "num_samples=50), nats"}
+    assert {column(found, "prior")[0], column(found, "prior")[1]} == {"A", "B"}
+    for head in heads[:2]:
+        assert sorted(column(found, head))[0] == ""  # no number of the one is held against the other
+        assert sum(cell.is_best for cell in found.cells[head]) == 1
+
+
+def test_data_sets_have_a_table_each_and_what_went_wrong_is_noted(tmp_path):
+    warned = folders.estimate(-3.0, warning="the posterior has collapsed")
+    folders.write(tmp_path / "a", folders.config("A"), [warned])
+    folders.write(tmp_path / "b", folders.config("B"), [folders.estimate(-4.0)])
+    other = folders.config("A", dataset__name="mnist")
+    folder = folders.write(tmp_path / "c", other, [folders.estimate(-80.0)])
+    results = folder / "results.json"
+    results.write_text(results.read_text().replace('"digits"', '"mnist"'))
+    first, second = overviews(list(tables(groups(collect(tmp_path)))))
+    assert (first.data.split()[0], second.data.split()[0]) == ("digits", "mnist")
+    assert column(first, "note") == ["collapsed", ""]
+    assert "note" not in second.cells
+
+
+def test_it_stands_first_in_page_and_document(tmp_path):
+    found = groups(collect(folders.sweep(tmp_path)))
+    text, html = document(found, list(tables(found)), []), page("x", found, list(tables(found)), [])
+    assert "## digits test, binarisation dynamic" in text.split("## log_likelihood")[0]
+    assert "| VampPrior | **-3.950 ± 0.071 (sd of 2 runs)** | 1,234 | 3 | 0.0 | 2 |" in text
+    assert "- log_likelihood [1]: estimate by importance_sampling (num_samples=5), nats; 4 examples of digits" in text
+    assert '<td data-by="-3.95" class=best>-3.950' in html.split("<h2>log_likelihood</h2>")[0]
