@@ -20,6 +20,8 @@ OF_NO_INTEREST = (
 )
 """What changes no number, or is one itself."""
 
+MODEL = "model._target_"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -28,10 +30,12 @@ class Group:
     Attributes:
         settings: what it differs by from others, by short names.
         runs: its runs.
+        brought: by what it differs as well, and that is the same in all groups of its model: that brings it along.
     """
 
     settings: Mapping[str, Any]
     runs: Sequence[Run]
+    brought: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -64,7 +68,7 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     for same in found.values():
         newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
         kept.append(newest)
-        message = f"the same configuration and seeds as {newest.path}, which is newer"
+        message = f"the same configuration and seeds as {newest.name}, which is newer"
         repeated += [replace(run, state="repeated", message=message) for run in same if run is not newest]
     return [run for run in runs if run in kept], repeated
 
@@ -75,7 +79,22 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     found: dict[tuple, list[Run]] = {}
     for run in runs:
         found.setdefault(tuple(str(plain(run.settings.get(key))) for key in keys), []).append(run)
-    return [Group(_settings(keys, members[0]), members) for members in found.values()]
+    brought = _brought(list(found), keys)
+    own = [key for key in keys if key not in brought]
+    return [Group(_settings(own, of[0]), of, _settings(brought, of[0])) for of in found.values()]
+
+
+def _brought(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
+    """Keys that have one value wherever the model is one, of groups with these values of all keys."""
+    if MODEL not in keys:
+        return []
+    model = keys.index(MODEL)
+    num_models = len({each[model] for each in values})
+    return [
+        key
+        for i, key in enumerate(keys)
+        if key != MODEL and len({(each[model], each[i]) for each in values}) == num_models
+    ]
 
 
 def differing(runs: Sequence[Run]) -> list[str]:

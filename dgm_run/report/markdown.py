@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dgm_run.report.groups import Group
-from dgm_run.report.overview import BEST, Overview, overviews
+from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
@@ -23,11 +23,11 @@ def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], o
     ]
     if warned:
         lines += ["## To be read with care", ""]
-        lines += [f"- {escaped(str(run.path))}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned]
+        lines += [f"- {escaped(run.name)}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned]
         lines.append("")
     if others:
         lines += ["## Without numbers", ""]
-        lines += [f"- {run.state}: {escaped(str(run.path))}: {escaped(run.told)}" for run in others]
+        lines += [f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in others]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -36,9 +36,8 @@ def _overview(overview: Overview) -> Iterator[str]:
     yield line(["---"] * len(overview.cells))
     for row in zip(*overview.cells.values(), strict=True):
         yield line([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
-    yield from ("", BEST)
-    yield ""
-    yield from (f"- {escaped(head)}: {escaped(way.describe())}" for head, way in overview.ways.items())
+    yield from ("", READING, "")
+    yield from (f"- {escaped(each)}" for each in overview.legend)
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
@@ -51,7 +50,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         "floor": ["" if row.floor is None else digits(row.floor) for row in rows],
         "published": ["" if row.published is None else f"{row.published[0]:g} ({row.published[1]})" for row in rows],
         "note": [row.note for row in rows],
-        "runs": [", ".join(str(run.path) for run in row.group.runs) for row in rows],
+        "runs": [", ".join(run.name for run in row.group.runs) for row in rows],
     }
     shown = {head: column for head, column in cells.items() if any(column)}
     yield line(list(shown))

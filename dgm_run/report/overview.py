@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dgm_run.report.groups import Group
-from dgm_run.report.tables import FIRST, Difference, Row, Way, columns
+from dgm_run.report.tables import FIRST, Difference, Row, Way, columns, digits
 
-BEST = "Bold: the best of a column, and what a 95% interval of the difference does not tell from it."
+READING = (
+    "± the standard deviation over runs, of a single one the standard error over the examples. Bold: the best of a "
+    "column, and what a 95% interval of the difference does not tell from it."
+)
 
 
 class Cell(NamedTuple):
@@ -30,12 +33,24 @@ class Overview:
         cells: of each column, by its head.
         ways: how the numbers of a column were found, by its head.
         names: of the configurations.
+        brought: by each model, which have no column.
     """
 
     data: str
     cells: Mapping[str, Sequence[Cell]]
     ways: Mapping[str, Way]
     names: Sequence[str]
+    brought: Mapping[str, Mapping[str, object]]
+
+    @property
+    def legend(self) -> list[str]:
+        """What is to be said below the table."""
+        ways = [f"{head}: {way.describe_method()}; {way.num_examples} examples" for head, way in self.ways.items()]
+        return ways + [
+            f"{model}: {', '.join(f'{key}={value}' for key, value in settings.items())}"
+            for model, settings in self.brought.items()
+            if settings
+        ]
 
 
 def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
@@ -62,7 +77,8 @@ def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:
     cells |= _costs([row.group for row in members])
     if any(row.note for row in members):
         cells["note"] = [plain(row.note) for row in members]
-    return Overview(data, cells, ways, order)
+    brought = {str(row.group.settings.get("model")): row.group.brought for row in members}
+    return Overview(data, cells, ways, order, brought)
 
 
 def _number(row: Row | None, best: Row) -> Cell:
@@ -70,7 +86,8 @@ def _number(row: Row | None, best: Row) -> Cell:
         return NOTHING
     apart = row.difference
     is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
-    return Cell(row.number(), row.mean, is_best)
+    error = row.sd if row.sd is not None else row.estimates[0].get("stderr")
+    return Cell(digits(row.mean) + ("" if error is None else f" ± {digits(error)}"), row.mean, is_best)
 
 
 def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
@@ -83,9 +100,9 @@ def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
     }
 
 
-def _mean(values: Sequence[float], digits: int) -> Cell:
+def _mean(values: Sequence[float], decimals: int) -> Cell:
     mean = sum(values) / len(values)
-    return Cell(f"{mean:,.{digits}f}", mean)
+    return Cell(f"{mean:,.{decimals}f}", mean)
 
 
 def plain(value: object) -> Cell:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dgm_run.report.groups import Group
 from dgm_run.report.markdown import difference
-from dgm_run.report.overview import BEST, NOTHING, Cell, Overview, overviews, plain
+from dgm_run.report.overview import NOTHING, READING, Cell, Overview, overviews, plain
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
 
@@ -45,9 +45,9 @@ def _versions(groups: Sequence[Group]) -> Iterator[str]:
 
 def _overview(overview: Overview) -> str:
     rows = list(zip(*overview.cells.values(), strict=True))
-    ways = "".join(f"<li>{escape(head)}: {escape(way.describe())}</li>" for head, way in overview.ways.items())
+    legend = "".join(f"<li>{escape(each)}</li>" for each in overview.legend)
     table = _table(list(overview.cells), rows, overview.names)
-    return f"<section><h2>{escape(overview.data)}</h2>{table}<p>{BEST}</p><ul>{ways}</ul></section>"
+    return f"<section><h2>{escape(overview.data)}</h2>{table}<p>{READING}</p><ul class=small>{legend}</ul></section>"
 
 
 def _section(way: Way, rows: Sequence[Row]) -> str:
@@ -65,7 +65,7 @@ def _section(way: Way, rows: Sequence[Row]) -> str:
             for row in rows
         ],
         "note": [plain(row.note) for row in rows],
-        "runs": [plain(", ".join(str(run.path) for run in row.group.runs)) for row in rows],
+        "runs": [plain(", ".join(run.name for run in row.group.runs)) for row in rows],
     }
     shown = {head: column for head, column in cells.items() if any(cell.shown for cell in column)}
     about = [row.group.name for row in rows]
@@ -95,7 +95,7 @@ def _costs(groups: Sequence[Group]) -> Iterator[str]:
             training = run.results["training"]
             numbers = (run.results["parameters"], training["epochs"], round(training["seconds"], 1))
             shown = [*(Cell(f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"])))]
-            named = (group.name, str(run.path), str(run.results.get("seed", "")))
+            named = (group.name, run.name, str(run.results.get("seed", "")))
             rows.append([*map(plain, named), *shown, plain(training["stopped_by"])])
             about.append(group.name)
     heads = ("configuration", "run", "seed", "parameters", "epochs", "seconds", "examples/s", "stopped by")
@@ -175,7 +175,7 @@ def _image(file: Path) -> str:
 
 def _warnings(groups: Sequence[Group]) -> Iterator[str]:
     lines = [
-        f"<li><b>{escape(str(run.path))}</b> {escape(quantity)}: {escape(warning)}</li>"
+        f"<li><b>{escape(run.name)}</b> {escape(quantity)}: {escape(warning)}</li>"
         for group in groups
         for run in group.runs
         for quantity, warning in [*run.warnings, *([("results.json", run.message)] if run.message else [])]
@@ -184,7 +184,7 @@ def _warnings(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
-    lines = [f"<li><b>{run.state}</b> {escape(str(run.path))}: {escape(run.told)}</li>" for run in others]
+    lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.told)}</li>" for run in others]
     yield f"<section><h2>Without numbers</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
 
 
@@ -194,7 +194,7 @@ h2{margin:1.6em 0 .2em}p{margin:.3em 0 .6em;color:#555}
 table{border-collapse:collapse}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}
 th{cursor:pointer;background:#f6f6f6}th[aria-sort=ascending]:after{content:" \\2191"}
 th[aria-sort=descending]:after{content:" \\2193"}
-.best{font-weight:bold}
+.best{font-weight:bold}.small,.small+p{font-size:85%;color:#555}
 td{font-variant-numeric:tabular-nums}input{padding:.4em .6em;width:24em;max-width:100%;font:inherit}
 .pictures{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}img{image-rendering:pixelated;max-width:360px}
 figcaption{font-size:85%;color:#555;max-width:360px}.legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:1em}

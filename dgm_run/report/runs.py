@@ -5,7 +5,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -28,6 +28,7 @@ class Run:
         results: the contents of results.json; empty where it is not finished.
         values: of single test examples, by `way.key`, (N,) each.
         curves: logged values by name, as (epochs, values).
+        root: the folder that the report is about.
     """
 
     path: Path
@@ -37,6 +38,12 @@ class Run:
     results: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     curves: Mapping[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+    root: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path, from the root on."""
+        return str(self.path) if self.root in (None, self.path) else str(self.path.relative_to(self.root))
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
@@ -85,7 +92,12 @@ def collect(folder: Path) -> list[Run]:
     """All runs in a folder and below it, in the order of their paths; none is fatal."""
     configured = {path.parent.parent for path in folder.rglob(".hydra/config.yaml")}
     with_results = {path.parent for path in folder.rglob("results.json")}
-    return [_read(path) for path in sorted(configured | with_results)]
+    return [replace(_read(path), root=folder) for path in sorted(configured | with_results, key=_in_order)]
+
+
+def _in_order(path: Path) -> list[tuple[bool, int, str]]:
+    """10 after 9."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in path.parts]
 
 
 def _read(path: Path) -> Run:
