@@ -1,7 +1,7 @@
 """A row for each configuration: what it has found of what matters first, and what that has cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dgm_run.report.groups import Group
@@ -57,10 +57,17 @@ def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
     """One for each data set on which numbers that matter first were found."""
     of_data: dict[str, dict[Way, list[Row]]] = {}
     for way, rows in tables:
-        if way.quantity in FIRST:
+        if way.quantity in FIRST and not _is_known_in_nats(way, rows, tables):
             of_data.setdefault(way.describe_data(), {})[way] = rows
     for data, found in of_data.items():
         yield _overview(data, found)
+
+
+def _is_known_in_nats(way: Way, rows: Sequence[Row], tables: Sequence[tuple[Way, list[Row]]]) -> bool:
+    """Bits that no paper names, where the nats stand beside them."""
+    in_nats = replace(way, quantity="log_likelihood", unit="nats")
+    known = way.quantity == "bits_per_dim" and any(other == in_nats for other, _ in tables)
+    return known and not any(row.published for row in rows)
 
 
 def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:

@@ -189,7 +189,7 @@ def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
 
 
 _STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1200px;padding:0 1em;color:#222}
+body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1500px;padding:0 1em;color:#222}
 h2{margin:1.6em 0 .2em}p{margin:.3em 0 .6em;color:#555}
 table{border-collapse:collapse}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}
 th{cursor:pointer;background:#f6f6f6}th[aria-sort=ascending]:after{content:" \\2191"}

@@ -89,3 +89,14 @@ def test_what_a_model_brings_along_has_no_column_and_is_told(tmp_path):
     assert "optimizer" not in found.cells
     assert found.legend[1:] == ["VAE: optimizer=Adam", "RBM: optimizer=SGD"]
     assert found.names[0] == "model=VAE, objective.num_steps=0"
+
+
+def test_bits_stand_there_where_nats_do_not_or_a_paper_names_them(tmp_path):
+    bits, nats = folders.estimate(0.5, "bits_per_dim", unit="bits"), folders.estimate(-3.0)
+    for name, rows, published, heads in (
+        ("both", [nats, bits], None, ["log_likelihood [1]"]),
+        ("alone", [bits], None, ["bits_per_dim [1]"]),
+        ("named", [nats, bits], {"quantity": "bits_per_dim", "value": 0.4}, ["log_likelihood [1]", "bits_per_dim [2]"]),
+    ):
+        folders.write(tmp_path / name, folders.config(), rows, published=published)
+        assert list(overview(tmp_path / name).ways) == heads
