@@ -1,0 +1,49 @@
+"""A density without latent variables: a decoder alone, whose likelihood is exact.
+
+Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
+https://arxiv.org/abs/1601.06759.
+"""
+
+import torch
+from torch import Tensor
+
+from dgm_run.decoders.base import Decoder
+from dgm_run.distributions.base import Distribution
+from dgm_run.models.base import ExactModel, outermost
+
+
+class Autoregressive(ExactModel):
+    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), by a decoder that is shown ones in the place of z.
+
+    With a decoder whose pixels are independent it is a model of independent pixels.
+
+    Args:
+        latent_dim: how many ones; the decoder refers to it.
+        decoder: p(x).
+    """
+
+    def __init__(self, latent_dim: int, decoder: Decoder):
+        super().__init__()
+        self.latent_dim, self.decoder = latent_dim, decoder
+
+    def _density(self, n: int) -> Distribution:
+        """p(x), batch shape (n,)."""
+        like = next(self.decoder.parameters())
+        return self.decoder(like.new_ones(n, self.latent_dim))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self._density(len(x)).log_prob(x)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n draws from p(x), (n, *shape)."""
+        return self._density(n).sample()
+
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> dict[str, Tensor]:
+        """Draws, the means of their pixels given those before, and what the decoder shows, each (N, *shape)."""
+        p = self._density(64)
+        found = {"samples": p.mean, "samples_drawn": p.sample()}
+        for part in outermost(self.decoder, "pictures"):
+            found |= part.pictures(x)
+        return found
