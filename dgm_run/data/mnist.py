@@ -7,17 +7,38 @@ The last `num_valid` training images are the validation set, as in Burda et al. 
 
 from typing import Literal
 
+from torch import Tensor
+
 from dgm_run.data.download import torchvision_source
 from dgm_run.data.splits import Split, Splits, split_sizes
 
 
 class MNIST:
-    """One of the MNIST family by its torchvision class name."""
+    """One of the MNIST family.
 
-    def __init__(self, data_dir: str, name: Literal["MNIST", "FashionMNIST", "KMNIST"], num_valid: int, download: bool):
-        self.data_dir, self.name, self.num_valid, self.download = data_dir, name, num_valid, download
+    Args:
+        data_dir: where its folder is, or is to be.
+        name: of its torchvision class.
+        num_valid: training images for validation.
+        inverted: whether black and white are exchanged.
+        download: whether to fetch what is missing.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        name: Literal["MNIST", "FashionMNIST", "KMNIST"],
+        num_valid: int,
+        inverted: bool,
+        download: bool,
+    ):
+        self.data_dir, self.name, self.num_valid = data_dir, name, num_valid
+        self.inverted, self.download = inverted, download
 
     def __call__(self) -> Splits:
         train, test = torchvision_source(self.name, self.data_dir, self.download)
-        splits = split_sizes(train.data.unsqueeze(1), train.targets, self.num_valid, 0)
-        return splits._replace(test=Split(test.data.unsqueeze(1), test.targets))
+        splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
+        return splits._replace(test=Split(self._images(test.data), test.targets))
+
+    def _images(self, levels: Tensor) -> Tensor:
+        return (255 - levels if self.inverted else levels).unsqueeze(1)

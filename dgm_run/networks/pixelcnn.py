@@ -4,6 +4,7 @@ Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural
 https://arxiv.org/abs/1601.06759.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -61,6 +62,9 @@ class PixelCNN(PixelNetwork):
         self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
+        with torch.no_grad():  # what so many layers add to one another is to stay as large as it was
+            for layer in (*self.above[1:], *self.left[1:]):
+                layer.conv.weight.mul_((num_layers - 1) ** -0.5)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x, context = channels_last(x), channels_last(context)

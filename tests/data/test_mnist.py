@@ -20,16 +20,20 @@ def test_the_last_training_images_are_for_validation(tmp_path, name):
     for stem, part in (("train", slice(0, 12)), ("t10k", slice(12, 16))):
         write_idx(tmp_path / name / "raw" / f"{stem}-images-idx3-ubyte", x[part])
         write_idx(tmp_path / name / "raw" / f"{stem}-labels-idx1-ubyte", y[part])
-    splits = MNIST(str(tmp_path), name, num_valid=3, download=False)()
+    splits = MNIST(str(tmp_path), name, num_valid=3, inverted=False, download=False)()
     for split, part in zip(splits, (slice(0, 9), slice(9, 12), slice(12, 16)), strict=True):
         assert split.x.dtype == torch.uint8
         assert torch.equal(split.x, x[part].to(torch.uint8).unsqueeze(1))
         assert torch.equal(split.y, y[part])
+    inverted = MNIST(str(tmp_path), name, num_valid=3, inverted=True, download=False)()
+    for split, other in zip(splits, inverted, strict=True):
+        assert torch.equal(split.x.int() + other.x.int(), torch.full_like(split.x, 255).int())
+        assert torch.equal(split.y, other.y)
 
 
 def test_missing_files_are_asked_for_in_one_line(tmp_path):
     with pytest.raises(DataError) as error:
-        MNIST(str(tmp_path), "MNIST", num_valid=3, download=False)()
+        MNIST(str(tmp_path), "MNIST", num_valid=3, inverted=False, download=False)()
     for part in (str(tmp_path), "MNIST/raw/t10k-labels-idx1-ubyte.gz", "https://", "DGM_DATA_DIR", "digits"):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
@@ -40,7 +44,7 @@ def test_missing_files_are_asked_for_in_one_line(tmp_path):
     reason="DGM_DATA_DIR names no folder with MNIST",
 )
 def test_the_real_mnist_is_read():
-    splits = MNIST(os.environ["DGM_DATA_DIR"], "MNIST", num_valid=10_000, download=False)()
+    splits = MNIST(os.environ["DGM_DATA_DIR"], "MNIST", num_valid=10_000, inverted=False, download=False)()
     assert [tuple(split.x.shape) for split in splits] == [(n, 1, 28, 28) for n in (50_000, 10_000, 10_000)]
     assert splits.train.y[:5].tolist() == [5, 0, 4, 1, 9]
     assert splits.test.y[:5].tolist() == [7, 2, 1, 0, 4]
