@@ -30,11 +30,13 @@ class Group:
     Attributes:
         settings: what it differs by from others, by short names.
         runs: its runs.
+        lost: others like them that have no results.
         brought: by what it differs as well, and that is the same in all groups of its model: that brings it along.
     """
 
     settings: Mapping[str, Any]
     runs: Sequence[Run]
+    lost: Sequence[Run]
     brought: Mapping[str, Any]
 
     @property
@@ -62,8 +64,8 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The runs, and those of them that only repeat another one, configuration, seeds and all; the newest is kept."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        told = {k: plain(v) for k, v in run.settings.items() if _is_of_interest(k)}
-        found.setdefault(tuple(sorted((k, str(v)) for k, v in told.items())), []).append(run)
+        told = {key: value for key in run.settings if _is_of_interest(key) and (value := _told(run, key)) is not None}
+        found.setdefault(tuple(sorted((key, str(value)) for key, value in told.items())), []).append(run)
     kept, repeated = [], []
     for same in found.values():
         newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
@@ -73,15 +75,38 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     return [run for run in runs if run in kept], repeated
 
 
-def groups(runs: Sequence[Run]) -> list[Group]:
-    """Runs by what they differ by, but for seeds, in the order in which they come."""
-    keys = differing(runs)
+def groups(runs: Sequence[Run], others: Sequence[Run] = ()) -> list[Group]:
+    """Runs by what they differ by, but for seeds, in the order in which they come.
+
+    Args:
+        runs: with results.
+        others: without, which belong to a group if they differ from its runs by nothing.
+    """
+    like = [run for run in others if run.settings]
+    keys = differing([*runs, *like])
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault(tuple(str(plain(run.settings.get(key))) for key in keys), []).append(run)
-    brought = _brought(list(found), keys)
+        found.setdefault(_values(run, keys), []).append(run)
+    lost: dict[tuple, list[Run]] = {}
+    for run in like:
+        lost.setdefault(_values(run, keys), []).append(run)
+    keys = [key for i, key in enumerate(keys) if len({values[i] for values in found}) > 1]  # by which results differ
+    brought = _brought([_values(of[0], keys) for of in found.values()], keys)
     own = [key for key in keys if key not in brought]
-    return [Group(_settings(own, of[0]), of, _settings(brought, of[0])) for of in found.values()]
+    return [
+        Group(_settings(own, of[0]), of, lost.get(values, ()), _settings(brought, of[0]))
+        for values, of in found.items()
+    ]
+
+
+def _values(run: Run, keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(_told(run, key)) for key in keys)
+
+
+def _told(run: Run, key: str) -> Any:
+    """A setting as it is compared; one that there is none of, as in a run of older code, is as one that is off."""
+    value = plain(run.settings.get(key))
+    return None if value is False else value
 
 
 def _brought(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
@@ -98,20 +123,16 @@ def _brought(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """The keys by which runs differ, without those that only follow from another choice.
-
-    What an older run does not know of is no difference.
-    """
+    """The keys by which runs differ, without those that only follow from another choice."""
     keys = sorted(dict.fromkeys(key for run in runs for key in run.settings), key=_place)
     kept: list[str] = []
     for key in keys:
-        if is_seed(key) or not _is_of_interest(key):
+        if is_seed(key) or not _is_of_interest(key) or f"{key}._target_" in keys:  # null in the place of a part
             continue
         targets: dict[tuple, set[str]] = {}
         for run in runs:
-            if key in run.settings:
-                choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _above(key))
-                targets.setdefault(choice, set()).add(str(plain(run.settings[key])))
+            choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _above(key))
+            targets.setdefault(choice, set()).add(str(_told(run, key)))
         differs = any(len(values) > 1 for values in targets.values())
         if differs and not any(_follows(key, other, runs) for other in kept):
             kept.append(key)
@@ -131,8 +152,8 @@ def _follows(key: str, other: str, runs: Sequence[Run]) -> bool:
     """Whether a key has the name of another one in a part, and its value in all runs, as sizes and shapes do."""
     if key.rpartition(".")[2] != other.rpartition(".")[2] or key.endswith("_target_"):
         return False
-    both = [run.settings for run in runs if key in run.settings and other in run.settings]
-    return all(plain(settings[key]) == plain(settings[other]) for settings in both)
+    having = [run.settings for run in runs if key in run.settings]
+    return all(other in settings and plain(settings[key]) == plain(settings[other]) for settings in having)
 
 
 def _above(key: str) -> list[str]:

@@ -46,7 +46,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         **{name: [str(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [row.group.name for row in rows]}),
         "value": [row.number() for row in rows],
-        "difference to the best": [difference(row) for row in rows],
+        "difference to the best (95% for all pairs)": [difference(row) for row in rows],
         "floor": ["" if row.floor is None else digits(row.floor) for row in rows],
         "published": ["" if row.published is None else f"{row.published[0]:g} ({row.published[1]})" for row in rows],
         "note": [row.note for row in rows],

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dgm_run.report.groups import Group
-from dgm_run.report.tables import FIRST, Difference, Row, Way, columns, digits
+from dgm_run.report.tables import FIRST, Difference, Row, Way, columns
 
 READING = (
-    "± the standard deviation over runs, of a single one the standard error over the examples. Bold: the best of a "
-    "column, and what a 95% interval of the difference does not tell from it."
+    "± the standard error over runs, of a single one that over the examples. Bold: the best of a column, and what its "
+    "difference to that, with an interval that holds for all pairs of a column together (95%), does not tell from it."
 )
 
 
@@ -93,8 +93,7 @@ def _number(row: Row | None, best: Row) -> Cell:
         return NOTHING
     apart = row.difference
     is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
-    error = row.sd if row.sd is not None else row.estimates[0].get("stderr")
-    return Cell(digits(row.mean) + ("" if error is None else f" ± {digits(error)}"), row.mean, is_best)
+    return Cell(row.number(), row.mean, is_best)
 
 
 def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:

@@ -56,7 +56,7 @@ def _section(way: Way, rows: Sequence[Row]) -> str:
         **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
         "value": [Cell(row.number(), row.mean) for row in rows],
-        "difference to the best (95%)": [
+        "difference to the best (95% for all pairs)": [
             Cell(difference(row), row.difference.mean if isinstance(row.difference, Difference) else "") for row in rows
         ],
         "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
@@ -116,7 +116,7 @@ def _curves(groups: Sequence[Group]) -> Iterator[str]:
 
 def _chart(lines: Sequence[tuple[str, str, tuple[list[float], list[float]]]]) -> str:
     thin = [(name, colour, *_thinned(*points)) for name, colour, points in lines]
-    x_end = max(max(x) for *_, x, _ in thin)
+    x_end = max(max(x) for *_, x, _ in thin) or 1.0
     values = sorted(v for *_, y in thin for v in y)
     low, high = values[len(values) // 20], values[-1]  # early values would press the rest together
     span = (high - low) or 1.0
@@ -153,11 +153,7 @@ def _thinned(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
 
 def _pictures(groups: Sequence[Group]) -> Iterator[str]:
     for name in PICTURES:
-        shown = [
-            (group, files[-1])
-            for group in groups
-            if (files := [f for f in group.runs[0].pictures(name) if f.stat().st_size])
-        ]
+        shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
         figures = "".join(
             f"<figure>{_image(file)}<figcaption>{escape(group.name)}</figcaption></figure>" for group, file in shown
         )

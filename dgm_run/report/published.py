@@ -20,19 +20,19 @@ def published(runs: Sequence[Run]) -> str:
 
 
 def _rows(run: Run) -> list[list[str]]:
-    wanted, found = run.results.get("published") or {}, run.results
+    wanted, found = run.published, run.results
     training = found.get("training") or {}
     rows = []
     for row in found["estimates"]:
-        if row["quantity"] != wanted.get("quantity"):
+        if not wanted or row["quantity"] != wanted.quantity:
             continue
         ours = digits(row["value"]) + (f" ± {digits(row['stderr'])}" if row.get("stderr") is not None else "")
         settings = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
         how = f"{row['kind'].replace('_', ' ')}, {row['estimator']}" + (f" ({settings})" if settings else "")
-        numbers = [str(wanted["value"]), ours + (" (collapsed)" if run.is_collapsed else ""), how]
+        numbers = [str(wanted.value), ours + (" (collapsed)" if run.is_collapsed else ""), how]
         data = f"{found['dataset']}, {found['binarization']}"
         cost = [str(training.get("epochs", "")), _minutes(training.get("seconds", 0.0))]
-        rows.append([run.experiment or "", str(wanted.get("source", "")), data, row["quantity"], *numbers, *cost])
+        rows.append([run.experiment or "", wanted.where, data, row["quantity"], *numbers, *cost])
     return rows
 
 

@@ -7,13 +7,29 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
-from zipfile import BadZipFile
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import yaml
 
+from dgm_run.config import OF_THE_MACHINE
+
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
+
+
+_NO_CHANGE = (
+    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.pictures_every"),
+    *("trainer.checkpoint_seconds", *OF_THE_MACHINE),
+)
+"""What an override may begin with that leaves a preset what it is."""
+
+
+class Published(NamedTuple):
+    """A number of a paper, and where it stands."""
+
+    quantity: str
+    value: float
+    where: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,21 @@ class Run:
         return chosen[0] if chosen else None
 
     @property
+    def changed(self) -> list[str]:
+        """Overrides that make it another run than its preset says."""
+        keys = [(each, each.partition("=")[0].lstrip("+~")) for each in self.overrides]
+        return [each for each, key in keys if not key.endswith("seed") and not key.startswith(_NO_CHANGE)]
+
+    @property
+    def published(self) -> "Published | None":
+        """The number that its preset is to reach, if it was run on the preset's data."""
+        told = self.results.get("published")
+        if not told or any(each.startswith("dataset") for each in self.changed):
+            return None
+        changed = f"; changed: {', '.join(self.changed)}" if self.changed else ""
+        return Published(told["quantity"], told["value"], told["source"] + changed)
+
+    @property
     def told(self) -> str:
         """What it was begun with, and what is to be said of it."""
         begun = ", ".join(each for each in self.overrides if not each.startswith("trainer.resume="))
@@ -85,14 +116,22 @@ class Run:
 
     def pictures(self, name: str) -> list[Path]:
         """The picture files of this name, the last one last; those that were cut short at once are none."""
-        return [file for file in sorted((self.path / name).glob("*.png")) if file.stat().st_size]
+        return [file for file in sorted((self.path / name).glob("*.png")) if file.is_file() and file.stat().st_size]
 
 
 def collect(folder: Path) -> list[Run]:
     """All runs in a folder and below it, in the order of their paths; none is fatal."""
     configured = {path.parent.parent for path in folder.rglob(".hydra/config.yaml")}
     with_results = {path.parent for path in folder.rglob("results.json")}
-    return [replace(_read(path), root=folder) for path in sorted(configured | with_results, key=_in_order)]
+    return [replace(_whole(path), root=folder) for path in sorted(configured | with_results, key=_in_order)]
+
+
+def _whole(path: Path) -> Run:
+    """A run; whatever is wrong with its files costs it alone."""
+    try:
+        return _read(path)
+    except Exception as error:  # files can be damaged in more ways than can be listed
+        return Run(path, "damaged", f"it cannot be read: {type(error).__name__}: {_line(error)}")
 
 
 def _in_order(path: Path) -> list[tuple[bool, int, str]]:
@@ -106,6 +145,7 @@ def _read(path: Path) -> Run:
         settings = dict(flat(config)) if isinstance(config, dict) else None
         if settings is None or "model" not in config:
             return Run(path, "damaged", ".hydra/config.yaml is no configuration of a run")
+        json.dumps(settings, default=str)  # a ValueError where a value holds itself
     except FileNotFoundError:
         return Run(path, "damaged", "there is no .hydra/config.yaml beside its results.json")
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -122,16 +162,17 @@ def _read(path: Path) -> Run:
     results, skipped = _clean(results)
     if skipped and not results["estimates"]:
         return Run(path, "damaged", "results.json cannot be read: no estimate in it is whole", settings, curves=curves)
-    message = f"{skipped} of its estimates cannot be read, and are left out" if skipped else ""
-    return Run(path, "finished", message, settings, results, _values(path), curves)
+    values, lost = _values(path)
+    messages = [f"{skipped} of its estimates cannot be read, and are left out"] if skipped else []
+    return Run(path, "finished", "; ".join([*messages, *lost]), settings, results, values, curves)
 
 
 def _without_results(path: Path) -> tuple[State, str]:
+    if _is_locked(path / ".lock"):
+        return "running", "it is at work"
     error = path / "error.txt"
     if error.exists():
         return "failed", error.read_text(errors="replace").strip()
-    if _is_locked(path / ".lock"):
-        return "running", "it is at work"
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
         return "unfinished", f"to go on: {shlex.join(['dgm-run', f'trainer.resume={path}'])}"
     return "unfinished", "it ended before its first checkpoint"
@@ -154,10 +195,17 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
     numbers = {name: _number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
     of_dicts = {name: results.get(name) if isinstance(results.get(name), dict) else {} for name in ("environment",)}
-    published = results.get("published") if isinstance(results.get("published"), dict) else None
+    of_text = {name: str(results.get(name) or "") for name in ("dataset", "binarization", "model", "seed")}
     whole = [row for row in results["estimates"] if _is_estimate(row)]
-    cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters")), "published": published}
-    return results | cleaned | of_dicts | {"estimates": whole}, len(results["estimates"]) - len(whole)
+    cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters"))}
+    cleaned["published"] = _published(results.get("published"))
+    return results | cleaned | of_dicts | of_text | {"estimates": whole}, len(results["estimates"]) - len(whole)
+
+
+def _published(told: Any) -> dict[str, Any] | None:
+    if not isinstance(told, dict) or not isinstance(told.get("value"), int | float):
+        return None
+    return {"quantity": str(told.get("quantity")), "value": float(told["value"]), "source": str(told.get("source", ""))}
 
 
 def _number(value: Any) -> float:
@@ -167,13 +215,20 @@ def _number(value: Any) -> float:
 def _is_estimate(row: Any) -> bool:
     return (
         isinstance(row, dict)
-        and {"quantity", "estimator", "kind", "split"} <= set(row)
-        and isinstance(row.get("value"), int | float)
-        and isinstance(row.get("stderr"), int | float | None)
-        and isinstance(row.get("floor"), int | float | None)
+        and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
+        and _fits(row.get("value"))
+        and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "floor"))
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("num_examples"), int)
     )
+
+
+def _fits(value: Any) -> bool:
+    """Whether it is a number that a float can hold, or not a number at all as floats know it."""
+    try:
+        return isinstance(value, int | float) and isinstance(float(value), float)
+    except OverflowError:
+        return False
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -185,12 +240,17 @@ def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def _values(path: Path) -> dict[str, np.ndarray]:
+def _values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those that are rows of finite numbers, and what is to be said where some cannot be read."""
+    if not (path / "values.npz").exists():
+        return {}, []
     try:
         with np.load(path / "values.npz", allow_pickle=False) as found:
-            return dict(found)
-    except (OSError, ValueError, EOFError, BadZipFile):
-        return {}
+            arrays = dict(found)
+        rows = {name: each for name, each in arrays.items() if each.ndim == 1 and len(each) and each.dtype.kind == "f"}
+        return rows, [] if len(rows) == len(arrays) else ["some of values.npz are no numbers of single examples"]
+    except Exception as error:  # of zlib, zipfile, tokenize, ... by where it is damaged
+        return {}, [f"values.npz cannot be read, so that nothing is paired with it: {type(error).__name__}"]
 
 
 def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:

@@ -33,7 +33,7 @@ LOWER = (
 NOT_RANKED = ("mmd_p_value",)
 
 LEVEL = 0.95
-"""Of the intervals around differences."""
+"""Of the intervals around the differences of a table, of all pairs of its rows together: the best is one of many."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Way:
         num_examples: that it was found on.
         dataset, binarization: of the data.
         data: what else decides which examples are tested, as JSON.
+        apart: what of that tells it from another way in the same words.
     """
 
     split: str
@@ -58,6 +59,7 @@ class Way:
     dataset: str
     binarization: str
     data: str
+    apart: str = ""
 
     @property
     def better(self) -> Literal["higher", "lower"] | None:
@@ -80,11 +82,12 @@ class Way:
 
     def describe_data(self) -> str:
         path = json.loads(self.data).get("dataset.source.path")
-        return f"{self.dataset} {self.split}" + (f" ({path})" if path else "") + f", binarisation {self.binarization}"
+        more = ", ".join(filter(None, (path, self.apart)))
+        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.binarization}"
 
 
 class Difference(NamedTuple):
-    """Of two rows, with its interval.
+    """Of two rows, with its interval, which holds for all pairs of rows of the table together.
 
     Attributes:
         mean: how far they are apart.
@@ -116,16 +119,20 @@ class Row:
 
     @property
     def values(self) -> list[float]:
-        return [float(each["value"]) for each in self.estimates]
+        """Of the runs whose number is finite, or of all where none is."""
+        found = [float(each["value"]) for each in self.estimates]
+        return [value for value in found if math.isfinite(value)] or found
 
     @property
     def mean(self) -> float:
         return sum(self.values) / len(self.values)
 
     @property
-    def sd(self) -> float | None:
-        """Over the runs; None of a single one."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+    def stderr(self) -> float | None:
+        """Over the runs; of a single one over the examples."""
+        if len(self.values) > 1:
+            return float(np.std(self.values, ddof=1)) / math.sqrt(len(self.values))
+        return self.estimates[0].get("stderr")
 
     @property
     def floor(self) -> float | None:
@@ -136,20 +143,23 @@ class Row:
     @property
     def note(self) -> str:
         """What is wrong with the runs behind it."""
-        runs = self.group.runs
-        notes = ["not finite"] if not math.isfinite(self.mean) else []
-        if collapsed := sum(run.is_collapsed for run in runs):
-            notes.append("collapsed" if collapsed == len(runs) else f"{collapsed} of {len(runs)} collapsed")
+        runs, lost = self.group.runs, self.group.lost
+        notes = [_some(sum(not math.isfinite(each["value"]) for each in self.estimates), len(runs), "not finite")]
+        notes.append(_some(sum(run.is_collapsed for run in runs), len(runs), "collapsed"))
+        for state in dict.fromkeys(run.state for run in lost):
+            notes.append(_some(sum(run.state == state for run in lost), len(runs) + len(lost), state))
         if any(each.get("warning") and "collapsed" not in str(each["warning"]) for each in self.estimates):
             notes.append("to be read with care")
-        return ", ".join(notes)
+        return ", ".join(filter(None, notes))
 
     def number(self) -> str:
-        """`mean ± standard error over the examples`, or of several runs `mean ± sd over so many runs`."""
-        if self.sd is not None:
-            return f"{digits(self.mean)} ± {digits(self.sd)} (sd of {len(self.values)} runs)"
-        stderr = self.estimates[0].get("stderr")
-        return digits(self.mean) + (f" ± {digits(stderr)}" if stderr is not None else "")
+        """`mean ± standard error`, over the runs where there are several."""
+        error = "" if self.stderr is None else f" ± {digits(self.stderr)}"
+        return digits(self.mean) + error + (f" ({len(self.values)} runs)" if len(self.values) > 1 else "")
+
+
+def _some(num: int, total: int, what: str) -> str:
+    return "" if not num else what if num == total else f"{num} of {total} {what}"
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
@@ -159,7 +169,8 @@ def columns(rows: Sequence[Row]) -> list[str]:
 
 
 def digits(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else str(value)
+    """As nats are told; a number that is beyond all reason by its size."""
+    return f"{value:.3f}" if abs(value) < 1e7 else f"{value:.4g}"
 
 
 def versions(runs: Sequence[Run]) -> list[str]:
@@ -178,15 +189,32 @@ def tables(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
                 of_group.setdefault(_way(run, estimate), []).append((run, estimate))
         for way, pairs in of_group.items():
             runs, estimates = zip(*pairs, strict=True)
-            row = Row(replace(group, runs=runs), estimates, "", _published(way, runs[0]))
+            row = Row(replace(group, runs=runs), estimates, "", _published(way, runs))
             found.setdefault(way, []).append(row)
-    for way in sorted(found, key=_rank):
+    apart = _apart(list(found))
+    for way in sorted(found, key=lambda way: _rank(way, len(found[way]))):
         rows = found[way]
         if way.better:
             sign = 1 if way.better == "lower" else -1
             rows.sort(key=lambda row, sign=sign: (not math.isfinite(row.mean), sign * row.mean))
-            rows = [rows[0], *(replace(row, difference=_difference(row, rows[0])) for row in rows[1:])]
-        yield way, rows
+            level = 1 - (1 - LEVEL) / max(1, math.comb(len(rows), 2))
+            rows = [rows[0], *(replace(row, difference=_difference(row, rows[0], level)) for row in rows[1:])]
+        yield replace(way, apart=apart[way]), rows
+
+
+def _apart(ways: Sequence[Way]) -> dict[Way, str]:
+    """What tells each way from others that are described in the same words."""
+    same: dict[tuple[str, str], list[Way]] = {}
+    for way in ways:
+        same.setdefault((way.quantity, way.describe()), []).append(way)
+    found = {}
+    for others in same.values():
+        data = [json.loads(way.data) for way in others]
+        names = [name for name in dict.fromkeys(name for each in data for name in each)
+                 if len({str(each.get(name)) for each in data}) > 1]  # fmt: skip
+        for way, each in zip(others, data, strict=True):
+            found[way] = ", ".join(f"{name}={each.get(name)}" for name in names)
+    return found
 
 
 def _way(run: Run, row: Mapping[str, Any]) -> Way:
@@ -199,69 +227,80 @@ def _way(run: Run, row: Mapping[str, Any]) -> Way:
 def _data(run: Run) -> str:
     """What decides which examples are tested, and is no choice of what is trained on."""
     free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.source.data_dir")
-    told = {k: v for k, v in run.settings.items() if k.startswith("dataset.") and k not in free}
+    told = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
+    # what is off is as what older code does not know of
+    told = {key: value for key, value in told.items() if value is not None and value is not False}
     return json.dumps(told, sort_keys=True, default=str)
 
 
-def _rank(way: Way) -> tuple:
+def _rank(way: Way, num_rows: int) -> tuple:
+    """What matters first, and what most configurations have."""
     place = FIRST.index(way.quantity) if way.quantity in FIRST else len(FIRST)
-    return place, way.dataset, way.quantity, way.estimator, way.settings, way.num_examples, way.data
+    return place, way.dataset, way.quantity, -num_rows, way.estimator, way.settings, way.num_examples, way.data
 
 
-def _published(way: Way, run: Run) -> tuple[float, str] | None:
-    told = run.results.get("published") or {}
-    if told.get("quantity") != way.quantity or not isinstance(told.get("value"), int | float):
-        return None
-    return float(told["value"]), str(told.get("source", ""))
+def _published(way: Way, runs: Sequence[Run]) -> tuple[float, str] | None:
+    """The number of a paper for this quantity, and where it stands."""
+    told = next((run.published for run in runs if run.published), None)
+    return (told.value, told.where) if told and told.quantity == way.quantity else None
 
 
-def _difference(row: Row, best: Row) -> Difference | str:
-    """Between runs where both have several, paired by their seeds if they have the same; else between examples."""
+def _difference(row: Row, best: Row, level: float) -> Difference | str:
+    """Between runs where both have several, else between examples."""
     if not (math.isfinite(row.mean) and math.isfinite(best.mean)):
         return "not finite"
-    if row.sd is not None and best.sd is not None:
-        return _between_runs(row, best)
-    if row.sd is not None or best.sd is not None:
-        return "a single run against several"
+    if len(row.values) > 1 and len(best.values) > 1:
+        return _between_runs(row, best, level)
     ours, theirs = _per_example(row), _per_example(best)
     if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
         return "not paired: no values of single examples"
     apart = ours - theirs
-    return _interval(
-        float(apart.mean()), float(apart.var(ddof=1)) / len(apart), len(apart) - 1, f"{len(apart)} examples"
-    )
+    over = f"{len(apart)} examples"
+    if max(len(row.values), len(best.values)) > 1:
+        over += f", means of {len(row.values)} and {len(best.values)} runs"
+    return _interval(float(apart.mean()), float(apart.var(ddof=1)) / len(apart), len(apart) - 1, level, over)
 
 
-def _between_runs(row: Row, best: Row) -> Difference:
-    ours, theirs = (
-        {seeds(run): value for run, value in zip(each.group.runs, each.values, strict=True)} for each in (row, best)
-    )
+def _between_runs(row: Row, best: Row, level: float) -> Difference | str:
+    """Paired by their seeds if these choose the data, and both have the same; else as two independent samples."""
+    ours, theirs = _by_seeds_of_data(row), _by_seeds_of_data(best)
     if ours.keys() == theirs.keys() and len(ours) == len(row.values) == len(best.values):
         apart = np.array([ours[seed] - theirs[seed] for seed in ours])
-        spread = float(apart.var(ddof=1)) / len(apart)
-        return _interval(float(apart.mean()), spread, len(apart) - 1, f"{len(apart)} pairs of runs")
-    parts = [(float(np.var(each.values, ddof=1)) / len(each.values), len(each.values)) for each in (row, best)]
-    spread = sum(part for part, _ in parts)
-    # the degrees of freedom of Welch
-    freedom = spread**2 / max(sum(part**2 / (n - 1) for part, n in parts), 1e-300)
-    return _interval(row.mean - best.mean, spread, max(freedom, 1.0), f"{len(row.values)} and {len(best.values)} runs")
+        spread, freedom = float(apart.var(ddof=1)) / len(apart), len(apart) - 1.0
+        over = f"{len(apart)} pairs of runs"
+    else:
+        parts = [(float(np.var(each.values, ddof=1)) / len(each.values), len(each.values)) for each in (row, best)]
+        spread = sum(part for part, _ in parts)
+        # the degrees of freedom of Welch
+        freedom = max(1.0, spread**2 / max(sum(part**2 / (n - 1) for part, n in parts), 1e-300))
+        over = f"{len(row.values)} and {len(best.values)} runs"
+    if spread == 0:
+        return f"{digits(row.mean - best.mean)}, without any spread over {over}"
+    return _interval(row.mean - best.mean, spread, freedom, level, over)
 
 
-def _interval(mean: float, variance: float, freedom: float, over: str) -> Difference:
+def _by_seeds_of_data(row: Row) -> dict[tuple, float]:
+    """The numbers of a row by the seeds that choose examples, labels or holes: the same are as hard for all models."""
+    return {
+        tuple(each for each in seeds(run) if each[0].startswith("dataset.")): float(estimate["value"])
+        for run, estimate in zip(row.group.runs, row.estimates, strict=True)
+        if math.isfinite(estimate["value"])
+    }
+
+
+def _interval(mean: float, variance: float, freedom: float, level: float, over: str) -> Difference:
     from scipy.special import stdtrit  # a fifth of a second
 
-    half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * math.sqrt(variance)
+    half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
     return Difference(mean, mean - half, mean + half, over)
 
 
 def _per_example(row: Row) -> np.ndarray | None:
-    """What each test example has, (N,), of a single run, if it is what its number was made of."""
-    (run,), (estimate,) = row.group.runs, row.estimates
-    values = run.values.get(key(estimate))
-    if (
-        values is None
-        or len(values) == 0
-        or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3)
-    ):
-        return None
-    return values.astype(np.float64)
+    """What each test example has, (N,), in the mean over the runs, if it is what their numbers were made of."""
+    found = []
+    for run, estimate in zip(row.group.runs, row.estimates, strict=True):
+        values = run.values.get(key(estimate))
+        if values is None or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3):
+            return None
+        found.append(values.astype(np.float64))
+    return np.mean(found, 0) if len({len(values) for values in found}) == 1 else None

@@ -24,7 +24,8 @@ def report(folder: Path) -> tuple[str, list[Path]]:
     if not runs:
         raise UserError(f"{folder}: there is no run in it, or below")
     kept, repeated = distinct([run for run in runs if run.state == "finished"])
-    finished, others = groups(kept), [*repeated, *(run for run in runs if run.state != "finished")]
+    without = [run for run in runs if run.state != "finished"]
+    finished, others = groups(kept, without), [*repeated, *without]
     found = list(tables(finished))
     text, files = document(finished, found, others), [folder / "report.html", folder / "report.md"]
     written = [page(f"Runs in {folder}", finished, found, others), text]
@@ -33,7 +34,7 @@ def report(folder: Path) -> tuple[str, list[Path]]:
         written.append(table)
     try:
         for file, content in zip(files, written, strict=True):
-            file.write_text(content, encoding="utf-8")
+            file.write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
     return text, files

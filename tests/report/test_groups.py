@@ -32,15 +32,54 @@ def test_estimators_and_machines_make_no_other_configuration(tmp_path):
     assert not is_seed("dataset.seeds")
 
 
-def test_whole_numbers_are_numbers_and_what_an_older_run_does_not_know_is_no_difference(tmp_path):
-    older = folders.config(seed=2, objective={"beta": 1})
-    folders.write(tmp_path / "a", folders.config(objective={"beta": 1.0, "warmup": "linear"}), [folders.estimate(-3.0)])
-    folders.write(
-        tmp_path / "b", folders.config(seed=1, objective={"beta": 1, "warmup": "linear"}), [folders.estimate(-3.0)]
-    )
-    folders.write(tmp_path / "c", older, [folders.estimate(-3.0)])
+def objective(folder, seed=0, value=-3.0, **settings):
+    return folders.write(folder, folders.config(seed=seed, objective=settings), [folders.estimate(value)])
+
+
+def test_whole_numbers_are_numbers_and_what_is_off_is_not_there(tmp_path):
+    objective(tmp_path / "a", 0, beta=1.0, warmup=None, tempered=False)
+    objective(tmp_path / "b", 1, beta=1, tempered=False)
+    objective(tmp_path / "c", 2, beta=1)  # by older code
     (group,) = groups(collect(tmp_path))
     assert len(group.runs) == 3
+
+
+def test_a_setting_that_only_some_have_is_a_difference(tmp_path):
+    objective(tmp_path / "a", 0, beta=1)
+    objective(tmp_path / "b", 1, beta=1, free_bits=3)
+    assert [group.settings for group in groups(collect(tmp_path))] == [{}, {"objective.free_bits": 3}]
+
+
+def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
+    holes = {"_target_": "dgm_run.data.corrupt.Holes", "share": 0.5}
+    for name, corrupt in (("a", None), ("b", holes)):
+        node = folders.config()
+        node["dataset"]["corrupt"] = corrupt
+        folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
+    found = {group.runs[0].path.name: group.settings["dataset.corrupt"] for group in groups(collect(tmp_path))}
+    assert found == {"a": "none", "b": "Holes"}
+
+
+def test_settings_of_one_name_in_parts_that_never_meet_are_told_apart(tmp_path):
+    for i, steps in enumerate((1, 5)):
+        objective(tmp_path / f"rbm{i}", num_steps=steps)
+    for i, steps in enumerate((2, 3)):
+        node = folders.config(seed=i, posterior={"num_steps": steps})
+        folders.write(tmp_path / f"vae{i}", node, [folders.estimate(-3.0)])
+    assert len(groups(collect(tmp_path))) == 4
+
+
+def test_what_has_failed_is_known_to_its_configuration(tmp_path):
+    for seed in (0, 1):
+        objective(tmp_path / f"a{seed}", seed, beta=1)
+        objective(tmp_path / f"b{seed}", seed, beta=2)
+    lost = folders.write(tmp_path / "lost", folders.config(seed=2, objective={"beta": 2}))
+    elsewhere = folders.write(tmp_path / "elsewhere", folders.config(seed=2, objective={"beta": 3}))
+    (elsewhere / "error.txt").write_text("not finite")
+    runs = collect(tmp_path)
+    found = groups([run for run in runs if run.results], [run for run in runs if not run.results])
+    assert [group.settings for group in found] == [{"objective.beta": 1}, {"objective.beta": 2}]
+    assert [[run.path for run in group.lost] for group in found] == [[], [lost]]
 
 
 def test_sizes_that_parts_repeat_are_told_once(tmp_path):

@@ -15,9 +15,9 @@ def test_tables_and_what_has_no_numbers(tmp_path):
     assert lines[0] == "# 2 configurations, 4 finished runs"
     how = "estimate by importance_sampling (num_samples=5), nats; 4 examples of digits test, binarisation dynamic; "
     assert f"{how}higher is better" in lines
-    assert "| prior | value | difference to the best | runs |" in lines
-    assert "| VampPrior | -3.950 ± 0.071 (sd of 2 runs) |  | 2, 3 |" in lines
-    told = "| StandardPrior | -4.950 ± 0.071 (sd of 2 runs) | -1.000 (-1.000 to -1.000, 2 pairs of runs) |"
+    assert "| prior | value | difference to the best (95% for all pairs) | runs |" in lines
+    assert "| VampPrior | -3.950 ± 0.050 (2 runs) |  | 2, 3 |" in lines
+    told = "| StandardPrior | -4.950 ± 0.050 (2 runs) | -1.000"
     assert any(line.startswith(told) for line in lines)
     assert lines[-1] == f"- failed: {tmp_path / 'x'}: a \\| b c"
 
@@ -37,7 +37,7 @@ def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_pat
     found = versions_and_collapse(tmp_path)
     text = document(found, list(tables(found)), [])
     assert "Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc." in text
-    assert "(sd of 2 runs) | 1 of 2 collapsed |" in text
+    assert "(2 runs) | 1 of 2 collapsed |" in text
     assert "## To be read with care\n\n- b: kl: the posterior has collapsed" in text
     html = page("x", found, list(tables(found)), [])
     assert "<p>Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc.</p>" in html

@@ -23,7 +23,7 @@ def test_a_row_for_each_configuration_the_best_first(tmp_path):
     assert found.data == "digits test, binarisation dynamic"
     assert list(found.cells) == ["prior", "log_likelihood [1]", "parameters", "epochs", "minutes", "runs"]
     assert column(found, "prior") == ["VampPrior", "StandardPrior"]
-    assert column(found, "log_likelihood [1]") == ["-3.950 ± 0.071", "-4.950 ± 0.071"]
+    assert column(found, "log_likelihood [1]") == ["-3.950 ± 0.050 (2 runs)", "-4.950 ± 0.050 (2 runs)"]
     assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, False]
     assert [column(found, head) for head in ("parameters", "epochs", "minutes", "runs")] == [
         ["1,234"] * 2, ["3"] * 2, ["0.0"] * 2, ["2"] * 2
@@ -74,7 +74,7 @@ def test_it_stands_first_in_page_and_document(tmp_path):
     found = groups(collect(folders.sweep(tmp_path)))
     text, html = document(found, list(tables(found)), []), page("x", found, list(tables(found)), [])
     assert "## digits test, binarisation dynamic" in text.split("## log_likelihood")[0]
-    assert "| VampPrior | **-3.950 ± 0.071** | 1,234 | 3 | 0.0 | 2 |" in text
+    assert "| VampPrior | **-3.950 ± 0.050 (2 runs)** | 1,234 | 3 | 0.0 | 2 |" in text
     assert "- log_likelihood [1]: estimate by importance_sampling (num_samples=5), nats; 4 examples\n" in text
     assert '<td data-by="-3.95" class=best>-3.950' in html.split("<h2>log_likelihood</h2>")[0]
 

@@ -1,7 +1,9 @@
 import fcntl
 import json
+import zipfile
 
 import numpy as np
+import pytest
 
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
@@ -112,3 +114,64 @@ def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
     (path / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=9\n- trainer.resume=auto\n")
     (run,) = collect(tmp_path)
     assert run.told == "optimizer.lr=9: the loss is not finite"
+
+
+def rewritten(name, text):
+    return lambda run: (run / name).write_text(text)
+
+
+def estimates(**change):
+    def damage(run):
+        found = json.loads((run / "results.json").read_text())
+        found["estimates"][0] |= change
+        (run / "results.json").write_text(json.dumps(found))
+
+    return damage
+
+
+def replaced_by_a_folder(name):
+    def damage(run):
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+
+    return damage
+
+
+def header_of_values(run):
+    with zipfile.ZipFile(run / "values.npz", "w") as file:
+        file.writestr("a.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': garb((\n")
+
+
+def failed_without_a_reason(run):
+    (run / "results.json").unlink()
+    (run / "error.txt").mkdir()
+
+
+DAMAGES = {
+    "numbers that no float holds": estimates(value=10**400),
+    "a kind that is a number": estimates(kind=5),
+    "deep results": rewritten("results.json", "[" * 200_000),
+    "deep metrics": rewritten("metrics.jsonl", "[" * 200_000),
+    "a configuration in itself": rewritten(".hydra/config.yaml", "model: &a [*a]\n"),
+    "a header of values": header_of_values,
+    "a picture that leads nowhere": lambda run: (run / "samples" / "z.png").symlink_to("nowhere"),
+    "a reason that is a folder": failed_without_a_reason,
+    "results that are a folder": replaced_by_a_folder("results.json"),
+    "curves that never begin": rewritten("metrics.jsonl", '{"name": "valid/elbo", "epoch": 0, "value": 1}\n' * 3),
+    "half a character": estimates(quantity="\ud800"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_costs_no_other(damage, tmp_path):
+    folders.sweep(tmp_path)
+    DAMAGES[damage](tmp_path / "0")
+    text, files = report(tmp_path)
+    assert "-3.950 ± 0.050 (2 runs)" in text
+    assert all(file.stat().st_size for file in files)
+
+
+def test_values_that_cannot_be_read_are_named(tmp_path):
+    folders.sweep(tmp_path)
+    header_of_values(tmp_path / "0")
+    assert "0: results.json: values.npz cannot be read, so that nothing is paired with it" in report(tmp_path)[0]

@@ -6,7 +6,7 @@ from scipy import stats
 
 from dgm_run.report.groups import groups
 from dgm_run.report.runs import collect
-from dgm_run.report.tables import columns, tables
+from dgm_run.report.tables import columns, digits, tables
 from dgm_run.way import key
 from tests.report import folders
 
@@ -35,8 +35,8 @@ def test_the_best_stands_first_with_its_spread_over_seeds(tmp_path):
     best, other = rows
     assert best.group.name == "prior=VampPrior"
     assert best.mean == pytest.approx(-4 + 0.05)
-    assert best.sd == pytest.approx(0.1 / 2**0.5)
-    assert best.number() == "-3.950 ± 0.071 (sd of 2 runs)"
+    assert best.stderr == pytest.approx(0.05)  # 0.1 apart
+    assert best.number() == "-3.950 ± 0.050 (2 runs)"
     assert best.difference == ""
     assert other.difference.mean == pytest.approx(-1)
     assert columns(rows) == ["prior"]
@@ -54,7 +54,7 @@ def test_single_runs_are_compared_on_the_same_examples(tmp_path):
     assert other.difference.over == "40 examples"
 
 
-def test_several_runs_are_compared_by_their_seeds_not_by_their_examples(tmp_path):
+def test_several_runs_on_the_same_data_are_paired_not_their_examples(tmp_path):
     draws = np.random.default_rng(1)
     means = [[-5.0, -4.0, -6.5], [-3.5, -4.1, -4.0]]
     runs(tmp_path, [[draws.normal(mean, 0.01, 50) for mean in each] for each in means])
@@ -64,6 +64,64 @@ def test_several_runs_are_compared_by_their_seeds_not_by_their_examples(tmp_path
     expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     assert other.difference[1:3] == pytest.approx((expected.low, expected.high))
     assert other.difference.over == "3 pairs of runs"
+
+
+def test_seeds_that_choose_no_data_pair_nothing(tmp_path):
+    for prior, values in (("StandardPrior", (-5.0, -4.0, -6.5)), ("VampPrior", (-3.5, -4.1, -4.0))):
+        for seed, value in enumerate(values):
+            node = folders.config(prior, seed, dataset__label_seed=0)
+            folders.write(tmp_path / f"{prior}{seed}", node, [folders.estimate(value)])
+    ((_, (_, other)),) = found(tmp_path)
+    expected = stats.ttest_ind((-5.0, -4.0, -6.5), (-3.5, -4.1, -4.0), equal_var=False).confidence_interval(0.95)
+    assert other.difference[1:3] == pytest.approx((expected.low, expected.high))
+    assert other.difference.over == "3 and 3 runs"
+
+
+def test_the_more_rows_the_wider_the_intervals(tmp_path):
+    draws = np.random.default_rng(0)
+    base = draws.normal(-5, 3, 40)
+    values = [base + draws.normal(-i, 0.5, 40) for i in range(4)]
+    runs(tmp_path, [[each] for each in values], [f"P{i}" for i in range(4)])
+    ((_, rows),) = found(tmp_path)
+    level = 1 - 0.05 / 6  # of four rows six pairs
+    expected = stats.ttest_rel(values[2], values[0]).confidence_interval(level)
+    assert rows[2].difference[1:3] == pytest.approx((expected.low, expected.high), rel=1e-5)
+
+
+def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):
+    for seed, value in enumerate((-5.0, float("nan"), -4.0)):
+        folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value)])
+    folders.write(tmp_path / "lost", folders.config(seed=3))
+    every = collect(tmp_path)
+    ((_, (row,)),) = tables(groups([run for run in every if run.results], [run for run in every if not run.results]))
+    assert row.number() == "-4.500 ± 0.500 (2 runs)"
+    assert row.note == "1 of 3 not finite, 1 of 4 unfinished"
+
+
+def test_a_published_number_stands_beside_its_own_experiment_alone(tmp_path):
+    paper = {"quantity": "log_likelihood", "value": -84.5, "source": "A paper"}
+    for name, override, expected in (
+        ("a", "seed=3", (-84.5, "A paper")),
+        ("b", "trainer.max_epochs=2", (-84.5, "A paper; changed: trainer.max_epochs=2")),
+        ("c", "dataset=digits", None),
+    ):
+        path = folders.write(tmp_path / name, folders.config(), [folders.estimate(-3.0)], published=paper)
+        (path / ".hydra" / "overrides.yaml").write_text(f"- +experiment=x/y\n- {override}\n- trainer.threads=1\n")
+        ((_, (row,)),) = found(path)
+        assert row.published == expected
+
+
+def test_tables_that_differ_by_their_data_say_by_what(tmp_path):
+    for seed in (0, 1):
+        node = folders.config(dataset__source={"split_seed": seed})
+        folders.write(tmp_path / str(seed), node, [folders.estimate(-3.0)])
+    described = [way.describe() for way, _ in found(tmp_path)]
+    assert "dataset.source.split_seed=0" in described[0]
+    assert "dataset.source.split_seed=1" in described[1]
+
+
+def test_numbers_beyond_reason_are_short():
+    assert [digits(v) for v in (-84.5, -2.172e28, float("nan"))] == ["-84.500", "-2.172e+28", "nan"]
 
 
 def test_runs_with_other_seeds_are_compared_by_welch(tmp_path):
@@ -82,10 +140,12 @@ def test_where_there_is_no_difference_to_tell_it_says_why(tmp_path):
     folders.write(tmp_path / "d", folders.config("Fourth"), [folders.estimate(float("nan"))])
     ((_, rows),) = found(tmp_path)
     assert [(row.group.settings["prior"], row.difference) for row in rows[1:]] == [
-        ("StandardPrior", "a single run against several"),
+        ("StandardPrior", rows[1].difference),
         ("Third", "not paired: no values of single examples"),
         ("Fourth", "not finite"),
     ]
+    assert rows[1].difference.over == "2 examples, means of 2 and 1 runs"
+    assert rows[1].difference.mean == pytest.approx(-2.05)
     assert rows[3].note == "not finite"
 
 
