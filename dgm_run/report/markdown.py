@@ -1,5 +1,6 @@
 """The comparison as Markdown."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dgm_run.report.groups import Group
@@ -9,26 +10,56 @@ from dgm_run.report.tables import Difference, Row, Way, columns, digits, version
 
 
 def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
-    """All tables, and below them what is to be read with care and the runs that have no numbers."""
-    lines = [f"# {len(groups)} configurations, {sum(len(group.runs) for group in groups)} finished runs", ""]
-    runs = [run for group in groups for run in group.runs]
-    if found := versions(runs):
-        lines += [escaped(f"Runs of different versions: {'; '.join(found)}."), ""]
-    for overview in overviews(tables):
-        lines += [f"## {escaped(overview.data)}", "", *_overview(overview), ""]
+    """What is known at a glance, all tables, what is to be read with care and the runs that have no numbers."""
+    found = []
     for way, rows in tables:
-        lines += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(rows), ""]
+        found += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(rows), ""]
+    return _text([*_glance(groups, tables, others), *found, *_care(groups), *_without_numbers(others)])
+
+
+def summary(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
+    """The same without the tables of single quantities, for a terminal."""
+    return _text([*_glance(groups, tables, others), *_care(groups), *_without_numbers(others)])
+
+
+def status(groups: Sequence[Group], others: Sequence[Run]) -> str:
+    """How many runs have ended, and how."""
+    finished = [run for group in groups for run in group.runs]
+    states = Counter(run.state for run in (*finished, *others))
+    collapsed = sum(run.is_collapsed for run in finished)
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{len(groups)} configurations; runs: {told}" + (f"; {collapsed} collapsed" if collapsed else "")
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _glance(
+    groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]
+) -> Iterator[str]:  # fmt: skip
+    yield from (f"# {status(groups, others)}", "")
+    if found := versions([run for group in groups for run in group.runs]):
+        yield from (escaped(f"Runs of different versions: {'; '.join(found)}."), "")
+    for overview in overviews(tables):
+        yield from (f"## {escaped(overview.data)}", "", *_overview(overview), "")
+
+
+def _care(groups: Sequence[Group]) -> Iterator[str]:
+    runs = [run for group in groups for run in group.runs]
     warned = [(run, *each) for run in runs for each in run.warnings] + [
         (run, "results.json", run.message) for run in runs if run.message
     ]
     if warned:
-        lines += ["## To be read with care", ""]
-        lines += [f"- {escaped(run.name)}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned]
-        lines.append("")
+        yield from ("## To be read with care", "")
+        yield from (f"- {escaped(run.name)}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned)
+        yield ""
+
+
+def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
     if others:
-        lines += ["## Without numbers", ""]
-        lines += [f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in others]
-    return "\n".join(lines).rstrip() + "\n"
+        yield from ("## Without numbers", "")
+        yield from (f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in others)
 
 
 def _overview(overview: Overview) -> Iterator[str]:

@@ -4,9 +4,10 @@ import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from dgm_run.report.groups import Group
-from dgm_run.report.markdown import difference
+from dgm_run.report.markdown import difference, status
 from dgm_run.report.overview import NOTHING, READING, Cell, Overview, overviews, plain
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
@@ -24,7 +25,8 @@ def page(
     """Tables that a click sorts and a word filters, learning curves, pictures side by side, what has no numbers."""
     body = [
         f"<h1>{escape(title)}</h1>",
-        '<p><input id="filter" type="search" placeholder="show rows and tables with ..." autofocus></p>',
+        f"<p>{escape(status(groups, others))}</p>",
+        '<p><input id="filter" type="search" placeholder="rows with ..., prior=VampPrior, ..." autofocus></p>',
         *_versions(groups),
         *map(_overview, overviews(tables)),
         *(_section(way, rows) for way, rows in tables),
@@ -103,47 +105,71 @@ def _costs(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _curves(groups: Sequence[Group]) -> Iterator[str]:
-    charts: dict[tuple[str, str], list] = {}
-    for i, group in enumerate(groups):
+    charts: dict[tuple[str, str], list[_Line]] = {}
+    for group in groups:
         for run in group.runs:
             monitor, data = run.results["training"]["monitor"], str(run.results.get("dataset"))
             if len(run.curves.get(monitor, ((),))[0]) > 1:
-                lines = charts.setdefault((monitor, data), [])
-                lines.append((group.name, COLOURS[i % len(COLOURS)], run.curves[monitor]))
+                charts.setdefault((monitor, data), []).append(_Line(group.name, *_thinned(*run.curves[monitor])))
     for (monitor, data), lines in charts.items():
         yield f"<section><h2>{escape(monitor)} over epochs, {escape(data)}</h2>{_chart(lines)}</section>"
 
 
-def _chart(lines: Sequence[tuple[str, str, tuple[list[float], list[float]]]]) -> str:
-    thin = [(name, colour, *_thinned(*points)) for name, colour, points in lines]
-    x_end = max(max(x) for *_, x, _ in thin) or 1.0
-    values = sorted(v for *_, y in thin for v in y)
-    low, high = values[len(values) // 20], values[-1]  # early values would press the rest together
-    span = (high - low) or 1.0
+class _Line(NamedTuple):
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+def _chart(lines: Sequence[_Line]) -> str:
+    x_end = max(max(line.x) for line in lines) or 1.0
+    low, high = _range([line.y for line in lines])
+    style = {name: _stroke(i) for i, name in enumerate(dict.fromkeys(line.name for line in lines))}
 
     def place(x: float, y: float) -> str:
         right = MARGIN + (WIDTH - 2 * MARGIN) * x / x_end
-        down = MARGIN / 2 + (HEIGHT - 1.5 * MARGIN) * (1 - (max(y, low) - low) / span)
-        return f"{right:.1f},{down:.1f}"
+        return f"{right:.1f},{_down((min(max(y, low), high) - low) / (high - low)):.1f}"
 
     paths = "".join(
-        f'<polyline data-about="{escape(name)}" fill="none" stroke="{colour}" stroke-width="1.5" '
-        f'points="{" ".join(map(place, x, y))}">'
-        f"<title>{escape(name)}</title></polyline>"
-        for name, colour, x, y in thin
+        f'<polyline data-about="{escape(line.name)}" fill="none" stroke-width="1.5" {style[line.name]} '
+        f'points="{" ".join(map(place, line.x, line.y))}"><title>{escape(line.name)}</title></polyline>'
+        for line in lines
     )
-    floor = HEIGHT - MARGIN
-    axes = (
-        f'<text x="{MARGIN - 6}" y="{MARGIN / 2 + 4}" text-anchor="end">{high:.4g}</text>'
-        f'<text x="{MARGIN - 6}" y="{floor}" text-anchor="end">{low:.4g}</text>'
-        f'<text x="{WIDTH - MARGIN}" y="{floor + 18}" text-anchor="end">epoch {x_end:g}</text>'
-        f'<line x1="{MARGIN}" y1="{floor}" x2="{WIDTH - MARGIN}" y2="{floor}" stroke="#999"/>'
+    ticks = "".join(
+        f'<line x1="{MARGIN}" y1="{_down(part):.1f}" x2="{WIDTH - MARGIN}" y2="{_down(part):.1f}" stroke="#ddd"/>'
+        f'<text x="{MARGIN - 6}" y="{_down(part) + 4:.1f}" text-anchor="end">{low + part * (high - low):.4g}</text>'
+        for part in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
-    named = dict.fromkeys((name, colour) for name, colour, *_ in thin)
+    end = f'<text x="{WIDTH - MARGIN}" y="{_down(0.0) + 18:.1f}" text-anchor="end">epoch {x_end:g}</text>'
     legend = "".join(
-        f'<li data-about="{escape(name)}" style="color:{colour}">{escape(name)}</li>' for name, colour in named
+        f'<li data-about="{escape(name)}"><svg width="28" height="8"><line x1="0" y1="4" x2="28" y2="4" '
+        f'stroke-width="2" {stroke}/></svg> {escape(name)}</li>'
+        for name, stroke in style.items()
     )
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{axes}{paths}</svg><ul class="legend">{legend}</ul>'
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{ticks}{end}{paths}</svg><ul class="legend">{legend}</ul>'
+    )
+
+
+def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """From what most curves have left behind early to the best; one that has gone astray does not press them flat."""
+    lows = sorted(sorted(y)[len(y) // 20] for y in curves)
+    highs = sorted(max(y) for y in curves)
+    middle, high = lows[len(lows) // 2], highs[-1]
+    if high - highs[len(highs) // 2] > 10 * (highs[len(highs) // 2] - middle):
+        high = highs[len(highs) // 2]
+    low = max(lows[0], middle - 2 * (high - middle))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _down(part: float) -> float:
+    """Where a part of the height lies in a picture, from its top."""
+    return MARGIN / 2 + (HEIGHT - 1.5 * MARGIN) * (1 - part)
+
+
+def _stroke(i: int) -> str:
+    dashes = ("", "6 3", "2 2", "8 2 2 2")[i // len(COLOURS) % 4]
+    return f'stroke="{COLOURS[i % len(COLOURS)]}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
 
 
 def _thinned(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
@@ -187,7 +213,7 @@ def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1500px;padding:0 1em;color:#222}
 h2{margin:1.6em 0 .2em}p{margin:.3em 0 .6em;color:#555}
-table{border-collapse:collapse}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}
+table{border-collapse:collapse}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left;max-width:24em}
 th{cursor:pointer;background:#f6f6f6}th[aria-sort=ascending]:after{content:" \\2191"}
 th[aria-sort=descending]:after{content:" \\2193"}
 .best{font-weight:bold}.small,.small+p{font-size:85%;color:#555}
@@ -212,8 +238,11 @@ document.getElementById('filter').oninput = event => {
     const about = [...section.querySelectorAll('h2, p')].map(each => each.textContent).join(' ').toLowerCase();
     let any = false;
     for (const row of section.querySelectorAll('tbody tr, figure, li, polyline')) {
-      const text = `${about} ${row.textContent} ${row.dataset.about || ''}`.toLowerCase();
-      const hidden = !words.every(word => text.includes(word));
+      const settings = (row.dataset.about || '').toLowerCase();
+      const text = `${about} ${row.textContent} ${settings}`.toLowerCase();
+      const is = word => settings.split(', ').some(one => one === word || one.endsWith('.' + word));
+      const has = word => word.includes('=') ? is(word) : text.includes(word);
+      const hidden = !words.every(has);
       row.toggleAttribute('hidden', hidden);
       any ||= !hidden;
     }

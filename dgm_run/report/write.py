@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dgm_run.errors import UserError
 from dgm_run.report.groups import distinct, groups
-from dgm_run.report.markdown import document
+from dgm_run.report.markdown import document, summary
 from dgm_run.report.page import page
 from dgm_run.report.published import published
 from dgm_run.report.runs import collect
@@ -15,7 +15,7 @@ def report(folder: Path) -> tuple[str, list[Path]]:
     """Writes report.html and report.md into the folder, and published.md where presets name a paper's number.
 
     Returns:
-        The Markdown, and the files.
+        What is known at a glance, as Markdown, and the files.
 
     Raises:
         UserError: there is no run in it, or it cannot be written.
@@ -27,8 +27,8 @@ def report(folder: Path) -> tuple[str, list[Path]]:
     without = [run for run in runs if run.state != "finished"]
     finished, others = groups(kept, without), [*repeated, *without]
     found = list(tables(finished))
-    text, files = document(finished, found, others), [folder / "report.html", folder / "report.md"]
-    written = [page(f"Runs in {folder}", finished, found, others), text]
+    files = [folder / "report.html", folder / "report.md"]
+    written = [page(f"Runs in {folder}", finished, found, others), document(finished, found, others)]
     if table := published(kept):
         files.append(folder / "published.md")
         written.append(table)
@@ -37,4 +37,4 @@ def report(folder: Path) -> tuple[str, list[Path]]:
             file.write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    return text, files
+    return summary(finished, found, others), files

@@ -12,7 +12,7 @@ def test_tables_and_what_has_no_numbers(tmp_path):
     found = groups(collect(folders.sweep(tmp_path)))
     text = document(found, list(tables(found)), [Run(tmp_path / "x", "failed", "a | b\nc")])
     lines = text.splitlines()
-    assert lines[0] == "# 2 configurations, 4 finished runs"
+    assert lines[0] == "# 2 configurations; runs: 4 finished, 1 failed"
     how = "estimate by importance_sampling (num_samples=5), nats; 4 examples of digits test, binarisation dynamic; "
     assert f"{how}higher is better" in lines
     assert "| prior | value | difference to the best (95% for all pairs) | runs |" in lines

@@ -62,6 +62,7 @@ def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
       const all = [...document.querySelectorAll('tbody tr')];
       return all.filter(r => !r.hidden && !r.closest('section').hidden).length; };
     seen.push(filter('vampprior'), filter('nothing like it'), filter(''));
+    seen.push(filter('prior=vampprior'), filter('prior=vamp'));
     document.title = JSON.stringify(seen);
     </script>"""
     file = tmp_path / "page.html"
@@ -69,4 +70,18 @@ def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}")  # fmt: skip
     done = subprocess.run([BROWSER, *flags, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
-    assert '["VampPrior,StandardPrior","StandardPrior,VampPrior","VampPrior,StandardPrior",4,0,8]' in done.stdout
+    assert '["VampPrior,StandardPrior","StandardPrior,VampPrior","VampPrior,StandardPrior",4,0,8,4,0]' in done.stdout
+
+
+def test_a_curve_that_has_gone_astray_does_not_press_the_others_flat(tmp_path):
+    for i, curve in enumerate(((-30.0, -25.0, -24.0), (-31.0, -24.0, -22.0), (-1e3, -1e20, -1e28))):
+        folders.write(tmp_path / str(i), folders.config(f"P{i}"), [folders.estimate(-3.0)], curve=curve)
+    found = groups(collect(tmp_path))
+    text = page("x", found, list(tables(found)), [])
+    ticks = [float(tick) for tick in re.findall(r'text-anchor="end">(-[\d.e+]+)<', text)]
+    assert min(ticks) > -100
+    heights = [
+        [float(point.split(",")[1]) for point in points.split()] for points in re.findall(r'points="([^"]+)"', text)
+    ]
+    assert max(heights[0]) - min(heights[0]) > 20
+    assert len(set(re.findall(r'stroke-width="1.5" stroke="(#\w+)"', text))) == 3
