@@ -54,6 +54,7 @@ def main() -> None:
     if not _is_first():
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
     _refuse_null_groups(sys.argv[1:])
+    _refuse_used_sweep_folder(sys.argv[1:])
     sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
     _told(_hydra_main)
 
@@ -209,7 +210,10 @@ def _hydra_main(cfg: DictConfig) -> float | None:
             if not isinstance(error, CheckpointError):  # the folder may be that of another run
                 _keep_reason(folder, str(error))
             return None
-        _note_failed_job(context, str(error))
+        if isinstance(error, CheckpointError):  # the folder may be that of another run, at work or ended
+            _tell_job(context, str(error))
+        else:
+            _note_failed_job(context, str(error))
     except Exception as error:
         if context.mode == RunMode.RUN:
             _keep_reason(folder, f"{type(error).__name__}: {error}")
@@ -229,6 +233,18 @@ def _refuse_null_groups(arguments: list[str]) -> None:
         if f"{group}=null" in arguments:  # Hydra ends in a traceback here
             without = "'estimators=[]'" if group == "estimators" else f"'~{group}'"
             sys.exit(f"{group}=null: to go without, write {without}")
+
+
+def _refuse_used_sweep_folder(arguments: list[str]) -> None:
+    """Hydra would write over the configuration of the sweep that is there, before anything can be refused."""
+    if not {"-m", "--multirun"} & set(arguments) or "trainer.resume=auto" in arguments:
+        return
+    for folder in [a.partition("=")[2].strip("'") for a in arguments if a.startswith("hydra.sweep.dir=")]:
+        if (Path(folder) / "multirun.yaml").exists():
+            sys.exit(
+                f"hydra.sweep.dir: {folder} holds a sweep: go on with it by sweep.resume={_quoted(Path(folder))}, or "
+                "choose another folder"
+            )
 
 
 def _resumed(arguments: list[str]) -> list[str]:
@@ -290,16 +306,30 @@ def _command(overrides: list[str], folder: Path) -> str:
     """The command that goes on with a run: its options, the overrides it was not begun with, and its folder."""
     begun = _begun_with(folder)
     ours = [o for o in overrides if o not in begun and not o.startswith("trainer.resume=")]
-    options = [a for a in sys.argv[1:] if a not in overrides and ("=" not in a or a.startswith("-"))]
-    options = [a for a in options if a not in ("-m", "--multirun")]
-    name = str(folder) if re.fullmatch(r"[\w/.:-]+", str(folder)) else f"'{folder}'"
-    return shlex.join(["dgm-run", *options, *ours, f"trainer.resume={name}"])
+    options = [each for each in _options() if each not in overrides]
+    return shlex.join(["dgm-run", *options, *ours, f"trainer.resume={_quoted(folder)}"])
+
+
+def _options() -> list[str]:
+    """What of the command line is no override, with the values that follow: --config-dir conf."""
+    options = [a for a in sys.argv[1:] if "=" not in a or a.startswith("-")]
+    return [a for a in options if a not in ("-m", "--multirun") and not a.startswith("~")]
+
+
+def _quoted(path: Path) -> str:
+    """As Hydra takes it for a value."""
+    return str(path) if re.fullmatch(r"[\w/.:-]+", str(path)) else f"'{path}'"
 
 
 def _note_failed_job(context: DictConfig, message: str) -> None:
     """Beside what the job has left: it may run in another process, or on another machine."""
-    sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
+    _tell_job(context, message)
     _keep_reason(Path(context.runtime.output_dir), message)
+
+
+def _tell_job(context: DictConfig, message: str) -> None:
+    sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
+    _failures.append("")
 
 
 def _keep_reason(folder: Path, message: str) -> None:
@@ -320,9 +350,10 @@ def _tell_failed_jobs() -> None:
                 lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             _failures.append("")
-            lines = ["failed jobs:", *lines, f"to run what is missing: dgm-run sweep.resume={sweep}", ""]
+            again = shlex.join(["dgm-run", *_options(), f"sweep.resume={_quoted(sweep)}"])
+            lines = ["failed jobs:", *lines, f"to run what is missing: {again}", ""]
             sys.stderr.write("\n".join(lines))
-        sys.stdout.write(f"to compare the runs: dgm-report {sweep}\n")
+        sys.stdout.write(f"to compare the runs: {shlex.join(['dgm-report', str(sweep)])}\n")
 
 
 def _failed(folder: Path) -> str | None:

@@ -66,16 +66,28 @@ class RunLog:
         self._guard(lambda: self._writer.add_histogram(name, values.detach().float().cpu().numpy(), step))
 
     def hparams(self, hparams: Mapping[str, Any]) -> None:
-        """Start and end records of TensorBoard's HParams page, in the run's own event file.
+        """The run begins, to TensorBoard's HParams page, in its own event file.
 
-        `SummaryWriter.add_hparams` would open a second, time-stamped run for them, and its Experiment record
+        `SummaryWriter.add_hparams` would open a second, time-stamped run for it, and its Experiment record
         would hide the columns of other runs.
         """
         from torch.utils.tensorboard.summary import hparams as summaries
 
-        _, start, end = summaries(dict(hparams), {})
-        for summary in (start, end):
-            self._guard(lambda summary=summary: self._writer._get_file_writer().add_summary(summary))
+        _, start, _ = summaries(dict(hparams), {})
+        self._guard(lambda: self._writer._get_file_writer().add_summary(start))
+
+    def ended(self, well: bool) -> None:
+        """The run ends, to the same page; of one that was stopped, and can go on, there is no end."""
+        from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+        from torch.utils.tensorboard.summary import hparams as summaries
+
+        _, _, end = summaries({}, {})
+        told = end.value[0].metadata.plugin_data
+        data = HParamsPluginData.FromString(told.content)
+        data.session_end_info.status = STATUS_SUCCESS if well else STATUS_FAILURE
+        told.content = data.SerializeToString()
+        self._guard(lambda: self._writer._get_file_writer().add_summary(end))
 
     def sync(self) -> int:
         """Brings metrics.jsonl to the disk and returns its length, for the checkpoint."""

@@ -1,6 +1,8 @@
 """A run's folder: its lock, its configuration, and the trained model in it."""
 
 import fcntl
+import hashlib
+import json
 import os
 import socket
 import warnings
@@ -15,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import MAY_CHANGE, instantiate
+from dgm_run.config import MAY_CHANGE, OF_THE_MACHINE, instantiate
 from dgm_run.data.corrupt import Corruption
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.models.corrupted import corrupted
@@ -68,6 +70,18 @@ def settled(cfg: DictConfig) -> dict[str, Any]:
         return raw if isinstance(resolved, dict) else resolved
 
     return walk(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+    """Of all that decides what a run finds: configurations that differ by the machine alone have the same."""
+
+    def kept(node: Any, key: str) -> Any:
+        if not isinstance(node, dict):
+            return node
+        names = [(name, f"{key}.{name}" if key else str(name)) for name in node]
+        return {str(name): kept(node[name], path) for name, path in names if path not in OF_THE_MACHINE}
+
+    return hashlib.sha256(json.dumps(kept(config, ""), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def changes(saved: Any, current: Any, key: str = "", may_change: Sequence[str] = MAY_CHANGE) -> list[str]:

@@ -15,7 +15,7 @@ from torch import nn
 from dgm_run import machine, parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.compatibility import refuse_needing_complete, refuse_other_data, refuse_wrong_kind
-from dgm_run.config import OF_THE_MACHINE, instantiate, validate
+from dgm_run.config import instantiate, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
@@ -213,16 +213,25 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         estimates, values = evaluated(model, estimators, data, cfg.seed, display, stop, show)
         gallery(summary.steps, summary.epochs)
         log.scalars(named(estimates), summary.steps, summary.epochs)
+        log.ended(well=True)
+    except Interrupted:
+        raise
+    except Exception:
+        log.ended(well=False)
+        raise
     finally:
         log.close()
         if parallel.is_writer():  # a second command in this folder, refused, may have overwritten it
             run_folder.save_config(folder, config)
 
-    choices = {"seed": cfg.seed, "published": config["published"]}
+    choices = {"seed": cfg.seed, "published": config["published"], "configuration": run_folder.fingerprint(config)}
     found = results.results(choices, model, dataset, estimates, summary)
     if not parallel.is_writer():
         return found
-    results.write_values(folder / "values.npz", estimates, values)
+    before = _found_before(folder)
+    if before and before["training"]["steps"] == summary.steps:  # only evaluated again
+        found["estimates"] = results.merged(before["estimates"], estimates)
+    results.write_values(folder / "values.npz", found["estimates"], values)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", conclusion(found, folder))
     return found
@@ -238,13 +247,22 @@ def _begun(
 
 
 def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
-    """What a run with this very configuration has found, if it has ended."""
+    """What a run with this very configuration has found, if it has ended; its checkpoints may be gone."""
+    found = _found_before(folder)
+    if found is None:
+        return None
     try:
-        found = results.read(folder / "results.json")
-        begun, damaged = checkpoints.load("last")[1]["config"], checkpoints.load("best")[2]
+        damaged = checkpoints.exists("last") and checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    return None if damaged or run_folder.changes(begun, config, may_change=OF_THE_MACHINE) else found
+    return found if not damaged and found.get("configuration") == run_folder.fingerprint(config) else None
+
+
+def _found_before(folder: Path) -> dict[str, Any] | None:
+    try:
+        return results.read(folder / "results.json")
+    except CheckpointError:
+        return None
 
 
 def _find_checkpoint(
@@ -254,6 +272,10 @@ def _find_checkpoint(
     checkpoints.remove_temporaries()
     wanted = config["trainer"]["resume"]
     if not checkpoints.exists("last"):
+        if (folder / "results.json").exists():
+            raise CheckpointError(
+                f"{folder} holds the results of a run whose checkpoints are gone: choose another folder, or delete it"
+            )
         if wanted not in (None, "auto"):
             raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)

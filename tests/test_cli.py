@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from tiny import TINY, command, dgm_run, metrics, refused
 
 from dgm_run import cli
+from dgm_run.config import conf_dir
 
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
@@ -170,6 +172,26 @@ def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
     assert (done.returncode, done.stderr) == (
         1, "sweep.resume: seed=0,1,2 would be another sweep: start one of its own\n"
     )  # fmt: skip
+
+
+def test_a_sweep_is_not_begun_where_another_one_is(tmp_path, monkeypatch, capfd):
+    (tmp_path / "my sweep").mkdir()
+    begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n"
+    (tmp_path / "my sweep" / "multirun.yaml").write_text(begun)
+    done = refused(["-m", "seed=0,1", "hydra.sweep.dir='my sweep'"], tmp_path, monkeypatch, capfd)
+    assert done == (1, "hydra.sweep.dir: my sweep holds a sweep: go on with it by sweep.resume='my sweep', or choose "
+                       "another folder\n")  # fmt: skip
+    assert (tmp_path / "my sweep" / "multirun.yaml").read_text() == begun
+
+
+def test_how_to_go_on_with_a_sweep_is_a_command_that_can_be_copied(tmp_path, monkeypatch, capfd):
+    arguments = ["--config-dir", str(conf_dir()), "-m", "objective=renyi", "objective.alpha=1,nan"]
+    folder = tmp_path / "my sweep"
+    done = refused([*arguments, f"hydra.sweep.dir='{folder}'", *TINY], tmp_path, monkeypatch, capfd)
+    told = next(line for line in done.stderr.splitlines() if line.startswith("to run what is missing: "))
+    assert shlex.split(told.partition(": ")[2]) == [
+        "dgm-run", "--config-dir", str(conf_dir()), f"sweep.resume='{folder}'"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("more", ["trainer.batch_size=50", "+trainer.x=1", "model=rbm"])

@@ -61,6 +61,7 @@ def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
         **{"experimentName": "", "allowedStatuses": states, "colParams": [], "startIndex": 0, "sliceSize": 10},
     )["sessionGroups"]
     assert {group["hparams"]["prior"] for group in groups} == {"StandardPrior", "MixturePrior"}
+    assert {session["status"] for group in groups for session in group["sessions"]} == {"STATUS_SUCCESS"}
     for group in groups:
         values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
         assert values["test/log_likelihood"] < 0

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from dgm_run.log import RunLog
 
@@ -64,6 +66,16 @@ def test_pictures_are_files_and_events(tmp_path):
     assert "weights/w" in found.Tags()["distributions"]
     plugin = found.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert plugin.plugin_name == "hparams"
+
+
+@pytest.mark.parametrize(("well", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
+def test_how_a_run_ended_is_known_to_the_hparams_page(well, status, tmp_path):
+    log = RunLog(tmp_path, print)
+    log.hparams({"prior": "VampPrior"})
+    log.ended(well)
+    log.close()
+    content = events(tmp_path).SummaryMetadata("_hparams_/session_end_info").plugin_data.content
+    assert HParamsPluginData.FromString(content).session_end_info.status == status
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")

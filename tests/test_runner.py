@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from sklearn.decomposition import PCA
 from tiny import TINY, dgm_run, metrics
 
 import dgm_run as package
+from dgm_run.errors import CheckpointError
 
 
 def test_one_python_call_is_the_command_without_the_shell(tmp_path):
@@ -26,6 +28,31 @@ def test_one_python_call_is_the_command_without_the_shell(tmp_path):
     assert found["estimates"][0]["quantity"] == "log_likelihood"
     assert OmegaConf.to_yaml(cfg) == before  # it can be used again
     assert package.load(tmp_path).sample(2).shape == (2, 1, 8, 8)
+
+
+def test_a_run_that_has_ended_stays_as_it_is_without_its_checkpoints(tmp_path):
+    found = package.run(package.compose(*TINY), tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    written = (tmp_path / "results.json").read_bytes()
+    again = package.compose(*TINY, "trainer.resume=auto", "trainer.threads=2")
+    assert package.run(again, tmp_path)["estimates"] == found["estimates"]
+    for other in (("trainer.resume=auto", "seed=1"), ()):
+        with pytest.raises(CheckpointError, match="holds the results of a run whose checkpoints are gone"):
+            package.run(package.compose(*TINY, *other), tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == written
+
+
+def test_a_run_that_is_only_evaluated_again_keeps_what_it_had_found(tmp_path):
+    few = package.run(package.compose(*TINY), tmp_path)["estimates"]
+    more = ("trainer.resume=auto", "estimators.importance_sampling.num_samples=3")
+    found = package.run(package.compose(*TINY, *more), tmp_path)["estimates"]
+    samples = [row["settings"].get("num_samples") for row in found if row["quantity"] == "log_likelihood"]
+    assert samples == [2, 3]
+    kept = [row for row in found if row["settings"].get("num_samples") == 2]
+    assert kept == [row for row in few if "num_samples" in row["settings"]]
+    trained = (*more, "trainer.max_epochs=2")  # another model: what the former one was is of no use
+    found = package.run(package.compose(*TINY, *trained), tmp_path)["estimates"]
+    assert {row["settings"].get("num_samples") for row in found if "num_samples" in row["settings"]} == {3}
 
 
 def test_a_run_without_estimators_trains_and_reports_no_numbers(tmp_path):

@@ -47,7 +47,7 @@ class Overview:
         """What is to be said below the table."""
         ways = [f"{head}: {way.describe_method()}; {way.num_examples} examples" for head, way in self.ways.items()]
         return ways + [
-            f"{model}: {', '.join(f'{key}={value}' for key, value in settings.items())}"
+            f"{model}: {', '.join(f'{key}={value}' for key, value in settings.items() if value != 'none')}"
             for model, settings in self.brought.items()
             if settings
         ]
