@@ -3,8 +3,9 @@
 import fcntl
 import json
 import math
+import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -121,9 +122,15 @@ class Run:
 
 def collect(folder: Path) -> list[Run]:
     """All runs in a folder and below it, in the order of their paths; none is fatal."""
-    configured = {path.parent.parent for path in folder.rglob(".hydra/config.yaml")}
-    with_results = {path.parent for path in folder.rglob("results.json")}
-    return [replace(_whole(path), root=folder) for path in sorted(configured | with_results, key=_in_order)]
+    closed: list[OSError] = []
+    paths = [Path(at) for at, folders, files in os.walk(folder, onerror=closed.append) if _is_run(at, folders, files)]
+    runs = [_whole(path) for path in sorted(paths, key=_in_order)]
+    runs += [Run(Path(error.filename), "damaged", f"it cannot be read: {error.strerror}") for error in closed]
+    return [replace(run, root=folder) for run in runs]
+
+
+def _is_run(at: str, folders: Sequence[str], files: Sequence[str]) -> bool:
+    return "results.json" in files or (".hydra" in folders and Path(at, ".hydra", "config.yaml").exists())
 
 
 def _whole(path: Path) -> Run:

@@ -1,5 +1,6 @@
 import fcntl
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -175,3 +176,15 @@ def test_values_that_cannot_be_read_are_named(tmp_path):
     folders.sweep(tmp_path)
     header_of_values(tmp_path / "0")
     assert "0: results.json: values.npz cannot be read, so that nothing is paired with it" in report(tmp_path)[0]
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    folders.sweep(tmp_path)
+    walk, closed = os.walk, PermissionError(13, "Permission denied", str(tmp_path / "closed"))
+
+    def without_permission(folder, onerror):
+        onerror(closed)
+        yield from walk(folder)
+
+    monkeypatch.setattr(os, "walk", without_permission)
+    assert "- damaged: closed: it cannot be read: Permission denied" in report(tmp_path)[0]
