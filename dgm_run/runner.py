@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from dgm_run import machine, parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.compatibility import refuse_needing_complete, refuse_other_data, refuse_wrong_kind
 from dgm_run.config import instantiate, validate
-from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.estimators.base import Estimator
@@ -26,10 +26,11 @@ from dgm_run.hparams import hparams
 from dgm_run.images import save_png
 from dgm_run.log import RunLog
 from dgm_run.models.corrupted import corrupted
+from dgm_run.objectives.base import Objective
 from dgm_run.progress import Terminal, conclusion
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
-from dgm_run.trainers.base import Session
+from dgm_run.trainers.base import Session, Trainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.rivals import Rivals
 
@@ -174,29 +175,10 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         display.say(f"{folder} holds this run, ended: nothing is left to do")
         return found
 
-    trainer = instantiate(cfg.trainer)
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
-    dataset: Dataset = instantiate(cfg.dataset)
-    rng.reseed(cfg.seed, "model")
-    model = instantiate(cfg.model)
-    objective = instantiate(cfg.objective)
-    estimators = _estimators(cfg)
-    refuse_wrong_kind(model, estimators, dataset)
-    if dataset.corrupt:
-        model = corrupted(model, dataset.corrupt)
-    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
-    _place(model, device, cfg)
-    data = parallel.writer_first(lambda: dataset.load(device))
-    if resume:
-        refuse_other_data(resume[1]["data"], dataset)
+    trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
-    model.eval()
-    for estimator in estimators.values():
-        estimator.check(model, data)
-    model.train()
-    rng.reseed(cfg.seed, "initialize")
-    initialize(model, data.train)
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
@@ -225,16 +207,49 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
             run_folder.save_config(folder, config)
 
     choices = {"seed": cfg.seed, "published": config["published"], "configuration": run_folder.fingerprint(config)}
-    found = results.results(choices, model, dataset, estimates, summary)
+    found = results.results(choices, model, data.protocol, estimates, summary)
     if not parallel.is_writer():
         return found
     before = _found_before(folder)
-    if before and before["training"]["steps"] == summary.steps:  # only evaluated again
+    if before and before.get("training", {}).get("steps") == summary.steps:  # only evaluated again
         found["estimates"] = results.merged(before["estimates"], estimates)
     results.write_values(folder / "values.npz", found["estimates"], values)
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", conclusion(found, folder))
     return found
+
+
+class _Parts(NamedTuple):
+    """What a run is made of."""
+
+    trainer: Trainer
+    model: nn.Module
+    objective: Objective
+    estimators: dict[str, Estimator]
+    data: LoadedDataset
+
+
+def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
+    """All parts, on the device, as they are before the first step; what does not go together is refused."""
+    trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
+    rng.reseed(cfg.seed, "model")
+    model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
+    refuse_wrong_kind(model, estimators, dataset)
+    if dataset.corrupt:
+        model = corrupted(model, dataset.corrupt)
+    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+
+    _place(model, device, cfg)
+    data = parallel.writer_first(lambda: dataset.load(device))
+    if resume:
+        refuse_other_data(resume[1]["data"], dataset)
+    model.eval()
+    for estimator in estimators.values():
+        estimator.check(model, data)
+    model.train()
+    rng.reseed(cfg.seed, "initialize")
+    initialize(model, data.train)
+    return _Parts(trainer, model, objective, estimators, data)
 
 
 def _begun(
