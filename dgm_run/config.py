@@ -45,6 +45,9 @@ OF_THE_MACHINE = (
 )
 """Those of them that change no result."""
 
+SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
+"""Sizes that parts share, each with where it is set."""
+
 
 @dataclass
 class Config:
@@ -156,13 +159,10 @@ def _check_keys(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}: there is no such key{hint}")
 
 
-_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
-
-
 def _check_sizes(cfg: DictConfig) -> None:
     """Sizes that parts share are set in one place, which the others refer to."""
     for part in (*PARTS, "model"):
-        for name, source in _SIZES.items():
+        for name, source in SIZES.items():
             node = cfg[part]
             if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dgm_run.config import OF_THE_MACHINE
+from dgm_run.config import OF_THE_MACHINE, SIZES
 
 
 def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -11,7 +11,7 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
     leaves: dict[str, Any] = {}
 
     def walk(node: Any, key: str) -> None:
-        if key in _NO_COLUMN or node is None:
+        if key in _NO_COLUMN or node is None or _is_echo(key):
             return
         if isinstance(node, Mapping):
             for name, value in node.items():
@@ -23,6 +23,12 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
 
     walk(config, "")
     return leaves
+
+
+def _is_echo(key: str) -> bool:
+    """Whether a part only repeats a size that is set elsewhere."""
+    owner = SIZES.get(key.rpartition(".")[2])
+    return owner is not None and not key.startswith(f"{owner}.")
 
 
 _NO_COLUMN = (

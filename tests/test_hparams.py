@@ -71,5 +71,7 @@ def test_columns_have_the_names_that_a_user_sets_and_no_machine():
     found = hparams(settled(dgm_run.compose("prior=vampprior", "prior.num_components=7", "trainer.threads=3")))
     assert found["prior"] == "VampPrior"
     assert found["prior.num_components"] == 7
+    assert found["model.latent_dim"] == 40
+    assert not [name for name in found if name.endswith("latent_dim") and name != "model.latent_dim"]
     assert found["encoder.hidden_dims"] == "[300, 300]"
     assert not [name for name in found if "threads" in name or "data_dir" in name or "$" in str(found[name])]
