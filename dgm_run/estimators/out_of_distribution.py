@@ -121,7 +121,7 @@ class OutOfDistribution(Estimator):
                 "binarise or dequantise both alike"
             )
         if self.other:
-            self.other.load()  # what it cannot read it tells now, not after the training
+            parallel.writer_first(self.other.load)  # what it cannot read it tells now, not after the training
 
     @torch.no_grad()
     def fitted(
