@@ -24,6 +24,7 @@ from yaml import YAMLError
 
 from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like
 from dgm_run.errors import CheckpointError, UserError
+from dgm_run.ranks import is_first, is_started
 from dgm_run.signals import Interrupted
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
@@ -51,7 +52,9 @@ def main() -> None:
 
         sys.stdout.write(table(conf_dir() / "experiment"))
         sys.exit(0)
-    if not _is_first():
+    if is_started() and {"-m", "--multirun"} & set(sys.argv):
+        sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
+    if not is_first():
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
     _refuse_null_groups(sys.argv[1:])
     _refuse_used_sweep_folder(sys.argv[1:])
@@ -199,7 +202,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    if _is_first():
+    if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
@@ -221,11 +224,6 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         traceback.print_exc()
         _note_failed_job(context, f"{type(error).__name__}: {error}")
     return WORST  # raised, it would end a search
-
-
-def _is_first() -> bool:
-    """Of the processes that torchrun has started, if it has."""
-    return int(os.environ.get("RANK", 0)) == 0
 
 
 def _refuse_null_groups(arguments: list[str]) -> None:
@@ -333,6 +331,8 @@ def _tell_job(context: DictConfig, message: str) -> None:
 
 
 def _keep_reason(folder: Path, message: str) -> None:
+    if not is_first():  # which writes nothing
+        return
     with suppress(OSError):
         (folder / "error.txt").write_text(f"{message}\n")
 

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,21 +24,18 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dgm_run import errors
-from dgm_run.errors import TrainingError, UserError
+from dgm_run.errors import UserError
+from dgm_run.parallel import Died
 from dgm_run.signals import Interrupted, stop_requests
 
 RELAUNCHES = 3
 """How often a run goes on by itself after one of its processes has died."""
 
-GRACE = 5.0
-"""Seconds that a process which has lost another waits, so that the other is seen to fail, with its reason."""
+STOP = "stop"
+"""The file that asks processes to stop which have not begun."""
 
 SET_DEATH_SIGNAL = 1
 """Of prctl(2)."""
-
-
-class Died(UserError):
-    """One of the processes was killed, or lost another."""
 
 
 def together(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -66,6 +62,7 @@ def together(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
+            local_addr="localhost",  # else that of the name of this machine, which may lead nowhere
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             signals_to_handle="",  # they are for the processes, which stop at a safe point
@@ -85,6 +82,7 @@ def together(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
 
 def _end_all(folder: Path, signum: int) -> None:
     """Every process is asked to stop; not by the same signal: a second SIGINT would end it at once."""
+    (folder / STOP).touch()  # for those that are not there yet
     for path in folder.glob("*.pid"):
         with suppress(ProcessLookupError):
             os.kill(int(path.stem), signal.SIGTERM)
@@ -100,7 +98,8 @@ def main(folder: str) -> None:
     (Path(folder) / f"{os.getpid()}.pid").touch()
     work = getattr(import_module(call["module"]), call["name"])
     try:
-        ended = record(_done)(work, call["arguments"])
+        stopped = (Path(folder) / STOP).exists()
+        ended = {"stopped": signal.SIGTERM, "message": "stopped"} if stopped else record(_done)(work, call["arguments"])
     except BaseException:  # which the parent will tell
         sys.exit(1)
     if os.environ["RANK"] == "0":
@@ -112,17 +111,8 @@ def _done(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
         return {"found": work(*arguments)}
     except Interrupted as stop:
         return {"stopped": stop.signum, "message": stop.message}
-    except RuntimeError as error:
-        said = str(error)
-        if "imed out" in said:
-            raise TrainingError(
-                "no word from one of the processes for as long as trainer.hang_seconds: it hangs, and the run is "
-                "ended; the last checkpoint is kept"
-            ) from None
-        if any(word in said for word in ("Connection", "Broken pipe", "Socket")):
-            time.sleep(GRACE)
-            raise Died("a process lost the connection to another") from None
-        raise
+    except OSError as error:
+        raise UserError(str(error)) from None
 
 
 def _told(failures: Mapping[int, ProcessFailure]) -> Exception:

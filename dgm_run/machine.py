@@ -75,4 +75,4 @@ def _usable(name: str) -> torch.device:
 def _threads(model: nn.Module, batch_size: int) -> int:
     """More threads than a step has work for wait for one another: up to ten times slower on a busy machine."""
     work = batch_size * sum(parameter.numel() for parameter in model.parameters())
-    return min(max(1, ALL_THREADS // parallel.size()), math.ceil(work / PRODUCTS_PER_THREAD))
+    return min(max(1, ALL_THREADS // parallel.local_size()), math.ceil(work / PRODUCTS_PER_THREAD))

@@ -4,7 +4,9 @@ A process that is alone agrees with itself, at no cost. All of this goes over gl
 an engine of their own (`trainers/data_parallel.py`).
 """
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,16 +15,27 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from dgm_run import rng
-from dgm_run.errors import ConfigError
+from dgm_run.errors import ConfigError, TrainingError, UserError
+from dgm_run.ranks import is_started
 
 T = TypeVar("T")
 
 
-def is_started() -> bool:
-    """Whether this process was started as one of several, by `launch.together` or by torchrun."""
-    return "RANK" in os.environ
+class Died(UserError):
+    """One of the processes was killed, or lost another."""
+
+
+PATIENCE = timedelta(days=1)
+"""For what one process does while the others wait, as a download: one that dies meanwhile is seen all the same."""
+GRACE = 5.0
+"""Seconds that a process which has lost another waits, so that the other is seen to fail, with its reason."""
+
+_joins = itertools.count()
+_patient: dist.ProcessGroup | None = None
+"""Waits for `PATIENCE`."""
 
 
 @contextmanager
@@ -35,17 +48,46 @@ def joined(devices: int, seconds: float) -> Iterator[None]:
 
     Raises:
         ConfigError: there are more or fewer.
+        TrainingError: one of them hangs.
+        Died: one of them is no more.
     """
     if not is_started():
         yield
         return
-    dist.init_process_group("gloo", timeout=timedelta(seconds=seconds))
     try:
+        _join(timedelta(seconds=seconds))
         if size() != devices:
             raise ConfigError(f"trainer.devices={devices}, and {size()} processes were started: set it to {size()}")
         yield
+    except RuntimeError as error:
+        raise _in_words(error) or error from None
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _join(timeout: timedelta) -> None:
+    global _patient
+    store, own, number = next(rendezvous("env://", timeout=timeout))
+    # the addresses of those that were started before, or of the last job of a sweep, are in the same store
+    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_joins)}"
+    apart = dist.PrefixStore(attempt, store)
+    dist.init_process_group("gloo", store=apart, rank=own, world_size=number, timeout=timeout)
+    _patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _in_words(error: RuntimeError) -> UserError | None:
+    """What the user is told of an error of torch's, if it comes from another process."""
+    said = str(error)
+    if "imed out" in said or "timeout" in said:
+        return TrainingError(
+            "no word from one of the processes for as long as trainer.hang_seconds: it hangs, and the run is "
+            "ended; the last checkpoint is kept"
+        )
+    if any(word in said for word in ("Connection", "Broken pipe", "Socket")):
+        time.sleep(GRACE)
+        return Died("a process lost the connection to another")
+    return None
 
 
 def size() -> int:
@@ -61,6 +103,11 @@ def rank() -> int:
 def local_rank() -> int:
     """The number of this one among those on its machine."""
     return int(os.environ["LOCAL_RANK"]) if dist.is_initialized() else 0
+
+
+def local_size() -> int:
+    """How many of them there are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if dist.is_initialized() else 1
 
 
 def is_writer() -> bool:
@@ -109,10 +156,10 @@ def writer_first(make: Callable[[], T]) -> T:
     if size() == 1:
         return make()
     if not is_writer():
-        dist.barrier()
+        dist.barrier(_patient)
         return make()
     made = make()
-    dist.barrier()
+    dist.barrier(_patient)
     return made
 
 

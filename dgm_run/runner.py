@@ -28,6 +28,7 @@ from dgm_run.log import RunLog
 from dgm_run.models.corrupted import corrupted
 from dgm_run.objectives.base import Objective
 from dgm_run.progress import Terminal, conclusion
+from dgm_run.ranks import is_started
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, Trainer
@@ -89,13 +90,15 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
 
 
 def _starts_others(cfg: DictConfig) -> bool:
-    return cfg.trainer.devices > 1 and not parallel.is_started()
+    return cfg.trainer.devices > 1 and not is_started()
 
 
 def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> dict[str, Any]:
     """A run by several processes; where one dies, all go on from the last checkpoint."""
-    from dgm_run.launch import RELAUNCHES, Died, together  # its import takes a second
+    from dgm_run.launch import RELAUNCHES, together  # its import takes a second
 
+    # where there is a checkpoint already it may be that of another run, to be left alone
+    begins = not (Path(run_dir) / "checkpoints" / "last").exists()
     for tries_left in range(RELAUNCHES, -1, -1):
         try:
             return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command)
@@ -103,11 +106,12 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
             if "to go on: " in stopped.message:
                 raise
             raise Interrupted(stopped.signum, f"{stopped.message}; to go on: {command}") from None
-        except Died as death:
+        except parallel.Died as death:
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
             Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
-        cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
+        if begins or cfg.trainer.resume:
+            cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
     raise AssertionError("the last try returns or raises")
 
 

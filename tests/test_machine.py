@@ -57,6 +57,6 @@ def test_a_small_step_takes_one_thread_and_a_large_one_all(monkeypatch):
     assert found == [1, 2, 2, 4]
     machine.place(model, torch.device("cpu"), "fp32", 3, 64)
     assert torch.get_num_threads() == 3
-    monkeypatch.setattr(parallel, "size", lambda: 2)  # which share the cores
+    monkeypatch.setattr(parallel, "local_size", lambda: 2)  # which share the cores
     machine.place(model, torch.device("cpu"), "fp32", None, 10_000)
     assert torch.get_num_threads() == 2

@@ -20,7 +20,7 @@ BINARY = {"boltzmann", "rbm", "subspace_rbm"}
 ENERGY = BINARY | {"gaussian_rbm", "dbm"}
 BOUNDS = {"elbo", "annealed_elbo", "iwae", "renyi"}
 EXACT = {"factor_analysis", "ppca"}
-OF_SENTENCES = {"language_model"}
+WITHOUT_LATENT = {"autoregressive", "language_model"}
 BY_CLASS = {"class_conditional_ppca", "class_conditional_factor_analysis"}
 BY_PRIOR = {"density_network", "gan"}
 WITHOUT_POSTERIOR = EXACT | BY_PRIOR
@@ -32,7 +32,7 @@ TAKES = {
     **dict.fromkeys(CHAINS, ENERGY),
     **dict.fromkeys(("exact", "pseudo_likelihood"), BINARY),
     "up_down": {"dbn"},
-    "log_likelihood": EXACT | OF_SENTENCES | BY_CLASS,
+    "log_likelihood": EXACT | WITHOUT_LATENT | BY_CLASS,
     "monte_carlo": BY_PRIOR,
     "semi_supervised": LABELLED,
     **{loss: {"gan"} for loss in ADVERSARIAL},
@@ -64,7 +64,7 @@ def refusal(*overrides):
 def test_the_lists_here_are_complete():
     assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
     assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
-    assert LATENT | WITHOUT_POSTERIOR | OF_SENTENCES | BY_CLASS | LABELLED | ENERGY | {"dbn"} == names("model")
+    assert LATENT | WITHOUT_POSTERIOR | WITHOUT_LATENT | BY_CLASS | LABELLED | ENERGY | {"dbn"} == names("model")
     assert set(TAKES) == names("objective")
 
 

@@ -73,6 +73,7 @@ def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", ["dgm-run", *arguments])
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(cli, "_failures", [])
+    monkeypatch.setattr(cli, "_sweeps", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -45,8 +45,13 @@ class OnDisk:
         self._coming: dict[_Key, Future[Tensor]] = {}
 
     def expect(self, indices: Sequence[Tensor], device: torch.device) -> None:
-        """Begins to read what `at` will be asked for next; what was expected before and not asked for is dropped."""
-        self._coming = {_key(index): self._reader.submit(self._read, index, device) for index in indices}
+        """Begins to read what `at` will be asked for, in this order; what is not expected any more is dropped."""
+        coming: dict[_Key, Future[Tensor]] = {}
+        for index in indices:
+            key = _key(index)
+            if key not in coming:
+                coming[key] = self._coming.get(key) or self._reader.submit(self._read, index, device)
+        self._coming = coming
 
     def at(self, index: Tensor | slice, device: torch.device) -> Tensor:
         """Rows on the device."""

@@ -24,6 +24,8 @@ COMPARED = 2000
 """Examples of each kind for the test by permutations, at most: it holds all distances at once."""
 CLOSE = 0.01
 """Share of data points whose nearest other one is so near that two samples as near count as duplicates."""
+HELD = 20_000
+"""Training examples of those that stay on the disk: they may be more than fit into memory."""
 SHOWN = 32
 COLLAPSED = 0.05
 """Recall below which samples that look like data have collapsed."""
@@ -60,6 +62,12 @@ class Found(NamedTuple):
     unit: str = ""
     diagnostics: dict[str, float | None] = {}
     warning: str | None = None
+
+
+def _held(train: Examples) -> Tensor:
+    """Positions of all training examples; of those that stay on the disk of a part, evenly spaced."""
+    num = len(train) if train.disk is None else min(len(train), HELD)
+    return torch.linspace(0, len(train) - 1, num, dtype=torch.float64).round().long().to(train.x.device)
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,8 @@ class SampleQuality(Estimator):
             raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
 
     def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "SampleQuality":
-        x, features = train.batch(slice(None)), fit(self.features, train, self.feature_seed, report)
+        held = _held(train)
+        x, features = train.batch(held), fit(self.features, train, self.feature_seed, report, held)
         return replace(self, known=Known(features, x, features(x)))
 
     @torch.no_grad()

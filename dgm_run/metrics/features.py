@@ -48,7 +48,13 @@ class Features:
         return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
 
 
-def fit(kind: Kind, train: Examples, seed: int, report: Callable[[int, int], None] = lambda *_: None) -> Features:
+def fit(
+    kind: Kind,
+    train: Examples,
+    seed: int,
+    report: Callable[[int, int], None] = lambda *_: None,
+    index: Tensor | None = None,
+) -> Features:
     """Features of training examples: the same for the same examples and seed, whatever else is drawn.
 
     Args:
@@ -57,18 +63,21 @@ def fit(kind: Kind, train: Examples, seed: int, report: Callable[[int, int], Non
         train: with labels, for a classifier.
         seed: of the network and of its training.
         report: told of a classifier's training, as (steps done, steps in all).
+        index: positions of the examples to learn from; None for all.
     """
     with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(seed)
-        x = torch.cat(list(train.batches(ROWS)))
+        index = torch.arange(len(train), device=train.x.device) if index is None else index
+        x = torch.cat([train.batch(rows) for rows in index.split(ROWS)])
+        y = None if train.y is None else train.y[index]
         if kind == "pixels":
             dim = x[0].numel()
             return Features(_flat, x.new_zeros(dim), x.new_ones(dim))
         if kind == "pca":
             return _standardised(_principal_components(x), x)
-        network = FeatureNetwork(x.shape[1:], 1 if train.y is None else int(train.y.max()) + 1).to(x)
+        network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
         if kind == "classifier":
-            _train(network, x, train.y, report)
+            _train(network, x, y, report)
     network.eval()
     return _standardised(network.embed, x, network if kind == "classifier" else None)
 

@@ -72,7 +72,7 @@ class _AdversarialTraining(Training):
 
     def _step(self, position: int) -> None:
         index = self._index(position)
-        self._expect(position + 1)
+        self._expect(position)
         for turn in range(self.settings.num_critic_steps):
             if turn:
                 rng.reseed(self.session.seed, f"examples of turn {turn}", self.state.step)

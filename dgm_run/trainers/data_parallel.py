@@ -5,7 +5,7 @@ https://arxiv.org/abs/2006.15704.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -31,6 +31,39 @@ class _Called(nn.Module):
         return loss, {name: term.detach() for name, term in terms.items()}
 
 
+class Statistics:
+    """What batch normalisation keeps of a step: the mean over its parts of what each makes of what was there before.
+
+    Args:
+        norms: the layers; those that keep nothing have no part in it.
+    """
+
+    def __init__(self, norms: Sequence[nn.modules.batchnorm._BatchNorm]):
+        kept = [norm for norm in norms if norm.running_mean is not None]
+        self.values = [value for norm in kept for value in (norm.running_mean, norm.running_var)]
+        self.counts = [norm.num_batches_tracked for norm in kept]
+
+    def begin(self) -> None:
+        self.before = [value.clone() for value in (*self.values, *self.counts)]
+        self.sums = [torch.zeros_like(value) for value in self.values]
+
+    def begin_part(self) -> None:
+        for value, before in zip((*self.values, *self.counts), self.before, strict=True):
+            value.copy_(before)
+
+    def end_part(self) -> None:
+        for total, value in zip(self.sums, self.values, strict=True):
+            total += value
+
+    def end(self, num_parts: int) -> None:
+        """All processes together, in one exchange."""
+        if not self.values:
+            return
+        summed = parallel.total(torch.cat([total.flatten() for total in self.sums])) / num_parts
+        for value, mean in zip(self.values, summed.split([value.numel() for value in self.values]), strict=True):
+            value.copy_(mean.view_as(value))
+
+
 class DataParallel:
     """Gradients of the mean loss over a batch that is taken in parts, each with random numbers of its own.
 
@@ -54,7 +87,7 @@ class DataParallel:
         if parallel.size() > 1:
             self.engine = _shared(self.engine, next(model.parameters()).device, hang_seconds)
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-        self.statistics = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
+        self.statistics = Statistics(norms)
 
     def parts(self, index: Tensor) -> Iterator[tuple[int, Tensor, float]]:
         """The number of each part of this process, its positions, and its share of the whole."""
@@ -80,7 +113,9 @@ class DataParallel:
             Loss and terms, as what this process adds to their means: the sum over the processes is the mean.
         """
         found: dict[str, Tensor] = {}
+        self.statistics.begin()
         for number, part, share in self.parts(index):
+            self.statistics.begin_part()
             rng.reseed(self.seed, stream, step * self.num_parts + number)
             with nullcontext() if number == self.mine[-1] or parallel.size() == 1 else self.engine.no_sync():
                 loss, terms = self.engine(loss_of, part, number)
@@ -89,9 +124,8 @@ class DataParallel:
             for name, value in {"loss": loss.detach(), **terms}.items():
                 value = value if share == 1 else value * share
                 found[name] = found[name] + value if name in found else value
-        if self.statistics and parallel.size() > 1:
-            for value in self.statistics:
-                value.copy_(parallel.total(value) / parallel.size())
+            self.statistics.end_part()
+        self.statistics.end(self.num_parts)
         return found
 
 

@@ -219,13 +219,13 @@ class Training:
 
     def _step(self, position: int) -> None:
         index = self._index(position)
-        self._expect(position + 1)
+        self._expect(position)
         self._end_step(position, self._descend(self._loss_of_part, index, "step"), len(index))
 
     def _expect(self, position: int) -> None:
-        """Has the examples of the next step read while this one is at work; those of the first wait for it."""
-        if position < self.steps_per_epoch:
-            self.data.train.expect([part for _, part, _ in self.engine.parts(self._index(position))])
+        """Has the examples of the next step read while this one is at work, whose own are there or on their way."""
+        coming = range(position, min(position + 2, self.steps_per_epoch))
+        self.data.train.expect([part for at in coming for _, part, _ in self.engine.parts(self._index(at))])
 
     def _index(self, position: int) -> Tensor:
         """The positions of the examples of this step, (B,)."""
@@ -339,7 +339,8 @@ class Training:
             return
         step = state.step if bad is None else state.step - self._rows() + bad + 1
         what = "weights are" if bad is None else "loss is"
-        kept = "the last good checkpoint is kept" if self.session.checkpoints.exists("last") else "none was saved yet"
+        saved = parallel.from_writer(lambda: self.session.checkpoints.exists("last"))
+        kept = "the last good checkpoint is kept" if saved else "none was saved yet"
         raise TrainingError(
             f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
             f"lower {self.optimizer_key}.lr or set trainer.clip_norm"

@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from statistics import median
 
+import yaml
+
 MIN_RIVALS = 4
 """Fewer say nothing about what is usual."""
 
@@ -27,6 +29,7 @@ class Rivals:
         if not (self.folder.parent / "multirun.yaml").exists():
             return []  # not a sweep: what is beside this run has nothing to do with it
         others = [path for path in self.folder.parent.glob("*/metrics.jsonl") if path.parent != self.folder]
+        others = [path for path in others if _measured(path.parent) == _measured(self.folder)]
         found = [_best_by(path, name, epoch) for path in sorted(others)]
         return [value for value in found if value is not None]
 
@@ -43,6 +46,15 @@ def is_look(epoch: int, before: int, first: int) -> bool:
 
 def _looks(epoch: int, first: int) -> int:
     return 0 if epoch < first else 1 + int(math.log2(epoch // first))
+
+
+def _measured(folder: Path) -> object:
+    """What decides what a validation quantity means: the data and the objective of a run, seeds apart."""
+    try:
+        config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
+        return [{k: v for k, v in config[part].items() if not k.endswith("seed")} for part in ("dataset", "objective")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return None
 
 
 def _best_by(path: Path, name: str, epoch: int) -> float | None:

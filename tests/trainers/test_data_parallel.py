@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 import dgm_run
-from dgm_run import rng
+from dgm_run import parallel, rng
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.data_parallel import DataParallel
@@ -38,6 +39,11 @@ MODELS = {
         "estimators.prior_sampling.max_rows=100",
     ),
     "gan": ("model=gan", *SHORT, "estimators=[]", "objective.r1=1.0", "trainer.num_critic_steps=2"),
+    "batch_norm": (
+        *("encoder=conv", "encoder.batch_norm=true", "encoder.channels=[4]", "encoder.kernel_sizes=[3]"),
+        *("encoder.strides=[1]", "decoder.hidden_dims=[8]", "model.latent_dim=2", *SHORT),
+        "estimators.importance_sampling.num_samples=2",
+    ),
     "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
     "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
     "m2": TINY_LABELLED,
@@ -212,6 +218,47 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     assert told(tmp_path / "stopped") == alone
 
 
+def test_a_signal_before_the_processes_have_begun_is_not_lost(tmp_path):
+    process = subprocess.Popen(
+        command(*LONGER, f"hydra.run.dir={tmp_path / 'early'}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while len(workers(process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)  # they are importing torch
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 143, text
+    assert not (tmp_path / "early" / "results.json").exists()
+
+
+def test_a_death_does_not_make_the_command_go_on_with_another_run(tmp_path, monkeypatch):
+    dgm_run.run(dgm_run.compose(*TINY), tmp_path / "run")
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    tries = []
+
+    def dies(devices, work, text, *more):
+        tries.append("resume: auto" in text)
+        if len(tries) == 1:
+            raise parallel.Died("process 1 was killed")
+        raise ConfigError("refused as it is to be")
+
+    monkeypatch.setattr("dgm_run.launch.together", dies)
+    with pytest.raises(ConfigError):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2", "trainer.max_epochs=5"), tmp_path / "run")
+    with pytest.raises(ConfigError):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path / "fresh")
+    assert tries == [False, False, False]
+    tries.clear()
+    with pytest.raises(ConfigError):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path / "another")
+    assert tries == [False, True]
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
+
+
 @pytest.mark.xdist_group("undisturbed")
 def test_processes_do_not_outlive_the_command_and_the_run_goes_on(alone, tmp_path):
     process = start(tmp_path / "killed", *LONGER)
@@ -226,31 +273,53 @@ def test_processes_do_not_outlive_the_command_and_the_run_goes_on(alone, tmp_pat
     assert told(tmp_path / "killed") == alone
 
 
+def torchrun(folder, *arguments, processes=2, endpoint="localhost:0"):
+    """The agent of one machine."""
+    options = (f"--nproc-per-node={processes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}")
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.xdist_group("undisturbed")
+def test_torchrun_brings_all_back_after_one_is_killed(alone, tmp_path):
+    overrides = ("-m", "dgm_run", *LONGER, "trainer.resume=auto", "hydra.run.dir=killed")
+    agent = torchrun(tmp_path, "--max-restarts=2", *overrides)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    text, _ = agent.communicate(timeout=200)
+    assert agent.returncode == 0, text
+    assert told(tmp_path / "killed") == alone
+
+
+def test_a_sweep_under_torchrun_is_refused(tmp_path):
+    agent = torchrun(tmp_path, "--max-restarts=0", "-m", "dgm_run", "-m", "seed=0,1", *TINY, "trainer.devices=2")
+    text, _ = agent.communicate(timeout=200)
+    assert agent.returncode != 0
+    assert "a sweep is not begun by torchrun: begin each of its jobs by one" in text
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_machines_are_started_by_torchrun(tmp_path):
     """Two agents, as on two machines, with a process each."""
+    endpoint = f"localhost:{free_port()}"
+    overrides = ("-m", "dgm_run", *TINY, *RAGGED, "trainer.devices=2", "hydra.run.dir=together")
     agents = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--nnodes=2",
-                "--nproc-per-node=1",
-                "--max-restarts=0",
-                "--rdzv-backend=c10d",
-                "--rdzv-endpoint=localhost:29517",
-                "-m",
-                "dgm_run",
-                *TINY,
-                *RAGGED,
-                "trainer.devices=2",
-                "hydra.run.dir=together",
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=tmp_path,
-        )
+        torchrun(tmp_path, "--nnodes=2", "--max-restarts=0", *overrides, processes=1, endpoint=endpoint)
         for _ in range(2)
     ]
     texts = [agent.communicate(timeout=200)[0] for agent in agents]

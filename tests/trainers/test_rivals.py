@@ -3,6 +3,7 @@ import json
 import pytest
 
 import dgm_run
+from dgm_run import run_folder
 from dgm_run.trainers.rivals import Rivals, is_look
 from tests.tiny import TINY, metrics
 
@@ -44,6 +45,16 @@ def test_few_others_and_a_run_of_its_own_say_nothing(sweep):
     assert rivals.best_by("valid/elbo", 3) == []
 
 
+def test_other_data_and_other_objectives_are_no_rivals(sweep):
+    configs = [{"dataset": {"name": name, "label_seed": i}, "objective": {"beta": beta}}
+               for i, (name, beta) in enumerate([("digits", 1.0)] * 3 + [("mnist", 1.0), ("digits", 2.0)])]  # fmt: skip
+    for i, config in enumerate(configs, 1):
+        run_folder.save_config(sweep / str(i), config)
+    me = job(sweep, "me", [7.0])
+    run_folder.save_config(me, configs[0])
+    assert Rivals(me).best_by("valid/elbo", 3) == [-1, -2, -3]
+
+
 def test_it_is_looked_at_after_twice_as_many_epochs_each_time():
     assert [epoch for epoch in range(1, 50) if is_look(epoch, epoch - 1, 3)] == [3, 6, 12, 24, 48]
     assert [epoch for epoch in range(5, 60, 5) if is_look(epoch, epoch - 5, 3)] == [5, 10, 15, 25, 50]
@@ -51,9 +62,10 @@ def test_it_is_looked_at_after_twice_as_many_epochs_each_time():
 
 def test_a_hopeless_job_ends_early_and_is_evaluated_nevertheless(tmp_path):
     (tmp_path / "multirun.yaml").touch()
-    for i in range(4):
-        job(tmp_path, str(i), [0.0] * 10)  # no ELBO comes near it
     overrides = (*TINY, "trainer.max_epochs=6", "trainer.give_up_after=2")
+    config = run_folder.settled(dgm_run.compose(*overrides, "dataset.label_seed=3", "model.latent_dim=3"))
+    for i in range(4):
+        run_folder.save_config(job(tmp_path, str(i), [0.0] * 10), config)  # no ELBO comes near it
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "me")
     assert (found["training"]["stopped_by"], found["training"]["epochs"]) == ("hopeless", 2)
     assert found["estimates"]
