@@ -1,7 +1,7 @@
 """A data set as a run uses it: three splits resident on the device, prepared by one protocol."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
 from typing import Any, Literal
@@ -62,7 +62,7 @@ class Examples:
         x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
         return x if self.corrupt is None else self.corrupt.apply(x, _at(self.drawn, index))
 
-    def expect(self, indices: Sequence[Tensor]) -> None:
+    def expect(self, indices: Iterable[Tensor]) -> None:
         """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
         if self.disk:
             self.disk.expect(indices, self.device)

@@ -2,7 +2,7 @@
 
 import mmap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class OnDisk:
         self._reader = ThreadPoolExecutor(1, "reader")
         self._coming: dict[_Key, Future[Tensor]] = {}
 
-    def expect(self, indices: Sequence[Tensor], device: torch.device) -> None:
+    def expect(self, indices: Iterable[Tensor], device: torch.device) -> None:
         """Begins to read what `at` will be asked for, in this order; what is not expected any more is dropped."""
         coming: dict[_Key, Future[Tensor]] = {}
         for index in indices:

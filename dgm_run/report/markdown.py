@@ -1,19 +1,20 @@
 """The comparison as Markdown."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from dgm_run.report.cells import Cell, comparison
 from dgm_run.report.groups import Group
 from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Difference, Row, Way, columns, digits, versions
+from dgm_run.report.tables import Row, Way, versions
 
 
 def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
     """What is known at a glance, all tables, what is to be read with care and the runs that have no numbers."""
     found = []
     for way, rows in tables:
-        found += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(rows), ""]
+        found += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(comparison(rows)), ""]
     return _text([*_glance(groups, tables, others), *found, *_care(groups), *_without_numbers(others)])
 
 
@@ -63,38 +64,17 @@ def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
 
 
 def _overview(overview: Overview) -> Iterator[str]:
-    yield line(list(overview.cells))
-    yield line(["---"] * len(overview.cells))
-    for row in zip(*overview.cells.values(), strict=True):
-        yield line([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
+    yield from _table(overview.cells)
     yield from ("", READING, "")
     yield from (f"- {escaped(each)}" for each in overview.legend)
 
 
-def _table(rows: Sequence[Row]) -> Iterator[str]:
-    names = columns(rows)
-    cells = {
-        **{name: [str(row.group.settings.get(name, "")) for row in rows] for name in names},
-        **({} if names else {"configuration": [row.group.name for row in rows]}),
-        "value": [row.number() for row in rows],
-        "difference to the best (95% for all pairs)": [difference(row) for row in rows],
-        "floor": ["" if row.floor is None else digits(row.floor) for row in rows],
-        "published": ["" if row.published is None else f"{row.published[0]:g} ({row.published[1]})" for row in rows],
-        "note": [row.note for row in rows],
-        "runs": [", ".join(run.name for run in row.group.runs) for row in rows],
-    }
-    shown = {head: column for head, column in cells.items() if any(column)}
-    yield line(list(shown))
-    yield line(["---"] * len(shown))
-    yield from map(line, zip(*shown.values(), strict=True))
-
-
-def difference(row: Row) -> str:
-    """With its 95% interval and what it is told from, or why there is none."""
-    if not isinstance(row.difference, Difference):
-        return row.difference
-    mean, low, high, over = row.difference
-    return f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})"
+def _table(cells: Mapping[str, Sequence[Cell]]) -> Iterator[str]:
+    """Columns by their heads."""
+    yield line(list(cells))
+    yield line(["---"] * len(cells))
+    for row in zip(*cells.values(), strict=True):
+        yield line([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
 
 
 def line(cells: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
+from dgm_run.report.cells import NOTHING, Cell, number, plain
 from dgm_run.report.groups import Group
 from dgm_run.report.tables import FIRST, Difference, Row, Way, columns
 
@@ -11,17 +11,6 @@ READING = (
     "± the standard error over runs, of a single one that over the examples. Bold: the best of a column, and what its "
     "difference to that, with an interval that holds for all pairs of a column together (95%), does not tell from it."
 )
-
-
-class Cell(NamedTuple):
-    """What is shown, what it is sorted by, and whether it is the best of its column or cannot be told from that."""
-
-    shown: str
-    by: object
-    is_best: bool = False
-
-
-NOTHING = Cell("", "")
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,7 @@ def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:
         cells = {"configuration": [plain(name) for name in order]}
     for head, way in ways.items():
         by_name = {row.group.name: row for row in found[way]}
-        cells[head] = [_number(by_name.get(name), found[way][0]) for name in order]
+        cells[head] = [_number(by_name.get(row.group.name), found[way][0], len(row.group.runs)) for row in members]
     cells |= _costs([row.group for row in members])
     if any(row.note for row in members):
         cells["note"] = [plain(row.note) for row in members]
@@ -88,12 +77,12 @@ def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:
     return Overview(data, cells, ways, order, brought)
 
 
-def _number(row: Row | None, best: Row) -> Cell:
+def _number(row: Row | None, best: Row, num_runs: int) -> Cell:
     if row is None:
         return NOTHING
     apart = row.difference
     is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
-    return Cell(row.number(), row.mean, is_best)
+    return number(row, is_best, num_runs)
 
 
 def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
@@ -109,8 +98,3 @@ def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
 def _mean(values: Sequence[float], decimals: int) -> Cell:
     mean = sum(values) / len(values)
     return Cell(f"{mean:,.{decimals}f}", mean)
-
-
-def plain(value: object) -> Cell:
-    """What is shown is what it is sorted by."""
-    return Cell(str(value), value)

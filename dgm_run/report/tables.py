@@ -152,14 +152,18 @@ class Row:
             notes.append("to be read with care")
         return ", ".join(filter(None, notes))
 
-    def number(self) -> str:
-        """`mean ± standard error`, over the runs where there are several."""
+    def number(self, usual: int = 1) -> str:
+        """`mean ± standard error`, over the runs where there are several: how many is told if it is not usual."""
         error = "" if self.stderr is None else f" ± {digits(self.stderr)}"
-        return digits(self.mean) + error + (f" ({len(self.values)} runs)" if len(self.values) > 1 else "")
+        return digits(self.mean) + error + ("" if len(self.values) == usual else f" ({_runs(len(self.values))})")
 
 
 def _some(num: int, total: int, what: str) -> str:
     return "" if not num else what if num == total else f"{num} of {total} {what}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" + ("s" if count > 1 else "")
 
 
 def columns(rows: Sequence[Row]) -> list[str]:

@@ -87,7 +87,7 @@ class DataParallel:
         if parallel.size() > 1:
             self.engine = _shared(self.engine, next(model.parameters()).device, hang_seconds)
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-        self.statistics = Statistics(norms)
+        self.statistics = Statistics(norms if num_parts > 1 else [])
 
     def parts(self, index: Tensor) -> Iterator[tuple[int, Tensor, float]]:
         """The number of each part of this process, its positions, and its share of the whole."""

@@ -225,7 +225,7 @@ class Training:
     def _expect(self, position: int) -> None:
         """Has the examples of the next step read while this one is at work, whose own are there or on their way."""
         coming = range(position, min(position + 2, self.steps_per_epoch))
-        self.data.train.expect([part for at in coming for _, part, _ in self.engine.parts(self._index(at))])
+        self.data.train.expect(part for at in coming for _, part, _ in self.engine.parts(self._index(at)))
 
     def _index(self, position: int) -> Tensor:
         """The positions of the examples of this step, (B,)."""

@@ -23,7 +23,7 @@ def test_a_row_for_each_configuration_the_best_first(tmp_path):
     assert found.data == "digits test, binarisation dynamic"
     assert list(found.cells) == ["prior", "log_likelihood [1]", "parameters", "epochs", "minutes", "runs"]
     assert column(found, "prior") == ["VampPrior", "StandardPrior"]
-    assert column(found, "log_likelihood [1]") == ["-3.950 ± 0.050 (2 runs)", "-4.950 ± 0.050 (2 runs)"]
+    assert column(found, "log_likelihood [1]") == ["-3.950 ± 0.050", "-4.950 ± 0.050"]
     assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, False]
     assert [column(found, head) for head in ("parameters", "epochs", "minutes", "runs")] == [
         ["1,234"] * 2, ["3"] * 2, ["0.0"] * 2, ["2"] * 2
@@ -74,9 +74,20 @@ def test_it_stands_first_in_page_and_document(tmp_path):
     found = groups(collect(folders.sweep(tmp_path)))
     text, html = document(found, list(tables(found)), []), page("x", found, list(tables(found)), [])
     assert "## digits test, binarisation dynamic" in text.split("## log_likelihood")[0]
-    assert "| VampPrior | **-3.950 ± 0.050 (2 runs)** | 1,234 | 3 | 0.0 | 2 |" in text
+    assert "| VampPrior | **-3.950 ± 0.050** | 1,234 | 3 | 0.0 | 2 |" in text
     assert "- log_likelihood [1]: estimate by importance_sampling (num_samples=5), nats; 4 examples\n" in text
-    assert '<td data-by="-3.95" class=best>-3.950' in html.split("<h2>log_likelihood</h2>")[0]
+    assert '<td data-by="-3.95" class="number best">-3.950' in html.split(">log_likelihood</h2>")[0]
+
+
+def test_a_number_of_fewer_runs_than_a_configuration_has_says_so(tmp_path):
+    for i in range(3):
+        folders.write(tmp_path / str(i), folders.config(seed=i), [folders.estimate(-3.0 - i)])
+    error = folders.estimate(4.5, "error", unit="%")
+    folders.write(tmp_path / "3", folders.config(seed=3), [folders.estimate(-3.0), error])
+    found = overview(tmp_path)
+    assert column(found, "runs") == ["4"]
+    assert column(found, "log_likelihood [1]") == ["-3.750 ± 0.479"]
+    assert column(found, "error [2]") == ["4.500 ± 0.100 (1 run)"]
 
 
 def test_what_a_model_brings_along_has_no_column_and_is_told(tmp_path):

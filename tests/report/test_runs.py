@@ -168,7 +168,7 @@ def test_a_damaged_run_costs_no_other(damage, tmp_path):
     folders.sweep(tmp_path)
     DAMAGES[damage](tmp_path / "0")
     text, files = report(tmp_path)
-    assert "-3.950 ± 0.050 (2 runs)" in text
+    assert "**-3.950 ± 0.050**" in text
     assert all(file.stat().st_size for file in files)
 
 

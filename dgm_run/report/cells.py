@@ -1,0 +1,78 @@
+"""What stands in the tables of a report, whatever they are written in."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dgm_run.report.tables import Difference, Row, columns, digits
+
+
+class Span(NamedTuple):
+    """From where to where a number may lie, and what it is held against, if anything."""
+
+    low: float
+    high: float
+    against: float | None = None
+
+
+class Cell(NamedTuple):
+    """A place in a table.
+
+    Attributes:
+        shown: the text.
+        by: what it is sorted by.
+        is_best: whether it is the best of its column, or cannot be told from that.
+        span: around `by`, of a number that may be drawn.
+    """
+
+    shown: str
+    by: object
+    is_best: bool = False
+    span: Span | None = None
+
+
+NOTHING = Cell("", "")
+
+
+def plain(value: object) -> Cell:
+    """What is shown is what it is sorted by."""
+    return Cell(str(value), value)
+
+
+def number(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
+    """What a configuration has found; by how many runs is told if it is not usual."""
+    known = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
+    return Cell(
+        row.number(usual), row.mean, is_best, Span(row.mean - row.stderr, row.mean + row.stderr) if known else None
+    )
+
+
+def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
+    """The columns, by their heads, of configurations that have found a number in one way; empty ones are left out."""
+    names = columns(rows)
+    found: dict[str, list[Cell]] = {
+        **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
+        **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
+        "value": [number(row) for row in rows],
+        "difference to the best (95% for all pairs)": [_difference(row) for row in rows],
+        "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
+        "published": [_published(row) for row in rows],
+        "note": [plain(row.note) for row in rows],
+        "runs": [plain(", ".join(run.name for run in row.group.runs)) for row in rows],
+    }
+    return {head: column for head, column in found.items() if any(cell.shown for cell in column)}
+
+
+def _difference(row: Row) -> Cell:
+    """With its interval and what it is told from, or why there is none."""
+    if not isinstance(row.difference, Difference):
+        return Cell(row.difference, "")  # of the best row nothing
+    mean, low, high, over = row.difference
+    return Cell(f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})", mean, span=Span(low, high, against=0.0))
+
+
+def _published(row: Row) -> Cell:
+    if row.published is None:
+        return NOTHING
+    value, where = row.published
+    return Cell(f"{value:g} ({where})", value)

@@ -1,0 +1,55 @@
+import math
+
+import pytest
+
+from dgm_run.report.cells import Span, comparison, number
+from dgm_run.report.groups import Group, groups
+from dgm_run.report.runs import collect
+from dgm_run.report.tables import Row, tables
+from tests.report import folders
+
+
+def of(folder):
+    ((_, rows),) = tables(groups(collect(folder)))
+    return comparison(rows)
+
+
+def test_columns_of_a_table(tmp_path):
+    found = of(folders.sweep(tmp_path))
+    assert list(found) == ["prior", "value", "difference to the best (95% for all pairs)", "runs"]
+    assert [cell.shown for cell in found["prior"]] == ["VampPrior", "StandardPrior"]
+    assert [cell.shown for cell in found["runs"]] == ["2, 3", "0, 1"]
+    best, other = found["value"]
+    assert other.by == pytest.approx(-4.95)
+    assert best.span == pytest.approx((-4.0, -3.9, None), nan_ok=True)
+
+
+def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
+    for name, value in (("A", -3.0), ("B", -5.0)):
+        spread = [0.0, 0.4, -0.4, 0.0] if name == "B" else [0.0] * 4
+        values = [value + each for each in spread]
+        folders.write(tmp_path / name, folders.config(name), [folders.estimate(value)], values)
+    best, other = of(tmp_path)["difference to the best (95% for all pairs)"]
+    assert (best.shown, best.span) == ("", None)
+    assert other.by == pytest.approx(-2.0)
+    half = 3.182446 * math.sqrt(0.32 / 3 / 4)  # Student's t with 3 degrees of freedom
+    assert other.span == (pytest.approx(-2.0 - half, abs=1e-4), pytest.approx(-2.0 + half, abs=1e-4), 0.0)
+
+
+def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp_path):
+    paper = {"quantity": "log_likelihood", "value": -2.5, "source": "Somebody 2020", "table": 1}
+    row = folders.estimate(-3.0, floor=-2.0, warning="the posterior has collapsed")
+    folders.write(tmp_path / "a", folders.config(), [row], published=paper)
+    found = of(tmp_path)
+    assert list(found) == ["configuration", "value", "floor", "published", "note", "runs"]
+    assert (found["floor"][0].shown, found["floor"][0].by) == ("-2.000", -2.0)
+    assert found["published"][0].by == -2.5
+    assert found["note"][0].shown == "collapsed"
+
+
+@pytest.mark.parametrize(("value", "stderr", "span"), [
+    (-3.0, 0.5, Span(-3.5, -2.5)), (-3.0, None, None), (math.nan, 0.5, None), (-3.0, math.inf, None),
+])  # fmt: skip
+def test_a_number_without_a_finite_error_is_not_drawn(value, stderr, span):
+    row = Row(Group({}, [], [], {}), [{"value": value, "stderr": stderr}], "", None)
+    assert number(row).span == span
