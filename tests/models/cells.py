@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from typing import NamedTuple
 
@@ -133,7 +134,12 @@ def _part(group: str, name: str) -> DictConfig:
 
 
 def config(cell: Cell) -> DictConfig:
-    """What the command line would compose for this cell, made small."""
+    """What the command line would compose for this cell, made small; building may change it."""
+    return deepcopy(_composed(cell))
+
+
+@cache
+def _composed(cell: Cell) -> DictConfig:
     chosen = [f"{part}={name}" for part, name in zip(PARTS, cell.parts, strict=True) if name is not None]
     cfg = compose("dataset=arrays", "dataset.source.path=none", f"model={cell.model}", *chosen)
     cfg.dataset.shape, cfg.dataset.num_levels = SHAPES[cell.data], NUM_LEVELS[cell.data]
