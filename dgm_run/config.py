@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -277,9 +278,12 @@ def _fits(cfg: DictConfig, target: Any) -> bool:
 
 def _choices(group: str, admits: Callable[[Any], bool]) -> str:
     """What to choose of a group, as words of a message; empty where there is nothing."""
-    names = []
-    for path in sorted((conf_dir() / group).glob("*.yaml")):
-        node = OmegaConf.load(path)
-        if admits(target_of(node.get(group, node), group)):
-            names.append(path.stem)
+    names = [name for name, target in _targets(group).items() if admits(target)]
     return f"{group}={' | '.join(names)}" if names else ""
+
+
+@cache
+def _targets(group: str) -> dict[str, Any]:
+    """What each choice of a group builds."""
+    nodes = {path.stem: OmegaConf.load(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    return {name: target_of(node.get(group, node), group) for name, node in nodes.items()}

@@ -16,7 +16,7 @@ class Preset(NamedTuple):
         epochs: at most, or None where it leaves them as they are.
         quantity, value: what the paper has found.
         source: which paper, and where in it.
-        minutes: of training, as measured on two cores of a CPU, or None where nobody has.
+        hours: of training on one core of a CPU, as `python -m benchmarks.presets` or a run has found, or None.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Preset(NamedTuple):
     quantity: str
     value: float
     source: str
-    minutes: float | None
+    hours: float | None
 
 
 def presets(folder: Path) -> Iterator[Preset]:
@@ -34,7 +34,7 @@ def presets(folder: Path) -> Iterator[Preset]:
         node = yaml.safe_load(path.read_text())
         published, trainer = node["published"], node.get("trainer", {})
         name = str(path.relative_to(folder).with_suffix(""))
-        numbers = (published["quantity"], published["value"], published["source"], published.get("minutes"))
+        numbers = (published["quantity"], published["value"], published["source"], published.get("hours"))
         yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
 
 
@@ -52,7 +52,13 @@ def table(folder: Path) -> str:
             paper = of
             lines += ["", f"{of}, http{where.partition(',')[0]}"]
         cost = [f"{preset.epochs} epochs"] if preset.epochs else []
-        cost += [f"{preset.minutes} min on two cores"] if preset.minutes else []
+        cost += [_duration(preset.hours)] if preset.hours else []
         number = f"{preset.quantity} {preset.value:g}"
         lines.append(f"  +experiment={preset.name:52} {preset.dataset:24} {number:26} {', '.join(cost)}".rstrip())
-    return "\n".join(lines[1:]) + "\n"
+    return "\n".join([*lines[1:], "", "Times are those of training on one core of a CPU."]) + "\n"
+
+
+def _duration(hours: float) -> str:
+    """Two digits of it."""
+    unit, length = next((u, n) for u, n in (("min", 1 / 60), ("hours", 1), ("days", 24)) if hours < 100 * n or n == 24)
+    return f"{float(f'{hours / length:.2g}'):g} {unit}"

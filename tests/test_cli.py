@@ -240,6 +240,14 @@ def test_a_prior_of_the_users_own_needs_no_registry(tmp_path):
     assert "mine.MyPrior" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
 
 
+def test_a_sweep_under_torchrun_is_refused(tmp_path, monkeypatch, capfd):
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
+    done = refused(["-m", "seed=0,1", *TINY, "trainer.devices=2"], tmp_path, monkeypatch, capfd)
+    assert (done.returncode, done.stderr) == (1, "a sweep is not begun by torchrun: begin each of its jobs by one\n")
+    assert not list(tmp_path.iterdir())
+
+
 # interrupting and resuming
 
 LONG = (*TINY[:3], "trainer.batch_size=20", "trainer.threads=1", "trainer.max_epochs=12", "prior=vampprior",
@@ -255,6 +263,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.xdist_group("undisturbed run")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
@@ -282,6 +291,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturb
     assert metrics(run) == metrics(undisturbed)
 
 
+@pytest.mark.xdist_group("undisturbed run")
 def test_a_changed_configuration_is_refused_with_its_difference(undisturbed):
     cwd = undisturbed.parent
     done = dgm_run(*LONG[:-1], "trainer.resume=run", "prior.num_components=11", "objective.beta=2", cwd=cwd)
@@ -290,6 +300,7 @@ def test_a_changed_configuration_is_refused_with_its_difference(undisturbed):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.xdist_group("undisturbed run")
 def test_more_epochs_may_be_asked_for_on_resume(undisturbed, tmp_path):
     import shutil
 

@@ -1,5 +1,7 @@
+import pytest
+
 from dgm_run.config import conf_dir
-from dgm_run.presets import presets, table
+from dgm_run.presets import _duration, presets, table
 from tests.tiny import dgm_run
 
 FOLDER = conf_dir() / "experiment"
@@ -14,6 +16,14 @@ def test_every_preset_is_listed_with_its_paper_and_its_number():
     assert "Kingma et al. 2014, https://arxiv.org/abs/1406.5298\n" in text
     for preset in found.values():
         assert f"+experiment={preset.name} " in text
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [(0.02, "1.2 min"), (1.5, "90 min"), (3.14, "3.1 hours"), (99, "99 hours"), (240, "10 days"), (5000, "210 days")],
+)
+def test_a_duration_is_told_in_the_unit_that_fits(hours, told):
+    assert _duration(hours) == told
 
 
 def test_the_command_lists_them(tmp_path):

@@ -184,12 +184,17 @@ def test_a_wheel_carries_its_configuration_and_runs_from_any_folder(tmp_path):
     subprocess.run(install, check=True, capture_output=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    done = dgm_run("prior=vampprior", "hydra.run.dir=run", *TINY, cwd=elsewhere, PYTHONPATH=str(tmp_path / "site"))
-    assert done.returncode == 0, done.stderr
-    where = [sys.executable, "-c", "import dgm_run.config as c; print(c.conf_dir())"]
-    found = subprocess.run(where, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")}, cwd=elsewhere,
-                           capture_output=True, text=True, check=True)  # fmt: skip
-    assert found.stdout.strip() == str(tmp_path / "site" / "dgm_run" / "conf")
+    code = (
+        "import sys, dgm_run.config as c; print(c.conf_dir(), flush=True); from dgm_run.cli import {0}; "
+        "sys.argv = ['dgm-run', *sys.argv[1:]]; {0}()"
+    )
+    for function, arguments in (("main", ("prior=vampprior", "hydra.run.dir=run", *TINY)), ("report", (".",))):
+        done = subprocess.run([sys.executable, "-c", code.format(function), *arguments], cwd=elsewhere, text=True,
+                              capture_output=True, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+                              check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(str(tmp_path / "site" / "dgm_run" / "conf"))
+    assert (elsewhere / "report.html").exists()
 
 
 def test_no_python_file_or_yaml_names_a_path_of_a_machine():

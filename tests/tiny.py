@@ -1,12 +1,13 @@
-"""Overrides that make a run tiny, and the command as a subprocess."""
+"""Overrides that make a run tiny, and the command in a process of its own."""
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
@@ -47,17 +48,48 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dgm_run", *arguments]
 
 
-def dgm_run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+_SERVER = multiprocessing.get_context("forkserver")  # has imported what takes seconds, and forks the commands
+_SERVER.set_forkserver_preload(
+    ["dgm_run.cli", "dgm_run.runner", "matplotlib.figure", "sklearn.datasets", "torchvision"]
+)
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def dgm_run(*arguments: str, cwd: Path, **environment: str) -> Done:
     """Runs the command to its end in the folder `cwd`."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return call("main", *arguments, cwd=cwd, **environment)
+
+
+def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
+    """Runs one of the commands, by its function in `dgm_run.cli`, to its end in the folder `cwd`."""
+    with TemporaryDirectory() as folder:
+        told = [f"{folder}/stdout", f"{folder}/stderr"]
+        process = _SERVER.Process(target=_command, args=(function, arguments, cwd, environment, *told))
+        process.start()
+        process.join(300)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        return Done(process.exitcode, *(Path(file).read_text() for file in told))
+
+
+def _command(
+    function: str, arguments: Sequence[str], cwd: Path, environment: dict[str, str], stdout: str, stderr: str
+) -> None:
+    """In the process of the command."""
+    for file, descriptor in ((stdout, 1), (stderr, 2)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(cwd)
+    os.environ |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment
+    sys.argv = ["dgm-run", *arguments]
+    getattr(cli, function)()
 
 
 class Refused(NamedTuple):
@@ -99,16 +131,3 @@ class _StopAfter:
 def stop_after(looks: int, patch: pytest.MonkeyPatch) -> None:
     """Runs are asked to stop when they have looked so often whether they are."""
     patch.setattr("dgm_run.runner.stop_requests", lambda: nullcontext(_StopAfter(looks)))
-
-
-def call(function: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    """Runs one of the commands, by its function, to its end in the folder `cwd`."""
-    return subprocess.run(
-        [sys.executable, "-c", f"from dgm_run.cli import {function}; {function}()", *arguments],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )

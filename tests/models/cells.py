@@ -48,6 +48,7 @@ OTHER_SIZES = {("encoder", "dcgan"), ("decoder", "dcgan")}
 OF_SENTENCES = {("encoder", "rnn"), ("decoder", "rnn"), ("model", "sentence_vae")}  # see test_sentences.py
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
+NUM_SAMPLES = 2500  # of importance sampling, for every x
 STEP = 0.5  # between the points of the grid that stands for a real pixel
 
 
@@ -223,9 +224,9 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
 
 @cache
 @torch.no_grad()
-def estimated_p(cell: Cell, num_samples: int) -> tuple[Tensor, Tensor]:
+def estimated_p(cell: Cell) -> tuple[Tensor, Tensor]:
     """The probability of every x by importance sampling, and its standard error, each (N,)."""
     x, volume = every_x(cell.data)
     torch.manual_seed(1)
-    w = volume * randomised(cell).log_weights(x, num_samples).exp()  # (S, N)
-    return w.mean(0), w.std(0) / math.sqrt(num_samples)
+    w = volume * randomised(cell).log_weights(x, NUM_SAMPLES).exp()  # (S, N)
+    return w.mean(0), w.std(0) / math.sqrt(NUM_SAMPLES)

@@ -31,7 +31,7 @@ def test_every_choice_stands_in_a_cell_that_is_not_refused(group, choice):
 
 @pytest.mark.parametrize("cell", grouped(CELLS))
 def test_the_mass_of_all_x_is_one(cell):
-    p, stderr = cells.estimated_p(cell, 5000 if cell in DISCRETE else 2000)
+    p, stderr = cells.estimated_p(cell)
     total_stderr = stderr.square().sum().sqrt().item()
     assert total_stderr < 0.05
     assert abs(p.sum().item() - 1) < 5 * total_stderr
@@ -39,7 +39,7 @@ def test_the_mass_of_all_x_is_one(cell):
 
 @pytest.mark.parametrize("cell", grouped(DISCRETE))
 def test_samples_are_as_frequent_as_the_density_says(cell):
-    p, stderr = cells.estimated_p(cell, 5000)
+    p, stderr = cells.estimated_p(cell)
     n = 20_000
     x = cells.randomised(cell).sample(n)
     frequency = cells.position(x, cell.data).bincount(minlength=len(p)) / n
@@ -49,7 +49,7 @@ def test_samples_are_as_frequent_as_the_density_says(cell):
 
 @pytest.mark.parametrize("cell", grouped(DISCRETE))
 def test_bounds_stand_in_order_below_the_likelihood(cell):
-    p, stderr = cells.estimated_p(cell, 5000)
+    p, stderr = cells.estimated_p(cell)
     model, (x, _) = cells.randomised(cell), cells.every_x(cell.data)
     copies, found = x.repeat(5, *[1] * (x.ndim - 1)), {}
     for name, objective in BOUNDS.items():

@@ -17,6 +17,7 @@ import dgm_run
 from dgm_run import parallel, rng
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.errors import ConfigError
+from dgm_run.launch import together
 from dgm_run.trainers.data_parallel import DataParallel
 from tests.tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
 
@@ -51,12 +52,23 @@ MODELS = {
 
 
 def train(folder, *overrides):
+    """What a run has left."""
+    dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
+    return left_by(folder)
+
+
+def left_by(folder):
     """The weights and the state at the end, the metrics, and the estimates."""
-    found = dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
     values = [(row["step"], row["name"], row["value"]) for row in metrics(folder)]
-    estimates = {f"{row['quantity']} {row['estimator']}": row["value"] for row in found["estimates"]}
-    return weights, state, values, estimates
+    rows = json.loads((folder / "results.json").read_text())["estimates"]
+    return weights, state, values, {f"{row['quantity']} {row['estimator']}": row["value"] for row in rows}
+
+
+def in_turn(runs):
+    """Runs by their folders, each by all the processes that were started."""
+    for folder, overrides in runs.items():
+        dgm_run.run(dgm_run.compose(*overrides), folder)
 
 
 def same(one, other):
@@ -71,11 +83,21 @@ def same(one, other):
     assert one[3] == pytest.approx(other[3], rel=1e-7, nan_ok=True)
 
 
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """Folders of runs by two processes, which are started once for all of them."""
+    folders = {model: tmp_path_factory.mktemp(model) / "two" for model in MODELS}
+    more = (*RAGGED, "trainer.devices=2", "trainer.hang_seconds=60")
+    together(2, in_turn, {str(folder): (*MODELS[model], *more) for model, folder in folders.items()})
+    return folders
+
+
+@pytest.mark.xdist_group("by two")
 @pytest.mark.parametrize("model", MODELS)
-def test_two_processes_find_what_one_finds_in_two_parts(model, tmp_path):
+def test_two_processes_find_what_one_finds_in_two_parts(model, by_two, tmp_path):
     overrides = (*MODELS[model], *RAGGED)
     one = train(tmp_path / "one", *overrides, "trainer.micro_batches=2")
-    same(one, train(tmp_path / "two", *overrides, "trainer.devices=2"))
+    same(one, left_by(by_two[model]))
     whole = train(tmp_path / "whole", *overrides)
     assert any(not torch.equal(value, whole[0][name]) for name, value in one[0].items())  # parts have their own noise
 
@@ -194,10 +216,9 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.xdist_group("undisturbed")
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(rank, alone, tmp_path):
+def test_a_run_whose_first_process_is_killed_ends_as_one_that_was_left_alone(alone, tmp_path):
     process = start(tmp_path / "killed", *LONGER)
-    os.kill(workers(process.pid)[rank], signal.SIGKILL)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
     text, _ = process.communicate(timeout=200)
     assert process.returncode == 0, text
     assert "all go on from the last checkpoint (3 tries left)" in text
@@ -259,8 +280,7 @@ def test_a_death_does_not_make_the_command_go_on_with_another_run(tmp_path, monk
     assert (tmp_path / "run" / "results.json").read_bytes() == before
 
 
-@pytest.mark.xdist_group("undisturbed")
-def test_processes_do_not_outlive_the_command_and_the_run_goes_on(alone, tmp_path):
+def test_processes_do_not_outlive_the_command(tmp_path):
     process = start(tmp_path / "killed", *LONGER)
     left = workers(process.pid)
     process.kill()
@@ -269,8 +289,6 @@ def test_processes_do_not_outlive_the_command_and_the_run_goes_on(alone, tmp_pat
     while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in left)
-    dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "killed")
-    assert told(tmp_path / "killed") == alone
 
 
 def torchrun(folder, *arguments, processes=2, endpoint="localhost:0"):
@@ -293,7 +311,7 @@ def free_port():
 
 
 @pytest.mark.xdist_group("undisturbed")
-def test_torchrun_brings_all_back_after_one_is_killed(alone, tmp_path):
+def test_torchrun_brings_all_back_after_the_second_is_killed(alone, tmp_path):
     overrides = ("-m", "dgm_run", *LONGER, "trainer.resume=auto", "hydra.run.dir=killed")
     agent = torchrun(tmp_path, "--max-restarts=2", *overrides)
     deadline = time.monotonic() + 120
@@ -304,14 +322,6 @@ def test_torchrun_brings_all_back_after_one_is_killed(alone, tmp_path):
     text, _ = agent.communicate(timeout=200)
     assert agent.returncode == 0, text
     assert told(tmp_path / "killed") == alone
-
-
-def test_a_sweep_under_torchrun_is_refused(tmp_path):
-    agent = torchrun(tmp_path, "--max-restarts=0", "-m", "dgm_run", "-m", "seed=0,1", *TINY, "trainer.devices=2")
-    text, _ = agent.communicate(timeout=200)
-    assert agent.returncode != 0
-    assert "a sweep is not begun by torchrun: begin each of its jobs by one" in text
-    assert not list(tmp_path.iterdir())
 
 
 def test_several_machines_are_started_by_torchrun(tmp_path):
