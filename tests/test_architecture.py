@@ -23,7 +23,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"encoders", "likelihoods"},
     {"metrics"},
     {"data"},
-    {"networks", "distributions"},
+    {"networks", "distributions", "optimizers"},
     {"launch"},
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
