@@ -73,13 +73,15 @@ def settled(cfg: DictConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: dict[str, Any]) -> str:
-    """Of all that decides what a run finds: configurations that differ by the machine alone have the same."""
+    """Of all that decides what a run finds: configurations that differ by the machine alone have the same, and those
+    that differ by what a paper has found.
+    """
 
     def kept(node: Any, key: str) -> Any:
         if not isinstance(node, dict):
             return node
         names = [(name, f"{key}.{name}" if key else str(name)) for name in node]
-        return {str(name): kept(node[name], path) for name, path in names if path not in OF_THE_MACHINE}
+        return {str(name): kept(node[name], path) for name, path in names if path not in (*OF_THE_MACHINE, "published")}
 
     return hashlib.sha256(json.dumps(kept(config, ""), sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -8,7 +8,7 @@ from tiny import TINY
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.run_folder import changes, config_path, load, locked, save_config
+from dgm_run.run_folder import changes, config_path, fingerprint, load, locked, save_config
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,14 @@ def test_changes_name_every_key_but_those_that_may_change():
     saved = {"a": 1, "trainer": {"max_epochs": 1, "batch_size": 2}, "prior": {"k": 3}, "estimators": {"x": 1}}
     now = {"a": 1, "trainer": {"max_epochs": 9, "batch_size": 4}, "prior": None, "estimators": {}, "new": 5}
     assert changes(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
+
+
+def test_a_fingerprint_is_of_what_decides_the_result():
+    base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
+    for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"value": -80.0}}):
+        assert fingerprint(base | same) == fingerprint(base)
+    for other in ({"trainer": {"threads": 1, "batch_size": 50}}, {"seed": 1}, {"model": {}}):
+        assert fingerprint(base | other) != fingerprint(base)
 
 
 def test_a_finished_run_loads_in_two_lines_and_samples(run):
