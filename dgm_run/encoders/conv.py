@@ -7,11 +7,14 @@ from torch import Tensor
 
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.conv import conv_layers, image_size, over_batch
-from dgm_run.networks.mlp import Activation
+from dgm_run.networks.mlp import Activation, mlp
 
 
 class ConvEncoder(Encoder):
-    """Convolutions, gated or plain; the features are all that the last one gives.
+    """Convolutions, gated or plain, and above them layers that take all positions together.
+
+    Without such layers the features are all that the last convolution gives. The first of them is an unpadded
+    convolution with a kernel as large as what it sees.
 
     Args:
         shape: of one example, (channels, height, width).
@@ -19,7 +22,8 @@ class ConvEncoder(Encoder):
         kernel_sizes: of every layer, odd.
         strides: of every layer; an image becomes so much smaller.
         activation: after every layer.
-        batch_norm: of every layer, before its activation.
+        batch_norm: of every convolution, before its activation.
+        hidden_dims: of the layers above them.
 
     Raises:
         ValueError: the examples are no images, or the lists do not fit.
@@ -33,13 +37,16 @@ class ConvEncoder(Encoder):
         strides: Sequence[int],
         activation: Activation,
         batch_norm: bool,
+        hidden_dims: Sequence[int],
     ):
         super().__init__()
         in_channels, height, width = image_size(shape)
         self.network = conv_layers(in_channels, channels, kernel_sizes, strides, activation, batch_norm)
         for stride in strides:
             height, width = math.ceil(height / stride), math.ceil(width / stride)
-        self.feature_dim = (channels[-1] if channels else in_channels) * height * width
+        dim = (channels[-1] if channels else in_channels) * height * width
+        self.above = mlp(dim, hidden_dims, activation)
+        self.feature_dim = hidden_dims[-1] if hidden_dims else dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return over_batch(self.network, x, 3).flatten(-3)
+        return self.above(over_batch(self.network, x, 3).flatten(-3))

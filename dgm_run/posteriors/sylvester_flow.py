@@ -110,5 +110,5 @@ class SylvesterFlowPosterior(FlowPosterior):
         q = identity
         for v in of_q.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
             v = v / (v.norm(dim=-1, keepdim=True) + 1e-12)
-            q = q - 2 * torch.einsum("...i,...j,...jk->...ik", v, v, q)
+            q = q - 2 * v.unsqueeze(-1) * torch.einsum("...j,...jk->...k", v, q).unsqueeze(-2)  # no L x L product
         return q

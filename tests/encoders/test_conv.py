@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.encoders.conv import ConvEncoder
@@ -9,7 +10,7 @@ from dgm_run.encoders.conv import ConvEncoder
 @pytest.mark.parametrize("activation", ["gated", "relu"])
 def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation):
     torch.manual_seed(0)
-    encoder = ConvEncoder(shape, [4, 3], [5, 3], [2, 2], activation, False)
+    encoder = ConvEncoder(shape, [4, 3], [5, 3], [2, 2], activation, False, [])
     x = torch.rand(2, 6, *shape)
     features = encoder(x)
     assert features.shape == (2, 6, encoder.feature_dim)
@@ -19,4 +20,15 @@ def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation)
 
 def test_without_layers_the_features_are_the_image():
     x = torch.rand(4, 1, 3, 3)
-    torch.testing.assert_close(ConvEncoder((1, 3, 3), [], [], [], "relu", False)(x), x.flatten(1))
+    torch.testing.assert_close(ConvEncoder((1, 3, 3), [], [], [], "relu", False, [])(x), x.flatten(1))
+
+
+def test_a_layer_above_is_a_convolution_as_large_as_what_it_sees():
+    torch.manual_seed(0)
+    encoder = ConvEncoder((1, 8, 8), [4], [3], [2], "relu", False, [5])
+    x = torch.rand(2, 3, 1, 8, 8)
+    linear = encoder.above[0]
+    seen = encoder.network(x.flatten(0, 1))  # (6, 4, 4, 4)
+    expected = F.conv2d(seen, linear.weight.view(5, 4, 4, 4), linear.bias).relu().view(2, 3, 5)
+    torch.testing.assert_close(encoder(x), expected)
+    assert encoder.feature_dim == 5
