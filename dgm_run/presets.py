@@ -16,7 +16,7 @@ class Preset(NamedTuple):
         epochs: at most, or None where it leaves them as they are.
         quantity, value: what the paper has found.
         source: which paper, and where in it.
-        hours: of training on one core of a CPU, as `python -m benchmarks.presets` or a run has found, or None.
+        hours: of training on one core of a CPU, roughly, as `python -m benchmarks.presets` or a run has found, or None.
     """
 
     name: str
@@ -59,6 +59,6 @@ def table(folder: Path) -> str:
 
 
 def _duration(hours: float) -> str:
-    """Two digits of it."""
+    """Roughly."""
     unit, length = next((u, n) for u, n in (("min", 1 / 60), ("hours", 1), ("days", 24)) if hours < 100 * n or n == 24)
-    return f"{float(f'{hours / length:.2g}'):g} {unit}"
+    return f"about {float(f'{hours / length:.1g}'):g} {unit}"
