@@ -195,6 +195,7 @@ def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
     torch.testing.assert_close(*after)
 
 
+@pytest.mark.slow
 def test_a_student_learns_the_density_of_its_teacher():
     torch.manual_seed(0)
     teacher = make(torch.float32)

@@ -21,6 +21,7 @@ def test_all_sentences_have_the_mass_one():
     assert not (draws[~ended] == PAD).any()
 
 
+@pytest.mark.slow
 def test_it_comes_near_to_the_grammar(tmp_path):
     # the entropy is known: what is lost against it can be read off, and no model can gain
     overrides = ("model=language_model", "dataset=pcfg", *SHORT[1:], "trainer.batch_size=32", "trainer.max_epochs=6")
