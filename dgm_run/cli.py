@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like
+from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like, note_changes
 from dgm_run.errors import CheckpointError, UserError
 from dgm_run.ranks import is_first, is_started
 from dgm_run.signals import Interrupted
@@ -205,6 +205,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
+        note_changes(cfg, context.overrides.task)
         return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it

@@ -6,7 +6,7 @@ Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaCo
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,12 @@ OF_THE_MACHINE = (
 )
 """Those of them that change no result."""
 
+_NO_CHANGE = (
+    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.pictures_every"),
+    *("trainer.checkpoint_seconds", *OF_THE_MACHINE),
+)
+"""What an override may begin with that leaves a preset what it is."""
+
 SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
 """Sizes that parts share, each with where it is set."""
 
@@ -83,7 +89,19 @@ def conf_dir() -> Path:
 def compose(*overrides: str) -> DictConfig:
     """The configuration of `dgm-run OVERRIDES...`, for use from Python."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+        cfg = hydra.compose("config", overrides=list(overrides))
+    note_changes(cfg, overrides)
+    return cfg
+
+
+def note_changes(cfg: DictConfig, overrides: Iterable[str]) -> None:
+    """Says where published numbers stand what overrides have changed of their preset; of other data there are none."""
+    keys = [(each, each.partition("=")[0].lstrip("+~")) for each in overrides]
+    changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(_NO_CHANGE)]
+    if any(each.lstrip("+~").startswith("dataset") for each in changed):
+        cfg.published = None
+    elif cfg.published and changed:
+        cfg.published.source += f"; changed: {', '.join(changed)}"
 
 
 def instantiate(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The presets: rows of papers, each with the number that it is to reach."""
+"""The presets: rows of papers, each with the numbers that it is to reach."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ class Preset(NamedTuple):
         name: as in +experiment=NAME.
         dataset: what it is trained on.
         epochs: at most, or None where it leaves them as they are.
-        quantity, value: what the paper has found.
+        values: what the paper has found, by quantity.
         source: which paper, and where in it.
         hours: of training on one core of a CPU, roughly, as `python -m benchmarks.presets` or a run has found, or None.
     """
@@ -22,8 +22,7 @@ class Preset(NamedTuple):
     name: str
     dataset: str
     epochs: int | None
-    quantity: str
-    value: float
+    values: dict[str, float]
     source: str
     hours: float | None
 
@@ -34,7 +33,7 @@ def presets(folder: Path) -> Iterator[Preset]:
         node = yaml.safe_load(path.read_text())
         published, trainer = node["published"], node.get("trainer", {})
         name = str(path.relative_to(folder).with_suffix(""))
-        numbers = (published["quantity"], published["value"], published["source"], published.get("hours"))
+        numbers = (published["values"], published["source"], published.get("hours"))
         yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
 
 
@@ -53,8 +52,8 @@ def table(folder: Path) -> str:
             lines += ["", f"{of}, http{where.partition(',')[0]}"]
         cost = [f"{preset.epochs} epochs"] if preset.epochs else []
         cost += [_duration(preset.hours)] if preset.hours else []
-        number = f"{preset.quantity} {preset.value:g}"
-        lines.append(f"  +experiment={preset.name:52} {preset.dataset:24} {number:26} {', '.join(cost)}".rstrip())
+        numbers = ", ".join(f"{quantity} {value:g}" for quantity, value in preset.values.items())
+        lines.append(f"  +experiment={preset.name:52} {preset.dataset:24} {numbers:26} {', '.join(cost)}".rstrip())
     return "\n".join([*lines[1:], "", "Times are those of training on one core of a CPU."]) + "\n"
 
 

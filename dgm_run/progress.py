@@ -166,7 +166,8 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
         f"after epoch {training['best_epoch']}"
     )
     if found["published"]:
-        lines.append(f"published: {found['published']['value']} ({found['published']['source']})")
+        numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())
+        lines.append(f"published: {numbers} ({found['published']['source']})")
     lines += _diagnostics(found["estimates"])
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")

@@ -132,3 +132,21 @@ def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
     assert set(cfg.estimators) == {"ais_decoder", "linear_baseline"}
     with pytest.raises(ConfigError, match="estimators.foo: has no _target_"):
         validate(dgm_run.compose("+estimators.foo=3"))
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("seed=3", ""),
+        ("dataset.label_seed=3", ""),
+        ("trainer.threads=1", ""),
+        ("trainer.max_epochs=2", "; changed: trainer.max_epochs=2"),
+        ("prior=vampprior", "; changed: prior=vampprior"),
+        ("dataset=digits", None),
+        ("dataset/corrupt=bit_flip", None),
+    ],
+)
+def test_what_is_changed_of_a_preset_is_told_where_its_numbers_are_from(override, told):
+    published = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100").published
+    changed = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100", override).published
+    assert changed == (None if told is None else {**published, "source": published.source + told})

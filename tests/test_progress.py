@@ -90,7 +90,7 @@ def test_small_numbers_keep_two_digits():
 def test_the_conclusion_tells_the_training_the_published_number_and_what_estimators_saw_of_themselves():
     found = {
         "binarization": "dynamic",
-        "published": {"value": -84.5, "source": "a paper"},
+        "published": {"values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "a paper"},
         "estimates": [
             ROW | {"num_examples": 360, "diagnostics": {"ess_median": 12.5}, "warning": None},
             ROW | {"num_examples": 360, "quantity": "elbo", "diagnostics": {"ess_median": 12.5}, "warning": "too few"},
@@ -104,7 +104,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
     assert conclusion(found, Path("outputs/run")) == [
         "360 test examples, binarisation dynamic",
         "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
-        "published: -84.5 (a paper)",
+        "published: log_likelihood -84.5, elbo -86.0 (a paper)",
         "importance_sampling, log_likelihood: ess_median 12.5",
         "importance_sampling, kl: ess_median unknown",
         "elbo: too few",

@@ -52,7 +52,7 @@ def test_changes_name_every_key_but_those_that_may_change():
 
 def test_a_fingerprint_is_of_what_decides_the_result():
     base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
-    for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"value": -80.0}}):
+    for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"values": {"elbo": -80.0}}}):
         assert fingerprint(base | same) == fingerprint(base)
     for other in ({"trainer": {"threads": 1, "batch_size": 50}}, {"seed": 1}, {"model": {}}):
         assert fingerprint(base | other) != fingerprint(base)

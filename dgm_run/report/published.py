@@ -10,7 +10,7 @@ HEADS = ("preset", "source", "data", "quantity", "published", "ours", "by", "epo
 
 
 def published(runs: Sequence[Run]) -> str:
-    """A table in Markdown with a line for every way in which a run has found the number of its preset."""
+    """A table in Markdown with a line for every way in which a run has found a number of its preset."""
     rows = [row for run in runs for row in _rows(run)]
     if not rows:
         return ""
@@ -24,12 +24,12 @@ def _rows(run: Run) -> list[list[str]]:
     training = found.get("training") or {}
     rows = []
     for row in found["estimates"]:
-        if not wanted or row["quantity"] != wanted.quantity:
+        if not wanted or row["quantity"] not in wanted.values:
             continue
         ours = digits(row["value"]) + (f" ± {digits(row['stderr'])}" if row.get("stderr") is not None else "")
         settings = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
         how = f"{row['kind'].replace('_', ' ')}, {row['estimator']}" + (f" ({settings})" if settings else "")
-        numbers = [str(wanted.value), ours + (" (collapsed)" if run.is_collapsed else ""), how]
+        numbers = [str(wanted.values[row["quantity"]]), ours + (" (collapsed)" if run.is_collapsed else ""), how]
         data = f"{found['dataset']}, {found['binarization']}"
         cost = [str(training.get("epochs", "")), _minutes(training.get("seconds", 0.0))]
         rows.append([run.experiment or "", wanted.where, data, row["quantity"], *numbers, *cost])

@@ -13,23 +13,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import yaml
 
-from dgm_run.config import OF_THE_MACHINE
-
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 
 
-_NO_CHANGE = (
-    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.pictures_every"),
-    *("trainer.checkpoint_seconds", *OF_THE_MACHINE),
-)
-"""What an override may begin with that leaves a preset what it is."""
-
-
 class Published(NamedTuple):
-    """A number of a paper, and where it stands."""
+    """Numbers of a paper by quantity, and where they stand."""
 
-    quantity: str
-    value: float
+    values: Mapping[str, float]
     where: str
 
 
@@ -95,19 +85,10 @@ class Run:
         return chosen[0] if chosen else None
 
     @property
-    def changed(self) -> list[str]:
-        """Overrides that make it another run than its preset says."""
-        keys = [(each, each.partition("=")[0].lstrip("+~")) for each in self.overrides]
-        return [each for each, key in keys if not key.endswith("seed") and not key.startswith(_NO_CHANGE)]
-
-    @property
     def published(self) -> "Published | None":
-        """The number that its preset is to reach, if it was run on the preset's data."""
+        """The numbers that its preset is to reach."""
         told = self.results.get("published")
-        if not told or any(each.startswith("dataset") for each in self.changed):
-            return None
-        changed = f"; changed: {', '.join(self.changed)}" if self.changed else ""
-        return Published(told["quantity"], told["value"], told["source"] + changed)
+        return Published(told["values"], told["source"]) if told else None
 
     @property
     def told(self) -> str:
@@ -210,9 +191,10 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def _published(told: Any) -> dict[str, Any] | None:
-    if not isinstance(told, dict) or not isinstance(told.get("value"), int | float):
+    if not isinstance(told, dict) or not isinstance(told.get("values"), dict):
         return None
-    return {"quantity": str(told.get("quantity")), "value": float(told["value"]), "source": str(told.get("source", ""))}
+    values = {str(quantity): float(value) for quantity, value in told["values"].items() if _fits(value)}
+    return {"values": values, "source": str(told.get("source", ""))}
 
 
 def _number(value: Any) -> float:

@@ -246,7 +246,7 @@ def _rank(way: Way, num_rows: int) -> tuple:
 def _published(way: Way, runs: Sequence[Run]) -> tuple[float, str] | None:
     """The number of a paper for this quantity, and where it stands."""
     told = next((run.published for run in runs if run.published), None)
-    return (told.value, told.where) if told and told.quantity == way.quantity else None
+    return (told.values[way.quantity], told.where) if told and way.quantity in told.values else None
 
 
 def _difference(row: Row, best: Row, level: float) -> Difference | str:

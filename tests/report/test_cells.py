@@ -37,7 +37,7 @@ def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
 
 
 def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp_path):
-    paper = {"quantity": "log_likelihood", "value": -2.5, "source": "Somebody 2020", "table": 1}
+    paper = {"values": {"log_likelihood": -2.5}, "source": "Somebody 2020", "table": 1}
     row = folders.estimate(-3.0, floor=-2.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config(), [row], published=paper)
     found = of(tmp_path)

@@ -101,6 +101,6 @@ def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
 
 def test_published_numbers_make_no_other_configuration(tmp_path):
     for name, value in (("a", -1.0), ("b", -2.0)):
-        node = folders.config(seed=int(-value), published={"quantity": "elbo", "value": value})
+        node = folders.config(seed=int(-value), published={"values": {"elbo": value}})
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
     assert len(groups(collect(tmp_path))) == 1

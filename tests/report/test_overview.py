@@ -107,7 +107,7 @@ def test_bits_stand_there_where_nats_do_not_or_a_paper_names_them(tmp_path):
     for name, rows, published, heads in (
         ("both", [nats, bits], None, ["log_likelihood [1]"]),
         ("alone", [bits], None, ["bits_per_dim [1]"]),
-        ("named", [nats, bits], {"quantity": "bits_per_dim", "value": 0.4}, ["log_likelihood [1]", "bits_per_dim [2]"]),
+        ("named", [nats, bits], {"values": {"bits_per_dim": 0.4}}, ["log_likelihood [1]", "bits_per_dim [2]"]),
     ):
         folders.write(tmp_path / name, folders.config(), rows, published=published)
         assert list(overview(tmp_path / name).ways) == heads

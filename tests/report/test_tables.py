@@ -98,17 +98,12 @@ def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):
     assert row.note == "1 of 3 not finite, 1 of 4 unfinished"
 
 
-def test_a_published_number_stands_beside_its_own_experiment_alone(tmp_path):
-    paper = {"quantity": "log_likelihood", "value": -84.5, "source": "A paper"}
-    for name, override, expected in (
-        ("a", "seed=3", (-84.5, "A paper")),
-        ("b", "trainer.max_epochs=2", (-84.5, "A paper; changed: trainer.max_epochs=2")),
-        ("c", "dataset=digits", None),
-    ):
-        path = folders.write(tmp_path / name, folders.config(), [folders.estimate(-3.0)], published=paper)
-        (path / ".hydra" / "overrides.yaml").write_text(f"- +experiment=x/y\n- {override}\n- trainer.threads=1\n")
-        ((_, (row,)),) = found(path)
-        assert row.published == expected
+def test_published_numbers_stand_beside_their_own_quantities_alone(tmp_path):
+    paper = {"values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "A paper"}
+    rows = [folders.estimate(-3.0), folders.estimate(-4.0, "elbo"), folders.estimate(1.0, "kl")]
+    folders.write(tmp_path, folders.config(), rows, published=paper)
+    beside = {way.quantity: row.published for way, (row,) in found(tmp_path)}
+    assert beside == {"log_likelihood": (-84.5, "A paper"), "elbo": (-86.0, "A paper"), "kl": None}
 
 
 def test_tables_that_differ_by_their_data_say_by_what(tmp_path):
@@ -183,7 +178,7 @@ def test_one_run_is_one_run_however_often_it_was_evaluated(tmp_path):
 
 
 def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first(tmp_path):
-    paper = {"quantity": "error", "value": 1.5, "source": "A paper"}
+    paper = {"values": {"error": 1.5}, "source": "A paper"}
     for name, prior, error in (("a", "StandardPrior", 3.0), ("b", "VampPrior", 2.0)):
         rows = [folders.estimate(error, "error", unit="%"), folders.estimate(-3.0), folders.estimate(error, "kl")]
         rows += [folders.estimate(error, "frechet_random"), folders.estimate(error, "mmd_p_value", floor=0.5)]
