@@ -148,7 +148,9 @@ def test_every_experiment_starts_with_its_command_and_names_its_number(name):
     assert lines[1] == f"# dgm-run +experiment={name}"
     cfg = dgm_run.compose(f"+experiment={name}", "data_dir=nowhere")
     validate(cfg)
-    assert isinstance(cfg.published.value, float)
+    values = cfg.published["values"].values()  # `.values` is the method of every mapping
+    assert values
+    assert all(isinstance(value, float) for value in values)
     assert "http" in cfg.published.source
     assert all("_target_" in node for node in (cfg.estimators or {}).values()), (
         "it sets an estimator that is not chosen"

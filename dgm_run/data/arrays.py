@@ -43,7 +43,7 @@ class Arrays:
             found = ", ".join(arrays) or "nothing"
             needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
             raise DataError(f"{path}: needs arrays {needs}; it holds {found}")
-        x, y = _read(arrays, "x", "y", path)
+        x, y, _ = _read(arrays, "x", "y", path)
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
             x, y = x[order], None if y is None else y[order]

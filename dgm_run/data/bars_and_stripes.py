@@ -4,6 +4,8 @@ D. MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter
 https://www.inference.org.uk/mackay/itila/
 """
 
+import math
+
 import torch
 
 from dgm_run.data.splits import Split, Splits
@@ -29,5 +31,7 @@ class BarsAndStripes:
         lines = torch.arange(self.size)
         patterns = (torch.arange(2**self.size).unsqueeze(1) >> lines) & 1  # (2^s, s)
         rows = patterns[:, None, :, None].expand(-1, 1, self.size, self.size)  # (2^s, 1, s, s)
-        everything = Split(torch.cat([rows, rows.mT]).to(torch.uint8))
+        x = torch.cat([rows, rows.mT]).to(torch.uint8)
+        of_both = (x.double().mean((1, 2, 3)) % 1 == 0).double()  # the blank and the full one
+        everything = Split(x, log_p=(of_both - self.size - 1) * math.log(2))
         return Splits(everything, everything, everything)

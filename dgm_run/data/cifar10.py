@@ -47,7 +47,7 @@ class CIFAR10:
             (archive,) = require("CIFAR-10", self.data_dir, [ARCHIVE], self.download)
             _unpack(archive, folder)
         *train, test = [_read(folder / name) for name in BATCHES]
-        x, y = (torch.cat(parts) for parts in zip(*train, strict=True))
+        x, y = torch.cat([batch.x for batch in train]), torch.cat([batch.y for batch in train])
         return split_sizes(x, y, self.num_valid, 0)._replace(test=test)
 
 

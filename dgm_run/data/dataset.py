@@ -33,6 +33,7 @@ class Examples:
         corrupt: what stands between the examples and what is seen of them; None for nothing.
         drawn: (N, ...) what is random about that, for each example.
         disk: reads x where it is a file.
+        log_p: the true log-likelihood of each of what is seen, (N,), nats, on the CPU, where it is known.
 
     Attributes:
         device: where batches are.
@@ -48,11 +49,12 @@ class Examples:
         corrupt: Corruption | None = None,
         drawn: Tensor | None = None,
         disk: OnDisk | None = None,
+        log_p: Tensor | None = None,
     ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
         self.corrupt, self.drawn = corrupt, drawn
-        self.disk, self.device = disk, x.device
+        self.disk, self.device, self.log_p = disk, x.device, log_p
 
     def __len__(self) -> int:
         return len(self.x)
@@ -81,7 +83,7 @@ class Examples:
     def through(self, change: Callable[[Tensor], Tensor]) -> "Examples":
         """The same without labels, as a function of them shows them."""
         prepare = self.prepare
-        return self._changed(y=None, prepare=lambda values: change(prepare(values)))
+        return self._changed(y=None, log_p=None, prepare=lambda values: change(prepare(values)))
 
     def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
         """The first `num` examples, or all, in their order: batches of `size`, the last one with what is left."""
@@ -295,7 +297,7 @@ class Dataset:
             return self._streamed(split.x, split.y)
         x, levels = split.x, self.num_levels
         if levels is None:
-            return Examples(x, split.y, to_float)
+            return Examples(x, split.y, to_float, log_p=self._truth(split))
         if self.dequantize:
             width = -math.log(levels)
             if training:
@@ -307,7 +309,10 @@ class Dataset:
             return Examples(bz.threshold(x, levels), split.y, to_float)
         if self.binarize in ("fixed", "dynamic"):
             return Examples(bz.sample(x, levels, generator), split.y, to_float)
-        return Examples(x, split.y, partial(bz.intensities, num_levels=levels))
+        return Examples(x, split.y, partial(bz.intensities, num_levels=levels), log_p=self._truth(split))
+
+    def _truth(self, split: Split) -> Tensor | None:
+        return None if self.corrupt else split.log_p  # of the values, not of what is seen of them
 
     def _streamed(self, disk: OnDisk, y: Tensor | None) -> Examples:
         """Training examples that are read, and prepared, batch by batch."""

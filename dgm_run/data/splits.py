@@ -20,10 +20,12 @@ class Split(NamedTuple):
         x: (N, *shape); integers are levels 0 .. num_levels - 1, floats are values as they are. Training examples
             may stay on the disk.
         y: (N,) integer labels, or None.
+        log_p: the true log-likelihood of each, (N,), nats, where the source knows it.
     """
 
     x: Tensor | OnDisk
     y: Tensor | None = None
+    log_p: Tensor | None = None
 
 
 class Splits(NamedTuple):
@@ -37,7 +39,7 @@ class Splits(NamedTuple):
 def digest(splits: Splits) -> str:
     """Eight letters that change with the sizes of the splits and, as good as always, with what is in them."""
     found = hashlib.md5()
-    for x, y in splits:
+    for x, y, _ in splits:
         x = x.x if isinstance(x, OnDisk) else x
         index = torch.linspace(0, len(x) - 1, min(len(x), LOOKED_AT), dtype=torch.float64).round().long()
         for values in (x,) if y is None else (x, y):

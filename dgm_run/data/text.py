@@ -40,8 +40,8 @@ class Sentences(Examples):
     """
 
     def __init__(self, tokens: Tensor, vocabulary: Vocabulary, log_p: Tensor | None = None):
-        super().__init__(tokens, None, to_float)
-        self.vocabulary, self.log_p = vocabulary, log_p
+        super().__init__(tokens, None, to_float, log_p=log_p)
+        self.vocabulary = vocabulary
 
     @property
     def num_seen(self) -> Tensor:

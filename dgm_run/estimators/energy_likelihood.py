@@ -9,6 +9,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
+from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE
 from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.energy import UnnormalizedModel
@@ -70,13 +71,12 @@ class EnergyLikelihood(Estimator):
         if self.conservative and not exact:
             rows.append(self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total)))
         num_pixels = math.prod(data.x.shape[1:])
-        bits = -(log_p / num_pixels + data.log_bin_width) / math.log(2)
         kind = "exact" if exact else "estimate"
         warning = "; ".join(filter(None, (log_z.warning, _collapse(log_p, independent, num_pixels)))) or None
         return [
             _estimate("log_likelihood", log_p, warning=warning, **method),
             *rows,
-            _estimate("bits_per_dim", bits, unit="bits", **method),
+            *rate(log_p, data, **method),
             Estimate("log_partition", log_z.method, kind, log_z.value, None, len(data), settings=log_z.settings),
             _estimate("baseline", independent, estimator="independent_pixels", kind="exact"),
         ]

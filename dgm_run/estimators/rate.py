@@ -11,7 +11,7 @@ from dgm_run.estimators.base import Estimate, Kind, mean_and_stderr
 
 
 def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> list[Estimate]:
-    """Bits of a dimension of images; of sentences their perplexity, and how far from the truth they are if it is known.
+    """Bits of a dimension, of sentences their perplexity; and how far from the truth it is, where that is known.
 
     Args:
         log_p: log p(x) of each example, (N,), nats.
@@ -19,16 +19,18 @@ def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> l
         estimator, kind, more: as of an `Estimate`.
     """
     log_p = log_p.double().cpu()
-    if not isinstance(data, Sentences):
+    opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
+    kind = opposite.get(kind, kind)  # less is better of all that follows
+    if isinstance(data, Sentences):
+        told = Estimate("perplexity", estimator, kind, *perplexity(log_p, data), len(data), "", **more)
+    else:
         bits = bits_per_dim(log_p, data)
         bits = bits[bits.isfinite()]  # of examples of which nothing is seen there is no rate
-        return [Estimate.over(bits, "bits_per_dim", estimator, kind, unit="bits", **more)]
-    bound: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
-    told = Estimate("perplexity", estimator, bound.get(kind, kind), *perplexity(log_p, data), len(data), "", **more)
+        told = Estimate.over(bits, "bits_per_dim", estimator, kind, unit="bits", **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    lost = Estimate.over(data.log_p.cpu() - log_p, "kl_from_truth", estimator, told.kind, **more)
+    lost = Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **more)
     return [told, truth, lost]
 
 

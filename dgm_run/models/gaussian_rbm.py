@@ -30,7 +30,9 @@ class GaussianRBM(EnergyModel):
     Args:
         shape: of one example.
         num_hidden: M.
-        init_scale: the weights start from N(0, init_scale^2), b and c at zero, s^2 at one.
+        init_scale: the weights start from N(0, init_scale^2), b at zero, s^2 at one.
+        init_ratio: how likely the component of one hidden unit is at the start against that of none: c_j =
+            log init_ratio - |W_j|^2 / 2, after Melchior, Wang & Wiskott 2017; null for c = 0.
         learn_variance: whether s^2 is learned, or stays at the variances of the data.
         min_scale: least s; without a limit a pixel that never changes has a density without bound.
 
@@ -42,7 +44,13 @@ class GaussianRBM(EnergyModel):
     error_measure = "squared_error"
 
     def __init__(
-        self, shape: Sequence[int], num_hidden: int, init_scale: float, learn_variance: bool, min_scale: float
+        self,
+        shape: Sequence[int],
+        num_hidden: int,
+        init_scale: float,
+        init_ratio: float | None,
+        learn_variance: bool,
+        min_scale: float,
     ):
         super().__init__()
         if min_scale <= 0:
@@ -50,10 +58,13 @@ class GaussianRBM(EnergyModel):
         self.min_log_var = 2 * math.log(min_scale)
         if num_hidden < 1:
             raise ValueError(f"num_hidden = {num_hidden} must be positive")
+        if init_ratio is not None and init_ratio <= 0:
+            raise ValueError(f"init_ratio = {init_ratio} must be positive, or null")
         self.shape, dim = tuple(shape), math.prod(shape)
         self.weight = nn.Parameter(init_scale * torch.randn(dim, num_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(dim))
-        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
+        bias = 0.0 if init_ratio is None else math.log(init_ratio) - 0.5 * self.weight.detach().square().sum(0)
+        self.hidden_bias = nn.Parameter(bias + torch.zeros(num_hidden))
         if learn_variance:
             self.log_var = nn.Parameter(torch.zeros(dim))
         else:

@@ -51,3 +51,10 @@ def test_the_stated_bound_is_the_negative_entropy(size):
 def test_a_size_that_makes_no_sense_is_refused(size):
     with pytest.raises(ValueError, match=f"size = {size}"):
         BarsAndStripes(size)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_the_probability_of_an_image_is_known(size):
+    split = BarsAndStripes(size)().test
+    counts = Counter(images := [tuple(image) for image in split.x.flatten(1).tolist()])
+    assert split.log_p.exp().tolist() == pytest.approx([counts[image] / 2 ** (size + 1) for image in images])

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Dataset
 from dgm_run.data.splits import Split, Splits
 from dgm_run.errors import DataError
@@ -231,3 +232,24 @@ def test_labels_that_are_not_there_are_refused():
         dataset(num_classes=3).load()
     with pytest.raises(DataError, match="2 declared, but toy has labels from 0 to 2"):
         dataset(source(y=LABELS), num_classes=2).load()
+
+
+KNOWN = Splits(*(Split(part, log_p=torch.arange(20.0)) for part in LEVELS.split(20)))
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ({}, True),
+        ({"binarize": "dynamic"}, False),
+        ({"binarize": "threshold"}, False),
+        ({"dequantize": True}, False),
+        ({"corrupt": MissingAtRandom(0.5)}, False),
+    ],
+    ids=["as they are", "dynamic", "threshold", "dequantised", "corrupt"],
+)
+def test_the_truth_is_known_of_values_that_are_seen_as_they_are(options, known):
+    test = dataset(lambda: KNOWN, **options).load().test
+    assert (test.log_p is KNOWN.test.log_p) == known
+    assert known or test.log_p is None
+    assert test.through(lambda x: x).log_p is None

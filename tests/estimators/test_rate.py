@@ -66,3 +66,10 @@ def test_examples_of_which_nothing_is_seen_have_no_rate():
     (bits,) = rate(torch.tensor([0.0, -2.0, -4.0]), data, "closed_form", "exact")
     assert bits.num_examples == 2
     assert bits.value == pytest.approx((2 + 1) / math.log(2))
+
+
+def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_p=torch.tensor([-1.0, -2.0]))
+    bits, true, lost = rate(torch.tensor([-1.5, -3.5]), data, "mine", "lower_bound")
+    assert (bits.kind, lost.kind, true.kind) == ("upper_bound", "upper_bound", "exact")
+    assert (true.value, lost.value) == (pytest.approx(-1.5), pytest.approx(1.0))

@@ -18,7 +18,7 @@ SHAPE, NUM_HIDDEN = (2, 1), 3
 
 def make(dtype=torch.float64, learn_variance=True, min_scale=0.05):
     torch.manual_seed(5)
-    model = GaussianRBM(SHAPE, NUM_HIDDEN, init_scale=1.0, learn_variance=learn_variance, min_scale=0.05)
+    model = GaussianRBM(SHAPE, NUM_HIDDEN, 1.0, None, learn_variance, min_scale=0.05)
     with torch.no_grad():
         for value in (model.visible_bias, model.hidden_bias, model.data_mean):
             value.normal_()
@@ -206,7 +206,7 @@ def test_a_student_learns_the_density_of_its_teacher():
         teacher.log_var.zero_()
         teacher.visible_bias.zero_()
     x = as_tensor(draws(teacher, 1.0, 10_000), teacher)
-    student = GaussianRBM(SHAPE, 4, init_scale=0.5, learn_variance=True, min_scale=0.05)
+    student = GaussianRBM(SHAPE, 4, init_scale=0.5, init_ratio=None, learn_variance=True, min_scale=0.05)
     student.initialize(x)
     objective = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 10, None)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
@@ -223,9 +223,21 @@ def test_a_student_learns_the_density_of_its_teacher():
     assert gap[0] - student.log_baseline(test).mean().item() > 0.5
 
 
-def test_a_machine_without_hidden_units_is_refused():
-    with pytest.raises(ValueError, match="num_hidden = 0"):
-        GaussianRBM(SHAPE, 0, 0.01, True, 0.05)
+def test_components_of_one_hidden_unit_start_as_likely_as_asked():
+    model = GaussianRBM(SHAPE, NUM_HIDDEN, init_scale=2.0, init_ratio=0.1, learn_variance=True, min_scale=0.05).double()
+    p, _, _ = mixture(model)
+    one = energy.states(NUM_HIDDEN).sum(1) == 1
+    np.testing.assert_allclose(p[one] / p[0], 0.1, rtol=1e-6)
+    assert model.hidden_bias.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"num_hidden": 0}, "num_hidden = 0"), ({"init_ratio": 0.0}, "init_ratio")]
+)
+def test_what_makes_no_machine_is_refused(change, told):
+    good = {"num_hidden": 2, "init_scale": 0.01, "init_ratio": None, "learn_variance": True, "min_scale": 0.05}
+    with pytest.raises(ValueError, match=told):
+        GaussianRBM(SHAPE, **good | change)
 
 
 def test_scales_stop_at_their_limit_and_a_limit_of_zero_is_refused():
@@ -237,4 +249,4 @@ def test_scales_stop_at_their_limit_and_a_limit_of_zero_is_refused():
     assert torch.exp(0.5 * model.log_var[0]).item() == pytest.approx(0.05)
     torch.testing.assert_close(model.log_var[1:].detach(), rest)
     with pytest.raises(ValueError, match="min_scale = 0"):
-        GaussianRBM(SHAPE, 3, 0.01, True, 0.0)
+        GaussianRBM(SHAPE, 3, 0.01, None, True, 0.0)
