@@ -4,16 +4,22 @@ import torch
 from torch import nn
 
 from dgm_run import rng
-from dgm_run.data.dataset import LoadedDataset
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.images import grid, is_image
 from dgm_run.log import RunLog
 from dgm_run.models.base import outermost
+from dgm_run.plots import scatter
 from dgm_run.sentences import is_of_sentences, read
+
+POINTS = 2000
+"""Examples, and as many samples, of which two dimensions are shown where they are no images."""
 
 
 class Gallery:
     """Asks the model and its parts for `pictures(x)`: a dict of names to images, (N, *shape).
+
+    Vectors of real numbers are points instead: their first two dimensions, of examples and of samples.
 
     Args:
         model: the model.
@@ -35,6 +41,10 @@ class Gallery:
             for part in outermost(self.model, "pictures"):
                 for name, images in part.pictures(x).items():
                     self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
+        if _is_vector(self.data.protocol):
+            x = self.data.valid.batch(slice(0, POINTS))
+            points = {"data": x[:, :2], "samples": self.model.sample(len(x))[:, :2]}
+            self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
         if isinstance(self.data.valid, Sentences) and is_of_sentences(self.model):
             x = self.data.valid.batch(slice(0, 64))
             for name, lines in read(self.model, x, self.data.valid.vocabulary).items():
@@ -42,3 +52,7 @@ class Gallery:
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
         self.model.train(was_training)
+
+
+def _is_vector(protocol: Dataset) -> bool:
+    return protocol.kind == "continuous" and len(protocol.shape) == 1 and protocol.shape[0] > 1

@@ -1,4 +1,4 @@
-"""Curves and histograms as pictures."""
+"""Curves, histograms and points as pictures."""
 
 from collections.abc import Mapping
 
@@ -41,7 +41,25 @@ def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: st
     return _plot(draw, x_label)
 
 
-def _plot(draw, x_label: str) -> np.ndarray:
+def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
+    """Sets of points of the plane, (N, 2) each, by what the legend calls them: (H, W, 3) bytes.
+
+    The first set says how far the axes reach; what lies beyond them is not seen.
+    """
+
+    def draw(axes) -> None:
+        arrays = {name: each.detach().float().cpu().numpy() for name, each in points.items()}
+        for name, each in arrays.items():
+            axes.scatter(*each.T, s=4, alpha=0.5, linewidths=0, label=name)
+        first = next(iter(arrays.values()))
+        margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6
+        (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin
+        axes.set(xlim=(left, right), ylim=(bottom, top), ylabel="$x_2$", aspect="equal")
+
+    return _plot(draw, "$x_1$", loc="upper left", bbox_to_anchor=(1, 1), markerscale=4)  # beside the points
+
+
+def _plot(draw, x_label: str, **legend) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # costs half a second
     from matplotlib.figure import Figure
 
@@ -49,7 +67,7 @@ def _plot(draw, x_label: str) -> np.ndarray:
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     draw(axes)
     axes.set_xlabel(x_label)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, **legend)
     axes.spines[["top", "right"]].set_visible(False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -70,6 +70,7 @@ NEEDS = {  # what a choice needs beside the defaults
         )
     ),
     "sample_quality estimators": ("estimators.sample_quality.num_samples=100",),
+    "modes estimators": ("dataset=gaussian_mixture", "dataset.source.num_train=1100", "likelihood=gaussian"),
     "parzen estimators": ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
     "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
     "density_network model": ("estimators.prior_sampling.num_samples=1000",),

@@ -45,6 +45,13 @@ def test_drawing_changes_neither_the_mode_nor_the_pictures_of_a_second_call():
     assert (log.pictures["samples_drawn"] == first).all()
 
 
+def test_vectors_are_shown_as_points():
+    draw, _, log = gallery("dataset=laplace_sources", "dataset.source.num_valid=50", "likelihood=gaussian")
+    draw(1, 1)
+    assert set(log.pictures) == {"samples_drawn"}
+    assert len({tuple(pixel) for pixel in log.pictures["samples_drawn"].reshape(-1, 3)}) > 10
+
+
 def test_data_that_are_no_images_have_no_pictures_but_histograms():
     draw, _, log = gallery()
     draw.data.protocol.shape = (64,)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from dgm_run.plots import curves, histograms
+from dgm_run.plots import curves, histograms, scatter
 
 
 def colours(picture):
@@ -30,3 +30,12 @@ def test_values_that_are_not_finite_are_left_out():
     picture = histograms({"a": torch.tensor([0.0, 1.0, -torch.inf, torch.nan]), "b": torch.tensor([torch.nan])}, "x")
     assert len(colours(picture)) > 2
     assert histograms({"a": torch.tensor([torch.nan])}, "x").shape == picture.shape
+
+
+def test_points_beyond_those_of_the_first_set_leave_the_axes_as_they_are():
+    data = torch.rand(50, 2)
+    alone = scatter({"data": data})
+    assert (scatter({"data": data, "samples": data + 100})[:400, :600] == alone[:400, :600]).mean() > 0.9
+    both = scatter({"data": data, "samples": data.flip(0) * 0.5})
+    assert any(red > 1.3 * blue for red, _, blue in colours(both))
+    assert not any(red > 1.3 * blue for red, _, blue in colours(alone))

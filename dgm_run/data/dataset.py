@@ -136,7 +136,7 @@ class Dataset:
         shape: of one example, e.g. (1, 28, 28).
         num_levels: grey levels of the source, or null where its values are real.
         binarize: none | threshold | fixed | dynamic.
-        dequantize: add uniform noise to the levels, for densities over continuous values.
+        dequantize: add uniform noise to the levels, for densities over continuous values; real values stay as they are.
         noise_seed: seed of the fixed draws.
         num_classes: of the labels, or null where there are none.
         num_labels: training labels that may be used, as many of each class; null for all of them.
@@ -173,10 +173,11 @@ class Dataset:
             )
         if binarize != "none" and dequantize:
             raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
-        if num_levels is None and (binarize != "none" or dequantize):
-            raise ValueError("real-valued data have no grey levels: set binarize=none and dequantize=false")
+        if num_levels is None and binarize != "none":
+            raise ValueError("real-valued data have no grey levels to binarise: set binarize=none")
         self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
-        self.binarize, self.dequantize, self.noise_seed = binarize, dequantize, noise_seed
+        self.binarize, self.noise_seed = binarize, noise_seed
+        self.dequantize = dequantize and num_levels is not None
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source, self._about = source, ""

@@ -23,6 +23,8 @@ HIGHER = (
     "recall",
     "density",
     "coverage",
+    "modes",
+    "high_quality",
     "auroc",
 )
 LOWER = (

@@ -144,13 +144,22 @@ def test_kind_and_protocol_are_told_in_words(options, kind, words):
     [
         {"binarize": "fixed", "dequantize": True},
         {"num_levels": None, "binarize": "dynamic"},
-        {"num_levels": None, "dequantize": True},
     ],
     ids=str,
 )
 def test_options_that_exclude_each_other_are_refused_at_construction(options):
-    with pytest.raises(ValueError, match="dequantize=false"):
+    with pytest.raises(ValueError, match="binarize=none"):
         dataset(**options)
+
+
+def test_real_values_have_no_levels_to_dequantise():
+    protocol = dataset(
+        lambda: Splits(*(Split(part.float()) for part in LEVELS.split(20))), num_levels=None, dequantize=True
+    )
+    assert (protocol.kind, protocol.binarization) == ("continuous", "none")
+    test = protocol.load().test
+    assert torch.equal(test.batch(slice(0, 20)), LEVELS[40:].float())
+    assert test.log_bin_width == 0
 
 
 def test_construction_reads_nothing():
