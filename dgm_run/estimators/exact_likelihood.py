@@ -38,6 +38,6 @@ class ExactLikelihood(Estimator):
         log_p = rows["log_p"].cpu()
         seen = {"median": log_p.median().item()}
         return [
-            Estimate.over(log_p, "log_likelihood", "closed_form", "exact", diagnostics=seen),
-            *rate(log_p, data, "closed_form", "exact"),
+            Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=seen),
+            *rate(log_p, data, "exact", "exact"),
         ]
