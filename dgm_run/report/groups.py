@@ -21,6 +21,7 @@ OF_NO_INTEREST = (
 """What changes no number, or is one itself."""
 
 MODEL = "model._target_"
+DATA = "dataset.name"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Group:
         settings: what it differs by from others, by short names.
         runs: its runs.
         lost: others like them that have no results.
-        brought: by what it differs as well, and that is the same in all groups of its model: that brings it along.
+        brought: by what it differs as well, and that is the same in all groups of its model, or of its data: these
+            bring it along.
     """
 
     settings: Mapping[str, Any]
@@ -110,16 +112,23 @@ def _told(run: Run, key: str) -> Any:
 
 
 def _brought(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
-    """Keys that have one value wherever the model is one, of groups with these values of all keys."""
-    if MODEL not in keys:
-        return []
-    model = keys.index(MODEL)
-    num_models = len({each[model] for each in values})
-    return [
+    """Keys that have one value wherever the model is one, of groups with these values of all keys; or the data are."""
+    by_model = _following(MODEL, [key for key in keys if key != DATA], values, keys)
+    by_data = _following(DATA, [key for key in keys if key.startswith("dataset.")], values, keys)
+    return [key for key in keys if key in by_model or key in by_data]
+
+
+def _following(chosen: str, candidates: Sequence[str], values: Sequence[tuple], keys: Sequence[str]) -> set[str]:
+    """The candidates that have one value wherever the chosen key has one."""
+    if chosen not in keys:
+        return set()
+    place = {key: i for i, key in enumerate(keys)}
+    choices = len({each[place[chosen]] for each in values})
+    return {
         key
-        for i, key in enumerate(keys)
-        if key != MODEL and len({(each[model], each[i]) for each in values}) == num_models
-    ]
+        for key in candidates
+        if key != chosen and len({(each[place[chosen]], each[place[key]]) for each in values}) == choices
+    }
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
