@@ -111,6 +111,6 @@ def test_what_the_data_bring_along_names_no_configuration(tmp_path):
         node = folders.config(dataset={"name": name, "shape": [1, shape, shape], "binarize": binarize})
         folders.write(tmp_path / f"{name}_{binarize}", node, [folders.estimate(-3.0)])
     found = {group.runs[0].path.name: group for group in groups(collect(tmp_path))}
-    assert found["digits_fixed"].name == "dataset.name=digits, dataset.binarize=fixed"
+    assert found["digits_fixed"].name == "dataset.binarize=fixed, dataset.name=digits"
     assert found["mnist_dynamic"].settings == {"dataset.name": "mnist", "dataset.binarize": "dynamic"}
     assert found["mnist_fixed"].brought == {"dataset.shape": [1, 28, 28]}
