@@ -44,12 +44,13 @@ def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
 
 
 def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
-    levels = "dataset.num_levels=256 " if dataset.num_levels is None else ""
-    return (
-        f"{type(part).__name__} takes {' or '.join(part.takes)} data, and dataset.binarize={dataset.binarize} gives "
-        f"{dataset.kind}: set {levels}{_HOW_TO_GET[part.takes[0]]}, or choose another "
-        f"{'estimator' if isinstance(part, Estimator) else kind}"
-    )
+    takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
+    kind = "estimator" if isinstance(part, Estimator) else kind
+    if dataset.num_levels is None:
+        levels = f"set dataset.num_levels=256 {setting} if they are grey levels"
+        return f"{takes}, and those of {dataset.name} are real: choose another {kind}, or {levels}"
+    given = f"dataset.binarize={dataset.binarize} gives {dataset.kind}"
+    return f"{takes}, and {given}: set {setting}, or choose another {kind}"
 
 
 def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:

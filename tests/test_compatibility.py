@@ -22,6 +22,11 @@ HOLES = "dataset/corrupt=missing_half"
             "takes levels data, and dataset.binarize=dynamic gives binary: set dataset.binarize=none "
             "dataset.dequantize=false, or choose another likelihood",
         ),
+        (
+            (*TINY, "dataset=laplace_sources"),
+            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose another likelihood, "
+            "or set dataset.num_levels=256 dataset.binarize=dynamic if they are grey levels",
+        ),
         ((*TINY, "dataset=pcfg"), "takes no sentences, which pcfg holds: choose model=sentence_vae or language_model"),
         (
             (*TINY, "estimators=[importance_sampling,ngram_baseline]"),
