@@ -17,3 +17,10 @@ def key(row: Mapping[str, Any]) -> str:
     """Under which values.npz holds what the single examples of this row have."""
     digest = hashlib.sha256(way(row).encode()).hexdigest()[:12]
     return f"{row['split']}/{row['quantity']}/{row['estimator']}/{digest}"
+
+
+def words(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
+    """How a number was found, as it is read: `estimate by ais (num_chains=100)`, and `exact` if that says it all."""
+    told = ", ".join(f"{name}={value}" for name, value in settings.items())
+    by = "" if estimator == kind else f" by {estimator}"
+    return kind.replace("_", " ") + by + (f" ({told})" if told else "")

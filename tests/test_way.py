@@ -1,4 +1,4 @@
-from dgm_run.way import key, way
+from dgm_run.way import key, way, words
 
 
 def row(**more):
@@ -21,3 +21,9 @@ def test_two_numbers_are_told_apart_by_how_they_were_found():
 def test_a_key_is_read_by_people_too():
     assert key(row()).startswith("test/elbo/mine/")
     assert key(row()) == key(row(settings={"a": 2, "b": 1}))
+
+
+def test_a_way_is_told_in_words():
+    assert words("lower_bound", "monte_carlo", {"num_samples": 5}) == "lower bound by monte_carlo (num_samples=5)"
+    assert words("exact", "linear_baseline", {}) == "exact by linear_baseline"
+    assert words("exact", "exact", {}) == "exact"

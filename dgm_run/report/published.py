@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dgm_run.report.markdown import line
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import digits
+from dgm_run.way import words
 
-HEADS = ("preset", "source", "data", "quantity", "published", "ours", "by", "epochs", "training")
+HEADS = ("preset", "source", "data", "quantity", "published", "ours", "kind", "epochs", "training")
 
 
 def published(runs: Sequence[Run]) -> str:
@@ -27,8 +28,7 @@ def _rows(run: Run) -> list[list[str]]:
         if not wanted or row["quantity"] not in wanted.values:
             continue
         ours = digits(row["value"]) + (f" ± {digits(row['stderr'])}" if row.get("stderr") is not None else "")
-        settings = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
-        how = f"{row['kind'].replace('_', ' ')}, {row['estimator']}" + (f" ({settings})" if settings else "")
+        how = words(row["kind"], row["estimator"], row["settings"])
         numbers = [str(wanted.values[row["quantity"]]), ours + (" (collapsed)" if run.is_collapsed else ""), how]
         data = f"{found['dataset']}, {found['binarization']}"
         cost = [str(training.get("epochs", "")), _minutes(training.get("seconds", 0.0))]

@@ -11,7 +11,7 @@ import numpy as np
 
 from dgm_run.report.groups import Group, seeds
 from dgm_run.report.runs import Run
-from dgm_run.way import key
+from dgm_run.way import key, words
 
 FIRST = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
 HIGHER = (
@@ -78,9 +78,8 @@ class Way:
         return f"{self.describe_method()}; {self.num_examples} examples of {self.describe_data()}{better}"
 
     def describe_method(self) -> str:
-        settings = ", ".join(f"{k}={v}" for k, v in json.loads(self.settings).items())
-        how = f"{self.estimator} ({settings})" if settings else self.estimator
-        return f"{self.kind.replace('_', ' ')} by {how}" + (f", {self.unit}" if self.unit else "")
+        how = words(self.kind, self.estimator, json.loads(self.settings))
+        return how + (f", {self.unit}" if self.unit else "")
 
     def describe_data(self) -> str:
         path = json.loads(self.data).get("dataset.source.path")
