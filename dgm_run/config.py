@@ -48,7 +48,7 @@ OF_THE_MACHINE = (
 
 _NO_CHANGE = (
     *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.pictures_every"),
-    *("trainer.checkpoint_seconds", *OF_THE_MACHINE),
+    *("trainer.checkpoint_seconds", "dataset.source.download", *OF_THE_MACHINE),
 )
 """What an override may begin with that leaves a preset what it is."""
 

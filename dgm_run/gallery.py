@@ -42,7 +42,7 @@ class Gallery:
                 for name, images in part.pictures(x).items():
                     self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.protocol):
-            x = self.data.valid.batch(slice(0, POINTS))
+            x = self.data.valid.clean.batch(slice(0, POINTS))
             points = {"data": x[:, :2], "samples": self.model.sample(len(x))[:, :2]}
             self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
         if isinstance(self.data.valid, Sentences) and is_of_sentences(self.model):

@@ -140,6 +140,7 @@ def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
         ("seed=3", ""),
         ("dataset.label_seed=3", ""),
         ("trainer.threads=1", ""),
+        ("dataset.source.download=false", ""),
         ("trainer.max_epochs=2", "; changed: trainer.max_epochs=2"),
         ("prior=vampprior", "; changed: prior=vampprior"),
         ("dataset=digits", None),
