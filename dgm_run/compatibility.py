@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from dgm_run.data.dataset import Dataset
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import TextDataset
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.estimators.base import Estimator
@@ -29,6 +29,21 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
             )
+
+
+def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
+    """Real values that lie beyond means which go through a sigmoid: the first thousand are looked at.
+
+    Raises:
+        ConfigError: it names their range and what to set.
+    """
+    if data.protocol.num_levels is not None or not any(getattr(part, "squash", False) for part in model.modules()):
+        return
+    x = data.valid.clean.batch(slice(0, 1000))
+    low, high = x.min().item(), x.max().item()
+    if low < 0 or high > 1:
+        found = f"{data.protocol.name} has values from {low:.3g} to {high:.3g}"
+        raise ConfigError(f"likelihood.squash: means lie in [0, 1], and {found}: set likelihood.squash=false")
 
 
 def refuse_other_data(begun_with: str, dataset: Dataset) -> None:

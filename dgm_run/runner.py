@@ -14,7 +14,12 @@ from torch import nn
 
 from dgm_run import machine, parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.compatibility import refuse_needing_complete, refuse_other_data, refuse_wrong_kind
+from dgm_run.compatibility import (
+    refuse_needing_complete,
+    refuse_other_data,
+    refuse_out_of_reach,
+    refuse_wrong_kind,
+)
 from dgm_run.config import instantiate, validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
@@ -245,6 +250,7 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
 
     _place(model, device, cfg)
     data = parallel.writer_first(lambda: dataset.load(device))
+    refuse_out_of_reach(model, data)
     if resume:
         refuse_other_data(resume[1]["data"], dataset)
     model.eval()

@@ -27,6 +27,10 @@ HOLES = "dataset/corrupt=missing_half"
             "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose another likelihood, "
             "or set dataset.num_levels=256 dataset.binarize=dynamic if they are grey levels",
         ),
+        (
+            (*TINY, "dataset=gaussian_mixture", "likelihood=gaussian", "likelihood.squash=true"),
+            "likelihood.squash: means lie in [0, 1], and gaussian_mixture has values from -4.1",
+        ),
         ((*TINY, "dataset=pcfg"), "takes no sentences, which pcfg holds: choose model=sentence_vae or language_model"),
         (
             (*TINY, "estimators=[importance_sampling,ngram_baseline]"),
