@@ -331,10 +331,11 @@ def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, f
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     protocol = data.protocol
-    return (
+    named = (
         f"{type(model).__name__} with {parameters:,} parameters on {device}; {protocol.name}: {sizes} examples, "
-        f"binarisation {protocol.binarization}\nwriting to {folder}"
+        f"binarisation {protocol.binarization}"
     )
+    return "\n".join((named, *protocol.notes, f"writing to {folder}"))
 
 
 def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:

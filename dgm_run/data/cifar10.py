@@ -7,6 +7,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 import os
 import tarfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,7 +49,7 @@ class CIFAR10:
             _unpack(archive, folder)
         *train, test = [_read(folder / name) for name in BATCHES]
         x, y = torch.cat([batch.x for batch in train]), torch.cat([batch.y for batch in train])
-        return split_sizes(x, y, self.num_valid, 0)._replace(test=test)
+        return replace(split_sizes(x, y, self.num_valid, 0), test=test)
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -145,6 +145,9 @@ class Dataset:
         corrupt_seed: seed of its draws, one for each example.
         name: stands in the results.
 
+    Attributes:
+        notes: lines for the log about the data, once they are loaded.
+
     Raises:
         DataError: the data have another shape or range than declared.
         ValueError: the options exclude each other.
@@ -181,6 +184,7 @@ class Dataset:
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source, self._about = source, ""
+        self.notes: tuple[str, ...] = ()
         if corrupt:
             corrupt.check(self.shape)
         if corrupt and self.kind not in corrupt.takes:
@@ -229,8 +233,9 @@ class Dataset:
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         if self.num_labels is not None:
             prepared["train"].labelled = self._balanced(splits.train.y).to(prepared["train"].x.device)
-        if getattr(self._source, "is_users_own", False):
-            self._about = f"; md5 {digest(splits)}"
+        digests = (f"md5 {digest(splits)}",) if getattr(self._source, "is_users_own", False) else ()
+        self._about = "".join(f"; {each}" for each in (*digests, splits.about) if each)
+        self.notes = splits.notes
         return LoadedDataset(self, **prepared)
 
     def _corrupted(self, examples: Examples, name: str) -> Examples:

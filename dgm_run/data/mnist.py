@@ -5,6 +5,7 @@ KMNIST: Clanuwat et al. 2018, https://arxiv.org/abs/1812.01718.
 The last `num_valid` training images are the validation set, as in Burda et al. and Tomczak & Welling.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor
@@ -38,7 +39,7 @@ class MNIST:
     def __call__(self) -> Splits:
         train, test = torchvision_source(self.name, self.data_dir, self.download)
         splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
-        return splits._replace(test=Split(self._images(test.data), test.targets))
+        return replace(splits, test=Split(self._images(test.data), test.targets))
 
     def _images(self, levels: Tensor) -> Tensor:
         return (255 - levels if self.inverted else levels).unsqueeze(1)

@@ -5,6 +5,7 @@ Y. Burda, R. Grosse, R. Salakhutdinov, Importance Weighted Autoencoders, 2015, h
 torchvision's Omniglot is another set: 105x105 pixels and split by alphabet.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class Omniglot:
         train, test = read_mat(path, ["data", "testdata"])
         x, x_test = _levels(train, path), _levels(test, path)
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
-        return split_sizes(x, None, self.num_valid, 0)._replace(test=Split(x_test))
+        return replace(split_sizes(x, None, self.num_valid, 0), test=Split(x_test))
 
 
 def _levels(columns: np.ndarray, path: Path) -> Tensor:

@@ -1,6 +1,8 @@
 """What a data source delivers, before any protocol is applied."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -28,12 +30,23 @@ class Split(NamedTuple):
     log_p: Tensor | None = None
 
 
-class Splits(NamedTuple):
-    """Training, validation and test examples. A source is a callable without arguments that returns these."""
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test examples. A source is a callable without arguments that returns these.
+
+    Attributes:
+        about: describes the data beside every number, in the results' protocol; empty for nothing.
+        notes: lines for the log: what the source did to how many files.
+    """
 
     train: Split
     valid: Split
     test: Split
+    about: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Split]:
+        yield from (self.train, self.valid, self.test)
 
 
 def digest(splits: Splits) -> str:

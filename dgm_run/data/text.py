@@ -20,7 +20,8 @@ class TextSplits(NamedTuple):
     Attributes:
         train, valid, test: sentences.
         log_p_test: their true log-likelihoods, (N,), nats, where the source knows them.
-        about: what is to be said of the text beside every number; empty for nothing.
+        about: describes the text beside every number, in the results' protocol; empty for nothing.
+        notes: lines for the log: what the source left out.
     """
 
     train: list[Sentence]
@@ -28,6 +29,7 @@ class TextSplits(NamedTuple):
     test: list[Sentence]
     log_p_test: Tensor | None = None
     about: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Sentences(Examples):
@@ -74,6 +76,7 @@ class TextDataset:
             raise ValueError(f"vocab_size = {vocab_size} must exceed {len(SPECIAL)}, the special tokens")
         self.name, self.shape, self.vocab_size, self._source = name, tuple(shape), vocab_size, source
         self._about = ""
+        self.notes: tuple[str, ...] = ()
 
     @property
     def binarization(self) -> str:
@@ -96,6 +99,7 @@ class TextDataset:
         are_whole = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
         log_p = splits.log_p_test if are_whole else None  # of the words, not of what is told apart of them
         self._about = f"; {splits.about}" if splits.about else ""
+        self.notes = splits.notes
         found = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
         return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in found.items()})
 
