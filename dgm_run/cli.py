@@ -89,7 +89,7 @@ def sample() -> None:
         import torch
 
         from dgm_run.config import instantiate
-        from dgm_run.run_folder import load
+        from dgm_run.run_folder import load, read_preprocessing
         from dgm_run.sampling import draw, draw_sentences, write, write_sentences
         from dgm_run.sentences import is_of_sentences
 
@@ -105,7 +105,8 @@ def sample() -> None:
         if is_of_sentences(model):
             files = write_sentences(draw_sentences(model, folder, data, **settings), to)
         else:
-            files = write(draw(model, **settings, train=data and data.train.clean), to)
+            train, preprocessing = data and data.train.clean, read_preprocessing(folder)
+            files = write(draw(model, **settings, train=train, preprocessing=preprocessing), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)

@@ -40,6 +40,7 @@ def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
     if data.protocol.num_levels is not None or not any(getattr(part, "squash", False) for part in model.modules()):
         return
     x = data.valid.clean.batch(slice(0, 1000))
+    x = x[~x.isnan()]
     low, high = x.min().item(), x.max().item()
     if low < 0 or high > 1:
         found = f"{data.protocol.name} has values from {low:.3g} to {high:.3g}"
@@ -62,8 +63,9 @@ def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
     takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     if dataset.num_levels is None:
-        levels = f"set dataset.num_levels=256 {setting} if they are grey levels"
-        return f"{takes}, and those of {dataset.name} are real: choose another {kind}, or {levels}"
+        levels = f"if they are grey levels, save them as integers and set dataset.num_levels=256 {setting}"
+        density = f"set likelihood=gaussian for a density, or {levels}" if kind == "likelihood" else levels
+        return f"{takes}, and those of {dataset.name} are real: {density}, or choose another {kind}"
     given = f"dataset.binarize={dataset.binarize} gives {dataset.kind}"
     return f"{takes}, and {given}: set {setting}, or choose another {kind}"
 

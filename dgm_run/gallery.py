@@ -1,7 +1,7 @@
 """Draws what can be seen of a model, and logs it: pictures of every part that offers some, histograms of weights."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import Dataset, LoadedDataset
@@ -43,8 +43,11 @@ class Gallery:
                     self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.protocol):
             x = self.data.valid.clean.batch(slice(0, POINTS))
-            points = {"data": x[:, :2], "samples": self.model.sample(len(x))[:, :2]}
-            self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
+            points = {"data": x, "samples": self.model.sample(len(x))}
+            restore = self.data.protocol.preprocessing.restore
+            points = {name: _complete(restore(values)[:, :2]) for name, values in points.items()}
+            if len(points["data"]):
+                self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
         if isinstance(self.data.valid, Sentences) and is_of_sentences(self.model):
             x = self.data.valid.batch(slice(0, 64))
             for name, lines in read(self.model, x, self.data.valid.vocabulary).items():
@@ -52,6 +55,10 @@ class Gallery:
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
         self.model.train(was_training)
+
+
+def _complete(points: Tensor) -> Tensor:
+    return points[~points.isnan().any(1)]
 
 
 def _is_vector(protocol: Dataset) -> bool:

@@ -8,6 +8,10 @@ from torch import Tensor
 INCHES, DOTS = (6.4, 4.0), 120
 
 
+EVEN = 10.0
+"""Ratio of the spans of two axes below which they share one scale."""
+
+
 def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> np.ndarray:
     """Outlined histograms of several sets over the same bins, between the outermost 99 in 100: (H, W, 3) bytes.
 
@@ -54,7 +58,8 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
         first = next(iter(arrays.values()))
         margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6
         (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin
-        axes.set(xlim=(left, right), ylim=(bottom, top), ylabel="$x_2$", aspect="equal")
+        is_even = 1 / EVEN < (right - left) / (top - bottom) < EVEN
+        axes.set(xlim=(left, right), ylim=(bottom, top), ylabel="$x_2$", aspect="equal" if is_even else "auto")
 
     return _plot(draw, "$x_1$", loc="upper left", bbox_to_anchor=(1, 1), markerscale=4)  # beside the points
 

@@ -18,7 +18,9 @@ from torch import nn
 
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import MAY_CHANGE, OF_THE_MACHINE, instantiate
-from dgm_run.data.corrupt import Corruption
+from dgm_run.data import preprocessing
+from dgm_run.data.corrupt import Corruption, MissingValues
+from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.models.corrupted import corrupted
 from dgm_run.signature import target_of
@@ -122,6 +124,8 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
         model = instantiate(OmegaConf.create(built["model"]))
         if built["dataset.corrupt"]:
             model = corrupted(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
+        elif read_preprocessing(folder).has_missing_values:
+            model = corrupted(model, MissingValues())
         precision = {value.dtype for value in weights.values() if value.is_floating_point()}
         if precision:
             model.to(max(precision, key=lambda dtype: dtype.itemsize))
@@ -130,6 +134,18 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None
     return model.eval()
+
+
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """Reads how the model of a run sees its data.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        return Preprocessing.read(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / preprocessing.FILE} cannot be read: {error}") from None
 
 
 def saved_config(folder: Path) -> dict[str, Any]:

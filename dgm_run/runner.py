@@ -30,7 +30,7 @@ from dgm_run.gallery import Gallery
 from dgm_run.hparams import hparams
 from dgm_run.images import save_png
 from dgm_run.log import RunLog
-from dgm_run.models.corrupted import corrupted
+from dgm_run.models.corrupted import Corrupted, corrupted
 from dgm_run.objectives.base import Objective
 from dgm_run.progress import Terminal, conclusion
 from dgm_run.ranks import is_started
@@ -154,10 +154,10 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
-    refuse_needing_complete(model, dataset, estimators)
     _place(model, device, cfg)
 
     data = parallel.writer_first(lambda: dataset.load(device))
+    refuse_needing_complete(model, dataset, estimators)
     refuse_other_data(found["binarization"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
@@ -188,6 +188,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
+    if parallel.is_writer():
+        data.protocol.preprocessing.write(folder)
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
@@ -244,12 +246,16 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     rng.reseed(cfg.seed, "model")
     model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
+    users = {"objective": objective, "trainer": trainer} | estimators
     if dataset.corrupt:
         model = corrupted(model, dataset.corrupt)
-    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+        refuse_needing_complete(model, dataset, users)
 
     _place(model, device, cfg)
     data = parallel.writer_first(lambda: dataset.load(device))
+    if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
+        model = corrupted(model, dataset.corrupt)
+        refuse_needing_complete(model, dataset, users)
     refuse_out_of_reach(model, data)
     if resume:
         refuse_other_data(resume[1]["data"], dataset)

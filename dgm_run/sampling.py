@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.images import grid, is_image, pairs, save_png
 from dgm_run.log import write_lines
 from dgm_run.metrics.manifold import nearest
@@ -31,7 +32,9 @@ SHOWN = 32
 
 
 @torch.no_grad()
-def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> dict[str, Tensor]:
+def draw(
+    model: nn.Module, n: int, seed: int, train: Examples | None = None, preprocessing: Preprocessing = UNCHANGED
+) -> dict[str, Tensor]:
     """Pictures by name, (N, *shape), the same for the same model and seed; to be shown in rows of eight.
 
     Of a model with p(x | z) `samples` are its means and `samples_drawn` draws of it; `interpolations` go in even steps
@@ -43,6 +46,7 @@ def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> 
         n: how many samples.
         seed: of the draws.
         train: where the nearest neighbours of samples are looked for, by the pixels.
+        preprocessing: how the model sees its data; what is returned is in the units of the data.
     """
     rng.reseed(seed, "sample")
     if not isinstance(model, LatentVariableModel):
@@ -57,9 +61,11 @@ def draw(model: nn.Module, n: int, seed: int, train: Examples | None = None) -> 
         found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
     if train is not None:
         samples, x = next(iter(found.values()))[:SHOWN], train.batch(_some(train))
-        which = nearest(samples.flatten(1), x.flatten(1))[1]
-        found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
-    return found
+        x = x[~x.flatten(1).isnan().any(1)]  # the complete ones
+        if len(x):
+            which = nearest(samples.flatten(1), x.flatten(1))[1]
+            found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
+    return {name: preprocessing.restore(values) for name, values in found.items()}
 
 
 def _some(train: Examples) -> Tensor | slice:

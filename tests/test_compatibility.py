@@ -24,8 +24,8 @@ HOLES = "dataset/corrupt=missing_half"
         ),
         (
             (*TINY, "dataset=laplace_sources"),
-            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose another likelihood, "
-            "or set dataset.num_levels=256 dataset.binarize=dynamic if they are grey levels",
+            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: set likelihood=gaussian "
+            "for a density, or if they are grey levels, save them as integers and set dataset.num_levels=256",
         ),
         (
             (*TINY, "dataset=gaussian_mixture", "likelihood=gaussian", "likelihood.squash=true"),

@@ -73,15 +73,22 @@ def _mapped(folder: Path) -> dict[str, np.ndarray]:
 
 def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
     x = arrays[name]
-    if x.ndim < 2:
+    if x.ndim < 1:
         raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
     if labels not in arrays:
         return Split(_values(x, name, path))
-    y = arrays[labels]
+    y = _labels(arrays[labels])
     if y.dtype.kind not in "biu" or y.shape != x.shape[:1]:
         found = f"of type {y.dtype} and shape {list(y.shape)}"
-        raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example")
+        raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example; -1 is no label")
     return Split(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
+
+
+def _labels(y: np.ndarray) -> np.ndarray:
+    """Whole numbers that are stored as floats are labels too; NaN is no label."""
+    if y.dtype.kind != "f" or not (np.isnan(y) | (y == np.round(y))).all():
+        return y
+    return np.where(np.isnan(y), -1, y).astype(np.int64)
 
 
 def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
@@ -89,8 +96,8 @@ def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
         if (x.dtype.kind != "f" and x.dtype != np.uint8) or not x.dtype.isnative:
             raise DataError(f"{path}: {name} is of type {x.dtype}; on the disk it has to be uint8 or of native floats")
         return OnDisk(as_tensor(x))
-    if x.dtype.kind == "f":
-        return torch.from_numpy(x.astype(np.float64)).to(torch.get_default_dtype())
+    if x.dtype.kind == "f":  # double precision is kept until the values are standardised
+        return torch.from_numpy(x.astype(np.float64 if x.dtype.itemsize >= 8 else np.float32))
     if x.dtype.kind not in "biu":
         raise DataError(f"{path}: {name} is of type {x.dtype}; only integers and floats can be used")
     if x.size and not (x.min() >= 0 and x.max() <= 255):

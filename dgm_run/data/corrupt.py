@@ -130,6 +130,18 @@ class Missing(Corruption):
         return math.prod(shape) - holes
 
 
+class MissingValues(Missing):
+    """The holes that the data have by themselves: NaN in the arrays. It adds none."""
+
+    takes = ("continuous",)
+
+    def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        return torch.zeros(num, height, width, dtype=torch.bool)
+
+    def __str__(self) -> str:
+        return "missing values"
+
+
 class MissingAtRandom(Missing):
     """Every pixel by itself, with probability `share`."""
 

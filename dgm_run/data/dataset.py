@@ -11,13 +11,20 @@ from torch import Tensor
 
 from dgm_run import parallel, rng
 from dgm_run.data import binarize as bz
-from dgm_run.data.corrupt import Corruption
+from dgm_run.data.conform import NAMES, check_levels, conform_levels, conform_shapes
+from dgm_run.data.corrupt import Corruption, Missing, MissingValues
+from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing
 from dgm_run.data.on_disk import OnDisk
+from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.data.splits import Split, Splits, digest
+from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
 
 CHECKED = 10_000_000
 """Values of a file on the disk that are looked at before training."""
+
+ROWS = 10_000
+"""Examples at a time whose mean and scale are taken."""
 
 
 class Examples:
@@ -29,11 +36,12 @@ class Examples:
         prepare: turns stored values into what the model sees.
         log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
             density into a mass.
-        labelled: positions of the examples whose labels training may use; None for all of them. Evaluation sees all.
+        labelled: positions of the examples whose labels may be used; None for all of them.
         corrupt: what stands between the examples and what is seen of them; None for nothing.
         drawn: (N, ...) what is random about that, for each example.
         disk: reads x where it is a file.
         log_p: the true log-likelihood of each of what is seen, (N,), nats, on the CPU, where it is known.
+        standardization: the units of what the model sees; None for those of the data.
 
     Attributes:
         device: where batches are.
@@ -50,11 +58,13 @@ class Examples:
         drawn: Tensor | None = None,
         disk: OnDisk | None = None,
         log_p: Tensor | None = None,
+        standardization: Standardization | None = None,
     ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
         self.corrupt, self.drawn = corrupt, drawn
         self.disk, self.device, self.log_p = disk, x.device, log_p
+        self.standardization = standardization
 
     def __len__(self) -> int:
         return len(self.x)
@@ -62,7 +72,7 @@ class Examples:
     def batch(self, index: Tensor | slice) -> Tensor:
         """The examples at `index` as floats, (B, *shape), as far as they are seen."""
         x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
-        return x if self.corrupt is None else self.corrupt.apply(x, _at(self.drawn, index))
+        return x if self.drawn is None else self.corrupt.apply(x, _at(self.drawn, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
         """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
@@ -74,6 +84,18 @@ class Examples:
         """How many elements are seen of each example, (N,), or of all of them, a scalar."""
         full = math.prod(self.x.shape[1:])
         return torch.tensor(full) if self.corrupt is None else self.corrupt.num_seen(self.drawn, self.x.shape[1:])
+
+    def in_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
+        """Turns log densities of the examples at `index` as the model sees them, (B,), into those of the data, nats."""
+        if self.standardization is None:
+            return log_p
+        missing = None if self.drawn is None else self.drawn[index]
+        return log_p + self.standardization.log_det(missing).to(log_p)
+
+    @property
+    def mean_log_det(self) -> float:
+        """What `in_data_units` adds in the mean over all examples, nats."""
+        return self.in_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
 
     @property
     def clean(self) -> "Examples":
@@ -141,12 +163,17 @@ class Dataset:
         num_classes: of the labels, or null where there are none.
         num_labels: training labels that may be used, as many of each class; null for all of them.
         label_seed: seed of their choice, apart from all others.
-        corrupt: what hides or distorts all examples, those of evaluation too; null for nothing.
+        standardize: none | columns (each element has its own scale) | global (one scale for all) | null: columns for
+            real values with one axis, else none. Mean and scale are those of the training split; all densities stay
+            in the data's own units. Grey levels have a scale already: global leaves them as they are.
+        corrupt: what hides or distorts all examples, those of evaluation too; null for nothing. NaN in real values is a
+            missing value without it.
         corrupt_seed: seed of its draws, one for each example.
         name: stands in the results.
 
     Attributes:
         notes: lines for the log about the data, once they are loaded.
+        preprocessing: how a model of these data sees them, once they are loaded.
 
     Raises:
         DataError: the data have another shape or range than declared.
@@ -165,6 +192,7 @@ class Dataset:
         num_classes: int | None,
         num_labels: int | None,
         label_seed: int,
+        standardize: Literal["none", "columns", "global"] | None,
         corrupt: Corruption | None,
         corrupt_seed: int,
     ):
@@ -178,6 +206,11 @@ class Dataset:
             raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
         if num_levels is None and binarize != "none":
             raise ValueError("real-valued data have no grey levels to binarise: set binarize=none")
+        if num_levels is not None and standardize == "columns":
+            raise ValueError("grey levels have a scale already: set standardize=none")
+        if num_levels is None and standardize is None:
+            standardize = "columns" if len(shape) == 1 else "none"
+        self.standardize = "none" if num_levels is not None or standardize is None else standardize
         self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
         self.binarize, self.noise_seed = binarize, noise_seed
         self.dequantize = dequantize and num_levels is not None
@@ -185,6 +218,7 @@ class Dataset:
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source, self._about = source, ""
         self.notes: tuple[str, ...] = ()
+        self.preprocessing = UNCHANGED
         if corrupt:
             corrupt.check(self.shape)
         if corrupt and self.kind not in corrupt.takes:
@@ -203,8 +237,10 @@ class Dataset:
     @property
     def binarization(self) -> str:
         """The protocol in words, as it stands beside every likelihood."""
-        corrupted = f"; seen through {self.corrupt}, drawn with seed {self.corrupt_seed}" if self.corrupt else ""
-        return self._binarization + self._about + corrupted
+        if self.corrupt is None:
+            return self._binarization + self._about
+        drawn = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
+        return f"{self._binarization}{self._about}; seen through {self.corrupt}{drawn}"
 
     @property
     def _binarization(self) -> str:
@@ -219,31 +255,82 @@ class Dataset:
 
     def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
         """Reads the source and prepares the splits on `device`."""
-        splits = self._source()
+        splits, notes = self._conform(self._source())
+        for name in NAMES:
+            self._check(getattr(splits, name), name)
+        notes += self._describe(splits)
+        self._learn(splits)
         generator = torch.Generator().manual_seed(self.noise_seed)
         prepared = {}
-        for name in (
-            "valid",
-            "test",
-            "train",
-        ):  # evaluation sets first: they do not depend on the size of train
+        for name in ("valid", "test", "train"):  # evaluation sets do not depend on the size of train
             split = getattr(splits, name)
-            self._check(split, name)
             prepared[name] = self._corrupted(self._prepare(split, name == "train", generator), name)
+            if split.y is not None and self.num_classes is not None:
+                prepared[name].labelled = self._labelled(split.y, name)
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
-        if self.num_labels is not None:
-            prepared["train"].labelled = self._balanced(splits.train.y).to(prepared["train"].x.device)
-        digests = (f"md5 {digest(splits)}",) if getattr(self._source, "is_users_own", False) else ()
-        self._about = "".join(f"; {each}" for each in (*digests, splits.about) if each)
-        self.notes = splits.notes
+        digests = (f"md5 {digest(splits)}",) if self._is_users_own else ()
+        standardized = (f"standardised ({self.standardize})",) if self.preprocessing.standardization else ()
+        self._about = "".join(f"; {each}" for each in (*standardized, *digests, splits.about) if each)
+        self.notes = (*splits.notes, *notes)
         return LoadedDataset(self, **prepared)
 
+    @property
+    def _is_users_own(self) -> bool:
+        return getattr(self._source, "is_users_own", False)
+
+    def _conform(self, splits: Splits) -> tuple[Splits, list[str]]:
+        """Brings the splits to the declared shape and levels; lines for the log."""
+        splits, notes = conform_shapes(splits, self.shape, self.name)
+        if self.num_levels is None:
+            return splits, notes
+        splits, more = conform_levels(splits, self.num_levels, self.name)
+        return splits, [*notes, *more]
+
+    def _describe(self, splits: Splits) -> list[str]:
+        """Looks at a user's own values: lines for the log."""
+        train = self._checked(splits.train.x)
+        if not self._is_users_own:
+            return []
+        if self.num_levels is not None:
+            return check_levels(train, self.num_levels, self.name)
+        values = {name: self._checked(getattr(splits, name).x) for name in NAMES}
+        notes = describe_missing(values, self.name) + describe_constant(train, self.name)
+        return notes + (advise_standardizing(train, self.name) if self.standardize == "none" else [])
+
+    def _learn(self, splits: Splits) -> None:
+        """Takes from the data how a model sees them: units, and whether values are missing."""
+        has_missing = self.num_levels is None and any(bool(self._checked(each.x).isnan().any()) for each in splits)
+        if has_missing and self.corrupt and not isinstance(self.corrupt, Missing):
+            raise DataError(
+                f"dataset/corrupt: {self.name} has missing values (NaN), which {type(self.corrupt).__name__} cannot "
+                "be added to: choose one of missing_at_random, missing_rows, missing_half, missing_block, or drop it"
+            )
+        if has_missing and not self.corrupt:
+            self.corrupt = MissingValues()
+        standardization = None
+        if self.standardize != "none":
+            train = splits.train.x.x if isinstance(splits.train.x, OnDisk) else splits.train.x
+            standardization = Standardization.fit(lambda: train.split(ROWS), self.standardize)
+        self.preprocessing = Preprocessing(standardization, has_missing)
+
+    def _checked(self, x: Tensor | OnDisk) -> Tensor:
+        """All values, or the first ones of a file."""
+        return x.x[: max(1, CHECKED // math.prod(self.shape))] if isinstance(x, OnDisk) else x
+
     def _corrupted(self, examples: Examples, name: str) -> Examples:
-        if self.corrupt:
+        examples.corrupt = self.corrupt
+        if self.corrupt and not examples.disk:  # what stays on the disk has no holes but its own
             generator = torch.Generator().manual_seed(rng.key(self.corrupt_seed, name))
             examples.drawn = self.corrupt.draw(len(examples), self.shape, generator)
-            examples.corrupt = self.corrupt
+            if self.preprocessing.has_missing_values:
+                examples.drawn = examples.drawn | examples.x.isnan()
         return examples
+
+    def _labelled(self, y: Tensor, name: str) -> Tensor:
+        """Positions of the examples whose labels may be used; -1 is no label."""
+        if name == "train" and self.num_labels is not None:
+            return self._balanced(y)
+        return (y >= 0).nonzero().flatten()
 
     def _balanced(self, y: Tensor) -> Tensor:
         """Positions of as many random examples of each class, in their order."""
@@ -265,9 +352,6 @@ class Dataset:
         stored = split.x.x if stays else split.x
         if len(stored) == 0:
             raise DataError(f"dataset: the {name} split of {self.name} is empty")
-        if tuple(stored.shape[1:]) != self.shape:
-            found = list(stored.shape[1:])
-            raise DataError(f"dataset.shape: declared {list(self.shape)}, but {self.name} has examples of {found}")
         if stays and (self.binarize == "fixed" or self.corrupt):
             raise DataError(
                 "dataset: examples that stay on the disk cannot be changed once for all: set dataset.binarize=dynamic, "
@@ -278,19 +362,23 @@ class Dataset:
         if self.num_classes is not None:
             if split.y is None:
                 raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
-            if not 0 <= int(split.y.min()) <= int(split.y.max()) < self.num_classes:
+            if not -1 <= int(split.y.min()) <= int(split.y.max()) < self.num_classes:
                 raise DataError(
                     f"dataset.num_classes: {self.num_classes} declared, but {self.name} has labels from "
-                    f"{int(split.y.min())} to {int(split.y.max())}"
+                    f"{int(split.y.min())} to {int(split.y.max())}; -1 is no label"
                 )
-        x = stored[: max(1, CHECKED // math.prod(self.shape))] if stays else stored
+            if name == "train" and int(split.y.max()) < 0:
+                raise DataError(f"dataset.num_classes: no training example of {self.name} has a label: set it to null")
+        x = self._checked(split.x)
         if self.num_levels is None:
             if x.dtype == torch.uint8:
                 raise DataError(
                     f"dataset.num_levels: {self.name} holds integers, which are grey levels: set dataset.num_levels=256"
                 )
-            if not torch.isfinite(x).all():
-                raise DataError(f"dataset: the {name} split of {self.name} holds values that are not finite")
+            if bool(x.isinf().any()):
+                raise DataError(f"dataset: the {name} split of {self.name} holds infinite values: remove them")
+            if bool(x.isnan().all()):
+                raise DataError(f"dataset: all values of the {name} split of {self.name} are missing (NaN)")
         elif x.dtype != torch.uint8 or int(x.max()) >= self.num_levels:
             top = x.max().item()
             raise DataError(
@@ -303,7 +391,9 @@ class Dataset:
             return self._streamed(split.x, split.y)
         x, levels = split.x, self.num_levels
         if levels is None:
-            return Examples(x, split.y, to_float, log_p=self._truth(split))
+            standardize = self.preprocessing.standardization
+            x = to_float(standardize(x) if standardize else x)
+            return Examples(x, split.y, to_float, log_p=self._truth(split), standardization=standardize)
         if self.dequantize:
             width = -math.log(levels)
             if training:
@@ -324,13 +414,13 @@ class Dataset:
         """Training examples that are read, and prepared, batch by batch."""
         levels, width = self.num_levels, -math.log(self.num_levels) if self.dequantize else 0.0
         if levels is None:
-            prepare = to_float
+            prepare = partial(_standardized, standardization=self.preprocessing.standardization)
         elif self.dequantize:
             prepare = partial(bz.dequantize, num_levels=levels)
         else:
             how = {"none": bz.intensities, "threshold": _thresholded, "dynamic": _dynamic}[self.binarize]
             prepare = partial(how, num_levels=levels)
-        return Examples(disk.x, y, prepare, width, disk=disk)
+        return Examples(disk.x, y, prepare, width, disk=disk, standardization=self.preprocessing.standardization)
 
 
 class LoadedDataset:
@@ -342,6 +432,10 @@ class LoadedDataset:
 
 def to_float(values: Tensor) -> Tensor:
     return values.to(torch.get_default_dtype())
+
+
+def _standardized(values: Tensor, standardization: Standardization | None) -> Tensor:
+    return to_float(standardization(values) if standardization else values)
 
 
 def _thresholded(levels: Tensor, num_levels: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.errors import DataError
 from dgm_run.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
 
@@ -68,6 +69,7 @@ class TextDataset:
     kind = "tokens"
     corrupt = None
     num_levels = None
+    preprocessing = UNCHANGED
 
     def __init__(self, source: Callable[[], TextSplits], name: str, shape: Sequence[int], vocab_size: int):
         if len(shape) != 1 or shape[0] < 2:

@@ -133,7 +133,8 @@ class AISDecoder(Estimator):
     @torch.no_grad()
     def __call__(self, model: ContinuousLatentModel, data: Examples, report: Report = silent) -> list[Estimate]:
         n = min(self.num_examples or len(data), len(data))
-        x = data.batch(torch.randperm(len(data))[:n].to(data.x.device))
+        index = torch.randperm(len(data))[:n].to(data.x.device)
+        x = data.batch(index)
         betas = temperatures(self.schedule, self.num_temperatures)
         noisy = Noisy(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
         ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
@@ -150,7 +151,7 @@ class AISDecoder(Estimator):
             name: getattr(self, name)
             for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
         }
-        name, value = "ais", mean_and_stderr(log_p.cpu())
+        name, value = "ais", mean_and_stderr(data.in_data_units(log_p.cpu(), index))
         found = [
             Estimate("log_likelihood", name, "estimate", *value, n, settings=settings, diagnostics=seen, warning=few)
         ]
@@ -161,8 +162,8 @@ class AISDecoder(Estimator):
             high = -log_mean_exp(-ways.backward(simulated_x, simulated_z))
             settings = settings | {"data": "simulated"}
             for quantity, kind, values in (
-                ("simulated_low", "lower_bound", low),
-                ("simulated_high", "upper_bound", high),
+                ("simulated_low", "lower_bound", data.in_data_units(low)),
+                ("simulated_high", "upper_bound", data.in_data_units(high)),
                 ("gap", "upper_bound", high - low),
             ):
                 value = mean_and_stderr(values.cpu())

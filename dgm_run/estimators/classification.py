@@ -47,12 +47,10 @@ class LatentClassification(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        x = torch.cat(list(data.batches(ROWS)))
+        x, y = _with_labels(data)
         z = _means(model, x)
-        found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, data.y).items()]
-        return found + [
-            error(f"error_{name}", wrong, "baseline") for name, wrong in self.on_pixels.wrong(x, data.y).items()
-        ]
+        found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, y).items()]
+        return found + [error(f"error_{name}", wrong, "baseline") for name, wrong in self.on_pixels.wrong(x, y).items()]
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,12 @@ class Classification(Estimator):
             return {"sure": sure, "told": told, "told_jointly": told_jointly, "density": density}
 
         rows = data.rows(max(1, min(100, self.max_rows // model.num_classes)), find, report)
-        wrong, wrong_jointly = ((rows[told] != data.y).double().cpu() for told in ("told", "told_jointly"))
+        x, y = _with_labels(data)
+        rows = {name: values[data.labelled] for name, values in rows.items()}
+        wrong, wrong_jointly = ((rows[told] != y).double().cpu() for told in ("told", "told_jointly"))
         sure, density = rows["sure"].exp().double().cpu(), rows["density"].cpu()
         self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(density, wrong)})
-        others = self.machines.wrong(torch.cat(list(data.batches(ROWS))), data.y)
+        others = self.machines.wrong(x, y)
         return [
             error("error", wrong, "q(y|x)"),
             replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
@@ -129,6 +129,8 @@ def _refuse_without_classes(data: LoadedDataset) -> None:
     why = None
     if data.protocol.num_classes is None:
         why = "the data have no labels to tell"
+    elif len(data.test.labelled) == 0:
+        why = "no test example has a label"
     elif len(data.train.y[data.train.labelled].unique()) == 1:
         why = "all training labels are the same, so that there is nothing to tell"
     if why:
@@ -147,6 +149,12 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
 def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
     """Of q(z | x); few at a time: some know it by many draws only."""
     return torch.cat([model.infer(rows).mean for rows in x.split(MEANS)])
+
+
+def _with_labels(data: Examples) -> tuple[Tensor, Tensor]:
+    """The examples that have labels, and these."""
+    blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
+    return torch.cat(blocks), data.y[data.labelled]
 
 
 def labelled(train: Examples) -> tuple[Tensor, Tensor]:

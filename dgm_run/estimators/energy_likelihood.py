@@ -95,12 +95,13 @@ class EnergyLikelihood(Estimator):
             }
 
         rows = data.rows(max(1, self.max_rows // num_samples), find, report)
-        return {name: values.cpu() for name, values in rows.items()}
+        densities = ("log_f", "elbo", "baseline")
+        return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
 
     def _conservative(self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report) -> Estimate:
         settings = self.conservative
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
-        low = settings(model, data.batch(index.to(data.x.device)), report).cpu()
+        low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
         gap, gap_error = mean_and_stderr(log_p[index] - low)
         value, error = mean_and_stderr(log_p)
         return Estimate(

@@ -35,7 +35,7 @@ class ExactLikelihood(Estimator):
     @torch.no_grad()
     def __call__(self, model: ExactModel, data: Examples, report: Report = silent) -> list[Estimate]:
         rows = data.rows(self.max_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
-        log_p = rows["log_p"].cpu()
+        log_p = data.in_data_units(rows["log_p"].cpu())
         seen = {"median": log_p.median().item()}
         return [
             Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=seen),

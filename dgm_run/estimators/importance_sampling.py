@@ -151,7 +151,9 @@ class ImportanceSampling(Estimator):
         }
 
     def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
-        n, log_p = len(data), columns["log_p"]
+        n = len(data)
+        columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
+        log_p = columns["log_p"]
         diagnostics = sampling_diagnostics(columns["ess"], self.num_samples)
         # a covariance of two means, not the variance of one: to that the noise of samples would add
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))

@@ -1,7 +1,7 @@
 """What a model makes of examples with holes, or behind noise."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import parallel, rng
-from dgm_run.data.corrupt import Corruption, Missing
+from dgm_run.data.corrupt import Corruption, Missing, MissingValues
 from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.standardize import Standardization
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.images import is_image
@@ -52,7 +53,8 @@ class Imputation(Estimator):
     Which examples, and which of their elements, depends on nothing but the data: two models restore the same.
 
     Args:
-        sets: corruptions by name; data that were corrupted by themselves are restored as they are, without these.
+        sets: corruptions by name; data that `dataset/corrupt` has corrupted are restored as they are, without these.
+            Those of images are left out for vectors.
         methods: imputers by name.
         num_examples: of the test set, drawn at random; fewer where there are fewer.
         num_draws: of each example.
@@ -85,20 +87,16 @@ class Imputation(Estimator):
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         kind = data.protocol.kind
-        for name, corrupt in self._sets(data.test).items():
+        sets = self._sets(data.test)
+        if not sets:
+            raise ConfigError("estimators.imputation.sets: they are all of images: add missing_at_random")
+        for name, corrupt in sets.items():
             if kind not in corrupt.takes:
                 raise ConfigError(
                     f"estimators.imputation.sets.{name}: {type(corrupt).__name__} takes "
                     f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
                     f"'~estimators.imputation.sets.{name}'"
                 )
-            try:
-                corrupt.check(data.protocol.shape)
-            except ValueError as error:
-                raise ConfigError(
-                    f"estimators.imputation.sets.{name}: {error}; or leave it out by "
-                    f"'~estimators.imputation.sets.{name}'"
-                ) from None
             if not self._fitting(model, corrupt):
                 raise ConfigError(
                     f"estimators.imputation: no method restores {name} with {type(model).__name__}: choose "
@@ -118,12 +116,12 @@ class Imputation(Estimator):
         truth, given = data.clean.batch(index), data.batch(index)
         sets, found = self._sets(data), []
         for i, (name, corrupt) in enumerate(sets.items()):
-            seen = given if data.corrupt else corrupt(truth, _generator(name))
+            seen = given if name == OWN else corrupt(truth, _generator(name))
 
             def report_block(done: int, total: int, before: int = i * len(truth)) -> None:
                 report(before + done, len(sets) * len(truth))
 
-            found += self._restore(model, name, corrupt, truth, seen, report_block)
+            found += self._restore(model, name, corrupt, truth, seen, report_block, data.standardization)
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
@@ -131,7 +129,10 @@ class Imputation(Estimator):
         return {f"imputed_{name}": torch.cat(rows) for name, rows in self.shown.items() if is_image(rows[0].shape[1:])}
 
     def _sets(self, data: Examples) -> Mapping[str, Corruption]:
-        return {OWN: data.corrupt} if data.corrupt else self.sets
+        if data.corrupt and not isinstance(data.corrupt, MissingValues):
+            return {OWN: data.corrupt}
+        own = {OWN: data.corrupt} if data.corrupt else {}  # holes of the data hide no truth: others stand beside them
+        return own | {name: corrupt for name, corrupt in self.sets.items() if _applies(corrupt, data.x.shape[1:])}
 
     def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
         """The methods that fit a model, as it was trained."""
@@ -140,7 +141,8 @@ class Imputation(Estimator):
         return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
 
     def _restore(
-        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: Report
+        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: Report,
+        standardization: Standardization | None,
     ) -> list[Estimate]:  # fmt: skip
         methods, complete = self._fitting(model, corrupt), _of_complete(model)
 
@@ -158,7 +160,7 @@ class Imputation(Estimator):
             shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
         self.shown[name] = shown
 
-        asked, found = corrupt.asked(seen), []
+        asked, found = corrupt.asked(seen) & ~truth.isnan(), []
         if not bool(asked.any()):
             return []  # by chance: there is nothing to restore
         of_set = {name: str(corrupt) if name == OWN else corrupt.settings}
@@ -170,7 +172,10 @@ class Imputation(Estimator):
             if each.log_p is not None:
                 kind = "exact" if methods[method].is_exact else "estimate"
                 how = {"settings": settings, "diagnostics": _medians(each), "warning": warning}
-                found.append(Estimate.over(each.log_p, f"log_likelihood_seen_{name}", method, kind, **how))
+                log_p = each.log_p.cpu()
+                if standardization:
+                    log_p = log_p + standardization.log_det(seen.isnan())
+                found.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **how))
         for method, guess in self._baselines(corrupt, seen).items():
             found.append(_error(name, method, guess, truth, asked, of_set, {}, None))
         return found
@@ -218,6 +223,15 @@ def _error(
     if bool(asked.all()) and truth.min() >= 0 and truth.max() <= 1:
         seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
     return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), "", settings, seen, warning)
+
+
+def _applies(corrupt: Corruption, shape: Sequence[int]) -> bool:
+    """Whether a corruption makes sense of this shape: regions are those of images."""
+    try:
+        corrupt.check(shape)
+    except ValueError:
+        return False
+    return True
 
 
 def _medians(each: Imputed) -> dict[str, float]:

@@ -69,6 +69,7 @@ class LinearBaseline(Estimator):
         found = []
         for done, (name, density) in enumerate(self.fits, 1):
             log_p = torch.cat([density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(ROWS)])
+            log_p = data.in_data_units(log_p)
             estimate = Estimate(name, "linear_baseline", "exact", *mean_and_stderr(log_p), len(data), settings=settings)
             found.append(replace(estimate, diagnostics={"median": log_p.median().item()}))
             report(done, len(self.fits))

@@ -77,7 +77,7 @@ class Parzen(Estimator):
         rows = data.rows(ROWS, lambda x: {"log_p": self.log_prob(x)}, report)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
         seen = {"scale": self.scale}
-        value = mean_and_stderr(rows["log_p"].cpu())
+        value = mean_and_stderr(data.in_data_units(rows["log_p"].cpu()))
         return [
             Estimate(
                 "parzen", "parzen", "estimate", *value, len(data), settings=settings, diagnostics=seen, warning=MISLEADS

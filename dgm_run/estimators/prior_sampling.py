@@ -49,7 +49,7 @@ class PriorSampling(Estimator):
 
         parallel.each_block(parallel.new_stream(), self.num_samples, self.max_rows, draw, report)
         weights.join()
-        log_p, seen = weights.log_mean.cpu(), weights.diagnostics()
+        log_p, seen = data.in_data_units(weights.log_mean.cpu()), weights.diagnostics()
         few = None
         if seen["ess_median"] < FEW:
             few = (

@@ -145,7 +145,8 @@ class SampleQuality(Estimator):
         if self.means:
             settings["means"] = True
         if features.classify:
-            is_right = (features.probabilities(held_out.x).argmax(1) == data.y[kept]).double()
+            y = data.y[kept]
+            is_right = (features.probabilities(held_out.x).argmax(1) == y)[y >= 0].double()
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
         return [
             Estimate(

@@ -77,7 +77,7 @@ def fit(
             return _standardised(_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
         if kind == "classifier":
-            _train(network, x, y, report)
+            _train(network, x[y >= 0], y[y >= 0], report)  # -1 is no label
     network.eval()
     return _standardised(network.embed, x, network if kind == "classifier" else None)
 

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1812.02633 (the bound of the known elements, an encoder th
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.corrupt import Corruption
+from dgm_run.data.corrupt import Corruption, MissingValues
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
@@ -25,9 +25,13 @@ def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
         return ExactCorrupted(model, corrupt)
     if isinstance(model, ContinuousLatentModel):
         return Corrupted(model, corrupt)
+    name = type(model).__name__
+    choose = "choose model=vae, hvae, dlgm, factor_analysis or ppca"
+    if isinstance(corrupt, MissingValues):
+        raise ConfigError(f"dataset: values are missing (NaN), and {name} learns from complete data: {choose}")
     raise ConfigError(
-        f"dataset/corrupt: {type(model).__name__} learns from complete data alone: choose model=vae, hvae, dlgm, "
-        "factor_analysis or ppca; of a model of complete data estimators=[imputation] restores test examples"
+        f"dataset/corrupt: {name} learns from complete data alone: {choose}; of a model of complete data "
+        "estimators=[imputation] restores test examples"
     )
 
 

@@ -9,6 +9,17 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.estimators.base import Report, silent
 
+DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline"))
+"""Terms that are log densities of x: they are logged in the units of the data."""
+
+
+def in_data_units(terms: dict[str, float], examples: Examples) -> dict[str, float]:
+    """Turns means over these examples, as the model sees them, into those of the data."""
+    if examples.standardization is None:
+        return terms
+    shift = examples.mean_log_det
+    return {name: value + shift * (name in DENSITIES) for name, value in terms.items()}
+
 
 class Progress(NamedTuple):
     """How far training has come.

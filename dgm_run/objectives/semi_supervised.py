@@ -78,4 +78,7 @@ class SemiSupervised(Objective):
         """Also how often q(y | x) is wrong, which chooses nothing: as many labels are not at hand in earnest."""
         means = super().evaluate(model, data, batch_size, report)
         rows = data.valid.rows(batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report)
-        return means | {"error": (rows["told"] != data.valid.y).double().mean().item()}
+        labelled = data.valid.labelled
+        if not len(labelled):
+            return means
+        return means | {"error": (rows["told"] != data.valid.y)[labelled].double().mean().item()}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError, TrainingError
-from dgm_run.objectives.base import Objective, Progress
+from dgm_run.objectives.base import Objective, Progress, in_data_units
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
 from dgm_run.trainers.best import Best
@@ -330,7 +330,8 @@ class Training:
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
-        return dict(zip(self.state.names, ((rows * sizes).sum(0) / sizes.sum()).tolist(), strict=True))
+        means = dict(zip(self.state.names, ((rows * sizes).sum(0) / sizes.sum()).tolist(), strict=True))
+        return in_data_units(means, self.data.train)
 
     def _refuse_non_finite(self) -> None:
         state = self.state

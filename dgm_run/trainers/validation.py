@@ -5,13 +5,13 @@ from torch import nn
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Report, silent
-from dgm_run.objectives.base import Objective
+from dgm_run.objectives.base import Objective, in_data_units
 
 
 def validate(
     model: nn.Module, objective: Objective, data: LoadedDataset, batch_size: int, seed: int, report: Report = silent
 ) -> dict[str, float]:
-    """`objective.evaluate` in evaluation mode; what `report` raises passes through.
+    """`objective.evaluate` in evaluation mode, in the units of the data; what `report` raises passes through.
 
     The same noise is used every time, so that two evaluations differ by the weights alone.
     """
@@ -19,6 +19,6 @@ def validate(
     model.eval()
     rng.reseed(seed, "validation")
     try:
-        return objective.evaluate(model, data, batch_size, report)
+        return in_data_units(objective.evaluate(model, data, batch_size, report), data.valid)
     finally:
         model.train(was_training)

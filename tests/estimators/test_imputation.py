@@ -19,6 +19,13 @@ from tests.imputers import truth
 pytestmark = pytest.mark.usefixtures("double")
 
 
+class Half(MissingHalf):
+    """Half of a vector too, which a run would leave out."""
+
+    def check(self, shape):
+        pass
+
+
 def setting(num=40):
     model = truth.factor_analysis()
     torch.manual_seed(0)
@@ -34,7 +41,7 @@ def evaluate(estimator, model, test, train):
 
 def test_errors_and_likelihood_are_those_of_the_dense_gaussian_over_the_holes_alone():
     model, test, train = setting()
-    half = MissingHalf("right")
+    half = Half("right")
     fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19), model, test, train)
     squares, log_p = [], []
     for x in test.x.flatten(1).numpy():
@@ -86,7 +93,7 @@ def test_binary_pixels_have_scores_of_their_own():
     torch.manual_seed(0)
     model = truth.binary_vae().double()
     test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
-    estimator = Imputation({"missing_half": MissingHalf("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3)
+    estimator = Imputation({"missing_half": Half("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3)
     _, rows = evaluate(estimator, model, test, train)
     row = rows["mse_missing_half", "chain"]
     assert row.num_examples == 20
@@ -175,7 +182,7 @@ def test_numbers_carry_what_they_depend_on():
     model = truth.binary_vae().double()
     test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
     methods = {"sampled": ImportanceSampling(20, 100), "chain": PseudoGibbs(30, 10)}
-    _, rows = evaluate(Imputation({"half": MissingHalf("left")}, methods, 20, 3), model, test, train)
+    _, rows = evaluate(Imputation({"half": Half("left")}, methods, 20, 3), model, test, train)
     expected = {"half": "side left", "num_draws": 3, "num_samples": 20}
     assert rows["mse_half", "sampled"].settings == rows["log_likelihood_seen_half", "sampled"].settings == expected
     assert rows["mse_half", "chain"].settings == {
@@ -189,12 +196,20 @@ def test_more_draws_than_a_chain_has_are_refused():
         Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21)
 
 
-def test_regions_of_vectors_are_refused_before_training():
+def test_regions_are_left_out_of_vectors():
+    _, test, train = setting()
+    estimator = Imputation({"rows": MissingRows(0.5), "random": MissingAtRandom(0.5)}, {"exact": Exact()}, 20, 3)
+    _, rows = evaluate(estimator, truth.factor_analysis(), test, train)
+    assert ("mse_random", "exact") in rows
+    assert ("mse_rows", "exact") not in rows
+
+
+def test_a_vector_needs_a_set_that_is_not_of_images():
     overrides = ("dataset=arrays", "dataset.source.path=x", "dataset.shape=[6]")
     protocol = instantiate(dgm_run.compose(*overrides).dataset)
     data = LoadedDataset(protocol, *setting()[1:], setting()[1])
     estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
-    with pytest.raises(ConfigError, match=r"sets.rows: MissingRows is of images, and \[6\] is none"):
+    with pytest.raises(ConfigError, match=r"imputation.sets: they are all of images: add missing_at_random"):
         estimator.check(truth.factor_analysis(), data)
     with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
         instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)

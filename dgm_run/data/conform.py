@@ -1,0 +1,136 @@
+"""Brings a user's arrays to the declared shape and levels, or says in one line what does not fit and what to write."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.on_disk import OnDisk
+from dgm_run.data.splits import Splits
+from dgm_run.errors import DataError
+
+NAMES = ("train", "valid", "test")
+
+ON_GRID = 1e-3
+"""Distance to a level, in levels, below which a float in [0, 1] is taken for it."""
+
+DARK = 0.25
+"""Share of the highest level that some pixel has to reach."""
+
+
+def conform_shapes(splits: Splits, shape: Sequence[int], name: str) -> tuple[Splits, list[str]]:
+    """Adds, drops or moves axes until the examples have the declared shape.
+
+    Axes of one are added and dropped, and channels move from the last place to the first. All else is refused, since
+    it could be meant in more than one way.
+
+    Returns:
+        The splits, and lines for the log.
+
+    Raises:
+        DataError: names both shapes and what to set.
+    """
+    changed, notes = {}, []
+    for split_name, split in zip(NAMES, splits, strict=True):
+        stored = split.x.x if isinstance(split.x, OnDisk) else split.x
+        x = _conform_shape(stored, tuple(shape), name)
+        if x is not stored:
+            note = f"{name}: examples of {list(stored.shape[1:])} are read as {list(shape)}"
+            notes += [note] if note not in notes else []
+            split = split._replace(x=OnDisk(x) if isinstance(split.x, OnDisk) else x)
+        changed[split_name] = split
+    return Splits(**changed, about=splits.about, notes=splits.notes), notes
+
+
+def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+    found = tuple(x.shape[1:])
+    if found == shape:
+        return x
+    if [n for n in found if n != 1] == [n for n in shape if n != 1]:
+        return x.reshape(len(x), *shape)
+    if len(found) == len(shape) == 3 and found[2:] + found[:2] == shape:
+        return x.movedim(-1, 1)
+    if x[:1].numel() == torch.Size(shape).numel():
+        how = f"save the array reshaped, x.reshape(-1, {', '.join(map(str, shape))}), if that is what they are, or set"
+    else:
+        how = "set"
+    raise DataError(
+        f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(found)}: {how} dataset.shape="
+        f"[{','.join(map(str, found))}]"
+    )
+
+
+def conform_levels(splits: Splits, num_levels: int, name: str) -> tuple[Splits, list[str]]:
+    """Reads floats as grey levels where their values leave no doubt: whole numbers, or intensities k / (L - 1).
+
+    Raises:
+        DataError: they are neither; one line says what else can be done with them.
+    """
+    if isinstance(splits.train.x, OnDisk) or not splits.train.x.is_floating_point():
+        return splits, []
+    scale = _scale_of(splits.train.x, num_levels)
+    found = {}
+    for split_name, split in zip(NAMES, splits, strict=True):
+        if scale is None or not _are_levels(split.x * scale, num_levels):
+            raise DataError(_float_hint(split.x, num_levels, name))
+        found[split_name] = split._replace(x=(split.x * scale).round().to(torch.uint8))
+    read = "whole numbers" if scale == 1 else "intensities in [0, 1]"
+    note = f"{name}: floats that are {read} are read as {num_levels} levels"
+    return Splits(**found, about=splits.about, notes=splits.notes), [note]
+
+
+def _scale_of(x: Tensor, num_levels: int) -> int | None:
+    """What turns the floats into levels, or None; values up to 1 are intensities."""
+    scale = num_levels - 1 if x.numel() and x.max() <= 1 else 1
+    return scale if _are_levels(x * scale, num_levels) else None
+
+
+def _are_levels(x: Tensor, num_levels: int) -> bool:
+    near = (x - x.round()).abs() <= ON_GRID  # NaN is near nothing
+    return bool((near & (x > -0.5) & (x < num_levels - 0.5)).all())
+
+
+def _float_hint(x: Tensor, num_levels: int, name: str) -> str:
+    known = x[x.isfinite()]
+    low, high = (f"{value:.4g}" for value in (known.min().item(), known.max().item())) if len(known) else ("nan", "nan")
+    problem = f"dataset.num_levels={num_levels}: {name} holds real numbers from {low} to {high}, not grey levels"
+    as_density = "for their density set dataset.num_levels=null dataset.binarize=none likelihood=gaussian"
+    if len(known) and known.min() >= 0 and known.max() <= 1:
+        rounded = f"np.round(x * {num_levels - 1}).astype(np.uint8)"
+        return f"{problem}: {as_density}; for images save {rounded} instead"
+    return f"{problem}: {as_density}"
+
+
+def check_levels(x: Tensor, num_levels: int, name: str) -> list[str]:
+    """Refuses levels that cannot be what was declared: pictures that would be all but black.
+
+    Args:
+        x: training examples, uint8, below `num_levels`.
+        num_levels: declared, L.
+        name: of the data set.
+
+    Returns:
+        Lines for the log: dark pictures that may be meant so.
+
+    Raises:
+        DataError: it names the levels that are used and what to set.
+    """
+    counts = torch.bincount(x.flatten(), minlength=num_levels)
+    used = counts.nonzero().flatten().tolist()
+    top = used[-1]
+    if num_levels == 2 or top == num_levels - 1:
+        return []
+    if top == 0:
+        return [f"{name}: all training values that were looked at are zero"]
+    if len(used) <= 2:
+        told = " and ".join(map(str, used))
+        fix = "set dataset.num_levels=2 dataset.binarize=none" if top == 1 else "save them as 0 and 1"
+        raise DataError(f"dataset.num_levels={num_levels}: {name} has no values but {told}: {fix}")
+    if top < DARK * (num_levels - 1):
+        raise DataError(
+            f"dataset.num_levels={num_levels}: the highest value of {name} is {top}, which would be dark grey: set "
+            f"dataset.num_levels={top + 1}, or scale the images"
+        )
+    if 2 * top < num_levels - 1:
+        return [f"{name}: the highest of {num_levels} levels in use is {top}: the images are dark"]
+    return []

@@ -1,0 +1,27 @@
+import torch
+
+from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing
+
+NAN = torch.nan
+
+
+def test_missing_values_are_counted_by_split():
+    values = {"train": torch.tensor([[1.0, NAN], [NAN, NAN]]), "test": torch.ones(2, 2)}
+    (note,) = describe_missing(values, "toy")
+    assert "3 of 4 in train, 0 of 4 in test" in note
+    assert describe_missing({"test": torch.ones(2, 2)}, "toy") == []
+
+
+def test_constant_columns_are_named():
+    x = torch.tensor([[1.0, 2.0, NAN, NAN], [1.0, 3.0, NAN, 5.0]])
+    assert describe_constant(x, "toy") == ["toy: 3 of 4 columns never change in training: 0, 2, 3"]
+    assert describe_constant(x[:, 1:2], "toy") == []
+    assert describe_constant(torch.ones(2, 50), "toy")[0].endswith("9, ...")
+
+
+def test_scales_far_apart_are_advised_on():
+    x = torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert advise_standardizing(x, "toy") == []
+    for odd in (x * torch.tensor([1.0, 1e4]), x + 1e4, torch.stack([x[:, 0], 1e8 + x[:, 1]], 1)):
+        assert "dataset.standardize=columns" in advise_standardizing(odd, "toy")[0]
+    assert advise_standardizing(torch.ones(5, 2), "toy") == []
