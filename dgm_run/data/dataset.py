@@ -253,6 +253,10 @@ class Dataset:
         train = "training pixels fixed as well" if self.binarize == "fixed" else "training pixels redrawn"
         return f"{self.binarize} (test pixels drawn once with seed {self.noise_seed}, {train})"
 
+    def adopt_protocol(self, of: "Dataset") -> None:
+        """Binarises, dequantises and draws evaluation noise as another data set does, to be compared with it."""
+        self.binarize, self.dequantize, self.noise_seed = of.binarize, of.dequantize, of.noise_seed
+
     def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
         """Reads the source and prepares the splits on `device`."""
         splits, notes = self._conform(self._source())

@@ -75,7 +75,8 @@ class OutOfDistribution(Estimator):
 
     Args:
         sets: corruptions of the test data; see data/strange.py.
-        other: another data set, whose test examples are asked for as well; null for none.
+        other: another data set, whose test examples are asked for as well, binarised or dequantised as those of the
+            run are; null for none.
         num_examples: of each set, drawn at random; fewer where there are fewer.
         num_samples: for each log p(x) that is not in closed form.
         max_rows: examples, times samples, at a time.
@@ -115,12 +116,15 @@ class OutOfDistribution(Estimator):
         if self.other and tuple(self.other.shape) != tuple(data.protocol.shape):
             shapes = [list(each.shape) for each in (self.other, data.protocol)]
             raise ConfigError(f"estimators.out_of_distribution.other: its examples are {shapes[0]}, not {shapes[1]}")
-        if self.other and self.other.kind != data.protocol.kind:
-            raise ConfigError(
-                f"estimators.out_of_distribution.other: its data are {self.other.kind}, not {data.protocol.kind}: "
-                "binarise or dequantise both alike"
-            )
+        if self.other and self.other.num_levels is None:
+            raise ConfigError("estimators.out_of_distribution.other: it has real values, not grey levels")
         if self.other:
+            self.other.adopt_protocol(data.protocol)
+            if self.other.kind != data.protocol.kind:
+                raise ConfigError(
+                    f"estimators.out_of_distribution.other: its data are {self.other.kind}, not {data.protocol.kind}: "
+                    "binarise both by dataset.binarize, or choose another"
+                )
             parallel.writer_first(self.other.load)  # what it cannot read it tells now, not after the training
 
     @torch.no_grad()

@@ -153,11 +153,16 @@ def test_what_cannot_be_asked_is_refused():
     model = PPCA((1, 8, 8), 1, 0.1)
     for other, message in (
         (("dataset=bars_and_stripes",), r"other: its examples are \[1, 4, 4\], not \[1, 8, 8\]"),
-        ((), "other: its data are binary, not levels: binarise or dequantise both alike"),
+        (("dataset=laplace_sources",), r"other: its examples are"),
     ):
         estimator = OutOfDistribution(**(SETTINGS | {"other": instantiate(dgm_run.compose(*other).dataset)}))
         with pytest.raises(ConfigError, match=message):
             estimator.check(model, grey)
+    estimator = OutOfDistribution(
+        **(SETTINGS | {"other": instantiate(dgm_run.compose("dataset.binarize=dynamic").dataset)})
+    )
+    estimator.check(model, grey)
+    assert estimator.other.kind == "levels"  # as those of the run
     lost = dgm_run.compose("dataset=arrays", "dataset.source.path=nowhere.npz", "dataset.shape=[1,8,8]",
                            "dataset.num_levels=17")  # fmt: skip
     with pytest.raises(DataError, match="nowhere.npz: no such file"):  # before training
