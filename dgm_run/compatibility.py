@@ -43,8 +43,10 @@ def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
     x = x[~x.isnan()]
     low, high = x.min().item(), x.max().item()
     if low < 0 or high > 1:
-        found = f"{data.protocol.name} has values from {low:.3g} to {high:.3g}"
-        raise ConfigError(f"likelihood.squash: means lie in [0, 1], and {found}: set likelihood.squash=false")
+        standardized = data.valid.standardization is not None
+        found = f"{data.protocol.name} has {'standardised ' * standardized}values from {low:.3g} to {high:.3g}"
+        fix = "set likelihood.squash=false" + " or dataset.standardize=none" * standardized
+        raise ConfigError(f"likelihood.squash: means lie in [0, 1], and {found}: {fix}")
 
 
 def refuse_other_data(begun_with: str, dataset: Dataset) -> None:

@@ -97,6 +97,28 @@ def test_factor_analysis_does_not_depend_on_units(tmp_path, x, mode):
     assert rows["factor_analysis"]["value"] == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("with_holes", [False, True])
+def test_a_file_on_the_disk_is_read_as_from_memory(tmp_path, x, with_holes):
+    if with_holes:
+        x[::7, 2] = np.nan
+    parts = {"train": x[:-60], "valid": x[-60:-30], "test": x[-30:]}
+    (tmp_path / "folder").mkdir()
+    for name, part in parts.items():
+        np.save(tmp_path / "folder" / f"{name}.npy", part)
+    np.savez(tmp_path / "mine.npz", **parts)
+    rows, found = run(tmp_path / "folder", tmp_path / "disk", *GAUSSIAN)
+    others, other = run(tmp_path / "mine.npz", tmp_path / "memory", *GAUSSIAN)
+    assert found["binarization"] == other["binarization"]
+    assert {name: row["value"] for name, row in rows.items()} == {n: row["value"] for n, row in others.items()}
+
+
+def test_standardized_values_are_not_squashed(tmp_path, x):
+    x = (x - x.min(0)) / (x.max(0) - x.min(0))
+    with pytest.raises(ConfigError, match="standardised values from .* or dataset.standardize=none"):
+        run(save(tmp_path, x), tmp_path, *GAUSSIAN, "likelihood.squash=true")
+    run(save(tmp_path, x), tmp_path, *GAUSSIAN, "likelihood.squash=true", "dataset.standardize=none")
+
+
 def test_levels_are_not_standardized(tmp_path):
     with pytest.raises(ConfigError, match="grey levels have a scale already: set standardize=none"):
         dgm_run.run(dgm_run.compose(*TINY, "dataset.standardize=columns"), tmp_path)
