@@ -125,7 +125,7 @@ def test_unusable_sentences_are_counted_before_split():
         split_sentences(sentences, (4,), True, 3, 1, None)
 
 
-def test_long_sentences_of_fixed_splits_are_counted():
+def test_fixed_splits_count_long_sentences():
     data = dataset([["a"], ["a"] * 4, ["a"] * 3, []], test=[["a"], ["a"] * 9]).load()
     assert data.protocol.notes == (
         "mine, train: left out: 1 empty, 1 longer than 3 words",

@@ -65,7 +65,7 @@ def test_paragraphs_end_at_blank_lines(tmp_path):
     assert [*splits.train, *splits.valid, *splits.test] == [["one"], ["two", "three"], ["four"]]
 
 
-def test_composed_and_decomposed_letters_are_equal(tmp_path):
+def test_composed_letters_equal_decomposed(tmp_path):
     (tmp_path / "a.txt").write_text("Cafe\u0301\nCaf\u00e9\na\nb", encoding="utf-8")
     for tokens in ("words", "spaces"):
         splits = source(tmp_path / "a.txt", units="lines", tokens=tokens, unique=True)()
@@ -73,7 +73,7 @@ def test_composed_and_decomposed_letters_are_equal(tmp_path):
         assert splits.notes == ("text: 4 sentences, left out: 1 repeated",)
 
 
-def test_evaluation_sets_have_exactly_their_sizes(tmp_path):
+def test_evaluation_sets_have_exact_sizes(tmp_path):
     lines = [" ".join(["word"] * (1 + i % 6)) for i in range(60)]
     (tmp_path / "a.txt").write_text("\n".join(lines))
     settings = {"shape": (5,), "num_valid": 7, "num_test": 9, "split_seed": 0}
