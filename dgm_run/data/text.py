@@ -191,7 +191,7 @@ def split_sentences(
         without = f" ({_describe(left_out)})" if left_out else ""
         raise DataError(
             f"{len(kept)} sentences{without} cannot give {num_valid} for validation and {num_test} for test: "
-            "lower dataset.source.num_valid or num_test, or raise dataset.shape if sentences are longer"
+            f"lower dataset.source.num_valid or num_test{', or raise dataset.shape' if left_out else ''}"
         )
     if split_seed is not None:
         order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))

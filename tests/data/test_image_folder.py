@@ -85,6 +85,14 @@ def test_a_photograph_taken_sideways_stands_upright(tmp_path):
     assert np.array_equal(load(tmp_path, shape=(3, 6, 4)).train.x[0], np.rot90(pixels, -1).transpose(2, 0, 1))
 
 
+def test_sixteen_bits_stand_upright_too(tmp_path):
+    deep = draw(4, 6, dtype=np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(deep).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(load(tmp_path, shape=(1, 6, 4)).train.x[0, 0], np.rint(np.rot90(deep, -1) / 257))
+
+
 def test_all_folders_below_are_searched_and_other_files_ignored(tmp_path):
     for number, name in enumerate(["a.png", "b/c.JPG", "b/d/e.bmp", "f.gif"]):
         save(tmp_path / name, np.full((4, 6), 10 * number))
