@@ -64,12 +64,12 @@ def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
 def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
     takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
+    instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:
-        levels = f"if they are grey levels, save them as integers and set dataset.num_levels=256 {setting}"
-        density = f"set likelihood=gaussian for a density, or {levels}" if kind == "likelihood" else levels
-        return f"{takes}, and those of {dataset.name} are real: {density}, or choose another {kind}"
+        levels = f"if they are grey levels save them as integers and set dataset.num_levels=256 {setting}"
+        return f"{takes}, and those of {dataset.name} are real: choose {instead}, or {levels}"
     given = f"dataset.binarize={dataset.binarize} gives {dataset.kind}"
-    return f"{takes}, and {given}: set {setting}, or choose another {kind}"
+    return f"{takes}, and {given}: set {setting}, or choose {instead}"
 
 
 def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
@@ -109,3 +109,4 @@ _HOW_TO_GET = {
     "levels": "dataset.binarize=none dataset.dequantize=false",
     "continuous": "dataset.binarize=none dataset.dequantize=true",
 }
+_LIKELIHOODS = {"binary": "bernoulli", "levels": "discretized_logistic", "continuous": "gaussian"}

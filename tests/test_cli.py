@@ -42,9 +42,9 @@ LINES = {
         "encoder.hidden_dims=3",
     ): "encoder.hidden_dims: Value '3' of type 'int' could not be converted to List of Integer",
     ("dataset.binarize=none",): "BernoulliLikelihood takes binary data, and dataset.binarize=none gives levels: "
-    "set dataset.binarize=dynamic, or choose another likelihood",
+    "set dataset.binarize=dynamic, or choose likelihood=discretized_logistic",
     ("likelihood=gaussian",): "GaussianLikelihood takes continuous data, and dataset.binarize=dynamic gives binary: "
-    "set dataset.binarize=none dataset.dequantize=true, or choose another likelihood",
+    "set dataset.binarize=none dataset.dequantize=true, or choose likelihood=bernoulli",
     ("model.latent_dim=0",): "model.latent_dim = 0 must be positive",
     ("trainer.batch_size=0",): "trainer: batch_size = 0 must be positive",
     ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components: 5000 asked for, but only 1257 "

@@ -15,17 +15,17 @@ HOLES = "dataset/corrupt=missing_half"
         (
             (*TINY, "dataset.binarize=none"),
             "BernoulliLikelihood takes binary data, and dataset.binarize=none gives levels: set "
-            "dataset.binarize=dynamic, or choose another likelihood",
+            "dataset.binarize=dynamic, or choose likelihood=discretized_logistic",
         ),
         (
             (*TINY, "likelihood=discretized_logistic"),
             "takes levels data, and dataset.binarize=dynamic gives binary: set dataset.binarize=none "
-            "dataset.dequantize=false, or choose another likelihood",
+            "dataset.dequantize=false, or choose likelihood=bernoulli",
         ),
         (
             (*TINY, "dataset=laplace_sources"),
-            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: set likelihood=gaussian "
-            "for a density, or if they are grey levels, save them as integers and set dataset.num_levels=256",
+            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose likelihood=gaussian, "
+            "or if they are grey levels save them as integers and set dataset.num_levels=256 dataset.binarize=dynamic",
         ),
         (
             (*TINY, "dataset=gaussian_mixture", "likelihood=gaussian", "likelihood.squash=true"),

@@ -32,7 +32,7 @@ def test_lengths_count_the_end_and_no_padding():
 
 
 def test_it_is_written_and_read(tmp_path):
-    vocabulary = Vocabulary.of([["é", "a\u2028b", "c"]], 10)
+    vocabulary = Vocabulary.of([["é", "a\u2028b", "a\x85b", "\u200b", "\ufeff", "a\x1cb", "c"]], 10)
     vocabulary.write(tmp_path / "words.txt")
     assert Vocabulary.read(tmp_path / "words.txt").words == vocabulary.words
 

@@ -28,4 +28,4 @@ class PTB:
                 f"dataset: {', '.join(missing)} not found in {folder}: take them from the folder data of "
                 f"{ADDRESS}, or use dataset=pydoc, which needs no file"
             )
-        return TextSplits(*([line.split() for line in read(file, "").splitlines() if line.split()] for file in files))
+        return TextSplits(*([line.split() for line in read(file, "").split("\n") if line.split()] for file in files))

@@ -1,9 +1,12 @@
 """Sentences as a run uses them: rows of token numbers, resident on the device."""
 
-import re
+import hashlib
+import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+import regex
 import torch
 from torch import Tensor
 
@@ -58,8 +61,11 @@ class TextDataset:
     Args:
         source: returns the sentences; reads files only when called.
         name: stands in the results.
-        shape: tokens of the longest sentence, its end among them: (T,). Longer ones are left out.
+        shape: tokens of the longest sentence, its end among them: (T,). Longer ones are left out, and counted.
         vocab_size: words that are told apart, the four special ones among them; outputs are as many.
+
+    Attributes:
+        notes: lines for the log about the text, once it is loaded.
 
     Raises:
         ValueError: there is no place for a word.
@@ -89,7 +95,9 @@ class TextDataset:
     def load(self, device: torch.device | str = "cpu") -> LoadedDataset:
         """Reads the source and prepares the splits on `device`."""
         splits = self._source()
-        kept = {name: self._short(getattr(splits, name), name) for name in ("train", "valid", "test")}
+        kept, left_out = {}, {}
+        for name in ("train", "valid", "test"):
+            kept[name], left_out[name] = self._select(getattr(splits, name), name)
         vocabulary = Vocabulary.of(kept["train"], self.vocab_size)
         tokens = {name: vocabulary.encode(sentences, self.shape[0]) for name, sentences in kept.items()}
         for name, rows in tokens.items():
@@ -100,44 +108,123 @@ class TextDataset:
                 )
         are_whole = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
         log_p = splits.log_p_test if are_whole else None  # of the words, not of what is told apart of them
-        self._about = f"; {splits.about}" if splits.about else ""
-        self.notes = splits.notes
+        without = [f"{name}: {_describe(counts)}" for name, counts in left_out.items() if counts]
+        self._about = "".join(f"; {each}" for each in (splits.about, *without) if each)
+        self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in without))
         found = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
         return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in found.items()})
 
-    def _short(self, sentences: list[Sentence], name: str) -> list[Sentence]:
-        kept = [sentence for sentence in sentences if 0 < len(sentence) < self.shape[0]]
+    def _select(self, sentences: list[Sentence], name: str) -> tuple[list[Sentence], dict[str, int]]:
+        kept, left_out = select_sentences(sentences, self.shape[0])
         if not kept:
             why = f"none of {len(sentences)} has fewer than {self.shape[0]} tokens" if sentences else "it is empty"
             raise DataError(f"dataset: there are no {name} sentences in {self.name}: {why}")
-        return kept
+        return kept, left_out
 
 
 def words_of(sentence: str) -> list[str]:
-    """Lower-case words, numbers and marks of a sentence."""
-    return re.findall(r"[^\W\d]\w*(?:['’-][^\W\d]\w*)*|\d+(?:[.,]\d+)*|[^\w\s]", sentence.lower())
+    """Splits a sentence into lower-case words, numbers and marks, none of them white space.
+
+    The boundaries are the default ones of Unicode: an apostrophe joins, a hyphen splits, 3.14 is one word, and a
+    letter keeps its combining marks. Scripts without spaces have no word boundaries without a dictionary: Chinese and
+    Thai split into characters.
+
+    Source: Unicode Standard Annex #29, Text Segmentation, section 4, https://www.unicode.org/reports/tr29/.
+    """
+    lower = unicodedata.normalize("NFC", sentence.lower())  # lower-case letters may compose where capitals do not
+    return [piece.strip() for piece in _WORD_BOUNDARY.split(lower) if not _INVISIBLE.fullmatch(piece)]
 
 
 def sentences_of(paragraph: str) -> list[str]:
-    """A paragraph cut after full stops, question and exclamation marks that a capital or a quotation follows."""
-    return re.split(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z])", " ".join(paragraph.split()))
+    """Splits a paragraph into sentences of any script, by the default boundaries of Unicode. Line ends are spaces.
+
+    No list of abbreviations helps: "z. B. Bonn" is split after each full stop, "e.g. this" is not.
+
+    Source: Unicode Standard Annex #29, Text Segmentation, section 5, https://www.unicode.org/reports/tr29/.
+    """
+    text = " ".join(paragraph.split())
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    pieces = [text[start:end].strip() for start, end in pairwise((0, *ends, len(text)))]
+    return [piece for piece in pieces if piece]
+
+
+def select_sentences(
+    sentences: Sequence[Sentence], length: int, unique: bool = False
+) -> tuple[list[Sentence], dict[str, int]]:
+    """Keeps sentences that have a word and fit into `length` tokens, each once if `unique`; counts the others.
+
+    Returns:
+        The sentences in their order, and how many were left out for each reason.
+    """
+    fitting = [sentence for sentence in sentences if 0 < len(sentence) < length]
+    kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))] if unique else fitting
+    num_empty = sum(not sentence for sentence in sentences)
+    counts = {
+        "empty": num_empty,
+        f"longer than {length - 1} words": len(sentences) - num_empty - len(fitting),
+        "repeated": len(fitting) - len(kept),
+    }
+    return kept, {reason: count for reason, count in counts.items() if count}
 
 
 def split_sentences(
-    sentences: list[Sentence], num_valid: int, num_test: int, split_seed: int | None, about: str = ""
+    sentences: Sequence[Sentence],
+    shape: Sequence[int],
+    unique: bool,
+    num_valid: int,
+    num_test: int,
+    split_seed: int | None,
 ) -> TextSplits:
-    """Training, validation and test sentences in this order, shuffled first unless the seed is None.
+    """Splits sentences into training, validation and test, in this order, after it has left out what cannot be used.
+
+    Args:
+        sentences: words of each.
+        shape: (T,), tokens of the longest sentence that is kept, its end among them.
+        unique: whether each sentence is taken once.
+        num_valid: sentences for validation.
+        num_test: sentences for the test set.
+        split_seed: seed of the shuffle; None keeps the order.
 
     Raises:
         DataError: validation and test leave nothing to train on.
     """
-    if len(sentences) <= num_valid + num_test:
+    kept, left_out = select_sentences(sentences, shape[0], unique)
+    if len(kept) <= num_valid + num_test:
+        without = f" ({_describe(left_out)})" if left_out else ""
         raise DataError(
-            f"{len(sentences)} sentences cannot give {num_valid} for validation and {num_test} for test: "
-            "lower dataset.source.num_valid or num_test"
+            f"{len(kept)} sentences{without} cannot give {num_valid} for validation and {num_test} for test: "
+            f"lower dataset.source.num_valid or num_test{', or raise dataset.shape' if left_out else ''}"
         )
     if split_seed is not None:
-        order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(split_seed))
-        sentences = [sentences[i] for i in order.tolist()]
-    first, second = len(sentences) - num_valid - num_test, len(sentences) - num_test
-    return TextSplits(sentences[:first], sentences[first:second], sentences[second:], about=about)
+        order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))
+        kept = [kept[i] for i in order.tolist()]
+    first, second = len(kept) - num_valid - num_test, len(kept) - num_test
+    splits = kept[:first], kept[first:second], kept[second:]
+    about = f"md5 {hashlib.md5(repr(splits).encode()).hexdigest()[:8]}"
+    if not left_out:
+        return TextSplits(*splits, about=about)
+    note = f"text: {len(sentences):,} sentences, {_describe(left_out)}"
+    return TextSplits(*splits, about=f"{about}, {_describe(left_out)}", notes=(note,))
+
+
+def _describe(left_out: dict[str, int]) -> str:
+    return "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+
+
+_WORD_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.V1)
+_INVISIBLE = regex.compile(r"[\s\p{Cc}\p{Cf}]*")
+_EXTEND = r"[\p{SB=Extend}\p{SB=Format}]*+"  # rule SB5
+_SENTENCE_END = regex.compile(
+    rf"""(?:
+        \p{{SB=STerm}} {_EXTEND} (?: \p{{SB=Close}} {_EXTEND} )*+ (?: \p{{SB=Sp}} {_EXTEND} )*+        # SB9 to SB11
+      | \p{{SB=ATerm}} {_EXTEND}
+        (?! \p{{SB=Numeric}} )                                                                       # SB6
+        (?! (?<= [\p{{SB=Upper}}\p{{SB=Lower}}] {_EXTEND} \p{{SB=ATerm}} {_EXTEND} ) \p{{SB=Upper}} )    # SB7
+        (?: \p{{SB=Close}} {_EXTEND} )*+ (?: \p{{SB=Sp}} {_EXTEND} )*+
+        (?! [^\p{{SB=OLetter}}\p{{SB=Upper}}\p{{SB=Lower}}\p{{SB=STerm}}\p{{SB=ATerm}}]*+ \p{{SB=Lower}} )  # SB8
+    )
+    (?! [\p{{SB=SContinue}}\p{{SB=STerm}}\p{{SB=ATerm}}] )                                             # SB8a
+    """,
+    regex.VERBOSE | regex.V1,
+)
+"""What ends a sentence, its closing marks and spaces among it; SB* are the rules of the annex, without line ends."""

@@ -1,10 +1,12 @@
 """A user's own text."""
 
-import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from dgm_run.data.text import Sentence, TextSplits, sentences_of, split_sentences, words_of
+from dgm_run.data.text import TextSplits, sentences_of, split_sentences, words_of
 from dgm_run.errors import DataError
 
 
@@ -13,7 +15,8 @@ class TextFile:
 
     Args:
         path: the file.
-        units: lines (each is a sentence) or sentences (paragraphs, between empty lines, are cut after full stops).
+        shape: (T,), tokens of the longest sentence, its end among them; longer ones are left out before the split.
+        units: lines (each is a sentence) or sentences (of paragraphs, between blank lines).
         tokens: words (lower-case words and marks) or spaces (what stands between spaces, as in text that others split).
         unique: whether each sentence is taken once, so that none is in two of the splits.
         num_valid: sentences for validation.
@@ -24,6 +27,7 @@ class TextFile:
     def __init__(
         self,
         path: str,
+        shape: Sequence[int],
         units: Literal["lines", "sentences"],
         tokens: Literal["words", "spaces"],
         unique: bool,
@@ -31,27 +35,24 @@ class TextFile:
         num_test: int,
         split_seed: int | None,
     ):
-        self.path, self.units, self.tokens, self.unique = path, units, tokens, unique
+        self.path, self.shape, self.units, self.tokens, self.unique = path, tuple(shape), units, tokens, unique
         self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
 
     def __call__(self) -> TextSplits:
         text = read(Path(self.path).expanduser().resolve(), "set dataset.source.path to a file of plain text")
         split = words_of if self.tokens == "words" else str.split
         if self.units == "lines":
-            units = text.splitlines()
+            units = text.removesuffix("\n").split("\n")  # splitlines would also cut at characters inside of lines
         else:
-            units = [sentence for paragraph in text.split("\n\n") for sentence in sentences_of(paragraph)]
-        found: list[Sentence] = [words for unit in units if (words := split(unit))]
-        if self.unique:
-            found = [list(words) for words in dict.fromkeys(map(tuple, found))]
-        if not found:
+            units = [sentence for paragraph in _PARAGRAPH_END.split(text) for sentence in sentences_of(paragraph)]
+        sentences = [split(unit) for unit in units]
+        if not any(sentences):
             raise DataError(f"{self.path}: there is no word in it")
-        about = f"text md5 {hashlib.md5(text.encode()).hexdigest()}"
-        return split_sentences(found, self.num_valid, self.num_test, self.split_seed, about)
+        return split_sentences(sentences, self.shape, self.unique, self.num_valid, self.num_test, self.split_seed)
 
 
 def read(path: Path, hint: str) -> str:
-    """The text of a file.
+    """Reads a file of text, with line ends as "\\n" and letters composed (NFC), so that one word has one spelling.
 
     Raises:
         DataError: there is none, or it is no text.
@@ -59,6 +60,10 @@ def read(path: Path, hint: str) -> str:
     if not path.is_file():
         raise DataError(f"{path}: no such file; {hint}")
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text in UTF-8 ({error})") from None
+    return unicodedata.normalize("NFC", text.replace("\ufeff", ""))  # byte-order marks, also those of joined files
+
+
+_PARAGRAPH_END = re.compile(r"\n\s*\n|\u2029")

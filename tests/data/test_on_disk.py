@@ -7,10 +7,10 @@ import torch
 
 import dgm_run
 from dgm_run.data.arrays import Arrays
-from dgm_run.data.image_folder import ImageFolder
 from dgm_run.data.on_disk import OnDisk, as_tensor, mapped
 from dgm_run.errors import ConfigError, DataError
 from dgm_run.signals import Interrupted
+from tests.data.test_image_folder import load as load_images
 from tests.data.test_image_folder import save as save_image
 from tests.tiny import TINY, TINY_GAN, metrics, stop_after
 
@@ -158,26 +158,26 @@ def values(split):
 def test_images_are_decoded_once_and_anew_when_they_change(tmp_path):
     for number in range(6):
         save_image(tmp_path / "images" / f"{number}.png", np.full((4, 6), 10 * number))
-    arguments = (str(tmp_path / "images"), (1, 4, 6), 1, 2, 0)
-    in_memory = ImageFolder(*arguments, None)()
-    on_disk = ImageFolder(*arguments, str(tmp_path / "decoded"))()
+    arguments = {"shape": (1, 4, 6), "num_valid": 1, "num_test": 2}
+    in_memory = load_images(tmp_path / "images", **arguments)
+    on_disk = load_images(tmp_path / "images", **arguments, decoded=str(tmp_path / "decoded"))
     for one, other in zip(in_memory, on_disk, strict=True):
         assert torch.equal(one.x, values(other))
     assert [isinstance(split.x, OnDisk) for split in on_disk] == [True, False, False]
-    (file,) = (tmp_path / "decoded").iterdir()
+    (file,) = (tmp_path / "decoded").glob("*.npy")
     made = file.stat().st_mtime_ns
-    ImageFolder(*arguments, str(tmp_path / "decoded"))()
+    load_images(tmp_path / "images", **arguments, decoded=str(tmp_path / "decoded"))
     assert file.stat().st_mtime_ns == made
     save_image(tmp_path / "images" / "0.png", np.full((4, 6), 200))
-    changed = ImageFolder(*arguments, str(tmp_path / "decoded"))()
-    assert torch.equal(
-        torch.cat([values(s) for s in changed]), torch.cat([s.x for s in ImageFolder(*arguments, None)()])
-    )
-    assert len(list((tmp_path / "decoded").iterdir())) == 2
+    changed = load_images(tmp_path / "images", **arguments, decoded=str(tmp_path / "decoded"))
+    in_memory = load_images(tmp_path / "images", **arguments)
+    assert torch.equal(torch.cat([values(s) for s in changed]), torch.cat([s.x for s in in_memory]))
+    assert len(list((tmp_path / "decoded").glob("*.npy"))) == 2
+    assert not list((tmp_path / "decoded").glob("*.part"))
 
 
 def test_a_folder_for_decoded_images_that_cannot_be_written_is_named(tmp_path):
     save_image(tmp_path / "images" / "a.png", np.zeros((4, 6)))
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"dataset.source.decoded: cannot write"):
-        ImageFolder(str(tmp_path / "images"), (1, 4, 6), 0, 0, 0, str(tmp_path / "file"))()
+        load_images(tmp_path / "images", shape=(1, 4, 6), decoded=str(tmp_path / "file"))

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 import torch
 
@@ -49,28 +51,90 @@ def test_sizes_that_leave_no_place_for_a_word_are_refused():
         dataset([["a"]], shape=(1,))
 
 
-def test_text_is_cut_into_sentences_and_words():
-    paragraph = 'He came. "Why?" she said, in\nf_1 style. It is 3.5 m. (That is all.) 2. end'
-    assert sentences_of(paragraph) == [
-        "He came.",
-        '"Why?" she said, in f_1 style.',
-        "It is 3.5 m.",
-        "(That is all.) 2. end",
-    ]
-    assert words_of("Don't stop-gap it, __init__ x1 3.5 (ÄÖ)!") == [
-        *("don't", "stop-gap", "it", ",", "__init__", "x1", "3.5", "(", "äö", ")", "!")
-    ]
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["He came.", "(That is all.)", "It is 3.5 m, e.g. the U.S. navy's.", "“Why?”", "Who knows…?!", "Fine"],
+        ["Älteste Bären hören.", "Über Nacht schlafen sie.", "Öfter z.", "B.", "Honig!"],  # no list of abbreviations
+        ["Кот видит дом.", "Ёж спит?", "Да!"],
+        ["¿Dónde está?", "¡Aquí!", "Él vino... y se fue.", "Ándale."],
+        ["बिल्ली देखती है।", "कुत्ता सोता है॥", "हाँ?"],
+        ["هل رأيت القط؟", "نعم.", "القط هنا!"],
+        ["Look (etc.)’ ‘(the end.", "See 3.4, c.d, Mr.\u0301Brown.", "“A.”", "B"],
+    ],
+)
+def test_sentences_of_any_script(sentences):
+    assert sentences_of("  ".join(sentences)) == sentences
+    assert sentences_of("\n".join(sentences).replace(" ", "\n")) == sentences
+
+
+def test_chinese_sentences_need_no_space():
+    assert sentences_of("猫看树。狗睡觉！真的？") == ["猫看树。", "狗睡觉！", "真的？"]
+
+
+def test_a_paragraph_of_spaces_has_no_sentence():
+    assert sentences_of(" \n\t\u2028 ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't STOP-gap it, l’homme!", ["don't", "stop", "-", "gap", "it", ",", "l’homme", "!"]),
+        ("__init__ x1 3.14 1,000 (ÄÖ)", ["__init__", "x1", "3.14", "1,000", "(", "äö", ")"]),
+        ("z. B. e.g. ... …", ["z", ".", "b", ".", "e.g", ".", ".", ".", ".", "…"]),
+        ("¿Qué? Ёжик", ["¿", "qué", "?", "ёжик"]),
+        ("बिल्ली पेड़ को देखती है।", ["बिल्ली", "पेड़", "को", "देखती", "है", "।"]),
+        ("السَّلامُ عليكم؟", ["السَّلامُ", "عليكم", "؟"]),
+        ("猫看树。カタカナ", ["猫", "看", "树", "。", "カタカナ"]),
+        ("a\u200bb \u00a0\u2028\t c\x00", ["a", "b", "c"]),
+        ("👨\u200d👩\u200d👧 🇩🇪", ["👨\u200d👩\u200d👧", "🇩🇪"]),
+    ],
+)
+def test_words_of_any_script(text, words):
+    assert words_of(text) == [unicodedata.normalize("NFC", word) for word in words]
+
+
+@pytest.mark.parametrize("text", ["Caf\u00e9", "Cafe\u0301", "J\u030c", "\u01f0"])
+def test_a_word_has_one_spelling(text):
+    (word,) = words_of(text)
+    assert word in ("caf\u00e9", "\u01f0")
 
 
 def test_splits_have_the_sizes_asked_for_and_share_nothing():
     sentences = [[str(i)] for i in range(10)]
-    found = split_sentences(sentences, 2, 3, 0)
+    found = split_sentences(sentences, (3,), False, 2, 3, 0)
     assert [len(part) for part in found[:3]] == [5, 2, 3]
     assert sorted(word for part in found[:3] for (word,) in part) == sorted(str(i) for i in range(10))
-    assert split_sentences(sentences, 2, 3, None).test == sentences[7:]
-    assert split_sentences(sentences, 2, 3, 1).test != found.test
-    with pytest.raises(DataError, match="10 sentences cannot give 5 for validation and 5 for test"):
-        split_sentences(sentences, 5, 5, 0)
+    assert found.notes == ()
+    assert split_sentences(sentences, (3,), False, 2, 3, None).test == sentences[7:]
+    other = split_sentences(sentences, (3,), False, 2, 3, 1)
+    assert other.test != found.test
+    assert other.about != found.about
+    with pytest.raises(DataError, match="10 sentences cannot give 5 for validation and 5 for test: .* num_test$"):
+        split_sentences(sentences, (3,), False, 5, 5, 0)
+
+
+def test_unusable_sentences_are_counted_before_split():
+    sentences = [["a"], [], ["b"] * 4, ["c", "d"], ["a"], ["e"], ["f"] * 3, ["b"] * 4]
+    splits = split_sentences(sentences, (4,), True, 1, 1, None)
+    assert (splits.train, splits.valid, splits.test) == ([["a"], ["c", "d"]], [["e"]], [["f"] * 3])
+    left_out = "left out: 1 empty, 2 longer than 3 words, 1 repeated"
+    assert splits.notes == (f"text: 8 sentences, {left_out}",)
+    assert splits.about.endswith(f", {left_out}")
+    with pytest.raises(DataError, match=rf"4 sentences \({left_out}\) cannot give 3 for .*, or raise dataset.shape$"):
+        split_sentences(sentences, (4,), True, 3, 1, None)
+
+
+def test_fixed_splits_count_long_sentences():
+    data = dataset([["a"], ["a"] * 4, ["a"] * 3, []], test=[["a"], ["a"] * 9]).load()
+    assert data.protocol.notes == (
+        "mine, train: left out: 1 empty, 1 longer than 3 words",
+        "mine, test: left out: 1 longer than 3 words",
+    )
+    assert data.protocol.binarization.endswith(
+        "; train: left out: 1 empty, 1 longer than 3 words; test: left out: 1 longer than 3 words"
+    )
+    assert dataset([["a"]]).load().protocol.notes == ()
 
 
 def test_what_is_known_of_words_is_not_taken_for_what_is_told_apart_of_them():
