@@ -16,6 +16,7 @@ from dgm_run.errors import ConfigError, TrainingError
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.batch_norm import refuse_single_values
 from dgm_run.trainers.best import Best
 from dgm_run.trainers.data_parallel import DataParallel
 from dgm_run.trainers.ema import EMA
@@ -148,8 +149,16 @@ class Training:
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
             self.state.load(*session.resume, parallel.is_writer())
+        self._check_batch_norm()
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
         self.best = Best(session.checkpoints)
+
+    def _check_batch_norm(self) -> None:
+        memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
+        progress = Progress(torch.tensor(0.0, device=self.device), memory)
+        train, settings = self.data.train, self.settings
+        sizes = (len(train), settings.batch_size, settings.micro_batches)
+        refuse_single_values(self.model, lambda index: self._loss(index, progress), *sizes, train.x.device)
 
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         """What the objective carries from step to step, for each part of a batch that this process takes."""
