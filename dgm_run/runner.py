@@ -205,6 +205,12 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
 
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
+    try:
+        trainer.check(model, len(data.train), resume and resume[1])
+    except CheckpointError:
+        if parallel.is_writer():
+            run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
+        raise
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     display.say(_introduction(model, data, device, folder))
@@ -335,10 +341,10 @@ def _find_checkpoint(
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
         raise CheckpointError(f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder")
-    changed = run_folder.changes(state["config"], config)
-    if changed:
+    reason = run_folder.why_another(state["config"], config)
+    if reason:
         run_folder.save_config(folder, state["config"])
-        raise CheckpointError(f"trainer.resume: the configuration has changed: {'; '.join(changed)}")
+        raise CheckpointError(f"trainer.resume: {reason}")
     return weights, state
 
 

@@ -50,6 +50,11 @@ def test_parts_of_one_example_are_refused(tmp_path):
         run(tmp_path, *OTHERS, *ENCODER, "trainer.batch_size=5", "trainer.micro_batches=4")
 
 
+def test_parts_of_two_processes_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"batch_size=628 with trainer.micro_batches=2 leaves 1 of 1,257 examples"):
+        run(tmp_path, *OTHERS, *ENCODER, "trainer.batch_size=628", "trainer.devices=2")
+
+
 def test_samples_of_one_example_are_enough(tmp_path):
     several = ("objective=iwae", "objective.num_samples=2", "trainer.batch_size=628")
     assert run(tmp_path, *OTHERS, *DECODER, *several)["steps"] == 3
