@@ -30,6 +30,7 @@ MAY_CHANGE = (
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",
+        "trainer.total_epochs",
         "trainer.max_steps",
         "trainer.patience",
         "trainer.give_up_after",
@@ -121,7 +122,8 @@ def validate(cfg: DictConfig) -> None:
 
     Checked are the arguments of every `_target_` against its signature and annotations, the kinds of parts that the
     model takes, the `requires` of prior, objective, trainer and estimators, and that the model refers exactly once to
-    each part chosen. What a preset sets of an estimator that is not chosen is dropped.
+    each part chosen. What a preset sets of an estimator that is not chosen is dropped, and `trainer.total_epochs` is
+    divided.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
@@ -142,6 +144,38 @@ def validate(cfg: DictConfig) -> None:
 
     for key in GROUPS:
         check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
+    divide_total_epochs(cfg)
+
+
+def divide_total_epochs(cfg: DictConfig) -> None:
+    """Sets the epochs of every stage of training, in the ratio they have, so that their sum is `trainer.total_epochs`.
+
+    All layers get the same number, and the whole what is left; where it is not trained, the sum may be less.
+
+    Raises:
+        ConfigError: there are more stages than epochs.
+    """
+    trainer, total = cfg.trainer, cfg.trainer.get("total_epochs")
+    if total is None:
+        return
+    num_layers = target_of(cfg.model, "model").count_stages(cfg.model) if "pretraining" in trainer else 0
+    is_joint = not num_layers or trainer.joint
+    if total < num_layers + is_joint:
+        layers = f"{num_layers} layer{'s' * (num_layers > 1)}" if num_layers else ""
+        stages = " and ".join(filter(None, (layers, "the whole model" if is_joint else "")))
+        raise ConfigError(
+            f"trainer.total_epochs={total}: {stages} must have an epoch each: set {num_layers + is_joint} or more"
+        )
+    rest = total
+    if num_layers:
+        layer, whole = trainer.pretraining.max_epochs, trainer.max_epochs if is_joint else 0
+        if min(layer, trainer.max_epochs) < 1:
+            return  # which the trainer refuses
+        share = round(total * layer / (num_layers * layer + whole)) if is_joint else total
+        trainer.pretraining.max_epochs = min(max(1, share), (total - is_joint) // num_layers)
+        rest = total - num_layers * trainer.pretraining.max_epochs
+    if is_joint:
+        trainer.max_epochs = rest
 
 
 def _drop_settings_of_unchosen(cfg: DictConfig) -> None:

@@ -37,7 +37,7 @@ class RunLog:
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
         """Logs named values to both sinks."""
         lines = [json.dumps({"step": step, "epoch": epoch, "name": k, "value": v}) for k, v in values.items()]
-        self._guard(lambda: self._metrics.write(("\n".join(lines) + "\n").encode()))
+        self._guard(lambda: self._metrics.write("".join(f"{line}\n" for line in lines).encode()))
         self.speed(values, step)
 
     def speed(self, values: Mapping[str, float], step: int) -> None:

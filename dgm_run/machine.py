@@ -1,6 +1,7 @@
 """The machine a run works on: its device, precision and threads."""
 
 import math
+import os
 
 import torch
 from torch import nn
@@ -33,6 +34,28 @@ def device_of(name: str, devices: int) -> torch.device:
     return device
 
 
+def refuse_too_many(name: str, devices: int) -> None:
+    """Refuses more processes than this machine can give a device, before they are started.
+
+    Args:
+        name: auto | cpu | cuda.
+        devices: how many processes are to be started here.
+
+    Raises:
+        ConfigError: it says how many devices there are.
+    """
+    if _kind(name, devices) == "cuda":
+        if devices > torch.cuda.device_count():
+            raise _too_few_gpus()
+        return
+    num_cores = os.cpu_count() or 1
+    if devices > num_cores:
+        raise ConfigError(
+            f"trainer.devices={devices}: this machine has {num_cores} CPU cores, and more processes only wait for one "
+            f"another: set trainer.devices={num_cores} or fewer; trainer.micro_batches chooses the parts of a batch"
+        )
+
+
 def place(model: nn.Module, device: torch.device, precision: str, threads: int | None, batch_size: int) -> None:
     """The model where it is to work, in the precision asked for, by as many threads as it keeps busy.
 
@@ -49,17 +72,26 @@ def place(model: nn.Module, device: torch.device, precision: str, threads: int |
 
 
 def _named(name: str, devices: int) -> str:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = _kind(name, devices)
     if devices == 1 or name == "cpu":
         return name
-    if name != "cuda":
-        raise ConfigError(f"trainer.device: {devices} processes cannot share {name}: use auto or cuda")
     if parallel.local_rank() >= torch.cuda.device_count():
-        raise ConfigError(
-            f"trainer.devices: there are {torch.cuda.device_count()} GPUs: ask for as many, or set trainer.device=cpu"
-        )
+        raise _too_few_gpus()
     return f"cuda:{parallel.local_rank()}"
+
+
+def _kind(name: str, devices: int) -> str:
+    """What auto stands for; refuses one GPU for several processes."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if devices > 1 and name not in ("cpu", "cuda"):
+        raise ConfigError(f"trainer.device: {devices} processes cannot share {name}: use auto or cuda")
+    return name
+
+
+def _too_few_gpus() -> ConfigError:
+    found = f"there are {torch.cuda.device_count()} GPUs"
+    return ConfigError(f"trainer.devices: {found}: ask for as many, or set trainer.device=cpu")
 
 
 def _usable(name: str) -> torch.device:

@@ -29,6 +29,10 @@ VOCABULARY = "vocabulary.txt"
 """The words of a model of sentences, in the order of their numbers."""
 
 
+_WITHOUT_EFFECT = (*OF_THE_MACHINE, "published", "trainer.total_epochs")
+"""Keys that decide nothing themselves: the epochs of every stage have been set by `total_epochs`."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds a run folder for this process; made if it does not exist.
@@ -83,7 +87,7 @@ def fingerprint(config: dict[str, Any]) -> str:
         if not isinstance(node, dict):
             return node
         names = [(name, f"{key}.{name}" if key else str(name)) for name in node]
-        return {str(name): kept(node[name], path) for name, path in names if path not in (*OF_THE_MACHINE, "published")}
+        return {str(name): kept(node[name], path) for name, path in names if path not in _WITHOUT_EFFECT}
 
     return hashlib.sha256(json.dumps(kept(config, ""), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -97,6 +101,43 @@ def changes(saved: Any, current: Any, key: str = "", may_change: Sequence[str] =
         prefix = f"{key}." if key else ""
         return [line for n in names for line in changes(saved.get(n), current.get(n), f"{prefix}{n}", may_change)]
     return [] if saved == current else [f"{key}: {saved} -> {current}"]
+
+
+def why_another(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
+    """Says by what a configuration is not that of a run to go on with, and the way out; None if it is the same."""
+    changed = changes(saved, current)
+    if not changed:
+        return None
+    before, now = saved["trainer"], current["trainer"]
+    asked = "total_epochs" if before.get("total_epochs") != now.get("total_epochs") else "max_epochs"
+    of_layers = _following(changed, "trainer.pretraining.", before.get("pretraining"), now.get("pretraining"))
+    of_schedule = _following(changed, "schedule.", before, now)
+    if before.get(asked) == now.get(asked) or len(of_layers) + len(of_schedule) < len(changed):
+        return f"the configuration has changed: {'; '.join(changed)}"
+    what = "epochs of layers" if of_layers else "learning-rate schedule"
+    keep = f"keep trainer.{asked}={_written(before.get(asked))}, or start a new run"
+    if of_schedule:
+        keep += ": only with schedule=constant, burda or plateau can epochs be added later"
+    elif now.get("joint"):
+        layers, whole = before["pretraining"]["max_epochs"], before["max_epochs"]
+        keep += (
+            f"; to add epochs after the layers: trainer.total_epochs=null trainer.pretraining.max_epochs={layers} and "
+            f"trainer.max_epochs={whole} or more"
+        )
+    told = "; ".join([*of_layers, *of_schedule])
+    return f"trainer.{asked}={_written(now.get(asked))} would change the {what} ({told}): {keep}"
+
+
+def _following(changed: Sequence[str], prefix: str, before: Any, now: Any) -> list[str]:
+    """The lines of `changes` below a key that tell of the number of epochs, and of nothing else."""
+    if not before or not now:
+        return []
+    epochs = f": {before['max_epochs']} -> {now['max_epochs']}"
+    return [line for line in changed if line.startswith(prefix) and line.endswith(epochs)]
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:

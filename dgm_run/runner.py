@@ -21,7 +21,7 @@ from dgm_run.compatibility import (
     refuse_wrong_kind,
 )
 from dgm_run.config import instantiate, validate
-from dgm_run.data.dataset import LoadedDataset
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.estimators.base import Estimator
@@ -89,6 +89,8 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
     if _starts_others(cfg):
         from dgm_run.launch import together
 
+        machine.refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
+        _finished(cfg, Path(run_dir))
         return together(cfg.trainer.devices, _evaluate_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir))
     with _at_work(cfg, Path(run_dir)) as (display, stop):
         return _evaluate_again(cfg, Path(run_dir), display, stop)
@@ -100,10 +102,18 @@ def _starts_others(cfg: DictConfig) -> bool:
 
 def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> dict[str, Any]:
     """A run by several processes; where one dies, all go on from the last checkpoint."""
+    machine.refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
+    folder = Path(run_dir)
+    _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
+    with run_folder.locked(folder):
+        checkpoints = Checkpoints(folder / "checkpoints")
+        found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, parallel.Nowhere())
+    if found:
+        Terminal().say(_nothing_left(folder))
+        return found
+
     from dgm_run.launch import RELAUNCHES, together  # its import takes a second
 
-    # where there is a checkpoint already it may be that of another run, to be left alone
-    begins = not (Path(run_dir) / "checkpoints" / "last").exists()
     for tries_left in range(RELAUNCHES, -1, -1):
         try:
             return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command)
@@ -115,8 +125,7 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
             Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
-        if begins or cfg.trainer.resume:
-            cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
+        cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
     raise AssertionError("the last try returns or raises")
 
 
@@ -146,10 +155,7 @@ def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
 
 
 def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
-    found = results.read(folder / "results.json")
-    changed = run_folder.changes(run_folder.saved_config(folder), run_folder.settled(cfg))
-    if changed:
-        raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
+    found = _finished(cfg, folder)
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
@@ -176,16 +182,35 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     return found
 
 
+def _finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """The results of a run that is to be evaluated again; refuses one of another configuration."""
+    found = results.read(folder / "results.json")
+    changed = run_folder.changes(run_folder.saved_config(folder), run_folder.settled(cfg))
+    if changed:
+        raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
+    return found
+
+
+def _nothing_left(folder: Path) -> str:
+    return f"{folder} holds this run, ended: nothing is left to do"
+
+
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
     config = run_folder.settled(cfg)
     checkpoints = Checkpoints(folder / "checkpoints") if parallel.is_writer() else parallel.Nowhere()
     found, resume = parallel.from_writer(lambda: _begun(config, checkpoints, folder, display))
     if found:
-        display.say(f"{folder} holds this run, ended: nothing is left to do")
+        display.say(_nothing_left(folder))
         return found
 
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
+    try:
+        trainer.check(model, len(data.train), resume and resume[1])
+    except CheckpointError:
+        if parallel.is_writer():
+            run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
+        raise
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     if parallel.is_writer():
@@ -242,20 +267,12 @@ class _Parts(NamedTuple):
 
 def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
     """All parts, on the device, as they are before the first step; what does not go together is refused."""
-    trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
-    rng.reseed(cfg.seed, "model")
-    model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
-    refuse_wrong_kind(model, estimators, dataset)
-    users = {"objective": objective, "trainer": trainer} | estimators
-    if dataset.corrupt:
-        model = corrupted(model, dataset.corrupt)
-        refuse_needing_complete(model, dataset, users)
-
+    trainer, model, objective, estimators, dataset = _built(cfg)
     _place(model, device, cfg)
     data = parallel.writer_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
         model = corrupted(model, dataset.corrupt)
-        refuse_needing_complete(model, dataset, users)
+        refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_out_of_reach(model, data)
     if resume:
         refuse_other_data(resume[1]["data"], dataset)
@@ -266,6 +283,18 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     rng.reseed(cfg.seed, "initialize")
     initialize(model, data.train)
     return _Parts(trainer, model, objective, estimators, data)
+
+
+def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
+    """All parts before the data are read; what does not go together is refused."""
+    trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
+    rng.reseed(cfg.seed, "model")
+    model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
+    refuse_wrong_kind(model, estimators, dataset)
+    if dataset.corrupt:
+        model = corrupted(model, dataset.corrupt)
+    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    return trainer, model, objective, estimators, dataset
 
 
 def _begun(
@@ -317,10 +346,10 @@ def _find_checkpoint(
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
         raise CheckpointError(f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder")
-    changed = run_folder.changes(state["config"], config)
-    if changed:
+    reason = run_folder.why_another(state["config"], config)
+    if reason:
         run_folder.save_config(folder, state["config"])
-        raise CheckpointError(f"trainer.resume: the configuration has changed: {'; '.join(changed)}")
+        raise CheckpointError(f"trainer.resume: {reason}")
     return weights, state
 
 

@@ -28,6 +28,13 @@ def test_scalars_go_to_both_sinks(tmp_path):
     assert [(e.step, e.value) for e in events(tmp_path).Scalars("valid/elbo")] == [(3, -2.0)]
 
 
+def test_no_values_leave_no_line(tmp_path):
+    log = RunLog(tmp_path, print)
+    log.scalars({}, step=3, epoch=1)
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+
+
 def test_speed_stays_out_of_the_metrics_because_it_depends_on_the_clock(tmp_path):
     log = RunLog(tmp_path, print)
     log.speed({"speed/examples_per_second": 5.0}, step=1)

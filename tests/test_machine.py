@@ -36,6 +36,25 @@ def test_processes_take_a_gpu_each(monkeypatch):
         machine._named("cuda", 3)
 
 
+def test_more_processes_than_devices_are_refused(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("auto", "cpu"):
+        machine.refuse_too_many(name, 4)
+        with pytest.raises(
+            ConfigError, match=r"trainer.devices=5: this machine has 4 CPU cores.* set trainer.devices=4"
+        ):
+            machine.refuse_too_many(name, 5)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("auto", "cuda"):
+        machine.refuse_too_many(name, 2)
+        with pytest.raises(ConfigError, match=r"there are 2 GPUs: ask for as many, or set trainer.device=cpu"):
+            machine.refuse_too_many(name, 3)
+    with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
+        machine.refuse_too_many("cuda:1", 2)
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.float32), ("fp64", torch.float64)]
 )

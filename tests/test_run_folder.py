@@ -1,3 +1,4 @@
+import copy
 import multiprocessing
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ from tiny import TINY
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.run_folder import changes, config_path, fingerprint, load, locked, save_config
+from dgm_run.run_folder import changes, config_path, fingerprint, load, locked, save_config, why_another
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,66 @@ def test_changes_name_every_key_but_those_that_may_change():
     assert changes(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
 
 
+BEGUN = {
+    "schedule": {"T_max": 2},
+    "trainer": {"max_epochs": 2, "total_epochs": None, "pretraining": {"max_epochs": 3}},
+    "seed": 0,
+}
+
+
+def with_values(**values):
+    """`BEGUN`, but for some keys: schedule__T_max=4."""
+    changed = copy.deepcopy(BEGUN)
+    for key, value in values.items():
+        *path, last = key.split("__")
+        node = changed
+        for name in path:
+            node = node[name]
+        node[last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        ({}, None),
+        ({"trainer__max_epochs": 4}, None),
+        ({"schedule__T_max": 4}, "the configuration has changed: schedule.T_max: 2 -> 4"),
+        (
+            {"trainer__max_epochs": 4, "schedule__T_max": 5},
+            "the configuration has changed: schedule.T_max: 2 -> 5",
+        ),
+        (
+            {"trainer__max_epochs": 4, "schedule__T_max": 4, "seed": 1},
+            "the configuration has changed: schedule.T_max: 2 -> 4; seed: 0 -> 1",
+        ),
+        (
+            {"trainer__pretraining__max_epochs": 4},
+            "the configuration has changed: trainer.pretraining.max_epochs: 3 -> 4",
+        ),
+        (
+            {"trainer__max_epochs": 4, "schedule__T_max": 4},
+            "trainer.max_epochs=4 would change the learning-rate schedule (schedule.T_max: 2 -> 4): keep "
+            "trainer.max_epochs=2, or start a new run: only with schedule=constant, burda or plateau can epochs be "
+            "added later",
+        ),
+        (
+            {"trainer__total_epochs": 9, "trainer__pretraining__max_epochs": 5},
+            "trainer.total_epochs=9 would change the epochs of layers (trainer.pretraining.max_epochs: 3 -> 5): keep "
+            "trainer.total_epochs=null, or start a new run",
+        ),
+    ],
+)
+def test_what_a_resumed_run_changes_is_named(now, message):
+    assert why_another(BEGUN, with_values(**now)) == message
+
+
 def test_a_fingerprint_is_of_what_decides_the_result():
     base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
     for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"values": {"elbo": -80.0}}}):
         assert fingerprint(base | same) == fingerprint(base)
+    for total in (None, 5):  # the epochs of each stage have been set by it
+        assert fingerprint(base | {"trainer": base["trainer"] | {"total_epochs": total}}) == fingerprint(base)
     for other in ({"trainer": {"threads": 1, "batch_size": 50}}, {"seed": 1}, {"model": {}}):
         assert fingerprint(base | other) != fingerprint(base)
 

@@ -2,8 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -32,6 +32,11 @@ class LayeredModel(ABC):
 
     num_stages: int
     whole: ClassVar[str] = "all layers together"
+
+    @classmethod
+    def count_stages(cls, settings: Mapping[str, Any]) -> int:
+        """Counts the layers of a model that is to be built from these settings."""
+        return len(settings["num_hidden"])
 
     @abstractmethod
     def stage(self, index: int) -> Stage:

@@ -4,7 +4,8 @@ Source: D. P. Kingma et al., Semi-supervised learning with deep generative model
 https://arxiv.org/abs/1406.5298.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,6 +104,10 @@ class M1M2(LabelledModel, LayeredModel):
             activation,
             log_var_range,
         )
+
+    @classmethod
+    def count_stages(cls, settings: Mapping[str, Any]) -> int:
+        return cls.num_stages
 
     def stage(self, index: int) -> Stage:
         return Stage(self.m1, prepare=lambda x: x, finish=lambda: None)

@@ -85,6 +85,21 @@ class Trainer(ABC):
 
     requires: ClassVar[dict[str, type]] = {}
 
+    def check(  # noqa: B027 - most have nothing to refuse
+        self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None
+    ) -> None:
+        """Refuses, before anything is written, numbers of epochs that cannot be trained.
+
+        Args:
+            model: that `fit` is to train.
+            num_examples: N, in training.
+            state: of the checkpoint to go on from; None for a fresh run.
+
+        Raises:
+            ConfigError: the learning rate reaches its end before the last epoch.
+            CheckpointError: the same of a resumed run, or it has trained for longer already.
+        """
+
     @abstractmethod
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         """Trains `model` in place and leaves it with its best weights, which the checkpoint `best` holds as well.

@@ -1,7 +1,6 @@
 """Expectation maximisation."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -29,6 +28,13 @@ class EMTrainer(GradientTrainer):
         if self.micro_batches > 1:
             raise ValueError("devices, micro_batches: a step takes all examples at once: set both to 1")
 
+    def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
+        without = replace(self, schedule=None)  # which has no part in it
+        super(EMTrainer, without).check_epochs(num_examples, step, is_resumed)
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        return 1
+
     def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
         return _EMTraining(self, model, objective, data, session)
 
@@ -36,8 +42,6 @@ class EMTrainer(GradientTrainer):
 class _EMTraining(Training):
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.steps_per_epoch = 1
-        self.total_steps = min(self.settings.max_epochs, self.settings.max_steps or math.inf)
         rng.reseed(self.session.seed, "moments")
         try:
             self.statistics = self.model.statistics(self.data.train)

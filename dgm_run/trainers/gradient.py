@@ -2,24 +2,26 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.errors import ConfigError, TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.objectives.base import Objective, Progress, in_data_units
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.batch_norm import refuse_single_values
 from dgm_run.trainers.best import Best
 from dgm_run.trainers.data_parallel import DataParallel
 from dgm_run.trainers.ema import EMA
 from dgm_run.trainers.rivals import is_look
+from dgm_run.trainers.schedules import refuse_outlived
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
 
@@ -39,6 +41,7 @@ class GradientTrainer(Trainer):
         optimizer: parameters -> torch optimizer.
         schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
         max_epochs: at most so many.
+        total_epochs: sum over the stages of training, by which `config.divide_total_epochs` has set the epochs of each.
         max_steps: at most so many optimizer steps; null for no limit.
         batch_size: examples a step.
         eval_batch_size: examples at a time in evaluation.
@@ -69,6 +72,7 @@ class GradientTrainer(Trainer):
     optimizer: Callable
     schedule: Callable
     max_epochs: int
+    total_epochs: int | None
     max_steps: int | None
     batch_size: int
     eval_batch_size: int
@@ -102,6 +106,28 @@ class GradientTrainer(Trainer):
         if self.micro_batches > self.batch_size:
             raise ValueError(f"micro_batches = {self.micro_batches} parts of batch_size = {self.batch_size} examples")
 
+    def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
+        self.check_epochs(num_examples, state["step"] if state else 0, bool(state))
+
+    def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
+        """Does what `check` does, of a training that is at `step`."""
+        steps_per_epoch, total = self.steps_per_epoch(num_examples), self.total_steps(num_examples)
+        if step > total:
+            name, done = "max_epochs", math.ceil(step / steps_per_epoch)
+            if total == self.max_steps:
+                name, done = "max_steps", step
+            raise CheckpointError(
+                f"trainer.resume: {done} {name[4:]} are trained already, more than trainer.{name}="
+                f"{getattr(self, name)}: set it to {done} or more"
+            )
+        refuse_outlived(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        return math.ceil(num_examples / self.batch_size)
+
+    def total_steps(self, num_examples: int) -> int:
+        return min(self.max_epochs * self.steps_per_epoch(num_examples), self.max_steps or math.inf)
+
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         return self.training(model, objective, data, session).run()
 
@@ -134,8 +160,8 @@ class Training:
         self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
         self.data, self.session = data, session
         self.device = data.train.device
-        self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
-        self.total_steps = min(settings.max_epochs * self.steps_per_epoch, settings.max_steps or math.inf)
+        self.steps_per_epoch = settings.steps_per_epoch(len(data.train))
+        self.total_steps = settings.total_steps(len(data.train))
         self.loss_of = self._compiled() if settings.compile else self._loss
         self.engine = DataParallel(model, settings.micro_batches, session.seed, settings.hang_seconds)
 
@@ -148,8 +174,16 @@ class Training:
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
             self.state.load(*session.resume, parallel.is_writer())
+        self._check_batch_norm()
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
         self.best = Best(session.checkpoints)
+
+    def _check_batch_norm(self) -> None:
+        memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
+        progress = Progress(torch.tensor(0.0, device=self.device), memory)
+        train, settings = self.data.train, self.settings
+        sizes = (len(train), settings.batch_size, settings.micro_batches)
+        refuse_single_values(self.model, lambda index: self._loss(index, progress), *sizes, train.x.device)
 
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         """What the objective carries from step to step, for each part of a batch that this process takes."""

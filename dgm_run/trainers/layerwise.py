@@ -21,6 +21,7 @@ from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.rivals import Rivals
+from dgm_run.trainers.schedules import refuse_outlived
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,19 @@ class LayerwiseTrainer(GradientTrainer):
 
     requires = {"model": LayeredModel}
 
+    def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
+        alone, key = self.pretraining, "trainer.pretraining"
+        refuse_outlived(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
+        if self.joint:
+            has_layers = bool(state) and state["layer"] == model.num_stages
+            self.check_epochs(num_examples, state["step"] if has_layers else 0, bool(state))
+
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
         course = Course(model, session)
+        stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
+        course.announce(
+            f"epochs: {', '.join([*stages, *([f'{model.whole}: {self.max_epochs}'] if self.joint else [])])}"
+        )
         for index in range(course.first, model.num_stages):
             self._fit_layer(course, index, data)
         if self.joint:

@@ -7,7 +7,7 @@ from tiny import TINY_LAYERS, metrics, stop_after
 import dgm_run
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.config import validate
-from dgm_run.errors import ConfigError, TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.signals import Interrupted
 
 QUICK = ("trainer.batch_size=100", "trainer.eval_every=1", "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2",
@@ -134,3 +134,109 @@ def test_the_learning_rate_of_a_layer_is_a_fraction_of_that_below(tmp_path):
     first = {line["name"]: line["value"] for line in reversed(lines)}
     assert first["layer_1/train/learning_rate"] == pytest.approx(4 * first["layer_2/train/learning_rate"])
     assert 0 < first["layer_1/train/learning_rate"] <= 0.08
+
+
+ONE_STEP = ("trainer.batch_size=1257", "trainer.eval_every=9", "trainer.pretraining.eval_every=9", "estimators=[]")
+"""Each epoch."""
+
+
+def divided(model, *overrides):
+    cfg = dgm_run.compose(f"model={model}", *overrides)
+    validate(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("model", "total", "epochs"),
+    [
+        ("dbm", 83, (28, 27)),  # of 2 x 100 and 100
+        ("dbm", 3, (1, 1)),
+        ("dbn", 83, (33, 17)),  # of 2 x 100 and 50
+        ("dbn", 3, (1, 1)),
+        ("dbn", 250, (100, 50)),
+        ("m1_m2", 12, (2, 10)),  # of 100 and 500
+        ("m1_m2", 2, (1, 1)),
+    ],
+)
+def test_epochs_are_divided_in_their_ratio(model, total, epochs):
+    cfg = divided(model, f"trainer.total_epochs={total}")
+    assert (cfg.trainer.pretraining.max_epochs, cfg.trainer.max_epochs) == epochs
+    layers = 1 if model == "m1_m2" else 2
+    assert layers * epochs[0] + epochs[1] == total
+    before = cfg.copy()
+    validate(cfg)
+    assert cfg == before
+
+
+def test_epochs_of_layers_alone_are_divided():
+    cfg = divided("dbn", "trainer.total_epochs=7", "trainer.joint=false", "model.num_hidden=[8,8,8]")
+    assert cfg.trainer.pretraining.max_epochs == 2
+
+
+@pytest.mark.parametrize("model", ["vae", "gan", "factor_analysis"])
+def test_one_stage_gets_all_epochs(model):
+    assert divided(model, "trainer.total_epochs=7", "schedule=cosine").schedule.T_max == 7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("dbm", "trainer.total_epochs=2"), "2: 2 layers and the whole model must have an epoch each: set 3 or more"),
+        (("dbm", "trainer.total_epochs=1", "trainer.joint=false"), "1: 2 layers must have an epoch each: set 2 or"),
+        (("m1_m2", "dataset.num_labels=100", "trainer.total_epochs=1"), "1: 1 layer and the whole model must"),
+        (("vae", "trainer.total_epochs=0"), "0: the whole model must have an epoch"),
+        (("vae", "trainer.total_epochs=abc"), "Value 'abc' of type 'str' could not be converted to Integer or null"),
+    ],
+)
+def test_too_few_epochs_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        divided(*overrides)
+
+
+def test_schedules_follow_the_divided_epochs(tmp_path, capsys):
+    tiny = [option for option in TINY_LAYERS if not option.startswith(("estimators", "trainer."))]
+    cfg = dgm_run.compose("model=dbn", *tiny, *ONE_STEP, "trainer.total_epochs=7", "trainer.device=cpu")
+    training = dgm_run.run(cfg, tmp_path)["training"]
+    assert training["epochs"] == 7
+    told = capsys.readouterr().out
+    assert told.index("epochs: layer 1: 3, layer 2: 3, all layers together: 1") < told.index("layer 1 of 2")
+    found = {}
+    for line in metrics(tmp_path):
+        if line["name"].endswith("learning_rate"):
+            found.setdefault(line["name"], []).append(line["value"])
+    assert found["layer_2/train/learning_rate"] == pytest.approx([0.05, 0.05 * 2 / 3, 0.05 / 3])
+    saved = dgm_run.run_folder.saved_config(tmp_path)
+    assert (saved["trainer"]["max_epochs"], saved["schedule"]["total_iters"]) == (1, 1)
+    assert saved["trainer"]["pretraining"]["schedule"]["total_iters"] == 3
+
+
+def test_epochs_are_told_without_a_sum(tmp_path, capsys):
+    run(tmp_path, "dbm", "trainer.joint=false")
+    assert "\nepochs: layer 1: 2, layer 2: 2\n" in capsys.readouterr().out
+
+
+def test_another_sum_does_not_change_layers(tmp_path):
+    tiny = [option for option in TINY_LAYERS if not option.startswith(("estimators", "trainer."))]
+    choice = ("model=dbm", *tiny, *ONE_STEP, "schedule=constant", "trainer.device=cpu")
+    dgm_run.run(dgm_run.compose(*choice, "trainer.total_epochs=3"), tmp_path)
+    with pytest.raises(CheckpointError) as error:
+        dgm_run.run(dgm_run.compose(*choice, "trainer.total_epochs=6", "trainer.resume=auto"), tmp_path)
+    assert str(error.value) == (
+        "trainer.resume: trainer.total_epochs=6 would change the epochs of layers (trainer.pretraining.schedule."
+        "total_iters: 1 -> 2; trainer.pretraining.max_epochs: 1 -> 2): keep trainer.total_epochs=3, or start a new "
+        "run; to add epochs after the layers: trainer.total_epochs=null trainer.pretraining.max_epochs=1 and "
+        "trainer.max_epochs=1 or more"
+    )
+    advised = ("trainer.total_epochs=null", "trainer.pretraining.max_epochs=1", "trainer.max_epochs=2")
+    training = dgm_run.run(dgm_run.compose(*choice, *advised, "trainer.resume=auto"), tmp_path)["training"]
+    assert training["epochs"] == 4
+    fewer = (*advised[:2], "trainer.max_epochs=1", "trainer.resume=auto")
+    with pytest.raises(CheckpointError, match=r"2 epochs are trained already, more than trainer.max_epochs=1"):
+        dgm_run.run(dgm_run.compose(*choice, *fewer), tmp_path)
+
+
+def test_a_schedule_of_layers_is_not_outlived(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining.schedule.total_iters=1: the learning rate is zero"):
+        run(tmp_path, "dbm", "trainer.pretraining.schedule.total_iters=1")
+    with pytest.raises(ConfigError, match=r"^schedule.total_iters=1: .* 2 are to be trained: set trainer.max_epochs=1"):
+        run(tmp_path / "whole", "dbm", "schedule.total_iters=1")

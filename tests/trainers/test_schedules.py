@@ -1,0 +1,118 @@
+"""Schedules that end, and runs that are to be longer or shorter than before."""
+
+import pytest
+from tiny import TINY, TINY_EXACT, metrics
+
+import dgm_run
+from dgm_run.checkpoint import Checkpoints
+from dgm_run.config import instantiate
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.trainers.schedules import refuse_outlived
+
+MOMENTUM = ("optimizer=sgd", "optimizer.momentum=0.5")
+
+
+def run(folder, *overrides):
+    return dgm_run.run(dgm_run.compose(*TINY, *overrides), folder)["training"]
+
+
+def rates(folder):
+    return [line["value"] for line in metrics(folder) if line["name"] == "train/learning_rate"]
+
+
+@pytest.fixture(autouse=True)
+def is_left_alone(tmp_path):
+    """A refusal leaves the folder of a run as it was."""
+    yield
+    config = tmp_path / ".hydra" / "config.yaml"
+    if (tmp_path / "checkpoints" / "last").exists():
+        last = Checkpoints(tmp_path / "checkpoints").load("last")[1]["config"]
+        assert dgm_run.run_folder.saved_config(tmp_path) == last, config
+
+
+@pytest.mark.parametrize("schedule", ["constant", "burda", "plateau"])
+def test_schedules_without_end_go_on(schedule, tmp_path):
+    choice = (f"schedule={schedule}", "trainer.batch_size=1257")
+    run(tmp_path / "whole", *choice, "trainer.max_epochs=4")
+    run(tmp_path / "resumed", *choice, "trainer.max_epochs=2")
+    assert run(tmp_path / "resumed", *choice, "trainer.max_epochs=4", "trainer.resume=auto")["epochs"] == 4
+    assert rates(tmp_path / "whole") == rates(tmp_path / "resumed")
+
+
+@pytest.mark.parametrize("max_epochs", [1, 4])
+@pytest.mark.parametrize(
+    ("schedule", "key"), [("cosine", "T_max"), ("linear", "total_iters"), ("linear_with_momentum", "total_iters")]
+)
+def test_schedules_with_an_end_are_not_stretched(schedule, key, max_epochs, tmp_path):
+    choice = (*MOMENTUM, f"schedule={schedule}", "trainer.batch_size=1257")
+    run(tmp_path, *choice, "trainer.max_epochs=2")
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError) as error:
+        run(tmp_path, *choice, f"trainer.max_epochs={max_epochs}", "trainer.resume=auto")
+    assert str(error.value) == (
+        f"trainer.resume: trainer.max_epochs={max_epochs} would change the learning-rate schedule "
+        f"(schedule.{key}: 2 -> {max_epochs}): keep trainer.max_epochs=2, or start a new run: only with "
+        "schedule=constant, burda or plateau can epochs be added later"
+    )
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert run(tmp_path, *choice, "trainer.max_epochs=2", "trainer.resume=auto")["epochs"] == 2  # as is advised
+
+
+@pytest.mark.parametrize(
+    ("schedule", "key", "what"),
+    [
+        ("cosine", "T_max", "climbs again"),
+        ("linear", "total_iters", "is zero"),
+        ("linear_with_momentum", "total_iters", "is zero"),
+    ],
+)
+def test_a_fixed_end_is_not_outlived(schedule, key, what, tmp_path):
+    choice = (*MOMENTUM, f"schedule={schedule}", f"schedule.{key}=2", "trainer.batch_size=1257")
+    told = f"schedule.{key}=2: the learning rate {what} after 2 epochs, and 4 are to be trained"
+    with pytest.raises(ConfigError) as error:
+        run(tmp_path / "fresh", *choice, "trainer.max_epochs=4")
+    assert str(error.value) == f"{told}: set trainer.max_epochs=2, or schedule.{key}=4"
+    run(tmp_path, *choice, "trainer.max_epochs=2")
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError) as error:
+        run(tmp_path, *choice, "trainer.max_epochs=4", "trainer.resume=auto")
+    assert str(error.value) == f"trainer.resume: {told}: keep trainer.max_epochs=2, or start a new run"
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_steps_may_end_a_run_before_its_schedule(tmp_path):
+    choice = ("schedule=cosine", "schedule.T_max=2", "trainer.max_epochs=4", "trainer.batch_size=1257")
+    assert run(tmp_path, *choice, "trainer.max_steps=2")["steps"] == 2
+
+
+def test_a_linear_schedule_may_end_above_zero(tmp_path):
+    choice = ("schedule=linear", "schedule.total_iters=1", "schedule.end_factor=0.5", "trainer.batch_size=1257")
+    run(tmp_path, *choice, "trainer.max_epochs=3")
+    assert rates(tmp_path) == [0.0005, 0.00025, 0.00025]
+
+
+def test_expectation_maximisation_has_no_schedule(tmp_path):
+    em = (*TINY_EXACT, "trainer=em", "schedule=cosine", "schedule.T_max=1", "trainer.max_epochs=3")
+    assert dgm_run.run(dgm_run.compose(*em), tmp_path)["training"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("less", "message"),
+    [
+        ("max_epochs=1", "2 epochs are trained already, more than trainer.max_epochs=1: set it to 2 or more"),
+        ("max_steps=3", "4 steps are trained already, more than trainer.max_steps=3: set it to 4 or more"),
+    ],
+)
+def test_fewer_epochs_than_trained_are_refused(less, message, tmp_path):
+    run(tmp_path, "trainer.max_epochs=5", "trainer.max_steps=4")  # 3 an epoch
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError) as error:
+        run(tmp_path, f"trainer.{less}", "trainer.resume=auto")
+    assert str(error.value) == f"trainer.resume: {message}"
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_schedule_of_the_users_own_is_left_alone():
+    choice = dgm_run.compose("schedule._target_=torch.optim.lr_scheduler.CosineAnnealingWarmRestarts")
+    refuse_outlived(instantiate(choice.schedule), 10**9, "schedule", "trainer", False)
+    refuse_outlived(lambda optimizer: None, 10**9, "schedule", "trainer", False)
