@@ -1,0 +1,157 @@
+"""The README's commands run, and its numbers are those that its commands print."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgm_run.config import validate
+from tests import readme
+from tests.tiny import call
+
+COMMANDS = readme.read_commands()
+RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
+FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
+
+
+def test_the_readme_has_commands_of_all_kinds():
+    assert {each[0] for each in COMMANDS} == {*FUNCTIONS, "tensorboard"}
+    assert len(RUNS) > 20
+
+
+@pytest.mark.parametrize("arguments", RUNS, ids=" ".join)
+def test_a_command_composes(arguments, monkeypatch, tmp_path):
+    monkeypatch.setenv("DGM_DATA_DIR", str(tmp_path))
+    for config in readme.compose_jobs(arguments[1:]):
+        validate(config)
+
+
+def newest(root, pattern):
+    return sorted(root.glob(pattern), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def run_folders(root):
+    return [path.parent for path in newest(root, "outputs/**/results.json")]
+
+
+def run(arguments, root, data):
+    """Runs one command of the README, shortened, where the README's reader would."""
+    name, *rest = arguments
+    if name == "dgm-run":
+        more = readme.shorten(readme.compose_jobs(rest), rest) if "sweep.resume" not in " ".join(rest) else []
+        if "hydra/sweeper=optuna" in rest:
+            pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+        return call("main", *rest, *more, cwd=root, DGM_DATA_DIR=str(data))
+    if "RUN_DIR" not in rest:
+        return call(FUNCTIONS[name], *rest, cwd=root, DGM_DATA_DIR=str(data))
+    for folder in run_folders(root):  # the command is about a run of its kind
+        words = [str(folder) if each == "RUN_DIR" else each for each in rest]
+        done = call(FUNCTIONS[name], *words, *small_estimators(words), cwd=root, DGM_DATA_DIR=str(data))
+        if done.returncode == 0:
+            return done
+    return done
+
+
+def small_estimators(words):
+    chosen = re.search(r"estimators=\[(\w+)\]", " ".join(words))
+    sizes = {"ais_decoder": ("num_temperatures=5", "num_examples=5"), "out_of_distribution": ("num_examples=20",)}
+    return [f"estimators.{chosen[1]}.{each}" for each in sizes[chosen[1]]] if chosen else []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_command_runs(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    readme.write_data(data)
+    readme.write_own_files(tmp_path)
+    write_own_prior(tmp_path)
+    failed = []
+    for arguments in COMMANDS:
+        if arguments[0] == "tensorboard" or ("trainer.devices=4" in arguments and (os.cpu_count() or 1) < 4):
+            continue
+        done = run(arguments, tmp_path, data)
+        if done.returncode != 0 or "Traceback" in done.stderr:
+            failed.append((" ".join(arguments), done.stderr[-500:]))
+    assert not failed, failed
+
+
+def write_own_prior(folder: Path) -> None:
+    """Writes mine.py and conf/prior/mine.yaml as the README shows them."""
+    (code,) = [each for each in readme.read_code() if "mine.py" in each]
+    (folder / "mine.py").write_text(code)
+    (yaml,) = re.findall(r"```yaml\n(# conf/prior/mine.yaml.*?)```", readme.TEXT, re.DOTALL)
+    (folder / "conf" / "prior").mkdir(parents=True)
+    (folder / "conf" / "prior" / "mine.yaml").write_text(yaml)
+
+
+def test_an_own_prior_runs_as_shown(tmp_path):
+    write_own_prior(tmp_path)
+    (arguments,) = [each for each in COMMANDS if "--config-dir" in each]
+    more = ("trainer.max_epochs=1", "trainer.max_steps=2", "estimators.importance_sampling.num_samples=2")
+    done = call("main", *arguments[1:], *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert newest(tmp_path, "outputs/**/results.json")
+
+
+def test_own_arrays_run_as_shown(tmp_path):
+    readme.write_own_files(tmp_path)
+    (arguments,) = [each for each in COMMANDS if "dataset.source.path=mine.npz" in each]
+    more = readme.shorten(readme.compose_jobs(arguments[1:]), arguments)
+    done = call("main", *arguments[1:], *more, "trainer.batch_size=10", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_examples_run_as_shown(tmp_path, monkeypatch):
+    from dgm_run import compose
+    from dgm_run import run as run_from_python
+    from tests.tiny import TINY
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    run_from_python(compose(*TINY, "prior=vampprior"), tmp_path / "trained")
+    (code,) = [each for each in readme.read_code() if "import dgm_run\n" in each]
+    code = re.sub(r'"outputs/\d[^"]*"', repr(str(tmp_path / "trained")), code)
+    code = code.replace('"trainer.max_epochs=20"', '"trainer.max_epochs=1", "trainer.max_steps=2"')
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)  # the project's own text
+    assert names["x"].shape == (64, 1, 8, 8)
+    assert (tmp_path / "outputs" / "mine" / "results.json").exists()
+
+
+def quoted_table():
+    """The estimates that the README quotes of `make run`: quantity to value and error."""
+    rows = re.findall(r"    test/(\w+) +(-?[\d.]+) +([\d.]+) +nats", readme.TEXT)
+    return {name: (float(value), float(error)) for name, value, error in rows}
+
+
+@pytest.mark.slow
+def test_the_numbers_of_make_run_are_quoted(tmp_path):
+    import dgm_run
+
+    makefile = (Path(readme.__file__).parent.parent / "Makefile").read_text()
+    overrides = re.search(r"^run:.*\n\t\$\(BIN\)/dgm-run (.*)$", makefile, re.MULTILINE)[1].split()
+    found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
+    rows = {row["quantity"]: row for row in found["estimates"]}
+    assert set(quoted_table()) == {"log_likelihood", "elbo"}
+    for name, (value, error) in quoted_table().items():
+        assert rows[name]["value"] == pytest.approx(value, abs=0.1)  # processors round differently
+        assert rows[name]["stderr"] == pytest.approx(error, abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_likelihood_of_a_black_image_is_quoted(tmp_path):
+    import dgm_run
+
+    if "DGM_DATA_DIR" not in os.environ:
+        pytest.skip("needs MNIST")
+    quoted = re.search(r"auroc_black: likelier than data \(([\d.]+) against ([\d.]+) nats\)", readme.TEXT)
+    (arguments,) = [
+        each for each in RUNS if "dataset=mnist" in each and "estimators=[exact,out_of_distribution]" in each
+    ]
+    found = dgm_run.run(dgm_run.compose(*arguments[1:]), tmp_path / "run")
+    told = next(row for row in found["estimates"] if row["quantity"] == "auroc_black" and row["warning"])
+    for quote, name in zip(quoted.groups(), ("mean", "mean_of_data"), strict=True):
+        assert told["diagnostics"][name] == pytest.approx(float(quote), abs=0.2)
