@@ -64,3 +64,53 @@ def test_floats_in_0_1_get_the_whole_way_out(tmp_path):
         run(tmp_path, *case, *TINY, "dataset.num_levels=256", "dataset.binarize=dynamic")
     rows, _ = run(tmp_path, *case, *TINY, "likelihood=gaussian")
     assert rows["elbo"]["value"] < rows["log_likelihood"]["value"]
+
+
+IMAGES = ("dataset.source.num_valid=5", "dataset.source.num_test=5", "dataset.binarize=dynamic", *TINY)
+
+
+@pytest.mark.parametrize(
+    ("case", "channels", "note"),
+    [
+        ("transparent_png", 1, "60 files: 60 composed on background 255"),
+        ("mac_zip", 3, "30 files: 1 hidden skipped"),
+        ("grey16", 1, "31 files: 31 scaled from 16 bits"),
+    ],
+)
+def test_image_folders_are_read_as_they_are(tmp_path, capfd, case, channels, note):
+    rows, _ = run(tmp_path, "image_folder", case, f"dataset.shape=[{channels},16,16]", *IMAGES)
+    assert note in capfd.readouterr().out
+    assert rows["log_likelihood"]["value"] < 0
+
+
+def load_text(case, *overrides):
+    from dgm_run.config import instantiate
+
+    few = ("dataset.source.num_valid=20", "dataset.source.num_test=20")
+    cfg = dgm_run.compose("dataset=text_file", f"dataset.source.path={CASES / case}", *few, *overrides)
+    return instantiate(cfg.dataset).load()
+
+
+def test_german_prose_has_256_sentences():
+    data = load_text("german_prose.txt")
+    assert [len(split) for split in (data.train, data.valid, data.test)] == [216, 20, 20]
+
+
+def test_what_is_left_out_is_counted():
+    data = load_text("cyrillic_prose.txt")
+    sizes = sum(len(split) for split in (data.train, data.valid, data.test))
+    assert sizes + 1800 == 2200
+    assert "text: 2,200 sentences, left out: 1,800 repeated" in data.protocol.notes
+    assert "left out: 1,800 repeated" in data.protocol.binarization
+
+
+def test_words_keep_their_vowel_signs():
+    words = load_text("hindi_lines.txt", "dataset.source.units=lines").train.vocabulary.words
+    assert "बिल्ली" in words
+    assert "देखती" in words
+
+
+def test_a_byte_order_mark_is_no_word():
+    words = load_text("bom_crlf.txt", "dataset.source.units=lines").train.vocabulary.words
+    assert not [word for word in words if "\ufeff" in word or "\r" in word]
+    assert "cat" in words

@@ -111,6 +111,11 @@ class TextDataset:
         without = [f"{name}: {_describe(counts)}" for name, counts in left_out.items() if counts]
         self._about = "".join(f"; {each}" for each in (splits.about, *without) if each)
         self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in without))
+        if 2 * len(vocabulary) < self.vocab_size:
+            self.notes += (
+                f"{self.name}: the training sentences have {len(vocabulary) - len(SPECIAL):,} different words: "
+                f"dataset.vocab_size={len(vocabulary)} leaves out outputs that no word needs",
+            )
         found = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
         return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in found.items()})
 
