@@ -126,7 +126,8 @@ def test_a_linear_vae_reaches_the_maximum_likelihood_of_probabilistic_pca(num_co
     assert ppca(fit, num_components, rest) == pytest.approx(test, abs=1e-3)
     np.savez(tmp_path / "digits.npz", train=fit, valid=fit, test=rest)
     done = dgm_run(
-        "dataset=arrays", f"dataset.source.path={tmp_path}/digits.npz", "dataset.shape=[64]", "likelihood=gaussian",
+        "dataset=arrays", f"dataset.source.path={tmp_path}/digits.npz", "dataset.shape=[64]",
+        "dataset.standardize=none", "likelihood=gaussian",
         "encoder.hidden_dims=[]", "decoder.hidden_dims=[]", f"model.latent_dim={num_components}",
         "posterior=full_gaussian", "optimizer.lr=5e-3", "schedule=cosine", "trainer.max_epochs=2000",
         "trainer.patience=null", "trainer.eval_every=100", "trainer.pictures_every=null", "trainer.threads=1",
