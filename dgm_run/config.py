@@ -1,9 +1,10 @@
 """The configuration: where it lives, its typed root, how it becomes objects, and what is refused before work starts.
 
-Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
+Only this file, `cli.py`, `commands.py`, `resume.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
 """
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.errors import ConfigError
 from dgm_run.signature import annotations, check_node, check_type, target_of
@@ -25,8 +31,11 @@ PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
+DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
+"""Keys that say where the data are. A digest of a user's own data tells whether they are the same ones."""
+
 MAY_CHANGE = (
-    *("estimators", "data_dir", "dataset.source.data_dir", "published"),
+    *("estimators", "published", *DATA_PLACES),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",
@@ -41,8 +50,8 @@ MAY_CHANGE = (
 
 
 OF_THE_MACHINE = (
-    *("data_dir", "dataset.source.data_dir", "trainer.resume", "trainer.device", "trainer.devices"),
-    *("trainer.hang_seconds", "trainer.threads"),
+    *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
 )
 """Those of them that change no result."""
 
@@ -86,12 +95,71 @@ def conf_dir() -> Path:
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
-def compose(*overrides: str) -> DictConfig:
-    """The configuration of `dgm-run OVERRIDES...`, for use from Python."""
+def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> DictConfig:
+    """Composes the configuration of `dgm-run OVERRIDES...`, for use from Python.
+
+    Args:
+        overrides: as on the command line.
+        config_dir: a folder of your own YAML files, as `--config-dir` names one.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        if config_dir is not None:
+            _search_first(config_dir)
         cfg = hydra.compose("config", overrides=list(overrides))
     note_changes(cfg, overrides)
     return cfg
+
+
+def _search_first(config_dir: str | os.PathLike) -> None:
+    """Makes Hydra look into a folder before it looks into ours, as `--config-dir` does."""
+    if not Path(config_dir).is_dir():
+        raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
+    search_path = create_config_search_path(str(conf_dir()))
+    folder = f"file://{os.path.abspath(config_dir)}"
+    search_path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name="app", config_search_path=search_path)
+
+
+def is_data_path(key: str) -> bool:
+    """Whether a key says where data are, those of an estimator among them."""
+    group = key.partition(".")[0]
+    name = key.rpartition(".")[2]
+    return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
+
+
+def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:
+    """Makes the data paths of a configuration absolute, in place.
+
+    Args:
+        cfg: the configuration.
+        base: the folder that relative paths start from.
+
+    Returns:
+        `data_dir`, and every other path that was relative, by key.
+    """
+    places = {}
+    for key in ("data_dir", *filter(is_data_path, _keys(OmegaConf.to_container(cfg, resolve=False)))):
+        try:
+            value = OmegaConf.select(cfg, key)
+        except OmegaConfBaseException:  # told where the configuration is checked
+            continue
+        if isinstance(value, str) and (key == "data_dir" or not os.path.isabs(value)):
+            places[key] = os.path.abspath(os.path.join(base, os.path.expanduser(value)))
+            OmegaConf.update(cfg, key, places[key])
+    return places
+
+
+def _keys(node: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys of all leaves."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _keys(value, f"{key}.{name}" if key else str(name))
+    else:
+        yield key
 
 
 def note_changes(cfg: DictConfig, overrides: Iterable[str]) -> None:
