@@ -9,14 +9,14 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString, Sweep
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -176,7 +176,7 @@ def read_value(text: str) -> Any:
     try:
         value = OverridesParser.create().parse_override(text).value()
         return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
-    except (OverrideParseException, OmegaConfBaseException):  # which Hydra will tell
+    except (HydraException, OmegaConfBaseException):  # which Hydra will tell
         return None
 
 
@@ -191,6 +191,13 @@ def folder_of(text: str) -> Path | None:
     if value in (None, "") or isinstance(value, Sweep):
         return None
     return Path(os.path.abspath(value if isinstance(value, str) else text.partition("=")[2]))  # 007 is no number
+
+
+def is_data_path(key: str) -> bool:
+    """Whether a key says where data are, those of an estimator among them."""
+    group = key.partition(".")[0]
+    name = key.rpartition(".")[2]
+    return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
 
 
 def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
@@ -211,6 +218,14 @@ def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
 def write_start(folder: Path, start: Start) -> None:
     """Writes how a run began into its folder."""
     (folder / START).write_text(json.dumps(asdict(start), indent=2))
+
+
+def move_data(folder: Path, start: Start) -> None:
+    """Puts the data paths of `start` into what a run folder keeps, once the data there have proved to be the same."""
+    places = {key_of(each): read_value(each) for each in start.overrides if is_data_path(key_of(each))}
+    old = read_start(folder)
+    if old and (folder / START).exists():
+        write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
 
 
 def start_from(content: dict[str, Any]) -> Start:

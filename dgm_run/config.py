@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run.commands import is_data_path, quote
 from dgm_run.errors import ConfigError
 from dgm_run.signature import annotations, check_node, check_type, target_of
 
@@ -105,30 +102,13 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
     Raises:
         ConfigError: there is no such folder.
     """
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
+    also = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        if config_dir is not None:
-            _search_first(config_dir)
-        cfg = hydra.compose("config", overrides=list(overrides))
+        cfg = hydra.compose("config", overrides=[*overrides, *also])
     note_changes(cfg, overrides)
     return cfg
-
-
-def _search_first(config_dir: str | os.PathLike) -> None:
-    """Makes Hydra look into a folder before it looks into ours, as `--config-dir` does."""
-    if not Path(config_dir).is_dir():
-        raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
-    search_path = create_config_search_path(str(conf_dir()))
-    folder = f"file://{os.path.abspath(config_dir)}"
-    search_path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
-    GlobalHydra.instance().clear()
-    Hydra.create_main_hydra2(task_name="app", config_search_path=search_path)
-
-
-def is_data_path(key: str) -> bool:
-    """Whether a key says where data are, those of an estimator among them."""
-    group = key.partition(".")[0]
-    name = key.rpartition(".")[2]
-    return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
 
 
 def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:

@@ -11,6 +11,7 @@ from dgm_run.commands import (
     Start,
     find_packages,
     folder_of,
+    is_data_path,
     key_of,
     override,
     quote,
@@ -19,7 +20,7 @@ from dgm_run.commands import (
     resume_run,
     resume_sweep,
 )
-from dgm_run.config import GROUPS, MAY_CHANGE, is_data_path
+from dgm_run.config import GROUPS, MAY_CHANGE
 from dgm_run.errors import ConfigError
 
 CALLBACK = "hydra.callbacks.sweep_folder"

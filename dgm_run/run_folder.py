@@ -190,32 +190,32 @@ def refuse_foreign_targets(cfg: DictConfig, packages: Sequence[str], command: Ca
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from None
     for key, node in _built_nodes(plain, ""):
-        path = str(node["_target_"])
-        if not _is_part(path, packages, node, key):
+        lacking = _lacking_package(packages, node, key)
+        if lacking:
             raise CheckpointError(
-                f"{key}._target_: {path} is code outside dgm_run, and a run folder may come from anyone: if you trust "
-                f"it, name its package: {command(path.partition('.')[0])}"
+                f"{key}._target_: {node['_target_']} is code outside dgm_run, and a run folder may come from anyone: "
+                f"if you trust it, name its package: {command(lacking)}"
             )
 
 
-def _is_part(path: str, packages: Sequence[str], node: dict, key: str) -> bool:
-    """Whether a target may stand in a configuration from a run folder: a class of dgm_run, a module, an optimizer or a
-    schedule of torch, and whatever the named packages define.
+def _lacking_package(packages: Sequence[str], node: dict, key: str) -> str | None:
+    """The package that has to be named before a node from a run folder is built.
+
+    Free are the classes of dgm_run, the modules, optimizers and schedules of torch, and all that the named packages
+    define.
     """
+    path = str(node["_target_"])
     if not _belongs(path, ("dgm_run", "torch", *packages)) or "__main__" in path:  # before anything is imported
-        return False
+        return path.partition(".")[0]
     try:
         target = target_of(node, key)
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
-    home = str(
-        getattr(target, "__module__", "")
-    )  # a path through an imported name, as in mine.os.mkdir, ends elsewhere
-    if _belongs(home, packages):
-        return True
-    if _belongs(home, ("torch",)):
-        return isinstance(target, type) and issubclass(target, (nn.Module, Optimizer, LRScheduler))
-    return _belongs(home, ("dgm_run",)) and isinstance(target, type)
+    home = str(getattr(target, "__module__", ""))  # that of an imported name, as in mine.Popen, is another package
+    is_free = _belongs(home, packages)
+    is_free |= isinstance(target, type) and _belongs(home, ("dgm_run",))
+    is_free |= isinstance(target, type) and issubclass(target, nn.Module | Optimizer | LRScheduler)
+    return None if is_free else home.partition(".")[0] or path.partition(".")[0]
 
 
 def _belongs(path: str, packages: Sequence[str]) -> bool:

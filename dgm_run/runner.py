@@ -205,6 +205,8 @@ def _run(
 
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
+    if resume and start and parallel.is_writer():
+        commands.move_data(folder, commands.start_from(start))
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     display.say(_introduction(model, data, device, folder))
