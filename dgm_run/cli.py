@@ -38,6 +38,7 @@ from dgm_run.commands import (
     sample_run,
     store_overrides,
     take_options,
+    targets_of,
 )
 from dgm_run.config import GROUPS, compose, conf_dir, keys_like, note_changes, resolve_data_paths
 from dgm_run.errors import CheckpointError, UserError
@@ -46,7 +47,6 @@ from dgm_run.resume import (
     add_run,
     add_start,
     add_sweep,
-    carry,
     config_dir_of,
     fix_data_paths,
     name_own_code,
@@ -104,10 +104,8 @@ def _complete(arguments: list[str]) -> list[str]:
         arguments = fix_data_paths(arguments)
         if any(key_of(each) == "sweep.resume" for each in arguments):
             arguments = add_sweep(arguments, own)
-        elif any(key_of(each) == "trainer.resume" for each in arguments):
-            arguments = add_run(arguments, own)
         else:
-            arguments = [*arguments, *carry(own)]
+            arguments = add_run(arguments, own)
     except UserError as error:
         sys.exit(str(error))
     make_importable(own.packages)
@@ -192,7 +190,8 @@ def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callab
 
 def report() -> None:
     """`dgm-report FOLDER`; exit statuses as those of `main`."""
-    folder, _, more = _folder_and_more(REPORT_HELP)
+    folder, own, more = _folder_and_more(REPORT_HELP)
+    more = [*own.options, *more]
     if more:
         sys.exit(f"{more[0]}: dgm-report takes a folder and nothing else")
 
@@ -303,7 +302,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
             refuse_foreign_targets(cfg, names, lambda name: _allowing(context, own | OwnCode(packages=(name,))))
         places = resolve_data_paths(cfg, base)
         overrides = store_overrides(list(context.overrides.task), places)
-        own = own | OwnCode(packages=find_packages(OmegaConf.to_container(cfg, resolve=False), base))
+        own = own | OwnCode(packages=find_packages(targets_of(OmegaConf.to_container(cfg, resolve=False)), base))
         start = asdict(Start(tuple(overrides), own))
         return run(cfg, folder, _command(context, own, overrides), start)["training"]["best"]
     except TOLD_IN_A_LINE as error:

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,14 +128,14 @@ def make_importable(packages: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_import_name, packages))
 
 
-def find_packages(config: Any, base: Path) -> tuple[str, ...]:
-    """Lists the packages outside dgm_run and torch that a configuration builds from.
+def find_packages(targets: Iterable[str], base: Path) -> tuple[str, ...]:
+    """Lists the packages outside dgm_run and torch that targets lie in.
 
     Args:
-        config: plain containers.
+        targets: values of `_target_`.
         base: the folder where the command was given; a package that lies there is listed by its path.
     """
-    names = sorted({target.partition(".")[0] for target in _targets(config)} - set(OWN))
+    names = sorted({target.partition(".")[0] for target in targets} - set(OWN))
     return tuple(locate_package(name, base) for name in names)
 
 
@@ -145,14 +145,15 @@ def locate_package(name: str, base: Path) -> str:
     return next((str(place) for place in places if place.exists()), name)
 
 
-def _targets(node: Any) -> Iterable[str]:
+def targets_of(node: Any) -> Iterator[str]:
+    """Lists every `_target_` in plain containers."""
     if isinstance(node, dict):
         if isinstance(node.get("_target_"), str):
             yield node["_target_"]
         node = list(node.values())
     if isinstance(node, list):
         for value in node:
-            yield from _targets(value)
+            yield from targets_of(value)
 
 
 # overrides

@@ -1,6 +1,8 @@
 """Turns a command that goes on with a run or a sweep into the overrides that it began with."""
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -31,14 +33,14 @@ _NOT_TAKEN = ("hydra.callbacks", "hydra/callbacks", "hydra.searchpath", "hydra.m
 
 
 def add_run(arguments: list[str], own: OwnCode) -> list[str]:
-    """Adds to `trainer.resume=RUN` what that run began with, and its folder.
+    """Adds to `trainer.resume=RUN` what that run began with, and its folder; to another run its own code alone.
 
     Raises:
         ConfigError: there is no such run, or the command contradicts it.
     """
     wanted = [a for a in arguments if key_of(a) == "trainer.resume"]
     if not wanted or read_value(wanted[-1]) in ("auto", None, ""):
-        return arguments
+        return [*arguments, *carry(own)]
     folder = folder_of(wanted[-1])
     if folder is None or not folder.is_dir():
         named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
@@ -115,13 +117,11 @@ def sweep_code(folder: Path) -> OwnCode:
     base = Path(OmegaConf.select(hydra, "runtime.cwd", default=""))
     named = OmegaConf.select(hydra, f"{CALLBACK.removeprefix('hydra.')}.packages", default=None) or ()
     own = OwnCode(config_dir_of(hydra), tuple(map(str, named)))
-    for path in sorted(folder.glob("*/.hydra/config.yaml")):
-        try:
-            config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        except (OSError, ValueError, YAMLError):
-            continue
-        own = own | OwnCode(packages=find_packages(config, base))
-    return own
+    targets: set[str] = set()
+    for path in folder.glob("*/.hydra/config.yaml"):  # as text: there may be thousands
+        with suppress(OSError, ValueError):
+            targets |= set(re.findall(r"_target_: ['\"]?([\w.]+)", path.read_text()))
+    return own | OwnCode(packages=find_packages(targets, base))
 
 
 def config_dir_of(hydra: DictConfig) -> str | None:

@@ -117,7 +117,7 @@ def test_packages_are_found_in_targets(tmp_path):
         "optimizer": {"_target_": "torch.optim.Adam"},
         "estimators": [{"_target_": "elsewhere.Estimator"}],
     }
-    assert commands.find_packages(config, tmp_path) == ("elsewhere", str(tmp_path / "mine"))
+    assert commands.find_packages(commands.targets_of(config), tmp_path) == ("elsewhere", str(tmp_path / "mine"))
 
 
 def test_a_start_is_read_as_written(tmp_path):
