@@ -5,12 +5,12 @@ Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answe
 
 import os
 import re
-import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,11 +20,38 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
 
-from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like, note_changes
+from dgm_run.commands import (
+    START,
+    OwnCode,
+    Start,
+    evaluate_run,
+    find_packages,
+    folder_of,
+    key_of,
+    make_importable,
+    read_overrides,
+    read_start,
+    report_runs,
+    resume_run,
+    resume_sweep,
+    sample_run,
+    store_overrides,
+    take_options,
+    targets_of,
+)
+from dgm_run.config import GROUPS, compose, conf_dir, keys_like, note_changes, resolve_data_paths
 from dgm_run.errors import CheckpointError, UserError
 from dgm_run.ranks import is_first, is_started
+from dgm_run.resume import (
+    add_run,
+    add_start,
+    add_sweep,
+    config_dir_of,
+    fix_data_paths,
+    name_own_code,
+    sweep_code,
+)
 from dgm_run.signals import Interrupted
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
@@ -38,7 +65,16 @@ _sweeps: list[Path] = []
 
 
 class SweepFolder(Callback):
-    """Told by Hydra where the jobs of a sweep leave what they find, whatever engine runs them."""
+    """Hydra's callback: notes the folder of a sweep, and carries what the command says to every job.
+
+    Args:
+        packages: own packages that the command names.
+        only_packages: whether nothing else outside dgm_run may be built, as the configuration is from a run folder.
+        base: the folder that relative data paths start from; None for the current one.
+    """
+
+    def __init__(self, packages: Sequence[str], only_packages: bool, base: str | None):
+        self.packages, self.only_packages, self.base = packages, only_packages, base
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweeps.append(Path(config.hydra.sweep.dir).absolute())
@@ -54,30 +90,49 @@ def main() -> None:
         sys.exit(0)
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
-    if not is_first():
-        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
-    _refuse_null_groups(sys.argv[1:])
-    _refuse_used_sweep_folder(sys.argv[1:])
-    sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
+    sys.argv[1:] = _complete(sys.argv[1:])
     _told(_hydra_main)
+
+
+def _complete(arguments: list[str]) -> list[str]:
+    """The command line as Hydra takes it: options first, data paths absolute, what is resumed with its overrides."""
+    try:
+        own, arguments = take_options(arguments)
+        _refuse_other_roots(arguments)
+        _refuse_null_groups(arguments)
+        _refuse_used_sweep_folder(arguments)
+        arguments = fix_data_paths(arguments)
+        if any(key_of(each) == "sweep.resume" for each in arguments):
+            arguments = add_sweep(arguments, own)
+        else:
+            arguments = add_run(arguments, own)
+    except UserError as error:
+        sys.exit(str(error))
+    make_importable(own.packages)
+    multirun = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
+    config_dir = ["--config-dir", own.config_dir] if own.config_dir else []
+    if not is_first():
+        arguments += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
+    return [*multirun, *config_dir, *(each for each in arguments if each not in ("-m", "--multirun"))]
 
 
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
-    folder, overrides = _folder_and_more(EVALUATE_HELP)
+    folder, own, overrides = _folder_and_more(EVALUATE_HELP)
     _refuse_null_groups(overrides)
 
     def run() -> None:
         from dgm_run.runner import evaluate  # imports torch
 
-        evaluate(compose(*_again(folder, overrides)), folder)
+        cfg = _config_of(folder, own, overrides, lambda named: evaluate_run(folder, overrides, named))
+        evaluate(cfg, folder, own.packages)
 
     _told(run)
 
 
 def sample() -> None:
     """`dgm-sample RUN_DIR [n=64] [seed=0]`; exit statuses as those of `main`."""
-    folder, arguments = _folder_and_more(SAMPLE_HELP)
+    folder, own, arguments = _folder_and_more(SAMPLE_HELP)
     settings = {"n": 64, "seed": 0}
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -93,12 +148,14 @@ def sample() -> None:
         from dgm_run.sampling import draw, draw_sentences, write, write_sentences
         from dgm_run.sentences import is_of_sentences
 
-        model, data = load(folder), None
+        start, data = read_start(folder), None
+        cfg = _config_of(folder, own, [], lambda named: sample_run(folder, arguments, named)) if start else None
+        model = load(folder, own.packages)
         torch.set_default_dtype(next(model.parameters()).dtype)
         try:
-            if not (folder / ".hydra" / "overrides.yaml").exists():
+            if cfg is None:
                 raise UserError("the run was not begun by dgm-run, which keeps its data set's settings")
-            data = instantiate(compose(*_begun_with(folder)).dataset).load()
+            data = instantiate(cfg.dataset).load()
         except UserError as error:
             sys.stderr.write(f"nothing is held against the data: {error}\n")
         to = folder / "drawn" / f"seed_{settings['seed']}"
@@ -112,9 +169,30 @@ def sample() -> None:
     _told(run)
 
 
+def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callable[[OwnCode], str]) -> DictConfig:
+    """Composes the configuration of a run again, and refuses code outside dgm_run that the command does not name.
+
+    Args:
+        folder: of the run.
+        own: the code that the command names.
+        overrides: of the command.
+        command: writes the same command with this code.
+    """
+    from dgm_run.run_folder import refuse_foreign_targets
+
+    start = read_start(folder) or Start()
+    if not own.covers(start.own):
+        raise CheckpointError(name_own_code(folder, command(own | start.own)))
+    cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)
+    names = make_importable(own.packages)
+    refuse_foreign_targets(cfg, names, lambda name: command(own | OwnCode(packages=(name,))))
+    return cfg
+
+
 def report() -> None:
     """`dgm-report FOLDER`; exit statuses as those of `main`."""
-    folder, more = _folder_and_more(REPORT_HELP)
+    folder, own, more = _folder_and_more(REPORT_HELP)
+    more = [*own.options, *more]
     if more:
         sys.exit(f"{more[0]}: dgm-report takes a folder and nothing else")
 
@@ -128,23 +206,28 @@ def report() -> None:
     _told(run)
 
 
-def _folder_and_more(text: str) -> tuple[Path, list[str]]:
-    """The folder of a run, which comes first, and the arguments after it; or help, where it is asked for."""
-    arguments = [a for a in sys.argv[1:] if a not in ("-h", "--help")]
-    if not arguments or len(arguments) < len(sys.argv) - 1:
+def _folder_and_more(text: str) -> tuple[Path, OwnCode, list[str]]:
+    """The folder of a run, the code that the options name, and the other arguments; or help, where it is asked for."""
+    try:
+        own, arguments = take_options(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
+    is_asked = {"-h", "--help"} & set(arguments)
+    if not arguments or is_asked:
         sys.stdout.write(text)
-        sys.exit(0 if len(arguments) < len(sys.argv) - 1 else 2)
+        sys.exit(0 if is_asked else 2)
     if not Path(arguments[0]).is_dir():
         sys.exit(f"there is no run folder {arguments[0]}: {text.splitlines()[0]}")
-    return Path(arguments[0]), arguments[1:]
+    return Path(arguments[0]), own, arguments[1:]
 
 
-SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0]
+SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--package NAME]
 
 Draws from the model of a run, by its best checkpoint, and writes PNG grids and samples.npz to RUN_DIR/drawn/seed_SEED:
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
 where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
 the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
+A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 
 
@@ -157,13 +240,17 @@ glance; and FOLDER/published.md where runs of presets have found the number of a
 """
 
 
-EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES]
+EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES] [--config-dir DIR] [--package NAME]
 
 Evaluates a finished run again, by the settings it was begun with and its best checkpoint, and adds what it finds to its
-results.json. Overrides choose the estimators and where to work:
+results.json. Overrides choose the estimators, where to work, and where the data are if they have moved; without any,
+the run's own estimators evaluate it again:
 
     dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
     dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu
+    dgm-eval outputs/... dataset.source.path=NEW
+
+A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 
 
@@ -199,6 +286,7 @@ def _told(work: Callable[[], object]) -> NoReturn:
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def _hydra_main(cfg: DictConfig) -> float | None:
+    from dgm_run.run_folder import refuse_foreign_targets
     from dgm_run.runner import run  # imports torch
 
     context = HydraConfig.get()
@@ -207,7 +295,17 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         note_changes(cfg, context.overrides.task)
-        return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
+        origin = context.callbacks.sweep_folder
+        base = Path(origin.base or context.runtime.cwd)
+        own = OwnCode(config_dir_of(context), tuple(origin.packages))
+        names = make_importable(own.packages)
+        if origin.only_packages:
+            refuse_foreign_targets(cfg, names, lambda name: _allowing(context, own | OwnCode(packages=(name,))))
+        places = resolve_data_paths(cfg, base)
+        overrides = store_overrides(list(context.overrides.task), places)
+        own = own | OwnCode(packages=find_packages(targets_of(OmegaConf.to_container(cfg, resolve=False)), base))
+        start = asdict(Start(tuple(overrides), own))
+        return run(cfg, folder, _command(context, own, overrides), start)["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
@@ -239,86 +337,34 @@ def _refuse_used_sweep_folder(arguments: list[str]) -> None:
     """Hydra would write over the configuration of the sweep that is there, before anything can be refused."""
     if not {"-m", "--multirun"} & set(arguments) or "trainer.resume=auto" in arguments:
         return
-    for folder in [a.partition("=")[2].strip("'") for a in arguments if a.startswith("hydra.sweep.dir=")]:
-        if (Path(folder) / "multirun.yaml").exists():
-            sys.exit(
-                f"hydra.sweep.dir: {folder} holds a sweep: go on with it by sweep.resume={_quoted(Path(folder))}, or "
-                "choose another folder"
-            )
+    for folder in [folder_of(a) for a in arguments if key_of(a) == "hydra.sweep.dir"]:
+        if folder and (folder / "multirun.yaml").exists():
+            again = resume_sweep(folder, sweep_code(folder))
+            sys.exit(f"hydra.sweep.dir: {folder} holds a sweep: go on with it by {again}, or choose another folder")
 
 
-def _resumed(arguments: list[str]) -> list[str]:
-    """A resumed run goes on in its own folder, with the overrides it was begun with, and those of this command."""
-    folders = [a.partition("=")[2].strip("'") for a in arguments if a.startswith("trainer.resume=")]
-    if not folders or folders[-1] in ("auto", "null", ""):
-        return arguments
-    folder = Path(folders[-1])
-    if not folder.is_dir():
-        sys.exit(f"trainer.resume: there is no run folder {folder}: start the run without it")
-    return [*_again(folder, arguments), f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
+def _refuse_other_roots(arguments: list[str]) -> None:
+    """What a run folder does not keep, so that the run could not go on."""
+    for word in arguments:
+        option = word.partition("=")[0].lstrip("+")
+        if option in ("--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun", "hydra.searchpath"):
+            sys.exit(f"{option}: name a folder of your own YAML files by --config-dir DIR, and choose from its groups")
 
 
-def _sweep_resumed(arguments: list[str]) -> list[str]:
-    """A resumed sweep: its own overrides in its own folder, where jobs that have ended stay as they are."""
-    wanted = [a for a in arguments if a.startswith("sweep.resume=")]
-    if not wanted:
-        return arguments
-    folder = Path(wanted[-1].partition("=")[2].strip("'"))
-    try:
-        overrides = OmegaConf.load(folder / "multirun.yaml").hydra.overrides
-        begun, engine = list(overrides.task), list(overrides.hydra)
-    except (OSError, YAMLError, AttributeError):
-        sys.exit(f"sweep.resume: there is no sweep in {folder}: give the folder that holds its multirun.yaml")
-    more = [a for a in arguments if a not in (*wanted, *begun, "-m", "--multirun")]
-    changed = [a for a in more if not _key(a).startswith("hydra") and not _may_change(_key(a))]
-    if changed:
-        sys.exit(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
-    now = {_key(a) for a in more} | {"trainer.resume", "hydra.sweep.dir", "hydra.mode"}
-    kept = [each for each in (*begun, *engine) if _key(each) not in now]
-    return ["-m", *kept, *more, "trainer.resume=auto", f"hydra.sweep.dir='{folder}'"]
+def _command(context: DictConfig, own: OwnCode, overrides: list[str]) -> str:
+    """The command that goes on with a run: own code, the overrides that it did not begin with, its folder."""
+    folder = Path(context.runtime.output_dir)
+    begins = not (folder / START).exists() and context.output_subdir is not None
+    known = overrides if begins else (read_start(folder) or Start()).overrides
+    ours = [o for o in overrides if o not in known and key_of(o) != "trainer.resume"]
+    return resume_run(folder, ours, own)
 
 
-def _may_change(key: str) -> bool:
-    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
-
-
-def _again(folder: Path, arguments: list[str]) -> list[str]:
-    """The overrides that a run was begun with, but for those that are given anew, which follow."""
-    now = {_key(a) for a in arguments}
-    chosen = tuple(f"{group}." for group in GROUPS if group in now)  # what was set in another choice goes with it
-    begun = [o for o in _begun_with(folder) if _key(o) not in now and not _key(o).startswith(chosen)]
-    return [*begun, *arguments]
-
-
-def _begun_with(folder: Path) -> list[str]:
-    try:
-        saved = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
-    except (OSError, YAMLError):  # a run that was not begun by this command
-        return []
-    return [override for override in saved if isinstance(override, str)] if isinstance(saved, list) else []
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
-def _command(overrides: list[str], folder: Path) -> str:
-    """The command that goes on with a run: its options, the overrides it was not begun with, and its folder."""
-    begun = _begun_with(folder)
-    ours = [o for o in overrides if o not in begun and not o.startswith("trainer.resume=")]
-    options = [each for each in _options() if each not in overrides]
-    return shlex.join(["dgm-run", *options, *ours, f"trainer.resume={_quoted(folder)}"])
-
-
-def _options() -> list[str]:
-    """What of the command line is no override, with the values that follow: --config-dir conf."""
-    options = [a for a in sys.argv[1:] if "=" not in a or a.startswith("-")]
-    return [a for a in options if a not in ("-m", "--multirun") and not a.startswith("~")]
-
-
-def _quoted(path: Path) -> str:
-    """As Hydra takes it for a value."""
-    return str(path) if re.fullmatch(r"[\w/.:-]+", str(path)) else f"'{path}'"
+def _allowing(context: DictConfig, own: OwnCode) -> str:
+    """The same command with this code."""
+    if context.mode == RunMode.RUN:
+        return _command(context, own, list(context.overrides.task))
+    return resume_sweep(Path(context.runtime.cwd, context.sweep.dir), own)
 
 
 def _note_failed_job(context: DictConfig, message: str) -> None:
@@ -343,7 +389,7 @@ def _tell_failed_jobs() -> None:
     """Names the jobs of a sweep that have no results, with their reasons, and says how to compare those that have."""
     for sweep in _sweeps:
         found = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
-        jobs = {path.parent.parent: _begun_with(path.parent.parent) for path in found}
+        jobs = {path.parent.parent: read_overrides(path.parent.parent) or [] for path in found}
         common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
         lines = []
         for folder, begun in jobs.items():
@@ -352,10 +398,10 @@ def _tell_failed_jobs() -> None:
                 lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             _failures.append("")
-            again = shlex.join(["dgm-run", *_options(), f"sweep.resume={_quoted(sweep)}"])
+            again = resume_sweep(sweep, sweep_code(sweep))
             lines = ["failed jobs:", *lines, f"to run what is missing: {again}", ""]
             sys.stderr.write("\n".join(lines))
-        sys.stdout.write(f"to compare the runs: {shlex.join(['dgm-report', str(sweep)])}\n")
+        sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")
 
 
 def _failed(folder: Path) -> str | None:

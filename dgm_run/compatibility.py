@@ -1,13 +1,14 @@
 """Whether model, estimators and data go together, as far as only built objects can tell; the rest is `config`'s."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import TextDataset
-from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.errors import CheckpointError, ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.models.base import ExactModel
 from dgm_run.priors.base import Prior
@@ -59,6 +60,25 @@ def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
         raise CheckpointError(
             f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.binarization}"
         )
+
+
+def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
+    """Refuses a user's own data that are no longer where the run found them.
+
+    Args:
+        source: the configuration of the data source.
+        command: the one that was given, or goes on; it can name the new place.
+
+    Raises:
+        DataError: it says where they were, and what to write.
+    """
+    for name in ("path", "data_dir"):
+        place = source.get(name)
+        if isinstance(place, str) and not Path(place).exists():
+            raise DataError(
+                f"dataset.source.{name}: the data were in {place} and are no longer there: "
+                f"name their new place: {command} dataset.source.{name}=NEW"
+            )
 
 
 def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:

@@ -1,9 +1,10 @@
 """The configuration: where it lives, its typed root, how it becomes objects, and what is refused before work starts.
 
-Only this file, `cli.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
+Only this file, `cli.py`, `commands.py`, `resume.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
 """
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,9 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run.commands import is_data_path, quote
 from dgm_run.errors import ConfigError
 from dgm_run.signature import annotations, check_node, check_type, target_of
 
@@ -25,8 +28,11 @@ PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
+DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
+"""Keys that say where the data are. A digest of a user's own data tells whether they are the same ones."""
+
 MAY_CHANGE = (
-    *("estimators", "data_dir", "dataset.source.data_dir", "published"),
+    *("estimators", "published", *DATA_PLACES),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",
@@ -42,8 +48,8 @@ MAY_CHANGE = (
 
 
 OF_THE_MACHINE = (
-    *("data_dir", "dataset.source.data_dir", "trainer.resume", "trainer.device", "trainer.devices"),
-    *("trainer.hang_seconds", "trainer.threads"),
+    *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
 )
 """Those of them that change no result."""
 
@@ -87,12 +93,54 @@ def conf_dir() -> Path:
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
-def compose(*overrides: str) -> DictConfig:
-    """The configuration of `dgm-run OVERRIDES...`, for use from Python."""
+def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> DictConfig:
+    """Composes the configuration of `dgm-run OVERRIDES...`, for use from Python.
+
+    Args:
+        overrides: as on the command line.
+        config_dir: a folder of your own YAML files, as `--config-dir` names one.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
+    also = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(overrides))
+        cfg = hydra.compose("config", overrides=[*overrides, *also])
     note_changes(cfg, overrides)
     return cfg
+
+
+def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:
+    """Makes the data paths of a configuration absolute, in place.
+
+    Args:
+        cfg: the configuration.
+        base: the folder that relative paths start from.
+
+    Returns:
+        `data_dir`, and every other path that was relative, by key.
+    """
+    places = {}
+    for key in ("data_dir", *filter(is_data_path, _keys(OmegaConf.to_container(cfg, resolve=False)))):
+        try:
+            value = OmegaConf.select(cfg, key)
+        except OmegaConfBaseException:  # told where the configuration is checked
+            continue
+        if isinstance(value, str) and (key == "data_dir" or not os.path.isabs(value)):
+            places[key] = os.path.abspath(os.path.join(base, os.path.expanduser(value)))
+            OmegaConf.update(cfg, key, places[key])
+    return places
+
+
+def _keys(node: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys of all leaves."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _keys(value, f"{key}.{name}" if key else str(name))
+    else:
+        yield key
 
 
 def note_changes(cfg: DictConfig, overrides: Iterable[str]) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from dgm_run.commands import show_runs
+
 SECONDS_WITHIN_EPOCH = 30.0
 """Between two lines about a long epoch, where there is no bar."""
 
@@ -171,7 +173,7 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
     lines += _diagnostics(found["estimates"])
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")
-    lines.append(f"look at them with: tensorboard --logdir {folder.parent}")
+    lines.append(f"look at them with: {show_runs(folder.parent)}")
     return lines
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import parallel
+from dgm_run.commands import resume_run
 from dgm_run.data.dataset import Dataset
 from dgm_run.errors import CheckpointError
 from dgm_run.trainers.base import TrainingSummary
@@ -88,7 +89,7 @@ def read(path: Path) -> dict[str, Any]:
         return found
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path.parent} has no results.json: its run has not ended: dgm-run trainer.resume={path.parent}"
+            f"{path.parent} has no results.json: its run has not ended: {resume_run(path.parent)}"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None

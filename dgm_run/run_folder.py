@@ -15,9 +15,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import MAY_CHANGE, OF_THE_MACHINE, instantiate
+from dgm_run.commands import make_importable
+from dgm_run.config import DATA_PLACES, MAY_CHANGE, OF_THE_MACHINE, instantiate
 from dgm_run.data import preprocessing
 from dgm_run.data.corrupt import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
@@ -29,7 +32,7 @@ VOCABULARY = "vocabulary.txt"
 """The words of a model of sentences, in the order of their numbers."""
 
 
-_WITHOUT_EFFECT = (*OF_THE_MACHINE, "published", "trainer.total_epochs")
+_WITHOUT_EFFECT = (*OF_THE_MACHINE, *DATA_PLACES, "published", "trainer.total_epochs")
 """Keys that decide nothing themselves: the epochs of every stage have been set by `total_epochs`."""
 
 
@@ -148,15 +151,20 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
 
     Args:
         run_dir: the folder of a run.
-        packages: further packages whose modules may be built.
+        packages: further packages whose modules may be built, each by its name, its folder or its file.
 
     Raises:
         CheckpointError: the folder holds no whole run, or names anything else to be built.
     """
     folder = Path(run_dir)
     built = _built(folder)
-    for key, node in built.items():
-        _refuse_foreign_targets(node, ("dgm_run", *packages), key)
+    names = ("dgm_run", *make_importable(packages))
+    for key, node in (each for part, tree in built.items() for each in _built_nodes(tree, part)):
+        if not _is_module_of(str(node["_target_"]), names, node, key):
+            raise CheckpointError(
+                f"{key}._target_: {node['_target_']} is not built from a run folder: it is no torch module of "
+                f"{', '.join(names)}; name its package in load(run_dir, packages=[...]) if you trust it"
+            )
     checkpoints = Checkpoints(folder / "checkpoints")
     weights, _, damaged = checkpoints.load("best" if checkpoints.exists("best") else "last")
     for line in damaged:
@@ -221,7 +229,56 @@ def _saved(folder: Path, take: Callable[[DictConfig], Any]) -> Any:
         raise CheckpointError(f"{config_path(folder)} cannot be read: {reason}") from None
 
 
-def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> None:
+def refuse_foreign_targets(cfg: DictConfig, packages: Sequence[str], command: Callable[[str], str]) -> None:
+    """Refuses a configuration from a run folder that builds from packages which nobody has named.
+
+    Args:
+        cfg: the whole configuration; nothing of it is imported or built before it is checked.
+        packages: names of those that the command names.
+        command: writes the command that names one more package.
+
+    Raises:
+        CheckpointError: one line that names the key, and the command that allows it.
+    """
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
+    for key, node in _built_nodes(plain, ""):
+        lacking = _lacking_package(packages, node, key)
+        if lacking:
+            raise CheckpointError(
+                f"{key}._target_: {node['_target_']} is code outside dgm_run, and a run folder may come from anyone: "
+                f"if you trust it, name its package: {command(lacking)}"
+            )
+
+
+def _lacking_package(packages: Sequence[str], node: dict, key: str) -> str | None:
+    """The package that has to be named before a node from a run folder is built.
+
+    Free are the classes of dgm_run, the modules, optimizers and schedules of torch, and all that the named packages
+    define.
+    """
+    path = str(node["_target_"])
+    if not _belongs(path, ("dgm_run", "torch", *packages)) or "__main__" in path:  # before anything is imported
+        return path.partition(".")[0]
+    try:
+        target = target_of(node, key)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+    home = str(getattr(target, "__module__", ""))  # that of an imported name, as in mine.Popen, is another package
+    is_free = _belongs(home, packages)
+    is_free |= isinstance(target, type) and _belongs(home, ("dgm_run",))
+    is_free |= isinstance(target, type) and issubclass(target, nn.Module | Optimizer | LRScheduler)
+    return None if is_free else home.partition(".")[0] or path.partition(".")[0]
+
+
+def _belongs(path: str, packages: Sequence[str]) -> bool:
+    return any(path == package or path.startswith(f"{package}.") for package in packages)
+
+
+def _built_nodes(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The nodes with a `_target_`, by key, in a configuration whose interpolations are resolved."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     if isinstance(node, str) and "${" in node:  # escaped once, it would come alive when the tree is built
@@ -229,23 +286,18 @@ def _refuse_foreign_targets(node: Any, packages: Sequence[str], key: str) -> Non
     if not isinstance(node, dict):
         return
     if "_target_" in node:
-        path = str(node["_target_"])
-        if not _is_module_of(path, packages, node, key):
-            raise CheckpointError(
-                f"{key}._target_: {path} is not built from a run folder: it is no torch module of "
-                f"{', '.join(packages)}; name its package in load(run_dir, packages=[...]) if you trust it"
-            )
+        yield key, node
     for name, value in node.items():
-        _refuse_foreign_targets(value, packages, f"{key}.{name}")
+        yield from _built_nodes(value, f"{key}.{name}" if key else str(name))
 
 
 def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> bool:
-    if path.split(".")[0] not in packages or "__main__" in path:  # before anything is imported
+    if not _belongs(path, packages) or "__main__" in path:  # before anything is imported
         return False
     try:
         target = target_of(node, key)
     except ConfigError:
         return False
     # a path through an imported name, as in dgm_run.log.os.mkdir, ends elsewhere
-    ours = isinstance(target, type) and target.__module__.split(".")[0] in packages
+    ours = isinstance(target, type) and _belongs(target.__module__, packages)
     return ours and issubclass(target, (nn.Module, Corruption))

@@ -1,7 +1,7 @@
 """The road of a run: config -> data -> model and objective -> trainer -> estimators -> results."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -12,15 +12,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from dgm_run import machine, parallel, results, rng, run_folder
+from dgm_run import commands, machine, parallel, results, rng, run_folder
 from dgm_run.checkpoint import Checkpoints
 from dgm_run.compatibility import (
+    refuse_moved_data,
     refuse_needing_complete,
     refuse_other_data,
     refuse_out_of_reach,
     refuse_wrong_kind,
 )
-from dgm_run.config import instantiate, validate
+from dgm_run.config import instantiate, resolve_data_paths, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
@@ -42,7 +43,10 @@ from dgm_run.trainers.rivals import Rivals
 
 
 def run(
-    cfg: DictConfig, run_dir: str | os.PathLike, command: str = "the same with trainer.resume=auto"
+    cfg: DictConfig,
+    run_dir: str | os.PathLike,
+    command: str = "the same with trainer.resume=auto",
+    start: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains and evaluates what `cfg` describes, and leaves everything in `run_dir`.
 
@@ -50,6 +54,7 @@ def run(
         cfg: from `compose` or the command line.
         run_dir: the run's folder; locked while the run lasts.
         command: how to go on with it, for the hint when it is stopped.
+        start: the fields of `commands.Start`, which the folder keeps for the command to go on.
 
     Returns:
         The contents of results.json.
@@ -59,23 +64,25 @@ def run(
         Interrupted: a signal stopped the run after its checkpoint was written.
     """
     cfg = deepcopy(cfg)  # which building would change
+    resolve_data_paths(cfg, os.getcwd())
     validate(cfg)
     if _starts_others(cfg):
-        return _relaunched(cfg, run_dir, command)
+        return _relaunched(cfg, run_dir, command, start)
     try:
         with _at_work(cfg, Path(run_dir)) as (display, stop):
-            return _run(cfg, Path(run_dir), display, stop)
+            return _run(cfg, Path(run_dir), command, start, display, stop)
     except Interrupted as stopped:
         hint = f"{stopped.message}; to go on: {command}"
         raise Interrupted(stopped.signum, hint) from None
 
 
-def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
+def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> dict[str, Any]:
     """Evaluates a finished run again with the estimators of `cfg`, and adds what they find to its results.json.
 
     Args:
         cfg: that of the run, but for what a resumed run may change as well, the estimators among it.
         run_dir: its folder; locked meanwhile.
+        packages: further packages that the model may be built from, as `load` takes them.
 
     Returns:
         The contents of results.json: of two estimates by the same estimator with the same settings the new one.
@@ -85,29 +92,34 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
         Interrupted: a signal stopped it; results.json is as it was.
     """
     cfg = deepcopy(cfg)  # which building would change
+    resolve_data_paths(cfg, os.getcwd())
+    commands.make_importable(packages)
     validate(cfg)
     if _starts_others(cfg):
         from dgm_run.launch import together
 
         machine.refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
         _finished(cfg, Path(run_dir))
-        return together(cfg.trainer.devices, _evaluate_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir))
+        text = OmegaConf.to_yaml(cfg)
+        return together(cfg.trainer.devices, _evaluate_of, text, os.fspath(run_dir), list(packages))
     with _at_work(cfg, Path(run_dir)) as (display, stop):
-        return _evaluate_again(cfg, Path(run_dir), display, stop)
+        return _evaluate_again(cfg, Path(run_dir), packages, display, stop)
 
 
 def _starts_others(cfg: DictConfig) -> bool:
     return cfg.trainer.devices > 1 and not is_started()
 
 
-def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> dict[str, Any]:
+def _relaunched(
+    cfg: DictConfig, run_dir: str | os.PathLike, command: str, start: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """A run by several processes; where one dies, all go on from the last checkpoint."""
     machine.refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
     folder = Path(run_dir)
     _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
     with run_folder.locked(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
-        found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, parallel.Nowhere())
+        found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, start, parallel.Nowhere())
     if found:
         Terminal().say(_nothing_left(folder))
         return found
@@ -116,7 +128,7 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
 
     for tries_left in range(RELAUNCHES, -1, -1):
         try:
-            return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command)
+            return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command, start)
         except Interrupted as stopped:
             if "to go on: " in stopped.message:
                 raise
@@ -129,14 +141,14 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
     raise AssertionError("the last try returns or raises")
 
 
-def _run_of(text: str, run_dir: str, command: str) -> dict[str, Any]:
+def _run_of(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
     """`run` of a configuration as text."""
-    return run(OmegaConf.create(text), run_dir, command)
+    return run(OmegaConf.create(text), run_dir, command, start)
 
 
-def _evaluate_of(text: str, run_dir: str) -> dict[str, Any]:
+def _evaluate_of(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, Any]:
     """`evaluate` of a configuration as text."""
-    return evaluate(OmegaConf.create(text), run_dir)
+    return evaluate(OmegaConf.create(text), run_dir, packages)
 
 
 @contextmanager
@@ -154,10 +166,13 @@ def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
                 display.finish()
 
 
-def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
+def _evaluate_again(
+    cfg: DictConfig, folder: Path, packages: Sequence[str], display: Terminal, stop: StopRequest
+) -> dict[str, Any]:
     found = _finished(cfg, folder)
+    refuse_moved_data(_source(cfg), commands.evaluate_run(folder))
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
-    model, dataset = run_folder.load(folder), instantiate(cfg.dataset)
+    model, dataset = run_folder.load(folder, packages), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     _place(model, device, cfg)
@@ -195,13 +210,17 @@ def _nothing_left(folder: Path) -> str:
     return f"{folder} holds this run, ended: nothing is left to do"
 
 
-def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
+def _run(
+    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
+) -> dict[str, Any]:
     config = run_folder.settled(cfg)
     checkpoints = Checkpoints(folder / "checkpoints") if parallel.is_writer() else parallel.Nowhere()
-    found, resume = parallel.from_writer(lambda: _begun(config, checkpoints, folder, display))
+    found, resume = parallel.from_writer(lambda: _begun(config, checkpoints, folder, start, display))
     if found:
         display.say(_nothing_left(folder))
         return found
+    if resume:
+        refuse_moved_data(_source(cfg), command)
 
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
@@ -211,6 +230,8 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         if parallel.is_writer():
             run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
         raise
+    if resume and start and parallel.is_writer():
+        commands.move_data(folder, commands.start_from(start))
     if isinstance(data.train, Sentences) and parallel.is_writer():
         data.train.vocabulary.write(folder / VOCABULARY)
     if parallel.is_writer():
@@ -242,7 +263,12 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
         if parallel.is_writer():  # a second command in this folder, refused, may have overwritten it
             run_folder.save_config(folder, config)
 
-    choices = {"seed": cfg.seed, "published": config["published"], "configuration": run_folder.fingerprint(config)}
+    choices = {
+        "seed": cfg.seed,
+        "published": config["published"],
+        "configuration": run_folder.fingerprint(config),
+        "data_path": _source(config).get("path"),
+    }
     found = results.results(choices, model, data.protocol, estimates, summary)
     if not parallel.is_writer():
         return found
@@ -253,6 +279,11 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     results.write(folder / "results.json", found)
     display.estimates(estimates, "Estimates per example", conclusion(found, folder))
     return found
+
+
+def _source(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The source of the data in a configuration."""
+    return config["dataset"].get("source") or {}
 
 
 class _Parts(NamedTuple):
@@ -298,12 +329,16 @@ def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Es
 
 
 def _begun(
-    config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path, display: Terminal
+    config: Mapping[str, Any],
+    checkpoints: Checkpoints,
+    folder: Path,
+    start: Mapping[str, Any] | None,
+    display: Terminal,
 ) -> tuple[dict[str, Any] | None, tuple[dict, dict] | None]:
     """What this run has found, if it has ended, or the checkpoint to go on from, if there is one."""
     if config["trainer"]["resume"] == "auto" and (found := _ended(config, checkpoints, folder)):
         return found, None
-    return None, _find_checkpoint(config, checkpoints, folder, display)
+    return None, _find_checkpoint(config, checkpoints, folder, start, display)
 
 
 def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
@@ -315,7 +350,9 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
         damaged = checkpoints.exists("last") and checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    return found if not damaged and found.get("configuration") == run_folder.fingerprint(config) else None
+    is_same = found.get("configuration") == run_folder.fingerprint(config)
+    is_same &= found.get("data_path") == _source(config).get("path")  # elsewhere may lie other data
+    return found if is_same and not damaged else None
 
 
 def _found_before(folder: Path) -> dict[str, Any] | None:
@@ -326,7 +363,11 @@ def _found_before(folder: Path) -> dict[str, Any] | None:
 
 
 def _find_checkpoint(
-    config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path, display: Terminal
+    config: Mapping[str, Any],
+    checkpoints: Checkpoints,
+    folder: Path,
+    start: Mapping[str, Any] | None,
+    display: Terminal,
 ) -> tuple[dict, dict] | None:
     """The checkpoint to go on from, as (weights, state); None for a fresh run."""
     checkpoints.remove_temporaries()
@@ -339,13 +380,16 @@ def _find_checkpoint(
         if wanted not in (None, "auto"):
             raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)
+        if start:
+            commands.write_start(folder, commands.start_from(start))
         return None
     weights, state, damaged = checkpoints.load("last")
     for line in damaged:
         display.say(f"{line}; the one before it is used")
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
-        raise CheckpointError(f"{folder} holds a run: add trainer.resume={folder} to go on, or choose another folder")
+        added = commands.shell(commands.override("trainer.resume", os.path.abspath(folder)))
+        raise CheckpointError(f"{folder} holds a run: add {added} to go on, or choose another folder")
     reason = run_folder.why_another(state["config"], config)
     if reason:
         run_folder.save_config(folder, state["config"])

@@ -25,8 +25,9 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"data"},
     {"networks", "distributions", "optimizers"},
     {"launch"},
-    {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
+    {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine", "resume"},
     {"parallel"},
+    {"commands"},
     {"rng", "errors", "signals", "vocabulary", "way", "ranks"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
@@ -75,7 +76,7 @@ def test_there_are_no_import_cycles():
 
 
 def test_only_the_entry_knows_hydra_and_omegaconf():
-    allowed = {"cli.py", "runner.py", "config.py", "run_folder.py"}
+    allowed = {"cli.py", "commands.py", "resume.py", "runner.py", "config.py", "run_folder.py"}
     for path in FILES:
         text = path.read_text()
         if "import hydra" in text or "from hydra" in text or "omegaconf" in text.split('"""', 2)[-1]:

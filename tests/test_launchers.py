@@ -74,7 +74,7 @@ def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
         assert "job 1 (" in done.stderr.rpartition("failed jobs:")[2]
     before = {name: (tmp_path / "sweep" / name / "results.json").read_bytes() for name in finished(tmp_path / "sweep")}
     (tmp_path / "mine.py").write_text("from torch.optim.lr_scheduler import ConstantLR as schedule\n")
-    again = dgm_run("sweep.resume=sweep", cwd=tmp_path)
+    again = dgm_run("sweep.resume=sweep", "--package", "mine", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     plugin = f"{launcher.partition('_')[0]}_launcher"
     assert plugin in (tmp_path / "sweep" / "multirun.yaml").read_text()  # by the same engine

@@ -109,5 +109,5 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
         "importance_sampling, kl: ess_median unknown",
         "elbo: too few",
         "outputs in outputs/run",
-        "look at them with: tensorboard --logdir outputs",
+        f"look at them with: tensorboard --logdir {Path('outputs').absolute()}",
     ]

@@ -105,6 +105,12 @@ def test_what_a_resumed_run_changes_is_named(now, message):
     assert why_another(BEGUN, with_values(**now)) == message
 
 
+def test_changes_leave_out_where_data_are():
+    saved = {"data_dir": "/a", "dataset": {"source": {"path": "/a/x.npz", "decoded": "/a/d", "num_valid": 1}}}
+    now = {"data_dir": "/b", "dataset": {"source": {"path": "/b/x.npz", "decoded": "/b/d", "num_valid": 2}}}
+    assert changes(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
+
+
 def test_a_fingerprint_is_of_what_decides_the_result():
     base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
     for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"values": {"elbo": -80.0}}}):

@@ -43,6 +43,9 @@ TINY_SENTENCE_VAE = (
 )
 TINY_ENERGY = ("model=rbm", "model.num_hidden=8", *SHORT)
 
+NAMES = ("it's", "x=1, y", "ü [1]", 'a"b', "$HOME", "a\\b", "#x", "~x", "-x", "end\\", "both ' and \"")
+"""Names of folders that a shell, Hydra or OmegaConf could take for something else."""
+
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dgm_run", *arguments]
@@ -101,6 +104,12 @@ class Refused(NamedTuple):
 
 def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Refused:
     """The command in this process, which has imported torch already; for what ends before any work."""
+    done = here("main", arguments, cwd, monkeypatch, capfd)
+    return Refused(done.returncode, done.stderr)
+
+
+def here(function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Done:
+    """Runs one of the commands, by its function in `dgm_run.cli`, to its end in this process."""
     monkeypatch.chdir(cwd)
     monkeypatch.setattr(sys, "argv", ["dgm-run", *arguments])
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -108,9 +117,10 @@ def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cli, "_sweeps", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
     with pytest.raises(SystemExit) as ended:
-        cli.main()
-    code, told = ended.value.code, capfd.readouterr().err
-    return Refused(1, f"{told}{code}\n") if isinstance(code, str) else Refused(code, told)
+        getattr(cli, function)()
+    code = ended.value.code
+    stdout, stderr = capfd.readouterr()
+    return Done(1, stdout, f"{stderr}{code}\n") if isinstance(code, str) else Done(code, stdout, stderr)
 
 
 def metrics(folder: Path) -> list[dict]:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import math
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import yaml
+
+from dgm_run.commands import read_overrides, resume_run
 
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 
@@ -72,11 +73,7 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         """What it was begun with."""
-        try:
-            found = yaml.safe_load((self.path / ".hydra" / "overrides.yaml").read_text())
-        except (OSError, ValueError, yaml.YAMLError):
-            return []
-        return [str(each) for each in found] if isinstance(found, list) else []
+        return read_overrides(self.path) or []
 
     @property
     def experiment(self) -> str | None:
@@ -162,7 +159,7 @@ def _without_results(path: Path) -> tuple[State, str]:
     if error.exists():
         return "failed", error.read_text(errors="replace").strip()
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
-        return "unfinished", f"to go on: {shlex.join(['dgm-run', f'trainer.resume={path}'])}"
+        return "unfinished", f"to go on: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from dgm_run.config import DATA_PLACES
 from dgm_run.report.groups import Group, seeds
 from dgm_run.report.runs import Run
 from dgm_run.way import key, words
@@ -231,7 +232,9 @@ def _way(run: Run, row: Mapping[str, Any]) -> Way:
 
 def _data(run: Run) -> str:
     """What decides which examples are tested, and is no choice of what is trained on."""
-    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.source.data_dir")
+    has_digest = "md5 " in str(run.results.get("binarization"))  # which says more than the place does
+    places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
+    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", *places)
     told = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
     # what is off is as what older code does not know of
     told = {key: value for key, value in told.items() if value is not None and value is not False}

@@ -32,6 +32,7 @@ def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
     (tmp_path / "list" / "results.json").write_text("[]")
     (tmp_path / "no_value" / "results.json").write_text('{"estimates": [{"quantity": "elbo"}]}')
     (tmp_path / "stopped" / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / "stopped" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
     (tmp_path / "failed" / "error.txt").write_text("the loss is not finite\n")
     (tmp_path / "bad_values" / "values.npz").write_bytes(b"PK\x03\x04 cut short")
     (tmp_path / "bad_metrics" / "metrics.jsonl").write_text('{"name": "valid/elbo", "epoch": 1, "value": -1.0}\n{"na')

@@ -1,0 +1,306 @@
+"""Reads and prints commands: options for own code, Hydra's overrides, quoting for Hydra and for the shell.
+
+Every command in a message comes from here, with absolute paths: it can be pasted into bash, in any folder.
+"""
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString, Sweep
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dgm_run.errors import ConfigError
+
+START = "start.json"
+"""File in a run folder: the overrides and the own code that the run began with."""
+
+OWN = ("dgm_run", "torch")
+"""Packages whose parts need no `--package`."""
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """Code outside dgm_run that a command names.
+
+    Args:
+        config_dir: folder of YAML files, absolute.
+        packages: names of packages, or absolute paths of their folders or files.
+    """
+
+    config_dir: str | None = None
+    packages: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """The options that name it."""
+        config_dir = ["--config-dir", self.config_dir] if self.config_dir else []
+        return config_dir + [word for package in self.packages for word in ("--package", package)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The packages, as Python imports them."""
+        return tuple(map(_import_name, self.packages))
+
+    def __or__(self, other: "OwnCode") -> "OwnCode":
+        """Adds the packages of `other` that are not among these, and its folder where there is none."""
+        more = [package for package in other.packages if _import_name(package) not in self.names]
+        return OwnCode(self.config_dir or other.config_dir, (*self.packages, *more))
+
+    def covers(self, other: "OwnCode") -> bool:
+        """Whether it names all that `other` names; another folder may take the place of the folder."""
+        return bool(self.config_dir or not other.config_dir) and set(other.names) <= set(self.names)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run began: its overrides, with absolute data paths, and its own code."""
+
+    overrides: tuple[str, ...] = ()
+    own: OwnCode = OwnCode()
+
+
+def take_options(arguments: Iterable[str]) -> tuple[OwnCode, list[str]]:
+    """Takes `--config-dir DIR` and every `--package NAME` out of the arguments, wherever they stand.
+
+    Beside `--cfg` and `--info`, Hydra has a `--package` of its own, which stays.
+
+    Raises:
+        ConfigError: an option has no value, or one that does not exist.
+    """
+    arguments = list(arguments)
+    is_shown = bool({"--cfg", "-c", "--info", "-i"} & {word.partition("=")[0] for word in arguments})
+    config_dir: str | None = None
+    packages: list[str] = []
+    others = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in ("--config-dir", "-cd", "--package") or (option == "--package" and is_shown):
+            others.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if option == "--package":
+            packages.append(_package(value))
+        elif config_dir is not None:
+            raise ConfigError("--config-dir: there can be one: put the groups of both into one folder")
+        elif not Path(value).is_dir() or not value:
+            raise ConfigError(f"--config-dir: there is no folder {value}: name one with YAML files: --config-dir DIR")
+        else:
+            config_dir = os.path.abspath(value)
+    return OwnCode(config_dir, tuple(dict.fromkeys(packages))), others
+
+
+def _package(value: str) -> str:
+    if all(part.isidentifier() for part in value.split(".")) and not value.endswith(".py"):
+        return locate_package(value, Path.cwd())
+    path = Path(os.path.abspath(value))
+    path = path if path.exists() else path.with_name(f"{path.name}.py")
+    if not value or not path.exists() or not path.stem.isidentifier():
+        raise ConfigError(f"--package: there is no package {value}: give its name, its folder or its .py file")
+    return str(path)
+
+
+def _import_name(package: str) -> str:
+    return Path(package).stem if os.sep in package else package
+
+
+def make_importable(packages: Iterable[str]) -> tuple[str, ...]:
+    """Puts the folders of packages given by path on Python's search path.
+
+    Returns:
+        The names of all packages, as Python imports them.
+    """
+    for package in packages:
+        folder = os.path.dirname(package)
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+    return tuple(map(_import_name, packages))
+
+
+def find_packages(targets: Iterable[str], base: Path) -> tuple[str, ...]:
+    """Lists the packages outside dgm_run and torch that targets lie in.
+
+    Args:
+        targets: values of `_target_`.
+        base: the folder where the command was given; a package that lies there is listed by its path.
+    """
+    names = sorted({target.partition(".")[0] for target in targets} - set(OWN))
+    return tuple(locate_package(name, base) for name in names)
+
+
+def locate_package(name: str, base: Path) -> str:
+    """Returns the path of a package that lies in the folder `base`, else its name."""
+    places = (base / name, base / f"{name}.py")
+    return next((str(place) for place in places if place.exists()), name)
+
+
+def targets_of(node: Any) -> Iterator[str]:
+    """Lists every `_target_` in plain containers."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from targets_of(value)
+
+
+# overrides
+
+
+def quote(value: str) -> str:
+    """Writes a text as a value that Hydra and OmegaConf read back as the same text."""
+    value = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)  # else OmegaConf looks up a key
+    is_plain = re.fullmatch(r"[/A-Za-z][A-Za-z0-9_/.-]*", value) and read_value(f"x={value}") == value
+    mark = Quote.double if "'" in value and '"' not in value else Quote.single
+    return value if is_plain else QuotedString(value, mark).with_quotes()
+
+
+def override(key: str, value: str | os.PathLike) -> str:
+    """Writes `key=value` as Hydra reads it."""
+    return f"{key}={quote(os.fspath(value))}"
+
+
+def read_value(text: str) -> Any:
+    """Reads the value of an override as Hydra does; None where there is none or it cannot be read."""
+    try:
+        value = OverridesParser.create().parse_override(text).value()
+        return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
+    except (HydraException, OmegaConfBaseException):  # which Hydra will tell
+        return None
+
+
+def key_of(text: str) -> str:
+    """Returns the key of an override."""
+    return text.partition("=")[0].lstrip("+~")
+
+
+def folder_of(text: str) -> Path | None:
+    """Reads the folder that an override names; None where it names none, or several to sweep over."""
+    value = read_value(text)
+    if value in (None, "") or isinstance(value, Sweep):
+        return None
+    return Path(os.path.abspath(value if isinstance(value, str) else text.partition("=")[2]))  # 007 is no number
+
+
+def is_data_path(key: str) -> bool:
+    """Whether a key says where data are, those of an estimator among them."""
+    group = key.partition(".")[0]
+    name = key.rpartition(".")[2]
+    return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
+
+
+def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
+    """Puts absolute data paths into the overrides that a run goes on with.
+
+    Args:
+        overrides: those of the command.
+        places: absolute paths by key.
+    """
+    found = {key_of(each): each.partition("=")[0] for each in overrides}
+    kept = [each for each in overrides if key_of(each) not in places]
+    return kept + [override(found.get(key, key), place) for key, place in places.items()]
+
+
+# how a run began
+
+
+def write_start(folder: Path, start: Start) -> None:
+    """Writes how a run began into its folder."""
+    (folder / START).write_text(json.dumps(asdict(start), indent=2))
+
+
+def move_data(folder: Path, start: Start) -> None:
+    """Puts the data paths of `start` into what a run folder keeps, once the data there have proved to be the same."""
+    places = {key_of(each): read_value(each) for each in start.overrides if is_data_path(key_of(each))}
+    old = read_start(folder)
+    if old and (folder / START).exists():
+        write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
+
+
+def start_from(content: dict[str, Any]) -> Start:
+    """Makes a `Start` of what `asdict` or JSON makes of one."""
+    own = content["own"]
+    return Start(tuple(content["overrides"]), OwnCode(own["config_dir"], tuple(own["packages"])))
+
+
+def read_start(folder: Path) -> Start | None:
+    """Reads how a run began; None where dgm-run did not begin it.
+
+    A run that has no file of its own yet, because it failed early, has what Hydra wrote.
+    """
+    try:
+        return start_from(json.loads((folder / START).read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        overrides = read_overrides(folder)
+    return None if overrides is None else Start(tuple(overrides))
+
+
+def read_overrides(folder: Path) -> list[str] | None:
+    """Reads the overrides that Hydra wrote into a run folder for its last command; None where there are none."""
+    try:
+        saved = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return [each for each in saved if isinstance(each, str)] if isinstance(saved, list) else []
+
+
+# commands
+
+
+def shell(*words: str | os.PathLike) -> str:
+    """Writes a command for bash."""
+    return shlex.join(map(os.fspath, words))
+
+
+def resume_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
+    """Writes the command that goes on with a run.
+
+    Args:
+        folder: of the run.
+        overrides: further ones.
+        own: code that the command names beside that of the run.
+    """
+    start = read_start(folder)
+    if start is None and (folder / ".hydra").is_dir():
+        return f"dgm_run.run(cfg, {os.path.abspath(folder)!r}) in Python, with trainer.resume=auto"
+    own = own | start.own if start else own
+    return shell("dgm-run", *own.options, *overrides, override("trainer.resume", os.path.abspath(folder)))
+
+
+def resume_sweep(folder: Path, own: OwnCode) -> str:
+    """Writes the command that runs what is missing of a sweep."""
+    return shell("dgm-run", *own.options, override("sweep.resume", os.path.abspath(folder)))
+
+
+def evaluate_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
+    """Writes the command that evaluates a run again."""
+    start = read_start(folder)
+    own = own | start.own if start else own
+    return shell("dgm-eval", *own.options, os.path.abspath(folder), *overrides)
+
+
+def sample_run(folder: Path, settings: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
+    """Writes the command that draws from the model of a run."""
+    return shell("dgm-sample", *own.options, os.path.abspath(folder), *settings)
+
+
+def report_runs(folder: Path) -> str:
+    """Writes the command that compares the runs in a folder."""
+    return shell("dgm-report", os.path.abspath(folder))
+
+
+def show_runs(folder: Path) -> str:
+    """Writes the command that shows the runs in a folder in TensorBoard."""
+    return shell("tensorboard", "--logdir", os.path.abspath(folder))
