@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dgm_run import results, rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Estimate, Estimator
-from dgm_run.estimators.baseline_comparison import warn_if_worse
+from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
+from dgm_run.estimators.independent_pixels import fit_independent_pixels
 from dgm_run.images import grid, is_image
 from dgm_run.models.base import outermost
 from dgm_run.progress import Terminal
@@ -50,8 +51,11 @@ def evaluated(
             show(plot, picture)
         found += estimates
         seconds += [time.monotonic() - begun] * len(estimates)
+    rng.reseed(seed, "independent pixels")
+    unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
+    compared = warn_if_worse(_with_model_warnings(found, model), unreported)
     rows, values = [], {}
-    for estimate, each in zip(warn_if_worse(_with_model_warnings(found, model)), seconds, strict=True):
+    for estimate, each in zip(compared, seconds, strict=True):
         rows.append(results.row(estimate, "test", each))
         if estimate.values is not None:
             values[key(rows[-1])] = estimate.values

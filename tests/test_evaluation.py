@@ -31,7 +31,7 @@ class Mean(Estimator):
 
 
 class Protocol:
-    shape = (1, 2, 2)
+    shape, kind, num_levels = (1, 2, 2), "continuous", None
 
 
 def split(value):
@@ -115,3 +115,19 @@ def test_parts_say_what_the_likelihood_depends_on():
                          Nowhere(), False, lambda *shown: None)  # fmt: skip
     assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
     assert [row["warning"] for row in found[1:]] == [None, None, None]
+
+
+def test_without_a_baseline_independent_pixels_are_one():
+    class Poor(Estimator):
+        def __call__(self, model, data, report=None):
+            log_p = torch.full((200,), -50.0) + 0.1 * torch.randn(200)
+            return [Estimate.over(log_p, "log_likelihood", "exact", "exact")]
+
+    class Binary:
+        shape, kind, num_levels = (1, 2, 2), "binary", 2
+
+    torch.manual_seed(0)
+    splits = [Examples(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
+    found, _ = evaluated(nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, Nowhere(), False, print)
+    assert len(found) == 1  # it stands in no row
+    assert found[0]["warning"].startswith("worse than independent pixels (-2.7")

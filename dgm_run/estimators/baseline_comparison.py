@@ -12,7 +12,13 @@ MATERIAL = 0.01
 """and so many nats of an example: of two fits of one family one always ends a little below the other."""
 
 
-def warn_if_worse(estimates: Sequence[Estimate]) -> list[Estimate]:
+def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
+    """Whether there is a likelihood of the model and no baseline beside it."""
+    found = any(each.quantity in ("log_likelihood", "elbo") for each in estimates)
+    return found and not any(each.baseline for each in estimates)
+
+
+def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
     """Adds a warning to each likelihood of the model that lies below the best baseline.
 
     Where both are known of every example the difference is paired. The warning stands beside the log-likelihood, or
@@ -20,8 +26,11 @@ def warn_if_worse(estimates: Sequence[Estimate]) -> list[Estimate]:
 
     Args:
         estimates: all that was found on one split, in the units of `Estimate`.
+        unreported: a baseline that stands in no row.
     """
     baselines = [each for each in estimates if each.baseline]
+    if unreported:
+        baselines.append(Estimate.over(unreported.log_p, "baseline", unreported.name, "exact", baseline=unreported))
     if not baselines:
         return list(estimates)
     models = [each for each in estimates if not each.baseline]

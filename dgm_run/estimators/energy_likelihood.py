@@ -73,7 +73,7 @@ class EnergyLikelihood(Estimator):
             rows.append(self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total)))
         num_pixels = math.prod(data.x.shape[1:])
         kind = "exact" if exact else "estimate"
-        baseline = Baseline("independent_pixels", independent, ADVICE)
+        baseline = Baseline("independent pixels", independent, ADVICE)
         warning = "; ".join(filter(None, (log_z.warning, _collapse(log_p, independent, num_pixels)))) or None
         return [
             _estimate("log_likelihood", log_p, warning=warning, **method),
