@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ from torch import Tensor, nn
 
 from dgm_run import results, rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Estimator
+from dgm_run.estimators.base import Estimate, Estimator
+from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
+from dgm_run.estimators.independent_pixels import fit_independent_pixels
 from dgm_run.images import grid, is_image
+from dgm_run.models.base import outermost
 from dgm_run.progress import Terminal
 from dgm_run.signals import Interrupted, StopRequest
 from dgm_run.way import key
@@ -31,7 +35,8 @@ def evaluated(
             raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
         display.evaluated(done, total)
 
-    rows, values = [], {}
+    found: list[Estimate] = []
+    seconds: list[float] = []
     for name, estimator in estimators.items():
         display.evaluating(f"{name}: fitting")
         rng.reseed(seed, f"estimate {name}")
@@ -44,12 +49,28 @@ def evaluated(
                 show(picture, grid(images, columns=8))
         for plot, picture in fitted.plots().items():
             show(plot, picture)
-        seconds = time.monotonic() - begun
-        for estimate in estimates:
-            rows.append(results.row(estimate, "test", seconds))
-            if estimate.values is not None:
-                values[key(rows[-1])] = estimate.values
+        found += estimates
+        seconds += [time.monotonic() - begun] * len(estimates)
+    rng.reseed(seed, "independent pixels")
+    unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
+    compared = warn_if_worse(_with_model_warnings(found, model), unreported)
+    rows, values = [], {}
+    for estimate, each in zip(compared, seconds, strict=True):
+        rows.append(results.row(estimate, "test", each))
+        if estimate.values is not None:
+            values[key(rows[-1])] = estimate.values
     return rows, values
+
+
+def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list[Estimate]:
+    """Adds to each log-likelihood of the model what its parts say that it depends on: their `likelihood_warning`."""
+    own = [part.likelihood_warning for part in outermost(model, "likelihood_warning")]
+    return [
+        replace(each, warning="; ".join(filter(None, (each.warning, *own))) or None)
+        if each.quantity == "log_likelihood" and not each.baseline
+        else each
+        for each in estimates
+    ]
 
 
 def named(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -103,8 +103,8 @@ def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -
 
 def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
-    found = asdict(replace(estimate, values=None)) | {"split": split, "seconds": seconds}
-    del found["values"]
+    found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
+    del found["values"], found["baseline"]
     return found
 
 

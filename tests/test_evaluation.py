@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
-from dgm_run.estimators.base import Estimate, Estimator
+from dgm_run.estimators.base import Baseline, Estimate, Estimator
 from dgm_run.evaluation import evaluated, named
 from dgm_run.parallel import Nowhere
 from dgm_run.signals import Interrupted
@@ -31,7 +31,7 @@ class Mean(Estimator):
 
 
 class Protocol:
-    shape = (1, 2, 2)
+    shape, kind, num_levels = (1, 2, 2), "continuous", None
 
 
 def split(value):
@@ -82,3 +82,52 @@ def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
     rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
             [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
     assert named(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
+
+
+class Likelihood(Estimator):
+    """A log-likelihood, and a baseline one nat above it."""
+
+    def __call__(self, model, data, report=None):
+        log_p = torch.arange(5.0, dtype=torch.float64)
+        above = Baseline("columns", log_p + 1, "train longer")
+        return [
+            Estimate.over(log_p, "log_likelihood", "exact", "exact"),
+            Estimate.over(log_p + 1, "columns", "linear", "exact", baseline=above),
+        ]
+
+    def pictures(self, model):
+        return {}
+
+
+def test_a_model_worse_than_its_baseline_is_called_so():
+    rows, values, _ = look({"a": Likelihood()})
+    assert rows[0]["warning"] == "worse than columns (3.00) by 1.00 ± 0 nats: train longer"
+    assert rows[1]["warning"] is None
+    assert "baseline" not in rows[1]
+    assert len(values) == 2
+
+
+def test_parts_say_what_the_likelihood_depends_on():
+    class Part(nn.Module):
+        likelihood_warning = "the noise is at its floor"
+
+    found, _ = evaluated(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")}, DATA, 0,
+                         Nowhere(), False, lambda *shown: None)  # fmt: skip
+    assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
+    assert [row["warning"] for row in found[1:]] == [None, None, None]
+
+
+def test_without_a_baseline_independent_pixels_are_one():
+    class Poor(Estimator):
+        def __call__(self, model, data, report=None):
+            log_p = torch.full((200,), -50.0) + 0.1 * torch.randn(200)
+            return [Estimate.over(log_p, "log_likelihood", "exact", "exact")]
+
+    class Binary:
+        shape, kind, num_levels = (1, 2, 2), "binary", 2
+
+    torch.manual_seed(0)
+    splits = [Examples(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
+    found, _ = evaluated(nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, Nowhere(), False, print)
+    assert len(found) == 1  # it stands in no row
+    assert found[0]["warning"].startswith("worse than independent pixels (-2.7")

@@ -47,9 +47,12 @@ class LinearGaussian(Distribution):
         with full_precision(value):
             centred, observed = self._centred(value)
             scaled, precision = self.latent_precision(observed)
-            projected, factor = centred @ scaled, torch.linalg.cholesky(precision)
-            half = torch.linalg.solve_triangular(factor, projected.unsqueeze(-1), upper=False).squeeze(-1)
-            squares = (centred.square() * torch.exp(-self.log_var)).sum(-1) - half.square().sum(-1)
+            factor = cholesky(precision)
+            z = _solve(factor, centred @ scaled)
+            residual = centred - z @ self.weight.T
+            residual = residual if observed is None else residual * observed
+            # the least of |x - b - W z|^2 / variance + |z|^2 over z: a sum of squares, in which nothing cancels
+            squares = (residual.square() * torch.exp(-self.log_var)).sum(-1) + z.square().sum(-1)
         own = self.log_var + LOG_2PI
         constant = own.sum() if observed is None else observed @ own
         return -0.5 * (squares + constant) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -59,9 +62,11 @@ class LinearGaussian(Distribution):
         with full_precision(value):
             centred, observed = self._centred(value)
             scaled, precision = self.latent_precision(observed)
-            projected, factor = centred @ scaled, torch.linalg.cholesky(precision)
-            mean = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
-            scale = torch.linalg.cholesky(torch.cholesky_inverse(factor))
+            mean = _solve(cholesky(precision), centred @ scaled)
+            # from the last row to the first: of J M J = L L', (J L^-1 J)' is the factor of M^-1, which is not formed
+            identity = torch.eye(self.latent_dim, dtype=precision.dtype, device=precision.device)
+            reverse = cholesky(precision.flip(-1, -2))
+            scale = torch.linalg.solve_triangular(reverse, identity, upper=False).mT.flip(-1, -2)
         return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
 
     def _centred(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -87,3 +92,21 @@ class LinearGaussian(Distribution):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "LinearGaussian":
         return LinearGaussian(function(self.weight), function(self.bias), function(self.log_var))
+
+
+def cholesky(precision: Tensor) -> Tensor:
+    """Returns the lower Cholesky factor of I + A'A, (..., k, k), which rounding may have left indefinite."""
+    factor, failed = torch.linalg.cholesky_ex(precision)
+    if not bool(failed.any()):
+        return factor
+    largest = precision.diagonal(dim1=-2, dim2=-1).amax(-1)
+    jitter = 8 * precision.shape[-1] * torch.finfo(precision.dtype).eps * largest
+    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.cholesky_ex(precision + jitter[..., None, None] * identity)[0]
+
+
+def _solve(factor: Tensor, b: Tensor) -> Tensor:
+    """M^-1 b by the factor of M, one for all, (k, k), or one for each b, (..., k)."""
+    if factor.dim() == 2:
+        return torch.cholesky_solve(b.reshape(-1, b.shape[-1]).mT, factor).mT.view_as(b)
+    return torch.cholesky_solve(b.unsqueeze(-1), factor).squeeze(-1)

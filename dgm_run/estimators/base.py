@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,6 +11,20 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples, LoadedDataset
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
+
+
+class Baseline(NamedTuple):
+    """What a model has to beat.
+
+    Attributes:
+        name: of the baseline.
+        log_p: its log p(x) of each example of the split, in its order, (N,), nats, in float64 on the CPU.
+        advice: what to try where a model is worse.
+    """
+
+    name: str
+    log_p: Tensor
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Estimate:
         floor: the same number with training examples in the place of samples, for what compares these with held-out
             data: what a perfect model would reach.
         values: of each example where the whole split was looked at, in its order, (N,): two runs are compared by them.
+        baseline: whose number it is, where it is not that of the model.
     """
 
     quantity: str
@@ -45,6 +60,7 @@ class Estimate:
     warning: str | None = None
     floor: float | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
+    baseline: Baseline | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def over(cls, values: Tensor, quantity: str, estimator: str, kind: Kind, **more) -> "Estimate":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Kind, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, mean_and_stderr, silent
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE
@@ -16,6 +16,7 @@ from dgm_run.models.energy import UnnormalizedModel
 
 COLLAPSED = 0.002
 """A model that gains fewer nats a pixel over the baseline has learned nothing but the means of the pixels."""
+ADVICE = "train longer, start the visible biases at the data means, or change optimizer.lr"
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,14 @@ class EnergyLikelihood(Estimator):
             rows.append(self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total)))
         num_pixels = math.prod(data.x.shape[1:])
         kind = "exact" if exact else "estimate"
+        baseline = Baseline("independent pixels", independent, ADVICE)
         warning = "; ".join(filter(None, (log_z.warning, _collapse(log_p, independent, num_pixels)))) or None
         return [
             _estimate("log_likelihood", log_p, warning=warning, **method),
             *rows,
             *rate(log_p, data, **method),
             Estimate("log_partition", log_z.method, kind, log_z.value, None, len(data), settings=log_z.settings),
-            _estimate("baseline", independent, estimator="independent_pixels", kind="exact"),
+            _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
         ]
 
     def _observe(self, model: UnnormalizedModel, data: Examples, report: Report) -> dict[str, Tensor]:
@@ -130,7 +132,4 @@ def _crossed(gap: float, gap_error: float | None) -> str | None:
 def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int) -> str | None:
     if (log_p - independent).mean() >= COLLAPSED * num_pixels:
         return None
-    return (
-        f"collapsed: no better than independent pixels ({independent.mean():.2f}); "
-        "train longer, start the visible biases at the data means, or change optimizer.lr"
-    )
+    return f"collapsed: no better than independent pixels ({independent.mean():.2f}); {ADVICE}"

@@ -15,12 +15,13 @@ from torch import nn
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
 from dgm_run.estimators.rate import perplexity
 from dgm_run.networks.rnn import OFFSET
 from dgm_run.vocabulary import END, START
 
 Context = tuple[int, ...]
+ADVICE = "train longer, or change optimizer.lr or the sizes of the network"
 
 
 class KneserNey:
@@ -106,7 +107,7 @@ class NgramBaseline(Estimator):
             log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)
             name = f"{counted.order}-gram"
             numbers = (*perplexity(log_p, data), len(data), "", {"discount": self.discount})
-            found.append(Estimate("perplexity", name, "exact", *numbers))
+            found.append(Estimate("perplexity", name, "exact", *numbers, baseline=Baseline(name, log_p, ADVICE)))
             report(counted.order, len(self.models))
         return found
 

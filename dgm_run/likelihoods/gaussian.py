@@ -9,21 +9,33 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.likelihoods.base import Likelihood
-from dgm_run.networks.bounded import with_floor
+from dgm_run.networks.bounded import check_floor, column_variance, describe_floor, noise_floor, with_floor
+
+AT_FLOOR = 0.01
+"""A scale is at its floor where it exceeds it by less than this part."""
 
 
 class GaussianLikelihood(Likelihood):
     """N(x; mean, scale^2) for every element. A density: of discrete values it would have no upper bound.
 
+    A learned scale has a floor, which is added to it: without one a density of constant pixels grows without bound. The
+    floor of an element is min_scale + relative_min_scale * its standard deviation in the training data (`noise_floor`),
+    and that of a shared scale the lowest of these.
+
     Args:
         shape: of one example.
         scale: standard deviation at the start, in the units of the data.
         learn_scale: no (fixed) | shared (one for all elements) | element (one each) | predicted (by the decoder).
-        min_scale: added to a learned scale; without a floor a density of constant pixels grows without bound.
+        min_scale: the absolute part of the floor, in the units of the data.
+        relative_min_scale: the relative part.
         squash: whether means go through a sigmoid, for intensities in [0, 1].
 
+    Attributes:
+        log_floor: of a learned scale, (*shape) or of a shared one (). Until `initialize` has seen the training data
+            it is that of elements with a standard deviation of one.
+
     Raises:
-        ValueError: a scale is not positive, or starts below its floor.
+        ValueError: a scale is not positive, or starts below the absolute part of its floor.
     """
 
     takes = ("continuous",)
@@ -34,24 +46,56 @@ class GaussianLikelihood(Likelihood):
         scale: float,
         learn_scale: Literal["no", "shared", "element", "predicted"],
         min_scale: float,
+        relative_min_scale: float,
         squash: bool,
     ):
         super().__init__(shape)
         self.squash = squash
         if not scale > min_scale >= 0:
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
-        self.min_scale, self.is_stationary = min_scale, learn_scale != "element"
+        check_floor(min_scale, relative_min_scale)
+        self.scale, self.learn_scale = scale, learn_scale
+        self.min_scale, self.relative_min_scale = min_scale, relative_min_scale
+        self.is_stationary = learn_scale != "element"
         self.num_params = 2 if learn_scale == "predicted" else 1
-        start = torch.full(self.shape if learn_scale == "element" else (), math.log(scale - min_scale))
+        start = torch.zeros(self.shape if learn_scale == "element" else ())
         if learn_scale in ("shared", "element"):
             self.log_scale = nn.Parameter(start)
         else:
             self.register_buffer("log_scale", start)
+        self.register_buffer("log_floor", torch.zeros(() if learn_scale in ("no", "shared") else self.shape))
+        self._start(torch.ones(math.prod(self.shape), dtype=torch.float64))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Takes the floor of a learned scale from training examples, (B, *shape)."""
+        if self.learn_scale != "no" and self.relative_min_scale > 0:
+            self._start(column_variance(x))
+
+    @torch.no_grad()
+    def _start(self, variance: Tensor) -> None:
+        """Sets the floor by the variance of the elements, (D,), and the scale above it to its start."""
+        if self.learn_scale == "no":
+            self.log_scale.fill_(math.log(self.scale))
+            return
+        floor = noise_floor(variance, self.min_scale, self.relative_min_scale)
+        floor = floor.min() if self.learn_scale == "shared" else floor.view(self.shape)
+        self.log_floor.copy_(floor.log())
+        above = torch.where(floor < self.scale, self.scale - floor, self.scale)  # else it starts above what it is told
+        self.log_scale.copy_(above.log() if self.log_scale.dim() else above.amin().log())
+
+    @property
+    def likelihood_warning(self) -> str | None:
+        """Which learned scales are at their floor; None for none. What a decoder predicts is not looked at."""
+        if self.learn_scale not in ("shared", "element"):
+            return None
+        at_floor = self.log_scale.detach() - self.log_floor < math.log(AT_FLOOR)
+        return describe_floor(int(at_floor.sum()), at_floor.numel(), self.min_scale, self.relative_min_scale)
 
     def forward(self, params: Tensor) -> IndependentGaussian:
         mean, *rest = params.unbind(-len(self.shape) - 1)
         mean = mean.sigmoid() if self.squash else mean
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
-        if self.min_scale > 0:
-            log_scale = with_floor(log_scale, math.log(self.min_scale))
+        if self.learn_scale != "no":
+            log_scale = with_floor(log_scale, self.log_floor)
         return IndependentGaussian(mean, log_scale, len(self.shape))

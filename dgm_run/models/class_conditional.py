@@ -68,7 +68,13 @@ class ClassConditional(KnowsLabels, ExactModel, FittedByEM):
         empty = (counts < 2).nonzero().flatten().tolist()
         if empty:
             raise ValueError(f"class {empty[0]} has {int(counts[empty[0]])} labelled examples, two or more are needed")
-        return counts / counts.sum(), [Moments.of([train.batch(index)]) for index in of_class]
+        moments = [Moments.of([train.batch(index)]) for index in of_class]
+        for k, (part, each) in enumerate(zip(self.parts, moments, strict=True)):
+            try:
+                part.noise_floor(each.variance)
+            except ValueError as error:
+                raise ValueError(f"class {k}: {error}") from None
+        return counts / counts.sum(), moments
 
     @torch.no_grad()
     def em_step(self, statistics: tuple[Tensor, list[Moments]]) -> Tensor:
@@ -77,6 +83,12 @@ class ClassConditional(KnowsLabels, ExactModel, FittedByEM):
         self.log_p_label.copy_(shares.log())
         before = torch.stack([part.em_step(each) for part, each in zip(self.parts, moments, strict=True)])
         return (shares.to(before) * (before + self.log_p_label.to(before))).sum()
+
+    @property
+    def likelihood_warning(self) -> str | None:
+        """What the likelihoods of the parts depend on, class by class; None for nothing."""
+        told = [(k, part.likelihood_warning) for k, part in enumerate(self.parts)]
+        return "; ".join(f"class {k}: {warning}" for k, warning in told if warning) or None
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Draws, and a row of means for every class, at the same z."""

@@ -1,4 +1,4 @@
-"""Numbers that stay within an interval."""
+"""Numbers that stay within an interval, or above a floor."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,65 @@ def interval(bounds: Sequence[float], name: str = "log_var_range") -> tuple[floa
     return float(bounds[0]), float(bounds[1])
 
 
-def with_floor(log_value: Tensor, log_floor: float) -> Tensor:
+def with_floor(log_value: Tensor, log_floor: float | Tensor) -> Tensor:
     """The log of a positive number and a floor under it: of their sum, as at a clamp the gradient would end."""
-    return torch.logaddexp(log_value, torch.full_like(log_value, log_floor))
+    floor = log_floor if isinstance(log_floor, Tensor) else torch.full_like(log_value, log_floor)
+    return torch.logaddexp(log_value, floor.to(log_value.dtype))
+
+
+def check_floor(min_scale: float, relative_min_scale: float) -> None:
+    """Raises a ValueError where the two parts of `noise_floor` make no sense."""
+    if not (0 <= min_scale < float("inf") and 0 <= relative_min_scale < 1):
+        raise ValueError(
+            f"min_scale = {min_scale} must not be negative, and relative_min_scale = {relative_min_scale} must lie "
+            "between 0 and 1"
+        )
+
+
+def column_variance(x: Tensor) -> Tensor:
+    """Returns the variance of each column of examples, (B, *shape) -> (D,), in double precision.
+
+    It squares differences to the first example. So a mean far from zero cancels nothing, and the variance of a
+    constant column is exactly zero.
+    """
+    x = x.flatten(1)
+    return (x - x[0]).double().var(0, correction=0)
+
+
+def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -> Tensor:
+    """Returns the least standard deviation of the noise of each column: min_scale + relative_min_scale * its own.
+
+    A constant column has no scale of its own: it takes the root mean variance of the columns that vary.
+
+    Args:
+        variance: of the columns over the training examples, (D,).
+        min_scale: the absolute part, in the units of the data.
+        relative_min_scale: the relative part.
+
+    Returns:
+        (D,), positive unless both parts are zero.
+
+    Raises:
+        ValueError: no column varies, and there is no absolute part.
+    """
+    varies = variance > 0
+    if relative_min_scale > 0 and min_scale == 0 and not bool(varies.any()):
+        raise ValueError(
+            "all training examples are equal, so that relative_min_scale is relative to nothing: set min_scale to a "
+            "positive number in the units of the data"
+        )
+    typical = variance.sum() / varies.sum().clamp(min=1)
+    return min_scale + relative_min_scale * torch.where(varies, variance, typical).sqrt()
+
+
+def describe_floor(num: int, total: int, min_scale: float, relative_min_scale: float) -> str | None:
+    """Says how many of `total` scales of noise are at their floor; None for none of them."""
+    if not num:
+        return None
+    of = f"{num} of {total} columns" if total > 1 else "all columns"
+    parts = {"min_scale": min_scale, "relative_min_scale": relative_min_scale}
+    settings = ", ".join(f"{name}={value:g}" for name, value in parts.items() if value)
+    return f"the noise of {of} is at its floor, on which the likelihood depends ({settings})"
 
 
 class BoundedParameter(nn.Module):

@@ -13,9 +13,21 @@ LIKELIHOODS = {
     "bernoulli": lambda: BernoulliLikelihood(SHAPE),
     "categorical": lambda: CategoricalLikelihood(SHAPE, num_levels=2),
     "discretized_logistic": lambda: DiscretizedLogisticLikelihood(SHAPE, num_levels=2, log_scale=-1.0),
-    "gaussian": lambda: GaussianLikelihood(SHAPE, scale=0.5, learn_scale="element", min_scale=0.01, squash=False),
+    "gaussian": lambda: GaussianLikelihood(
+        SHAPE,
+        scale=0.5,
+        learn_scale="element",
+        min_scale=0.01,
+        relative_min_scale=0.0,
+        squash=False,
+    ),
     "gaussian_predicted": lambda: GaussianLikelihood(
-        SHAPE, scale=0.5, learn_scale="predicted", min_scale=0.01, squash=False
+        SHAPE,
+        scale=0.5,
+        learn_scale="predicted",
+        min_scale=0.01,
+        relative_min_scale=0.0,
+        squash=False,
     ),
 }
 

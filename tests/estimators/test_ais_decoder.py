@@ -24,7 +24,7 @@ SETTINGS = {"num_examples": None, "num_chains": 16, "num_temperatures": 300, "nu
 
 def linear(num_pixels=16, latent_dim=2, variance=0.1):
     torch.manual_seed(0)
-    model = FactorAnalysis((num_pixels,), latent_dim, 1e-3).double()
+    model = FactorAnalysis((num_pixels,), latent_dim, 1e-3, 0.0).double()
     with torch.no_grad():
         model.raw_log_var.fill_(math.log(variance))
     return model

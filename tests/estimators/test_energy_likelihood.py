@@ -39,6 +39,7 @@ def test_bits_and_baseline_belong_to_the_same_examples():
     assert rows["bits_per_dim"].value == pytest.approx(-rows["log_likelihood"].value / 6 / np.log(2))
     base = energy.log_f(model, 0.0).log_softmax(0)[energy.index_of(data.x)]
     assert rows["baseline"].value == pytest.approx(base.mean().item())
+    assert rows["baseline"].baseline.log_p.mean().item() == pytest.approx(base.mean().item())
     assert rows["log_partition"].value == pytest.approx(model.log_partition().item())
 
 

@@ -49,6 +49,8 @@ def test_rows_of_the_table_are_perplexities():
     model = KneserNey(ROWS, 2, 4, 0.75)
     expected = math.exp(-(model.log_prob([5, 4, END]) + model.log_prob([4, 4, END])) / 6)
     assert two.value == pytest.approx(expected)
+    assert two.baseline.name == "2-gram"
+    assert two.baseline.log_p.tolist() == pytest.approx([model.log_prob([5, 4, END]), model.log_prob([4, 4, END])])
 
 
 def test_images_are_refused_and_settings_checked():

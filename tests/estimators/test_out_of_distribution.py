@@ -33,7 +33,7 @@ SETTINGS = {"sets": ["black", "inverted", "noise"], "other": None, "num_examples
 @pytest.fixture(scope="module")
 def digits():
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
-    model = PPCA((1, 8, 8), 10, 0.01)
+    model = PPCA((1, 8, 8), 10, 0.01, 0.0)
     moments = Moments.of(data.train.batches(500))
     model.initialize(data.train.batch(slice(None)))
     for _ in range(100):
@@ -148,9 +148,9 @@ def test_what_cannot_be_asked_is_refused():
     with pytest.raises(ConfigError, match="Identity has no likelihood"):
         OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), vectors)
     with pytest.raises(ConfigError, match="it corrupts images of grey levels, and these are none"):
-        OutOfDistribution(**SETTINGS).check(PPCA((4,), 1, 0.1), vectors)
+        OutOfDistribution(**SETTINGS).check(PPCA((4,), 1, 0.1, 0.0), vectors)
     grey = LoadedDataset(instantiate(dgm_run.compose("dataset.binarize=none").dataset), x, x, x)
-    model = PPCA((1, 8, 8), 1, 0.1)
+    model = PPCA((1, 8, 8), 1, 0.1, 0.0)
     for other, message in (
         (("dataset=bars_and_stripes",), r"other: its examples are \[1, 4, 4\], not \[1, 8, 8\]"),
         (("dataset=laplace_sources",), r"other: its examples are"),
@@ -175,8 +175,8 @@ def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
     # the finding of Nalisnick et al., on PPCA at its maximum of the likelihood
     cfg = dgm_run.compose("dataset=mnist", "dataset.binarize=none", "dataset.dequantize=true")
     data = instantiate(cfg.dataset).load()
-    best = maximum_likelihood(Moments.of(data.train.batches(10_000)), 50, 1e-4)
-    model = PPCA((1, 28, 28), 50, 0.01).double()
+    best = maximum_likelihood(Moments.of(data.train.batches(10_000)), 50, torch.tensor(1e-4))
+    model = PPCA((1, 28, 28), 50, 0.01, 0.0).double()
     model.weight.copy_(best.weight)
     model.bias.copy_(best.bias)
     model.raw_log_var.copy_((best.log_var[:1].exp() - 1e-4).log())

@@ -16,7 +16,7 @@ def test_with_the_exact_posterior_it_is_gibbs_sampling():
     # factor analysis of the digits with half of their pixels missing, after as many sweeps as uses.md takes
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
     torch.manual_seed(0)
-    model = FactorAnalysis((1, 8, 8), 10, 0.02)
+    model = FactorAnalysis((1, 8, 8), 10, 0.02, 0.0)
     model.initialize(data.train.batch(slice(None)))
     moments = Moments.of(data.train.batches(500))
     for _ in range(100):

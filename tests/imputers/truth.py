@@ -47,7 +47,7 @@ def by_quadrature(model: VAE, given: dict[int, float]) -> tuple[float, np.ndarra
 
 def factor_analysis(dim: int = 6) -> FactorAnalysis:
     torch.manual_seed(1)
-    model = FactorAnalysis((1, 1, dim), 2, 0.01).double()
+    model = FactorAnalysis((1, 1, dim), 2, 0.01, 0.0).double()
     with torch.no_grad():
         model.bias.normal_()
         model.raw_log_var.normal_()

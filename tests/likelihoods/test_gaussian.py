@@ -10,8 +10,8 @@ MODES = ["no", "shared", "element", "predicted"]
 each_mode = pytest.mark.parametrize("learn_scale", MODES)
 
 
-def make(learn_scale, scale=0.5, min_scale=0.01, shape=(1, 2), squash=False):
-    return GaussianLikelihood(shape, scale, learn_scale, min_scale, squash)
+def make(learn_scale, scale=0.5, min_scale=0.01, shape=(1, 2), squash=False, relative_min_scale=0.0):
+    return GaussianLikelihood(shape, scale, learn_scale, min_scale, relative_min_scale, squash)
 
 
 @each_mode
@@ -91,3 +91,85 @@ def test_only_continuous_data_are_taken():
 def test_squashed_means_are_intensities():
     params = 5 * torch.randn(4, 1, 1, 2)
     torch.testing.assert_close(make("no", squash=True)(params).mean, torch.sigmoid(params.squeeze(1)))
+
+
+def relative(learn_scale, x, scale=0.5):
+    """A likelihood whose floor is a hundredth of the standard deviation of the data."""
+    likelihood = make(learn_scale, scale, min_scale=0.0, shape=x.shape[1:], relative_min_scale=0.01)
+    likelihood.initialize(x)
+    return likelihood
+
+
+def lowest(likelihood):
+    """Standard deviations of the noise where the learned part is next to nothing."""
+    with torch.no_grad():
+        likelihood.log_scale.fill_(-200.0)
+    return likelihood(torch.zeros(1, likelihood.num_params, *likelihood.shape)).stddev[0]
+
+
+def columns(*scales):
+    """Examples, (B, 1, D), with these standard deviations; far from zero."""
+    x = torch.randn(4000, 1, len(scales), dtype=torch.float64)
+    x = (x - x.mean(0)) / x.std(0, correction=0)
+    return (x + 100) * torch.tensor(scales, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("learn_scale", ["element", "predicted"])
+def test_the_floor_of_an_element_is_relative(learn_scale):
+    floor = lowest(relative(learn_scale, columns(1e-4, 1.0, 0.0)))
+    torch.testing.assert_close(floor, torch.tensor([[1e-6, 1e-2, 1e-2 * math.sqrt((1 + 1e-8) / 2)]]))
+
+
+def test_the_floor_of_a_shared_scale_is_the_lowest():
+    floor = lowest(relative("shared", columns(1e-4, 1.0, 0.0)))
+    torch.testing.assert_close(floor, torch.full((1, 3), 1e-6))
+
+
+@pytest.mark.parametrize("learn_scale", ["shared", "element", "predicted"])
+@pytest.mark.parametrize("std", [1e-4, 1.0, 1e4])
+def test_the_scale_starts_at_or_above_its_floor(learn_scale, std):
+    likelihood = relative(learn_scale, columns(std, std))
+    start = likelihood(torch.zeros(1, likelihood.num_params, 1, 2)).stddev
+    torch.testing.assert_close(start, torch.full((1, 1, 2), 0.5 if std < 10 else 0.5 + 0.01 * std))
+
+
+def test_a_fixed_scale_has_no_floor():
+    likelihood = relative("no", columns(1e4, 1e4), scale=0.3)
+    torch.testing.assert_close(likelihood(torch.zeros(1, 1, 1, 2)).stddev, torch.full((1, 1, 2), 0.3))
+    assert likelihood.likelihood_warning is None
+
+
+def test_the_floor_is_kept_with_the_weights():
+    likelihood, other = relative("element", columns(1e-4, 1.0)), make("element", 0.5, 0.0, relative_min_scale=0.01)
+    other.load_state_dict(likelihood.state_dict())
+    torch.testing.assert_close(lowest(other), torch.tensor([[1e-6, 1e-2]]))
+
+
+@pytest.mark.parametrize("learn_scale", ["shared", "element"])
+def test_small_data_are_fitted_and_no_floor_is_hidden(learn_scale):
+    x = 1e-4 * torch.randn(500, 1, 2, dtype=torch.float64)
+    likelihood = relative(learn_scale, x).double()
+    optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-likelihood(torch.zeros(500, 1, 1, 2, dtype=torch.float64)).log_prob(x).mean()).backward()
+        optimizer.step()
+    scale = likelihood(torch.zeros(1, 1, 1, 2, dtype=torch.float64)).stddev
+    expected = x.square().mean(0).sqrt() if learn_scale == "element" else x.square().mean().sqrt().expand(1, 2)
+    torch.testing.assert_close(scale[0], expected, rtol=1e-3, atol=0)
+    assert likelihood.likelihood_warning is None
+
+
+def test_scales_at_their_floor_are_named():
+    likelihood = relative("element", columns(1e-4, 1.0))
+    with torch.no_grad():
+        likelihood.log_scale[0, 1] = -20.0
+    assert likelihood.likelihood_warning == (
+        "the noise of 1 of 2 columns is at its floor, on which the likelihood depends (relative_min_scale=0.01)"
+    )
+
+
+def test_equal_examples_need_an_absolute_floor():
+    with pytest.raises(ValueError, match="all training examples are equal"):
+        relative("shared", columns(0.0, 0.0))
+    make("shared", min_scale=0.1, relative_min_scale=0.0).initialize(columns(0.0, 0.0))

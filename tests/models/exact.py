@@ -49,7 +49,9 @@ def factor_analysis(latent_dim: int, num_pixels: int, full: bool) -> VAE:
 
     The diagonal posterior is exact because W then has orthogonal columns.
     """
-    likelihood = GaussianLikelihood((num_pixels,), NOISE, "shared", min_scale=0.01, squash=False)
+    likelihood = GaussianLikelihood(
+        (num_pixels,), NOISE, "shared", min_scale=0.01, relative_min_scale=0.0, squash=False
+    )
     decoder = MLPDecoder(latent_dim, [], "gated", likelihood)
     encoder = MLPEncoder((num_pixels,), [], "gated")
     weight = torch.randn(num_pixels, latent_dim)
@@ -160,7 +162,9 @@ def toy(prior: str) -> VAE:
     """A posterior that is some way off, so that all bounds differ."""
     encoder = MLPEncoder((1,), [], "gated")
     posterior = GaussianPosterior(encoder, 1, (-6.0, 2.0))
-    decoder = MLPDecoder(1, [], "gated", GaussianLikelihood((1,), 0.8, "shared", min_scale=0.0, squash=False))
+    decoder = MLPDecoder(
+        1, [], "gated", GaussianLikelihood((1,), 0.8, "shared", min_scale=0.0, relative_min_scale=0.0, squash=False)
+    )
     model = VAE(1, prior_of(prior, 1, 1), posterior, decoder)
     with torch.no_grad():
         posterior.head.weight.copy_(torch.tensor([[0.5], [0.3]]))

@@ -31,7 +31,7 @@ def data(n=600, seed=0):
 def fitted(part=PPCA, num_steps=300, train=None):
     torch.manual_seed(0)
     train = train or data()
-    model = ClassConditional(K, lambda: part(SHAPE, 2, 0.01)).double()
+    model = ClassConditional(K, lambda: part(SHAPE, 2, 0.01, 0.0)).double()
     model.initialize(train.batch(slice(None)))
     statistics = model.statistics(train)
     seen = torch.stack([model.em_step(statistics) for _ in range(num_steps)])
@@ -73,13 +73,13 @@ def test_each_part_is_the_best_of_its_own_class():
 def test_labels_that_may_not_be_used_are_not():
     train = data()
     train.labelled = torch.arange(100)
-    shares, moments = ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01)).statistics(train)
+    shares, moments = ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
     y, x = train.y[:100], train.x[:100].flatten(1)
     assert shares.tolist() == pytest.approx((torch.bincount(y) / 100).tolist())
     torch.testing.assert_close(moments[1].mean, x[y == 1].mean(0))
     train.labelled = (train.y != 2).nonzero().flatten()
     with pytest.raises(ValueError, match="class 2 has 0 labelled examples, two or more are needed"):
-        ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01)).statistics(train)
+        ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
 
 
 def test_draws_have_the_shares_and_the_means_of_the_classes():

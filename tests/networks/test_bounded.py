@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from dgm_run.networks.bounded import BoundedParameter, interval
+from dgm_run.networks.bounded import (
+    BoundedParameter,
+    check_floor,
+    column_variance,
+    describe_floor,
+    interval,
+    noise_floor,
+    with_floor,
+)
 
 
 def test_it_starts_where_told_or_in_the_middle_and_stays_within():
@@ -34,3 +42,44 @@ def test_in_the_middle_it_moves_as_a_free_parameter():
 def test_an_interval_that_is_none_is_refused(bounds):
     with pytest.raises(ValueError, match="must be two finite numbers, the smaller one first"):
         interval(bounds)
+
+
+def test_a_floor_is_added_to_a_positive_number():
+    log_value, floor = torch.tensor([0.0, -50.0]), torch.tensor([0.5, 0.25])
+    torch.testing.assert_close(with_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
+    torch.testing.assert_close(with_floor(log_value, -1e9), log_value)
+    value = torch.tensor(-20.0, requires_grad=True)
+    with_floor(value, torch.tensor(float("-inf"))).backward()  # no floor
+    assert value.grad.item() == 1.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_the_variance_of_columns_does_not_cancel(offset):
+    x = torch.randn(500, 2, 3, dtype=torch.float64) + offset
+    x[:, 1, 1] = 0.1
+    found = column_variance(x)
+    torch.testing.assert_close(found, (x - offset).flatten(1).var(0, correction=0), rtol=1e-9, atol=1e-24)
+    assert found[4] == 0
+    assert column_variance(x.float()).dtype == torch.float64
+
+
+def test_a_noise_floor_has_two_parts():
+    variance = torch.tensor([4.0, 0.0, 16.0], dtype=torch.float64)
+    floor = noise_floor(variance, 0.5, 0.01)
+    torch.testing.assert_close(floor, 0.5 + 0.01 * torch.tensor([4.0, 10.0, 16.0], dtype=torch.float64).sqrt())
+    torch.testing.assert_close(noise_floor(0 * variance, 0.5, 0.01), torch.full_like(variance, 0.5))
+    assert noise_floor(0 * variance, 0.0, 0.0).tolist() == [0.0] * 3
+    with pytest.raises(ValueError, match="all training examples are equal"):
+        noise_floor(0 * variance, 0.0, 0.01)
+
+
+def test_columns_at_their_floor_are_counted():
+    assert describe_floor(0, 5, 0.0, 0.1) is None
+    assert "the noise of 3 of 5 columns is at its floor" in describe_floor(3, 5, 0.0, 0.1)
+    assert describe_floor(1, 1, 0.5, 0.0).endswith("the likelihood depends (min_scale=0.5)")
+
+
+@pytest.mark.parametrize("parts", [(-0.1, 0.1), (float("inf"), 0.1), (0.1, 1.0), (0.1, -0.1), (float("nan"), 0.1)])
+def test_a_floor_that_is_none_is_refused(parts):
+    with pytest.raises(ValueError, match="must not be negative"):
+        check_floor(*parts)

@@ -1,0 +1,90 @@
+"""Whether a model is worse than the baselines that stand beside it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dgm_run.estimators.base import Baseline, Estimate, mean_and_stderr
+
+STANDARD_ERRORS = 2
+"""A model is worse where the difference exceeds so many of its standard errors,"""
+MATERIAL = 0.01
+"""and so many nats of an example: of two fits of one family one always ends a little below the other."""
+
+
+def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
+    """Whether there is a likelihood of the model and no baseline beside it."""
+    found = any(each.quantity in ("log_likelihood", "elbo") for each in estimates)
+    return found and not any(each.baseline for each in estimates)
+
+
+def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
+    """Adds a warning to each likelihood of the model that lies below the best baseline.
+
+    Where both are known of every example the difference is paired. The warning stands beside the log-likelihood, or
+    beside the ELBO where there is none; of sentences beside the perplexity, as those of the baselines do.
+
+    Args:
+        estimates: all that was found on one split, in the units of `Estimate`.
+        unreported: a baseline that stands in no row.
+    """
+    baselines = [each for each in estimates if each.baseline]
+    if unreported:
+        baselines.append(Estimate.over(unreported.log_p, "baseline", unreported.name, "exact", baseline=unreported))
+    if not baselines:
+        return list(estimates)
+    models = [each for each in estimates if not each.baseline]
+    likelihoods = [each for each in models if each.quantity == "log_likelihood"]
+    likelihoods = likelihoods or [each for each in models if each.quantity == "elbo"]
+    warnings: dict[int, str] = {}
+    for likelihood in likelihoods:
+        warning = _describe_worse(likelihood, baselines)
+        if warning:
+            warnings[id(_shown(likelihood, models, baselines))] = warning
+    return [_with_warning(each, warnings[id(each)]) if id(each) in warnings else each for each in estimates]
+
+
+def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
+    best = max(baselines, key=lambda each: float(each.baseline.log_p.mean()))
+    gap, stderr = _difference(likelihood, best.baseline)
+    # nothing can be said by a single example, nor of what is not finite, which is warned of elsewhere
+    if stderr is None or not gap > max(STANDARD_ERRORS * stderr, MATERIAL):
+        return None
+    value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"
+    name = f"{best.baseline.name} ({value})"
+    by = f"{_digits(gap)} ± {_digits(stderr)} nats"
+    if likelihood.kind == "lower_bound":
+        return f"this lower bound lies below {name} by {by}: the model may be better than that: {best.baseline.advice}"
+    by += ", as far as this estimate tells" if likelihood.kind == "estimate" else ""
+    return f"worse than {name} by {by}: {best.baseline.advice}"
+
+
+def _difference(likelihood: Estimate, baseline: Baseline) -> tuple[float, float | None]:
+    """How far the model lies below the baseline, and the standard error of that; None where it has none."""
+    if likelihood.values is not None and len(likelihood.values) == len(baseline.log_p):
+        return mean_and_stderr(baseline.log_p - likelihood.values)
+    mean, stderr = mean_and_stderr(baseline.log_p)
+    if stderr is None or likelihood.stderr is None:
+        return mean - likelihood.value, None
+    return mean - likelihood.value, math.hypot(stderr, likelihood.stderr)
+
+
+def _shown(likelihood: Estimate, models: Sequence[Estimate], baselines: Sequence[Estimate]) -> Estimate:
+    """The row beside which the baselines are read."""
+    if baselines[0].quantity == "perplexity":
+        for each in models:
+            if each.quantity == "perplexity" and each.estimator == likelihood.estimator:
+                return each
+    return likelihood
+
+
+def _with_warning(estimate: Estimate, warning: str) -> Estimate:
+    if "collapsed" in (estimate.warning or ""):  # which says that it is no better, and what to try
+        return estimate
+    return replace(estimate, warning="; ".join(filter(None, (estimate.warning, warning))))
+
+
+def _digits(nats: float) -> str:
+    if nats < 1e-6:
+        return "0"
+    return f"{nats:.2f}" if 0.1 <= nats < 1e5 else f"{nats:.2g}"
