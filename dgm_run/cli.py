@@ -36,6 +36,7 @@ from dgm_run.commands import (
     resume_run,
     resume_sweep,
     sample_run,
+    split_flags,
     store_overrides,
     take_options,
     targets_of,
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def _complete(arguments: list[str]) -> list[str]:
-    """The command line as Hydra takes it: options first, data paths absolute, what is resumed with its overrides."""
+    """The command line as Hydra takes it: overrides in one piece, data paths absolute, and what a run began with."""
     try:
         own, arguments = take_options(arguments)
         _refuse_other_roots(arguments)
@@ -109,11 +110,10 @@ def _complete(arguments: list[str]) -> list[str]:
     except UserError as error:
         sys.exit(str(error))
     make_importable(own.packages)
-    multirun = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
-    config_dir = ["--config-dir", own.config_dir] if own.config_dir else []
+    overrides, flags = split_flags(arguments)
     if not is_first():
-        arguments += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
-    return [*multirun, *config_dir, *(each for each in arguments if each not in ("-m", "--multirun"))]
+        overrides += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
+    return [*(["--config-dir", own.config_dir] if own.config_dir else []), *overrides, *flags]
 
 
 def evaluate() -> None:

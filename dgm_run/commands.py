@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ def take_options(arguments: Iterable[str]) -> tuple[OwnCode, list[str]]:
         else:
             config_dir = os.path.abspath(value)
     return OwnCode(config_dir, tuple(dict.fromkeys(packages))), others
+
+
+def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Splits arguments into overrides and Hydra's options, which must not stand between overrides."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in ("--cfg", "-c", "--package", "-p"):
+            flags += [word, *islice(words, 1)]
+        elif word.startswith("-") or (flags and flags[-1] in ("--info", "-i") and "=" not in word):
+            flags.append(word)
+        else:
+            overrides.append(word)
+    return overrides, flags
 
 
 def _package(value: str) -> str:

@@ -101,6 +101,15 @@ def test_package_of_cfg_is_left_to_hydra():
     )
 
 
+def test_overrides_come_in_one_piece():
+    assert commands.split_flags(["a=1", "-m", "~prior", "--cfg", "job", "b=2"]) == (
+        ["a=1", "~prior", "b=2"],
+        ["-m", "--cfg", "job"],
+    )
+    assert commands.split_flags(["--info", "defaults", "a=1"]) == (["a=1"], ["--info", "defaults"])
+    assert commands.split_flags(["a=1", "--info"]) == (["a=1"], ["--info"])
+
+
 def test_own_code_is_joined_by_name():
     named = OwnCode(None, ("mine",))
     saved = OwnCode("/conf", ("/old/mine.py", "other"))

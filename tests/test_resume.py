@@ -27,6 +27,18 @@ YAML = re.search(r"```yaml\n# conf/prior/mine.yaml\n(.*?)```", README, re.DOTALL
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
 
 
+def forget() -> None:
+    """Own code is read anew, as in a new process."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    forget()
+
+
 @pytest.fixture
 def elsewhere(tmp_path) -> Path:
     (tmp_path / "elsewhere").mkdir()
@@ -38,8 +50,7 @@ def type_here(monkeypatch, capfd):
     """Runs a line of bash, which is one of the commands, in this process and a folder."""
 
     def run(line: str, cwd: Path):
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "parts")]:
-            monkeypatch.delitem(sys.modules, name)
+        forget()
         program, *arguments = shlex.split(line)
         with monkeypatch.context() as patch:  # Python's search path is that of a new process
             return here(FUNCTIONS[program], arguments, cwd, patch, capfd)
@@ -90,13 +101,12 @@ def own(tmp_path_factory) -> Path:
     folder = project(tmp_path_factory.mktemp("own"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.delitem(sys.modules, "mine", raising=False)
         overrides = ("prior=mine", "prior.scale=2", *TINY, f"data_dir={folder / 'data'}")
         cfg = dgm_run.compose(*overrides, config_dir=folder / "conf")
         start = {"overrides": overrides, "own": {"config_dir": str(folder / "conf"),
                                                  "packages": [str(folder / "mine.py")]}}  # fmt: skip
         dgm_run.run(cfg, folder / "run", start=start)
-        patch.delitem(sys.modules, "mine", raising=False)
+    forget()
     return folder
 
 
@@ -183,7 +193,6 @@ def test_compose_takes_a_config_dir(tmp_path):
 
 def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     start = read_start(copy / "run")
     cfg = dgm_run.compose(*start.overrides, "estimators.importance_sampling.num_samples=3", config_dir=copy / "conf")
     with pytest.raises(CheckpointError, match=r"mine.MyPrior is not built from a run folder.*packages="):
@@ -278,6 +287,15 @@ def test_a_resumed_sweep_takes_no_other_settings(more, tmp_path, monkeypatch):
     now = add_sweep(["sweep.resume=sweep", "trainer.threads=1", "hydra.launcher.n_jobs=2"], OwnCode())
     engine = ["hydra/launcher=joblib", "trainer.threads=1", "hydra.launcher.n_jobs=2", "trainer.resume=auto"]
     assert now[:7] == ["-m", "seed=0,1", *engine, f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+
+
+@pytest.mark.parametrize("arguments", [["--cfg", "job", "{run}"], ["{run}", "--cfg", "job", "seed=1"]])
+def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capfd):
+    commands.write_start(tmp_path, commands.Start(("prior=mixture",)))
+    arguments = [each.format(run=f"trainer.resume={tmp_path}") for each in arguments]
+    done = here("main", arguments, tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    assert "MixturePrior" in done.stdout
 
 
 def test_config_dir_is_found_in_hydras_configuration():
