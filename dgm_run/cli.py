@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,10 +20,12 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like, note_changes
 from dgm_run.errors import CheckpointError, UserError
+from dgm_run.output import guarded, losses, reason
 from dgm_run.ranks import is_first, is_started
 from dgm_run.signals import Interrupted
 
@@ -33,6 +35,8 @@ WORST = -1e30
 """What a failed job tells a search, which looks for the largest value of what validation data choose by."""
 
 _failures: list[str] = []
+_runs: list[Path] = []
+"""Folders of the runs that this process has trained or evaluated."""
 _sweeps: list[Path] = []
 """Folders of the sweeps that this process has begun."""
 
@@ -44,14 +48,18 @@ class SweepFolder(Callback):
         _sweeps.append(Path(config.hydra.sweep.dir).absolute())
 
 
+@guarded()
 def main() -> None:
-    """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    """Exit status 0: done; 1: an error, told in a line; 129, 130 and 143: stopped by SIGHUP, SIGINT and SIGTERM.
+
+    A run whose output cannot be written goes on without it. What does nothing but show something ends with status
+    141 if its reader has gone, as is usual, and with 1 if a disk is full.
+    """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
-        sys.stdout.write(table(conf_dir() / "experiment"))
-        sys.exit(0)
+        _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
     if not is_first():
@@ -62,6 +70,7 @@ def main() -> None:
     _told(_hydra_main)
 
 
+@guarded()
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
     folder, overrides = _folder_and_more(EVALUATE_HELP)
@@ -70,11 +79,19 @@ def evaluate() -> None:
     def run() -> None:
         from dgm_run.runner import evaluate  # imports torch
 
-        evaluate(compose(*_again(folder, overrides)), folder)
+        _runs.append(folder)
+        cfg = compose(*_again(folder, overrides))
+        failed = evaluate(cfg, folder)["failed_estimators"]
+        if asked := {name: why for name, why in failed.items() if name in (cfg.estimators or {})}:
+            _failures.append("")
+            sys.stderr.write(f"{_failed_estimators(asked, folder)}\n")
+        elif not failed:
+            (folder / "error.txt").unlink(missing_ok=True)
 
     _told(run)
 
 
+@guarded()
 def sample() -> None:
     """`dgm-sample RUN_DIR [n=64] [seed=0]`; exit statuses as those of `main`."""
     folder, arguments = _folder_and_more(SAMPLE_HELP)
@@ -89,6 +106,7 @@ def sample() -> None:
         import torch
 
         from dgm_run.config import instantiate
+        from dgm_run.memory import out_of_memory
         from dgm_run.run_folder import load
         from dgm_run.sampling import draw, draw_sentences, write, write_sentences
         from dgm_run.sentences import is_of_sentences
@@ -98,19 +116,22 @@ def sample() -> None:
         try:
             if not (folder / ".hydra" / "overrides.yaml").exists():
                 raise UserError("the run was not begun by dgm-run, which keeps its data set's settings")
-            data = instantiate(compose(*_begun_with(folder)).dataset).load()
+            with out_of_memory("the data set is too large"):
+                data = instantiate(compose(*_again(folder, [])).dataset).load()
         except UserError as error:
             sys.stderr.write(f"nothing is held against the data: {error}\n")
         to = folder / "drawn" / f"seed_{settings['seed']}"
-        if is_of_sentences(model):
-            files = write_sentences(draw_sentences(model, folder, data, **settings), to)
-        else:
-            files = write(draw(model, **settings, train=data and data.train.clean), to)
+        with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
+            if is_of_sentences(model):
+                files = write_sentences(draw_sentences(model, folder, data, **settings), to)
+            else:
+                files = write(draw(model, **settings, train=data and data.train.clean), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)
 
 
+@guarded()
 def report() -> None:
     """`dgm-report FOLDER`; exit statuses as those of `main`."""
     folder, more = _folder_and_more(REPORT_HELP)
@@ -140,7 +161,8 @@ def _folder_and_more(text: str) -> tuple[Path, list[str]]:
 
 SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0]
 
-Draws from the model of a run, by its best checkpoint, and writes PNG grids and samples.npz to RUN_DIR/drawn/seed_SEED:
+Draws from the model of a run, by its best checkpoint, and writes samples.npz and PNG grids, of up to 1,024 images each,
+to RUN_DIR/drawn/seed_SEED:
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
 where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
 the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
@@ -178,9 +200,6 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
     except TOLD_IN_A_LINE as error:
         if full_error:
             raise
@@ -193,20 +212,35 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
+    sys.stdout.flush()
+    lost = losses().get("standard output")
+    if lost and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
+        if isinstance(lost, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
+        sys.exit(f"cannot write to standard output: {reason(lost)}")
     sys.exit(1 if _failures else 0)
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def _hydra_main(cfg: DictConfig) -> float | None:
+    with guarded():  # a launcher may have started this process
+        return _job(cfg)
+
+
+def _job(cfg: DictConfig) -> float | None:
     from dgm_run.runner import run  # imports torch
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
+    _runs.append(folder)
     if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         note_changes(cfg, context.overrides.task)
-        return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
+        found = run(cfg, folder, _command(list(context.overrides.task), folder))
+        if failed := found["failed_estimators"]:
+            _note_failed_estimators(context, failed, folder)
+        return found["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
@@ -285,16 +319,37 @@ def _again(folder: Path, arguments: list[str]) -> list[str]:
     """The overrides that a run was begun with, but for those that are given anew, which follow."""
     now = {_key(a) for a in arguments}
     chosen = tuple(f"{group}." for group in GROUPS if group in now)  # what was set in another choice goes with it
+    _refuse_junk(folder)
     begun = [o for o in _begun_with(folder) if _key(o) not in now and not _key(o).startswith(chosen)]
     return [*begun, *arguments]
 
 
+def _refuse_junk(folder: Path) -> None:
+    """Refuses to go on with a run whose overrides cannot be read: without them it would be another run."""
+    path = folder / ".hydra" / "overrides.yaml"
+    found = _overrides(path)
+    if found is None:
+        sys.exit(
+            f"{path} is no list of overrides, as in '- seed=1': write into it those that the run was begun with, one a "
+            "line, or [] if there were none"
+        )
+
+
 def _begun_with(folder: Path) -> list[str]:
+    return _overrides(folder / ".hydra" / "overrides.yaml") or []
+
+
+def _overrides(path: Path) -> list[str] | None:
+    """The overrides in a file; none if there is no file, as of a run that was not begun by this command; None if the
+    file holds anything else.
+    """
     try:
-        saved = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
-    except (OSError, YAMLError):  # a run that was not begun by this command
+        saved = OmegaConf.to_container(OmegaConf.load(path))
+    except FileNotFoundError:
         return []
-    return [override for override in saved if isinstance(override, str)] if isinstance(saved, list) else []
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException):
+        return None
+    return saved if isinstance(saved, list) and all(isinstance(each, str) for each in saved) else None
 
 
 def _key(override: str) -> str:
@@ -326,6 +381,25 @@ def _note_failed_job(context: DictConfig, message: str) -> None:
     _keep_reason(Path(context.runtime.output_dir), message)
 
 
+def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], folder: Path) -> None:
+    """The run is trained and has the other numbers; it has failed all the same."""
+    told = _failed_estimators(failed, folder)
+    if context.mode == RunMode.RUN:
+        sys.stderr.write(f"{told}\n")
+        _failures.append("")
+        _keep_reason(folder, told)
+    else:
+        _note_failed_job(context, told)
+
+
+def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
+    """Which estimators failed, why, and the command that runs them again as they were set."""
+    reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
+    settings = [o for o in _begun_with(folder) if _key(o).startswith(tuple(f"estimators.{name}." for name in failed))]
+    again = ["dgm-eval", str(folder), f"estimators=[{','.join(failed)}]", *settings]
+    return f"{reasons}; training and other estimates are kept; to run it again: {shlex.join(again)}"
+
+
 def _tell_job(context: DictConfig, message: str) -> None:
     sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
     _failures.append("")
@@ -334,8 +408,8 @@ def _tell_job(context: DictConfig, message: str) -> None:
 def _keep_reason(folder: Path, message: str) -> None:
     if not is_first():  # which writes nothing
         return
-    with suppress(OSError):
-        (folder / "error.txt").write_text(f"{message}\n")
+    with suppress(OSError):  # the disk may be full
+        (folder / "error.txt").write_text(f"{message}\n", encoding="utf-8", errors="replace")
 
 
 def _tell_failed_jobs() -> None:
@@ -360,7 +434,7 @@ def _tell_failed_jobs() -> None:
 def _failed(folder: Path) -> str | None:
     """Why a job has no results, or has failed when it was asked for again."""
     with suppress(OSError):
-        return (folder / "error.txt").read_text().strip()
+        return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
     if (folder / "results.json").exists():
         return None
     if (folder / "checkpoints" / "last").is_dir():

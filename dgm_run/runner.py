@@ -1,7 +1,7 @@
 """The road of a run: config -> data -> model and objective -> trainer -> estimators -> results."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -23,22 +23,27 @@ from dgm_run.compatibility import (
 from dgm_run.config import instantiate, validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.errors import CheckpointError, ConfigError, TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
-from dgm_run.evaluation import evaluated, named
+from dgm_run.evaluation import Evaluation, evaluated, named, said
 from dgm_run.gallery import Gallery
 from dgm_run.hparams import hparams
 from dgm_run.images import save_png
 from dgm_run.log import RunLog
+from dgm_run.memory import out_of_memory
 from dgm_run.models.corrupted import corrupted
 from dgm_run.objectives.base import Objective
-from dgm_run.progress import Terminal, conclusion
+from dgm_run.output import guarded
+from dgm_run.progress import RUN_LOG, Terminal, conclusion, failures
 from dgm_run.ranks import is_started
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, Trainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.rivals import Rivals
+
+LARGE_MODEL = "the model is too large: lower model.latent_dim or the sizes of its layers"
+LARGE_DATA = "the data set is too large: take fewer examples of it"
 
 
 def run(
@@ -52,7 +57,7 @@ def run(
         command: how to go on with it, for the hint when it is stopped.
 
     Returns:
-        The contents of results.json.
+        The contents of results.json. Its `failed_estimators` names those that found nothing, with the reason.
 
     Raises:
         UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
@@ -68,6 +73,8 @@ def run(
     except Interrupted as stopped:
         hint = f"{stopped.message}; to go on: {command}"
         raise Interrupted(stopped.signum, hint) from None
+    except ResultsError as error:
+        raise ResultsError(f"{error}; to go on: {command}") from None
 
 
 def evaluate(cfg: DictConfig, run_dir: str | os.PathLike) -> dict[str, Any]:
@@ -114,7 +121,10 @@ def _relaunched(cfg: DictConfig, run_dir: str | os.PathLike, command: str) -> di
         except parallel.Died as death:
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
-            Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
+            display = Terminal()
+            if (Path(run_dir) / RUN_LOG).exists():
+                display.open_log(Path(run_dir), session=None)
+            display.say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
         if begins or cfg.trainer.resume:
             cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
     raise AssertionError("the last try returns or raises")
@@ -133,16 +143,13 @@ def _evaluate_of(text: str, run_dir: str) -> dict[str, Any]:
 @contextmanager
 def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
     """This process, alone or with others, in a run folder that one of them holds."""
-    with parallel.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
+    with guarded(), parallel.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
         if not parallel.is_writer():
             yield parallel.Nowhere(), stop
             return
         display = Terminal()
-        with run_folder.locked(folder):
-            try:
-                yield display, stop
-            finally:
-                display.finish()
+        with run_folder.locked(folder), display.at_work():
+            yield display, stop
 
 
 def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
@@ -155,25 +162,57 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     refuse_needing_complete(model, dataset, estimators)
-    _place(model, device, cfg)
-
-    data = parallel.writer_first(lambda: dataset.load(device))
+    with out_of_memory(LARGE_MODEL):
+        _place(model, device, cfg)
+    with out_of_memory(LARGE_DATA):
+        data = parallel.writer_first(lambda: dataset.load(device))
     refuse_other_data(found["binarization"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
+    display.open_log(folder, "evaluation of the best checkpoint")
 
     def show(name: str, picture: np.ndarray) -> None:
         if parallel.is_writer():
             save_png(picture, folder / name / "evaluated.png")
 
-    estimates, values = evaluated(model, estimators, data, cfg.seed, display, stop, show)
+    evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
     if not parallel.is_writer():
         return found
-    found["estimates"] = results.merged(found["estimates"], estimates)
-    results.write_values(folder / "values.npz", found["estimates"], values)
-    results.write(folder / "results.json", found)
-    display.estimates(estimates, "Estimates per example", [f"added to {folder / 'results.json'}"])
+    _add(found, evaluation, estimators, found)
+    notes = [*failures(evaluation.failed, folder), f"added to {folder / 'results.json'}"]
+    _write(folder, found, evaluation, display, notes)
     return found
+
+
+def _add(
+    found: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], before: Mapping[str, Any]
+) -> None:  # fmt: skip
+    """Brings the estimates that were there before and the new ones together in `found`."""
+    found["estimates"] = results.merged(before["estimates"], evaluation.rows)
+    failed_before = before.get("failed_estimators", {})
+    kept = {name: why for name, why in failed_before.items() if name not in estimators}
+    found["failed_estimators"] = kept | evaluation.failed
+
+
+def _write(
+    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Sequence[str]
+) -> None:  # fmt: skip
+    """Writes what was found, and shows it in any case.
+
+    Raises:
+        ResultsError: results.json cannot be written.
+    """
+    with said(display, f"{folder / 'values.npz'}: writing the values of single examples"):
+        results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
+    try:
+        results.write(folder / "results.json", found)
+    except OSError as error:
+        notes = []
+        kept = "the last checkpoint is kept" if (folder / "checkpoints" / "last").is_dir() else "nor was a checkpoint"
+        raise ResultsError(f"cannot write {folder / 'results.json'} ({error.strerror or error}); {kept}") from None
+    finally:
+        with said(display, "the table"):
+            display.estimates(evaluation.rows, "Estimates per example", notes)
 
 
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
@@ -183,6 +222,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     if found:
         display.say(f"{folder} holds this run, ended: nothing is left to do")
         return found
+    display.open_log(folder, "training")
 
     device = machine.device_of(cfg.trainer.device, cfg.trainer.devices)
     trainer, model, objective, estimators, data = _assembled(cfg, device, resume)
@@ -192,18 +232,24 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
 
     log = _open_log(folder, display, resume)
     gallery = Gallery(model, data, log, cfg.seed) if parallel.is_writer() else parallel.Nowhere()
+
+    def draw(step: int, epoch: int) -> None:
+        with said(display, f"pictures after epoch {epoch}"):
+            gallery(step, epoch)
+
     try:
         log.hparams(hparams(config))
-        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), gallery, config, resume)
-        summary = trainer.fit(model, objective, data, session)
+        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), draw, config, resume)
+        with out_of_memory(f"lower trainer.batch_size={cfg.trainer.batch_size} or the size of the model"):
+            summary = trainer.fit(model, objective, data, session)
 
         def show(name: str, picture: np.ndarray) -> None:
             log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
+        evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
         model.eval()
-        estimates, values = evaluated(model, estimators, data, cfg.seed, display, stop, show)
-        gallery(summary.steps, summary.epochs)
-        log.scalars(named(estimates), summary.steps, summary.epochs)
+        draw(summary.steps, summary.epochs)
+        log.scalars(named(evaluation.rows), summary.steps, summary.epochs)
         log.ended(well=True)
     except Interrupted:
         raise
@@ -213,18 +259,17 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     finally:
         log.close()
         if parallel.is_writer():  # a second command in this folder, refused, may have overwritten it
-            run_folder.save_config(folder, config)
+            with said(display, f"{run_folder.config_path(folder)}: writing the configuration"):
+                run_folder.save_config(folder, config)
 
     choices = {"seed": cfg.seed, "published": config["published"], "configuration": run_folder.fingerprint(config)}
-    found = results.results(choices, model, data.protocol, estimates, summary)
+    found = results.results(choices, model, data.protocol, evaluation.rows, summary, evaluation.failed)
     if not parallel.is_writer():
         return found
     before = _found_before(folder)
-    if before and before.get("training", {}).get("steps") == summary.steps:  # only evaluated again
-        found["estimates"] = results.merged(before["estimates"], estimates)
-    results.write_values(folder / "values.npz", found["estimates"], values)
-    results.write(folder / "results.json", found)
-    display.estimates(estimates, "Estimates per example", conclusion(found, folder))
+    if before and before["training"]["steps"] == summary.steps:  # only evaluated again
+        _add(found, evaluation, estimators, before)
+    _write(folder, found, evaluation, display, conclusion(found, folder))
     return found
 
 
@@ -242,14 +287,17 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     """All parts, on the device, as they are before the first step; what does not go together is refused."""
     trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
-    model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
+    with out_of_memory(LARGE_MODEL):
+        model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = corrupted(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
 
-    _place(model, device, cfg)
-    data = parallel.writer_first(lambda: dataset.load(device))
+    with out_of_memory(LARGE_MODEL):
+        _place(model, device, cfg)
+    with out_of_memory(LARGE_DATA):
+        data = parallel.writer_first(lambda: dataset.load(device))
     refuse_out_of_reach(model, data)
     if resume:
         refuse_other_data(resume[1]["data"], dataset)
@@ -258,7 +306,8 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
         estimator.check(model, data)
     model.train()
     rng.reseed(cfg.seed, "initialize")
-    initialize(model, data.train)
+    with out_of_memory(LARGE_MODEL):
+        initialize(model, data.train)
     return _Parts(trainer, model, objective, estimators, data)
 
 
@@ -280,7 +329,8 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
         damaged = checkpoints.exists("last") and checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    return found if not damaged and found.get("configuration") == run_folder.fingerprint(config) else None
+    is_whole = not damaged and not found.get("failed_estimators")
+    return found if is_whole and found.get("configuration") == run_folder.fingerprint(config) else None
 
 
 def _found_before(folder: Path) -> dict[str, Any] | None:

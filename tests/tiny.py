@@ -106,6 +106,7 @@ def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(cli, "_failures", [])
     monkeypatch.setattr(cli, "_sweeps", [])
+    monkeypatch.setattr(cli, "_runs", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
     with pytest.raises(SystemExit) as ended:
         cli.main()
