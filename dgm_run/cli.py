@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -328,11 +329,19 @@ def _refuse_junk(folder: Path) -> None:
     """Refuses to go on with a run whose overrides cannot be read: without them it would be another run."""
     path = folder / ".hydra" / "overrides.yaml"
     found = _overrides(path)
-    if found is None:
+    if found is None or not all(map(_is_override, found)):
         sys.exit(
             f"{path} is no list of overrides, as in '- seed=1': write into it those that the run was begun with, one a "
             "line, or [] if there were none"
         )
+
+
+def _is_override(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(text)
+        return True
+    except HydraException:
+        return False
 
 
 def _begun_with(folder: Path) -> list[str]:
