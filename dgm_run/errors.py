@@ -26,4 +26,4 @@ class OutOfMemory(UserError):
 
 
 class ResultsError(UserError):
-    """The results cannot be written. The training is kept."""
+    """Results cannot be found or written. The training is kept."""

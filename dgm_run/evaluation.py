@@ -11,7 +11,7 @@ from torch import nn
 
 from dgm_run import parallel, results, rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.errors import UserError
+from dgm_run.errors import ResultsError, UserError
 from dgm_run.estimators.base import Estimator, Report
 from dgm_run.images import grid, is_image
 from dgm_run.memory import out_of_memory
@@ -45,6 +45,7 @@ def evaluated(
 
     Raises:
         Interrupted: a signal asked to stop.
+        ResultsError: an estimator failed in one of several processes.
     """
 
     def report(done: int, total: int) -> None:
@@ -63,8 +64,10 @@ def evaluated(
             display.finish()
             display.keep(traceback.format_exc())
             if parallel.size() > 1:
-                display.say(f"estimators.{name} failed, training is done and saved: trainer.devices=1 finds the rest")
-                raise
+                if type(error) is RuntimeError:  # it may be that another process is lost
+                    raise
+                told = f"estimators.{name} failed: {reason(error)}; training is done and saved"
+                raise ResultsError(f"{told}: set trainer.devices=1 to find what the other estimators do") from None
             found.failed[name] = reason(error)
             display.say(f"estimators.{name} failed: {found.failed[name]}")
             continue

@@ -5,6 +5,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -118,7 +119,7 @@ class Terminal:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Logs warnings and messages of libraries while the block runs, and why it ends where it fails."""
+        """Logs warnings, messages and other threads of libraries while the block runs, and why it fails."""
         heard = _Heard(self)
         logging.getLogger().addHandler(heard)
         show_warning = warnings.showwarning
@@ -127,7 +128,11 @@ class Terminal:
             show_warning(message, category, *place, **more)
             self.keep(f"{category.__name__}: {message}")
 
+        def keep_failure(failure: Any) -> None:  # of TensorBoard's writer, which raises in this thread as well
+            self.keep("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
+
         warnings.showwarning = keep_warning
+        show_failure, threading.excepthook = threading.excepthook, keep_failure
         try:
             yield
         except (KeyboardInterrupt, UserError) as error:
@@ -142,6 +147,7 @@ class Terminal:
             self.finish()
             self._note_losses()
             warnings.showwarning = show_warning
+            threading.excepthook = show_failure
             logging.getLogger().removeHandler(heard)
 
     def open_log(self, folder: Path, session: str | None) -> None:

@@ -200,7 +200,8 @@ def _write(
     """Writes what was found, and shows it in any case.
 
     Raises:
-        ResultsError: results.json cannot be written.
+        ResultsError: results.json cannot be written, and the training is kept.
+        TrainingError: nothing can be written.
     """
     with said(display, f"{folder / 'values.npz'}: writing the values of single examples"):
         results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
@@ -208,8 +209,10 @@ def _write(
         results.write(folder / "results.json", found)
     except OSError as error:
         notes = []
-        kept = "the last checkpoint is kept" if (folder / "checkpoints" / "last").is_dir() else "nor was a checkpoint"
-        raise ResultsError(f"cannot write {folder / 'results.json'} ({error.strerror or error}); {kept}") from None
+        told = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
+        if not (folder / "checkpoints" / "last").is_dir():
+            raise TrainingError(f"{told}, nor any checkpoint: make room, and start the run again") from None
+        raise ResultsError(f"{told}; the last checkpoint is kept") from None
     finally:
         with said(display, "the table"):
             display.estimates(evaluation.rows, "Estimates per example", notes)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
-from dgm_run.errors import DataError
+from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Estimate, Estimator
 from dgm_run.evaluation import evaluated, named
 from dgm_run.parallel import Nowhere
@@ -143,8 +143,10 @@ def test_an_interruption_is_no_failure_of_an_estimator(error):
 
 def test_several_processes_stop_at_a_failure(monkeypatch):
     monkeypatch.setattr("dgm_run.evaluation.parallel.size", lambda: 2)
-    with pytest.raises(KeyError):
+    with pytest.raises(ResultsError, match="estimators.a failed: KeyError: 'x'; training is done and saved: set"):
         look({"a": Failing(KeyError("x")), "b": Mean("second")})
+    with pytest.raises(RuntimeError, match="Connection closed"):  # which `parallel.joined` understands
+        look({"a": Failing(RuntimeError("Connection closed by peer")), "b": Mean("second")})
 
 
 def test_a_signal_ends_it():

@@ -7,6 +7,7 @@ import select
 import struct
 import sys
 import termios
+import threading
 import warnings
 from pathlib import Path
 
@@ -235,6 +236,17 @@ def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
     assert len(shown) == 1
     assert warnings.showwarning is before
     assert logged(tmp_path)[1:] == ["UserWarning: odd", "3 of 10"]
+
+
+def test_a_thread_that_fails_is_logged(tmp_path, capsys):
+    display, _ = terminal(force_terminal=False)
+    with display.at_work():
+        display.open_log(tmp_path, "training")
+        thread = threading.Thread(target=lambda: {}["key"])
+        thread.start()
+        thread.join()
+    assert logged(tmp_path)[-1] == "KeyError: 'key'"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

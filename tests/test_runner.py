@@ -19,7 +19,7 @@ from tiny import TINY, dgm_run, metrics
 
 import dgm_run as package
 from dgm_run import run_folder
-from dgm_run.errors import CheckpointError, OutOfMemory, ResultsError
+from dgm_run.errors import CheckpointError, OutOfMemory, ResultsError, TrainingError
 from dgm_run.estimators.importance_sampling import ImportanceSampling
 
 
@@ -151,6 +151,16 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
     found = package.run(package.compose(*TINY, "trainer.resume=auto"), tmp_path)
     assert found["training"]["steps"] == 3
     assert (tmp_path / "run.log").read_text().count("=== ") == 2
+
+
+def test_a_disk_that_takes_nothing_is_told(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dgm_run.results.write", fail)
+    monkeypatch.setattr("dgm_run.checkpoint.Checkpoints.save", fail)
+    with pytest.raises(TrainingError, match="nor any checkpoint: make room, and start the run again"):
+        package.run(package.compose(*TINY), tmp_path, "dgm-run trainer.resume=here")
 
 
 def test_a_configuration_is_never_half_written(tmp_path, monkeypatch):
