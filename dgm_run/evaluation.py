@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from dgm_run import parallel, results, rng
@@ -64,8 +65,8 @@ def evaluated(
             display.finish()
             display.keep(traceback.format_exc())
             if parallel.size() > 1:
-                if type(error) is RuntimeError:  # it may be that another process is lost
-                    raise
+                if isinstance(error, RuntimeError) and not isinstance(error, torch.linalg.LinAlgError):
+                    raise  # it may be that another process is lost
                 told = f"estimators.{name} failed: {reason(error)}; training is done and saved"
                 raise ResultsError(f"{told}: set trainer.devices=1 to find what the other estimators do") from None
             found.failed[name] = reason(error)

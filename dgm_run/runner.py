@@ -1,7 +1,7 @@
 """The road of a run: config -> data -> model and objective -> trainer -> estimators -> results."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -179,8 +179,8 @@ def _evaluate_again(cfg: DictConfig, folder: Path, display: Terminal, stop: Stop
     if not parallel.is_writer():
         return found
     _add(found, evaluation, estimators, found)
-    notes = [*failures(evaluation.failed, folder), f"added to {folder / 'results.json'}"]
-    _write(folder, found, evaluation, display, notes)
+    added = f"added to {folder / 'results.json'}"
+    _write(folder, found, evaluation, display, lambda: [*failures(evaluation.failed, folder), added])
     return found
 
 
@@ -195,9 +195,9 @@ def _add(
 
 
 def _write(
-    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Sequence[str]
+    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Callable[[], Sequence[str]]
 ) -> None:  # fmt: skip
-    """Writes what was found, and shows it in any case.
+    """Writes what was found, and shows it in any case: `notes` make the lines below its table.
 
     Raises:
         ResultsError: results.json cannot be written, and the training is kept.
@@ -208,14 +208,17 @@ def _write(
     try:
         results.write(folder / "results.json", found)
     except OSError as error:
-        notes = []
+        notes = list
         told = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
         if not (folder / "checkpoints" / "last").is_dir():
             raise TrainingError(f"{told}, nor any checkpoint: make room, and start the run again") from None
         raise ResultsError(f"{told}; the last checkpoint is kept") from None
     finally:
-        with said(display, "the table"):
-            display.estimates(evaluation.rows, "Estimates per example", notes)
+        lines: Sequence[str] = []
+        with said(display, "the summary of the run"):
+            lines = notes()
+        with said(display, "the table of estimates"):
+            display.estimates(evaluation.rows, "Estimates per example", lines)
 
 
 def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) -> dict[str, Any]:
@@ -272,7 +275,7 @@ def _run(cfg: DictConfig, folder: Path, display: Terminal, stop: StopRequest) ->
     before = _found_before(folder)
     if before and before["training"]["steps"] == summary.steps:  # only evaluated again
         _add(found, evaluation, estimators, before)
-    _write(folder, found, evaluation, display, conclusion(found, folder))
+    _write(folder, found, evaluation, display, lambda: conclusion(found, folder))
     return found
 
 

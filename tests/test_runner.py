@@ -153,6 +153,16 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run.log").read_text().count("=== ") == 2
 
 
+def test_an_odd_summary_costs_no_results(tmp_path, capsys):
+    cfg = package.compose(*TINY)
+    cfg.published = 3
+    found = package.run(cfg, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text()) == found
+    shown = capsys.readouterr().out
+    assert "the summary of the run failed: TypeError" in shown
+    assert "test/log_likelihood" in shown
+
+
 def test_a_disk_that_takes_nothing_is_told(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
