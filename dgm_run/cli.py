@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +43,7 @@ from dgm_run.commands import (
 )
 from dgm_run.config import GROUPS, compose, conf_dir, keys_like, note_changes, resolve_data_paths
 from dgm_run.errors import CheckpointError, UserError
+from dgm_run.output import guarded, losses, reason
 from dgm_run.ranks import is_first, is_started
 from dgm_run.resume import (
     add_run,
@@ -61,6 +62,8 @@ WORST = -1e30
 """What a failed job tells a search, which looks for the largest value of what validation data choose by."""
 
 _failures: list[str] = []
+_runs: list[Path] = []
+"""Folders of the runs that this process has trained or evaluated."""
 _sweeps: list[Path] = []
 """Folders of the sweeps that this process has begun."""
 
@@ -81,14 +84,18 @@ class SweepFolder(Callback):
         _sweeps.append(Path(config.hydra.sweep.dir).absolute())
 
 
+@guarded()
 def main() -> None:
-    """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
+    """Exit status 0: done; 1: an error, told in a line; 129, 130 and 143: stopped by SIGHUP, SIGINT and SIGTERM.
+
+    A run whose output cannot be written goes on without it. What does nothing but show something ends with status
+    141 if its reader has gone, as is usual, and with 1 if a disk is full.
+    """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
-        sys.stdout.write(table(conf_dir() / "experiment"))
-        sys.exit(0)
+        _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
     sys.argv[1:] = _complete(sys.argv[1:])
@@ -116,6 +123,7 @@ def _complete(arguments: list[str]) -> list[str]:
     return [*(["--config-dir", own.config_dir] if own.config_dir else []), *overrides, *flags]
 
 
+@guarded()
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
     folder, own, overrides = _folder_and_more(EVALUATE_HELP)
@@ -125,11 +133,18 @@ def evaluate() -> None:
         from dgm_run.runner import evaluate  # imports torch
 
         cfg = _config_of(folder, own, overrides, lambda named: evaluate_run(folder, overrides, named))
-        evaluate(cfg, folder, own.packages)
+        _runs.append(folder)
+        failed = evaluate(cfg, folder, own.packages)["failed_estimators"]
+        if asked := {name: why for name, why in failed.items() if name in (cfg.estimators or {})}:
+            _failures.append("")
+            sys.stderr.write(f"{_failed_estimators(asked, folder)}\n")
+        elif not failed:
+            (folder / "error.txt").unlink(missing_ok=True)
 
     _told(run)
 
 
+@guarded()
 def sample() -> None:
     """`dgm-sample RUN_DIR [n=64] [seed=0]`; exit statuses as those of `main`."""
     folder, own, arguments = _folder_and_more(SAMPLE_HELP)
@@ -144,6 +159,7 @@ def sample() -> None:
         import torch
 
         from dgm_run.config import instantiate
+        from dgm_run.memory import out_of_memory
         from dgm_run.run_folder import load, read_preprocessing
         from dgm_run.sampling import draw, draw_sentences, write, write_sentences
         from dgm_run.sentences import is_of_sentences
@@ -155,15 +171,17 @@ def sample() -> None:
         try:
             if cfg is None:
                 raise UserError("the run was not begun by dgm-run, which keeps its data set's settings")
-            data = instantiate(cfg.dataset).load()
+            with out_of_memory("the data set is too large"):
+                data = instantiate(cfg.dataset).load()
         except UserError as error:
             sys.stderr.write(f"nothing is held against the data: {error}\n")
         to = folder / "drawn" / f"seed_{settings['seed']}"
-        if is_of_sentences(model):
-            files = write_sentences(draw_sentences(model, folder, data, **settings), to)
-        else:
-            train, preprocessing = data and data.train.clean, read_preprocessing(folder)
-            files = write(draw(model, **settings, train=train, preprocessing=preprocessing), to)
+        with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
+            if is_of_sentences(model):
+                files = write_sentences(draw_sentences(model, folder, data, **settings), to)
+            else:
+                train, preprocessing = data and data.train.clean, read_preprocessing(folder)
+                files = write(draw(model, **settings, train=train, preprocessing=preprocessing), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)
@@ -189,6 +207,7 @@ def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callab
     return cfg
 
 
+@guarded()
 def report() -> None:
     """`dgm-report FOLDER`; exit statuses as those of `main`."""
     folder, own, more = _folder_and_more(REPORT_HELP)
@@ -223,7 +242,8 @@ def _folder_and_more(text: str) -> tuple[Path, OwnCode, list[str]]:
 
 SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--package NAME]
 
-Draws from the model of a run, by its best checkpoint, and writes PNG grids and samples.npz to RUN_DIR/drawn/seed_SEED:
+Draws from the model of a run, by its best checkpoint, and writes samples.npz and PNG grids, of up to 1,024 images each,
+to RUN_DIR/drawn/seed_SEED:
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
 where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
 the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
@@ -266,9 +286,6 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
     except TOLD_IN_A_LINE as error:
         if full_error:
             raise
@@ -281,16 +298,28 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
+    sys.stdout.flush()
+    lost = losses().get("standard output")
+    if lost and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
+        if isinstance(lost, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
+        sys.exit(f"cannot write to standard output: {reason(lost)}")
     sys.exit(1 if _failures else 0)
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def _hydra_main(cfg: DictConfig) -> float | None:
+    with guarded():  # a launcher may have started this process
+        return _job(cfg)
+
+
+def _job(cfg: DictConfig) -> float | None:
     from dgm_run.run_folder import refuse_foreign_targets
     from dgm_run.runner import run  # imports torch
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
+    _runs.append(folder)
     if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
@@ -305,7 +334,10 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         overrides = store_overrides(list(context.overrides.task), places)
         own = own | OwnCode(packages=find_packages(targets_of(OmegaConf.to_container(cfg, resolve=False)), base))
         start = asdict(Start(tuple(overrides), own))
-        return run(cfg, folder, _command(context, own, overrides), start)["training"]["best"]
+        found = run(cfg, folder, _command(context, own, overrides), start)
+        if failed := found["failed_estimators"]:
+            _note_failed_estimators(context, failed, folder)
+        return found["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
@@ -373,6 +405,26 @@ def _note_failed_job(context: DictConfig, message: str) -> None:
     _keep_reason(Path(context.runtime.output_dir), message)
 
 
+def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], folder: Path) -> None:
+    """The run is trained and has the other numbers; it has failed all the same."""
+    told = _failed_estimators(failed, folder)
+    if context.mode == RunMode.RUN:
+        sys.stderr.write(f"{told}\n")
+        _failures.append("")
+        _keep_reason(folder, told)
+    else:
+        _note_failed_job(context, told)
+
+
+def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
+    """Which estimators failed, why, and the command that runs them again as they were set."""
+    reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
+    chosen = tuple(f"estimators.{name}." for name in failed)
+    settings = [each for each in (read_start(folder) or Start()).overrides if key_of(each).startswith(chosen)]
+    again = evaluate_run(folder, [f"estimators=[{','.join(failed)}]", *settings])
+    return f"{reasons}; training and other estimates are kept; to run it again: {again}"
+
+
 def _tell_job(context: DictConfig, message: str) -> None:
     sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
     _failures.append("")
@@ -381,8 +433,8 @@ def _tell_job(context: DictConfig, message: str) -> None:
 def _keep_reason(folder: Path, message: str) -> None:
     if not is_first():  # which writes nothing
         return
-    with suppress(OSError):
-        (folder / "error.txt").write_text(f"{message}\n")
+    with suppress(OSError):  # the disk may be full
+        (folder / "error.txt").write_text(f"{message}\n", encoding="utf-8", errors="replace")
 
 
 def _tell_failed_jobs() -> None:
@@ -407,7 +459,7 @@ def _tell_failed_jobs() -> None:
 def _failed(folder: Path) -> str | None:
     """Why a job has no results, or has failed when it was asked for again."""
     with suppress(OSError):
-        return (folder / "error.txt").read_text().strip()
+        return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
     if (folder / "results.json").exists():
         return None
     if (folder / "checkpoints" / "last").is_dir():

@@ -18,4 +18,12 @@ class CheckpointError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot go on: the loss is not finite, or memory ran out."""
+    """Training cannot go on: the loss is not finite, or a process hangs."""
+
+
+class OutOfMemory(UserError):
+    """Memory ran out. The message says what was too large and what to lower."""
+
+
+class ResultsError(UserError):
+    """Results cannot be found or written. The training is kept."""

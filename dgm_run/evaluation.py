@@ -1,33 +1,56 @@
 """A trained model before the test data."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from dgm_run import results, rng
+from dgm_run import parallel, results, rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Estimate, Estimator
+from dgm_run.errors import ResultsError, UserError
+from dgm_run.estimators.base import Estimate, Estimator, Report
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
 from dgm_run.estimators.independent_pixels import fit_independent_pixels
 from dgm_run.images import grid, is_image
+from dgm_run.memory import out_of_memory
 from dgm_run.models.base import outermost
 from dgm_run.progress import Terminal
 from dgm_run.signals import Interrupted, StopRequest
 from dgm_run.way import key
 
 
+class Evaluation(NamedTuple):
+    """What estimators found.
+
+    Attributes:
+        rows: of results.json.
+        values: of single examples, by `way.key`, (N,) each.
+        failed: why an estimator failed, by its name.
+    """
+
+    rows: list[dict[str, Any]]
+    values: dict[str, np.ndarray]
+    failed: dict[str, str]
+
+
 def evaluated(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:  # fmt: skip
+) -> Evaluation:  # fmt: skip
     """Looks at the test data, once, with every estimator; `show` takes its pictures by name.
 
-    Returns:
-        Rows of results.json, and the values of single examples.
+    An estimator that fails costs its own numbers alone. Several processes cannot go on after it, since the others may
+    wait for the one in which it failed.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+        ResultsError: an estimator failed in one of several processes.
     """
 
     def report(done: int, total: int) -> None:
@@ -37,29 +60,84 @@ def evaluated(
 
     found: list[Estimate] = []
     seconds: list[float] = []
+    failed: dict[str, str] = {}
     for name, estimator in estimators.items():
-        display.evaluating(f"{name}: fitting")
+        model.eval()
         rng.reseed(seed, f"estimate {name}")
-        begun = time.monotonic()
-        fitted = estimator.fitted(model, data.train, data.valid, report)
-        display.evaluating(name)
-        estimates = fitted(model, data.test, report)
-        if is_image(data.protocol.shape):
-            for picture, images in fitted.pictures(model).items():
-                show(picture, grid(images, columns=8))
-        for plot, picture in fitted.plots().items():
-            show(plot, picture)
+        try:
+            with out_of_memory(_advice(name, estimator)):
+                estimates, took, fitted = _estimate(model, name, estimator, data, display, report)
+        except Exception as error:
+            display.finish()
+            display.keep(traceback.format_exc())
+            if parallel.size() > 1:
+                if isinstance(error, RuntimeError) and not isinstance(error, torch.linalg.LinAlgError):
+                    raise  # it may be that another process is lost
+                told = f"estimators.{name} failed: {reason(error)}; training is done and saved"
+                raise ResultsError(f"{told}: set trainer.devices=1 to find what the other estimators do") from None
+            failed[name] = reason(error)
+            display.say(f"estimators.{name} failed: {failed[name]}")
+            continue
         found += estimates
-        seconds += [time.monotonic() - begun] * len(estimates)
-    rng.reseed(seed, "independent pixels")
-    unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
-    compared = warn_if_worse(_with_model_warnings(found, model), unreported)
-    rows, values = [], {}
-    for estimate, each in zip(compared, seconds, strict=True):
-        rows.append(results.row(estimate, "test", each))
-        if estimate.values is not None:
-            values[key(rows[-1])] = estimate.values
-    return rows, values
+        seconds += [took] * len(estimates)
+        with said(display, f"the pictures of estimators.{name}"):
+            _show(model, fitted, data, show)
+    found = _with_model_warnings(found, model)
+    with said(display, "the comparison with baselines"):
+        rng.reseed(seed, "independent pixels")
+        unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
+        found = warn_if_worse(found, unreported)
+    rows = [results.row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
+    values = {key(row): each.values for row, each in zip(rows, found, strict=True) if each.values is not None}
+    return Evaluation(rows, {name: each.detach().float().cpu().numpy() for name, each in values.items()}, failed)
+
+
+def _estimate(
+    model: nn.Module, name: str, estimator: Estimator, data: LoadedDataset, display: Terminal, report: Report
+) -> tuple[list[Estimate], float, Estimator]:
+    """What one estimator finds, the seconds it takes, and the estimator as it was fitted."""
+    display.evaluating(f"{name}: fitting")
+    begun = time.monotonic()
+    fitted = estimator.fitted(model, data.train, data.valid, report)
+    display.evaluating(name)
+    estimates = fitted(model, data.test, report)
+    seconds = time.monotonic() - begun
+    for estimate in estimates:
+        results.check_row(results.row(estimate, "test", seconds))
+    return estimates, seconds, fitted
+
+
+def _show(
+    model: nn.Module, fitted: Estimator, data: LoadedDataset, show: Callable[[str, np.ndarray], None]
+) -> None:  # fmt: skip
+    if is_image(data.protocol.shape):
+        for picture, images in fitted.pictures(model).items():
+            show(picture, grid(images, columns=8))
+    for plot, picture in fitted.plots().items():
+        show(plot, picture)
+
+
+def _advice(name: str, estimator: Estimator) -> str:
+    """Names the settings of an estimator that may be too large."""
+    settings = {k: v for k, v in vars(estimator).items() if isinstance(v, int) and not isinstance(v, bool) and v > 1}
+    told = ", ".join(f"estimators.{name}.{k}={v}" for k, v in settings.items())
+    return f"lower {told or 'trainer.eval_batch_size'}"
+
+
+@contextmanager
+def said(display: Terminal, what: str) -> Iterator[None]:
+    """Says that the block failed, and goes on: nothing of a run depends on it."""
+    try:
+        yield
+    except Exception as error:
+        display.say(f"{what} failed: {reason(error)}")
+        display.keep(traceback.format_exc())
+
+
+def reason(error: Exception) -> str:
+    """Returns an error in a line: a message for the user as it is, any other with its class."""
+    message = " ".join(str(error).split())
+    return message if isinstance(error, UserError) else f"{type(error).__name__.lstrip('_')}: {message}"
 
 
 def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list[Estimate]:

@@ -35,7 +35,13 @@ class Gallery:
     def __call__(self, step: int, epoch: int) -> None:
         was_training = self.model.training
         self.model.eval()
-        rng.reseed(self.seed, "pictures")
+        try:
+            rng.reseed(self.seed, "pictures")
+            self._draw(step, epoch)
+        finally:
+            self.model.train(was_training)
+
+    def _draw(self, step: int, epoch: int) -> None:
         if is_image(self.data.protocol.shape):
             x = self.data.valid.batch(slice(0, 64))
             for part in outermost(self.model, "pictures"):
@@ -54,7 +60,6 @@ class Gallery:
                 self.log.text(name, lines, step, f"epoch_{epoch:04}.txt")
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
-        self.model.train(was_training)
 
 
 def _complete(points: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dgm_run import errors
 from dgm_run.errors import UserError
+from dgm_run.output import guarded
 from dgm_run.parallel import Died
 from dgm_run.signals import Interrupted, stop_requests
 
@@ -99,7 +100,9 @@ def main(folder: str) -> None:
     work = getattr(import_module(call["module"]), call["name"])
     try:
         stopped = (Path(folder) / STOP).exists()
-        ended = {"stopped": signal.SIGTERM, "message": "stopped"} if stopped else record(_done)(work, call["arguments"])
+        done = {"stopped": signal.SIGTERM, "message": "stopped"} if stopped else None
+        with guarded():
+            ended = done or record(_done)(work, call["arguments"])
     except BaseException:  # which the parent will tell
         sys.exit(1)
     if os.environ["RANK"] == "0":

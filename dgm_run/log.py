@@ -1,4 +1,4 @@
-"""What a run writes as it goes: metrics.jsonl, TensorBoard events, pictures.
+"""What a run writes as it goes: metrics.jsonl, TensorBoard events, pictures, and run.log.
 
 metrics.jsonl is the source of truth: one damaged byte loses the rest of an event file. It holds nothing that
 depends on the clock, so an interrupted run and one that never stopped write the same lines.
@@ -107,6 +107,30 @@ class RunLog:
             if not self._failed:
                 self._warn(f"cannot write to {self.folder} ({error.strerror or error}); training goes on without logs")
             self._failed = True
+
+
+class TextLog:
+    """Appends to run.log what the user is told: plain lines in UTF-8, for the time when the terminal is gone.
+
+    A file that cannot be written is said once and never ends the run.
+
+    Args:
+        path: of the file.
+        warn: receives a line for the user.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None]):
+        self.path, self._warn, self._failed = path, warn, False
+
+    def write(self, text: str) -> None:
+        """Appends lines; each call opens the file, so that one that was moved or removed begins anew."""
+        try:
+            with open(self.path, "ab", buffering=0) as file:
+                file.write(f"{text.rstrip()}\n".encode("utf-8", "replace"))
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                self._warn(f"cannot write to {self.path} ({error.strerror or error}); the run goes on")
 
 
 def write_lines(lines: Sequence[str], path: Path) -> None:

@@ -1,17 +1,28 @@
-"""How a run shows itself: a bar in a terminal, plain lines elsewhere, and a table at the end."""
+"""How a run shows itself: a bar in a terminal, plain lines elsewhere, a table at the end, and all of it in run.log."""
 
+import io
+import logging
 import os
+import shlex
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from dgm_run import output
 from dgm_run.commands import show_runs
+from dgm_run.errors import UserError
+from dgm_run.log import TextLog
 
 SECONDS_WITHIN_EPOCH = 30.0
 """Between two lines about a long epoch, where there is no bar."""
@@ -22,76 +33,219 @@ WIDTH = 120
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REDRAWS = 0.1
 
+RUN_LOG = "run.log"
+"""The file of a run folder with everything that its user was told."""
+
+BAR_WIDTH = 12
+
+
+class Part(NamedTuple):
+    """A part of the bar's line; where the line is too long, the part with the highest rank goes first."""
+
+    rank: int
+    text: str
+
+
+class Bar:
+    """One line of a terminal that is drawn again and again.
+
+    The cursor waits at the beginning of the line. A terminal that has become narrower may have wrapped the line; what
+    is below the cursor is then the rest of it, and the next drawing clears it.
+
+    Args:
+        console: of a terminal.
+    """
+
+    def __init__(self, console: Console):
+        self.console, self.parts = console, []
+        self._stream = output.guard(console.file)
+        self._is_shown = False
+        output.Output.before_write = self.clear
+
+    def draw(self, parts: Sequence[Part]) -> None:
+        """Draws the parts that the terminal has room for."""
+        self.parts = [part for part in parts if part.text]
+        self._stream.draw(f"\r{fit(self.parts, self._columns() - 1)}\x1b[J\r")
+        self._stream.flush()
+        self._is_shown = True
+
+    def clear(self) -> None:
+        """Takes the line away, until it is drawn again."""
+        if self._is_shown:
+            self._is_shown = False
+            self._stream.draw("\r\x1b[J")
+
+    def finish(self) -> None:
+        """Leaves the line as it was drawn last."""
+        output.Output.before_write = None
+        if self.parts:
+            self._stream.draw(f"\r{fit(self.parts, self._columns() - 1)}\x1b[J\n")
+            self._stream.flush()
+
+    def _columns(self) -> int:
+        """The width of the terminal as it is now."""
+        try:
+            columns = os.get_terminal_size(self.console.file.fileno()).columns
+        except (OSError, ValueError, AttributeError):
+            columns = 0
+        return columns or self.console.width
+
+
+def fit(parts: Sequence[Part], width: int) -> str:
+    """Returns the parts in one line of at most `width` cells: those of the lowest ranks, the last one cut."""
+    parts = list(parts)
+    while len(parts) > 1 and cell_len("  ".join(part.text for part in parts)) > width:
+        parts.remove(max(parts, key=lambda part: part.rank))
+    line = "  ".join(part.text for part in parts)
+    return line if cell_len(line) <= width else set_cell_size(line, max(width, 0))
+
 
 class Terminal:
-    """Writes to standard output. In a terminal one bar is redrawn; elsewhere a line comes every few seconds."""
+    """Writes to standard output and, once it is opened, to run.log.
+
+    In a terminal one bar is redrawn; elsewhere a line comes every few seconds. Output that cannot be written any more
+    is said in run.log.
+    """
 
     def __init__(self, console: Console | None = None):
-        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
-        self._bar: Progress | None = None
+        width = None if (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ else WIDTH
+        self.console = console or Console(
+            file=output.guard(sys.stdout), highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
+        )
+        self._bar: Bar | None = None
         self._last_line = self._last_draw = 0.0
+        self._log: TextLog | None = None
+        self._unlogged: list[str] = []
+        self._lost: set[str] = set()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Logs warnings, messages and other threads of libraries while the block runs, and why it fails."""
+        heard = _Heard(self)
+        logging.getLogger().addHandler(heard)
+        show_warning = warnings.showwarning
+
+        def keep_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            show_warning(message, category, *place, **more)
+            self.keep(f"{category.__name__}: {message}")
+
+        def keep_failure(failure: Any) -> None:  # of TensorBoard's writer, which raises in this thread as well
+            self.keep("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
+
+        warnings.showwarning = keep_warning
+        show_failure, threading.excepthook = threading.excepthook, keep_failure
+        try:
+            yield
+        except (KeyboardInterrupt, UserError) as error:
+            self.finish()
+            self.keep(str(error) or "interrupted")
+            raise
+        except Exception:
+            self.finish()
+            self.keep(traceback.format_exc())
+            raise
+        finally:
+            self.finish()
+            self._note_losses()
+            warnings.showwarning = show_warning
+            threading.excepthook = show_failure
+            logging.getLogger().removeHandler(heard)
+
+    def open_log(self, folder: Path, session: str | None) -> None:
+        """Writes to the run.log of a folder from here on, what was said before first.
+
+        Args:
+            folder: of the run.
+            session: what begins, which is written with the date; None where one goes on.
+        """
+        self._log = TextLog(folder / RUN_LOG, self.say)
+        if session:
+            self._log.write(f"=== {datetime.now():%Y-%m-%d %H:%M:%S}: {session}")
+        unlogged, self._unlogged = self._unlogged, []
+        for text in unlogged:
+            self._log.write(text)
+        self._note_losses()
+
+    def keep(self, text: str) -> None:
+        """Lines for run.log alone."""
+        if self._log:
+            self._log.write(text)
+        else:
+            self._unlogged.append(text)
 
     def say(self, text: str) -> None:
         """One line that stays."""
         self.console.print(text, markup=False)
+        self.keep(text)
+        self._note_losses()
 
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
         """Training begins, or goes on, at `step` of at most epochs * steps_per_epoch."""
         self.finish()  # of the layer before, where there is one
         self._steps_per_epoch, self._total = steps_per_epoch, epochs * steps_per_epoch
-        self._first_step, self._begun, self._text = step, time.monotonic(), ""
-        self._open_bar("epoch", epochs, step // steps_per_epoch)
+        self._first_step, self._begun, self._losses = step, time.monotonic(), []
+        self._open_bar()
+        self._draw(step)
 
     def step(self, step: int) -> None:
         now = time.monotonic()
         if self._bar and now - self._last_draw > SECONDS_BETWEEN_REDRAWS:
             self._last_draw = now
             self._draw(step)
-        elif not self._bar and now - max(self._last_line, self._begun) > SECONDS_WITHIN_EPOCH:
+        if now - max(self._last_line, self._begun) > SECONDS_WITHIN_EPOCH:
             self._last_line = now
-            of = f"epoch {step / self._steps_per_epoch:.1f}/{self._total // self._steps_per_epoch}"
-            self.say(f"{of}  {self._text}  {self._pace(step)}")
+            self._report(f"{step / self._steps_per_epoch:.1f}", step)
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """An epoch ended with these logged values."""
-        losses = [f"loss {readable(values['train/loss'])}"]
-        losses += [f"{name} {readable(v)}" for name, v in values.items() if name.startswith("valid/")][:1]
-        self._text = "  ".join(losses)
-        step = epoch * self._steps_per_epoch
-        if self._bar:
-            self._draw(step)
-            return
-        now = time.monotonic()
-        if now - self._last_line > SECONDS_BETWEEN_LINES or step >= self._total:
+        self._losses = [f"loss {readable(values['train/loss'])}"]
+        self._losses += [f"{name} {readable(v)}" for name, v in values.items() if name.startswith("valid/")][:1]
+        step, now = epoch * self._steps_per_epoch, time.monotonic()
+        self._draw(step)
+        is_due = now - self._last_line > SECONDS_BETWEEN_LINES or step >= self._total
+        if is_due:
             self._last_line = now
-            of = f"epoch {epoch}/{self._total // self._steps_per_epoch}"
-            self.say(f"{of}  {self._text}  {self._pace(step)}")
+        self._report(str(epoch), step, is_due)
 
     def finish(self) -> None:
         """Takes the bar away; what it showed last stays."""
         if self._bar:
-            self._bar.stop()
+            self._bar.finish()
             self._bar = None
 
     def evaluating(self, name: str) -> None:
         """An estimator begins."""
         self.finish()
         self._begun, self._evaluating = time.monotonic(), name
-        self._open_bar(name, 100, 0)
+        self._open_bar()
+        if self._bar:
+            self._bar.draw([Part(0, name)])
 
     def evaluated(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        left = duration((now - self._begun) / done * (total - done))
-        if self._bar:
-            self._bar.update(self._task, completed=100 * done // total, text=f"{left} left")
-        elif now - self._last_line > SECONDS_BETWEEN_LINES:
+        now, percent = time.monotonic(), 100 * done // total
+        left = f"{duration((now - self._begun) / done * (total - done))} left" if done else ""
+        if self._bar and (done == total or now - self._last_draw > SECONDS_BETWEEN_REDRAWS):
+            self._last_draw = now
+            self._bar.draw([Part(0, self._evaluating), Part(1, f"{percent}%"), self._graph(done, total), Part(2, left)])
+        if now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self.say(f"{self._evaluating} {100 * done // total}%  {left} left")
+            self._line(f"{self._evaluating} {percent}%  {left}")
 
     def estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
         """The table of what was found out, and lines below it."""
         self.finish()
+        table = self._table(rows, title)
+        self.console.print(table, soft_wrap=True)
+        self.keep(_plain(table))
+        settings: dict[str, dict[str, str]] = {}
+        for row in rows:
+            if row["settings"]:
+                settings.setdefault(row["estimator"], {}).update({k: _short(v) for k, v in row["settings"].items()})
+        told = {name: ", ".join(f"{k}={v}" for k, v in values.items()) for name, values in settings.items()}
+        for note in [*(f"{name}: {text}" for name, text in told.items()), *notes]:
+            self.say(note)
+
+    def _table(self, rows: Sequence[Mapping[str, Any]], title: str) -> Table:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         with_floors = any(row["floor"] is not None for row in rows)
         for heading in (
@@ -105,7 +259,6 @@ class Terminal:
         ):
             justify = "right" if heading in ("value", "± s.e.", "floor") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
-        settings: dict[str, dict[str, str]] = {}
         for row in rows:
             stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
             digits = 0 if row["quantity"] == "active_units" else 3
@@ -114,35 +267,75 @@ class Terminal:
                 f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr,
                 *([floor] if with_floors else []), row["unit"], row["kind"].replace("_", " "), row["estimator"],
             )  # fmt: skip
-            if row["settings"]:
-                settings.setdefault(row["estimator"], {}).update({k: _short(v) for k, v in row["settings"].items()})
-        self.console.print(table, soft_wrap=True)
-        told = {name: ", ".join(f"{k}={v}" for k, v in values.items()) for name, values in settings.items()}
-        for note in [*(f"{name}: {text}" for name, text in told.items()), *notes]:
-            self.say(note)
+        return table
 
-    def _open_bar(self, unit: str, total: int, done: int) -> None:
-        if not self.console.is_terminal:
-            return
-        self._bar = Progress(
-            TextColumn(unit), MofNCompleteColumn(), BarColumn(bar_width=12), TextColumn("{task.fields[text]}"),
-            console=self.console, auto_refresh=False,
-        )  # fmt: skip
-        self._bar.start()
-        self._task = self._bar.add_task(unit, total=total, completed=done, text="")
-        self._bar.refresh()
+    def _open_bar(self) -> None:
+        if self.console.file.isatty() and not self.console.is_dumb_terminal:
+            self._bar = Bar(self.console)
 
     def _draw(self, step: int) -> None:
-        text = f"{self._text}  {self._pace(step)}"
-        self._bar.update(self._task, completed=step // self._steps_per_epoch, text=text)
-        self._bar.refresh()
+        if not self._bar:
+            return
+        speed, left = self._pace(step)
+        epoch, epochs = step // self._steps_per_epoch, self._total // self._steps_per_epoch
+        losses = [Part(rank, text) for rank, text in enumerate(self._losses, 2)]
+        self._bar.draw(
+            [Part(0, f"epoch {epoch}/{epochs}"), self._graph(epoch, epochs), *losses, Part(4, speed), Part(1, left)]
+        )
 
-    def _pace(self, step: int) -> str:
+    def _graph(self, done: int, total: int) -> Part:
+        full = BAR_WIDTH * done // max(total, 1)
+        return Part(5, "━" * full + "·" * (BAR_WIDTH - full))
+
+    def _report(self, epoch: str, step: int, is_due: bool = True) -> None:
+        """A line about an epoch: always in run.log, and where it is due and there is no bar on standard output."""
+        parts = [f"epoch {epoch}/{self._total // self._steps_per_epoch}", *self._losses, *self._pace(step)]
+        self._line("  ".join(filter(None, parts)), is_due)
+
+    def _line(self, text: str, is_due: bool = True) -> None:
+        if is_due and not self._bar:
+            self.say(text)
+        else:
+            self.keep(text)
+
+    def _pace(self, step: int) -> tuple[str, str]:
+        """The speed and the time that is left at it."""
         done = step - self._first_step
         if not done:
-            return ""
-        seconds = (time.monotonic() - self._begun) / done
-        return f"{1 / seconds:.0f} steps/s  at most {duration(seconds * (self._total - step))} left"
+            return "", ""
+        seconds = max(time.monotonic() - self._begun, 1e-9) / done
+        return f"{1 / seconds:.0f} steps/s", f"at most {duration(seconds * (self._total - step))} left"
+
+    def _note_losses(self) -> None:
+        """Says in run.log what of the output is lost, once."""
+        found = output.losses()
+        if isinstance(self.console.file, output.Output) and self.console.file.lost:
+            found.setdefault("standard output", self.console.file.lost)
+        for name, error in found.items():
+            if self._log and name not in self._lost:
+                self._lost.add(name)
+                self._log.write(f"{name} is lost ({output.reason(error)}): what is said stands here alone")
+
+
+class _Heard(logging.Handler):
+    """Keeps the messages of libraries in run.log."""
+
+    def __init__(self, display: Terminal):
+        super().__init__()
+        self.display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.display.keep(self.format(record))
+        except Exception:  # a message whose arguments do not fit it
+            self.handleError(record)
+
+
+def _plain(table: Table) -> str:
+    """Returns a table as lines without escape codes."""
+    file = io.StringIO()
+    Console(file=file, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
 def readable(value: float) -> str:
@@ -170,11 +363,21 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
     if found["published"]:
         numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())
         lines.append(f"published: {numbers} ({found['published']['source']})")
+    lines += failures(found["failed_estimators"], folder)
     lines += _diagnostics(found["estimates"])
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: {show_runs(folder.parent)}")
     return lines
+
+
+def failures(failed: Mapping[str, str], folder: Path) -> list[str]:
+    """Says which estimators failed and how to run them again."""
+    if not failed:
+        return []
+    again = ["dgm-eval", str(folder), f"estimators=[{','.join(failed)}]"]
+    lines = [f"estimators.{name} failed: {reason}" for name, reason in failed.items()]
+    return [*lines, f"to run them again: {shlex.join(again)}"]
 
 
 def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,18 +3,19 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+import dgm_run
 from dgm_run import parallel
 from dgm_run.commands import resume_run
 from dgm_run.data.dataset import Dataset
@@ -29,6 +30,7 @@ def results(
     dataset: Dataset,
     estimates: Sequence[Mapping[str, Any]],
     summary: TrainingSummary,
+    failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """The contents of results.json.
 
@@ -38,6 +40,7 @@ def results(
         dataset: names the data and their binarisation.
         estimates: rows of `Estimate` fields with the split and the seconds they took.
         summary: of the training.
+        failed: why estimators failed, by name.
     """
     return {
         "model": type(model).__name__,
@@ -45,6 +48,7 @@ def results(
         "binarization": dataset.binarization,
         **choices,
         "estimates": list(estimates),
+        "failed_estimators": dict(failed),
         "training": asdict(summary),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "environment": environment(next(model.parameters()).device),
@@ -54,7 +58,7 @@ def results(
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device, processes, threads of each, and the git commit where there is one."""
     return {
-        "dgm_run": version("dgm-run"),
+        "dgm_run": dgm_run.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -66,13 +70,11 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of the code, marked `-dirty` where files of it have changed since."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        check=False,
-    )
+    describe = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(describe, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    except OSError:  # git is not installed
+        return None
     return found.stdout.strip() or None
 
 
@@ -84,15 +86,72 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text())
-        if not isinstance(found["estimates"], list):
-            raise ValueError("no list of estimates")
+        _check(found)
         return found
     except FileNotFoundError:
         raise CheckpointError(
             f"{path.parent} has no results.json: its run has not ended: {resume_run(path.parent)}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        again = shlex.join(["dgm-run", f"trainer.resume={path.parent}"])
+        raise CheckpointError(f"{path} cannot be read: {error}: delete it, and evaluate again: {again}") from None
+
+
+def _check(found: Any) -> None:
+    """Refuses contents of results.json that no run has written.
+
+    Raises:
+        ValueError: names the field.
+    """
+    if not isinstance(found, dict):
+        raise ValueError("it holds no object")
+    for name, kind in (("binarization", str), ("estimates", list), ("training", dict)):
+        if not isinstance(found.get(name), kind):
+            raise ValueError(f"{name} is {found.get(name)!r:.60}")
+    if type(found["training"].get("steps")) is not int:
+        raise ValueError(f"training.steps is {found['training'].get('steps')!r:.60}")
+    if not _is_mapping_to(found.get("failed_estimators", {}), lambda value: isinstance(value, str)):
+        raise ValueError(f"failed_estimators is {found['failed_estimators']!r:.60}")
+    for row in found["estimates"]:
+        check_row(row)
+
+
+def check_row(row: Any) -> None:
+    """Refuses an estimate that cannot be shown, compared or written.
+
+    Raises:
+        ValueError: names the field.
+    """
+    if not isinstance(row, dict):
+        raise ValueError(f"an estimate is {row!r:.60}")
+    kinds: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("split", "quantity", "estimator", "kind", "unit"), lambda value: isinstance(value, str)),
+        "value": is_number,
+        **dict.fromkeys(("stderr", "floor"), lambda value: value is None or is_number(value)),
+        "num_examples": lambda value: type(value) is int,
+        "settings": lambda value: isinstance(value, dict),
+        "diagnostics": lambda value: _is_mapping_to(value, lambda each: each is None or is_number(each)),
+        "warning": lambda value: value is None or isinstance(value, str),
+    }
+    for name, is_right in kinds.items():
+        if name not in row or not is_right(row[name]):
+            raise ValueError(f"{name} of an estimate is {row.get(name)!r:.60}")
+    try:
+        json.dumps(row["settings"])
+    except TypeError as error:
+        raise ValueError(f"settings of an estimate cannot be written: {error}") from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that a float can hold, and that JSON can."""
+    try:
+        return isinstance(value, int | float) and isinstance(float(value), float)
+    except OverflowError:
+        return False
+
+
+def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(is_right, value.values()))
 
 
 def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -108,30 +167,52 @@ def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     return found
 
 
-def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, Tensor]) -> None:
-    """The values of single examples by `way.key`, beside those that are there already.
+def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, np.ndarray]) -> None:
+    """Writes the values of single examples by `way.key`, beside those that are there already.
 
     Args:
         path: of the .npz file.
-        rows: of results.json; values that none of them has any more are dropped.
+        rows: of results.json; values that none of them has any more are dropped, and those that cannot be read.
         values: the new ones, (N,) each.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     known = {key(each) for each in rows}
-    try:
-        with np.load(path, allow_pickle=False) as old:
-            kept = {name: array for name, array in old.items() if name in known}
-    except (OSError, ValueError, BadZipFile):
-        kept = {}
+    kept = {name: array for name, array in _read_values(path).items() if name in known}
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez_compressed(temporary, **(kept | {name: each.float().numpy() for name, each in values.items()}))
-    os.replace(temporary, path)
+    try:
+        np.savez_compressed(temporary, **(kept | values))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_values(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that are whole, and rows of numbers."""
+    found: dict[str, np.ndarray] = {}
+    # errors of zlib, zipfile, struct, tokenize, ... by where it is damaged
+    with suppress(Exception), np.load(path, allow_pickle=False) as old:
+        for name in old.files:
+            with suppress(Exception):
+                array = old[name]
+                if array.ndim == 1 and array.dtype.kind == "f":
+                    found[name] = array
+    return found
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes atomically: a reader finds the whole file or none."""
+    """Writes atomically: a reader finds the whole file or none.
+
+    Raises:
+        OSError: the file cannot be written; a former one stands untouched.
+    """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "w") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w") as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

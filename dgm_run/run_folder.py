@@ -7,7 +7,7 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from dgm_run.data import preprocessing
 from dgm_run.data.corrupt import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.memory import out_of_memory
 from dgm_run.models.corrupted import corrupted
 from dgm_run.signature import target_of
 
@@ -65,9 +66,22 @@ def config_path(folder: Path) -> Path:
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:
-    """Writes the configuration where Hydra writes it, for a run that Hydra did not start or a folder it changed."""
-    config_path(folder).parent.mkdir(parents=True, exist_ok=True)
-    config_path(folder).write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    """Writes the configuration where Hydra writes it, for a run that Hydra did not start or a folder it changed.
+
+    Raises:
+        OSError: it cannot be written; what was there stands untouched.
+    """
+    path, text = config_path(folder), OmegaConf.to_yaml(OmegaConf.create(config))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError, ValueError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def settled(cfg: DictConfig) -> dict[str, Any]:
@@ -170,15 +184,16 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
     for line in damaged:
         warnings.warn(f"{line}; the one before it is used", stacklevel=2)
     try:
-        model = instantiate(OmegaConf.create(built["model"]))
-        if built["dataset.corrupt"]:
-            model = corrupted(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
-        elif read_preprocessing(folder).has_missing_values:
-            model = corrupted(model, MissingValues())
-        precision = {value.dtype for value in weights.values() if value.is_floating_point()}
-        if precision:
-            model.to(max(precision, key=lambda dtype: dtype.itemsize))
-        model.load_state_dict(weights)
+        with out_of_memory(f"the model in {folder} is larger than the memory of this machine"):
+            model = instantiate(OmegaConf.create(built["model"]))
+            if built["dataset.corrupt"]:
+                model = corrupted(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
+            elif read_preprocessing(folder).has_missing_values:
+                model = corrupted(model, MissingValues())
+            precision = {value.dtype for value in weights.values() if value.is_floating_point()}
+            if precision:
+                model.to(max(precision, key=lambda dtype: dtype.itemsize))
+            model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, ConfigError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None

@@ -1,7 +1,7 @@
 """The road of a run: config -> data -> model and objective -> trainer -> estimators -> results."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -24,22 +24,27 @@ from dgm_run.compatibility import (
 from dgm_run.config import instantiate, resolve_data_paths, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.errors import CheckpointError, ConfigError, TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
-from dgm_run.evaluation import evaluated, named
+from dgm_run.evaluation import Evaluation, evaluated, named, said
 from dgm_run.gallery import Gallery
 from dgm_run.hparams import hparams
 from dgm_run.images import save_png
 from dgm_run.log import RunLog
+from dgm_run.memory import out_of_memory
 from dgm_run.models.corrupted import Corrupted, corrupted
 from dgm_run.objectives.base import Objective
-from dgm_run.progress import Terminal, conclusion
+from dgm_run.output import guarded
+from dgm_run.progress import RUN_LOG, Terminal, conclusion, failures
 from dgm_run.ranks import is_started
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, Trainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.rivals import Rivals
+
+LARGE_MODEL = "the model is too large: lower model.latent_dim or the sizes of its layers"
+LARGE_DATA = "the data set is too large: take fewer examples of it"
 
 
 def run(
@@ -57,7 +62,7 @@ def run(
         start: the fields of `commands.Start`, which the folder keeps for the command to go on.
 
     Returns:
-        The contents of results.json.
+        The contents of results.json. Its `failed_estimators` names those that found nothing, with the reason.
 
     Raises:
         UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
@@ -74,6 +79,8 @@ def run(
     except Interrupted as stopped:
         hint = f"{stopped.message}; to go on: {command}"
         raise Interrupted(stopped.signum, hint) from None
+    except ResultsError as error:
+        raise ResultsError(f"{error}; to go on: {command}") from None
 
 
 def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> dict[str, Any]:
@@ -136,7 +143,10 @@ def _relaunched(
         except parallel.Died as death:
             if not tries_left:
                 raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
-            Terminal().say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
+            display = Terminal()
+            if (folder / RUN_LOG).exists():
+                display.open_log(folder, session=None)
+            display.say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
         cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
     raise AssertionError("the last try returns or raises")
 
@@ -154,16 +164,13 @@ def _evaluate_of(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, 
 @contextmanager
 def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
     """This process, alone or with others, in a run folder that one of them holds."""
-    with parallel.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
+    with guarded(), parallel.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
         if not parallel.is_writer():
             yield parallel.Nowhere(), stop
             return
         display = Terminal()
-        with run_folder.locked(folder):
-            try:
-                yield display, stop
-            finally:
-                display.finish()
+        with run_folder.locked(folder), display.at_work():
+            yield display, stop
 
 
 def _evaluate_again(
@@ -175,26 +182,64 @@ def _evaluate_again(
     model, dataset = run_folder.load(folder, packages), instantiate(cfg.dataset)
     estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
-    _place(model, device, cfg)
-
-    data = parallel.writer_first(lambda: dataset.load(device))
+    with out_of_memory(LARGE_MODEL):
+        _place(model, device, cfg)
+    with out_of_memory(LARGE_DATA):
+        data = parallel.writer_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)
     refuse_other_data(found["binarization"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
+    display.open_log(folder, "evaluation of the best checkpoint")
 
     def show(name: str, picture: np.ndarray) -> None:
         if parallel.is_writer():
             save_png(picture, folder / name / "evaluated.png")
 
-    estimates, values = evaluated(model, estimators, data, cfg.seed, display, stop, show)
+    evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
     if not parallel.is_writer():
         return found
-    found["estimates"] = results.merged(found["estimates"], estimates)
-    results.write_values(folder / "values.npz", found["estimates"], values)
-    results.write(folder / "results.json", found)
-    display.estimates(estimates, "Estimates per example", [f"added to {folder / 'results.json'}"])
+    _add(found, evaluation, estimators, found)
+    added = f"added to {folder / 'results.json'}"
+    _write(folder, found, evaluation, display, lambda: [*failures(evaluation.failed, folder), added])
     return found
+
+
+def _add(
+    found: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], before: Mapping[str, Any]
+) -> None:  # fmt: skip
+    """Brings the estimates that were there before and the new ones together in `found`."""
+    found["estimates"] = results.merged(before["estimates"], evaluation.rows)
+    failed_before = before.get("failed_estimators", {})
+    kept = {name: why for name, why in failed_before.items() if name not in estimators}
+    found["failed_estimators"] = kept | evaluation.failed
+
+
+def _write(
+    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Callable[[], Sequence[str]]
+) -> None:  # fmt: skip
+    """Writes what was found, and shows it in any case: `notes` make the lines below its table.
+
+    Raises:
+        ResultsError: results.json cannot be written, and the training is kept.
+        TrainingError: nothing can be written.
+    """
+    with said(display, f"{folder / 'values.npz'}: writing the values of single examples"):
+        results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
+    try:
+        results.write(folder / "results.json", found)
+    except OSError as error:
+        notes = list
+        told = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
+        if not (folder / "checkpoints" / "last").is_dir():
+            raise TrainingError(f"{told}, nor any checkpoint: make room, and start the run again") from None
+        raise ResultsError(f"{told}; the last checkpoint is kept") from None
+    finally:
+        lines: Sequence[str] = []
+        with said(display, "the summary of the run"):
+            lines = notes()
+        with said(display, "the table of estimates"):
+            display.estimates(evaluation.rows, "Estimates per example", lines)
 
 
 def _finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -219,6 +264,7 @@ def _run(
     if found:
         display.say(_nothing_left(folder))
         return found
+    display.open_log(folder, "training")
     if resume:
         refuse_moved_data(_source(cfg), command)
 
@@ -240,18 +286,24 @@ def _run(
 
     log = _open_log(folder, display, resume)
     gallery = Gallery(model, data, log, cfg.seed) if parallel.is_writer() else parallel.Nowhere()
+
+    def draw(step: int, epoch: int) -> None:
+        with said(display, f"pictures after epoch {epoch}"):
+            gallery(step, epoch)
+
     try:
         log.hparams(hparams(config))
-        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), gallery, config, resume)
-        summary = trainer.fit(model, objective, data, session)
+        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), draw, config, resume)
+        with out_of_memory(f"lower trainer.batch_size={cfg.trainer.batch_size} or the size of the model"):
+            summary = trainer.fit(model, objective, data, session)
 
         def show(name: str, picture: np.ndarray) -> None:
             log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
+        evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
         model.eval()
-        estimates, values = evaluated(model, estimators, data, cfg.seed, display, stop, show)
-        gallery(summary.steps, summary.epochs)
-        log.scalars(named(estimates), summary.steps, summary.epochs)
+        draw(summary.steps, summary.epochs)
+        log.scalars(named(evaluation.rows), summary.steps, summary.epochs)
         log.ended(well=True)
     except Interrupted:
         raise
@@ -261,7 +313,8 @@ def _run(
     finally:
         log.close()
         if parallel.is_writer():  # a second command in this folder, refused, may have overwritten it
-            run_folder.save_config(folder, config)
+            with said(display, f"{run_folder.config_path(folder)}: writing the configuration"):
+                run_folder.save_config(folder, config)
 
     choices = {
         "seed": cfg.seed,
@@ -269,15 +322,13 @@ def _run(
         "configuration": run_folder.fingerprint(config),
         "data_path": _source(config).get("path"),
     }
-    found = results.results(choices, model, data.protocol, estimates, summary)
+    found = results.results(choices, model, data.protocol, evaluation.rows, summary, evaluation.failed)
     if not parallel.is_writer():
         return found
     before = _found_before(folder)
-    if before and before.get("training", {}).get("steps") == summary.steps:  # only evaluated again
-        found["estimates"] = results.merged(before["estimates"], estimates)
-    results.write_values(folder / "values.npz", found["estimates"], values)
-    results.write(folder / "results.json", found)
-    display.estimates(estimates, "Estimates per example", conclusion(found, folder))
+    if before and before["training"]["steps"] == summary.steps:  # only evaluated again
+        _add(found, evaluation, estimators, before)
+    _write(folder, found, evaluation, display, lambda: conclusion(found, folder))
     return found
 
 
@@ -299,8 +350,10 @@ class _Parts(NamedTuple):
 def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
     """All parts, on the device, as they are before the first step; what does not go together is refused."""
     trainer, model, objective, estimators, dataset = _built(cfg)
-    _place(model, device, cfg)
-    data = parallel.writer_first(lambda: dataset.load(device))
+    with out_of_memory(LARGE_MODEL):
+        _place(model, device, cfg)
+    with out_of_memory(LARGE_DATA):
+        data = parallel.writer_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
         model = corrupted(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
@@ -312,7 +365,8 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
         estimator.check(model, data)
     model.train()
     rng.reseed(cfg.seed, "initialize")
-    initialize(model, data.train)
+    with out_of_memory(LARGE_MODEL):
+        initialize(model, data.train)
     return _Parts(trainer, model, objective, estimators, data)
 
 
@@ -320,7 +374,8 @@ def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Es
     """All parts before the data are read; what does not go together is refused."""
     trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
-    model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
+    with out_of_memory(LARGE_MODEL):
+        model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = corrupted(model, dataset.corrupt)
@@ -352,7 +407,7 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
         return None
     is_same = found.get("configuration") == run_folder.fingerprint(config)
     is_same &= found.get("data_path") == _source(config).get("path")  # elsewhere may lie other data
-    return found if is_same and not damaged else None
+    return found if is_same and not damaged and not found.get("failed_estimators") else None
 
 
 def _found_before(folder: Path) -> dict[str, Any] | None:

@@ -12,12 +12,13 @@ from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.images import grid, is_image, pairs, save_png
 from dgm_run.log import write_lines
+from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.metrics.manifold import nearest
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
 from dgm_run.models.corrupted import Corrupted
 from dgm_run.models.labelled import KnowsLabels
 from dgm_run.run_folder import VOCABULARY
-from dgm_run.sentences import read
+from dgm_run.sentences import BEAM, read
 from dgm_run.vocabulary import Vocabulary
 
 COLUMNS = 8
@@ -27,6 +28,12 @@ PRIOR_DRAWS = 1000
 """By which it is told how far a latent dimension reaches."""
 COMPARED = 2**28
 """Numbers of training examples that samples are held against, at most."""
+BATCH = 1000
+"""Samples that are drawn at a time."""
+PICTURED = 1024
+"""Images in a PNG grid, at most."""
+COPIES = 4
+"""Of all samples that memory holds while they are joined, converted and written."""
 SHOWN = 32
 """Samples that are shown with their nearest training examples, at most."""
 
@@ -47,13 +54,12 @@ def draw(
         seed: of the draws.
         train: where the nearest neighbours of samples are looked for, by the pixels.
         preprocessing: how the model sees its data; what is returned is in the units of the data.
+
+    Raises:
+        OutOfMemory: memory does not hold n samples.
     """
     rng.reseed(seed, "sample")
-    if not isinstance(model, LatentVariableModel):
-        found = {"samples_drawn": model.sample(n)}
-    else:
-        p_x = model.generate(n)
-        found = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
+    found = _samples(model, n)
     if isinstance(model, ContinuousLatentModel):
         whole = model.model if isinstance(model, Corrupted) else model
         found |= _between(whole) | {"traversals": traversals(whole)}
@@ -66,6 +72,24 @@ def draw(
             which = nearest(samples.flatten(1), x.flatten(1))[1]
             found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     return {name: preprocessing.restore(values) for name, values in found.items()}
+
+
+def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
+    """Draws n samples batch by batch: the activations of a decoder take more memory than what it draws."""
+    batches: dict[str, list[Tensor]] = {}
+    for first in range(0, n, BATCH):
+        size = min(BATCH, n - first)
+        if not isinstance(model, LatentVariableModel):
+            drawn = {"samples_drawn": model.sample(size)}
+        else:
+            p_x = model.generate(size)
+            drawn = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
+        if first == 0:
+            num_bytes = sum(x.nbytes for x in drawn.values()) / size
+            refuse_larger_than_memory(COPIES * num_bytes * n, f"n={n} samples", "lower n")
+        for name, x in drawn.items():
+            batches.setdefault(name, []).append(x)
+    return {name: torch.cat(each) for name, each in batches.items()}
 
 
 def _some(train: Examples) -> Tensor | slice:
@@ -86,10 +110,16 @@ def draw_sentences(
         data: its data, if they are at hand.
         n: how many samples.
         seed: of the draws.
+
+    Raises:
+        OutOfMemory: memory does not hold n samples.
     """
     rng.reseed(seed, "sample")
-    x = model.sample(n) if data is None else data.valid.batch(slice(None))
-    return read(model, x, Vocabulary.read(folder / VOCABULARY), n)
+    vocabulary = Vocabulary.read(folder / VOCABULARY)
+    x = model.sample(min(n, SHOWN)) if data is None else data.valid.batch(slice(None))
+    per_sample = 8 * (BEAM * len(vocabulary) + COPIES * BEAM * x.shape[1])  # scores of a step, and the words
+    refuse_larger_than_memory(n * per_sample, f"n={n} samples", "lower n")
+    return read(model, x, vocabulary, n)
 
 
 def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
@@ -140,5 +170,5 @@ def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
     for name, x in found.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")
-            save_png(grid(x, COLUMNS), files[-1])
+            save_png(grid(x[:PICTURED], COLUMNS), files[-1])
     return files

@@ -19,8 +19,12 @@ class Interrupted(KeyboardInterrupt):
         self.signum, self.message = signum, message
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a run to stop."""
+
+
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second SIGINT interrupts at once.
+    """Remembers the first signal that asks to stop; a second SIGINT interrupts at once.
 
     Args:
         told: called with each of them, where others have to know.
@@ -43,12 +47,17 @@ class StopRequest:
 
 @contextmanager
 def stop_requests(told: Callable[[int], None] | None = None) -> Iterator[StopRequest]:
-    """Handles SIGINT and SIGTERM while the block runs; outside the main thread it changes nothing."""
+    """Handles `STOPPING` while the block runs; outside the main thread it changes nothing.
+
+    A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell without job control ignores SIGINT
+    for its background jobs, so that neither a closed terminal nor Ctrl-C in it ends them.
+    """
     request = StopRequest(told)
     previous = {}
     try:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            previous[signum] = signal.signal(signum, request._handle)
+        for signum in STOPPING:
+            if signal.getsignal(signum) != signal.SIG_IGN:
+                previous[signum] = signal.signal(signum, request._handle)
     except ValueError:  # not in the main thread: signals are somebody else's
         pass
     try:

@@ -1,6 +1,7 @@
 """Settings shared by all tests: one thread a process, and a clean slate of torch's global state after each."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/contracts.py and the like
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background of a shell send it to runs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine", "resume"},
     {"parallel"},
     {"commands"},
-    {"rng", "errors", "signals", "vocabulary", "way", "ranks"},
+    {"rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 

@@ -1,16 +1,21 @@
 """The command as its user meets it, as a subprocess."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from tiny import TINY, command, dgm_run, metrics, refused
+
+from dgm_run import cli
+from tests.report import folders
 
 REFUSALS = {
     "prior=vampprio": "Could not find 'prior/vampprio'",
@@ -107,7 +112,7 @@ def test_a_run_leaves_behind_what_it_promises(tmp_path):
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     for expected in (
-        ".hydra/config.yaml", "metrics.jsonl", "results.json", "checkpoints/last/weights.safetensors",
+        ".hydra/config.yaml", "metrics.jsonl", "run.log", "results.json", "checkpoints/last/weights.safetensors",
         "checkpoints/best/weights.safetensors", "samples/epoch_0001.png", "samples_drawn/epoch_0001.png",
         "reconstructions/epoch_0001.png", "pseudo_inputs/epoch_0001.png",
     ):  # fmt: skip
@@ -225,6 +230,78 @@ def test_a_sweep_under_torchrun_is_refused(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
 
 
+# the display never ends a run
+
+SHELL = {
+    "a reader that leaves": ("{} | head -1", "standard output is lost (Broken pipe)"),
+    "a full disk": ("{} >/dev/full 2>&1", "standard output is lost (No space left on device)"),
+    "closed streams": ("{} >&- 2>&-", "standard error is lost (it was closed from the start)"),
+    "a narrow encoding": ("PYTHONIOENCODING=ascii {} >out", None),
+}
+
+
+@pytest.mark.parametrize("case", SHELL)
+def test_output_that_cannot_be_written_ends_no_run(case, tmp_path):
+    line, lost = SHELL[case]
+    steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.format(shlex.join(command(*steps)))}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / "results.json").exists()
+    log = (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
+    assert "± s.e." in log
+    assert (lost or "epoch 1/1") in log
+    if not lost:
+        assert "+- s.e." in (tmp_path / "out").read_text(encoding="ascii")
+
+
+def test_a_list_that_nobody_reads_ends_as_is_usual(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as gone, pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr(sys, "stdout", gone)
+        monkeypatch.setattr(sys, "argv", ["dgm-run", "--experiments"])
+        for name in ("_failures", "_runs", "_sweeps"):
+            monkeypatch.setattr(cli, name, [])
+        try:
+            cli.main()
+        finally:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # what is still buffered
+    assert ended.value.code == 128 + signal.SIGPIPE
+
+
+def test_a_report_is_written_though_nobody_reads(tmp_path):
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)])
+    code = "from dgm_run.cli import report; report()"
+    line = shlex.join([sys.executable, "-c", code, "."])
+    for to, status, said in (("| true", 141, ""), (">/dev/full", 1, "cannot write to standard output: No space left")):
+        (tmp_path / "report.html").unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {line} {to}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status
+        assert done.stderr.startswith(said)
+        assert "Traceback" not in done.stderr
+        assert (tmp_path / "report.html").exists()
+
+
+def test_nohup_stays_nohup(tmp_path):
+    process = subprocess.Popen(
+        ["nohup", *command(*TINY, "trainer.max_epochs=1000000", "trainer.patience=null", "hydra.run.dir=run")],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    log, deadline = tmp_path / "run" / "run.log", time.monotonic() + 120
+    while not (log.exists() and "epoch 1" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+
+
 # interrupting and resuming
 
 LONG = (*TINY[:3], "trainer.batch_size=20", "trainer.threads=1", "trainer.max_epochs=12", "prior=vampprior",
@@ -241,7 +318,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.xdist_group("undisturbed run")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name)
 def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
     process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,12 +1,16 @@
 """dgm-eval: finished runs are evaluated again."""
 
 import json
+import shlex
 import shutil
+import sys
 
 import pytest
-from tiny import TINY, call
+import torch
+from tiny import TINY, call, refused
 
 import dgm_run
+from dgm_run import cli
 from dgm_run.config import instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.run_folder import load
@@ -129,6 +133,74 @@ def test_a_run_without_whole_results_is_refused(content, message, run):
     done = call("evaluate", "run", cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def end_of(function, folder, monkeypatch, capfd, *arguments):
+    """The status with which a command ends in this process, and what it says on standard error."""
+    monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
+    monkeypatch.setattr("sys.path", list(sys.path))
+    for name in ("_failures", "_runs", "_sweeps"):
+        monkeypatch.setattr(cli, name, [])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        getattr(cli, function)()
+    code = ended.value.code
+    told = capfd.readouterr().err
+    return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)
+
+
+def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        patch.setattr("dgm_run.estimators.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
+        code, told = end_of("evaluate", run, patch, capfd)
+    again = f"dgm-eval {run} 'estimators=[importance_sampling]' estimators.importance_sampling.num_samples=2"
+    assert (code, told) == (1, "estimators.importance_sampling failed: ZeroDivisionError: division by zero; training "
+                               f"and other estimates are kept; to run it again: {again}\n")  # fmt: skip
+    (run / "error.txt").write_text(told)
+    assert end_of("evaluate", run, monkeypatch, capfd, *shlex.split(again)[2:]) == (0, "")
+    assert json.loads((run / "results.json").read_text())["failed_estimators"] == {}
+    assert not (run / "error.txt").exists()
+    sessions = [line for line in (run / "run.log").read_text().splitlines() if line.startswith("=== ")]
+    assert [line.rpartition(": ")[2] for line in sessions] == ["training", *["evaluation of the best checkpoint"] * 2]
+
+
+JUNK = [
+    b"",
+    b"3",
+    b"text",
+    b"- {a: 1}",
+    b"- [a=1]",
+    b"- 3",
+    b"a: 1",
+    b"x: [",
+    b"- foo bar=",
+    b"- 'a=['",
+    b"\x80\xff\x00",
+]
+
+
+@pytest.mark.parametrize("content", JUNK)
+@pytest.mark.parametrize("function", ["evaluate", "sample"])
+def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monkeypatch, capfd):
+    path = tmp_path / ".hydra" / "overrides.yaml"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    monkeypatch.setattr("dgm_run.run_folder.load", lambda folder: torch.nn.Linear(1, 1))
+    code, told = end_of(function, tmp_path, monkeypatch, capfd)
+    assert code == 1
+    assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", JUNK)
+def test_junk_overrides_are_refused_on_resume(content, tmp_path, monkeypatch, capfd):
+    path = tmp_path / ".hydra" / "overrides.yaml"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    done = refused([f"trainer.resume={tmp_path}"], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{path} is no list of overrides")
+    assert done.stderr.count("\n") == 1
 
 
 def test_help_says_how(tmp_path):

@@ -1,8 +1,12 @@
+import json
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator
 from dgm_run.evaluation import evaluated, named
 from dgm_run.parallel import Nowhere
@@ -48,7 +52,7 @@ def look(estimators, seed=0, stop=False):
 
 
 def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
-    rows, values, shown = look({"a": Mean("brightness")})
+    rows, values, _, shown = look({"a": Mean("brightness")})
     assert [row["quantity"] for row in rows] == ["brightness", "drawn"]
     assert rows[0]["value"] == 3.0
     assert rows[0]["split"] == "test"
@@ -60,11 +64,89 @@ def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
 
 
 def test_the_random_numbers_of_an_estimator_do_not_depend_on_the_others():
-    alone, _, _ = look({"b": Mean("second")})
-    after, _, _ = look({"a": Mean("first"), "b": Mean("second")})
-    other, _, _ = look({"b": Mean("second")}, seed=1)
+    alone, *_ = look({"b": Mean("second")})
+    after, *_ = look({"a": Mean("first"), "b": Mean("second")})
+    other, *_ = look({"b": Mean("second")}, seed=1)
     assert after[3]["value"] == alone[1]["value"] != after[1]["value"]
     assert other[1]["value"] != alone[1]["value"]
+
+
+class Failing(Mean):
+    """Raises an error, or returns an estimate that is none."""
+
+    def __init__(self, error=None, estimate=None):
+        self.error, self.estimate = error, estimate
+
+    def __call__(self, model, data, report=None):
+        model.train()
+        if self.error:
+            raise self.error
+        return [self.estimate]
+
+
+ODD = {
+    "user": (Failing(DataError("no such file")), "no such file"),
+    "algebra": (Failing(torch.linalg.LinAlgError("singular:\nrow 3")), "LinAlgError: singular: row 3"),
+    "bug": (Failing(KeyError("x")), "KeyError: 'x'"),
+    "memory": (Failing(MemoryError()), "out of memory: lower trainer.eval_batch_size"),
+    "tensor": (Failing(estimate=Estimate("q", "e", "exact", torch.ones(1), None, 5)),
+               "ValueError: value of an estimate is tensor([1.])"),
+    "settings": (Failing(estimate=Estimate("q", "e", "exact", 1.0, None, 5, settings={"path": object})),
+                 "ValueError: settings of an estimate cannot be written: Object of type type is not JSON serializable"),
+    "nothing": (Failing(estimate=None), "TypeError: replace() should be called on dataclass instances"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_failed_estimator_costs_its_own_numbers(name):
+    failing, reason = ODD[name]
+    alone, *_ = look({"b": Mean("second")})
+    rows, values, failed, _ = look({"a": Mean("first"), name: failing, "b": Mean("second")})
+    assert failed == {name: reason}
+    assert [row["quantity"] for row in rows] == ["first", "drawn", "second", "drawn"]
+    assert rows[3]["value"] == alone[1]["value"]
+    assert len(values) == 2
+    json.dumps(rows)
+
+
+def test_memory_advice_names_the_settings():
+    @dataclass(frozen=True)
+    class Hungry(Mean):
+        num_samples: int = 5000
+        is_fast: bool = True
+
+        def fitted(self, model, train, valid, report=None):
+            torch.empty(2**58)
+
+    _, _, failed, _ = look({"mine": Hungry()})
+    assert failed == {
+        "mine": "out of memory (1024.0 PiB asked for): lower estimators.mine.num_samples=5000"
+    }  # fmt: skip
+
+
+def test_pictures_that_fail_cost_no_number():
+    class Blind(Mean):
+        def pictures(self, model):
+            raise IndexError("nothing to see")
+
+    rows, _, failed, shown = look({"a": Blind("brightness")})
+    assert len(rows) == 2
+    assert not failed
+    assert not shown
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_is_no_failure_of_an_estimator(error):
+    with pytest.raises(error):
+        look({"a": Failing(error()), "b": Mean("second")})
+
+
+def test_several_processes_stop_at_a_failure(monkeypatch):
+    monkeypatch.setattr("dgm_run.evaluation.parallel.size", lambda: 2)
+    with pytest.raises(ResultsError, match="estimators.a failed: KeyError: 'x'; training is done and saved: set"):
+        look({"a": Failing(KeyError("x")), "b": Mean("second")})
+    with pytest.raises(RuntimeError, match="Connection closed"):  # which `parallel.joined` understands
+        look({"a": Failing(RuntimeError("Connection closed by peer")), "b": Mean("second")})
 
 
 def test_a_signal_ends_it():

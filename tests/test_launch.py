@@ -69,16 +69,17 @@ def wait_for_a_stop(ready):
         raise Interrupted(signal.SIGTERM, f"stopped as {parallel.size()}")
 
 
-def test_a_signal_reaches_all_processes_and_is_named(tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_reaches_all_processes_and_is_named(signum, tmp_path):
     ready = tmp_path / "ready"
 
     def interrupt():
         while not ready.exists():
             time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signum)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(Interrupted) as stopped:
         together(2, wait_for_a_stop, str(ready))
-    assert stopped.value.signum == signal.SIGINT
+    assert stopped.value.signum == signum
     assert stopped.value.message == "stopped as 2"

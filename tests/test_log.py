@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from dgm_run.log import RunLog
+from dgm_run.log import RunLog, TextLog
 
 
 def events(folder) -> EventAccumulator:
@@ -96,3 +96,20 @@ def test_a_full_disk_is_said_once_and_does_not_end_the_run(tmp_path):
     log.close()
     assert len(said) == 1
     assert "No space left on device" in said[0]
+
+
+def test_the_text_log_appends_plain_lines(tmp_path):
+    for text in ("first ±\n", "second\nthird"):
+        TextLog(tmp_path / "run.log", print).write(text)
+    assert (tmp_path / "run.log").read_bytes() == "first ±\nsecond\nthird\n".encode()
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/", "missing/run.log"])
+def test_a_text_log_that_cannot_be_written_is_said_once(path, tmp_path):
+    said = []
+    log = TextLog(tmp_path / path, said.append)
+    log.write("a")
+    log.write("b")
+    assert len(said) == 1
+    assert said[0].startswith(f"cannot write to {tmp_path / path} (")
+    assert said[0].endswith("; the run goes on")

@@ -18,7 +18,9 @@ from sklearn.decomposition import PCA
 from tiny import TINY, dgm_run, metrics
 
 import dgm_run as package
-from dgm_run.errors import CheckpointError
+from dgm_run import run_folder
+from dgm_run.errors import CheckpointError, OutOfMemory, ResultsError, TrainingError
+from dgm_run.estimators.importance_sampling import ImportanceSampling
 
 
 def test_one_python_call_is_the_command_without_the_shell(tmp_path):
@@ -53,6 +55,156 @@ def test_a_run_that_is_only_evaluated_again_keeps_what_it_had_found(tmp_path):
     trained = (*more, "trainer.max_epochs=2")  # another model: what the former one was is of no use
     found = package.run(package.compose(*TINY, *trained), tmp_path)["estimates"]
     assert {row["settings"].get("num_samples") for row in found if "num_samples" in row["settings"]} == {3}
+
+
+DAMAGED = {
+    "values.npz": [b"", b"PK\x03\x04 cut", None],
+    "results.json": [b"", b"null", b"[]", b"{}", b'{"estimates": [], "training": [1], "binarization": "x"}',
+                     b'{"estimates": [3], "training": {"steps": 3}, "binarization": "x"}', b"\xff\xfe"],
+}  # fmt: skip
+
+
+def test_damaged_files_of_a_run_cost_no_training(tmp_path):
+    found = package.run(package.compose(*TINY), tmp_path)
+    for name, contents in DAMAGED.items():
+        for content in contents:
+            (tmp_path / name).unlink()
+            if content is None:
+                (tmp_path / name).mkdir()
+            else:
+                (tmp_path / name).write_bytes(content)
+            again = package.run(package.compose(*TINY, f"trainer.resume={tmp_path}"), tmp_path)
+            assert [row["value"] for row in again["estimates"]] == [row["value"] for row in found["estimates"]]
+            if content is None:
+                assert "writing the values of single examples failed" in (tmp_path / "run.log").read_text()
+                (tmp_path / name).rmdir()
+                (tmp_path / name).touch()
+    with np.load(tmp_path / "values.npz") as values:
+        assert len(values.files) > 0
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Importance sampling that fails as long as its list is not empty."""
+    failures = [np.linalg.LinAlgError("singular")]
+    works = ImportanceSampling.__call__
+
+    def call(self, *arguments):
+        if failures:
+            raise failures[0]
+        return works(self, *arguments)
+
+    monkeypatch.setattr(ImportanceSampling, "__call__", call)
+    return failures
+
+
+def test_a_failed_estimator_loses_no_other(failing, tmp_path):
+    both = (*TINY, "estimators=[importance_sampling,out_of_distribution]",
+            "+dataset@estimators.out_of_distribution.other=digits")  # fmt: skip
+    found = package.run(package.compose(*both), tmp_path)
+    assert found["failed_estimators"]["importance_sampling"] == "LinAlgError: singular"
+    assert json.loads((tmp_path / "results.json").read_text()) == found
+    log = (tmp_path / "run.log").read_text()
+    assert "estimators.importance_sampling failed: LinAlgError: singular" in log
+    assert "Traceback" in log
+    failing.clear()
+    again = package.run(package.compose(*both, "trainer.resume=auto"), tmp_path)  # does what is missing
+    assert again["failed_estimators"] == {}
+    assert again["estimates"][0]["estimator"] == "importance_sampling"
+
+
+def test_a_failed_estimator_can_be_run_again_alone(failing, tmp_path):
+    package.run(package.compose(*TINY), tmp_path)
+    assert package.evaluate(package.compose(*TINY), tmp_path)["failed_estimators"] != {}
+    others = [option for option in TINY if not option.startswith("estimators")]
+    kept = package.evaluate(package.compose(*others, "estimators=[]"), tmp_path)
+    assert list(kept["failed_estimators"]) == ["importance_sampling"]
+    failing.clear()
+    found = package.evaluate(package.compose(*TINY), tmp_path)
+    assert found["failed_estimators"] == {}
+    assert found["estimates"][0]["quantity"] == "log_likelihood"
+
+
+def test_pictures_that_fail_are_said(tmp_path, monkeypatch):
+    def fail(self, step, epoch):
+        raise IndexError("nothing to see")
+
+    monkeypatch.setattr("dgm_run.gallery.Gallery._draw", fail)
+    assert package.run(package.compose(*TINY), tmp_path)["estimates"]
+    assert "pictures after epoch 1 failed: IndexError: nothing to see" in (tmp_path / "run.log").read_text()
+
+
+def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
+    def fail(path, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dgm_run.results.write", fail)
+        patch.setattr("dgm_run.results.write_values", lambda path, rows, values: fail(path, rows))
+        with pytest.raises(ResultsError) as error:
+            package.run(package.compose(*TINY), tmp_path, "dgm-run trainer.resume=here")
+    assert str(error.value) == (
+        f"cannot write {tmp_path}/results.json (No space left on device); the last checkpoint is kept; "
+        "to go on: dgm-run trainer.resume=here"
+    )
+    assert "test/log_likelihood" in capsys.readouterr().out
+    found = package.run(package.compose(*TINY, "trainer.resume=auto"), tmp_path)
+    assert found["training"]["steps"] == 3
+    assert (tmp_path / "run.log").read_text().count("=== ") == 2
+
+
+def test_an_odd_summary_costs_no_results(tmp_path, capsys):
+    cfg = package.compose(*TINY)
+    cfg.published = 3
+    found = package.run(cfg, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text()) == found
+    shown = capsys.readouterr().out
+    assert "the summary of the run failed: TypeError" in shown
+    assert "test/log_likelihood" in shown
+
+
+def test_a_disk_that_takes_nothing_is_told(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dgm_run.results.write", fail)
+    monkeypatch.setattr("dgm_run.checkpoint.Checkpoints.save", fail)
+    with pytest.raises(TrainingError, match="nor any checkpoint: make room, and start the run again"):
+        package.run(package.compose(*TINY), tmp_path, "dgm-run trainer.resume=here")
+
+
+def test_a_configuration_is_never_half_written(tmp_path, monkeypatch):
+    run_folder.save_config(tmp_path, {"seed": 1})
+    before = run_folder.config_path(tmp_path).stat()
+    run_folder.save_config(tmp_path, {"seed": 1})
+    assert run_folder.config_path(tmp_path).stat() == before  # the same is not written again
+    monkeypatch.setattr("dgm_run.run_folder.os.replace", lambda *paths: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_folder.save_config(tmp_path, {"seed": 2})
+    assert run_folder.config_path(tmp_path).read_text() == "seed: 1\n"
+    assert len(list((tmp_path / ".hydra").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.latent_dim=100000000000000000", "the model is too large: lower model.latent_dim"),
+        ("dataset.source.num_train=100000000000000000", "the data set is too large: take fewer examples"),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused(override, message, tmp_path):
+    data = ("dataset=gaussian_mixture", "likelihood=gaussian") if "dataset" in override else ()
+    with pytest.raises(OutOfMemory, match=message):
+        package.run(package.compose(*TINY, *data, override), tmp_path)
+
+
+def test_memory_that_runs_out_in_training_is_told(tmp_path, monkeypatch):
+    def step(self, *arguments):
+        return torch.empty(2**58)
+
+    monkeypatch.setattr("dgm_run.objectives.base.Objective.step", step)
+    with pytest.raises(OutOfMemory, match=r"at step 0 \(1024.0 PiB asked for\): trainer.batch_size=500 is too much"):
+        package.run(package.compose(*TINY), tmp_path)
 
 
 def test_a_run_without_estimators_trains_and_reports_no_numbers(tmp_path):

@@ -9,6 +9,7 @@ from tiny import TINY, call
 import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, to_float
+from dgm_run.errors import OutOfMemory
 from dgm_run.sampling import draw, spherical, straight, traversals, write
 
 
@@ -76,6 +77,33 @@ def test_a_traversal_moves_one_dimension_through_the_prior():
         assert (z[dim, :, 1 - dim] == z[0, 0, 1]).all() or (z[dim, :, 1 - dim] == z[1, 0, 0]).all()
         assert (z[dim, :, dim].diff() > 0).all()
         assert z[dim, 0, dim].item() == pytest.approx(-2.05, abs=0.3)
+
+
+def test_many_samples_are_drawn_in_batches(monkeypatch):
+    m = model("model.latent_dim=3", "decoder.hidden_dims=[4]", "encoder.hidden_dims=[4]")
+    asked = []
+    generate = m.generate
+    monkeypatch.setattr(m, "generate", lambda n: asked.append(n) or generate(n))
+    found = draw(m, 2500, 0)
+    assert asked == [1000, 1000, 500]
+    assert len(found["samples"]) == len(found["samples_drawn"]) == 2500
+    assert len(found["samples"].unique(dim=0)) > 2400  # no batch repeats another
+
+
+@pytest.mark.parametrize("overrides", [(), ("model=rbm", "model.num_hidden=4")])
+def test_more_samples_than_memory_holds_are_refused(overrides, monkeypatch):
+    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+    with pytest.raises(
+        OutOfMemory,
+        match=r"^n=999999999 samples need about [\d.]+ [GT]iB of memory, of which 16.0 GiB are free: lower n$",
+    ):
+        draw(model(*overrides), 999_999_999, 0)
+
+
+def test_a_grid_has_a_limit(tmp_path):
+    files = write({"samples": torch.rand(3000, 1, 24, 24)}, tmp_path)
+    assert Image.open(files[1]).size == (8 * 25 + 1, 128 * 25 + 1)
+    assert len(np.load(files[0])["samples"]) == 3000
 
 
 def test_arrays_and_grids_are_written(tmp_path):

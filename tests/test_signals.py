@@ -7,7 +7,7 @@ import pytest
 from dgm_run.signals import Interrupted, stop_requests
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_remembered_and_the_old_handlers_return(signum):
     before = signal.getsignal(signum)
     with stop_requests() as stop:
@@ -16,6 +16,18 @@ def test_a_signal_is_remembered_and_the_old_handlers_return(signum):
         assert stop
         assert stop.signum == signum
     assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(signum):
+    before = signal.signal(signum, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_requests() as stop:
+            os.kill(os.getpid(), signum)
+            assert not stop
+        assert signal.getsignal(signum) == signal.SIG_IGN
+    finally:
+        signal.signal(signum, before)
 
 
 def test_a_second_interrupt_stops_at_once():

@@ -115,6 +115,7 @@ def here(function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(cli, "_failures", [])
     monkeypatch.setattr(cli, "_sweeps", [])
+    monkeypatch.setattr(cli, "_runs", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
     with pytest.raises(SystemExit) as ended:
         getattr(cli, function)()

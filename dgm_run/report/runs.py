@@ -55,8 +55,11 @@ class Run:
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
-        """What its numbers are to be read with: (quantity, warning)."""
-        return [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
+        """What its numbers are to be read with: (quantity or estimator, warning)."""
+        failed = [(name, f"failed: {why}") for name, why in self.results.get("failed_estimators", {}).items()]
+        return failed + [
+            (row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
+        ]
 
     @property
     def is_collapsed(self) -> bool:
@@ -179,7 +182,10 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
     training = results.get("training") if isinstance(results.get("training"), dict) else {}
     numbers = {name: _number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
-    of_dicts = {name: results.get(name) if isinstance(results.get(name), dict) else {} for name in ("environment",)}
+    of_dicts = {
+        name: results.get(name) if isinstance(results.get(name), dict) else {}
+        for name in ("environment", "failed_estimators")
+    }
     of_text = {name: str(results.get(name) or "") for name in ("dataset", "binarization", "model", "seed")}
     whole = [row for row in results["estimates"] if _is_estimate(row)]
     cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters"))}

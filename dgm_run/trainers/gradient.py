@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dgm_run import parallel, rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
+from dgm_run.memory import out_of_memory
 from dgm_run.objectives.base import Objective, Progress, in_data_units
 from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
@@ -197,11 +198,10 @@ class Training:
 
     def run(self) -> TrainingSummary:
         """Trains to the end; raises what `Trainer.fit` does."""
-        try:
+        batch_size = f"trainer.batch_size={self.settings.batch_size}"
+        advice = f"{batch_size} is too much: halve it, or take fewer samples"
+        with out_of_memory(advice, lambda: f" at step {self.state.step}"):
             return self._run()
-        except torch.OutOfMemoryError:
-            advice = f"trainer.batch_size={self.settings.batch_size} is too much: halve it, or take fewer samples"
-            raise TrainingError(f"out of memory at step {self.state.step}: {advice}") from None
 
     def _run(self) -> TrainingSummary:
         state, session = self.state, self.session

@@ -53,6 +53,15 @@ def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
     assert found["bad_metrics"].curves == {"valid/elbo": ([1.0], [-1.0])}
 
 
+def test_failed_estimators_are_warnings(tmp_path):
+    path = folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)]) / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"failed_estimators": {"ais": "out of memory"}}))
+    (run,) = collect(tmp_path)
+    assert run.warnings == [("ais", "failed: out of memory")]
+    _, files = report(tmp_path)
+    assert all("failed: out of memory" in file.read_text() for file in files)
+
+
 def test_nothing_is_unpickled(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)])
     np.savez(tmp_path / "a" / "values.npz", evil=np.array([object()], dtype=object))
@@ -72,6 +81,7 @@ def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
         "settings": {"estimates": [whole, whole | {"settings": None}, whole | {"value": None}, "no row"]},
         "published": {"published": "a paper"},
         "environment": {"environment": [1]},
+        "failed": {"failed_estimators": ["ais"]},
     }
     for name, change in odd.items():
         path = folders.write(tmp_path / name, folders.config(), [whole]) / "results.json"
@@ -81,7 +91,7 @@ def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
         file.write("\n".join([*lines, '{"name": "valid/elbo", "epoch": 9, "value": -1.0}', ""]))
     found = collect(tmp_path)
     assert {run.state for run in found} == {"finished"}
-    assert [len(run.results["estimates"]) for run in found] == [1] * 6
+    assert [len(run.results["estimates"]) for run in found] == [1] * 7
     messages = {run.path.name: run.message for run in found if run.message}
     assert messages == {"settings": "3 of its estimates cannot be read, and are left out"}
     curve = next(run for run in found if run.path.name == "speed").curves["valid/elbo"]

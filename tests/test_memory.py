@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from dgm_run.errors import OutOfMemory
+from dgm_run.memory import available, is_out_of_memory, out_of_memory, readable, refuse_larger_than_memory
+
+HUGE = 2**58  # more than any address space: refused at once
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: torch.empty(HUGE),
+        lambda: torch.empty(10**10, 10**10),
+        lambda: torch.nn.Linear(HUGE, 1),
+        lambda: np.zeros(HUGE),
+        lambda: np.zeros((10**10, 10**10)),
+        lambda: bytearray(HUGE),
+    ],
+    ids=["torch", "torch overflow", "layer", "numpy", "numpy overflow", "python"],
+)
+def test_every_library_is_understood(allocate):
+    with pytest.raises(OutOfMemory, match=r"^out of memory.*: lower n$"), out_of_memory("lower n"):
+        allocate()
+
+
+def test_the_request_and_the_place_are_told():
+    with pytest.raises(OutOfMemory) as told, out_of_memory("lower n", lambda: " at step 3"):
+        torch.empty(2**58)
+    assert str(told.value) == "out of memory at step 3 (1024.0 PiB asked for): lower n"
+    with pytest.raises(OutOfMemory) as told, out_of_memory("lower n"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
+    assert str(told.value) == "out of memory (20.00 GiB asked for): lower n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("no"), KeyError("out of memory")])
+def test_other_errors_stay_as_they_are(error):
+    assert not is_out_of_memory(error)
+    with pytest.raises(type(error)) as raised, out_of_memory("lower n"):
+        raise error
+    assert raised.value is error
+
+
+def test_the_innermost_advice_counts():
+    with pytest.raises(OutOfMemory, match="lower m"), out_of_memory("lower n"), out_of_memory("lower m"):
+        raise MemoryError
+
+
+def test_more_than_is_free_is_refused_beforehand(monkeypatch):
+    assert 2**20 < available() < 2**50
+    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+    refuse_larger_than_memory(2.0**33, "samples", "lower n")
+    with pytest.raises(OutOfMemory) as refused:
+        refuse_larger_than_memory(3 * 2.0**39, "samples", "lower n")
+    assert str(refused.value) == "samples need about 1.5 TiB of memory, of which 16.0 GiB are free: lower n"
+
+
+def test_sizes_have_a_unit_that_suits_them():
+    assert [readable(n) for n in (0, 512, 2048, 3 * 2**29, 2.0**62)] == [
+        "0 bytes", "512 bytes", "2.0 KiB", "1.5 GiB", "4096.0 PiB"
+    ]  # fmt: skip
