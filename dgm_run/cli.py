@@ -29,6 +29,7 @@ from dgm_run.commands import (
     find_packages,
     folder_of,
     key_of,
+    load_start,
     make_importable,
     read_overrides,
     read_start,
@@ -164,7 +165,7 @@ def sample() -> None:
         from dgm_run.sampling import draw, draw_sentences, write, write_sentences
         from dgm_run.sentences import is_of_sentences
 
-        start, data = read_start(folder), None
+        start, data = load_start(folder), None
         cfg = _config_of(folder, own, [], lambda named: sample_run(folder, arguments, named)) if start else None
         model = load(folder, own.packages)
         torch.set_default_dtype(next(model.parameters()).dtype)
@@ -198,7 +199,7 @@ def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callab
     """
     from dgm_run.run_folder import refuse_foreign_targets
 
-    start = read_start(folder) or Start()
+    start = load_start(folder) or Start()
     if not own.covers(start.own):
         raise CheckpointError(name_own_code(folder, command(own | start.own)))
     cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)

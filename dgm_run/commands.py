@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run.errors import ConfigError
+from dgm_run.errors import CheckpointError, ConfigError
 
 START = "start.json"
 """File in a run folder: the overrides and the own code that the run began with."""
@@ -263,13 +263,35 @@ def read_start(folder: Path) -> Start | None:
     return None if overrides is None else Start(tuple(overrides))
 
 
+def load_start(folder: Path) -> Start | None:
+    """Reads how a run began, to go on with it; None where dgm-run did not begin it.
+
+    Raises:
+        CheckpointError: the record is damaged, and without it this would be another run.
+    """
+    start, path = read_start(folder), folder / ".hydra" / "overrides.yaml"
+    if start is None and path.exists():
+        raise CheckpointError(
+            f"{path} is no list of overrides, as in '- seed=1': write into it those that the run was begun with, one a "
+            "line, or [] if there were none"
+        )
+    return start
+
+
 def read_overrides(folder: Path) -> list[str] | None:
     """Reads the overrides that Hydra wrote into a run folder for its last command; None where there are none."""
     try:
         saved = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
-    return [each for each in saved if isinstance(each, str)] if isinstance(saved, list) else []
+    return saved if isinstance(saved, list) and all(map(_is_override, saved)) else None
+
+
+def _is_override(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and bool(OverridesParser.create().parse_override(text))
+    except HydraException:
+        return False
 
 
 # commands

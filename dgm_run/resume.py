@@ -15,9 +15,9 @@ from dgm_run.commands import (
     folder_of,
     is_data_path,
     key_of,
+    load_start,
     override,
     quote,
-    read_start,
     read_value,
     resume_run,
     resume_sweep,
@@ -48,7 +48,7 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("trainer.resume goes on with one run: drop -m, or go on with a sweep by sweep.resume=FOLDER")
     others = _without_folder([a for a in arguments if a not in wanted], "hydra.run.dir", "trainer.resume", folder)
-    start = read_start(folder) or Start()
+    start = load_start(folder) or Start()
     if not own.covers(start.own):
         raise ConfigError(name_own_code(folder, resume_run(folder, [a for a in others if "=" in a], own)))
     arguments = [*others, override("trainer.resume", folder)]

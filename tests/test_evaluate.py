@@ -185,7 +185,7 @@ def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monke
     path = tmp_path / ".hydra" / "overrides.yaml"
     path.parent.mkdir()
     path.write_bytes(content)
-    monkeypatch.setattr("dgm_run.run_folder.load", lambda folder: torch.nn.Linear(1, 1))
+    monkeypatch.setattr("dgm_run.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
     code, told = end_of(function, tmp_path, monkeypatch, capfd)
     assert code == 1
     assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")

@@ -182,7 +182,7 @@ class Likelihood(Estimator):
 
 
 def test_a_model_worse_than_its_baseline_is_called_so():
-    rows, values, _ = look({"a": Likelihood()})
+    rows, values, *_ = look({"a": Likelihood()})
     assert rows[0]["warning"] == "worse than columns (3.00) by 1.00 ± 0 nats: train longer"
     assert rows[1]["warning"] is None
     assert "baseline" not in rows[1]
@@ -193,7 +193,7 @@ def test_parts_say_what_the_likelihood_depends_on():
     class Part(nn.Module):
         likelihood_warning = "the noise is at its floor"
 
-    found, _ = evaluated(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")}, DATA, 0,
+    found, *_ = evaluated(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")}, DATA, 0,
                          Nowhere(), False, lambda *shown: None)  # fmt: skip
     assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
     assert [row["warning"] for row in found[1:]] == [None, None, None]
@@ -210,6 +210,6 @@ def test_without_a_baseline_independent_pixels_are_one():
 
     torch.manual_seed(0)
     splits = [Examples(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
-    found, _ = evaluated(nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, Nowhere(), False, print)
+    found, *_ = evaluated(nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, Nowhere(), False, print)
     assert len(found) == 1  # it stands in no row
     assert found[0]["warning"].startswith("worse than independent pixels (-2.7")
