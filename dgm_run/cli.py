@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,14 +20,22 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, keys_like, note_changes
-from dgm_run.errors import CheckpointError, UserError
+from dgm_run import __version__, refusals
+from dgm_run.arguments import check_arguments, check_overrides, config_folders, parse_options
+from dgm_run.config import GROUPS, MAY_CHANGE, compose, conf_dir, note_changes
+from dgm_run.dry_run import dry_run, is_dry_run, without_dry_run
+from dgm_run.errors import CheckpointError, ConfigError, UserError
+from dgm_run.help_text import help_text
 from dgm_run.ranks import is_first, is_started
+from dgm_run.refusals import describe
 from dgm_run.signals import Interrupted
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
+
+T = TypeVar("T")
 
 WORST = -1e30
 """What a failed job tells a search, which looks for the largest value of what validation data choose by."""
@@ -47,6 +55,12 @@ class SweepFolder(Callback):
 def main() -> None:
     """Exit status 0: done; 1: an error, told in a line; 130 and 143: stopped by SIGINT and SIGTERM."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
+    if {"-h", "--help"} & set(sys.argv):
+        sys.stdout.write(help_text(conf_dir()))
+        sys.exit(0)
+    if "--version" in sys.argv:
+        sys.stdout.write(f"dgm-run {__version__}\n")
+        sys.exit(0)
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
@@ -54,23 +68,25 @@ def main() -> None:
         sys.exit(0)
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
+    _refuse(lambda: check_arguments(sys.argv[1:]))
+    is_dry = _refuse(lambda: is_dry_run(sys.argv[1:]))
     if not is_first():
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
-    _refuse_null_groups(sys.argv[1:])
-    _refuse_used_sweep_folder(sys.argv[1:])
-    sys.argv[1:] = _resumed(_sweep_resumed(sys.argv[1:]))
-    _told(_hydra_main)
+    if not is_dry:
+        _refuse_used_sweep_folder(sys.argv[1:])
+    sys.argv[1:] = _resumed(_sweep_resumed(without_dry_run(sys.argv[1:])))
+    _told(_dry_run if is_dry else _hydra_main)
 
 
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
     folder, overrides = _folder_and_more(EVALUATE_HELP)
-    _refuse_null_groups(overrides)
+    _refuse(lambda: check_overrides(overrides))
 
     def run() -> None:
         from dgm_run.runner import evaluate  # imports torch
 
-        evaluate(compose(*_again(folder, overrides)), folder)
+        evaluate(refusals.compose(_again(folder, overrides)), folder)
 
     _told(run)
 
@@ -181,15 +197,13 @@ def _told(work: Callable[[], object]) -> NoReturn:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except TOLD_IN_A_LINE as error:
+    except (*TOLD_IN_A_LINE, OmegaConfBaseException) as error:
         if full_error:
             raise
         _failures.append("")
         lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
         prefix = "hydra.run.dir: cannot make the run folder: " if lost and work is _hydra_main else ""
-        message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
-        message += ": choose hydra/sweeper=optuna" if "does not support sweep type" in message else ""
-        told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
+        told = prefix + (describe(error, sys.argv[1:], _own_folders()) if _is_of_hydra(error) else str(error))
         sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
@@ -205,8 +219,9 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
-        note_changes(cfg, context.overrides.task)
-        return run(cfg, folder, _command(list(context.overrides.task), folder))["training"]["best"]
+        overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+        note_changes(cfg, overrides)
+        return run(cfg, folder, _command(overrides, folder))["training"]["best"]
     except TOLD_IN_A_LINE as error:
         if context.mode == RunMode.RUN:  # raised, Hydra would put a line of its own before it
             sys.stderr.write(f"{error}\n")
@@ -227,11 +242,17 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     return WORST  # raised, it would end a search
 
 
-def _refuse_null_groups(arguments: list[str]) -> None:
-    for group in GROUPS:
-        if f"{group}=null" in arguments:  # Hydra ends in a traceback here
-            without = "'estimators=[]'" if group == "estimators" else f"'~{group}'"
-            sys.exit(f"{group}=null: to go without, write {without}")
+def _dry_run() -> None:
+    if dry_run(sys.argv[1:]):
+        _failures.append("")
+
+
+def _refuse(check: Callable[[], T]) -> T:
+    """Returns what a check of the arguments returns, or ends with its message."""
+    try:
+        return check()
+    except ConfigError as error:
+        sys.exit(str(error))
 
 
 def _refuse_used_sweep_folder(arguments: list[str]) -> None:
@@ -327,8 +348,20 @@ def _note_failed_job(context: DictConfig, message: str) -> None:
 
 
 def _tell_job(context: DictConfig, message: str) -> None:
-    sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
+    overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
+    sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
     _failures.append("")
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    return isinstance(error, HydraException | OmegaConfBaseException)
+
+
+def _own_folders() -> list[Path]:
+    """The user's own configuration folders, where the command takes such."""
+    with suppress(ConfigError):
+        return config_folders(parse_options(sys.argv[1:]))
+    return []
 
 
 def _keep_reason(folder: Path, message: str) -> None:
@@ -366,24 +399,3 @@ def _failed(folder: Path) -> str | None:
     if (folder / "checkpoints" / "last").is_dir():
         return "it has not ended, and goes on from its checkpoint: stopped, killed, or out of memory"
     return "it ended without a word before its first checkpoint: stopped, killed, or out of memory"
-
-
-def _unknown_key(message: str) -> str | None:
-    """What to say of a key that Hydra does not know. Its own advice is to append it, where nothing would read it."""
-    found = re.match(r"Could not override '([^']+)'", message)
-    if not found:
-        return None
-    key = found[1]
-    groups = [a for a in sys.argv[1:] if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0] != key]
-    try:
-        meant = keys_like(compose(*groups), key)
-    except CompactHydraException:
-        meant = []
-    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
-    return f"{key}: there is no such key: {hint}dgm-run ... --cfg job shows all of them"
-
-
-def _cause(error: BaseException) -> str:
-    """What Hydra adds to a message about a key: the key in full."""
-    cause = error.__cause__
-    return str(cause) if type(cause).__module__.startswith("omegaconf") else ""

@@ -21,7 +21,7 @@ from dgm_run.compatibility import (
     refuse_wrong_kind,
 )
 from dgm_run.config import instantiate, validate
-from dgm_run.data.dataset import LoadedDataset
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.estimators.base import Estimator
@@ -238,8 +238,19 @@ class _Parts(NamedTuple):
     data: LoadedDataset
 
 
-def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
-    """All parts, on the device, as they are before the first step; what does not go together is refused."""
+def check(cfg: DictConfig) -> None:
+    """Checks a configuration as far as that needs no data: it is valid, and its parts are built and fit.
+
+    Raises:
+        UserError: one line says what is wrong.
+    """
+    cfg = deepcopy(cfg)  # which building would change
+    validate(cfg)
+    _built(cfg)
+
+
+def _built(cfg: DictConfig) -> tuple[Trainer, Dataset, nn.Module, Objective, dict[str, Estimator]]:
+    """Builds the parts of a run; refuses what does not go together."""
     trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
     rng.reseed(cfg.seed, "model")
     model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
@@ -247,7 +258,12 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     if dataset.corrupt:
         model = corrupted(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    return trainer, dataset, model, objective, estimators
 
+
+def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
+    """All parts, on the device, as they are before the first step; what does not go together is refused."""
+    trainer, dataset, model, objective, estimators = _built(cfg)
     _place(model, device, cfg)
     data = parallel.writer_first(lambda: dataset.load(device))
     refuse_out_of_reach(model, data)
