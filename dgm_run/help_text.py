@@ -14,7 +14,7 @@ HEAD = """dgm-run: train deep generative models, and know their likelihood.
   dgm-run                                  a VAE on embedded digits, in a minute
   dgm-run model=vae prior=vampprior        choose parts
   dgm-run prior.num_components=99 seed=1   set keys
-  dgm-run -m objective=elbo,iwae           sweep; sweep.dry_run=true lists the jobs
+  dgm-run -m objective=elbo,iwae           sweep (sweep.dry_run=true: list it)
   dgm-run +experiment=NAME                 a row of a paper (see --experiments)
   dgm-run ... trainer.resume=RUN_DIR       go on with a stopped run
   dgm-run ... --cfg job                    show every key with its value

@@ -17,7 +17,7 @@ from dgm_run.config import conf_dir
 
 REFUSALS = {
     "prior=vampprio": "prior=vampprio: there is no such choice: did you mean prior=vampprior",
-    "prior.num_compnents=10": "prior.num_compnents: there is no such key here; prior.num_components goes with prior=mix",
+    "prior.num_compnents=10": "prior.num_compnents: there is no such key here; prior.num_components goes with prior=m",
     "estimators=[ais]": "estimators=[ais]: there is no such choice: did you mean estimators=energy or estimators=ais_d",
     "modle=vae": "modle: there is no such key: did you mean model? dgm-run",
     "latent_dim=10": "latent_dim: there is no such key: did you mean model.latent_dim? dgm-run ... --cfg job shows",
