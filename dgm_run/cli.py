@@ -203,6 +203,7 @@ def _told(work: Callable[[], object]) -> NoReturn:
         _failures.append("")
         lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
         prefix = "hydra.run.dir: cannot make the run folder: " if lost and work is _hydra_main else ""
+        _forget_unbegun_sweeps()
         told = prefix + (describe(error, sys.argv[1:], _own_folders()) if _is_of_hydra(error) else str(error))
         sys.stderr.write(f"{told}\n")
     finally:
@@ -351,6 +352,20 @@ def _tell_job(context: DictConfig, message: str) -> None:
     overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
     sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
     _failures.append("")
+
+
+def _forget_unbegun_sweeps() -> None:
+    """Removes the folders of sweeps that Hydra has refused after it has written their configuration."""
+    if "trainer.resume=auto" in sys.argv:  # it was there before
+        return
+    for sweep in list(_sweeps):
+        left = list(sweep.iterdir()) if sweep.is_dir() else []
+        if [path.name for path in left] in ([], ["multirun.yaml"]):
+            _sweeps.remove(sweep)
+            for path in left:
+                path.unlink()
+            with suppress(OSError):
+                sweep.rmdir()
 
 
 def _is_of_hydra(error: Exception) -> bool:

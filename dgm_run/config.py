@@ -184,9 +184,25 @@ def _validate(cfg: DictConfig) -> None:
     published = plain["published"]
     if published is not None and not (isinstance(published, dict) and {"values", "source"} <= set(published)):
         raise ConfigError("published: it belongs to the preset: leave it out")
-    for key in ("dataset", *GROUPS):  # first where the others take their sizes from
-        check_node(plain[key], key)
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    for key in GROUPS:
+        try:
+            check_node(plain[key], key)
+        except ConfigError as error:
+            at = re.match(r"[\w.]*", str(error))[0]
+            raise ConfigError(_source(raw, at) + str(error)[len(at) :]) from None
     _check_optimizer(cfg.trainer, "trainer")
+
+
+def _source(raw: dict, key: str) -> str:
+    """Returns the key that sets a value: of `schedule.total_iters: ${trainer.max_epochs}` the latter."""
+    node, parts = raw, key.split(".")
+    for i, part in enumerate(parts):
+        node = node.get(part) if isinstance(node, dict) else None
+        follows = re.fullmatch(r"\$\{(\w[\w.]*)\}", node) if isinstance(node, str) else None
+        if follows:
+            return _source(raw, ".".join([follows[1], *parts[i + 1 :]]))
+    return key
 
 
 def _check_optimizer(node: DictConfig, key: str) -> None:

@@ -99,6 +99,10 @@ def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()
     group = key.partition("=")[0].partition(".")[0]
     own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
     known = _keys(own) or _keys([])
+    if key in known:
+        return f"~{key}: it is null: there is nothing to delete"
+    if group in known:  # as a whole: null
+        return f"{key}: no {group} is chosen here"
     meant = [
         f"+{name}=NAME" if name == "experiment" else name
         for name in nearest_keys(key, known, (*config.GROUPS, "experiment"))

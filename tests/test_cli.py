@@ -182,6 +182,14 @@ def test_a_sweep_is_not_begun_where_another_one_is(tmp_path, monkeypatch, capfd)
     assert (tmp_path / "my sweep" / "multirun.yaml").read_text() == begun
 
 
+@pytest.mark.parametrize("wrong", ["lr=1,2", "prior=standard,nope", "prior.nope=1"])
+def test_a_refused_sweep_leaves_no_folder(wrong, tmp_path, monkeypatch, capfd):
+    done = refused(["-m", "seed=0,1", wrong, "hydra.sweep.dir=sweep"], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_how_to_go_on_with_a_sweep_is_a_command_that_can_be_copied(tmp_path, monkeypatch, capfd):
     arguments = ["--config-dir", str(conf_dir()), "-m", "objective=renyi", "objective.alpha=1,nan"]
     folder = tmp_path / "my sweep"

@@ -1,11 +1,11 @@
 """Command lines drawn from conf/, with right and wrong values: each is run to its end or refused in a few lines."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from dgm_run.config import GROUPS, conf_dir
 from dgm_run.errors import UserError
@@ -36,21 +36,34 @@ VALUES = (
     *("1000000000000", "a=b", "x,y", "[1", "'", "}", "(", "dgm_run.nothing"),
 )
 SHORT = ("trainer.max_steps=1", "trainer.max_epochs=1", "trainer.threads=1", "trainer.device=cpu")
-FEW = {  # what makes a choice small
-    "gaussian_mixture": ("dataset.source.num_train=200", "dataset.source.num_valid=50", "dataset.source.num_test=50"),
-    "laplace_sources": ("dataset.source.num_train=200", "dataset.source.num_valid=50", "dataset.source.num_test=50"),
-    "pcfg": ("dataset.source.num_train=1100", "dataset.source.num_valid=50", "dataset.source.num_test=50"),
-    "dbm": ("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1"),
-    "dbn": ("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1"),
-    "m1_m2": ("trainer.pretraining.max_epochs=1",),
-    "layerwise": ("trainer.pretraining.max_epochs=1",),
-    "stacked": ("trainer.pretraining.max_epochs=1",),
-}
-DATA = ("bars_and_stripes", "digits", "gaussian_mixture", "laplace_sources", "pcfg", "pydoc")
-"""Data sets that are made here, and small."""
-QUICK = ("exact", "importance_sampling", "latent_classification", "linear_baseline", "ngram_baseline", "parzen",
-         "pseudo_likelihood")  # fmt: skip
-"""Estimators that take seconds."""
+NO_NUMBERS = (*SHORT, "estimators=[]")
+VAE = ("model.latent_dim=3", "encoder.hidden_dims=[8]", "decoder.hidden_dims=[8]")
+SENTENCES = ("dataset=pcfg", "dataset.source.num_train=1100", "dataset.source.num_valid=50")
+LAYERS = ("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1")
+BASES = (
+    *((*VAE, *SHORT, f"estimators=[{name}]") for name in ("importance_sampling", "sample_quality", "imputation")),
+    *((*VAE, *NO_NUMBERS, choice) for choice in ("prior=vampprior", "prior=mixture", "objective=iwae", "model=hvae")),
+    *((*VAE, *NO_NUMBERS, f"posterior={name}") for name in ("iaf", "planar_flow", "full_gaussian", "nice_flow")),
+    *((*NO_NUMBERS, f"optimizer={name}") for name in ("sgd", "rmsprop", "adamax", "adamw")),
+    *((*NO_NUMBERS, f"schedule={name}") for name in ("burda", "cosine", "linear", "plateau")),
+    *((*NO_NUMBERS, *VAE, f"dataset/corrupt={name}") for name in ("missing_at_random", "missing_block", "bit_flip")),
+    *((*NO_NUMBERS, f"encoder={name}", f"decoder={name}") for name in ("conv", "resnet")),
+    *((*NO_NUMBERS, "model=rbm", "model.num_hidden=8", f"objective={name}") for name in ("cd", "pcd", "fast_pcd")),
+    ("model=rbm", "model.num_hidden=8", *SHORT),
+    ("model=gaussian_rbm", "model.num_hidden=8", *NO_NUMBERS),
+    ("model=boltzmann", *NO_NUMBERS),
+    ("model=dbn", *LAYERS, *NO_NUMBERS),
+    ("model=dbm", *LAYERS, *NO_NUMBERS),
+    ("model=m2", *VAE[1:], "model.latent_dim=12", *NO_NUMBERS),
+    ("model=gan", *NO_NUMBERS),
+    ("model=factor_analysis", "model.latent_dim=2", *SHORT, "estimators=[exact]"),
+    ("model=density_network", *VAE[2:], *NO_NUMBERS),
+    ("model=autoregressive", "decoder.network.num_layers=1", *NO_NUMBERS),
+    ("model=sentence_vae", *SENTENCES, *NO_NUMBERS),
+    ("model=language_model", *SENTENCES, *SHORT, "estimators=[ngram_baseline]"),
+    ("dataset=gaussian_mixture", "likelihood=gaussian", "dataset.source.num_train=200", *NO_NUMBERS),
+    ("dataset=bars_and_stripes", "model=rbm", "objective=exact", *NO_NUMBERS),
+)
 
 
 def keys_of(group: str, choice: str) -> list[str]:
@@ -62,42 +75,53 @@ def keys_of(group: str, choice: str) -> list[str]:
     return [f"{group}.{key}" for key in keys]
 
 
+def draw_value(rng: random.Random, default: object) -> str:
+    """Draws a value of a key: as it is, a neighbour of it, or one of the wrong ones."""
+    if rng.random() < 0.3:
+        return rng.choice(VALUES)
+    if isinstance(default, bool):
+        return rng.choice(("true", "false"))
+    if isinstance(default, int):
+        return str(rng.choice((default, max(default // 2, 1), 1, 2, 3)))
+    if isinstance(default, float):
+        return str(rng.choice((default, default / 2, default * 2, 0.0, 0.5)))
+    if isinstance(default, list):
+        return str([*default, *default[-1:]] if rng.random() < 0.3 else default).replace(" ", "")
+    return "null" if default is None else f"'{default}'" if rng.random() < 0.7 else "abc"
+
+
 def draw_line(rng: random.Random) -> list[str]:
-    """Draws choices of a few groups, and values for a few of their keys."""
-    line = []
-    for group in rng.sample(GROUPS, rng.randint(0, 3)):
-        choice = rng.choice({"dataset": DATA, "estimators": QUICK}.get(group) or choices_of(group))
+    """Draws one of the bases, and values for a few of its keys; now and then a choice that goes with it or not."""
+    line = list(rng.choice(BASES))
+    plain = OmegaConf.to_container(compose(line), resolve=False)
+    keys = [key for key in leaves(plain) if not key.startswith(("published", "data_dir")) and "_partial_" not in key]
+    for key in rng.sample(keys, rng.randint(1, 3)):
+        line = [part for part in line if part.partition("=")[0] != key]
+        prefix = rng.choice(("++", "~", "+")) if rng.random() < 0.1 else ""
+        default = OmegaConf.select(OmegaConf.create(plain), key)
+        default = OmegaConf.to_container(default) if OmegaConf.is_config(default) else default
+        line.append(f"{prefix}{key}={draw_value(rng, default)}")
+    if rng.random() < 0.15:
+        group = rng.choice(GROUPS)
+        choice = rng.choice(choices_of(group))
         line.append(f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}")
-    chosen = {part.partition("=")[0]: part.partition("=")[2].strip("[]") for part in line}
-    for _ in range(rng.randint(1, 2)):
-        group = rng.choice([*(chosen or GROUPS)])
-        key = rng.choice(keys_of(group, chosen.get(group) or rng.choice(choices_of(group))))
-        line.append(f"{rng.choice(('', '', '', '', '+', '++', '~'))}{key}={rng.choice(VALUES)}")
     if rng.random() < 0.1:
         line.append(rng.choice(("modle=vae", "prior=nope", "seed=x", "--nope", "-m", "sweep.dry_run=true", "=1")))
     return line
 
 
-def lines() -> Iterator[list[str]]:
-    rng = random.Random(SEED)
-    for _ in range(NUM_LINES):
-        yield draw_line(rng)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("line", lines(), ids=" ".join)
-def test_a_command_line_runs_or_is_refused(line: list[str], tmp_path: Path):
-    chosen = dict(part.lstrip("+~").partition("=")[::2] for part in line)
-    tiny = [*SHORT, *(part for choice in chosen.values() for part in FEW.get(choice, ())), "hydra.run.dir=run"]
-    tiny += [] if "estimators" in chosen else ["estimators=[]"]
-    tiny = [part for part in dict.fromkeys(tiny) if part.partition("=")[0] not in chosen]
-    done = dgm_run(*line, *tiny, cwd=tmp_path)
-    assert done.returncode in (0, 1), done
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("number", range(NUM_LINES))
+def test_a_command_line_runs_or_is_refused(number: int, tmp_path: Path):
+    line = draw_line(random.Random(f"{SEED} {number}"))
+    done = dgm_run(*line, cwd=tmp_path)
+    told = f"{' '.join(line)}\n{done.stderr}"
+    assert done.returncode in (0, 1), told
+    assert "Traceback" not in done.stderr, told
     if done.returncode:
-        assert 1 <= done.stderr.count("\n") <= 4, done.stderr
+        assert 1 <= done.stderr.count("\n") <= 4, told
     elif "sweep.dry_run=true" not in line:
-        assert list(tmp_path.rglob("results.json")), done
+        assert list(tmp_path.rglob("results.json")), told
 
 
 def every_key() -> list[tuple[str, str, str]]:
