@@ -162,7 +162,17 @@ def validate(cfg: DictConfig) -> None:
     try:
         _validate(cfg)
     except OmegaConfBaseException as error:
-        raise ConfigError(describe_omegaconf(error)) from error
+        raise ConfigError(describe_omegaconf(_locate(cfg, error))) from error
+
+
+def _locate(cfg: DictConfig, error: OmegaConfBaseException) -> OmegaConfBaseException:
+    """Returns the error with its key, which some ways to read a value leave out."""
+    if not error.full_key:
+        try:
+            OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as located:
+            return located
+    return error
 
 
 def _validate(cfg: DictConfig) -> None:
@@ -185,7 +195,7 @@ def _validate(cfg: DictConfig) -> None:
     if published is not None and not (isinstance(published, dict) and {"values", "source"} <= set(published)):
         raise ConfigError("published: it belongs to the preset: leave it out")
     raw = OmegaConf.to_container(cfg, resolve=False)
-    for key in GROUPS:
+    for key in ("trainer", *GROUPS):  # its range of epochs before that of a schedule
         try:
             check_node(plain[key], key)
         except ConfigError as error:
@@ -200,7 +210,7 @@ def _source(raw: dict, key: str) -> str:
     for i, part in enumerate(parts):
         node = node.get(part) if isinstance(node, dict) else None
         follows = re.fullmatch(r"\$\{(\w[\w.]*)\}", node) if isinstance(node, str) else None
-        if follows:
+        if follows and ("." in follows[1] or follows[1] in GROUPS):
             return _source(raw, ".".join([follows[1], *parts[i + 1 :]]))
     return key
 
