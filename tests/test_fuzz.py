@@ -129,12 +129,12 @@ def every_key() -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.slow
-def test_every_key_with_a_wrong_value_is_taken_or_refused_in_a_line():
+def test_a_wrong_value_is_refused_in_a_line():
     from dgm_run.runner import check
 
     rng, faults = random.Random(SEED), []
-    for group, choice, key in every_key():
-        for value in rng.sample(VALUES, 3):
+    for group, choice, key in rng.sample(every_key(), 150):  # a quarter of a second each
+        for value in rng.sample(VALUES, 2):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             try:
                 check(compose([chosen, f"{key}={value}"]))
