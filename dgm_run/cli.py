@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,7 +20,10 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run import __version__, refusals
+from dgm_run.arguments import check_arguments, check_overrides, config_folders, parse_options
 from dgm_run.commands import (
     START,
     OwnCode,
@@ -42,10 +45,13 @@ from dgm_run.commands import (
     take_options,
     targets_of,
 )
-from dgm_run.config import GROUPS, compose, conf_dir, keys_like, note_changes, resolve_data_paths
-from dgm_run.errors import CheckpointError, UserError
+from dgm_run.config import conf_dir, note_changes, resolve_data_paths
+from dgm_run.dry_run import dry_run, is_dry_run, without_dry_run
+from dgm_run.errors import CheckpointError, ConfigError, UserError
+from dgm_run.help_text import help_text
 from dgm_run.output import guarded, losses, reason
 from dgm_run.ranks import is_first, is_started
+from dgm_run.refusals import describe
 from dgm_run.resume import (
     add_run,
     add_start,
@@ -58,6 +64,8 @@ from dgm_run.resume import (
 from dgm_run.signals import Interrupted
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
+
+T = TypeVar("T")
 
 WORST = -1e30
 """What a failed job tells a search, which looks for the largest value of what validation data choose by."""
@@ -93,30 +101,40 @@ def main() -> None:
     141 if its reader has gone, as is usual, and with 1 if a disk is full.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
+    if {"-h", "--help"} & set(sys.argv):
+        sys.stdout.write(help_text(conf_dir()))
+        sys.exit(0)
+    if "--version" in sys.argv:
+        sys.stdout.write(f"dgm-run {__version__}\n")
+        sys.exit(0)
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
         _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
-    sys.argv[1:] = _complete(sys.argv[1:])
-    _told(_hydra_main)
+    is_dry = _refuse(lambda: is_dry_run(sys.argv[1:]))
+    sys.argv[1:] = _refuse(lambda: _complete(without_dry_run(sys.argv[1:]), is_dry))
+    _told(_dry_run if is_dry else _hydra_main)
 
 
-def _complete(arguments: list[str]) -> list[str]:
-    """The command line as Hydra takes it: overrides in one piece, data paths absolute, and what a run began with."""
-    try:
-        own, arguments = take_options(arguments)
-        _refuse_other_roots(arguments)
-        _refuse_null_groups(arguments)
+def _complete(arguments: list[str], is_dry: bool) -> list[str]:
+    """The command line as Hydra takes it: overrides in one piece, data paths absolute, and what a run began with.
+
+    Raises:
+        UserError: options do not go together, an override cannot be read, or what is to be resumed is not there.
+    """
+    own, arguments = take_options(arguments)
+    _refuse_other_roots(arguments)
+    overrides, flags = split_flags(arguments)
+    check_arguments([*overrides, *flags])
+    if not is_dry:
         _refuse_used_sweep_folder(arguments)
-        arguments = fix_data_paths(arguments)
-        if any(key_of(each) == "sweep.resume" for each in arguments):
-            arguments = add_sweep(arguments, own)
-        else:
-            arguments = add_run(arguments, own)
-    except UserError as error:
-        sys.exit(str(error))
+    arguments = fix_data_paths(arguments)
+    if any(key_of(each) == "sweep.resume" for each in arguments):
+        arguments = add_sweep(arguments, own)
+    else:
+        arguments = add_run(arguments, own)
     make_importable(own.packages)
     overrides, flags = split_flags(arguments)
     if not is_first():
@@ -128,7 +146,7 @@ def _complete(arguments: list[str]) -> list[str]:
 def evaluate() -> None:
     """`dgm-eval RUN_DIR [overrides of the estimators]`; exit statuses as those of `main`."""
     folder, own, overrides = _folder_and_more(EVALUATE_HELP)
-    _refuse_null_groups(overrides)
+    _refuse(lambda: check_overrides(overrides))
 
     def run() -> None:
         from dgm_run.runner import evaluate  # imports torch
@@ -202,7 +220,8 @@ def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callab
     start = load_start(folder) or Start()
     if not own.covers(start.own):
         raise CheckpointError(name_own_code(folder, command(own | start.own)))
-    cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)
+    folders = [Path(own.config_dir)] if own.config_dir else []
+    cfg = refusals.compose(add_start(start, fix_data_paths(overrides)), folders)
     names = make_importable(own.packages)
     refuse_foreign_targets(cfg, names, lambda name: command(own | OwnCode(packages=(name,))))
     return cfg
@@ -287,15 +306,14 @@ def _told(work: Callable[[], object]) -> NoReturn:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except TOLD_IN_A_LINE as error:
+    except (*TOLD_IN_A_LINE, OmegaConfBaseException) as error:
         if full_error:
             raise
         _failures.append("")
         lost = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
         prefix = "hydra.run.dir: cannot make the run folder: " if lost and work is _hydra_main else ""
-        message = str(error).partition("\nConfig search path:")[0].rstrip()  # where this package keeps its files
-        message += ": choose hydra/sweeper=optuna" if "does not support sweep type" in message else ""
-        told = _unknown_key(message) or "\n".join(filter(None, (f"{prefix}{message}", _cause(error))))
+        _forget_unbegun_sweeps()
+        told = prefix + (describe(error, sys.argv[1:], _own_folders()) if _is_of_hydra(error) else str(error))
         sys.stderr.write(f"{told}\n")
     finally:
         _tell_failed_jobs()
@@ -324,7 +342,8 @@ def _job(cfg: DictConfig) -> float | None:
     if is_first():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
-        note_changes(cfg, context.overrides.task)
+        overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+        note_changes(cfg, overrides)
         origin = context.callbacks.sweep_folder
         base = Path(origin.base or context.runtime.cwd)
         own = OwnCode(config_dir_of(context), tuple(origin.packages))
@@ -332,7 +351,7 @@ def _job(cfg: DictConfig) -> float | None:
         if origin.only_packages:
             refuse_foreign_targets(cfg, names, lambda name: _allowing(context, own | OwnCode(packages=(name,))))
         places = resolve_data_paths(cfg, base)
-        overrides = store_overrides(list(context.overrides.task), places)
+        overrides = store_overrides(overrides, places)
         own = own | OwnCode(packages=find_packages(targets_of(OmegaConf.to_container(cfg, resolve=False)), base))
         start = asdict(Start(tuple(overrides), own))
         found = run(cfg, folder, _command(context, own, overrides), start)
@@ -359,11 +378,17 @@ def _job(cfg: DictConfig) -> float | None:
     return WORST  # raised, it would end a search
 
 
-def _refuse_null_groups(arguments: list[str]) -> None:
-    for group in GROUPS:
-        if f"{group}=null" in arguments:  # Hydra ends in a traceback here
-            without = "'estimators=[]'" if group == "estimators" else f"'~{group}'"
-            sys.exit(f"{group}=null: to go without, write {without}")
+def _dry_run() -> None:
+    if dry_run(sys.argv[1:]):
+        _failures.append("")
+
+
+def _refuse(check: Callable[[], T]) -> T:
+    """Returns what a check of the arguments returns, or ends with its message."""
+    try:
+        return check()
+    except UserError as error:
+        sys.exit(str(error))
 
 
 def _refuse_used_sweep_folder(arguments: list[str]) -> None:
@@ -427,8 +452,34 @@ def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
 
 
 def _tell_job(context: DictConfig, message: str) -> None:
-    sys.stderr.write(f"job {context.job.num} ({context.job.override_dirname or 'no overrides'}): {message}\n")
+    overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
+    sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
     _failures.append("")
+
+
+def _forget_unbegun_sweeps() -> None:
+    """Removes the folders of sweeps that Hydra has refused after it has written their configuration."""
+    if "trainer.resume=auto" in sys.argv:  # it was there before
+        return
+    for sweep in list(_sweeps):
+        left = list(sweep.iterdir()) if sweep.is_dir() else []
+        if [path.name for path in left] in ([], ["multirun.yaml"]):
+            _sweeps.remove(sweep)
+            for path in left:
+                path.unlink()
+            with suppress(OSError):
+                sweep.rmdir()
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    return isinstance(error, HydraException | OmegaConfBaseException)
+
+
+def _own_folders() -> list[Path]:
+    """The user's own configuration folders, where the command takes such."""
+    with suppress(ConfigError):
+        return config_folders(parse_options(sys.argv[1:]))
+    return []
 
 
 def _keep_reason(folder: Path, message: str) -> None:
@@ -466,24 +517,3 @@ def _failed(folder: Path) -> str | None:
     if (folder / "checkpoints" / "last").is_dir():
         return "it has not ended, and goes on from its checkpoint: stopped, killed, or out of memory"
     return "it ended without a word before its first checkpoint: stopped, killed, or out of memory"
-
-
-def _unknown_key(message: str) -> str | None:
-    """What to say of a key that Hydra does not know. Its own advice is to append it, where nothing would read it."""
-    found = re.match(r"Could not override '([^']+)'", message)
-    if not found:
-        return None
-    key = found[1]
-    groups = [a for a in sys.argv[1:] if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0] != key]
-    try:
-        meant = keys_like(compose(*groups), key)
-    except CompactHydraException:
-        meant = []
-    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
-    return f"{key}: there is no such key: {hint}dgm-run ... --cfg job shows all of them"
-
-
-def _cause(error: BaseException) -> str:
-    """What Hydra adds to a message about a key: the key in full."""
-    cause = error.__cause__
-    return str(cause) if type(cause).__module__.startswith("omegaconf") else ""

@@ -1,11 +1,12 @@
 """The configuration: where it lives, its typed root, how it becomes objects, and what is refused before work starts.
 
-Only this file, `cli.py`, `commands.py`, `resume.py`, `runner.py` and `run_folder.py` know Hydra and OmegaConf.
+Only this file, `cli.py`, its modules `refusals.py` and `dry_run.py`, `commands.py`, `resume.py`, `runner.py` and
+`run_folder.py` know Hydra and OmegaConf.
 """
 
-import difflib
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -17,11 +18,13 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from dgm_run.bounds import check_range
 from dgm_run.commands import is_data_path, quote
-from dgm_run.errors import ConfigError
+from dgm_run.errors import ConfigError, UserError
 from dgm_run.signature import annotations, check_node, check_type, target_of
+from dgm_run.suggestions import leaves, nearest_keys
 
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 """The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
@@ -149,20 +152,49 @@ def note_changes(cfg: DictConfig, overrides: Iterable[str]) -> None:
     changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(_NO_CHANGE)]
     if any(each.lstrip("+~").startswith("dataset") for each in changed):
         cfg.published = None
-    elif cfg.published and changed:
+    elif changed and OmegaConf.is_dict(cfg.published) and "source" in cfg.published:
         cfg.published.source += f"; changed: {', '.join(changed)}"
 
 
 def instantiate(node: Any) -> Any:
-    """Builds the object tree of a node. A constructor's ValueError becomes one line naming the node."""
+    """Builds the object tree of a node.
+
+    Raises:
+        ConfigError: a constructor refuses its arguments; one line names the key.
+        UserError: whatever else a constructor raises of this kind.
+    """
     try:
         return hydra.utils.instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        if not isinstance(cause, ValueError):
-            raise cause or error from None
+        if isinstance(cause, UserError):
+            raise cause from None
         key = str(error).rsplit("full_key: ", 1)[1] if "full_key: " in str(error) else ""
-        raise ConfigError(f"{key}: {cause}" if key else str(cause)) from None
+        raise ConfigError(_line(key, cause or error)) from cause
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe_omegaconf(error)) from error
+
+
+def _line(key: str, error: BaseException) -> str:
+    """Returns what a constructor raised as one line after its key."""
+    message = str(error).strip().split("\n")[0] or type(error).__name__
+    if not isinstance(error, ValueError):  # of another library, or of ours beyond its checks
+        message = f"cannot be built ({type(error).__name__}: {message})"
+    return f"{key}: {message}" if key else message
+
+
+def describe_omegaconf(error: OmegaConfBaseException) -> str:
+    """Returns one line about a value that is missing, that refers to nothing, or that has another type."""
+    key, message = error.full_key or "", str(error.msg or error).split("\n")[0]
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key}: it is not set: add {key}=..."
+    environment = re.search(r"Environment variable '(.+)' not found", message)
+    if environment:
+        message = f"it refers to the environment variable {environment[1]}, which is not set"
+    missing = re.search(r"Interpolation key '(.+)' not found", message)
+    if missing:
+        message = f"it refers to {missing[1]}, and there is no such key"
+    return f"{key}: {message}" if key else message
 
 
 def validate(cfg: DictConfig) -> None:
@@ -176,6 +208,23 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one line that names the key and what to write instead.
     """
+    try:
+        _validate(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe_omegaconf(_locate(cfg, error))) from error
+
+
+def _locate(cfg: DictConfig, error: OmegaConfBaseException) -> OmegaConfBaseException:
+    """Returns the error with its key, which some ways to read a value leave out."""
+    if not error.full_key:
+        try:
+            OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as located:
+            return located
+    return error
+
+
+def _validate(cfg: DictConfig) -> None:
     _check_keys(cfg)
     _drop_settings_of_unchosen(cfg)
     for key in GROUPS:
@@ -190,9 +239,52 @@ def validate(cfg: DictConfig) -> None:
     for key, node in holders.items():
         _check_requires(cfg, key, node)
 
-    for key in GROUPS:
-        check_node(OmegaConf.to_container(cfg[key], resolve=True) if cfg[key] is not None else None, key)
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    published = plain["published"]
+    if published is not None and not (isinstance(published, dict) and {"values", "source"} <= set(published)):
+        raise ConfigError("published: it belongs to the preset: leave it out")
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    for key in ("trainer", *GROUPS):  # its range of epochs before that of a schedule
+        try:
+            check_node(plain[key], key)
+        except ConfigError as error:
+            at = re.match(r"[\w.]*", str(error))[0]
+            raise ConfigError(_source(raw, at) + str(error)[len(at) :]) from None
+    _check_optimizer(cfg.trainer, "trainer")
     divide_total_epochs(cfg)
+
+
+def _source(raw: dict, key: str) -> str:
+    """Returns the key that sets a value: of `schedule.total_iters: ${trainer.max_epochs}` the latter."""
+    node, parts = raw, key.split(".")
+    for i, part in enumerate(parts):
+        node = node.get(part) if isinstance(node, dict) else None
+        follows = re.fullmatch(r"\$\{(\w[\w.]*)\}", node) if isinstance(node, str) else None
+        if follows and ("." in follows[1] or follows[1] in GROUPS):
+            return _source(raw, ".".join([follows[1], *parts[i + 1 :]]))
+    return key
+
+
+def _check_optimizer(node: DictConfig, key: str) -> None:
+    """Builds the optimizer and the schedule of a trainer for one parameter: both are built late in a run."""
+    from torch import nn, zeros
+
+    pretraining = node.get("pretraining")
+    if pretraining is not None:
+        _check_optimizer(pretraining, f"{key}.pretraining")
+    names = {name: name if key == "trainer" else f"{key}.{name}" for name in ("optimizer", "schedule")}
+    built = [nn.Parameter(zeros(1))]
+    for name, full in names.items():
+        if node.get(name) is None:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a run will say the same
+                built = instantiate(node[name])(built)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(_line(full, error)) from error
 
 
 def divide_total_epochs(cfg: DictConfig) -> None:
@@ -235,29 +327,16 @@ def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
                 del cfg.estimators[name]
 
 
-def keys_like(cfg: DictConfig, key: str) -> list[str]:
-    """The keys of a configuration that may be meant by one that it has not."""
-    known = list(_leaves(OmegaConf.to_container(cfg, resolve=False)))
-    same = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    return same[:3] or difflib.get_close_matches(key, known, 3, 0.75)
-
-
-def _leaves(node: Any, key: str = "") -> Iterator[str]:
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
-    elif not (isinstance(node, str) and node.startswith("${")):  # what follows another key is not to be set
-        yield key
-
-
 def _check_keys(cfg: DictConfig) -> None:
     known = {field.name for field in fields(Config)}
     for key in cfg:
         if key not in known:
             own = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
-            meant = keys_like(own, str(key))
+            meant = nearest_keys(str(key), leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
             hint = f": did you mean {' or '.join(meant)}?" if meant else ""
             raise ConfigError(f"{key}: there is no such key{hint}")
+    for key in known - set(cfg):
+        raise ConfigError(f"{key}: it is not set: add {key}=...")
 
 
 def _check_sizes(cfg: DictConfig) -> None:
@@ -274,8 +353,7 @@ def _check_sizes(cfg: DictConfig) -> None:
         if not str(name).endswith("_dim"):
             continue
         check_type(value, int, f"model.{name}")  # before a part is blamed that refers to it
-        if value < 1:
-            raise ConfigError(f"model.{name} = {value} must be positive")
+        check_range(value, target_of(cfg.model, "model"), str(name), f"model.{name}")
 
 
 def _with_labels() -> str:

@@ -347,6 +347,17 @@ class _Parts(NamedTuple):
     data: LoadedDataset
 
 
+def check(cfg: DictConfig) -> None:
+    """Checks a configuration as far as that needs no data: it is valid, and its parts are built and fit.
+
+    Raises:
+        UserError: one line says what is wrong.
+    """
+    cfg = deepcopy(cfg)  # which building would change
+    validate(cfg)
+    _built(cfg)
+
+
 def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> _Parts:
     """All parts, on the device, as they are before the first step; what does not go together is refused."""
     trainer, model, objective, estimators, dataset = _built(cfg)

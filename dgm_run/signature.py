@@ -8,7 +8,9 @@ from collections.abc import Sequence as AbstractSequence
 from importlib import import_module
 from typing import Any, Literal
 
+from dgm_run.bounds import check_range
 from dgm_run.errors import ConfigError
+from dgm_run.suggestions import nearest_keys
 
 _NAMES = {int: "Integer", float: "Float", bool: "Boolean", str: "String"}
 
@@ -49,10 +51,12 @@ def _check_arguments(node: dict, key: str) -> None:
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
         if name not in parameters and not takes_any:
-            takes = ", ".join(parameters)
-            raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; it takes {takes}")
+            meant = " or ".join(f"{key}.{other}" for other in nearest_keys(name, parameters))
+            instead = f"did you mean {meant}?" if meant else f"it takes {', '.join(parameters)}"
+            raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; {instead}")
         if name in hints:
             check_type(node[name], hints[name], f"{key}.{name}")
+        check_range(node[name], target, name, f"{key}.{name}")
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
             variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -109,16 +113,19 @@ def _fits(value: Any, hint: Any, key: str) -> bool:
     if isinstance(value, dict) and "_target_" in value:
         target = target_of(value, key)
         return not (isinstance(target, type) and isinstance(hint, type)) or issubclass(target, hint)
-    return not (isinstance(hint, type) and hint.__module__.startswith("dgm_run."))
+    return not (isinstance(hint, type) and hint.__module__.partition(".")[0] in ("dgm_run", "torch"))
 
 
 def _name(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_name(option) for option in typing.get_args(hint))
+        options = [option for option in typing.get_args(hint) if getattr(option, "__module__", "") != "torch"]
+        return " or ".join(_name(option) for option in options)  # a tensor cannot be written in a configuration
     if hint is type(None):
         return "null"
-    if typing.get_origin(hint) is AbstractSequence:
+    if typing.get_origin(hint) in (list, tuple, AbstractSequence, Iterable):
         return "List of " + _name(typing.get_args(hint)[0])
+    if Callable in (hint, typing.get_origin(hint)):
+        return "Callable"
     return _NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))

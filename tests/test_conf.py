@@ -138,7 +138,7 @@ def test_every_corruption_trains_a_step(name, tmp_path):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set_composes_and_fits_its_target(name):
-    path = ("dataset.source.path=x",) if name in ("arrays", "image_folder") else ()
+    path = ("dataset.source.path=x",) if name in ("arrays", "image_folder", "text_file") else ()
     validate(dgm_run.compose(f"dataset={name}", "data_dir=nowhere", *path))
 
 

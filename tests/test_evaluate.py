@@ -107,7 +107,15 @@ def test_it_is_the_model_of_the_run(run):
         (["nowhere"], "there is no run folder nowhere: dgm-eval RUN_DIR"),
         (["run", "model.latent_dim=3"], "the run has another configuration: model.latent_dim: 2 -> 3"),
         (["run", "estimators=[energy]"], "estimators.energy: EnergyLikelihood needs model to be of kind"),
-        (["run", "trainer.max_epoch=3"], "trainer.max_epoch: there is no such key"),
+        (["run", "trainer.max_epoch=3"], "trainer.max_epoch: there is no such key: did you mean trainer.max_epochs?"),
+        (["run", "estimators=[ais]"], "estimators=[ais]: there is no such choice: did you mean estimators=energy"),
+        (
+            ["run", "estimators.importance_sampling.samples=3"],
+            "estimators.importance_sampling.samples: there is no such "
+            "key: did you mean estimators.importance_sampling.num_samples?",
+        ),
+        (["run", "estimators=null"], "estimators=null: to go without, write 'estimators=[]'"),
+        (["run", "estimators=[exact"], "estimators=[exact: [ and ] do not match"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):

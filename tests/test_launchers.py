@@ -47,7 +47,7 @@ def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
     assert done.returncode == 1
     assert finished(tmp_path / "sweep") == ["0", "2"]
     told = done.stderr.rpartition("failed jobs:")[2]
-    assert "job 1 (objective.alpha=nan): objective: alpha = nan" in told  # and nothing of what all jobs have
+    assert "job 1 (objective.alpha=nan): objective.alpha = nan" in told  # and nothing of what all jobs have
     assert f"to compare the runs: dgm-report {tmp_path / 'sweep'}" in done.stdout
     assert f"dgm-run sweep.resume={tmp_path / 'sweep'}" in told
     run(compose("objective=renyi", "objective.alpha=0.2", *TINY), tmp_path / "alone")

@@ -118,8 +118,7 @@ def test_a_node_that_fits_passes_with_its_parts():
     [
         (
             {"latent_dimm": 2},
-            "posterior.latent_dimm: GaussianPosterior has no argument latent_dimm; "
-            "it takes encoder, latent_dim, log_var_range",
+            "posterior.latent_dimm: GaussianPosterior has no argument latent_dimm; did you mean posterior.latent_dim?",
         ),
         (
             {"latent_dim": "two"},

@@ -6,9 +6,11 @@ https://arxiv.org/abs/1602.02311.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
+from dgm_run.bounds import Range
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.iwae import bounds
@@ -32,7 +34,7 @@ class Renyi(Objective):
     """
 
     num_samples: int
-    alpha: float
+    alpha: Annotated[float, Range(infinite=True)]
 
     requires = {"model": ContinuousLatentModel, "posterior": ExplicitPosterior}
     monitor = "iwae"

@@ -5,11 +5,13 @@ https://arxiv.org/abs/1406.5298.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgm_run.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
@@ -32,7 +34,7 @@ class SemiSupervised(Objective):
         ValueError: a number is negative, or there is no labelled example.
     """
 
-    alpha: float
+    alpha: Annotated[float, NOT_NEGATIVE]
     labelled_batch_size: int
 
     requires = {"model": LabelledModel}

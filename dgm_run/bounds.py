@@ -1,0 +1,185 @@
+"""Ranges of the numbers in a configuration, and the check that a value lies in its range.
+
+A number has the range of its name: `eps` is positive and `num_samples` at least one, whatever class takes it. A class
+whose argument differs states so in its annotation, as in `alpha: Annotated[float, Range(infinite=True)]`. Every other
+number is finite. Classes of the user's own are held to their annotations alone.
+"""
+
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dgm_run.errors import ConfigError
+
+MAX_INT = 2**63 - 1
+"""The largest integer that torch takes."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of numbers; of a list, the interval of each element.
+
+    Args:
+        low, high: the ends.
+        above, below: exclude the end `low`, the end `high`.
+        infinite: admits infinity where the ends do.
+        length: number of elements of a list; None for any.
+        filled: refuses an empty list.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    infinite: bool = False
+    length: int | None = None
+    filled: bool = False
+
+    def admits(self, value: float) -> bool:
+        """Returns whether the number lies in the interval; NaN never does."""
+        if math.isinf(value) and not self.infinite:
+            return False
+        from_low = value > self.low if self.above else value >= self.low
+        to_high = value < self.high if self.below else value <= self.high
+        return from_low and to_high
+
+    def admits_size(self, values: list) -> bool:
+        """Returns whether a list has as many elements as it should."""
+        return (self.length is None or len(values) == self.length) and (bool(values) or not self.filled)
+
+    def __str__(self) -> str:
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
+        if math.isfinite(self.low):
+            return f"greater than {self.low:g}" if self.above else f"at least {self.low:g}"
+        return "a number" if self.infinite else "a finite number"
+
+
+FINITE = Range()
+POSITIVE = Range(0, above=True)
+NOT_NEGATIVE = Range(0)
+COUNT = Range(1)
+PROBABILITY = Range(0, 1)
+OPEN_PROBABILITY = Range(0, 1, above=True, below=True)
+DECAY = Range(0, 1, below=True)
+
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(
+        ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale", "hang_seconds",
+         "generator_lr_ratio", "init_ratio", "lr_ratio", "max_norm", "max_scale", "min_shape", "radius", "scale",
+         "tolerance"),
+        POSITIVE,
+    ),
+    **dict.fromkeys(
+        ("beta", "burn_in", "context_channels", "context_dim", "fast_lr", "free_bits", "gradient_penalty",
+         "init_scale", "low_epochs", "lr", "max_log2_states", "min_scale", "noise_dim", "num_blocks", "num_simulated",
+         "num_steps", "num_trusted", "num_vectors", "r1", "sparsity_cost", "total_iters", "warmup_epochs", "weight",
+         "weight_decay"),
+        NOT_NEGATIVE,
+    ),  # num_steps, context_dim, noise_dim and num_vectors: what zero comes to is said by the class
+    **dict.fromkeys(
+        ("base_channels", "batch_size", "channels", "devices", "dim", "eval_batch_size", "eval_every",
+         "first_kernel_size", "give_up_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
+         "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_order", "max_rows", "max_steps",
+         "max_words", "micro_batches", "out_channels", "patience", "pictures_every", "size", "strides", "threads",
+         "vocab_size"),
+        COUNT,
+    ),
+    **dict.fromkeys(("dropout", "word_dropout"), PROBABILITY),
+    **dict.fromkeys(("discount", "ema_decay", "share", "sparsity_target", "target_acceptance"), OPEN_PROBABILITY),
+    **dict.fromkeys(("fast_decay", "low_momentum", "mutation"), DECAY),
+    "betas": Range(0, 1, below=True, length=2),
+    "centering_rate": Range(0, 1, above=True),
+    "log_var_range": Range(length=2),
+    "shape": Range(1, filled=True),
+    "value_range": Range(length=2),
+}  # fmt: skip
+"""Ranges by the name of the argument, of what this package takes."""
+
+OF_TORCH: Mapping[str, Range] = {
+    **dict.fromkeys(("gamma", "eps"), POSITIVE),
+    **dict.fromkeys(
+        ("cooldown", "dampening", "eta_min", "lr", "milestones", "min_lr", "patience", "threshold", "total_iters",
+         "weight_decay"),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(("alpha", "momentum"), DECAY),
+    **dict.fromkeys(("factor", "end_factor"), PROBABILITY),
+    "T_max": COUNT,
+    "betas": Range(0, 1, below=True, length=2),
+    "start_factor": Range(0, 1, above=True),
+}  # fmt: skip
+"""Ranges by the name of the argument, of optimizers and schedules."""
+
+
+def check_range(value: Any, target: Any, name: str, key: str) -> None:
+    """Refuses numbers out of the range of an argument.
+
+    Args:
+        value: plain: a number, a list or anything else.
+        target: the class or function that takes it.
+        name: of the argument.
+        key: where the value stands, for the message.
+
+    Raises:
+        ConfigError: names the key, the value and the range.
+    """
+    stated = _stated(target, name)
+    found = stated or _by_name(target, name)
+    or_null = ", or null" if _takes_none(target, name) else ""
+    if isinstance(value, list) and not found.admits_size(value):
+        expected = f"{found.length} numbers" if found.length else "a list of numbers"
+        raise ConfigError(f"{key} = {value} must be {expected}, each {found}{or_null}")
+    if isinstance(value, str) and _package(target) == "torch" and name in OF_TORCH:  # not all of it is annotated
+        raise ConfigError(f"{key} = {value} must be {found}")
+    for number in _numbers(value):
+        if not found.admits(number):
+            each = ": each" if isinstance(value, list) else ""
+            raise ConfigError(f"{key} = {value}{each} must be {found}{or_null}")
+        if isinstance(number, int) and abs(number) > MAX_INT:
+            raise ConfigError(f"{key} = {value} is too large: integers have 64 bits")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, int | float) and not isinstance(each, bool):
+            yield each
+
+
+def _by_name(target: Any, name: str) -> Range:
+    package = _package(target)
+    if package == "torch":
+        return OF_TORCH.get(name, FINITE)
+    if package != "dgm_run":
+        return FINITE
+    counted = name.startswith("num_") or name.endswith(("_dim", "_channels"))
+    return RANGES.get(name, COUNT if counted else FINITE)
+
+
+def _package(target: Any) -> str:
+    return str(getattr(target, "__module__", "")).partition(".")[0]
+
+
+def _stated(target: Any, name: str) -> Range | None:
+    """Returns the range in the annotation of an argument."""
+    for option in _options(target, name):
+        for each in getattr(option, "__metadata__", ()):
+            if isinstance(each, Range):
+                return each
+    return None
+
+
+def _takes_none(target: Any, name: str) -> bool:
+    return type(None) in _options(target, name)
+
+
+def _options(target: Any, name: str) -> tuple[Any, ...]:
+    """Returns the annotation of an argument, and the parts of a union."""
+    try:
+        hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
+        return ()
+    hint = hints.get(name)
+    return (hint, *(typing.get_args(hint) if not hasattr(hint, "__metadata__") else ()))

@@ -1,0 +1,88 @@
+"""What the command line says of configurations that cannot be built, each in a line that names the key."""
+
+import pytest
+
+from dgm_run.config import validate
+from dgm_run.errors import ConfigError
+from dgm_run.refusals import compose
+from tests.tiny import refused
+
+LINES = {
+    "dataset=image_folder": "dataset.source.path: it is not set: add dataset.source.path=...",
+    "dataset=arrays": "dataset.source.path: it is not set: add dataset.source.path=...",
+    "dataset=text_file model=language_model": "dataset.source.path: it is not set: add dataset.source.path=...",
+    "~seed": "seed: it is not set: add seed=...",
+    "seed=${nope}": "seed: it refers to nope, and there is no such key",
+    "trainer._target_=${nope}": "trainer._target_: it refers to nope, and there is no such key",
+    "data_dir=${oc.env:NOPE}": "data_dir: it refers to the environment variable NOPE, which is not set",
+    "model=boltzmann estimators=[linear_baseline]": "estimators.linear_baseline.latent_dim: it refers to "
+    "model.latent_dim, and there is no such key",
+    "optimizer.betas=[0.9]": "optimizer.betas = [0.9] must be 2 numbers, each in [0, 1)",
+    "optimizer.lr=-1": "optimizer.lr = -1 must be at least 0",
+    "optimizer.lr=abc": "optimizer.lr: Value 'abc' of type 'str' could not be converted to Float",
+    "optimizer=sgd optimizer.momentum=2": "optimizer.momentum = 2 must be in [0, 1)",
+    "optimizer=sgd optimizer.momentum=0 optimizer.nesterov=true": "optimizer: Nesterov momentum requires a momentum "
+    "and zero dampening",
+    "schedule=burda schedule.milestones=3": "schedule: cannot be built (TypeError: 'int' object is not iterable)",
+    "schedule=plateau schedule.factor=1": "schedule: Factor should be < 1.0.",
+    "schedule=linear_with_momentum": "schedule: Adam has no momentum to change: take optimizer=sgd",
+    "model=dbm trainer.pretraining.optimizer.lr=-1": "trainer.pretraining.optimizer.lr = -1 must be at least 0",
+    "schedule=linear trainer.max_epochs=-1": "trainer.max_epochs = -1 must be at least 1",
+    "trainer.ema_decay=nan": "trainer.ema_decay = nan must be in (0, 1), or null",
+    "trainer.checkpoint_seconds=nan": "trainer.checkpoint_seconds = nan must be greater than 0",
+    "trainer.pictures_every=${seed}": "trainer.pictures_every = 0 must be at least 1, or null",
+    "model=rbm model.init_scale=-1": "model.init_scale = -1 must be at least 0",
+    "likelihood=gaussian likelihood.scale=nan": "likelihood.scale = nan must be greater than 0",
+    "dataset.shape=[-1]": "dataset.shape = [-1]: each must be at least 1",
+    "dataset.source=3": "dataset.source: Value '3' of type 'int' could not be converted to Callable",
+    "published=3": "published: it belongs to the preset: leave it out",
+    "published=3 seed=1 prior=mixture": "published: it belongs to the preset: leave it out",
+    "+trainer.epochs=3": "trainer.epochs: GradientTrainer has no argument epochs; did you mean trainer.max_epochs?",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_configuration_that_cannot_be_built_names_the_key(line):
+    with pytest.raises(ConfigError) as error:
+        validate(compose(line.split()))
+    assert str(error.value) == LINES[line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "objective=renyi objective.alpha=-inf",
+        "encoder.hidden_dims=[${model.latent_dim}]",
+        "optimizer=sgd optimizer.momentum=0",
+        "schedule=plateau",
+        "schedule=burda",
+        "trainer.patience=null trainer.clip_norm=null",
+        "encoder.hidden_dims=[]",
+        "posterior.log_var_range=[-3,1]",
+    ],
+)
+def test_a_configuration_at_the_edge_is_taken(line):
+    assert validate(compose(line.split())) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["seed=${nope}"], "seed: it refers to nope, and there is no such key\n"),
+        (["hydra.run.dir=${nope}"], "hydra.run.dir: it refers to nope, and there is no such key\n"),
+        (["++seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer\n"),
+        (["+seed=1"], "+seed: there is such a key: write it without +\n"),
+        (["~trainer.max_steps"], "~trainer.max_steps: it is null: there is nothing to delete\n"),
+        (["seed=1,2"], "seed=1,2: add -m to run one after the other, or write a list: 'seed=[1,2]'\n"),
+        (["model=boltzmann", "posterior.min_scale=1"], "posterior.min_scale: no posterior is chosen here\n"),
+    ],
+)
+def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypatch, capfd):
+    assert refused(arguments, tmp_path, monkeypatch, capfd) == (1, message)
+
+
+def test_a_constructor_that_fails_names_its_key():
+    from dgm_run.runner import check
+
+    with pytest.raises(ConfigError, match=r"^model.posterior.encoder: cannot be built \(RuntimeError: .*memory"):
+        check(compose(["encoder.hidden_dims=[1000000000000]"]))
