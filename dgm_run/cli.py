@@ -22,7 +22,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run import __version__, refusals
+import dgm_run
+from dgm_run import refusals
 from dgm_run.arguments import check_arguments, check_overrides, config_folders, parse_options
 from dgm_run.commands import (
     START,
@@ -105,7 +106,7 @@ def main() -> None:
         sys.stdout.write(help_text(conf_dir()))
         sys.exit(0)
     if "--version" in sys.argv:
-        sys.stdout.write(f"dgm-run {__version__}\n")
+        sys.stdout.write(f"dgm-run {dgm_run.__version__}\n")
         sys.exit(0)
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
@@ -405,7 +406,7 @@ def _refuse_other_roots(arguments: list[str]) -> None:
     """What a run folder does not keep, so that the run could not go on."""
     for word in arguments:
         option = word.partition("=")[0].lstrip("+")
-        if option in ("--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun", "hydra.searchpath"):
+        if option in ("--config-name", "-cn", "--config-path", "-cp", "hydra.searchpath"):
             sys.exit(f"{option}: name a folder of your own YAML files by --config-dir DIR, and choose from its groups")
 
 

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     flags: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word in ("--cfg", "-c", "--package", "-p"):
+        if word in ("--cfg", "-c", "--package", "-p", "--experimental-rerun"):
             flags += [word, *islice(words, 1)]
         elif word.startswith("-") or (flags and flags[-1] in ("--info", "-i") and "=" not in word):
             flags.append(word)
@@ -119,7 +120,9 @@ def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _package(value: str) -> str:
     if all(part.isidentifier() for part in value.split(".")) and not value.endswith(".py"):
-        return locate_package(value, Path.cwd())
+        place = locate_package(value, Path.cwd())
+        if place != value or find_spec(value.partition(".")[0]):
+            return place
     path = Path(os.path.abspath(value))
     path = path if path.exists() else path.with_name(f"{path.name}.py")
     if not value or not path.exists() or not path.stem.isidentifier():

@@ -12,6 +12,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
+    {"dry_run"},
     {"runner", "report", "presets"},
     {"compatibility", "evaluation", "gallery", "results", "run_folder", "sampling", "sentences"},
     {"trainers"},
@@ -25,10 +26,11 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"data"},
     {"networks", "distributions", "optimizers"},
     {"launch"},
-    {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine", "resume"},
+    {"arguments", "refusals", "resume", "help_text"},
+    {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
-    {"commands"},
-    {"rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks"},
+    {"commands", "suggestions"},
+    {"bounds", "rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 
@@ -76,7 +78,17 @@ def test_there_are_no_import_cycles():
 
 
 def test_only_the_entry_knows_hydra_and_omegaconf():
-    allowed = {"cli.py", "commands.py", "resume.py", "runner.py", "config.py", "run_folder.py"}
+    allowed = {
+        "arguments.py",
+        "dry_run.py",
+        "refusals.py",
+        "cli.py",
+        "commands.py",
+        "resume.py",
+        "runner.py",
+        "config.py",
+        "run_folder.py",
+    }
     for path in FILES:
         text = path.read_text()
         if "import hydra" in text or "from hydra" in text or "omegaconf" in text.split('"""', 2)[-1]:

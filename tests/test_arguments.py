@@ -10,12 +10,11 @@ OPTIONS = {
     ("-m", "seed=1,2", "--cfg", "job"): "--multirun and --cfg exclude each other: sweep.dry_run=true shows the jobs",
     ("--cfg", "job", "--info"): "--cfg and --info exclude each other",
     ("--resolve",): "--resolve goes with --cfg job",
-    ("--package", "model"): "--package goes with --cfg job",
+    ("--package", "nowhere"): "--package: there is no package nowhere: give its name, its folder or its .py file",
     ("--cfg", "nope"): "argument --cfg/-c: invalid choice: 'nope'",
     ("--cfg",): "argument --cfg/-c: expected one argument",
-    ("--config-name",): "argument --config-name/-cn: expected one argument",
+    ("--config-name",): "--config-name: name a folder of your own YAML files by --config-dir DIR",
     ("--nope",): "no option --nope: dgm-run --hydra-help lists the options",
-    ("seed=1", "--cfg", "job", "prior=mixture"): "prior=mixture: overrides stand together, before or after all options",
     ("--experimental-rerun", "x"): "--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR",
 }
 OVERRIDES = {

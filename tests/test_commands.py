@@ -58,9 +58,9 @@ def test_options_may_stand_anywhere(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
     words = ["seed=1", "prior=mine"]
-    for options in (["--config-dir", "conf", "--package", "mine"], ["--package=mine", "--config-dir=conf"]):
+    for options in (["--config-dir", "conf", "--package", "numpy"], ["--package=numpy", "--config-dir=conf"]):
         own, others = commands.take_options([*words[:place], *options, *words[place:]])
-        assert own == OwnCode(str(tmp_path / "conf"), ("mine",))
+        assert own == OwnCode(str(tmp_path / "conf"), ("numpy",))
         assert others == words
 
 

@@ -1,19 +1,18 @@
 import pytest
 
-from tests.test_suggestions import _ended
-from tests.tiny import refused
+from tests.tiny import here, refused
 
 
-def dry_run(arguments, cwd, monkeypatch, capsys):
+def dry_run(arguments, cwd, monkeypatch, capfd):
     """Returns the exit status and the lines of a dry run, which leaves nothing behind."""
-    status = _ended([*arguments, "sweep.dry_run=true"], cwd, monkeypatch)
+    done = here("main", [*arguments, "sweep.dry_run=true"], cwd, monkeypatch, capfd)
     assert not [path for path in cwd.iterdir() if path.name != "sweep"]
-    return status, capsys.readouterr().out.splitlines()
+    return done.returncode, done.stdout.splitlines()
 
 
-def test_the_jobs_of_a_sweep_are_listed(tmp_path, monkeypatch, capsys):
+def test_the_jobs_of_a_sweep_are_listed(tmp_path, monkeypatch, capfd):
     arguments = ["-m", "prior=glob(vamp*)", "seed=range(2)", "model.latent_dim=3"]
-    assert dry_run(arguments, tmp_path, monkeypatch, capsys) == (
+    assert dry_run(arguments, tmp_path, monkeypatch, capfd) == (
         0,
         [
             "4 jobs, all with model.latent_dim=3:",
@@ -26,10 +25,9 @@ def test_the_jobs_of_a_sweep_are_listed(tmp_path, monkeypatch, capsys):
     )
 
 
-def test_what_would_be_refused_stands_beside_its_job(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("dgm_run.cli._failures", [])
+def test_what_would_be_refused_stands_beside_its_job(tmp_path, monkeypatch, capfd):
     arguments = ["-m", "objective=renyi", "objective.alpha=1,0.5,nan,-inf"]
-    status, lines = dry_run(arguments, tmp_path, monkeypatch, capsys)
+    status, lines = dry_run(arguments, tmp_path, monkeypatch, capfd)
     assert status == 1
     assert lines == [
         "4 jobs, all with objective=renyi:",
@@ -54,15 +52,14 @@ def test_what_would_be_refused_stands_beside_its_job(tmp_path, monkeypatch, caps
         ("posterior=gaussian,nice_flow model.latent_dim=1", "model.posterior: latent_dim = 1: a coupling needs two"),
     ],
 )
-def test_a_job_is_checked_as_far_as_no_data_are_needed(override, reason, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("dgm_run.cli._failures", [])
-    status, lines = dry_run(["-m", *override.split()], tmp_path, monkeypatch, capsys)
+def test_a_job_is_checked_as_far_as_no_data_are_needed(override, reason, tmp_path, monkeypatch, capfd):
+    status, lines = dry_run(["-m", *override.split()], tmp_path, monkeypatch, capfd)
     assert status == 1
     assert f": refused: {reason}" in lines[2]
 
 
-def test_a_single_run_is_checked(tmp_path, monkeypatch, capsys):
-    assert dry_run([], tmp_path, monkeypatch, capsys) == (0, ["this run would start; nothing was run"])
+def test_a_single_run_is_checked(tmp_path, monkeypatch, capfd):
+    assert dry_run([], tmp_path, monkeypatch, capfd) == (0, ["this run would start; nothing was run"])
 
 
 def test_a_single_run_that_is_refused_says_why(tmp_path, monkeypatch, capfd):
@@ -71,20 +68,20 @@ def test_a_single_run_that_is_refused_says_why(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_search_has_no_list_of_jobs(tmp_path, monkeypatch, capsys):
+def test_a_search_has_no_list_of_jobs(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "hydra" / "sweeper").mkdir(parents=True)
     (tmp_path / "sweep" / "hydra" / "sweeper" / "mine.yaml").write_text("_target_: mine.MySweeper\nparams: null\n")
     arguments = ["--config-dir", "sweep", "-m", "hydra/sweeper=mine", "optimizer.lr=interval(0.1,1)"]
-    assert dry_run(arguments, tmp_path, monkeypatch, capsys) == (
+    assert dry_run(arguments, tmp_path, monkeypatch, capfd) == (
         0, ["MySweeper decides on each job by the results of those before: there is no list of jobs"]
     )  # fmt: skip
 
 
-def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capsys):
+def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "0").mkdir(parents=True)
     (tmp_path / "sweep" / "0" / "results.json").write_text("{}")
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
-    status, lines = dry_run(["sweep.resume=sweep"], tmp_path, monkeypatch, capsys)
+    status, lines = dry_run(["sweep.resume=sweep"], tmp_path, monkeypatch, capfd)
     assert (status, lines[1:3]) == (0, ["0  seed=0: it has results already", "1  seed=1"])
 
 
