@@ -103,11 +103,9 @@ def main() -> None:
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # several processes would say the same to no one's use
     if {"-h", "--help"} & set(sys.argv):
-        sys.stdout.write(help_text(conf_dir()))
-        sys.exit(0)
+        _told(lambda: sys.stdout.write(help_text(conf_dir())))
     if "--version" in sys.argv:
-        sys.stdout.write(f"dgm-run {dgm_run.__version__}\n")
-        sys.exit(0)
+        _told(lambda: sys.stdout.write(f"dgm-run {dgm_run.__version__}\n"))
     if "--experiments" in sys.argv:
         from dgm_run.presets import table
 
@@ -200,8 +198,8 @@ def sample() -> None:
             if is_of_sentences(model):
                 files = write_sentences(draw_sentences(model, folder, data, **settings), to)
             else:
-                train, preprocessing = data and data.train.clean, read_preprocessing(folder)
-                files = write(draw(model, **settings, train=train, preprocessing=preprocessing), to)
+                splits = {"train": data.train.clean, "test": data.test} if data else {}
+                files = write(draw(model, **settings, **splits, preprocessing=read_preprocessing(folder)), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)
@@ -266,8 +264,9 @@ SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--packag
 Draws from the model of a run, by its best checkpoint, and writes samples.npz and PNG grids, of up to 1,024 images each,
 to RUN_DIR/drawn/seed_SEED:
 means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
-where the model knows labels, and samples above their nearest training examples. Of a model of sentences text files:
-the likeliest words and draws, reconstructions, the way from one sentence to another, completions.
+where the model knows labels, and samples above their nearest training examples. Of data with missing values test
+examples are completed. Of a model of sentences text files: the likeliest words and draws, reconstructions, the way from
+one sentence to another, completions.
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 

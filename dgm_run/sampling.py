@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.data.corrupt import MissingValues
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.images import grid, is_image, pairs, save_png
@@ -28,6 +29,8 @@ PRIOR_DRAWS = 1000
 """By which it is told how far a latent dimension reaches."""
 COMPARED = 2**28
 """Numbers of training examples that samples are held against, at most."""
+POSTERIOR_DRAWS = 100
+"""Draws of z given what is observed, over which completed examples are averaged."""
 BATCH = 1000
 """Samples that are drawn at a time."""
 PICTURED = 1024
@@ -40,19 +43,27 @@ SHOWN = 32
 
 @torch.no_grad()
 def draw(
-    model: nn.Module, n: int, seed: int, train: Examples | None = None, preprocessing: Preprocessing = UNCHANGED
+    model: nn.Module,
+    n: int,
+    seed: int,
+    train: Examples | None = None,
+    test: Examples | None = None,
+    preprocessing: Preprocessing = UNCHANGED,
 ) -> dict[str, Tensor]:
     """Pictures by name, (N, *shape), the same for the same model and seed; to be shown in rows of eight.
 
     Of a model with p(x | z) `samples` are its means and `samples_drawn` draws of it; `interpolations` go in even steps
     of z from one draw of the prior to another, `interpolations_spherical` along the arc between them, and `traversals`
     change one dimension of z to a row. A model of labels shows a row for each class, with the same other variables.
+    Of data with missing values `incomplete` are test examples, NaN where a value is missing, `completed` their means
+    given what is observed, and `completed_drawn` draws.
 
     Args:
         model: in evaluation mode.
         n: how many samples.
         seed: of the draws.
         train: where the nearest neighbours of samples are looked for, by the pixels.
+        test: examples that may have missing values.
         preprocessing: how the model sees its data; what is returned is in the units of the data.
 
     Raises:
@@ -66,12 +77,25 @@ def draw(
     if isinstance(model, KnowsLabels):
         found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
     if train is not None:
-        samples, x = next(iter(found.values()))[:SHOWN], train.batch(_some(train))
+        samples = next(iter(found.values()))[:SHOWN]
+        x = train.batch(_some(train)).to(samples)
         x = x[~x.flatten(1).isnan().any(1)]  # the complete ones
         if len(x):
             which = nearest(samples.flatten(1), x.flatten(1))[1]
             found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
+    if test is not None and isinstance(model, Corrupted) and isinstance(model.corrupt, MissingValues):
+        found |= _completed(model, test, n)
     return {name: preprocessing.restore(values) for name, values in found.items()}
+
+
+def _completed(model: Corrupted, test: Examples, n: int) -> dict[str, Tensor]:
+    """The first n test examples with missing values, and what may stand in their holes."""
+    index = test.drawn.flatten(1).any(1).nonzero().flatten()[:n]
+    if not len(index):
+        return {}
+    x = test.batch(index)
+    mean = torch.stack([model.restored(x).mean for _ in range(POSTERIOR_DRAWS)]).mean(0)
+    return {"incomplete": x, "completed": mean, "completed_drawn": model.restored(x).sample()}
 
 
 def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:

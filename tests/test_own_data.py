@@ -157,6 +157,32 @@ def test_a_vae_learns_from_missing_values(tmp_path, x):
     assert {row["quantity"]: row for row in again["estimates"]}["elbo"]["value"] == rows["elbo"]["value"]
 
 
+def test_missing_values_are_completed(tmp_path, x):
+    from dgm_run.config import instantiate
+    from dgm_run.run_folder import read_preprocessing
+    from dgm_run.sampling import draw
+
+    whole = x[-30:].copy()
+    x[-20:, 1] = np.nan
+    overrides = (*FACTORS, "trainer=gradient", "trainer.max_epochs=200", "trainer.batch_size=50", "optimizer.lr=0.02")
+    run(save(tmp_path, x), tmp_path, *overrides, "trainer.threads=1")
+    folder = tmp_path / "run"
+    data = instantiate(
+        dgm_run.compose(*ARRAYS, f"dataset.source.path={tmp_path / 'mine.npz'}", *overrides).dataset
+    ).load()
+    found = draw(dgm_run.load(folder), 64, 0, data.train, data.test, read_preprocessing(folder))
+    found = {name: values.numpy() for name, values in found.items()}
+    assert np.isnan(found["incomplete"][:, 1]).all()
+    assert len(found["incomplete"]) == 20
+    mean, covariance = density_in_data_units(folder)
+    seen = [0, 2, 3]
+    slope = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[seen, 1])
+    expected = mean[1] + (whole[10:][:, seen] - mean[seen]) @ slope
+    assert np.allclose(found["completed"][:, 1], expected, atol=0.3 * whole[:, 1].std())
+    assert np.allclose(found["completed"][:, seen], whole[10:][:, seen], rtol=1e-4)
+    assert not np.isnan(found["completed_drawn"]).any()
+
+
 def test_missing_values_are_said_before_training(tmp_path, x, capfd):
     x[3, 2] = np.nan
     run(save(tmp_path, x), tmp_path, *GAUSSIAN)
