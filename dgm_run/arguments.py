@@ -1,5 +1,6 @@
 """Checks of the command line that need no configuration: options, and the form of overrides."""
 
+import math
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,12 +9,15 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 
-from dgm_run.config import GROUPS
+from dgm_run.config import GROUPS, PARTS
 from dgm_run.errors import ConfigError
 from dgm_run.refusals import choices_of, describe_syntax
+
+MAX_JOBS = 100_000
+"""Jobs of a sweep that Hydra can list in memory."""
 
 SHELL_COMMANDS = ("install", "uninstall", "query")
 
@@ -37,8 +41,12 @@ def check_overrides(overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: one line that names the override and what to write instead.
     """
+    num_jobs = 1
     for override in parse_overrides(overrides):
         _check_override(override)
+        num_jobs *= _count_values(override)
+    if num_jobs > MAX_JOBS:
+        raise ConfigError(f"the sweep has {num_jobs:,} jobs, more than {MAX_JOBS:,}: take fewer values")
 
 
 def parse_options(arguments: Sequence[str]) -> Namespace:
@@ -69,6 +77,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     found = []
     for each in overrides:
+        if not each.strip():
+            raise ConfigError("an argument is empty: leave it out, or write KEY=VALUE")
         try:
             found += parser.parse_overrides([each])
         except OverrideParseException as error:
@@ -119,11 +129,15 @@ def _check_override(override: Override) -> None:
     is_group = key in GROUPS or key == "experiment" or "/" in key
     if key in ("hydra.run.dir", "hydra.sweep.dir") and value in ("", None):
         raise ConfigError(f"{line}: no folder is given: write {key}=FOLDER, or leave it out")
+    if key == "trainer.resume" and value == "":
+        raise ConfigError(f"{line}: no folder is given: write trainer.resume=RUN_DIR, or trainer.resume=auto")
     if not is_group or override.is_sweep_override():
         return
     if value is None and "/" in key:
         return  # as dataset/corrupt=null
     if value is None:
+        if key != "estimators" and key not in PARTS:
+            raise ConfigError(f"{line}: one has to be chosen: {', '.join(choices_of(key))}")
         without = "'estimators=[]'" if key == "estimators" else f"'~{key}'"
         raise ConfigError(f"{line}: to go without, write {without}")
     names = value if isinstance(value, list) else [value]
@@ -134,6 +148,14 @@ def _check_override(override: Override) -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[\w./-]+", name):
             choices = ", ".join(choices_of(key)) or "the name of a choice"
             raise ConfigError(f"{line}: it takes the name of a choice: {choices}")
+
+
+def _count_values(override: Override) -> int:
+    """How many jobs an override asks for, without a list of them."""
+    values = override.value() if override.is_sweep_override() else None
+    if isinstance(values, RangeSweep):
+        return max(1, math.ceil((values.stop - values.start) / values.step))
+    return max(1, len(values.list)) if isinstance(values, ChoiceSweep) else 1
 
 
 def _check_sweep(override: Override) -> None:

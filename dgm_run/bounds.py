@@ -137,7 +137,10 @@ def check_range(value: Any, target: Any, name: str, key: str) -> None:
     for number in _numbers(value):
         if not found.admits(number):
             each = ": each" if isinstance(value, list) else ""
-            raise ConfigError(f"{key} = {value}{each} must be {found}{or_null}")
+            finite = (
+                "finite and " if math.isinf(number) and math.isinf(found.high) and "finite" not in str(found) else ""
+            )
+            raise ConfigError(f"{key} = {value}{each} must be {finite}{found}{or_null}")
         if isinstance(number, int) and abs(number) > MAX_INT:
             raise ConfigError(f"{key} = {value} is too large: integers have 64 bits")
 

@@ -40,6 +40,7 @@ from dgm_run.commands import (
     report_runs,
     resume_run,
     resume_sweep,
+    run_estimators,
     sample_run,
     split_flags,
     store_overrides,
@@ -302,6 +303,8 @@ def _told(work: Callable[[], object]) -> NoReturn:
     try:
         work()
     except Interrupted as stop:
+        with suppress(ValueError):  # in the main thread: another Ctrl-C would only disturb the end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write(f"{stop.message}\n")
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
@@ -445,10 +448,7 @@ def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], fold
 def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
     """Which estimators failed, why, and the command that runs them again as they were set."""
     reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
-    chosen = tuple(f"estimators.{name}." for name in failed)
-    settings = [each for each in (read_start(folder) or Start()).overrides if key_of(each).startswith(chosen)]
-    again = evaluate_run(folder, [f"estimators=[{','.join(failed)}]", *settings])
-    return f"{reasons}; training and other estimates are kept; to run it again: {again}"
+    return f"{reasons}; training and other estimates are kept; to run it again: {run_estimators(folder, list(failed))}"
 
 
 def _tell_job(context: DictConfig, message: str) -> None:

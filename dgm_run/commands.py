@@ -332,6 +332,13 @@ def evaluate_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = Own
     return shell("dgm-eval", *own.options, os.path.abspath(folder), *overrides)
 
 
+def run_estimators(folder: Path, names: Sequence[str]) -> str:
+    """Writes the command that evaluates a run by some of its estimators again, as they were set."""
+    chosen = tuple(f"estimators.{name}." for name in names)
+    settings = [each for each in (read_start(folder) or Start()).overrides if key_of(each).startswith(chosen)]
+    return evaluate_run(folder, [f"estimators=[{','.join(names)}]", *settings])
+
+
 def sample_run(folder: Path, settings: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
     """Writes the command that draws from the model of a run."""
     return shell("dgm-sample", *own.options, os.path.abspath(folder), *settings)

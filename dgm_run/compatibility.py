@@ -86,8 +86,11 @@ def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:
-        levels = f"if they are grey levels save them as integers and set dataset.num_levels=256 {setting}"
-        return f"{takes}, and those of {dataset.name} are real: choose {instead}, or {levels}"
+        levels = (
+            f"for grey levels set dataset.num_levels=256 {setting} (integers 0 to 255; save floats in [0, 1] as "
+            "np.round(255 * x)), for zeros and ones dataset.num_levels=2"
+        )
+        return f"{takes}, and those of {dataset.name} are real: choose {instead}; {levels}"
     given = f"dataset.binarize={dataset.binarize} gives {dataset.kind}"
     return f"{takes}, and {given}: set {setting}, or choose {instead}"
 
@@ -116,7 +119,8 @@ def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[s
         kind = user.requires.get("model", object)
         if not isinstance(model, kind) or (isinstance(user, Estimator) and not user.takes_corrupted):
             otherwise = {
-                "objective": "choose objective=elbo, iwae or renyi, or log_likelihood of factor_analysis and ppca",
+                "objective": "choose model=vae, hvae or dlgm with objective=elbo, iwae or renyi, "
+                "or factor_analysis or ppca",
                 "trainer": "choose trainer=gradient",
             }
             drop = f"drop it, or evaluate with estimators=[{'exact' if isinstance(model, ExactModel) else _BOUNDED}]"

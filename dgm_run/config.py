@@ -23,6 +23,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from dgm_run.bounds import check_range
 from dgm_run.commands import is_data_path, quote
 from dgm_run.errors import ConfigError, UserError
+from dgm_run.memory import is_out_of_memory
 from dgm_run.signature import annotations, check_node, check_type, target_of
 from dgm_run.suggestions import leaves, nearest_keys
 
@@ -167,7 +168,7 @@ def instantiate(node: Any) -> Any:
         return hydra.utils.instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, UserError):
+        if isinstance(cause, UserError) or (cause and is_out_of_memory(cause)):
             raise cause from None
         key = str(error).rsplit("full_key: ", 1)[1] if "full_key: " in str(error) else ""
         raise ConfigError(_line(key, cause or error)) from cause
@@ -191,6 +192,8 @@ def describe_omegaconf(error: OmegaConfBaseException) -> str:
     environment = re.search(r"Environment variable '(.+)' not found", message)
     if environment:
         message = f"it refers to the environment variable {environment[1]}, which is not set"
+    if "is not Optional" in message:
+        message = "it must have a value"
     missing = re.search(r"Interpolation key '(.+)' not found", message)
     if missing:
         message = f"it refers to {missing[1]}, and there is no such key"
@@ -226,6 +229,8 @@ def _locate(cfg: DictConfig, error: OmegaConfBaseException) -> OmegaConfBaseExce
 
 def _validate(cfg: DictConfig) -> None:
     _check_keys(cfg)
+    if abs(cfg.seed) >= 2**63:
+        raise ConfigError(f"seed = {cfg.seed} must have at most 64 bits")
     _drop_settings_of_unchosen(cfg)
     for key in GROUPS:
         if cfg[key] is None and key not in (*PARTS, "estimators"):
@@ -348,7 +353,8 @@ def _check_sizes(cfg: DictConfig) -> None:
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")
     if "num_classes" in cfg.model and cfg.dataset.get("num_classes") is None:
         named = target_of(cfg.model, "model").__name__
-        raise ConfigError(f"model: {named} learns from labels, and the data have none: choose {_with_labels()}")
+        own = "set dataset.num_classes=K if yours have labels, or " if cfg.dataset.get("source", {}).get("path") else ""
+        raise ConfigError(f"model: {named} learns from labels, and the data have none: {own}choose {_with_labels()}")
     for name, value in cfg.model.items():
         if not str(name).endswith("_dim"):
             continue

@@ -67,7 +67,7 @@ def evaluated(
         try:
             with out_of_memory(_advice(name, estimator)):
                 estimates, took, fitted = _estimate(model, name, estimator, data, display, report)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             display.finish()
             display.keep(traceback.format_exc())
             if parallel.size() > 1:
@@ -112,7 +112,7 @@ def _show(
 ) -> None:  # fmt: skip
     if is_image(data.protocol.shape):
         for picture, images in fitted.pictures(model).items():
-            show(picture, grid(images, columns=8))
+            show(picture, grid(data.protocol.preprocessing.restore(images), columns=8))
     for plot, picture in fitted.plots().items():
         show(plot, picture)
 
@@ -134,7 +134,7 @@ def said(display: Terminal, what: str) -> Iterator[None]:
         display.keep(traceback.format_exc())
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Returns an error in a line: a message for the user as it is, any other with its class."""
     message = " ".join(str(error).split())
     return message if isinstance(error, UserError) else f"{type(error).__name__.lstrip('_')}: {message}"

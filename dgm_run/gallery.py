@@ -46,7 +46,8 @@ class Gallery:
             x = self.data.valid.batch(slice(0, 64))
             for part in outermost(self.model, "pictures"):
                 for name, images in part.pictures(x).items():
-                    self.log.picture(name, grid(images, columns=8), step, f"epoch_{epoch:04}.png")
+                    shown = images if name == "filters" else self.data.protocol.preprocessing.restore(images)
+                    self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.protocol):
             x = self.data.valid.clean.batch(slice(0, POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}

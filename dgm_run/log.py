@@ -31,8 +31,17 @@ class RunLog:
 
         self.folder, self._warn, self._failed = folder, warn, False
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - closed in close()
-        self._metrics.truncate(min(offset, self._metrics.tell()))
+        self._metrics.truncate(self._whole_lines(offset))
         self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+
+    def _whole_lines(self, offset: int) -> int:
+        """How much of metrics.jsonl is kept: up to `offset`, or the whole lines that a damaged file still has."""
+        path = self.folder / "metrics.jsonl"
+        kept = path.read_bytes()[:offset]
+        if len(kept) == offset and kept[-1:] in (b"", b"\n"):
+            return offset
+        self._warn(f"{path} is damaged: it has lost metrics that were logged before the checkpoint")
+        return kept.rfind(b"\n") + 1
 
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
         """Logs named values to both sinks."""

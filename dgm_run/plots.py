@@ -52,11 +52,11 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
     """
 
     def draw(axes) -> None:
-        arrays = {name: each.detach().float().cpu().numpy() for name, each in points.items()}
+        arrays = {name: each.detach().double().cpu().numpy() for name, each in points.items()}
         for name, each in arrays.items():
             axes.scatter(*each.T, s=4, alpha=0.5, linewidths=0, label=name)
         first = next(iter(arrays.values()))
-        margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6
+        margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6 * (1 + np.abs(first).max(0))
         (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin
         is_even = 1 / EVEN < (right - left) / (top - bottom) < EVEN
         axes.set(xlim=(left, right), ylim=(bottom, top), ylabel="$x_2$", aspect="equal" if is_even else "auto")

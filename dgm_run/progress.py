@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import shlex
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dgm_run import output
-from dgm_run.commands import show_runs
+from dgm_run.commands import run_estimators, show_runs
 from dgm_run.errors import UserError
 from dgm_run.log import TextLog
 
@@ -375,9 +374,8 @@ def failures(failed: Mapping[str, str], folder: Path) -> list[str]:
     """Says which estimators failed and how to run them again."""
     if not failed:
         return []
-    again = ["dgm-eval", str(folder), f"estimators=[{','.join(failed)}]"]
     lines = [f"estimators.{name} failed: {reason}" for name, reason in failed.items()]
-    return [*lines, f"to run them again: {shlex.join(again)}"]
+    return [*lines, f"to run them again: {run_estimators(folder, list(failed))}"]
 
 
 def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -59,7 +59,11 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
     ambiguous = re.match(r"Ambiguous value for argument '(.+)'", message)
     if ambiguous:
         key, _, values = ambiguous[1].partition("=")
-        return f"{key}={values}: add -m to run one after the other, or write a list: '{key}=[{values}]'"
+        listed = f", or write a list: '{key}=[{values}]'" if "." in key else ""
+        return f"{key}={values}: add -m to run one after the other{listed}"
+    swept = re.match(r"Sweep parameters '(.+)' requires --multirun", message)
+    if swept:
+        return f"{swept[1]}: add -m to run one after the other"
     unmerged = re.match(r"Error merging override [+]*(.+?)=", message)
     if unmerged and isinstance(error.__cause__, OmegaConfBaseException):
         cause = error.__cause__

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -89,11 +88,14 @@ def read(path: Path) -> dict[str, Any]:
         _check(found)
         return found
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path.parent} has no results.json: its run has not ended: {resume_run(path.parent)}"
-        ) from None
+        folder = path.parent
+        if not any((folder / "checkpoints" / name).is_dir() for name in ("last", "previous_last")):
+            raise CheckpointError(
+                f"{folder} has neither results.json nor a checkpoint: it is no run that can be used"
+            ) from None
+        raise CheckpointError(f"{folder} has no results.json: its run has not ended: {resume_run(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
-        again = shlex.join(["dgm-run", f"trainer.resume={path.parent}"])
+        again = resume_run(path.parent)
         raise CheckpointError(f"{path} cannot be read: {error}: delete it, and evaluate again: {again}") from None
 
 

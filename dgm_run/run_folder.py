@@ -160,6 +160,9 @@ def _written(value: Any) -> str:
 def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
     """The trained model of a run, from its best checkpoint, in evaluation mode on the CPU.
 
+    It sees standardised values where the run standardised its data: `model.preprocessing.restore(x)` returns samples in
+    the units of the data.
+
     The folder is treated as data: nothing in it is unpickled, and of its configuration only torch modules
     defined in `dgm_run` or in the packages named here are built.
 
@@ -197,6 +200,7 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
     except (RuntimeError, TypeError, ValueError, ConfigError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None
+    model.preprocessing = read_preprocessing(folder)
     return model.eval()
 
 

@@ -24,7 +24,7 @@ from dgm_run.compatibility import (
 from dgm_run.config import instantiate, resolve_data_paths, validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.errors import CheckpointError, ConfigError, ResultsError, TrainingError
+from dgm_run.errors import CheckpointError, ConfigError, DataError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.evaluation import Evaluation, evaluated, named, said
 from dgm_run.gallery import Gallery
@@ -384,6 +384,9 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
 def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
     """All parts before the data are read; what does not go together is refused."""
     trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
+    path = _source(cfg).get("path")
+    if path and not Path(path).expanduser().exists():
+        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
     rng.reseed(cfg.seed, "model")
     with out_of_memory(LARGE_MODEL):
         model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)

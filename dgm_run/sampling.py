@@ -186,11 +186,16 @@ def traversals(model: ContinuousLatentModel) -> Tensor:
     return model.decode(torch.cat(rows)).mean
 
 
+def _array(x: Tensor) -> np.ndarray:
+    """As NumPy has it: of what it does not know, as bf16, in single precision."""
+    return (x if x.dtype in (torch.float32, torch.float64) else x.float()).cpu().numpy()
+
+
 def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
     """All of it as arrays in samples.npz, and images as PNG grids; the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "samples.npz"]
-    np.savez_compressed(files[0], **{name: x.float().cpu().numpy() for name, x in found.items()})
+    np.savez_compressed(files[0], **{name: _array(x) for name, x in found.items()})
     for name, x in found.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from dgm_run.arguments import check_arguments
@@ -45,7 +47,12 @@ OVERRIDES = {
 FINE = (
     *("seed=1", "+experiment=iwae_2016/mnist_iwae_k5", "~prior", "estimators=[]", "estimators=[exact,imputation]"),
     *("dataset/corrupt=null", "data_dir='a b'", "encoder.hidden_dims=[${model.latent_dim}]", "prior=glob(vamp*)"),
-    *("seed=range(3)", "optimizer.lr=interval(0.1,1)", "trainer.resume=", "dataset/corrupt@dataset.corrupt=bit_flip"),
+    *(
+        "seed=range(3)",
+        "optimizer.lr=interval(0.1,1)",
+        "trainer.resume=null",
+        "dataset/corrupt@dataset.corrupt=bit_flip",
+    ),
 )
 
 
@@ -81,3 +88,19 @@ def test_options_that_fit_are_taken(arguments):
 def test_an_option_without_its_value_names_it():
     with pytest.raises(ConfigError, match="--config-dir/-cd: expected one argument"):
         check_arguments(["--config-dir"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-m", "seed=range(1,1000000000)"], "the sweep has 999,999,999 jobs, more than 100,000"),
+        (["-m", "seed=range(1000)", "prior.num_components=range(1000)"], "1,000,000 jobs"),
+        ([""], "an argument is empty"),
+        (["model=null"], "model=null: one has to be chosen: autoregressive, "),
+        (["prior=null"], "prior=null: to go without, write '~prior'"),
+        (["trainer.resume="], "trainer.resume=: no folder is given"),
+    ],
+)
+def test_senseless_arguments_are_refused(arguments, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        check_arguments(arguments)

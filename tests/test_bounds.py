@@ -38,7 +38,7 @@ def test_nan_is_refused_of_optimizers(name):
     ("value", "target", "name", "expected"),
     [
         (-1, torch.optim.Adam, "lr", "group.lr = -1 must be at least 0"),
-        (math.inf, torch.optim.Adam, "lr", "group.lr = inf must be at least 0"),
+        (math.inf, torch.optim.Adam, "lr", "group.lr = inf must be finite and at least 0"),
         (2, torch.optim.SGD, "momentum", "group.momentum = 2 must be in [0, 1)"),
         (1, torch.optim.SGD, "momentum", "group.momentum = 1 must be in [0, 1)"),
         ([0.9], torch.optim.Adam, "betas", "group.betas = [0.9] must be 2 numbers, each in [0, 1)"),

@@ -58,7 +58,7 @@ def test_minus_one_is_no_label(tmp_path):
 
 def test_floats_in_0_1_get_the_whole_way_out(tmp_path):
     case = ("arrays", "float_in_0_1.npy", "dataset.shape=[1,6,6]", *FEW)
-    with pytest.raises(ConfigError, match="choose likelihood=gaussian, or if they are grey levels save them as"):
+    with pytest.raises(ConfigError, match="choose likelihood=gaussian; for grey levels set dataset.num_levels=256"):
         run(tmp_path, *case, *TINY)
     with pytest.raises(DataError, match=r"likelihood=gaussian; for images save np.round\(x \* 255\).astype"):
         run(tmp_path, *case, *TINY, "dataset.num_levels=256", "dataset.binarize=dynamic")

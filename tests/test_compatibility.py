@@ -24,8 +24,8 @@ HOLES = "dataset/corrupt=missing_half"
         ),
         (
             (*TINY, "dataset=laplace_sources"),
-            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose likelihood=gaussian, "
-            "or if they are grey levels save them as integers and set dataset.num_levels=256 dataset.binarize=dynamic",
+            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose likelihood=gaussian; "
+            "for grey levels set dataset.num_levels=256 dataset.binarize=dynamic (integers 0 to 255",
         ),
         (
             (*TINY, "dataset=gaussian_mixture", "likelihood=gaussian", "likelihood.squash=true"),

@@ -113,3 +113,15 @@ def test_a_text_log_that_cannot_be_written_is_said_once(path, tmp_path):
     assert len(said) == 1
     assert said[0].startswith(f"cannot write to {tmp_path / path} (")
     assert said[0].endswith("; the run goes on")
+
+
+@pytest.mark.parametrize(("content", "kept"), [(b"[]", b""), (b'{"a": 1}\n{"b"', b'{"a": 1}\n'), (b"", b"")])
+def test_a_damaged_record_of_metrics_is_said(content, kept, tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    said = []
+    log = RunLog(tmp_path, said.append, offset=100)
+    log.scalars({"c": 2.0}, 1, 1)
+    log.close()
+    lines = (tmp_path / "metrics.jsonl").read_bytes()
+    assert lines == kept + b'{"step": 1, "epoch": 1, "name": "c", "value": 2.0}\n'
+    assert "is damaged: it has lost metrics" in said[0]

@@ -60,7 +60,6 @@ def test_densities_are_in_data_units(tmp_path, x):
     assert rows["log_likelihood"]["value"] == pytest.approx(expected, rel=1e-4)
     assert rows["log_likelihood"]["value"] == pytest.approx(rows["factor_analysis"]["value"], abs=0.1)
     assert found["training"]["best"] == pytest.approx(expected, abs=3)
-    assert "standardised (columns)" in found["binarization"]
 
 
 def test_bounds_are_those_of_standardized_data_shifted(tmp_path, x):

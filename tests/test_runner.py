@@ -155,11 +155,11 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
 
 def test_an_odd_summary_costs_no_results(tmp_path, capsys):
     cfg = package.compose(*TINY)
-    cfg.published = 3
+    cfg.published = {"values": 3, "source": "a preset of one's own"}
     found = package.run(cfg, tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == found
     shown = capsys.readouterr().out
-    assert "the summary of the run failed: TypeError" in shown
+    assert "the summary of the run failed: AttributeError" in shown
     assert "test/log_likelihood" in shown
 
 

@@ -101,6 +101,6 @@ def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
     if x.dtype.kind not in "biu":
         raise DataError(f"{path}: {name} is of type {x.dtype}; only integers and floats can be used")
     if x.size and not (x.min() >= 0 and x.max() <= 255):
-        found = f"{x.min()} to {x.max()}"
-        raise DataError(f"{path}: {name} has integers from {found}; levels go from 0 to 255")
+        found = f"{name} has integers from {x.min()} to {x.max()}"
+        raise DataError(f"{path}: {found}; levels go from 0 to 255; save numbers as floats, x.astype(float)")
     return torch.from_numpy(x.astype(np.uint8))

@@ -93,7 +93,10 @@ def _are_levels(x: Tensor, num_levels: int) -> bool:
 def _float_hint(x: Tensor, num_levels: int, name: str) -> str:
     known = x[x.isfinite()]
     low, high = (f"{value:.4g}" for value in (known.min().item(), known.max().item())) if len(known) else ("nan", "nan")
-    problem = f"dataset.num_levels={num_levels}: {name} holds real numbers from {low} to {high}, not grey levels"
+    and_nan = " and NaN" if len(known) < x.numel() else ""
+    problem = (
+        f"dataset.num_levels={num_levels}: {name} holds real numbers from {low} to {high}{and_nan}, not grey levels"
+    )
     as_density = "for their density set dataset.num_levels=null dataset.binarize=none likelihood=gaussian"
     if len(known) and known.min() >= 0 and known.max() <= 1:
         rounded = f"np.round(x * {num_levels - 1}).astype(np.uint8)"

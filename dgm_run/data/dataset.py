@@ -13,14 +13,14 @@ from dgm_run import parallel, rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.conform import NAMES, check_levels, conform_levels, conform_shapes
 from dgm_run.data.corrupt import Corruption, Missing, MissingValues
-from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing
+from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
 from dgm_run.data.on_disk import OnDisk
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.data.splits import Split, Splits, digest
 from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
 
-CHECKED = 10_000_000
+CHECKED = 100_000_000
 """Values of a file on the disk that are looked at before training."""
 
 ROWS = 10_000
@@ -273,8 +273,7 @@ class Dataset:
                 prepared[name].labelled = self._labelled(split.y, name)
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         digests = (f"md5 {digest(splits)}",) if self._is_users_own else ()
-        standardized = (f"standardised ({self.standardize})",) if self.preprocessing.standardization else ()
-        self._about = "".join(f"; {each}" for each in (*standardized, *digests, splits.about) if each)
+        self._about = "".join(f"; {each}" for each in (*digests, splits.about) if each)
         self.notes = (*splits.notes, *notes)
         return LoadedDataset(self, **prepared)
 
@@ -299,11 +298,15 @@ class Dataset:
             return check_levels(train, self.num_levels, self.name)
         values = {name: self._checked(getattr(splits, name).x) for name in NAMES}
         notes = describe_missing(values, self.name) + describe_constant(train, self.name)
-        return notes + (advise_standardizing(train, self.name) if self.standardize == "none" else [])
+        if self.standardize != "none":
+            how = {"columns": "each column by its own scale", "global": "all columns by one scale"}[self.standardize]
+            return [*notes, f"{self.name}: standardised, {how}; densities are in the units of the data"]
+        refuse_rounding(train, self.name)
+        return notes + advise_standardizing(train, self.name)
 
     def _learn(self, splits: Splits) -> None:
         """Takes from the data how a model sees them: units, and whether values are missing."""
-        has_missing = self.num_levels is None and any(bool(self._checked(each.x).isnan().any()) for each in splits)
+        has_missing = self.num_levels is None and any(_holds(self._checked(each.x), torch.isnan) for each in splits)
         if has_missing and self.corrupt and not isinstance(self.corrupt, Missing):
             raise DataError(
                 f"dataset/corrupt: {self.name} has missing values (NaN), which {type(self.corrupt).__name__} cannot "
@@ -377,18 +380,21 @@ class Dataset:
         if self.num_levels is None:
             if x.dtype == torch.uint8:
                 raise DataError(
-                    f"dataset.num_levels: {self.name} holds integers, which are grey levels: set dataset.num_levels=256"
+                    f"dataset.num_levels: {self.name} holds integers, which are grey levels: set "
+                    "dataset.num_levels=256, or save them as floats, x.astype(float), if they are numbers"
                 )
-            if bool(x.isinf().any()):
+            if _holds(x, torch.isinf):
                 raise DataError(f"dataset: the {name} split of {self.name} holds infinite values: remove them")
             if bool(x.isnan().all()):
                 raise DataError(f"dataset: all values of the {name} split of {self.name} are missing (NaN)")
-        elif x.dtype != torch.uint8 or int(x.max()) >= self.num_levels:
-            top = x.max().item()
-            raise DataError(
-                f"dataset.num_levels: {self.num_levels} levels declared, but {self.name} has values up to {top}"
-                f" of type {x.dtype}; set dataset.num_levels=null for real values"
-            )
+        elif x.dtype != torch.uint8:
+            raise DataError(f"dataset.num_levels={self.num_levels}: {self.name} holds real values: set it to null")
+        elif int(x.max()) >= self.num_levels:
+            top, used = int(x.max()), x.unique().tolist() if self.num_levels == 2 else []
+            fix = f"dataset.num_levels={256 if top > 127 else top + 1}"
+            fix += " dataset.binarize=threshold" if used in ([0, top], [top]) else ""
+            found = f"{self.num_levels} levels declared, but {self.name} has values up to {top}"
+            raise DataError(f"dataset.num_levels: {found}: set {fix}")
 
     def _prepare(self, split: Split, training: bool, generator: torch.Generator) -> Examples:
         if isinstance(split.x, OnDisk):
@@ -425,6 +431,11 @@ class Dataset:
             how = {"none": bz.intensities, "threshold": _thresholded, "dynamic": _dynamic}[self.binarize]
             prepare = partial(how, num_levels=levels)
         return Examples(disk.x, y, prepare, width, disk=disk, standardization=self.preprocessing.standardization)
+
+
+def _holds(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
+    """Whether any value of a tensor, which may be mapped, satisfies a predicate."""
+    return any(bool(predicate(part).any()) for part in x.split(ROWS))
 
 
 class LoadedDataset:

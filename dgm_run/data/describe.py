@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+
+from dgm_run.errors import DataError
 
 WIDE = 1000.0
 """Ratio of the scales of two columns, or of a mean to a scale, from which training suffers."""
+
+ROUNDED = 0.01
+"""Rounding error of single precision, in standard deviations of a column, that is refused."""
 
 NAMED = 10
 """Columns that are named at most."""
@@ -25,6 +31,32 @@ def describe_missing(values: Mapping[str, Tensor], name: str) -> list[str]:
     return [f"{name}: NaN is a missing value: {told}; likelihoods are those of the observed values"]
 
 
+def refuse_rounding(train: Tensor, name: str) -> None:
+    """Refuses values in double precision that single precision, of the run, would round away.
+
+    Raises:
+        DataError: it names the column and what to set.
+    """
+    if train.dtype != torch.float64 or torch.get_default_dtype() == torch.float64:
+        return
+    mean, scale = _moments(train)
+    lost = torch.where(scale > 0, mean.abs() * torch.finfo(torch.float32).eps / scale, 0.0)
+    if lost.max() > ROUNDED:
+        column = int(lost.argmax())
+        raise DataError(
+            f"dataset: single precision would round column {column} of {name} (mean {mean[column]:.4g}, standard "
+            f"deviation {scale[column]:.4g}): set dataset.standardize=columns or trainer.precision=fp64"
+        )
+
+
+def _moments(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column over what is observed, (D,)."""
+    x = train.flatten(1).double()
+    count = (~x.isnan()).sum(0).clamp(min=1)
+    mean = x.nansum(0) / count
+    return mean, ((x - mean).square().nansum(0) / count).sqrt()
+
+
 def describe_constant(train: Tensor, name: str) -> list[str]:
     """Names the columns that never change in training."""
     x = train.flatten(1)
@@ -38,10 +70,7 @@ def describe_constant(train: Tensor, name: str) -> list[str]:
 
 def advise_standardizing(train: Tensor, name: str) -> list[str]:
     """Says so where columns have scales, or means, that are far apart."""
-    x = train.flatten(1).double()
-    count = (~x.isnan()).sum(0).clamp(min=1)
-    mean = x.nansum(0) / count
-    scale = ((x - mean).square().nansum(0) / count).sqrt()
+    mean, scale = _moments(train)
     changes = scale > 0
     if not bool(changes.any()):
         return []

@@ -198,7 +198,7 @@ def split_sentences(
         without = f" ({_describe(left_out)})" if left_out else ""
         raise DataError(
             f"{len(kept)} sentences{without} cannot give {num_valid} for validation and {num_test} for test: "
-            f"lower dataset.source.num_valid or num_test{', or raise dataset.shape' if left_out else ''}"
+            f"lower dataset.source.num_valid or num_test{_ways_to_keep(left_out)}"
         )
     if split_seed is not None:
         order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))
@@ -210,6 +210,12 @@ def split_sentences(
         return TextSplits(*splits, about=about)
     note = f"text: {len(sentences):,} sentences, {_describe(left_out)}"
     return TextSplits(*splits, about=f"{about}, {_describe(left_out)}", notes=(note,))
+
+
+def _ways_to_keep(left_out: dict[str, int]) -> str:
+    longer = any(reason.startswith("longer") for reason in left_out)
+    more = ", or raise dataset.shape" if longer else ""
+    return more + (", or set dataset.source.unique=false" if "repeated" in left_out else "")
 
 
 def _describe(left_out: dict[str, int]) -> str:

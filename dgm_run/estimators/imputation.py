@@ -161,6 +161,7 @@ class Imputation(Estimator):
         self.shown[name] = shown
 
         asked, found = corrupt.asked(seen) & ~truth.isnan(), []
+        unit = "variances" if standardization else ""
         if not bool(asked.any()):
             return []  # by chance: there is nothing to restore
         of_set = {name: str(corrupt) if name == OWN else corrupt.settings}
@@ -168,7 +169,7 @@ class Imputation(Estimator):
             settings = of_set | {"num_draws": self.num_draws} | methods[method].settings
             doubt = self._doubt(each, truth, asked)
             warning = self._warning(model, doubt)
-            found.append(_error(name, method, each.mean, truth, asked, settings, doubt, warning))
+            found.append(_error(name, method, each.mean, truth, asked, settings, doubt, warning, unit))
             if each.log_p is not None:
                 kind = "exact" if methods[method].is_exact else "estimate"
                 how = {"settings": settings, "diagnostics": _medians(each), "warning": warning}
@@ -177,7 +178,7 @@ class Imputation(Estimator):
                     log_p = log_p + standardization.log_det(seen.isnan())
                 found.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **how))
         for method, guess in self._baselines(corrupt, seen).items():
-            found.append(_error(name, method, guess, truth, asked, of_set, {}, None))
+            found.append(_error(name, method, guess, truth, asked, of_set, {}, None, unit))
         return found
 
     def _warning(self, model: nn.Module, doubt: dict[str, float]) -> str | None:
@@ -217,12 +218,12 @@ class Imputation(Estimator):
 
 def _error(
     name: str, method: str, guess: Tensor, truth: Tensor, asked: Tensor, settings: dict[str, Any],
-    seen: dict[str, float], warning: str | None,
+    seen: dict[str, float], warning: str | None, unit: str,
 ) -> Estimate:  # fmt: skip
     errors = Errors.of(guess, truth, asked)
     if bool(asked.all()) and truth.min() >= 0 and truth.max() <= 1:
         seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
-    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), "", settings, seen, warning)
+    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), unit, settings, seen, warning)
 
 
 def _applies(corrupt: Corruption, shape: Sequence[int]) -> bool:

@@ -24,7 +24,8 @@ from dgm_run.networks.bounded import check_floor, describe_floor
 
 ROWS = 10_000
 """Examples at a time."""
-ADVICE = "train longer, change optimizer.lr, or standardise the data (dataset.standardize)"
+ADVICE = "train longer, or change optimizer.lr"
+STANDARDIZE = ", or standardise the data (dataset.standardize=columns)"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class LinearBaseline(Estimator):
             log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(ROWS)])
             log_p = data.in_data_units(log_p)
             has_latent = fit.name != "independent_columns"
+            advice = ADVICE if data.standardization else ADVICE + STANDARDIZE
             estimate = Estimate.over(
                 log_p,
                 fit.name,
@@ -147,7 +149,7 @@ class LinearBaseline(Estimator):
                 settings={"latent_dim": self.latent_dim, **floor} if has_latent else floor,
                 diagnostics={"median": log_p.median().item()},
                 warning=fit.warning,
-                baseline=Baseline(fit.name, log_p, f"{ADVICE}, or take model={fit.name}" if has_latent else ADVICE),
+                baseline=Baseline(fit.name, log_p, f"{advice}, or take model={fit.name}" if has_latent else advice),
             )
             found.append(estimate)
             report(done, len(self.fits))

@@ -61,8 +61,8 @@ def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -
     varies = variance > 0
     if relative_min_scale > 0 and min_scale == 0 and not bool(varies.any()):
         raise ValueError(
-            "all training examples are equal, so that relative_min_scale is relative to nothing: set min_scale to a "
-            "positive number in the units of the data"
+            "all training examples are equal, so that relative_min_scale is relative to nothing: set the min_scale of "
+            "the model or of the likelihood, as model.min_scale=0.1 or likelihood.min_scale=0.1"
         )
     typical = variance.sum() / varies.sum().clamp(min=1)
     return min_scale + relative_min_scale * torch.where(varies, variance, typical).sqrt()

@@ -234,7 +234,10 @@ def _data(run: Run) -> str:
     """What decides which examples are tested, and is no choice of what is trained on."""
     has_digest = "md5 " in str(run.results.get("binarization"))  # which says more than the place does
     places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
-    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", *places)
+    # densities are in the units of the data, whatever units the model sees
+    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
+    if run.settings.get("dataset.num_levels") is None:
+        free += ("dataset.dequantize",)  # of levels alone
     told = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
     # what is off is as what older code does not know of
     told = {key: value for key, value in told.items() if value is not None and value is not False}

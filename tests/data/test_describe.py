@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing
+from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
+from dgm_run.errors import DataError
 
 NAN = torch.nan
 
@@ -25,3 +27,14 @@ def test_scales_far_apart_are_advised_on():
     for odd in (x * torch.tensor([1.0, 1e4]), x + 1e4, torch.stack([x[:, 0], 1e8 + x[:, 1]], 1)):
         assert "dataset.standardize=columns" in advise_standardizing(odd, "toy")[0]
     assert advise_standardizing(torch.ones(5, 2), "toy") == []
+
+
+def test_values_that_would_be_rounded_are_refused(double):
+    x = torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    far = x + torch.tensor([0.0, 1e8])
+    refuse_rounding(far, "toy")  # the run has double precision
+    torch.set_default_dtype(torch.float32)
+    refuse_rounding(x + 1e4, "toy")
+    refuse_rounding(far.float(), "toy")  # the file itself has no more
+    with pytest.raises(DataError, match=r"column 1 of toy \(mean 1e\+08, .* or trainer.precision=fp64"):
+        refuse_rounding(far, "toy")

@@ -121,7 +121,8 @@ def test_unusable_sentences_are_counted_before_split():
     left_out = "left out: 1 empty, 2 longer than 3 words, 1 repeated"
     assert splits.notes == (f"text: 8 sentences, {left_out}",)
     assert splits.about.endswith(f", {left_out}")
-    with pytest.raises(DataError, match=rf"4 sentences \({left_out}\) cannot give 3 for .*, or raise dataset.shape$"):
+    ways = "or raise dataset.shape, or set dataset.source.unique=false"
+    with pytest.raises(DataError, match=rf"4 sentences \({left_out}\) cannot give 3 for .*, {ways}$"):
         split_sentences(sentences, (4,), True, 3, 1, None)
 
 

@@ -80,4 +80,4 @@ def test_evaluation_sets_have_exact_sizes(tmp_path):
     text = TextDataset(source(tmp_path / "a.txt", units="lines", **settings), "mine", (5,), 100)
     data = text.load()
     assert [len(split) for split in (data.train, data.valid, data.test)] == [24, 7, 9]
-    assert text.notes == ("text: 60 sentences, left out: 20 longer than 4 words",)
+    assert text.notes[0] == "text: 60 sentences, left out: 20 longer than 4 words"
