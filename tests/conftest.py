@@ -1,4 +1,4 @@
-"""Settings shared by all tests: one thread a process, and a clean slate of torch's global state after each."""
+"""Settings shared by all tests: one thread a process, and torch's global state and signals as they were after each."""
 
 import os
 import signal
@@ -18,10 +18,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background
 
 
 @pytest.fixture(autouse=True)
-def clean_torch():
+def clean_process():
     torch.manual_seed(0)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     yield
     torch.set_default_dtype(torch.float32)
+    signal.signal(signal.SIGINT, on_interrupt)  # which a command at its end ignores
 
 
 @pytest.fixture

@@ -344,7 +344,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
         "published: log_likelihood -84.5, elbo -86.0 (a paper)",
         "estimators.ais failed: LinAlgError: singular",
         "estimators.parzen failed: no",
-        "to run them again: dgm-eval outputs/run 'estimators=[ais,parzen]'",
+        f"to run them again: dgm-eval {Path('outputs/run').absolute()} 'estimators=[ais,parzen]'",
         "importance_sampling, log_likelihood: ess_median 12.5",
         "importance_sampling, kl: ess_median unknown",
         "elbo: too few",

@@ -45,7 +45,7 @@ def test_draws_of_the_data_find_all_and_lie_at_them_as_often_as_the_floor_says()
 
 
 def test_data_whose_modes_are_not_known_are_refused():
-    protocol = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, None, 0)
+    protocol = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0)
     with pytest.raises(ConfigError, match="modes of others are not known: set dataset=gaussian_mixture"):
         Modes(lambda: None, 10).check(None, type("Data", (), {"protocol": protocol}))
     with pytest.raises(ValueError, match="num_samples = 0"):

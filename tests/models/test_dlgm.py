@@ -70,7 +70,7 @@ def test_priors_made_of_the_posterior_are_refused_with_those_that_fit():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.upper_dim=0", "model.upper_dim = 0 must be positive"),
+        ("model.upper_dim=0", "model.upper_dim = 0 must be at least 1"),
         ("model.hidden_dims=[]", "need a hidden layer"),
     ],
 )

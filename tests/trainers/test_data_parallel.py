@@ -155,7 +155,7 @@ def test_every_part_of_every_step_has_random_numbers_of_its_own():
     ("overrides", "message"),
     [
         (["trainer.devices=2", "trainer.micro_batches=3"], "micro_batches = 3 parts cannot be shared by devices = 2"),
-        (["trainer.devices=0"], "devices = 0 must be positive"),
+        (["trainer.devices=0"], "devices = 0 must be at least 1"),
         (["trainer.micro_batches=600"], "micro_batches = 600 parts of batch_size = 500 examples"),
         (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0: use auto or cuda"),
     ],

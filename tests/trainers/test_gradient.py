@@ -216,7 +216,7 @@ def test_a_finished_run_can_be_resumed_and_says_the_same(tmp_path):
 def test_numbers_that_are_not_positive_are_refused(option, message, tmp_path):
     from dgm_run.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=f"{message} must be positive"):
+    with pytest.raises(ConfigError, match=f"{message} must be at least 1"):
         run(tmp_path, option)
 
 

@@ -93,7 +93,7 @@ def test_a_deep_machine_can_be_trained_without_layers_before(tmp_path):
 
 
 def test_numbers_that_are_not_positive_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"trainer.pretraining: max_epochs, eval_every and lr_ratio must be positive"):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining.max_epochs = 0 must be at least 1"):
         run(tmp_path, "dbn", "trainer.pretraining.max_epochs=0")
 
 
@@ -116,7 +116,7 @@ def test_a_layer_starts_at_the_means_of_its_data(tmp_path):
 def test_a_layer_that_diverges_is_told_where_its_learning_rate_stands(tmp_path):
     with pytest.raises(TrainingError, match="lower trainer.pretraining.optimizer.lr or set trainer.clip_norm"):
         run(tmp_path / "high", "dbm", "trainer.pretraining.optimizer.lr=1e30")
-    with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer or its schedule: Invalid learning rate"):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer.lr = -1 must be at least 0"):
         run(tmp_path / "negative", "dbm", "trainer.pretraining.optimizer.lr=-1")
 
 
