@@ -151,7 +151,7 @@ def _check_override(override: Override) -> None:
 
 
 def _count_values(override: Override) -> int:
-    """How many jobs an override asks for, without a list of them."""
+    """Counts the values that an override sweeps over, without a list of them."""
     values = override.value() if override.is_sweep_override() else None
     if isinstance(values, RangeSweep):
         return max(1, math.ceil((values.stop - values.start) / values.step))

@@ -405,7 +405,7 @@ def _refuse_used_sweep_folder(arguments: list[str]) -> None:
 
 
 def _refuse_other_roots(arguments: list[str]) -> None:
-    """What a run folder does not keep, so that the run could not go on."""
+    """Refuses options that a run folder does not keep, so that the run could not go on."""
     for word in arguments:
         option = word.partition("=")[0].lstrip("+")
         if option in ("--config-name", "-cn", "--config-path", "-cp", "hydra.searchpath"):
@@ -446,7 +446,7 @@ def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], fold
 
 
 def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
-    """Which estimators failed, why, and the command that runs them again as they were set."""
+    """Names the estimators that failed, the reasons, and the command that runs them again as they were set."""
     reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
     return f"{reasons}; training and other estimates are kept; to run it again: {run_estimators(folder, list(failed))}"
 

@@ -66,7 +66,7 @@ class OwnCode:
 
 @dataclass(frozen=True)
 class Start:
-    """How a run began: its overrides, with absolute data paths, and its own code."""
+    """The start of a run: its overrides, with absolute data paths, and its own code."""
 
     overrides: tuple[str, ...] = ()
     own: OwnCode = OwnCode()

@@ -80,7 +80,7 @@ def conform_levels(splits: Splits, num_levels: int, name: str) -> tuple[Splits, 
 
 
 def _scale_of(x: Tensor, num_levels: int) -> int | None:
-    """What turns the floats into levels, or None; values up to 1 are intensities."""
+    """Finds the factor that turns floats into levels, or None; values up to 1 are intensities."""
     scale = num_levels - 1 if x.numel() and x.max() <= 1 else 1
     return scale if _are_levels(x * scale, num_levels) else None
 
