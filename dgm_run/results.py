@@ -130,6 +130,7 @@ def check_row(row: Any) -> None:
         **dict.fromkeys(("split", "quantity", "estimator", "kind", "unit"), lambda value: isinstance(value, str)),
         "value": is_number,
         **dict.fromkeys(("stderr", "floor"), lambda value: value is None or is_number(value)),
+        **dict.fromkeys(("interval", "computing_interval"), lambda value: value is None or _is_pair(value)),
         "num_examples": lambda value: type(value) is int,
         "settings": lambda value: isinstance(value, dict),
         "diagnostics": lambda value: _is_mapping_to(value, lambda each: each is None or is_number(each)),
@@ -152,6 +153,10 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
+
+
 def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(is_right, value.values()))
 
@@ -166,6 +171,8 @@ def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
     del found["values"], found["baseline"]
+    for name in ("interval", "computing_interval"):
+        found[name] = found[name] and list(found[name])
     return found
 
 

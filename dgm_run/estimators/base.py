@@ -1,5 +1,6 @@
 """What is reported: numbers with their method, settings and error."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
@@ -36,14 +38,19 @@ class Estimate:
         estimator: how it was found.
         kind: exact, a bound, or an estimate.
         value: mean over the examples.
-        stderr: standard error of that mean over the examples; None where it has none.
-        unit: nats unless said otherwise.
+        stderr: standard error of the value, of the choice of the examples and of computing together; None where it
+            has none.
         num_examples: how many examples were used.
+        unit: nats unless said otherwise.
         settings: of the estimator.
         diagnostics: what it saw of itself: effective sample sizes, acceptance rates.
         warning: why the number is not to be trusted, or what it shows to have gone wrong.
         floor: the same number with training examples in the place of samples, for what compares these with held-out
             data: what a perfect model would reach.
+        interval: 95% interval of what the value estimates, over all examples that could have been drawn; by Student's t
+            of the standard error where it is left out.
+        computing_interval: 95% interval of what exact computing would find on these very examples; None where computing
+            is exact, or adds an error that is not known.
         values: of each example where the whole split was looked at, in its order, (N,): two runs are compared by them.
         baseline: whose number it is, where it is not that of the model.
     """
@@ -59,14 +66,44 @@ class Estimate:
     diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None
     floor: float | None = None
+    interval: tuple[float, float] | None = None
+    computing_interval: tuple[float, float] | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
     baseline: Baseline | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self):
+        if self.interval is None and self.stderr is not None:
+            margin = Margin.student(self.stderr, max(1, self.num_examples - 1))
+            object.__setattr__(self, "interval", margin.around(self.value))
+
     @classmethod
-    def over(cls, values: Tensor, quantity: str, estimator: str, kind: Kind, **more) -> "Estimate":
-        """The mean of what each example of a whole split has, in its order, (N,)."""
+    def over(
+        cls,
+        values: Tensor,
+        quantity: str,
+        estimator: str,
+        kind: Kind,
+        common: Margin = NO_MARGIN,
+        draws: Margin = NO_MARGIN,
+        **more,
+    ) -> "Estimate":
+        """The mean of what each example of a whole split has, with the errors of its examples and of computing.
+
+        Args:
+            values: of each example, in their order, (N,).
+            quantity, estimator, kind, more: as of an `Estimate`.
+            common: margin of the error that computing adds to all examples alike, as that of log Z.
+            draws: margin of the error of the mean that computing adds to each example by itself; the scatter over the
+                examples holds it already.
+        """
         values = values.double().cpu()
-        return cls(quantity, estimator, kind, *mean_and_stderr(values), len(values), values=values, **more)
+        value, stderr = mean_and_stderr(values)
+        computing, interval = combine(common, draws), None
+        if stderr is not None:
+            interval = combine(Margin.student(stderr, len(values) - 1), common).around(value)
+            stderr = math.hypot(stderr, common.stderr)
+        more["computing_interval"] = computing.around(value) if any(computing) else None
+        return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 
 
 Report = Callable[[int, int], None]
@@ -142,10 +179,3 @@ class Estimator(ABC):
     def plots(self) -> dict[str, np.ndarray]:
         """Curves and histograms of what it found at its last call, by name: (H, W, 3) bytes."""
         return {}
-
-
-def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
-    """Mean over examples and its standard error, in float64; one example has no standard error."""
-    values = values.double()
-    stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None
-    return values.mean().item(), stderr

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dgm_run.estimators.base import Baseline, Estimate, mean_and_stderr
+from dgm_run.estimators.base import Baseline, Estimate
+from dgm_run.estimators.intervals import mean_and_stderr
 
 STANDARD_ERRORS = 2
 """A model is worse where the difference exceeds so many of its standard errors,"""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE

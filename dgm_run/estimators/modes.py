@@ -15,7 +15,8 @@ from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.data.gaussian_mixture import GaussianMixture
 from dgm_run.data.splits import Splits
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 
 NEAR = 3
 """Standard deviations of a mode within which a sample lies at it."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.models.base import LatentVariableModel
 
 ROWS = 1000

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.models.binary_states import BinaryEnergyModel, flip, flip_one
 
 

@@ -1,37 +1,77 @@
 """A log-likelihood told in the unit in which data of their kind are compared: bits of a dimension, or perplexity."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.data.text import Sentences
-from dgm_run.estimators.base import Estimate, Kind, mean_and_stderr
+from dgm_run.estimators.base import Estimate, Kind
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
 
 
-def rate(log_p: Tensor, data: Examples, estimator: str, kind: Kind, **more) -> list[Estimate]:
+def rate(
+    log_p: Tensor,
+    data: Examples,
+    estimator: str,
+    kind: Kind,
+    common: Margin = NO_MARGIN,
+    draws: Margin = NO_MARGIN,
+    **more,
+) -> list[Estimate]:
     """Bits of a dimension, of sentences their perplexity; and how far from the truth it is, where that is known.
+
+    Of dequantised data the bits are those of a discrete model, log P(x) = log of the integral of p over the cell of x,
+    of which one draw of noise gives a lower bound in the mean: so exact bits are an upper bound.
 
     Args:
         log_p: log p(x) of each example, (N,), nats.
         data: the examples.
-        estimator, kind, more: as of an `Estimate`.
+        estimator, kind, common, draws, more: as of `Estimate.over`.
     """
     log_p = log_p.double().cpu()
     opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     kind = opposite.get(kind, kind)  # less is better of all that follows
     if isinstance(data, Sentences):
-        told = Estimate("perplexity", estimator, kind, *perplexity(log_p, data), len(data), "", **more)
+        told = _perplexity(log_p, data, estimator, kind, common, draws, more)
     else:
+        of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
+        if data.log_bin_width and kind == "lower_bound":
+            of_bits = "estimate"  # a bound from below of a bound from above
         bits = bits_per_dim(log_p, data)
-        bits = bits[bits.isfinite()]  # of examples of which nothing is seen there is no rate
-        told = Estimate.over(bits, "bits_per_dim", estimator, kind, unit="bits", **more)
+        is_known = bits.isfinite()  # of examples of which nothing is seen there is no rate
+        factor = -(1 / data.num_seen.double().cpu().expand(len(log_p))[is_known]).mean().item() / math.log(2)
+        margins = {"common": common.scale(factor), "draws": draws.scale(factor)}
+        told = Estimate.over(bits[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    lost = Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **more)
-    return [told, truth, lost]
+    margins = {"common": common.scale(-1), "draws": draws.scale(-1)}
+    return [told, truth, Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **margins, **more)]
+
+
+def _perplexity(
+    log_p: Tensor,
+    data: Sentences,
+    estimator: str,
+    kind: Kind,
+    common: Margin,
+    draws: Margin,
+    more: Mapping[str, Any],
+) -> Estimate:
+    """The perplexity with its errors; those of computing are moved by its slope in the mean of log p."""
+    value, stderr = perplexity(log_p, data)
+    slope = -value * len(log_p) / data.num_seen.sum().item()
+    common, draws = common.scale(slope), draws.scale(slope)
+    computing, interval = combine(common, draws), None
+    if stderr is not None:
+        interval = combine(Margin.student(stderr, len(log_p) - 1), common).around(value)
+        stderr = math.hypot(stderr, common.stderr)
+    intervals = {"interval": interval, "computing_interval": computing.around(value) if any(computing) else None}
+    return Estimate("perplexity", estimator, kind, value, stderr, len(data), "", **intervals, **more)
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:

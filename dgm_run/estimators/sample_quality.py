@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.images import pairs
 from dgm_run.metrics.features import Features, fit
 from dgm_run.metrics.frechet import frechet_distance

@@ -210,6 +210,7 @@ def _is_estimate(row: Any) -> bool:
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
         and _fits(row.get("value"))
         and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "floor"))
+        and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("num_examples"), int)
     )
@@ -221,6 +222,10 @@ def _fits(value: Any) -> bool:
         return isinstance(value, int | float) and isinstance(float(value), float)
     except OverflowError:
         return False
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_fits, value))
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

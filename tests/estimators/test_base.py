@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from dgm_run.estimators.base import Estimate, Estimator, mean_and_stderr, silent
+from dgm_run.estimators.base import Estimate, Estimator, silent
+from dgm_run.estimators.intervals import mean_and_stderr
 
 
 def test_mean_and_standard_error_by_hand():

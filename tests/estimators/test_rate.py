@@ -7,6 +7,7 @@ import torch
 from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
+from dgm_run.estimators.intervals import Margin
 from dgm_run.estimators.rate import bits_per_dim, perplexity, rate
 from dgm_run.vocabulary import Vocabulary
 
@@ -73,3 +74,22 @@ def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
     bits, true, lost = rate(torch.tensor([-1.5, -3.5]), data, "mine", "lower_bound")
     assert (bits.kind, lost.kind, true.kind) == ("upper_bound", "upper_bound", "exact")
     assert (true.value, lost.value) == (pytest.approx(-1.5), pytest.approx(1.0))
+
+
+def test_errors_that_examples_share_are_turned_into_the_unit():
+    log_p, common = torch.tensor([-1.0, -4.0, -5.0]), Margin(1.0, 2.0)
+    (row,) = rate(log_p, sentences(), "mine", "estimate", common)
+    slope = row.value / 3  # d perplexity / d mean log p, three tokens a sentence
+    assert row.computing_interval == pytest.approx((row.value - 2 * slope, row.value + slope))
+    data = Examples(torch.zeros(3, 1, 2, 2), None, to_float)
+    (row,) = rate(log_p, data, "mine", "estimate", common)
+    unit = 4 * math.log(2)
+    assert row.computing_interval == pytest.approx((row.value - 2 / unit, row.value + 1 / unit))
+
+
+@pytest.mark.parametrize(("of_density", "of_bits"), [("exact", "upper_bound"), ("lower_bound", "upper_bound")])
+def test_bits_of_dequantised_data_are_an_upper_bound(of_density, of_bits):
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
+    assert rate(torch.tensor([1.0, 3.0]), data, "mine", of_density)[0].kind == of_bits
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    assert rate(torch.tensor([1.0, 3.0]), data, "mine", "exact")[0].kind == "exact"

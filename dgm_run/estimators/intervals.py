@@ -1,0 +1,73 @@
+"""95% intervals of estimates, and how independent errors combine."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LEVEL = 0.95
+NORMAL = 1.959963984540054
+"""Standard errors on either side of a 95% interval of a normal distribution."""
+
+
+class Margin(NamedTuple):
+    """Distances from a value to the ends of its 95% interval.
+
+    Attributes:
+        below: to the lower end, not negative.
+        above: to the upper end, not negative.
+    """
+
+    below: float = 0.0
+    above: float = 0.0
+
+    @classmethod
+    def student(cls, stderr: float, freedom: float = math.inf) -> "Margin":
+        """Returns the margin of a mean with this standard error and these degrees of freedom."""
+        half = student_quantile(freedom) * stderr
+        return cls(half, half)
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of a normal distribution with an interval of the same width."""
+        return (self.below + self.above) / (2 * NORMAL)
+
+    def scale(self, factor: float) -> "Margin":
+        """Returns the margin of the value times a factor; a negative one exchanges the sides."""
+        below, above = abs(factor) * self.below, abs(factor) * self.above
+        return Margin(below, above) if factor >= 0 else Margin(above, below)
+
+    def around(self, value: float) -> tuple[float, float]:
+        """Returns the ends of the interval."""
+        return value - self.below, value + self.above
+
+
+NO_MARGIN = Margin()
+"""Of what is exact."""
+
+
+def combine(*margins: Margin) -> Margin:
+    """Margin of a sum of values with independent errors: each side is the root of the sum of squares.
+
+    Source: G. Zou, A. Donner, Construction of confidence limits about effect measures, 2008 (the MOVER method).
+    """
+    return Margin(math.hypot(*(each.below for each in margins)), math.hypot(*(each.above for each in margins)))
+
+
+def student_quantile(freedom: float, level: float = LEVEL) -> float:
+    """Quantile of Student's t on either side of which an interval of this level ends."""
+    from scipy.special import stdtrit  # a fifth of a second
+
+    return float(stdtrit(freedom, 0.5 + level / 2)) if math.isfinite(freedom) else _normal_quantile(level)
+
+
+def _normal_quantile(level: float) -> float:
+    return math.sqrt(2) * torch.erfinv(torch.tensor(level, dtype=torch.float64)).item()
+
+
+def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+    """Mean over examples and its standard error, in float64; one example has no standard error."""
+    values = values.double()
+    stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None
+    return values.mean().item(), stderr

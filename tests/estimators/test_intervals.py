@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from dgm_run.estimators.base import Estimate
+from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, combine, student_quantile
+
+
+def test_student_quantiles():
+    assert student_quantile(4) == pytest.approx(stats.t.ppf(0.975, 4))
+    assert student_quantile(math.inf) == pytest.approx(NORMAL) == pytest.approx(stats.norm.ppf(0.975))
+    assert student_quantile(math.inf, 0.9) == pytest.approx(stats.norm.ppf(0.95))
+
+
+def test_a_margin_scales_and_turns():
+    margin = Margin(1.0, 3.0)
+    assert margin.around(10) == (9, 13)
+    assert margin.scale(2) == (2, 6)
+    assert margin.scale(-2) == (6, 2)
+    assert Margin.student(2.0).stderr == pytest.approx(2.0)
+
+
+def test_independent_errors_combine_side_by_side():
+    assert combine(Margin(3, 0), Margin(4, 1)) == (5, 1)
+    assert combine(NO_MARGIN) == NO_MARGIN
+
+
+def test_combined_margins_cover_a_sum_with_a_skewed_part():
+    # the variance of 20 normal draws has a chi-squared interval, their mean one of Student
+    generator, covered = np.random.default_rng(0), 0
+    low, high = stats.chi2.ppf([0.975, 0.025], 19)
+    for _ in range(2000):
+        x = generator.normal(0, 1, 20)
+        mean, variance = x.mean(), x.var(ddof=1)
+        of_variance = Margin(variance - 19 * variance / low, 19 * variance / high - variance)
+        margin = combine(Margin.student(math.sqrt(variance / 20), 19), of_variance)
+        covered += margin.around(mean + variance)[0] <= 1 <= margin.around(mean + variance)[1]
+    assert covered / 2000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_errors_that_all_examples_share_are_part_of_the_stated_error():
+    values = torch.tensor([1.0, 2.0, 6.0])
+    alone = Estimate.over(values, "log_likelihood", "ais", "estimate")
+    shared = Estimate.over(values, "log_likelihood", "ais", "estimate", common=Margin(1.0, 3.0))
+    stderr, half = math.sqrt(14 / 2 / 3), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
+    assert (alone.stderr, alone.interval) == (pytest.approx(stderr), pytest.approx((3 - half, 3 + half)))
+    assert alone.computing_interval is None
+    assert shared.stderr == pytest.approx(math.hypot(stderr, 2 / NORMAL))
+    assert shared.interval == pytest.approx((3 - math.hypot(half, 1), 3 + math.hypot(half, 3)))
+    assert shared.computing_interval == pytest.approx((2, 6))
+
+
+def test_errors_of_the_draws_are_in_the_scatter_already():
+    found = Estimate.over(torch.tensor([1.0, 2.0, 6.0]), "log_likelihood", "ais", "estimate", draws=Margin(1.0, 2.0))
+    assert found.stderr == pytest.approx(math.sqrt(14 / 2 / 3))
+    assert found.computing_interval == pytest.approx((2, 5))
+
+
+def test_one_example_has_the_error_of_computing_alone():
+    found = Estimate.over(torch.tensor([2.0]), "log_likelihood", "ais", "estimate", common=Margin(1.0, 1.0))
+    assert (found.stderr, found.interval, found.computing_interval) == (None, None, (1.0, 3.0))
+
+
+def test_a_stated_error_makes_an_interval_of_student():
+    found = Estimate("error", "mine", "estimate", 3.0, 0.5, 5)
+    assert found.interval == pytest.approx(stats.t.interval(0.95, 4, 3.0, 0.5))
