@@ -42,7 +42,8 @@ def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
 
 ROW = {
     "split": "test", "quantity": "elbo", "estimator": "monte_carlo", "kind": "lower_bound", "unit": "nats",
-    "value": -1.0, "stderr": None, "floor": None, "interval": None, "computing_interval": None, "num_examples": 3, "settings": {}, "diagnostics": {}, "warning": None,
+    "value": -1.0, "stderr": None, "floor": None, "interval": None, "computing_interval": None,
+    "num_examples": 3, "settings": {}, "diagnostics": {}, "warning": None,
 }  # fmt: skip
 WHOLE = {"binarization": "none", "estimates": [ROW], "training": {"steps": 3}, "failed_estimators": {}}
 
