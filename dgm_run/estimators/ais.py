@@ -4,7 +4,6 @@ Sources: R. Neal, Annealed importance sampling, 2001, https://arxiv.org/abs/phys
 I. Murray, On the quantitative analysis of deep belief networks, 2008.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Literal
@@ -13,12 +12,13 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.log_mean import log_mean_margin
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
 from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
 FEWEST_EFFECTIVE = 0.1
-"""Of the chains; where fewer carry the weight, log Z is low by an unknown amount."""
+"""Share of the chains; where fewer carry the weight, the error of log Z is not to be trusted."""
 
 Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
 
@@ -47,9 +47,9 @@ def temperatures(schedule: Schedule, num: int) -> list[float]:
 class AIS(PartitionFunction):
     """log Z_0 + log of the mean of w = prod_k f_{k + 1}(x_k) / f_k(x_k), x_k led along the path by Gibbs sampling.
 
-    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average, and the likelihood made of it
-    is too high: the fewer temperatures, the more. `low` and `high` are log Z (1 -+ 3 standard errors of the mean);
-    `low` is None where the weights scatter so much that the interval reaches zero.
+    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average, and the likelihood made of it is too
+    high on average: the fewer temperatures, the more. A single estimate can err on either side. Its interval is that of
+    `log_mean_margin`; chains that have all missed a mode show nothing of it.
 
     Args:
         num_chains: independent chains.
@@ -71,22 +71,16 @@ class AIS(PartitionFunction):
     def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
-        w = (log_w - log_w.max()).exp()
-        error = (w.std() / w.mean()).item() / math.sqrt(len(w))  # relative, of the mean of w
-        ess = effective_sample_size(log_w).item()
-        return LogPartition(
-            log_z,
-            "ais",
-            asdict(self),
-            {
-                "log_z": log_z,
-                "log_z_low": log_z + math.log1p(-3 * error) if 3 * error < 1 else None,
-                "log_z_high": log_z + math.log1p(3 * error),
-                "ais_ess": ess,
-                "ais_log_weight_std": log_w.std().item(),
-            },
-            _rests_on_few(ess, len(w)),
-        )
+        margin, ess = log_mean_margin(log_w), effective_sample_size(log_w).item()
+        low, high = margin.around(log_z)
+        seen = {
+            "log_z": log_z,
+            "log_z_low": low,
+            "log_z_high": high,
+            "ais_ess": ess,
+            "ais_log_weight_std": log_w.std().item(),
+        }
+        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess))
 
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
@@ -103,10 +97,10 @@ class AIS(PartitionFunction):
                 report(done, len(betas))
         return log_w
 
-
-def _rests_on_few(ess: float, num_chains: int) -> str | None:
-    if ess >= FEWEST_EFFECTIVE * num_chains:
-        return None
-    return (
-        f"log Z rests on {ess:.1f} of {num_chains} chains, so it is low and the likelihood high: take more temperatures"
-    )
+    def _warning(self, ess: float) -> str | None:
+        if ess >= FEWEST_EFFECTIVE * self.num_chains:
+            return None
+        return (
+            f"log Z rests on {ess:.1f} of {self.num_chains} chains, so its error may exceed the stated one: raise "
+            f"num_temperatures, now {self.num_temperatures:,}"
+        )

@@ -1,14 +1,16 @@
 """The likelihood of an energy model, and what it has to be held against."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, silent
-from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.importance_sampling import sampling_diagnostics
+from dgm_run.estimators.intervals import Margin, combine, mean_and_stderr
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE
@@ -27,8 +29,13 @@ class EnergyLikelihood(Estimator):
     Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x), and
     the ELBO, the mean of the logs, stands beside it. It is a lower bound only as far as log Z is exact.
 
-    Annealed importance sampling understates log Z, so that the likelihood is optimistic. The conservative one
-    beside it is that less the difference to reverse annealing, which is measured on a part of the examples.
+    The error of log Z is common to all examples, and part of the stated error.
+
+    Annealed importance sampling understates log Z on average, so that the likelihood is optimistic on average. Beside
+    it stands a conservative one: less the difference to reverse annealing, which is measured on a part of the examples.
+    That is conservative for the annealed model, the one that chains of as many temperatures draw from. A model that is
+    far from it can lie on either side. Where the two differ by more than their errors there is a warning; where reverse
+    annealing is the lower one, the stated interval reaches down to it.
 
     Args:
         partition: how log Z is found.
@@ -56,31 +63,43 @@ class EnergyLikelihood(Estimator):
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
         log_p, independent = seen["log_f"] - log_z.value, seen["baseline"]
-
         exact = log_z.method == "exact"
+        found, warnings, margin = [], [log_z.warning], log_z.margin.scale(-1)
+        if self.conservative and not exact:
+            low, gap = self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total))
+            disagreement = gap.describe_disagreement(margin)
+            if disagreement:
+                warnings.append(disagreement)
+                low = replace(low, warning=disagreement)
+                margin = Margin(max(margin.below, gap.mean + gap.margin), margin.above)
+            found.append(low)
         method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
-        method["kind"] = "exact" if exact and not model.inferred else "estimate"
-        rows = []
+        method |= {"kind": "exact" if exact and not model.inferred else "estimate", "common": margin}
         if model.inferred:
+            drawn = sampling_diagnostics(seen["ess"], self.num_samples)
             method["estimator"] = f"importance_sampling, {log_z.method}"
             method["settings"] = {"num_samples": self.num_samples, **log_z.settings}
-            method["diagnostics"] = {"ess_median": seen["ess"].median().item(), **log_z.diagnostics}
+            method["diagnostics"] = {**drawn, **log_z.diagnostics}
             bound = method | {
                 "kind": "lower_bound" if exact else "estimate",
                 "estimator": f"monte_carlo, {log_z.method}",
             }
-            rows.append(_estimate("elbo", seen["elbo"] - log_z.value, **bound))
-        if self.conservative and not exact:
-            rows.append(self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total)))
-        num_pixels = math.prod(data.x.shape[1:])
-        kind = "exact" if exact else "estimate"
+            found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
+            method["common"] = combine(margin, Margin(0, -drawn["bias"]))
+            method["draws"] = Margin.student(drawn["monte_carlo_stderr"])
+        warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:])))
+        of_log_z = None if exact else margin.scale(-1).around(log_z.value)
+        partition = Estimate(
+            *("log_partition", log_z.method, "exact" if exact else "estimate", log_z.value),
+            None if exact else margin.stderr, len(data),
+            settings=log_z.settings, interval=of_log_z, computing_interval=of_log_z,
+        )  # fmt: skip
         baseline = Baseline("independent pixels", independent, ADVICE)
-        warning = "; ".join(filter(None, (log_z.warning, _collapse(log_p, independent, num_pixels)))) or None
         return [
-            _estimate("log_likelihood", log_p, warning=warning, **method),
-            *rows,
+            _estimate("log_likelihood", log_p, warning="; ".join(filter(None, warnings)) or None, **method),
+            *found,
             *rate(log_p, data, **method),
-            Estimate("log_partition", log_z.method, kind, log_z.value, None, len(data), settings=log_z.settings),
+            partition,
             _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
         ]
 
@@ -101,33 +120,59 @@ class EnergyLikelihood(Estimator):
         densities = ("log_f", "elbo", "baseline")
         return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
 
-    def _conservative(self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report) -> Estimate:
+    def _conservative(
+        self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report
+    ) -> tuple[Estimate, "Gap"]:  # fmt: skip
+        """The log-likelihood less its gap to reverse annealing, in which the error of log Z cancels; and the gap."""
         settings = self.conservative
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
-        gap, gap_error = mean_and_stderr(log_p[index] - low)
+        gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))
         value, error = mean_and_stderr(log_p)
+        examples = Margin.student(error or 0.0, max(1, len(data) - 1))
+        drawn = Margin(gap.margin, gap.margin)
         return Estimate(
-            "log_likelihood_low",
-            "raise",
-            "estimate",
-            value - gap,
-            math.hypot(error or 0.0, gap_error or 0.0),
+            *("log_likelihood_low", "raise", "estimate", value - gap.mean, math.hypot(error or 0.0, gap.stderr or 0.0)),
             len(data),
             settings=asdict(settings),
-            diagnostics={"raise_gap": gap, "raise_gap_stderr": gap_error or 0.0},
-            warning=_crossed(gap, gap_error),
+            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr or 0.0},
+            interval=combine(examples, drawn).around(value - gap.mean),
+            computing_interval=drawn.around(value - gap.mean),
+        ), gap
+
+
+class Gap(NamedTuple):
+    """How far reverse annealing lies below the likelihood, over the same examples.
+
+    Attributes:
+        mean: nats.
+        stderr: its standard error; None of one example.
+        num_examples: that it was measured on.
+    """
+
+    mean: float
+    stderr: float | None
+    num_examples: int
+
+    @property
+    def margin(self) -> float:
+        """Half of its 95% interval."""
+        return Margin.student(self.stderr or 0.0, max(1, self.num_examples - 1)).below
+
+    def describe_disagreement(self, of_log_p: Margin) -> str | None:
+        """Says that the gap exceeds the errors of both sides, if it does; `of_log_p` is that of the likelihood."""
+        size = abs(self.mean)
+        if size <= math.hypot(self.margin, of_log_p.below if self.mean > 0 else of_log_p.above):
+            return None
+        side = "below" if self.mean > 0 else "above"
+        return (
+            f"reverse annealing lies {size:.2f} ± {self.stderr or 0.0:.2f} nats {side} annealed importance sampling, "
+            "more than their errors: raise num_temperatures"
         )
 
 
 def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more) -> Estimate:
     return Estimate.over(values, quantity, estimator, kind, **more)
-
-
-def _crossed(gap: float, gap_error: float | None) -> str | None:
-    if gap >= -3 * (gap_error or 0.0):
-        return None
-    return "it lies above the optimistic side, so neither is to be trusted: take more temperatures"
 
 
 def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int) -> str | None:

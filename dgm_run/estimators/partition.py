@@ -6,6 +6,7 @@ from typing import Any
 
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.intervals import NO_MARGIN, Margin
 from dgm_run.models.energy import EnergyModel
 
 
@@ -16,6 +17,7 @@ class LogPartition:
     Attributes:
         value: nats.
         method: exact, or the name of the estimator.
+        margin: of the value.
         settings: of the estimator.
         diagnostics: what it saw of itself.
         warning: why it is not to be trusted.
@@ -23,6 +25,7 @@ class LogPartition:
 
     value: float
     method: str
+    margin: Margin = NO_MARGIN
     settings: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None

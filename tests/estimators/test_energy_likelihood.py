@@ -80,7 +80,7 @@ def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_trut
     assert "log_likelihood_low" not in exact
     assert row.value == pytest.approx(optimistic.value - row.diagnostics["raise_gap"])
     assert row.value < exact["log_likelihood"].value
-    assert row.stderr > optimistic.stderr
+    assert row.stderr > exact["log_likelihood"].stderr
     assert (row.kind, row.estimator, row.num_examples) == ("estimate", "raise", 300)
 
 
@@ -99,7 +99,7 @@ def test_an_estimate_that_rests_on_few_chains_says_so():
         model.weight.mul_(8)
     torch.manual_seed(0)
     warning = found(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
-    assert "of 100 chains, so it is low and the likelihood high: take more temperatures" in warning
+    assert "of 100 chains, so its error may exceed the stated one: raise num_temperatures, now 2" in warning
     assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
 
 
@@ -112,3 +112,50 @@ def test_the_effective_sample_size_is_that_of_the_median_example():
     infinite = 10 * w.mean(0).square() / w.square().mean(0)
     assert seen == pytest.approx(infinite.median().item(), rel=0.05)
     assert 1 < seen < 9.99
+
+
+def test_the_error_of_log_z_is_part_of_the_stated_error():
+    model = make()
+    data = examples(model)
+    torch.manual_seed(0)
+    log_z = AIS(10, 20, "linear")(model)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(10, 20, "linear"))
+    exact = found(model, data, Exact(20))["log_likelihood"]
+    row = rows["log_likelihood"]
+    assert exact.computing_interval is None
+    assert row.computing_interval == pytest.approx((row.value - log_z.margin.above, row.value + log_z.margin.below))
+    assert row.stderr == pytest.approx(np.hypot(exact.stderr, log_z.margin.stderr))
+    bits = rows["bits_per_dim"]
+    assert bits.computing_interval == pytest.approx([-value / 6 / np.log(2) for value in row.computing_interval[::-1]])
+    partition = rows["log_partition"]
+    assert partition.interval == pytest.approx((log_z.diagnostics["log_z_low"], log_z.diagnostics["log_z_high"]))
+
+
+def test_two_sides_that_disagree_are_told_and_widen_the_interval():
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(3)
+    data = examples(model, 300)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 1, 2, "linear"))
+    row, low = rows["log_likelihood"], rows["log_likelihood_low"]
+    assert "reverse annealing lies" in row.warning
+    assert "below annealed importance sampling" in row.warning
+    assert row.computing_interval[0] < low.value < row.value
+    assert low.computing_interval[0] < low.value < low.computing_interval[1]
+
+
+def test_reverse_annealing_above_the_estimate_is_told():
+    """Draws that the model hardly makes, from a path so short that the annealed model is another one."""
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(6)
+    x = energy.visible_states(model)
+    data = Examples(x[energy.log_f(model).argsort()[:20]].repeat(10, 1, 1, 1), None, lambda values: values)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 10, 2, "linear"))
+    exact = found(model, data, Exact(20))["log_likelihood"].value
+    assert rows["log_likelihood_low"].value > exact + 1
+    assert "above annealed importance sampling" in rows["log_likelihood_low"].warning
+    assert rows["log_likelihood"].computing_interval[0] < exact < rows["log_likelihood"].computing_interval[1]

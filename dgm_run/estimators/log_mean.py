@@ -1,0 +1,66 @@
+"""The log of a mean of importance weights, with an interval that covers where few weights carry it."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dgm_run.estimators.intervals import LEVEL, NO_MARGIN, Margin, student_quantile
+from dgm_run.models.base import log_mean_exp
+
+RESAMPLES = 1000
+SEED = 20_080_705
+"""Of the resampling, so that one set of weights has one interval."""
+FARTHEST_BELOW = -math.log((1 - LEVEL) / 2)
+"""By Markov's inequality an unbiased estimate exceeds the mean e^b-fold with a probability of at most e^-b."""
+
+
+def log_mean_margin(log_w: Tensor) -> Margin:
+    """Margin of log mean exp(log_w) as an estimate of log E w, log_w (C,) of independent draws, C at least 2.
+
+    The interval is that of the studentised bootstrap, or of Student's t where that is wider, as for few weights. Both
+    are too short where the largest weights that there are have not been drawn, so the upper end is at least the one
+    that two half-normal distributions of log w around its median have: where log w is normal with a standard deviation
+    of 3, the bootstrap of 100 weights holds the truth in 70% of cases, all together in 95%.
+    """
+    log_w = log_w.double().cpu()
+    value = log_mean_exp(log_w)
+    if not log_w.std() > 0:
+        return NO_MARGIN
+    generator = torch.Generator().manual_seed(SEED)
+    low, high = _bootstrap(log_w, generator)
+    high = max(high, _half_normals(log_w, generator))
+    return Margin(min(max(value.item() - low, 0.0), FARTHEST_BELOW), max(high - value.item(), 0.0))
+
+
+def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]:
+    """Ends of the interval of log E w, by the quantiles of the studentised differences of resampled means."""
+    w = (log_w - log_w.max()).exp()
+    mean, error = w.mean(), (w.std() / math.sqrt(len(w)) / w.mean()).item()
+    drawn = w[torch.randint(len(w), (RESAMPLES, len(w)), generator=generator)]
+    means = drawn.mean(1)
+    errors = drawn.std(1) / math.sqrt(len(w)) / means
+    has_spread = errors > 0  # not so where one weight has been drawn every time
+    differences = (means / mean).log()[has_spread] / errors[has_spread]
+    tail, student = (1 - LEVEL) / 2, student_quantile(len(w) - 1)
+    below, above = differences.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    value = (mean.log() + log_w.max()).item()
+    return value - max(above, student) * error, value - min(below, -student) * error
+
+
+def _half_normals(log_w: Tensor, generator: torch.Generator) -> float:
+    """Upper end of log E w where log w is half-normal on either side of its median, each side with a scale of its own.
+
+    The scales are drawn from their posterior under a flat prior of their logs. The median needs no draws: where it is
+    too high the distances above it are too short, and what is left of its error changes no coverage.
+    """
+    median = log_w.median()
+    distances = log_w - median
+    log_halves = []
+    for side, sign in ((distances[distances >= 0], 1), (distances[distances < 0], -1)):
+        half = torch.full((RESAMPLES,), len(side) / 2, dtype=torch.float64)
+        chi_square = 2 * torch._standard_gamma(half, generator=generator)
+        scale = (side.square().sum() / chi_square).sqrt()
+        log_halves.append(scale.square() / 2 + torch.special.log_ndtr(sign * scale))
+    # each side has half of the mass, and E exp of a half-normal is 2 exp(s^2 / 2) Phi(s)
+    return (median + torch.logaddexp(*log_halves)).quantile(1 - (1 - LEVEL) / 2).item()
