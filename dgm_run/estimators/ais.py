@@ -6,7 +6,6 @@ I. Murray, On the quantitative analysis of deep belief networks, 2008.
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,33 +13,12 @@ from torch import Tensor
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.log_mean import log_mean_margin
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
+from dgm_run.estimators.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import effective_sample_size, log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
 FEWEST_EFFECTIVE = 0.1
 """Share of the chains; where fewer carry the weight, the error of log Z is not to be trusted."""
-
-Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
-
-
-def temperatures(schedule: Schedule, num: int) -> list[float]:
-    """Inverse temperatures from 0 to 1, about `num` of them after the first.
-
-    `sigmoid` puts more of them at both ends; `salakhutdinov_murray` has 0.5 / 1,000, 0.4 / 10,000 and 0.1 / 100,000
-    as its steps, as in their code, and as many temperatures in the same proportions for another `num` than 14,500.
-    """
-    if schedule == "salakhutdinov_murray":
-        pieces = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10_000))
-        betas = [0.0]
-        for low, high, count in pieces:
-            steps = max(1, round(count * num / 14_500))
-            betas += torch.linspace(low, high, steps + 1, dtype=torch.float64)[1:].tolist()
-        return betas
-    betas = torch.linspace(0, 1, num + 1, dtype=torch.float64)
-    if schedule == "sigmoid":
-        betas = torch.sigmoid(8 * betas - 4)
-        betas = (betas - betas[0]) / (betas[-1] - betas[0])
-    return betas.tolist()
 
 
 @dataclass(frozen=True)
@@ -53,8 +31,8 @@ class AIS(PartitionFunction):
 
     Args:
         num_chains: independent chains.
-        num_temperatures: steps from the base to the model.
-        schedule: linear | sigmoid | salakhutdinov_murray.
+        num_temperatures: steps from the base to the model, those of the pilot of an adaptive schedule among them.
+        schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
 
     Raises:
         ValueError: there is no chain or no temperature.
@@ -85,16 +63,17 @@ class AIS(PartitionFunction):
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
         """log w of every chain, (num_chains,), in float64."""
+        betas = choose_temperatures(self.schedule, self.num_temperatures, model, report)
         x = model.sample_base(self.num_chains)
         fields = model.fields(x)
         log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        betas = temperatures(self.schedule, self.num_temperatures)
-        for done, (beta, next_beta) in enumerate(pairwise(betas), 1):
+        total = max(self.num_temperatures, len(betas))
+        for done, (beta, next_beta) in enumerate(pairwise(betas), total - len(betas)):
             log_w += model.log_ratio(x, fields, beta, next_beta)
             x = model.gibbs_step(x, fields, next_beta)
             fields = model.fields(x)
             if done % 100 == 0:
-                report(done, len(betas))
+                report(done, total)
         return log_w
 
     def _warning(self, ess: float) -> str | None:

@@ -18,10 +18,10 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.ais import temperatures
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.importance_sampling import sampling_diagnostics
 from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.temperatures import temperatures
 from dgm_run.models.base import ContinuousLatentModel, effective_sample_size, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 

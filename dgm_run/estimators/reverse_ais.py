@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.ais import Schedule, temperatures
 from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy import UnnormalizedModel
 
@@ -27,8 +27,8 @@ class RAISE:
     Args:
         num_examples: at most so many examples are led back.
         num_chains: for each of them.
-        num_temperatures: steps from the model to the base.
-        schedule: linear | sigmoid | salakhutdinov_murray.
+        num_temperatures: steps from the model to the base, those of the pilot of an adaptive schedule among them.
+        schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
 
     Raises:
         ValueError: one of the numbers is not positive.
@@ -50,11 +50,12 @@ class RAISE:
         energy = model.energy
         fields = energy.fields(state)
         log_w = log_ratio.double() + energy.log_density(state, fields) - energy.log_base_partition()
-        betas = temperatures(self.schedule, self.num_temperatures)[::-1]
-        for done, (beta, lower_beta) in enumerate(pairwise(betas), 1):
+        betas = choose_temperatures(self.schedule, self.num_temperatures, energy, report)[::-1]
+        total = max(self.num_temperatures, len(betas))
+        for done, (beta, lower_beta) in enumerate(pairwise(betas), total - len(betas)):
             state = energy.gibbs_step(state, fields, beta)
             fields = energy.fields(state)
             log_w += energy.log_ratio(state, fields, beta, lower_beta)
             if done % 100 == 0:
-                report(done, len(betas))
+                report(done, total)
         return log_mean_exp(log_w.view(self.num_chains, -1))

@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import numpy as np
@@ -6,36 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from dgm_run.estimators.ais import AIS, temperatures
+from dgm_run.estimators.ais import AIS
 from dgm_run.models.dbm import DBM
 from dgm_run.models.rbm import RBM
 from tests.models import energy
 from tests.models.test_rbm import make
 
 
-@pytest.mark.parametrize("schedule", ["linear", "sigmoid", "salakhutdinov_murray"])
-@pytest.mark.parametrize("num", [1, 10, 145, 1000])
-def test_temperatures_rise_from_zero_to_one(schedule, num):
-    betas = temperatures(schedule, num)
-    assert (betas[0], betas[-1]) == (0.0, 1.0)
-    assert all(low < high for low, high in itertools.pairwise(betas))
-    spare = 2 if schedule == "salakhutdinov_murray" else 0  # each of its three pieces has a step at least
-    assert num <= len(betas) - 1 <= num + spare
-
-
-def test_the_published_schedule_has_its_steps():
-    betas = np.array(temperatures("salakhutdinov_murray", 14_500))
-    published = np.r_[0:0.5:501j, 0.5:0.9:4001j, 0.9:1:10_001j]  # beta of their demo
-    np.testing.assert_allclose(betas, np.unique(published.round(12)), atol=1e-9)
-
-
-def test_the_sigmoid_schedule_is_dense_at_both_ends_and_symmetric():
-    steps = np.diff(temperatures("sigmoid", 100))
-    np.testing.assert_allclose(steps, steps[::-1], atol=1e-12)
-    assert steps[0] < 0.1 * steps[50]
-
-
-@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid", "adaptive"])
 def test_the_mean_weight_is_unbiased_however_few_the_temperatures(schedule):
     model = make()
     torch.manual_seed(1)

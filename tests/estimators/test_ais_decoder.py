@@ -8,9 +8,9 @@ import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.ais import temperatures
 from dgm_run.estimators.ais_decoder import AISDecoder, Noisy, Ways
 from dgm_run.estimators.base import silent
+from dgm_run.estimators.temperatures import temperatures
 from dgm_run.models.factor_analysis import FactorAnalysis
 from dgm_run.samplers.hmc import point_at
 from tests.models import exact

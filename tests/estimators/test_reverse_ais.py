@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.estimators.ais import temperatures
 from dgm_run.estimators.reverse_ais import RAISE
+from dgm_run.estimators.temperatures import temperatures
 from tests.models import energy, test_boltzmann, test_rbm, test_subspace_rbm
 
 MODELS = {"rbm": test_rbm.make, "subspace_rbm": test_subspace_rbm.make, "boltzmann": test_boltzmann.make}
