@@ -57,7 +57,7 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
     return replace(
         estimates[0],
         value=value,
-        stderr=total.stderr if total else None,
+        stderr=_stderr(estimates, total),
         diagnostics={**diagnostics, "std_over_repeats": spread},
         warning="; ".join(_distinct_warnings(estimates)) or None,
         floor=_mean([each.floor for each in estimates]),
@@ -73,6 +73,8 @@ def _computing_margin(estimates: Sequence[Estimate], spread: float) -> Margin:
     seen = Margin.student(spread / root, len(estimates) - 1)
     stated = _mean_margin([_margin(each, each.computing_interval) or NO_MARGIN for each in estimates])
     both = min(stated)
+    if math.isinf(both):
+        return stated
     shared = Margin(stated.below - both, stated.above - both)
     return Margin(
         max(seen.below, both / root + shared.below),
@@ -92,6 +94,15 @@ def _examples_margin(estimates: Sequence[Estimate], values: Tensor | None) -> Ma
     scatter = Margin.student(stderr, len(values) - 1)
     computing = _mean_margin([_margin(each, each.computing_interval) or NO_MARGIN for each in estimates])
     return Margin(*map(_largest_rest, total, computing, scatter))
+
+
+def _stderr(estimates: Sequence[Estimate], total: Margin | None) -> float | None:
+    """The stated standard error, in the ratio in which the interval has changed."""
+    stderr = _mean([each.stderr for each in estimates])
+    if stderr is None or total is None:
+        return None
+    stated = _mean_margin([_margin(each, each.interval) or NO_MARGIN for each in estimates]).stderr
+    return stderr * total.stderr / stated if stated else total.stderr
 
 
 def _largest_rest(total: float, computing: float, scatter: float) -> float:

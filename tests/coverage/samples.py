@@ -17,6 +17,7 @@ from dgm_run.estimators.modes import Modes
 from dgm_run.estimators.out_of_distribution import OutOfDistribution, area
 from dgm_run.estimators.parzen import Parzen
 from dgm_run.estimators.pseudo_likelihood import PseudoLikelihood
+from dgm_run.estimators.repeats import average_repeats
 from dgm_run.estimators.sample_quality import Known, SampleQuality, Seen, _nearest_train
 from dgm_run.imputers.exact import Exact
 from dgm_run.metrics.features import Features
@@ -106,7 +107,7 @@ def repeat_modes() -> tuple[Estimate, Truth]:
     return found, Truth(-math.expm1(-0.5 * (3 / 1.5) ** 2))  # of a Rayleigh distribution
 
 
-def pseudo_likelihood_case(num_flips: int | None) -> Case:
+def pseudo_likelihood_case(num_flips: int | None, repeats: int = 1) -> Case:
     exact = cache(lambda: torch.tensor([exact_pseudo_likelihood(make_rbm(), row) for row in range(64)]).double())
 
     def repeat() -> tuple[Estimate, Truth]:
@@ -114,11 +115,13 @@ def pseudo_likelihood_case(num_flips: int | None) -> Case:
             model, values = make_rbm(), exact()
         x, p = energy.visible_states(model), shares(64)
         rows = p.multinomial(100, replacement=True)
-        (found,) = PseudoLikelihood(num_flips, 1000)(model, Examples(x[rows], None, unchanged))
+        estimator, data = PseudoLikelihood(num_flips, 1000), Examples(x[rows], None, unchanged)
+        (found,) = average_repeats([estimator(model, data) for _ in range(repeats)], seed=0)
         on_these = values[rows].mean().item() if num_flips else None
         return found, Truth((p * values).sum().item(), on_these)
 
     flips = f"{num_flips} flips" if num_flips else "all pixels"
+    flips += f", {repeats} repeats" if repeats > 1 else ""
     return Case("RBM, 6 + 3 units, 100 examples", f"pseudo_likelihood, {flips}", repeat)
 
 
@@ -243,7 +246,7 @@ CASES: list[Case] = [
     Case("known gap, 300", "classification, calibration_error", repeat_calibration),
     *(area_case(name, num) for name, num in (("inverted", 100), ("noise", 200))),
     Case("ring of eight, 200 samples", "modes, high_quality", repeat_modes),
-    *map(pseudo_likelihood_case, (None, 3)),
+    *(pseudo_likelihood_case(*settings) for settings in ((None, 1), (3, 1), (3, 4))),
     *map(imputation_case, ("exact", "mean")),
     Case("kernels around 100 samples, 200 examples", "parzen", repeat_parzen),
     *map(

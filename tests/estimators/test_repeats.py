@@ -9,8 +9,8 @@ from dgm_run.estimators.intervals import Margin
 from dgm_run.estimators.repeats import average_repeats
 
 
-def row(value, interval=None, computing=None, **more):
-    return Estimate("q", "e", "estimate", value, None, 5, interval=interval, computing_interval=computing, **more)
+def row(value, interval=None, computing=None, stderr=None, **more):
+    return Estimate("q", "e", "estimate", value, stderr, 5, interval=interval, computing_interval=computing, **more)
 
 
 def average(*rows, seed=0):
@@ -43,6 +43,13 @@ def test_a_larger_stated_error_falls_with_the_root():
     assert average(*rows).computing_interval == pytest.approx((-below, above))
 
 
+def test_an_infinite_margin_stays_infinite():
+    rows = [row(value, computing=(-math.inf, value + 3)) for value in (0.0, 0.0, 0.0, 0.0)]
+    assert average(*rows).computing_interval == (-math.inf, 1.5)
+    rows = [row(value, (-math.inf, math.inf), (-math.inf, math.inf)) for value in (0.0, 0.0)]
+    assert average(*rows).computing_interval == average(*rows).interval == (-math.inf, math.inf)
+
+
 def test_exact_numbers_have_no_error_of_computing():
     found = average(*(row(0.1, interval=(0.0, 0.3)) for _ in range(3)))
     assert found.computing_interval is None
@@ -51,12 +58,12 @@ def test_exact_numbers_have_no_error_of_computing():
 
 
 def test_interval_holds_examples_and_computing():
-    stated = {"interval": (-5.0, 5.0), "computing": (-3.0, 3.0)}
+    stated = {"interval": (-5.0, 5.0), "computing": (-3.0, 3.0), "stderr": 2.0}
     values = torch.tensor([0.1, -0.1, 0.0, 0.0, 0.0])  # with less scatter than is left
     found = average(*(row(0.0, **stated, values=values) for _ in range(9)))
     half = math.hypot(4, 1)  # 5^2 - 3^2, and 3 / sqrt(9)
     assert found.interval == pytest.approx((-half, half))
-    assert found.stderr == pytest.approx(half / 1.95996, rel=1e-4)
+    assert found.stderr == pytest.approx(2 * half / 5)
     unknown = average(*(row(0.0, **stated) for _ in range(9)))
     assert unknown.interval == pytest.approx((-math.hypot(5, 1), math.hypot(5, 1)))
 
