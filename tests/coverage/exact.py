@@ -3,15 +3,18 @@
 The population is known in closed form, or it has so few members that it is summed out.
 """
 
+import itertools
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dgm_run.config import compose, instantiate
+from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.linear_gaussian import LinearGaussian
@@ -21,6 +24,7 @@ from dgm_run.estimators.linear_baseline import LinearBaseline
 from dgm_run.estimators.ngram_baseline import NgramBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.class_conditional import ClassConditional
+from dgm_run.models.corrupted import corrupted
 from dgm_run.models.factor_analysis import FactorAnalysis
 from dgm_run.models.language_model import LanguageModel
 from dgm_run.models.ppca import PPCA
@@ -30,6 +34,9 @@ from tests.distributions.test_sentence import finished
 from tests.models import energy
 from tests.models.test_autoregressive import everything
 from tests.models.test_autoregressive import model as make_autoregressive
+from tests.models.test_boltzmann import log_joint as boltzmann_log_joint
+from tests.models.test_boltzmann import make as make_boltzmann
+from tests.models.test_rbm import log_joint as rbm_log_joint
 from tests.models.test_rbm import make as make_rbm
 
 DIM = 5
@@ -101,6 +108,26 @@ def linear_case(name: str, kind: type[FactorAnalysis]) -> Case:
         return EXACT(model, gaussian().sample(250))[0], Truth(expected_under(model.density))
 
     return Case(f"{name}, 250 examples", "exact", repeat)
+
+
+@cache
+def expected_with_holes(model: FactorAnalysis) -> float:
+    """The mean of log p of the elements that are seen, each with probability one half."""
+    p, total = model.density, 0.0
+    covariance = p.weight @ p.weight.T + torch.diag(p.log_var.exp())
+    for seen in itertools.product((False, True), repeat=DIM):
+        at = torch.tensor(seen)
+        part = Gaussian(gaussian().mean[at], gaussian().root[at])
+        total += part.expected_log_prob(p.bias[at], covariance[at][:, at]) / 2**DIM
+    return total
+
+
+@torch.no_grad()
+def repeat_with_holes() -> tuple[Estimate, Truth]:
+    model, holes = linear_model(FactorAnalysis), MissingAtRandom(0.5)
+    data = gaussian().sample(250)
+    data.corrupt, data.drawn = holes, holes.draw(250, (DIM,))
+    return EXACT(corrupted(model, holes), data)[0], Truth(expected_with_holes(model))
 
 
 @cache
@@ -177,12 +204,14 @@ def class_conditional() -> tuple[nn.Module, Tensor]:
     return model.eval(), x
 
 
-def boltzmann() -> tuple[nn.Module, Tensor]:
-    model = make_rbm()
-    x = energy.visible_states(model)
-    log_f = -model.free_energy(x)
-    model.log_prob = lambda rows: -model.free_energy(rows) - log_f.logsumexp(0)
-    return model, x
+def enumerated_energy(
+    make: Callable[[], nn.Module], log_joint: Callable[[nn.Module], np.ndarray]
+) -> tuple[nn.Module, Tensor]:  # fmt: skip
+    """An energy model and all x, with log p(x) by the energies of all states."""
+    model = make()
+    log_f = torch.tensor(log_joint(model)).logsumexp(1)
+    model.log_prob = lambda x: log_f - log_f.logsumexp(0)
+    return model, energy.visible_states(model)
 
 
 def energy_likelihood() -> Estimator:
@@ -238,11 +267,18 @@ CASES = [
     Case("normal, 40 examples", "exact", repeat_standard_normal),
     linear_case("factor analysis", FactorAnalysis),
     linear_case("PPCA", PPCA),
+    Case("factor analysis of half the elements, 250 examples", "exact", repeat_with_holes),
     *(baseline_case(index) for index in range(3)),
     enumerated_case("autoregressive", "exact", autoregressive, lambda: EXACT),
     enumerated_case("autoregressive", "exact, bits per dimension", autoregressive, lambda: EXACT, "bits_per_dim"),
     enumerated_case("class-conditional PPCA", "exact", class_conditional, lambda: EXACT),
-    enumerated_case("RBM, 6 + 3 units", "energy, log Z enumerated", boltzmann, energy_likelihood),
+    *(
+        enumerated_case(name, "energy, log Z enumerated", partial(enumerated_energy, *of_model), energy_likelihood)
+        for name, of_model in (
+            ("RBM, 6 + 3 units", (make_rbm, rbm_log_joint)),
+            ("Boltzmann machine, 4 units", (make_boltzmann, boltzmann_log_joint)),
+        )
+    ),
     Case("language model, 80 sentences", "exact, perplexity", repeat_language_model),
     Case("2-gram, 80 sentences", "exact, perplexity", repeat_ngrams),
 ]
