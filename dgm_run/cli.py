@@ -289,6 +289,8 @@ the run's own estimators evaluate it again:
 
     dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
     dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu
+    dgm-eval outputs/... estimators.energy.seed=1
+    dgm-eval outputs/... estimators.energy.repeats=5
     dgm-eval outputs/... dataset.source.path=NEW
 
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.

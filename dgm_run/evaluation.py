@@ -17,6 +17,7 @@ from dgm_run.errors import ResultsError, UserError
 from dgm_run.estimators.base import Estimate, Estimator, Report
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
 from dgm_run.estimators.independent_pixels import fit_independent_pixels
+from dgm_run.estimators.repeats import average_repeats
 from dgm_run.images import grid, is_image
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import outermost
@@ -63,10 +64,9 @@ def evaluated(
     failed: dict[str, str] = {}
     for name, estimator in estimators.items():
         model.eval()
-        rng.reseed(seed, f"estimate {name}")
         try:
             with out_of_memory(_advice(name, estimator)):
-                estimates, took, fitted = _estimate(model, name, estimator, data, display, report)
+                estimates, took, fitted = _estimate(model, name, estimator, data, seed, display, report)
         except (Exception, SystemExit) as error:
             display.finish()
             display.keep(traceback.format_exc())
@@ -93,14 +93,24 @@ def evaluated(
 
 
 def _estimate(
-    model: nn.Module, name: str, estimator: Estimator, data: LoadedDataset, display: Terminal, report: Report
+    model: nn.Module, name: str, estimator: Estimator, data: LoadedDataset, seed: int, display: Terminal, report: Report
 ) -> tuple[list[Estimate], float, Estimator]:
-    """What one estimator finds, the seconds it takes, and the estimator as it was fitted."""
+    """What one estimator finds, the seconds it takes, and the estimator as it was fitted.
+
+    The first repeat goes on with the random numbers that fitting has left, each other one begins with its own.
+    """
     display.evaluating(f"{name}: fitting")
     begun = time.monotonic()
+    stream = f"estimate {name}"
+    rng.reseed(seed, stream, estimator.seed)
     fitted = estimator.fitted(model, data.train, data.valid, report)
-    display.evaluating(name)
-    estimates = fitted(model, data.test, report)
+    repeats = []
+    for repeat in range(estimator.repeats):
+        if repeat:
+            rng.reseed(seed, stream, estimator.seed + repeat)
+        display.evaluating(f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name)
+        repeats.append(fitted(model, data.test, report))
+    estimates = average_repeats(repeats, estimator.seed)
     seconds = time.monotonic() - begun
     for estimate in estimates:
         results.check_row(results.row(estimate, "test", seconds))
@@ -119,7 +129,8 @@ def _show(
 
 def _advice(name: str, estimator: Estimator) -> str:
     """Names the settings of an estimator that may be too large."""
-    settings = {k: v for k, v in vars(estimator).items() if isinstance(v, int) and not isinstance(v, bool) and v > 1}
+    own = {name: value for name, value in vars(estimator).items() if name not in ("seed", "repeats")}
+    settings = {k: v for k, v in own.items() if isinstance(v, int) and not isinstance(v, bool) and v > 1}
     told = ", ".join(f"estimators.{name}.{k}={v}" for k, v in settings.items())
     return f"lower {told or 'trainer.eval_batch_size'}"
 

@@ -128,6 +128,12 @@ def test_every_choice_trains_a_step(group, option, tmp_path):
     assert (tmp_path / "run" / "results.json").exists()
 
 
+@pytest.mark.parametrize("name", [option for group, option in OPTIONS if group == "estimators"])
+def test_every_estimator_has_a_seed_and_repeats(name):
+    for node in dgm_run.compose(f"estimators=[{name}]").estimators.values():
+        assert (node.seed, node.repeats) == (0, 1)
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_corruption_trains_a_step(name, tmp_path):
     real = ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true")

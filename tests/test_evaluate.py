@@ -5,15 +5,17 @@ import shlex
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 from tiny import TINY, call, refused
 
 import dgm_run
 from dgm_run import cli
-from dgm_run.config import instantiate
+from dgm_run.config import instantiate, validate
 from dgm_run.errors import ConfigError
 from dgm_run.run_folder import load
+from dgm_run.way import key
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -52,6 +54,36 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
     ]
     assert "added to run/results.json" in done.stdout
     assert not (run / "error.txt").exists()
+
+
+def test_an_estimator_seed_adds_rows(run):
+    def rows():
+        return [row for row in estimates(run) if row["quantity"] == "elbo"]
+
+    for setting in ("seed=1", "repeats=2"):
+        done = call("evaluate", "run", f"estimators.importance_sampling.{setting}", cwd=run.parent)
+        assert done.returncode == 0, done.stderr
+    first, other, both = rows()
+    assert [row["settings"] for row in (first, other, both)] == [
+        {"num_samples": 2},
+        {"num_samples": 2, "seed": 1},
+        {"num_samples": 2, "repeats": 2},
+    ]
+    assert first["value"] != other["value"]
+    assert both["value"] == pytest.approx((first["value"] + other["value"]) / 2)
+    with np.load(run / "values.npz") as values:
+        stored = {name for name in values.files if name.startswith("test/elbo/")}
+    assert stored == {key(row) for row in rows()}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("seed=-1", "seed = -1 must be at least 0"), ("repeats=0", "repeats = 0 must be at least 1")],
+)
+def test_odd_seeds_and_repeats_are_refused(setting, message):
+    cfg = dgm_run.compose(*TINY, f"estimators.importance_sampling.{setting}")
+    with pytest.raises(ConfigError, match=f"^estimators.importance_sampling.{message}$"):
+        validate(cfg)
 
 
 def test_the_pictures_of_an_estimator_are_kept(run):

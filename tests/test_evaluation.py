@@ -73,6 +73,43 @@ def test_the_random_numbers_of_an_estimator_do_not_depend_on_the_others():
     assert other[1]["value"] != alone[1]["value"]
 
 
+@dataclass(frozen=True)
+class Shifted(Estimator):
+    """The mean pixel with a random error."""
+
+    def __call__(self, model, data, report=None):
+        values = data.batch(slice(0, len(data))).flatten(1).mean(1)
+        return [Estimate.over(values + torch.randn(()), "brightness", "shifted", "estimate")]
+
+
+def test_a_seed_of_an_estimator_adds_rows():
+    first, other = (look({"a": Shifted(seed=seed)})[0][0] for seed in (0, 1))
+    assert first["value"] != other["value"]
+    assert key(first) != key(other)
+    assert "seed" not in first["settings"]
+    assert other["settings"] == {"seed": 1}
+
+
+def test_repeats_average_over_seeds():
+    alone = [look({"a": Shifted(seed=seed)})[0][0]["value"] for seed in (1, 2, 3)]
+    (row,), values, *_ = look({"a": Shifted(seed=1, repeats=3)})
+    assert row["value"] == pytest.approx(sum(alone) / 3, abs=1e-6)
+    assert row["settings"] == {"seed": 1, "repeats": 3}
+    assert values[key(row)] == pytest.approx([row["value"]] * 5)
+    assert row["computing_interval"][0] < min(alone) < max(alone) < row["computing_interval"][1]
+
+
+def test_progress_names_the_repeat():
+    class Heard(Nowhere):
+        names = []
+
+        def evaluating(self, name):
+            self.names.append(name)
+
+    evaluated(nn.Identity(), {"a": Shifted(repeats=2)}, DATA, 0, Heard(), False, {}.__setitem__)
+    assert Heard.names == ["a: fitting", "a: repeat 1 of 2", "a: repeat 2 of 2"]
+
+
 class Failing(Mean):
     """Raises an error, or returns an estimate that is none."""
 

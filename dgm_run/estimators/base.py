@@ -4,11 +4,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
+from dgm_run.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
 
@@ -140,13 +141,20 @@ class Finely:
             self.report(done, self.total)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Estimator(ABC):
     """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
 
     Attributes:
+        seed: of its own draws, apart from the seed of the run.
+        repeats: evaluations, under `seed` and the seeds that follow it; their mean is reported. What has to be fitted
+            is fitted once, under the first of them.
         requires: the kinds of model it goes with.
         takes_corrupted: whether it can do with what is left of corrupted data.
     """
+
+    seed: Annotated[int, NOT_NEGATIVE] = 0
+    repeats: int = 1
 
     requires: ClassVar[dict[str, type]] = {}
     takes_corrupted: ClassVar[bool] = False

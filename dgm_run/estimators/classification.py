@@ -1,6 +1,7 @@
 """How often labels are told wrongly from a few labelled examples."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.bootstrap import bootstrap_stderr
+from dgm_run.estimators.calibration import calibration_interval
+from dgm_run.estimators.proportions import PERCENT, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.metrics.decisions import area_under_risk, calibration_error, risk_at, risks
 from dgm_run.metrics.machines import MOST, Machines
 from dgm_run.models.base import LatentVariableModel
@@ -110,9 +114,7 @@ class Classification(Estimator):
             replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
             *_declined(sure, wrong, "q(y|x)"),
             *_declined(density, wrong, "p(x)"),
-            Estimate(
-                "calibration_error", "q(y|x)", "estimate", calibration_error(sure, 1 - wrong), None, len(wrong), ""
-            ),
+            _calibration(sure, wrong, "q(y|x)"),
             *(error(f"error_{name}", wrong, "baseline") for name, wrong in others.items()),
         ]
 
@@ -138,12 +140,34 @@ def _refuse_without_classes(data: LoadedDataset) -> None:
 
 
 def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
-    """What remains wrong of q(y | x) where decisions with a small score are declined."""
-    found = {
-        "error_at_90_percent": 100 * risk_at(score, wrong, 0.9),
-        "error_over_coverages": 100 * area_under_risk(score, wrong),
-    }
-    return [Estimate(name, by, "estimate", value, None, len(wrong), "%") for name, value in found.items()]
+    """What remains wrong of q(y | x) where decisions with a small score are declined.
+
+    The intervals are of all examples that could have been drawn; the score below which decisions are declined is drawn
+    with them.
+    """
+    found = {}
+    for name, risk in (
+        ("error_at_90_percent", partial(risk_at, coverage=0.9)),
+        ("error_over_coverages", area_under_risk),
+    ):
+        value = risk(score, wrong)
+        stderr = bootstrap_stderr(lambda index, risk=risk: risk(score[index], wrong[index]), len(wrong))
+        interval = bounded_interval(value, stderr, len(wrong), len(wrong))
+        found[name] = 100 * value, tuple(100 * end for end in interval)
+    return [
+        Estimate(name, by, "estimate", value, width_as_stderr(interval), len(wrong), "%", interval=interval)
+        for name, (value, interval) in found.items()
+    ]
+
+
+def _calibration(sure: Tensor, wrong: Tensor, by: str) -> Estimate:
+    """The calibration error, with an interval that knows of its bias.
+
+    Of N examples it is too high, most where the truth is zero, and the interval reaches further down than up.
+    """
+    value, interval = calibration_error(sure, 1 - wrong), calibration_interval(sure, 1 - wrong)
+    stderr = width_as_stderr(interval) if interval else None
+    return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval)
 
 
 def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
@@ -164,5 +188,8 @@ def labelled(train: Examples) -> tuple[Tensor, Tensor]:
 
 
 def error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
-    """In per cent, of whether each example was told wrongly, (N,)."""
-    return Estimate.over(100 * wrong, quantity, estimator, "estimate", unit="%")
+    """In per cent, of whether each example was told wrongly, (N,).
+
+    The interval is of the examples that could have been drawn, given the model and the classifiers as they were fitted.
+    """
+    return estimate_proportion(wrong, quantity, estimator, PERCENT)

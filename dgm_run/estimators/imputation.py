@@ -50,7 +50,9 @@ class Imputation(Estimator):
     In the diagnostics are the error of single draws, which is about twice as large where the model is right; of real
     values how many of the true ones an interval of the draws holds; of binary ones cross-entropy and F1.
 
-    Which examples, and which of their elements, depends on nothing but the data: two models restore the same.
+    Which examples, and which of their elements, depends on nothing but the data: two models restore the same. The
+    intervals are of all examples that could have been drawn, for this number of draws of each. Fewer draws make the
+    mean worse, and no interval holds that.
 
     Args:
         sets: corruptions by name; data that `dataset/corrupt` has corrupted are restored as they are, without these.

@@ -16,7 +16,7 @@ from dgm_run.data.gaussian_mixture import GaussianMixture
 from dgm_run.data.splits import Splits
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.proportions import width_as_stderr, wilson_interval
 
 NEAR = 3
 """Standard deviations of a mode within which a sample lies at it."""
@@ -26,7 +26,8 @@ NEAR = 3
 class Modes(Estimator):
     """`modes` is how many have a sample within three standard deviations, `high_quality` the share of such samples.
 
-    Beside the share stands what draws of the data themselves have, 1 - exp(-9/2).
+    Beside the share stands what draws of the data themselves have, 1 - exp(-9/2). Its interval is of all samples that
+    could have been drawn. The number of modes has none: a mode that no sample has shown may have any small mass.
 
     Args:
         source: of the data, whose modes are known.
@@ -60,8 +61,12 @@ class Modes(Estimator):
             missed = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
         of_all, of_data = len(means), -math.expm1(-(NEAR**2) / 2)
         more = {"unit": "", "settings": {"num_samples": self.num_samples}}
-        count, share = (len(found), None), mean_and_stderr(is_near)
+        share = is_near.double().mean().item()
+        interval = wilson_interval(share, len(is_near))
+        near = {"interval": interval, "stderr": width_as_stderr(interval), "floor": of_data}
         return [
-            Estimate("modes", "modes", "estimate", *count, len(is_near), **more, warning=missed, floor=of_all),
-            Estimate("high_quality", "modes", "estimate", *share, len(is_near), **more, floor=of_data),
+            Estimate(
+                "modes", "modes", "estimate", len(found), None, len(is_near), **more, warning=missed, floor=of_all
+            ),
+            Estimate("high_quality", "modes", "estimate", share, num_examples=len(is_near), **near, **more),
         ]

@@ -16,7 +16,7 @@ from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
-from dgm_run.estimators.rate import perplexity
+from dgm_run.estimators.rate import estimate_perplexity
 from dgm_run.networks.rnn import OFFSET
 from dgm_run.vocabulary import END, START
 
@@ -106,8 +106,8 @@ class NgramBaseline(Estimator):
         for counted in self.models:
             log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)
             name = f"{counted.order}-gram"
-            numbers = (*perplexity(log_p, data), len(data), "", {"discount": self.discount})
-            found.append(Estimate("perplexity", name, "exact", *numbers, baseline=Baseline(name, log_p, ADVICE)))
+            more = {"settings": {"discount": self.discount}, "baseline": Baseline(name, log_p, ADVICE)}
+            found.append(estimate_perplexity(log_p, data, name, "exact", **more))
             report(counted.order, len(self.models))
         return found
 

@@ -4,8 +4,9 @@ Sources: E. Nalisnick et al., Do deep generative models know what they don't kno
 https://arxiv.org/abs/1810.09136, and Detecting out-of-distribution inputs to deep generative models using typicality,
 2019, https://arxiv.org/abs/1906.02994; J. Ren et al., Likelihood ratios for out-of-distribution detection, 2019,
 https://arxiv.org/abs/1906.02845; J. Serra et al., Input complexity and out-of-distribution detection with
-likelihood-based generative models, 2020, https://arxiv.org/abs/1909.11480; of the error of the area: J. Hanley,
-B. McNeil, The meaning and use of the area under a receiver operating characteristic curve, 1982.
+likelihood-based generative models, 2020, https://arxiv.org/abs/1909.11480; of the error of the area: E. DeLong,
+D. DeLong, D. Clarke-Pearson, Comparing the areas under two or more correlated receiver operating characteristic curves,
+1988.
 """
 
 import math
@@ -23,6 +24,7 @@ from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
 from dgm_run.data.strange import STRANGE, is_binary
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.proportions import bounded_interval, width_as_stderr
 from dgm_run.images import is_image
 from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled import KnowsLabels
@@ -160,10 +162,16 @@ class OutOfDistribution(Estimator):
                     "mean": scores[score].mean().item(),
                     "mean_of_data": of_known[score].mean().item(),
                 }
-                numbers = value, area_error(value, len(known), len(x)), len(x), "", settings, seen
-                below = value + 2 * numbers[1] < BLIND  # and not by chance
+                stderr = area_stderr(of_known[score], scores[score], name in self.sets)
+                interval = bounded_interval(value, stderr, min(len(known), len(x)))
+                below = interval[1] < BLIND  # and not by chance
                 blind = _blindness(areas, seen) if score == "log_likelihood" and below else None
-                found.append(Estimate(f"auroc_{name}", score, "estimate", *numbers, blind))
+                found.append(
+                    Estimate(
+                        f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
+                        seen, blind, interval=interval,
+                    )
+                )  # fmt: skip
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
@@ -237,18 +245,35 @@ def compressed(x: Tensor) -> Tensor:
 
 def area(data: Tensor, strange: Tensor) -> float:
     """How often a data point has a larger score than a strange one, ties counted by half: of (N,) and (M,)."""
-    both, n = torch.cat([data, strange]), len(data)
-    values, place = both.unique(return_inverse=True)
+    return _shares_below(data, strange).mean().item()
+
+
+def area_stderr(data: Tensor, strange: Tensor, is_paired: bool) -> float | None:
+    """Standard error of an area after DeLong; None of single examples.
+
+    Args:
+        data, strange: scores, (N,) and (M,).
+        is_paired: whether each strange example is made of the data point in its place, so that both are drawn together.
+    """
+    if min(len(data), len(strange)) < 2:
+        return None
+    of_data, of_strange = _shares_below(data, strange), 1 - _shares_below(strange, data)
+    if is_paired:
+        return ((of_data + of_strange).std() / math.sqrt(len(data))).item()
+    return torch.sqrt(of_data.var() / len(data) + of_strange.var() / len(strange)).item()
+
+
+def _shares_below(x: Tensor, others: Tensor) -> Tensor:
+    """The share of others that each element exceeds, ties counted by half: of (N,) and (M,), (N,)."""
+    among_all, among_own = _mean_ranks(torch.cat([x, others]))[: len(x)], _mean_ranks(x)
+    return (among_all - among_own) / len(others)
+
+
+def _mean_ranks(x: Tensor) -> Tensor:
+    """The rank of each element from 1 on, the mean of ranks for ties, (N,)."""
+    values, place = x.unique(return_inverse=True)
     counts = torch.bincount(place, minlength=len(values)).double()
-    ranks = (counts.cumsum(0) - (counts - 1) / 2)[place]  # mean ranks of ties
-    return ((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(strange))).item()
-
-
-def area_error(value: float, num_data: int, num_strange: int) -> float:
-    """Standard error of an area, after Hanley and McNeil."""
-    first, second = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = value * (1 - value) + (num_data - 1) * (first - value**2) + (num_strange - 1) * (second - value**2)
-    return math.sqrt(max(0.0, variance) / (num_data * num_strange))
+    return (counts.cumsum(0) - (counts - 1) / 2)[place]
 
 
 def average_precision(data: Tensor, strange: Tensor) -> float:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.models.base import LatentVariableModel
 
 ROWS = 1000
@@ -31,7 +30,8 @@ class Parzen(Estimator):
     """The log density of Gaussian kernels of one width around samples of the model.
 
     The width is the one that validation examples like best. Samples of a model with p(x | z) are its means, so that
-    the kernel is its only noise.
+    the kernel is its only noise. The interval is of the test examples alone, for these very samples and this width. It
+    does not hold what other samples would find, or more of them.
 
     Args:
         num_samples: of the model.
@@ -78,12 +78,9 @@ class Parzen(Estimator):
         rows = data.rows(ROWS, lambda x: {"log_p": self.log_prob(x)}, report)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
         seen = {"scale": self.scale}
-        value = mean_and_stderr(data.in_data_units(rows["log_p"].cpu()))
-        return [
-            Estimate(
-                "parzen", "parzen", "estimate", *value, len(data), settings=settings, diagnostics=seen, warning=MISLEADS
-            )
-        ]
+        log_p = data.in_data_units(rows["log_p"].cpu())
+        more = {"settings": settings, "diagnostics": seen, "warning": MISLEADS}
+        return [Estimate.over(log_p, "parzen", "parzen", "estimate", **more)]
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Of each example, (N, *shape) -> (N,), nats."""

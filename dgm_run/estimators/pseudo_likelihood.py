@@ -3,6 +3,7 @@
 Source: J. Besag, Statistical analysis of non-lattice data, 1975.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.intervals import NO_MARGIN, Margin
 from dgm_run.models.binary_states import BinaryEnergyModel, flip, flip_one
 
 
@@ -40,23 +41,30 @@ class PseudoLikelihood(Estimator):
 
     @torch.no_grad()
     def __call__(self, model: BinaryEnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        rows = data.rows(self.max_rows, lambda x: {"log_p": self._of(model, x)}, report)
-        return [
-            Estimate(
-                "pseudo_likelihood",
-                "random_pixels" if self.num_flips else "all_pixels",
-                "estimate" if self.num_flips else "exact",
-                *mean_and_stderr(rows["log_p"].cpu()),
-                len(data),
-                settings={"num_flips": self.num_flips} if self.num_flips else {},
-            )
-        ]
+        rows = data.rows(self.max_rows, lambda x: self._find(model, x), report)
+        log_p = rows["log_p"].cpu()
+        if not self.num_flips:
+            return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]
+        draws = NO_MARGIN
+        if len(log_p) > 1:
+            # of a single pixel each the scatter over the examples is the most that its choice can add
+            scatter = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
+            draws = Margin.student(math.sqrt(scatter / len(log_p)))
+        settings = {"num_flips": self.num_flips}
+        return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", draws=draws, settings=settings)]
 
-    def _of(self, model: BinaryEnergyModel, x: Tensor) -> Tensor:
-        """One value for each example, (B,), in float64."""
+    def _find(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
+        """Values of examples, (B,), in float64, and the squares of their standard errors from the choice of pixels."""
         num_pixels, free_energy = x[0].numel(), model.free_energy(x)
         total = torch.zeros_like(free_energy, dtype=torch.float64)
+        squares = torch.zeros_like(total)
         for pixel in range(self.num_flips or num_pixels):
             flipped = flip_one(x) if self.num_flips else flip(x, torch.full((len(x), 1), pixel, device=x.device))
-            total += F.logsigmoid(model.free_energy(flipped) - free_energy)
-        return total * (num_pixels / self.num_flips) if self.num_flips else total
+            log_p = F.logsigmoid(model.free_energy(flipped) - free_energy).double()
+            total += log_p
+            squares += log_p.square()
+        if not self.num_flips:
+            return {"log_p": total, "square": squares}
+        num, factor = self.num_flips, num_pixels / self.num_flips
+        square = (squares - total.square() / num).clamp(min=0) * num / max(1, num - 1)  # of the sum
+        return {"log_p": factor * total, "square": factor**2 * square}

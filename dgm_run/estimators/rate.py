@@ -1,8 +1,6 @@
 """A log-likelihood told in the unit in which data of their kind are compared: bits of a dimension, or perplexity."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +34,7 @@ def rate(
     opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     kind = opposite.get(kind, kind)  # less is better of all that follows
     if isinstance(data, Sentences):
-        told = _perplexity(log_p, data, estimator, kind, common, draws, more)
+        told = estimate_perplexity(log_p, data, estimator, kind, common, draws, **more)
     else:
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
@@ -53,25 +51,38 @@ def rate(
     return [told, truth, Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **margins, **more)]
 
 
-def _perplexity(
+def estimate_perplexity(
     log_p: Tensor,
     data: Sentences,
     estimator: str,
     kind: Kind,
-    common: Margin,
-    draws: Margin,
-    more: Mapping[str, Any],
+    common: Margin = NO_MARGIN,
+    draws: Margin = NO_MARGIN,
+    **more,
 ) -> Estimate:
-    """The perplexity with its errors; those of computing are moved by its slope in the mean of log p."""
+    """The perplexity with its errors: its logarithm is a ratio of two sums over the sentences, and has the intervals.
+
+    Args:
+        log_p: log p of each sentence, (N,), nats, in float64 on the CPU.
+        data, estimator, kind, common, draws, more: as of `rate`.
+    """
     value, stderr = perplexity(log_p, data)
-    slope = -value * len(log_p) / data.num_seen.sum().item()
-    common, draws = common.scale(slope), draws.scale(slope)
+    rate = -len(log_p) / data.num_seen.sum().item()  # of the logarithm, for a nat of the mean of log p
+    common, draws = common.scale(rate), draws.scale(rate)
     computing, interval = combine(common, draws), None
     if stderr is not None:
-        interval = combine(Margin.student(stderr, len(log_p) - 1), common).around(value)
-        stderr = math.hypot(stderr, common.stderr)
-    intervals = {"interval": interval, "computing_interval": computing.around(value) if any(computing) else None}
+        of_examples = Margin.student(stderr / value, len(log_p) - 1)
+        interval = _around_logarithm(value, combine(of_examples, common))
+        stderr = math.hypot(stderr, value * common.stderr)
+    intervals = {
+        "interval": interval,
+        "computing_interval": _around_logarithm(value, computing) if any(computing) else None,
+    }
     return Estimate("perplexity", estimator, kind, value, stderr, len(data), "", **intervals, **more)
+
+
+def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:
+    return value * math.exp(-margin.below), value * math.exp(margin.above)
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:

@@ -1,7 +1,8 @@
 """How samples of a model compare with data that it has not seen, beside how training data do."""
 
+import math
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from scipy.stats import binom
@@ -10,11 +11,19 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.intervals import Margin, mean_and_stderr
+from dgm_run.estimators.proportions import width_as_stderr, wilson_interval
 from dgm_run.images import pairs
+from dgm_run.metrics.blocks import block_stderr
 from dgm_run.metrics.features import Features, fit
 from dgm_run.metrics.frechet import frechet_distance
-from dgm_run.metrics.kernel import cubic_distances, permutation_p_value, squared_discrepancy
+from dgm_run.metrics.kernel import (
+    cubic_distances,
+    cubic_stderr,
+    discrepancy_stderr,
+    permutation_p_value,
+    squared_discrepancy,
+)
 from dgm_run.metrics.manifold import expected_coverage, manifolds, nearest, radii
 from dgm_run.metrics.two_sample import linear_accuracy, neighbour_accuracy
 from dgm_run.models.base import LatentVariableModel
@@ -27,6 +36,8 @@ CLOSE = 0.01
 """Share of data points whose nearest other one is so near that two samples as near count as duplicates."""
 HELD = 20_000
 """Training examples of those that stay on the disk: they may be more than fit into memory."""
+BLOCK_NEIGHBOURS = 12
+"""Examples of a block of precision and recall for each neighbour, at least."""
 SHOWN = 32
 COLLAPSED = 0.05
 """Recall below which samples that look like data have collapsed."""
@@ -63,6 +74,21 @@ class Found(NamedTuple):
     unit: str = ""
     diagnostics: dict[str, float | None] = {}
     warning: str | None = None
+    interval: tuple[float, float] | None = None
+    computing_interval: tuple[float, float] | None = None
+
+    @classmethod
+    def share(cls, value: float, num: float, **more: Any) -> "Found":
+        """A share of so many independent trials."""
+        interval = wilson_interval(value, num)
+        return cls(value, width_as_stderr(interval), interval=interval, **more)
+
+    @classmethod
+    def within(cls, value: float, margin: Margin, low: float = -math.inf, high: float = math.inf) -> "Found":
+        """A number between two ends, which its interval does not pass."""
+        around = margin.around(value)
+        interval = max(low, around[0]), min(high, around[1])
+        return cls(value, width_as_stderr(interval), interval=interval)
 
 
 def _held(train: Examples) -> Tensor:
@@ -78,6 +104,11 @@ class SampleQuality(Estimator):
     Beside each stands its floor: the same with as many training examples in the place of samples, which is what a
     perfect model reaches. All subsets are drawn at random, and all are of one size: most of these numbers depend on
     it. None is a likelihood, and one alone says little: the mean image has a precision of one.
+
+    The intervals are of what samples and held-out data of this size find in the mean over all that could have been
+    drawn, given the training data and the features. The Frechet distance has none: its bias, which falls with the size
+    as 1 / N, is mostly larger than its scatter. The accuracies are those of the very classifiers that were fitted. The
+    p-value has that of the permutations alone.
 
     Args:
         num_samples: of the model, of the training and of the held-out data; fewer where there are fewer.
@@ -151,8 +182,8 @@ class SampleQuality(Estimator):
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
         return [
             Estimate(
-                name, "sample_quality", "estimate", each.value, each.stderr, n, each.unit, settings,
-                each.diagnostics, each.warning, floors[name].value,
+                name, "sample_quality", "estimate", num_examples=n, settings=settings, floor=floors[name].value,
+                **each._asdict(),
             )
             for name, each in found.items()
         ]  # fmt: skip
@@ -171,46 +202,95 @@ class SampleQuality(Estimator):
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
         found = {name: Found(frechet_distance(data.z, samples.z))}
-        found["kid"] = Found(*mean_and_stderr(cubic_distances(data.z, samples.z)))
-
-        balls = manifolds(data.z, samples.z, self.num_neighbours)
-        for quantity, values in balls._asdict().items():
-            found[quantity] = Found(*mean_and_stderr(values))
+        margin = Margin.student(cubic_stderr(data.z, samples.z), n - 1)
+        found["kid"] = Found.within(cubic_distances(data.z, samples.z).mean().item(), margin)
+        found |= self._manifolds(data.z, samples.z)
         found["recall"] = found["recall"]._replace(warning=_collapse(found["precision"].value, found["recall"].value))
         expected = {"expected": expected_coverage(n, n, self.num_neighbours)}
         found["coverage"] = found["coverage"]._replace(diagnostics=expected)
 
         some = data.z[:COMPARED], samples.z[:COMPARED]
-        found["mmd"] = Found(squared_discrepancy(*some).item())
-        found["mmd_p_value"] = Found(permutation_p_value(*some, self.num_permutations))
+        margin = Margin.student(discrepancy_stderr(*some), len(some[0]) - 1)
+        found["mmd"] = Found.within(squared_discrepancy(*some).item(), margin)
+        p_value = permutation_p_value(*some, self.num_permutations)
+        of_permutations = wilson_interval(p_value, self.num_permutations + 1)
+        found["mmd_p_value"] = Found(p_value, computing_interval=of_permutations)
         for quantity, is_right in (
             ("c2st_linear", linear_accuracy(data.z, samples.z)),
             ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),
         ):
             by_chance = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
-            found[quantity] = Found(*mean_and_stderr(is_right), diagnostics={"p_value": float(by_chance)})
+            diagnostics = {"p_value": float(by_chance)}
+            found[quantity] = Found.share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
 
         closest = radii(data.z, 1).quantile(CLOSE)
-        found["duplicates"] = Found(*mean_and_stderr(radii(samples.z, 1) <= closest))
+        is_close = (radii(samples.z, 1) <= closest).double()
+        found["duplicates"] = Found.share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
         return found | (self._classes(data.x, samples.x) if self.known.features.classify else {})
 
+    def _manifolds(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
+        """Precision, recall, density and coverage, whose errors are of samples and data both.
+
+        They are by blocks. Where those are all alike, the scatter over the examples of one kind is the least.
+        """
+        k = self.num_neighbours
+
+        def means(x: Tensor, y: Tensor) -> Tensor:
+            return torch.stack([values.mean() for values in manifolds(x, y, k)])
+
+        errors = block_stderr(means, data, samples, BLOCK_NEIGHBOURS * k)
+        found = {}
+        for i, (quantity, values) in enumerate(manifolds(data, samples, k)._asdict().items()):
+            value, of_one_kind = mean_and_stderr(values)
+            if errors is None:
+                found[quantity] = Found(value)
+                continue
+            stderrs, freedom = errors
+            margin = Margin.student(max(stderrs[i].item(), of_one_kind or 0.0), freedom)
+            if quantity == "density":
+                found[quantity] = Found.within(value, margin, low=0.0)
+                continue
+            low, high = wilson_interval(value, len(values))
+            margin = Margin(max(margin.below, value - low), max(margin.above, high - value))
+            found[quantity] = Found.within(value, margin, 0.0, 1.0)
+        return found
+
     def _classes(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
-        """How the samples fall into classes: sharply or not, and as often as data or not."""
-        p = self.known.features.probabilities(samples)
-        among_data, among_samples = self.known.features.probabilities(data).mean(0), p.mean(0)
-        relative = (p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p
-        apart = (among_samples * (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()).sum()
+        """How the samples fall into classes: sharply or not, and as often as data or not.
+
+        Errors are linearised. Those of the shares among samples are none in the score, in the first order.
+        """
+        p, q = self.known.features.probabilities(samples), self.known.features.probabilities(data)
+        among_data, among_samples = q.mean(0), p.mean(0)
+        relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
+        log_score, stderr = mean_and_stderr(relative)
+        margin = Margin.student(stderr or 0.0, len(p) - 1)
+        score = math.exp(log_score)
+        of_score = tuple(math.exp(end) for end in margin.around(log_score))
+        log_ratio = (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()
+        apart = (among_samples * log_ratio).sum()
+        moved = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)
+        of_kl = _interval_of_square(apart.clamp(min=0).item(), Margin.student(moved.sqrt().item()).above)
         forgotten = (among_samples < FORGOTTEN * among_data).nonzero().flatten().tolist()
         warning = f"collapse: there are next to no samples of class {', '.join(map(str, forgotten))}"
         shares = {f"class_{k}": share for k, share in enumerate(among_samples.tolist())}
         return {
-            "classifier_score": Found(relative.sum(1).mean().exp().item()),
-            "class_kl": Found(apart.item(), None, "nats", shares, warning if forgotten else None),
+            "classifier_score": Found(score, width_as_stderr(of_score), interval=of_score),
+            "class_kl": Found(
+                apart.item(), width_as_stderr(of_kl), "nats", shares, warning if forgotten else None, of_kl
+            ),
         }
 
 
 def _nearest_train(samples: Seen, train: Known) -> dict[str, Found]:
     return {"nearest_train": Found(*mean_and_stderr(nearest(samples.z, train.z)[0]))}
+
+
+def _interval_of_square(value: float, half: float) -> tuple[float, float]:
+    """Interval of a number that is near zero as a square is: of its root, which is nearer to a normal one."""
+    root = math.sqrt(value)
+    around = half / (2 * root) if root > 0 else math.sqrt(half)
+    return max(0.0, root - around) ** 2, (root + around) ** 2
 
 
 def _collapse(precision: float, recall: float) -> str | None:

@@ -13,11 +13,22 @@ BINS = 15
 
 
 def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
-    """How far confidence and accuracy lie apart, of (N,) in [0, 1] each: the mean over bins of equal width."""
-    place = (confidence * BINS).long().clamp(max=BINS - 1)
-    sums = torch.zeros(BINS, dtype=torch.float64, device=confidence.device)
-    apart = sums.index_add(0, place, confidence.double() - is_right.double())
+    """How far confidence and accuracy lie apart, of (N,) in [0, 1] each: the mean over bins of equal width.
+
+    Chance alone makes it positive: it is too high by about the mean over bins of the standard error of a bin.
+    """
+    apart = bin_sums(confidence.double() - is_right.double(), place_in_bins(confidence))
     return (apart.abs().sum() / len(confidence)).item()
+
+
+def place_in_bins(confidence: Tensor) -> Tensor:
+    """Returns the bin of each confidence, (N,), of BINS of equal width."""
+    return (confidence * BINS).long().clamp(max=BINS - 1)
+
+
+def bin_sums(values: Tensor, place: Tensor) -> Tensor:
+    """Sums values, (N,), within their bins: (BINS,)."""
+    return values.new_zeros(BINS).index_add(0, place, values)
 
 
 def risks(score: Tensor, is_wrong: Tensor) -> Tensor:

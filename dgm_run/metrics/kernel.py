@@ -4,6 +4,8 @@ Sources: A. Gretton et al., A kernel two-sample test, 2012, https://jmlr.org/pap
 al., Demystifying MMD GANs, 2018, https://arxiv.org/abs/1801.01401 (kernel inception distance).
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -15,9 +17,22 @@ def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
     """The squared maximum mean discrepancy of two samples, (N, D) each: without bias, with the kernel
     exp(-|a - b|^2 / h), h the median squared distance within x.
     """
+    return _unbiased(*_gaussian_kernels(x, y))
+
+
+def discrepancy_stderr(x: Tensor, y: Tensor) -> float:
+    """Standard error of `squared_discrepancy` of two samples of one size, (N, D) each, as of a U-statistic.
+
+    Where both are of one distribution it is too large by the root of two.
+    """
+    return _pair_stderr(_pair_terms(*_gaussian_kernels(x, y)))
+
+
+def _gaussian_kernels(x: Tensor, y: Tensor) -> list[Tensor]:
+    """Within x, within y, and across."""
     squares = [torch.cdist(a, b).square() for a, b in ((x, x), (y, y), (x, y))]
     h = _median_within(squares[0])
-    return _unbiased(*(torch.exp(-distances / h) for distances in squares))
+    return [torch.exp(-distances / h) for distances in squares]
 
 
 def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
@@ -36,21 +51,38 @@ def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
 def cubic_distances(x: Tensor, y: Tensor) -> Tensor:
     """The squared discrepancy, without bias, of blocks of both samples, (N, D) each, with (a'b / D + 1)^3: (blocks,).
 
-    Their mean is the kernel inception distance of these features; they share no examples, so that their spread is its
-    error.
+    Their mean is the kernel inception distance of these features.
     """
+    return torch.stack([_unbiased(*kernels) for kernels in _cubic_kernels(x, y)])
+
+
+def cubic_stderr(x: Tensor, y: Tensor) -> float:
+    """Standard error of the mean of `cubic_distances`, as of a U-statistic: the blocks share no examples."""
+    by_pair = torch.cat([_pair_terms(*kernels) for kernels in _cubic_kernels(x, y)])
+    return _pair_stderr(by_pair)
+
+
+def _cubic_kernels(x: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
+    """Of each block: within x, within y, and across."""
     size = max(2, min(BLOCK, len(x) // 10))
     dim = x.shape[1]
-
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / dim + 1) ** 3
-
-    pairs = zip(x.double().split(size), y.double().split(size), strict=True)
-    return torch.stack([_unbiased(kernel(a, a), kernel(b, b), kernel(a, b)) for a, b in pairs if len(a) == size])
+    for a, b in zip(x.double().split(size), y.double().split(size), strict=True):
+        if len(a) == size:
+            yield [(left @ right.T / dim + 1) ** 3 for left, right in ((a, a), (b, b), (a, b))]
 
 
 def _median_within(squares: Tensor) -> Tensor:
     return squares[~torch.eye(len(squares), dtype=torch.bool, device=squares.device)].median()
+
+
+def _pair_terms(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
+    """What each pair of examples, the i-th of both samples, has in the discrepancy, (N,)."""
+    within = [(k.sum(1) - k.diagonal()) / (len(k) - 1) for k in (of_x, of_y)]
+    return within[0] + within[1] - across.mean(1) - across.mean(0)
+
+
+def _pair_stderr(terms: Tensor) -> float:
+    return (2 * terms.std() / len(terms) ** 0.5).item()
 
 
 def _unbiased(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -7,7 +8,7 @@ import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.classification import Classification, LatentClassification
+from dgm_run.estimators.classification import Classification, LatentClassification, _declined
 from tests.models.test_m2 import images, log_joint, model
 
 
@@ -30,6 +31,25 @@ def test_the_other_machines_see_the_labelled_examples_alone(digits):
     assert 5 < errors["error_nearest_neighbour"].value < 30
     assert errors["error"].unit == "%"
     assert errors["error"].num_examples == 360
+
+
+def test_error_rates_have_intervals_of_proportions(digits):
+    m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
+    rows = Classification(2, 1000).fitted(m, digits.train, digits.valid)(m, digits.test)
+    for row in rows:
+        assert row.interval[0] <= row.value <= row.interval[1], row.quantity
+        assert row.stderr > 0
+    (row,) = (row for row in rows if row.quantity == "error_svm")
+    wrong = round(3.6 * row.value)
+    expected = binomtest(wrong, 360).proportion_ci(method="wilson")
+    assert row.interval == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_declining_without_a_mistake_is_no_certainty():
+    score = torch.rand(360, generator=torch.Generator().manual_seed(0))
+    for row in _declined(score, torch.zeros(360), "q(y|x)"):
+        assert (row.value, row.interval[0]) == (0, 0)
+        assert row.interval[1] == pytest.approx(100 * 3.84 / 364, rel=0.01)
 
 
 @pytest.mark.usefixtures("double")

@@ -18,7 +18,7 @@ from dgm_run.estimators.out_of_distribution import (
     OutOfDistribution,
     _blindness,
     area,
-    area_error,
+    area_stderr,
     compressed,
     false_positives,
 )
@@ -125,9 +125,21 @@ def test_areas_are_those_of_the_library_with_ties():
     a, b = torch.randint(5, (300,)).double() + 1, torch.randint(5, (200,)).double()
     truth = np.r_[np.ones(300), np.zeros(200)]
     assert area(a, b) == pytest.approx(roc_auc_score(truth, torch.cat([a, b]).numpy()))
-    areas = torch.tensor([area(torch.randn(60) + 1, torch.randn(40)) for _ in range(300)])
-    assert area_error(areas.mean().item(), 60, 40) == pytest.approx(areas.std().item(), rel=0.15)
     assert false_positives(torch.arange(100.0), torch.tensor([4.0, 5.0, 6.0, 50.0]), 0.95) == 0.75
+
+
+@pytest.mark.parametrize("is_paired", [False, True])
+def test_error_of_an_area_is_its_scatter(is_paired):
+    torch.manual_seed(0)
+
+    def draw():
+        a = torch.randn(60)
+        b = 0.8 * a + 0.6 * torch.randn(60) - 0.7 if is_paired else torch.randn(40) - 1
+        return area(a, b), area_stderr(a, b, is_paired)
+
+    areas, errors = torch.tensor([draw() for _ in range(400)]).T
+    assert errors.mean().item() == pytest.approx(areas.std().item(), rel=0.1)
+    assert area_stderr(torch.ones(1), torch.ones(5), False) is None
 
 
 def test_nats_of_what_is_compressed():

@@ -21,6 +21,23 @@ def test_it_averages_to_the_sum_of_the_conditionals():
     assert found.num_examples == 20_000
 
 
+def test_random_pixels_state_their_own_error():
+    model = make()
+    x = energy.visible_states(model)
+    data = Examples(x, None, lambda values: values)
+    exact = torch.tensor([exact_pseudo_likelihood(model, row) for row in range(64)]).mean().item()
+    for num_flips in (1, 5):
+        held = []
+        for seed in range(100):
+            torch.manual_seed(seed)
+            (found,) = PseudoLikelihood(num_flips, 1000)(model, data)
+            held.append(found.computing_interval[0] <= exact <= found.computing_interval[1])
+        assert sum(held) >= 90
+    assert PseudoLikelihood(None, 1000)(model, data)[0].computing_interval is None
+    (one,) = PseudoLikelihood(3, 1000)(model, Examples(x[:1], None, lambda values: values))
+    assert (one.stderr, one.computing_interval) == (None, None)
+
+
 def test_all_pixels_give_the_sum_itself():
     model = make()
     x = energy.visible_states(model)[[3, 11, 40, 63]]

@@ -79,8 +79,9 @@ def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
 def test_errors_that_examples_share_are_turned_into_the_unit():
     log_p, common = torch.tensor([-1.0, -4.0, -5.0]), Margin(1.0, 2.0)
     (row,) = rate(log_p, sentences(), "mine", "estimate", common)
-    slope = row.value / 3  # d perplexity / d mean log p, three tokens a sentence
-    assert row.computing_interval == pytest.approx((row.value - 2 * slope, row.value + slope))
+    ends = row.value * math.exp(-2 / 3), row.value * math.exp(1 / 3)  # three tokens a sentence
+    assert row.computing_interval == pytest.approx(ends)
+    assert row.interval[0] < ends[0] < ends[1] < row.interval[1]
     data = Examples(torch.zeros(3, 1, 2, 2), None, to_float)
     (row,) = rate(log_p, data, "mine", "estimate", common)
     unit = 4 * math.log(2)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import nn
 
 import dgm_run
 from dgm_run.config import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.sample_quality import SampleQuality
+from dgm_run.estimators.sample_quality import SampleQuality, _interval_of_square
 from dgm_run.models.base import LatentVariableModel
 
 SETTINGS = {"num_samples": 350, "features": "classifier", "feature_seed": 0, "num_neighbours": 5,
@@ -53,6 +56,37 @@ def test_a_model_that_draws_unseen_data_is_at_the_floor(digits):
     assert found["nearest_train"].value == pytest.approx(found["nearest_train"].floor, rel=0.1)
     settings = {"num_samples": 350, "features": "classifier", "dim": 64, "k": 5, "feature_seed": 0}
     assert found["cfid"].settings == settings
+
+
+def test_intervals_hold_their_numbers(digits):
+    found = measure(digits, digits[2])
+    without = {"cfid", "mmd_p_value"}
+    for name, row in found.items():
+        assert (row.interval is None) == (name in without), name
+        if row.interval:
+            assert row.interval[0] <= row.value <= row.interval[1], name
+    p_value = found["mmd_p_value"]
+    of_permutations = binomtest(round(100 * p_value.value), 100).proportion_ci(method="wilson")
+    assert p_value.computing_interval == pytest.approx(tuple(of_permutations))
+    c2st = found["c2st_linear"]
+    assert c2st.interval == pytest.approx(tuple(binomtest(round(350 * c2st.value), 350).proportion_ci(method="wilson")))
+    assert 0 < found["precision"].interval[0] < found["precision"].interval[1] <= 1
+    kl = found["class_kl"]
+    assert 0 <= kl.interval[0] < kl.value < kl.interval[1] < 10 * kl.value
+
+
+def test_the_interval_of_a_square_is_that_of_its_root():
+    assert _interval_of_square(4.0, 2.0) == pytest.approx((1.5**2, 2.5**2))  # d sqrt(x) = dx / (2 sqrt(x))
+    assert _interval_of_square(1.0, 4.0) == (0.0, 9.0)
+    assert _interval_of_square(0.0, 4.0) == (0.0, 4.0)
+
+
+def test_few_examples_have_no_interval_of_a_manifold(digits):
+    data, estimator, unseen = digits
+    few = replace(estimator, num_samples=100)
+    rows = {row.quantity: row for row in few(Draws(unseen), data.test)}
+    assert rows["precision"].interval is rows["precision"].stderr is None
+    assert rows["kid"].interval is not None
 
 
 def test_each_number_sees_what_it_is_for(digits):

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from dgm_run.metrics.kernel import cubic_distances, permutation_p_value, squared_discrepancy
+from dgm_run.metrics.kernel import (
+    cubic_distances,
+    cubic_stderr,
+    discrepancy_stderr,
+    permutation_p_value,
+    squared_discrepancy,
+)
 
 
 def test_the_discrepancy_of_gaussians_is_that_of_their_closed_form():
@@ -20,6 +26,21 @@ def test_the_discrepancy_of_gaussians_is_that_of_their_closed_form():
     again = torch.stack([squared_discrepancy(torch.randn(50, 2), torch.randn(50, 2)) for _ in range(400)])
     assert abs(again.mean()) < 4 * again.std() / 20  # without bias, and so at times below zero
     assert again.min() < 0
+
+
+@pytest.mark.parametrize(
+    ("distance", "stderr"),
+    [(squared_discrepancy, discrepancy_stderr), (lambda x, y: cubic_distances(x, y).mean(), cubic_stderr)],
+)
+@pytest.mark.parametrize(("shift", "factor"), [(1.0, 1.0), (0.0, math.sqrt(2))])
+def test_errors_of_distances_are_their_scatter(distance, stderr, shift, factor):
+    torch.manual_seed(0)
+    found = []
+    for _ in range(300):
+        x, y = torch.randn(100, 2).double(), torch.randn(100, 2).double() + shift
+        found.append((distance(x, y).item(), stderr(x, y) ** 2))
+    distances, squares = torch.tensor(found).T
+    assert squares.mean().sqrt().item() == pytest.approx(factor * distances.std().item(), rel=0.12)
 
 
 def test_the_cubic_distance_of_gaussians_is_that_of_their_moments():

@@ -25,8 +25,12 @@ def test_what_only_follows_from_a_choice_is_no_difference(tmp_path):
 def test_estimators_and_machines_make_no_other_configuration(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
     folders.write(tmp_path / "b", folders.config(trainer__threads=7, estimators={}), [folders.estimate(-3.0)])
-    (group,) = groups(collect(tmp_path))
+    settings = {"energy": {"seed": 1, "repeats": 5}}
+    folders.write(tmp_path / "c", folders.config(estimators=settings), [folders.estimate(-3.0)])
+    runs = collect(tmp_path)
+    (group,) = groups(runs)
     assert group.name == "all"
+    assert len(distinct(runs)[1]) == 2
     assert is_seed("dataset.label_seed")
     assert is_seed("seed")
     assert not is_seed("dataset.seeds")

@@ -1,0 +1,119 @@
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from dgm_run.estimators.base import Estimate
+from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.repeats import average_repeats
+
+
+def row(value, interval=None, computing=None, stderr=None, **more):
+    return Estimate("q", "e", "estimate", value, stderr, 5, interval=interval, computing_interval=computing, **more)
+
+
+def average(*rows, seed=0):
+    (found,) = average_repeats([[each] for each in rows], seed)
+    return found
+
+
+def test_one_repeat_of_seed_zero_is_itself():
+    only = row(1.0, settings={"num_samples": 2})
+    assert average(only) is only
+    assert average(only, seed=7).settings == {"num_samples": 2, "seed": 7}
+
+
+def test_mean_has_students_interval_over_repeats():
+    values = (1.0, 2.5, 4.0, 2.0)
+    found = average(*(row(value, floor=2 * value) for value in values), seed=3)
+    expected = stats.t.interval(0.95, 3, stats.tmean(values), stats.sem(values))
+    assert found.value == stats.tmean(values)
+    assert found.floor == 2 * stats.tmean(values)
+    assert found.computing_interval == pytest.approx(expected)
+    assert found.interval is None
+    assert found.stderr is None
+    assert found.settings == {"seed": 3, "repeats": 4}
+    assert found.diagnostics == {"std_over_repeats": pytest.approx(stats.tstd(values))}
+
+
+def test_a_larger_stated_error_falls_with_the_root():
+    rows = [row(value, computing=(value - 9, value + 3)) for value in (0.0, 0.01, -0.01, 0.0)]
+    below, above = 3 / 2 + 6, 3 / 2  # six of nine are of one side alone, as a bias is
+    assert average(*rows).computing_interval == pytest.approx((-below, above))
+
+
+def test_an_infinite_margin_stays_infinite():
+    rows = [row(value, computing=(-math.inf, value + 3)) for value in (0.0, 0.0, 0.0, 0.0)]
+    assert average(*rows).computing_interval == (-math.inf, 1.5)
+    rows = [row(value, (-math.inf, math.inf), (-math.inf, math.inf)) for value in (0.0, 0.0)]
+    assert average(*rows).computing_interval == average(*rows).interval == (-math.inf, math.inf)
+
+
+def test_exact_numbers_have_no_error_of_computing():
+    found = average(*(row(0.1, interval=(0.0, 0.3)) for _ in range(3)))
+    assert found.computing_interval is None
+    assert found.interval == pytest.approx((0.0, 0.3))
+    assert found.diagnostics["std_over_repeats"] == 0
+
+
+def test_interval_holds_examples_and_computing():
+    stated = {"interval": (-5.0, 5.0), "computing": (-3.0, 3.0), "stderr": 2.0}
+    values = torch.tensor([0.1, -0.1, 0.0, 0.0, 0.0])  # with less scatter than is left
+    found = average(*(row(0.0, **stated, values=values) for _ in range(9)))
+    half = math.hypot(4, 1)  # 5^2 - 3^2, and 3 / sqrt(9)
+    assert found.interval == pytest.approx((-half, half))
+    assert found.stderr == pytest.approx(2 * half / 5)
+    unknown = average(*(row(0.0, **stated) for _ in range(9)))
+    assert unknown.interval == pytest.approx((-math.hypot(5, 1), math.hypot(5, 1)))
+
+
+def test_interval_has_the_scatter_of_examples():
+    values = torch.tensor([-8.0, 8.0, 4.0, -4.0, 0.0])
+    found = average(*(row(0.0, (-5.0, 5.0), (-3.0, 3.0), values=values) for _ in range(9)))
+    _, high = stats.t.interval(0.95, 4, 0, stats.sem(values))
+    assert found.interval == pytest.approx((-math.hypot(high, 1), math.hypot(high, 1)))
+
+
+def test_values_and_diagnostics_are_means():
+    rows = [
+        row(1.0, values=torch.tensor([0.0, 2.0]), diagnostics={"ess": 3.0, "k": None}),
+        row(3.0, values=torch.tensor([2.0, 4.0]), diagnostics={"ess": 5.0, "k": 1.0}),
+    ]
+    found = average(*rows)
+    assert found.values.tolist() == [1.0, 3.0]
+    assert found.diagnostics == {"ess": 4.0, "k": None, "std_over_repeats": pytest.approx(math.sqrt(2))}
+
+
+def test_warnings_are_joined_without_repetition():
+    found = average(row(0.0, warning="a; b"), row(0.0), row(0.0, warning="b; c"))
+    assert found.warning == "a; b; c"
+    assert average(row(0.0), row(0.0)).warning is None
+
+
+def test_other_rows_from_seed_to_seed_are_refused():
+    with pytest.raises(ValueError, match="set repeats=1"):
+        average_repeats([[row(0.0)], []], 0)
+
+
+@pytest.mark.parametrize(("common", "independent"), [(0.3, 0.0), (0.0, 1.0)])
+def test_intervals_hold_the_truth(common, independent):
+    """Examples have N(0, 1) around 0; computing adds errors to all of them alike, or to each by itself."""
+    torch.manual_seed(1)
+    held = []
+    for _ in range(400):
+        exact = torch.randn(20, dtype=torch.float64)
+        errors = {"common": Margin.student(common)} if common else {"draws": Margin.student(independent / 20**0.5)}
+        rows = [
+            Estimate.over(
+                exact + common * torch.randn(()) + independent * torch.randn(20), "q", "e", "estimate", **errors
+            )
+            for _ in range(4)
+        ]
+        found = average(*rows)
+        ends = torch.tensor([found.interval, found.computing_interval], dtype=torch.float64)
+        truth = torch.stack([torch.zeros(()), exact.mean()])
+        held.append((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+    population, computing = torch.stack(held).double().mean(0).tolist()
+    assert 0.93 <= population <= 0.985
+    assert 0.94 <= computing <= 0.995
