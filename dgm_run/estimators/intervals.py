@@ -1,10 +1,11 @@
 """95% intervals of estimates, and how independent errors combine."""
 
 import math
-from typing import NamedTuple
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor  # dgm-report uses intervals, and does without the seconds that torch takes
 
 LEVEL = 0.95
 NORMAL = 1.959963984540054
@@ -59,14 +60,12 @@ def student_quantile(freedom: float, level: float = LEVEL) -> float:
     """Quantile of Student's t on either side of which an interval of this level ends."""
     from scipy.special import stdtrit  # a fifth of a second
 
-    return float(stdtrit(freedom, 0.5 + level / 2)) if math.isfinite(freedom) else _normal_quantile(level)
+    if math.isinf(freedom):
+        return NormalDist().inv_cdf(0.5 + level / 2)
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
-def _normal_quantile(level: float) -> float:
-    return math.sqrt(2) * torch.erfinv(torch.tensor(level, dtype=torch.float64)).item()
-
-
-def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+def mean_and_stderr(values: "Tensor") -> tuple[float, float | None]:
     """Mean over examples and its standard error, in float64; one example has no standard error."""
     values = values.double()
     stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None
