@@ -1,7 +1,8 @@
 """95% intervals of estimates, and how independent errors combine."""
 
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
+from statistics import NormalDist, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -54,6 +55,24 @@ def combine(*margins: Margin) -> Margin:
     Source: G. Zou, A. Donner, Construction of confidence limits about effect measures, 2008 (the MOVER method).
     """
     return Margin(math.hypot(*(each.below for each in margins)), math.hypot(*(each.above for each in margins)))
+
+
+def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
+    """Margin of computing in the mean of evaluations by independent draws.
+
+    Each side is that of Student's t over the evaluations, or what they state where that is larger. What one side of a
+    stated margin has beyond the other is taken for a bias, which all evaluations share: it stays, the rest falls.
+
+    Args:
+        values: of the evaluations, two at least.
+        stated: their margins of computing.
+    """
+    num = len(values)
+    seen = Margin.student(stdev(values) / math.sqrt(num), num - 1) if all(map(math.isfinite, values)) else NO_MARGIN
+    random = [min(each) for each in stated]
+    falling = math.hypot(*random) / num
+    sides = ([side - part for side, part in zip(each, random, strict=True)] for each in zip(*stated, strict=True))
+    return Margin(*(max(own, falling + sum(beyond) / num) for own, beyond in zip(seen, sides, strict=True)))
 
 
 def student_quantile(freedom: float, level: float = LEVEL) -> float:

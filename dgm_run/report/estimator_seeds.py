@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import NUM_SEEDS, Difference, Row
@@ -69,14 +69,11 @@ def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
 def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
     """Fields of the mean of estimates of one model by independent computing.
 
-    The examples are the same in all of them, so their error does not fall. That of computing does: it is found from the
-    spread over the seeds, by Student's t, and is no smaller than the stated errors give for a mean.
+    The examples are the same in all of them, so their error does not fall. That of computing does.
     """
-    numbers = np.array([row["value"] for row in rows], dtype=np.float64)
-    value, num = float(numbers.mean()), len(rows)
-    seen = Margin.student(float(numbers.std(ddof=1)) / math.sqrt(num), num - 1) if np.isfinite(numbers).all() else None
-    stated = combine(*(_margin(row, "computing_interval") or NO_MARGIN for row in rows)).scale(1 / num)
-    computing = Margin(*map(max, stated, seen or NO_MARGIN))
+    numbers = [float(row["value"]) for row in rows]
+    value = sum(numbers) / len(rows)
+    computing = margin_of_mean(numbers, [_margin(row, "computing_interval") or NO_MARGIN for row in rows])
     stderr, margin = _error_of_examples(rows, arrays)
     warnings = dict.fromkeys(str(row["warning"]) for row in rows if row.get("warning"))
     return {
@@ -86,7 +83,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
         "computing_interval": list(computing.around(value)) if any(computing) else None,
         "warning": "; ".join(warnings) or None,
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
-        NUM_SEEDS: num,
+        NUM_SEEDS: len(rows),
     }
 
 
