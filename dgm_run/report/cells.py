@@ -65,16 +65,15 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
 
 def _head(rows: Sequence[Row]) -> str:
     """Says what the differences of a table compare."""
-    compared = next((row.difference.of for row in rows if isinstance(row.difference, Difference)), "")
-    order = "first" if compared == "evaluation" else "best"
-    return f"difference to the {' '.join(filter(None, (order, compared)))} (95% for all pairs)"
+    compared = rows[0].compared
+    return f"difference to the {'first' if compared == 'evaluation' else 'best'} {compared} (95% for all pairs)"
 
 
 def _difference(row: Row) -> Cell:
     """With its interval and what it is computed from, or why there is none."""
     if not isinstance(row.difference, Difference):
         return Cell(row.difference, "")  # of the first row nothing
-    mean, low, high, over, _ = row.difference
+    mean, low, high, over = row.difference
     span = Span(low, high, against=0.0) if math.isfinite(high - low) else None
     return Cell(f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})", mean, span=span)
 

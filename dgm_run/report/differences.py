@@ -31,14 +31,27 @@ class Spread(NamedTuple):
     num_rows: int
 
 
-def add_differences(rows: Sequence[Row]) -> list[Row]:
+def add_differences(rows: Sequence[Row], of_one_run: bool = False) -> list[Row]:
     """Returns the rows of one table with the difference of each to the first.
 
     Bonferroni's level over all pairs of rows: the first row is the best of many.
+
+    Args:
+        rows: the best first.
+        of_one_run: whether they are evaluations of one run, on the same examples.
     """
     level = 1 - (1 - LEVEL) / max(1, math.comb(len(rows), 2))
     first, spread = rows[0], _pool(rows)
-    return [first, *(replace(row, difference=_subtract(row, first, level, spread)) for row in rows[1:])]
+    compared = "evaluation" if of_one_run else "configuration" if spread else "trained model"
+
+    def subtract(row: Row) -> Difference | str:
+        if not (math.isfinite(row.mean) and math.isfinite(first.mean)):
+            return "not finite"
+        if spread:
+            return _subtract_means(row, first, level, spread)
+        return _subtract_models(row, first, level, of_one_run)
+
+    return [replace(row, compared=compared, difference="" if row is first else subtract(row)) for row in rows]
 
 
 def _pool(rows: Sequence[Row]) -> Spread | None:
@@ -48,20 +61,22 @@ def _pool(rows: Sequence[Row]) -> Spread | None:
     return Spread(squares / freedom, freedom, len(several)) if several else None
 
 
-def _subtract(row: Row, first: Row, level: float, spread: Spread | None) -> Difference | str:
-    if not (math.isfinite(row.mean) and math.isfinite(first.mean)):
-        return "not finite"
-    return _subtract_models(row, first, level) if spread is None else _subtract_means(row, first, level, spread)
+def _subtract_models(row: Row, first: Row, level: float, of_one_run: bool) -> Difference | str:
+    """Difference of two runs: paired over the examples, else from the intervals of both numbers.
 
-
-def _subtract_models(row: Row, first: Row, level: float) -> Difference | str:
-    """Difference of two runs: paired over the examples, else from the intervals of both numbers."""
+    Two evaluations of one run differ by the errors of computing alone, where these are stated.
+    """
     examples = _scatter(row, first, level)
     if examples:
         computing = combine(_computing(row, level), _computing(first, level).scale(-1))
         over = f"{examples.num} examples" + (" and computing" if any(computing) else "")
         return _interval(row, first, combine(examples.margin, computing), over)
-    ours, theirs = (_stated(each, "interval", level, each["num_examples"] - 1) for each in _single(row, first))
+    estimates = _single(row, first)
+    computing = [_stated(each, "computing_interval", level) for each in estimates]
+    if of_one_run and None not in computing:
+        ours, theirs = computing
+        return _interval(row, first, combine(ours, theirs.scale(-1)), "computing")
+    ours, theirs = (_stated(each, "interval", level, each["num_examples"] - 1) for each in estimates)
     if ours is None or theirs is None:
         return "not paired: no values of single examples, and no intervals"
     return _interval(row, first, combine(ours, theirs.scale(-1)), "unpaired")
@@ -83,7 +98,7 @@ def _subtract_means(row: Row, first: Row, level: float, spread: Spread) -> Diffe
         told.append("computing")
     if not any(margin):
         return f"{digits(row.mean - first.mean)}, without any spread over {', '.join(told)}"
-    return _interval(row, first, margin, ", ".join(told))._replace(of="configuration")
+    return _interval(row, first, margin, ", ".join(told))
 
 
 def _stderr_of_runs(row: Row, first: Row, spread: Spread) -> tuple[float, float, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
-from dgm_run.report.rows import NUM_SEEDS, Difference, Row
+from dgm_run.report.rows import NUM_SEEDS, Row
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Way, published_of, way_of
 from dgm_run.way import key
@@ -38,16 +38,10 @@ def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
     for group in groups:
         for run in group.runs:
             for way, rows in _by_seed(run).items():
-                if len(rows) > 1:
+                if len({row["value"] for row in rows}) > 1:  # what no draws go into is always the same
                     told = published_of(way, [run])
                     found = [Row(Group({"estimator seed": _seed(row)}, [run], (), {}), [row], "", told) for row in rows]
-                    yield replace(way, run=run.name), list(map(_of_evaluations, add_differences(found)))
-
-
-def _of_evaluations(row: Row) -> Row:
-    if not isinstance(row.difference, Difference):
-        return row
-    return replace(row, difference=row.difference._replace(of="evaluation"))
+                    yield replace(way, run=run.name), add_differences(found, of_one_run=True)
 
 
 def _by_seed(run: Run) -> dict[Way, list[Mapping[str, Any]]]:

@@ -15,6 +15,9 @@ NUM_SEEDS = "num_estimator_seeds"
 """Key of an estimate that is a mean over seeds of its estimator: how many."""
 
 
+Compared = Literal["trained model", "configuration", "evaluation"]
+
+
 class Difference(NamedTuple):
     """Difference of two rows, with an interval that holds for all pairs of rows of the table together.
 
@@ -22,14 +25,12 @@ class Difference(NamedTuple):
         mean: how far they are apart.
         low, high: ends of the interval.
         over: what the interval is computed from.
-        of: what is compared; it is the same in all rows of a table.
     """
 
     mean: float
     low: float
     high: float
     over: str
-    of: Literal["trained model", "configuration", "evaluation"] = "trained model"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Row:
         estimates: of each run, as in results.json.
         difference: to the first row, or in words why there is none.
         published: the number of a paper and where it stands, or None.
+        compared: what the differences of its table are differences of.
     """
 
     group: Group
     estimates: Sequence[Mapping[str, Any]]
     difference: Difference | str
     published: tuple[float, str] | None
+    compared: Compared = "configuration"
 
     @property
     def finite(self) -> list[tuple[Run, Mapping[str, Any]]]:
@@ -107,7 +110,8 @@ class Row:
             notes.append(_some(sum(run.state == state for run in lost), len(runs) + len(lost), state))
         if any(each.get("warning") and "collapsed" not in str(each["warning"]) for each in self.estimates):
             notes.append("to be read with care")
-        if seeds := sorted({each[NUM_SEEDS] for each in self.estimates if NUM_SEEDS in each}):
+        seeds = sorted({each.get(NUM_SEEDS, 1) for each in self.estimates})
+        if seeds[-1] > 1:
             notes.append(f"mean of {' or '.join(map(str, seeds))} estimator seeds")
         return ", ".join(filter(None, notes))
 

@@ -46,7 +46,7 @@ def test_single_runs_are_compared_on_the_same_examples(tmp_path):
     assert best.group.name == "prior=VampPrior"
     expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     assert other.difference[:3] == pytest.approx(((ours - theirs).mean(), expected.low, expected.high), rel=1e-5)
-    assert other.difference[3:] == ("40 examples", "trained model")
+    assert (other.difference.over, other.compared) == ("40 examples", "trained model")
 
 
 def test_the_error_of_computing_adds_to_a_difference(tmp_path):
@@ -74,7 +74,7 @@ def test_unpaired_numbers_have_independent_errors(tmp_path):
     write(tmp_path, "VampPrior", 0, -4.0, interval=[-4.4, -3.8], num_examples=1000)
     ((_, (_, other)),) = found(tmp_path)
     expected = (-1.0, -1 - math.hypot(0.3, 0.2), -1 + math.hypot(0.1, 0.4))
-    assert other.difference == (*map(pytest.approx, expected), "unpaired", "trained model")
+    assert other.difference == (*map(pytest.approx, expected), "unpaired")
 
 
 def test_unpaired_intervals_have_heavier_tails_on_few_examples(tmp_path):
@@ -98,7 +98,7 @@ def test_several_runs_on_the_same_data_are_paired(tmp_path):
     ((_, (_, other)),) = found(tmp_path)
     expected = stats.ttest_rel(*means).confidence_interval(0.95)
     assert other.difference[1:3] == pytest.approx((expected.low, expected.high))
-    assert other.difference[3:] == ("3 pairs of runs", "configuration")
+    assert (other.difference.over, other.compared) == ("3 pairs of runs", "configuration")
 
 
 def test_seeds_that_choose_no_data_pair_nothing(tmp_path):
@@ -145,7 +145,10 @@ def test_a_single_run_borrows_the_spread_of_the_others(tmp_path):
     level = 1 - 0.05 / 3 / 2
     assert single.difference.mean == pytest.approx(-9 - best.mean)
     assert half(single.difference) == pytest.approx(stats.t(4).ppf(level) * math.sqrt(within * (1 + 1 / 3)))
-    assert single.difference[3:] == ("1 and 3 runs with the spread of 2 configurations", "configuration")
+    assert (single.difference.over, single.compared) == (
+        "1 and 3 runs with the spread of 2 configurations",
+        "configuration",
+    )
 
 
 def test_a_single_run_has_its_own_error_of_computing(tmp_path):
@@ -161,7 +164,7 @@ def test_a_table_compares_one_kind_of_thing(tmp_path):
     """Beside rows of several runs two single ones are configurations as well."""
     runs(tmp_path, [[-5.0, -4.0], [-3.0], [-2.0]], [*PRIORS, "Third"])
     ((_, (_, *others)),) = found(tmp_path)
-    assert {row.difference.of for row in others} == {"configuration"}
+    assert {row.compared for row in others} == {"configuration"}
     assert others[0].difference.over == "1 and 1 runs with the spread of 1 configuration"
 
 
@@ -191,7 +194,7 @@ def test_a_lost_run_leaves_the_others_their_examples(tmp_path):
     runs(tmp_path, [[[-5.0, -4.0], [math.nan, math.nan]], [[-3.0, -2.5]]])
     ((_, (_, other)),) = found(tmp_path)
     assert other.difference.mean == pytest.approx(-1.75)
-    assert other.difference[3:] == ("2 examples", "trained model")
+    assert (other.difference.over, other.compared) == ("2 examples", "trained model")
 
 
 def test_values_of_another_evaluation_are_not_taken_for_those_of_this_one(tmp_path):

@@ -108,6 +108,13 @@ def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
     assert other.difference.mean == pytest.approx(-0.9)
 
 
+def test_rows_say_where_one_run_has_more_seeds(tmp_path):
+    evaluate(tmp_path / "a", "StandardPrior", {0: 0.0, 1: 0.2})
+    folders.write(tmp_path / "b", folders.config(seed=1), [folders.estimate(-4.5, settings={"num_chains": 7})])
+    ((_, (row,)),) = tables(groups(list(map(pool_seeds, collect(tmp_path)))))
+    assert row.note == "mean of 1 or 2 estimator seeds"
+
+
 def test_other_settings_are_not_pooled(tmp_path):
     rows = [folders.estimate(-3.0, settings={"seed": 1, "repeats": repeats}) for repeats in (1, 5)]
     folders.write(tmp_path, folders.config(), rows)
@@ -124,7 +131,21 @@ def test_compared_seeds_are_rows_with_differences(tmp_path):
     assert [row.group.settings for row in (first, other)] == [{"estimator seed": 0}, {"estimator seed": 1}]
     half = math.hypot(0.1, 0.1)  # of two errors of log Z, and no scatter over the examples
     assert other.difference[:3] == pytest.approx((0.07, 0.07 - half, 0.07 + half))
-    assert other.difference[3:] == ("4 examples and computing", "evaluation")
+    assert (other.difference.over, other.compared) == ("4 examples and computing", "evaluation")
+
+
+def test_compared_seeds_share_their_examples(tmp_path):
+    """Without values of single examples the errors of computing are all by which two evaluations differ."""
+    path = evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.07})
+    (path / "values.npz").unlink()
+    ((_, (_, other)),) = compare_seeds(groups(collect(tmp_path)))
+    half = math.hypot(0.1, 0.1)
+    assert other.difference == (*map(pytest.approx, (0.07, 0.07 - half, 0.07 + half)), "computing")
+
+
+def test_numbers_without_draws_are_not_compared(tmp_path):
+    evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.0})
+    assert list(compare_seeds(groups(collect(tmp_path)))) == []
 
 
 def test_a_report_says_what_it_compares(tmp_path):
