@@ -96,11 +96,14 @@ def nums_of(kind, draws):
     num_rows = draws.integers(2, 7)
     if kind == "mixed":
         return [1, 3, *draws.choice([1, 3], num_rows - 2)]
+    if kind == "uneven":
+        return draws.choice([2, 3, 5], num_rows)
     return [kind] * num_rows
 
 
 METHODS = ("exact", "sampled", "ais", "skewed")
-KINDS = (1, 2, 3, 5, "mixed")
+KINDS = (1, 2, 3, 5, "mixed", "uneven")
+"""How many runs each row has: so many, one or three, two to five."""
 
 
 @pytest.mark.slow
