@@ -30,6 +30,12 @@ class Margin(NamedTuple):
         half = student_quantile(freedom) * stderr
         return cls(half, half)
 
+    @classmethod
+    def from_interval(cls, value: float, interval: Sequence[float]) -> "Margin":
+        """Returns the margin of a value with this interval; none on the side where it lies beyond the end."""
+        low, high = interval
+        return cls(max(0.0, value - low), max(0.0, high - value))
+
     @property
     def stderr(self) -> float:
         """Standard error of a normal distribution with an interval of the same width."""

@@ -127,7 +127,7 @@ def _by_seeds_of_data(row: Row) -> dict[tuple, float]:
     """The numbers of a row by the seeds that choose examples, labels or holes: the same are as hard for all models."""
     return {
         tuple(each for each in seeds(run) if each[0].startswith("dataset.")): float(estimate["value"])
-        for run, estimate in row.finite
+        for run, estimate in row.finite_estimates
     }
 
 
@@ -157,7 +157,7 @@ def _computing(row: Row, level: float) -> Margin:
 
 
 def _single(*rows: Row) -> list[Mapping[str, Any]]:
-    return [estimate for row in rows for _, estimate in row.finite]
+    return [estimate for row in rows for _, estimate in row.finite_estimates]
 
 
 def _stated(estimate: Mapping[str, Any], name: str, level: float, freedom: float = math.inf) -> Margin | None:
@@ -165,9 +165,8 @@ def _stated(estimate: Mapping[str, Any], name: str, level: float, freedom: float
     interval = estimate.get(name)
     if interval is None:
         return None
-    low, high = interval
-    margin = Margin(max(0.0, estimate["value"] - low), max(0.0, high - estimate["value"]))
-    return margin.scale(student_quantile(max(1, freedom), level) / student_quantile(max(1, freedom)))
+    factor = student_quantile(max(1, freedom), level) / student_quantile(max(1, freedom))
+    return Margin.from_interval(estimate["value"], interval).scale(factor)
 
 
 def _interval(row: Row, first: Row, margin: Margin, over: str) -> Difference:

@@ -53,7 +53,8 @@ def _by_seed(run: Run) -> dict[Way, list[Mapping[str, Any]]]:
 
 
 def _seed(row: Mapping[str, Any]) -> int:
-    return row["settings"].get(SEED) or 0
+    seed = row["settings"].get(SEED)
+    return seed if isinstance(seed, int) else 0
 
 
 def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,16 +97,16 @@ def _error_of_examples(
     first, computing = rows[0], _margin(rows[0], "computing_interval") or NO_MARGIN
     stderr, margin = first.get("stderr"), _margin(first, "interval")
     return (
-        None if stderr is None else _leg(stderr, computing.stderr),
-        None if margin is None else Margin(*map(_leg, margin, computing)),
+        None if stderr is None else _independent_rest(stderr, computing.stderr),
+        None if margin is None else Margin(*map(_independent_rest, margin, computing)),
     )
 
 
-def _leg(whole: float, part: float) -> float:
+def _independent_rest(whole: float, part: float) -> float:
     """The error that makes the whole one together with an independent part."""
     return math.sqrt(max(0.0, whole**2 - part**2))
 
 
 def _margin(row: Mapping[str, Any], name: str) -> Margin | None:
     interval = row.get(name)
-    return None if interval is None else Margin(row["value"] - interval[0], interval[1] - row["value"])
+    return None if interval is None else Margin.from_interval(row["value"], interval)

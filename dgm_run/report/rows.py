@@ -52,7 +52,7 @@ class Row:
     compared: Compared = "configuration"
 
     @property
-    def finite(self) -> list[tuple[Run, Mapping[str, Any]]]:
+    def finite_estimates(self) -> list[tuple[Run, Mapping[str, Any]]]:
         """Runs whose number is finite, each with its estimate."""
         pairs = zip(self.group.runs, self.estimates, strict=True)
         return [(run, estimate) for run, estimate in pairs if math.isfinite(estimate["value"])]
@@ -87,7 +87,7 @@ class Row:
     def values_of_examples(self) -> np.ndarray | None:
         """Of each test example the mean over the runs, (N,); None where their numbers were made of anything else."""
         found = []
-        for run, estimate in self.finite:
+        for run, estimate in self.finite_estimates:
             values = run.values.get(key(estimate))
             if values is None or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3):
                 return None

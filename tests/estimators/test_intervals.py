@@ -83,3 +83,8 @@ def test_a_mean_keeps_a_bias_that_all_share():
 
 def test_a_mean_of_numbers_that_are_not_finite_has_what_is_stated():
     assert margin_of_mean([-3.0, math.nan], [Margin(1.0, 1.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5))
+
+
+def test_a_margin_of_an_interval_gives_it_back():
+    assert Margin.from_interval(-3.0, [-3.5, -1.0]) == (0.5, 2.0)
+    assert Margin.from_interval(-4.0, [-3.5, -1.0]) == (0.0, 3.0)
