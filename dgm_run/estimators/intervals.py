@@ -75,10 +75,11 @@ def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
     """
     num = len(values)
     seen = Margin.student(stdev(values) / math.sqrt(num), num - 1) if all(map(math.isfinite, values)) else NO_MARGIN
-    random = [min(each) for each in stated]
-    falling = math.hypot(*random) / num
-    sides = ([side - part for side, part in zip(each, random, strict=True)] for each in zip(*stated, strict=True))
-    return Margin(*(max(own, falling + sum(beyond) / num) for own, beyond in zip(seen, sides, strict=True)))
+    falling = math.hypot(*map(min, stated)) / num
+    # where both sides are infinite none reaches beyond the other
+    below = falling + sum(each.below - each.above for each in stated if each.below > each.above) / num
+    above = falling + sum(each.above - each.below for each in stated if each.above > each.below) / num
+    return Margin(max(seen.below, below), max(seen.above, above))
 
 
 def student_quantile(freedom: float, level: float = LEVEL) -> float:

@@ -88,3 +88,8 @@ def test_a_mean_of_numbers_that_are_not_finite_has_what_is_stated():
 def test_a_margin_of_an_interval_gives_it_back():
     assert Margin.from_interval(-3.0, [-3.5, -1.0]) == (0.5, 2.0)
     assert Margin.from_interval(-4.0, [-3.5, -1.0]) == (0.0, 3.0)
+
+
+def test_a_mean_of_unknown_errors_has_no_ends():
+    assert margin_of_mean([-3.0, -2.0], [Margin(math.inf, math.inf)] * 2) == (math.inf, math.inf)
+    assert margin_of_mean([-3.0, -3.0], [Margin(1.0, math.inf)] * 2) == (pytest.approx(0.5**0.5), math.inf)
