@@ -5,7 +5,7 @@ import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn, get_args
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,6 +20,9 @@ MAX_JOBS = 100_000
 """Jobs of a sweep that Hydra can list in memory."""
 
 SHELL_COMMANDS = ("install", "uninstall", "query")
+
+EstimatorSeeds = Literal["separate", "pool", "compare"]
+"""What a report makes of evaluations of one run that differ by the seed of the estimator."""
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -87,6 +90,26 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         except HydraException as error:  # of a function such as range()
             raise ConfigError(f"{each}: {str(error).splitlines()[0]}") from None
     return found
+
+
+def parse_estimator_seeds(arguments: Sequence[str]) -> EstimatorSeeds:
+    """Returns the value of `--estimator-seeds`, the only option of dgm-report; `separate` where it is not given.
+
+    Raises:
+        ConfigError: an argument is anything else, or the option has another value.
+    """
+    choices = get_args(EstimatorSeeds)
+    chosen = choices[0]
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--estimator-seeds":
+            raise ConfigError(f"{word}: dgm-report takes a folder and --estimator-seeds={'|'.join(choices)}")
+        value = value if equals else next(words, "")
+        if value not in choices:
+            raise ConfigError(f"--estimator-seeds={value}: write {', '.join(choices[:-1])} or {choices[-1]}")
+        chosen = value
+    return chosen
 
 
 def config_folders(options: Namespace) -> list[Path]:

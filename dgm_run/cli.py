@@ -24,7 +24,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 import dgm_run
 from dgm_run import refusals
-from dgm_run.arguments import check_arguments, check_overrides, config_folders, parse_options
+from dgm_run.arguments import (
+    check_arguments,
+    check_overrides,
+    config_folders,
+    parse_estimator_seeds,
+    parse_options,
+)
 from dgm_run.commands import (
     START,
     OwnCode,
@@ -229,16 +235,14 @@ def _config_of(folder: Path, own: OwnCode, overrides: list[str], command: Callab
 
 @guarded()
 def report() -> None:
-    """`dgm-report FOLDER`; exit statuses as those of `main`."""
+    """`dgm-report FOLDER [--estimator-seeds=...]`; exit statuses as those of `main`."""
     folder, own, more = _folder_and_more(REPORT_HELP)
-    more = [*own.options, *more]
-    if more:
-        sys.exit(f"{more[0]}: dgm-report takes a folder and nothing else")
+    estimator_seeds = _refuse(lambda: parse_estimator_seeds([*own.options, *more]))
 
     def run() -> None:
         from dgm_run.report.write import report
 
-        text, files = report(folder)
+        text, files = report(folder, estimator_seeds)
         sys.stdout.write(text)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
@@ -272,12 +276,16 @@ A run with parts of your own needs the options that name them: --config-dir DIR,
 """
 
 
-REPORT_HELP = """dgm-report FOLDER
+REPORT_HELP = """dgm-report FOLDER [--estimator-seeds=separate|pool|compare]
 
 Compares the runs in a folder and below it: what they differ by, their numbers with errors, one table for every way in
-which a number was found, paired differences on the same test examples, published numbers, curves, pictures and costs.
+which a number was found, differences with intervals, published numbers, curves, pictures and costs.
 Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, of which it prints what is known at a
 glance; and FOLDER/published.md where runs of presets have found the number of a paper.
+
+A run may have been evaluated under several seeds of an estimator (dgm-eval RUN_DIR estimators.energy.seed=1).
+--estimator-seeds=separate, the default, gives each evaluation its table, as it does with any other settings; pool takes
+the mean of them; compare adds a table in which each is a row, with differences.
 """
 
 

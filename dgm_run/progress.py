@@ -246,26 +246,22 @@ class Terminal:
 
     def _table(self, rows: Sequence[Mapping[str, Any]], title: str) -> Table:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        with_floors = any(row["floor"] is not None for row in rows)
-        for heading in (
-            "quantity",
-            "value",
-            "± s.e.",
-            *(["floor"] if with_floors else []),
-            "unit",
-            "kind",
-            "estimator",
-        ):
-            justify = "right" if heading in ("value", "± s.e.", "floor") else "left"
+        columns = {
+            "quantity": [f"{row['split']}/{row['quantity']}" for row in rows],
+            "value": [_decimals(row["value"], 0 if row["quantity"] == "active_units" else 3) for row in rows],
+            "± s.e.": [_decimals(row["stderr"]) for row in rows],
+            "95% interval": [" to ".join(map(_decimals, row["interval"] or ())) for row in rows],
+            "floor": [_decimals(row["floor"]) for row in rows],
+            "unit": [row["unit"] for row in rows],
+            "kind": [row["kind"].replace("_", " ") for row in rows],
+            "estimator": [row["estimator"] for row in rows],
+        }
+        shown = {heading: cells for heading, cells in columns.items() if heading != "floor" or any(cells)}
+        for heading in shown:
+            justify = "right" if heading in ("value", "± s.e.", "95% interval", "floor") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
-        for row in rows:
-            stderr = "" if row["stderr"] is None else f"{row['stderr']:.3f}"
-            digits = 0 if row["quantity"] == "active_units" else 3
-            floor = "" if row["floor"] is None else f"{row['floor']:.3f}"
-            table.add_row(
-                f"{row['split']}/{row['quantity']}", f"{row['value']:.{digits}f}", stderr,
-                *([floor] if with_floors else []), row["unit"], row["kind"].replace("_", " "), row["estimator"],
-            )  # fmt: skip
+        for cells in zip(*shown.values(), strict=True):
+            table.add_row(*cells)
         return table
 
     def _open_bar(self) -> None:
@@ -335,6 +331,10 @@ def _plain(table: Table) -> str:
     file = io.StringIO()
     Console(file=file, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def _decimals(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def readable(value: float) -> str:

@@ -23,6 +23,7 @@ from dgm_run.signals import Interrupted
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
     "estimator": "importance_sampling", "settings": {"num_samples": 5000}, "floor": None,
+    "interval": [-85.0, -84.0625],
 }  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def test_the_log_has_all_lines_and_no_escape_codes(window, tmp_path):
     assert lines[0] == "before the folder is held"
     assert [line.split("  ")[:2] for line in lines[2:4]] == [["epoch 1/2", "loss 3.00"], ["epoch 2/2", "loss 2.00"]]
     table = lines[lines.index("Estimates") :]
-    assert table[1].split() == ["quantity", "value", "±", "s.e.", "unit", "kind", "estimator"]
+    assert table[1].split() == ["quantity", "value", "±", "s.e.", "95%", "interval", "unit", "kind", "estimator"]
     assert table[-2:] == ["importance_sampling: num_samples=5000", "a note"]
     assert "\x1b" not in "".join(lines)
 
@@ -291,7 +292,16 @@ def test_the_table_names_estimator_settings_kind_and_error():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW], "Estimates", ["a note"])
     shown = stream.getvalue()
-    for part in ("test/log_likelihood", "-84.500", "0.250", "nats", "estimate", "num_samples=5000", "a note"):
+    for part in (
+        "test/log_likelihood",
+        "-84.500",
+        "0.250",
+        "-85.000 to -84.062",
+        "nats",
+        "estimate",
+        "num_samples=5000",
+        "a note",
+    ):
         assert part in shown
 
 
@@ -301,9 +311,21 @@ def test_a_floor_has_a_column_where_there_is_one():
     assert "floor" not in stream.getvalue()
     display.estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "floor": 0.25}], "Estimates", [])
     heading, first, second = stream.getvalue().splitlines()[-4:-1]
-    assert heading.split()[:5] == ["quantity", "value", "±", "s.e.", "floor"]
-    assert first.split()[1:4] == ["-84.500", "0.250", "nats"]
-    assert second.split()[1:4] == ["3.500", "0.250", "0.250"]
+    assert heading.split()[:7] == ["quantity", "value", "±", "s.e.", "95%", "interval", "floor"]
+    assert first.split()[1:7] == ["-84.500", "0.250", "-85.000", "to", "-84.062", "nats"]
+    assert second.split()[1:7] == ["3.500", "0.250", "-85.000", "to", "-84.062", "0.250"]
+
+
+def test_a_number_without_an_interval_has_an_empty_place():
+    display, stream = terminal(force_terminal=False)
+    display.estimates([ROW | {"stderr": None, "interval": None}], "Estimates", [])
+    assert stream.getvalue().splitlines()[-2].split()[1:3] == ["-84.500", "nats"]
+
+
+def test_the_table_of_a_likelihood_fits_into_100_columns():
+    display, stream = terminal(force_terminal=False)
+    display.estimates([ROW, ROW | {"quantity": "elbo", "kind": "lower_bound"}], "Estimates", [])
+    assert max(map(len, stream.getvalue().splitlines())) <= 100
 
 
 def test_evaluation_reports_its_progress():

@@ -123,9 +123,9 @@ def test_python_examples_run_as_shown(tmp_path, monkeypatch):
 
 
 def quoted_table():
-    """The estimates that the README quotes of `make run`: quantity to value and error."""
-    rows = re.findall(r"    test/(\w+) +(-?[\d.]+) +([\d.]+) +nats", readme.TEXT)
-    return {name: (float(value), float(error)) for name, value, error in rows}
+    """The estimates that the README quotes of `make run`: quantity to value, error and interval."""
+    rows = re.findall(r"    test/(\w+) +(-?[\d.]+) +([\d.]+) +(-?[\d.]+) to (-?[\d.]+) +nats", readme.TEXT)
+    return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 
 
 @pytest.mark.slow
@@ -137,9 +137,10 @@ def test_the_numbers_of_make_run_are_quoted(tmp_path):
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
     rows = {row["quantity"]: row for row in found["estimates"]}
     assert set(quoted_table()) == {"log_likelihood", "elbo"}
-    for name, (value, error) in quoted_table().items():
+    for name, (value, error, low, high) in quoted_table().items():
         assert rows[name]["value"] == pytest.approx(value, abs=0.1)  # processors round differently
         assert rows[name]["stderr"] == pytest.approx(error, abs=0.02)
+        assert rows[name]["interval"] == pytest.approx([low, high], abs=0.15)
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """95% intervals of estimates, and how independent errors combine."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from statistics import NormalDist, stdev
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor  # dgm-report uses intervals, and does without the seconds that torch takes
 
 LEVEL = 0.95
 NORMAL = 1.959963984540054
@@ -27,6 +29,12 @@ class Margin(NamedTuple):
         """Returns the margin of a mean with this standard error and these degrees of freedom."""
         half = student_quantile(freedom) * stderr
         return cls(half, half)
+
+    @classmethod
+    def from_interval(cls, value: float, interval: Sequence[float]) -> "Margin":
+        """Returns the margin of a value with this interval; none on the side where it lies beyond the end."""
+        low, high = interval
+        return cls(max(0.0, value - low), max(0.0, high - value))
 
     @property
     def stderr(self) -> float:
@@ -55,18 +63,35 @@ def combine(*margins: Margin) -> Margin:
     return Margin(math.hypot(*(each.below for each in margins)), math.hypot(*(each.above for each in margins)))
 
 
+def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
+    """Margin of computing in the mean of evaluations by independent draws.
+
+    Each side is that of Student's t over the evaluations, or what they state where that is larger. What one side of a
+    stated margin has beyond the other is taken for a bias, which all evaluations share: it stays, the rest falls.
+
+    Args:
+        values: of the evaluations, two at least.
+        stated: their margins of computing.
+    """
+    num = len(values)
+    seen = Margin.student(stdev(values) / math.sqrt(num), num - 1) if all(map(math.isfinite, values)) else NO_MARGIN
+    falling = math.hypot(*map(min, stated)) / num
+    # where both sides are infinite none reaches beyond the other
+    below = falling + sum(each.below - each.above for each in stated if each.below > each.above) / num
+    above = falling + sum(each.above - each.below for each in stated if each.above > each.below) / num
+    return Margin(max(seen.below, below), max(seen.above, above))
+
+
 def student_quantile(freedom: float, level: float = LEVEL) -> float:
     """Quantile of Student's t on either side of which an interval of this level ends."""
     from scipy.special import stdtrit  # a fifth of a second
 
-    return float(stdtrit(freedom, 0.5 + level / 2)) if math.isfinite(freedom) else _normal_quantile(level)
+    if math.isinf(freedom):
+        return NormalDist().inv_cdf(0.5 + level / 2)
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
-def _normal_quantile(level: float) -> float:
-    return math.sqrt(2) * torch.erfinv(torch.tensor(level, dtype=torch.float64)).item()
-
-
-def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+def mean_and_stderr(values: "Tensor") -> tuple[float, float | None]:
     """Mean over examples and its standard error, in float64; one example has no standard error."""
     values = values.double()
     stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None

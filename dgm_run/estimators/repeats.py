@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean, mean_and_stderr
 
 
 def average_repeats(repeats: Sequence[Sequence[Estimate]], seed: int) -> list[Estimate]:
@@ -49,7 +49,7 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
     found = torch.tensor([each.value for each in estimates], dtype=torch.float64)
     value = found.mean().item()
     spread = (found - found[0]).std().item()  # of equal values exactly zero
-    computing = _computing_margin(estimates, spread)
+    computing = _computing_margin(estimates)
     values = _mean_values(estimates)
     examples = _examples_margin(estimates, values)
     total = combine(examples, computing) if examples else None
@@ -67,19 +67,10 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _computing_margin(estimates: Sequence[Estimate], spread: float) -> Margin:
+def _computing_margin(estimates: Sequence[Estimate]) -> Margin:
     """Margin of computing in the mean over repeats."""
-    root = math.sqrt(len(estimates))
-    seen = Margin.student(spread / root, len(estimates) - 1)
-    stated = _mean_margin([_margin(each, each.computing_interval) or NO_MARGIN for each in estimates])
-    both = min(stated)
-    if math.isinf(both):
-        return stated
-    shared = Margin(stated.below - both, stated.above - both)
-    return Margin(
-        max(seen.below, both / root + shared.below),
-        max(seen.above, both / root + shared.above),
-    )
+    stated = [_margin(each, each.computing_interval) or NO_MARGIN for each in estimates]
+    return margin_of_mean([each.value for each in estimates], stated)
 
 
 def _examples_margin(estimates: Sequence[Estimate], values: Tensor | None) -> Margin | None:
@@ -112,7 +103,7 @@ def _largest_rest(total: float, computing: float, scatter: float) -> float:
 def _margin(estimate: Estimate, interval: tuple[float, float] | None) -> Margin | None:
     if interval is None:
         return None
-    return Margin(max(0.0, estimate.value - interval[0]), max(0.0, interval[1] - estimate.value))
+    return Margin.from_interval(estimate.value, interval)
 
 
 def _mean_margin(margins: Sequence[Margin]) -> Margin:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dgm_run.report.tables import Difference, Row, columns, digits
+from dgm_run.report.rows import Difference, Row, columns, digits
 
 
 class Span(NamedTuple):
@@ -54,7 +54,7 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
         "value": [number(row) for row in rows],
-        "difference to the best (95% for all pairs)": [_difference(row) for row in rows],
+        _head(rows): [_difference(row) for row in rows],
         "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
         "published": [_published(row) for row in rows],
         "note": [plain(row.note) for row in rows],
@@ -63,12 +63,19 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
     return {head: column for head, column in found.items() if any(cell.shown for cell in column)}
 
 
+def _head(rows: Sequence[Row]) -> str:
+    """Says what the differences of a table compare."""
+    compared = rows[0].compared
+    return f"difference to the {'first' if compared == 'evaluation' else 'best'} {compared} (95% for all pairs)"
+
+
 def _difference(row: Row) -> Cell:
-    """With its interval and what it is told from, or why there is none."""
+    """With its interval and what it is computed from, or why there is none."""
     if not isinstance(row.difference, Difference):
-        return Cell(row.difference, "")  # of the best row nothing
+        return Cell(row.difference, "")  # of the first row nothing
     mean, low, high, over = row.difference
-    return Cell(f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})", mean, span=Span(low, high, against=0.0))
+    span = Span(low, high, against=0.0) if math.isfinite(high - low) else None
+    return Cell(f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})", mean, span=span)
 
 
 def _published(row: Row) -> Cell:

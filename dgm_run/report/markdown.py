@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dgm_run.report.cells import Cell, comparison
 from dgm_run.report.groups import Group
 from dgm_run.report.overview import READING, Overview, overviews
+from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Row, Way, versions
+from dgm_run.report.tables import Way, versions
 
 
 def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
     """What is known at a glance, all tables, what is to be read with care and the runs that have no numbers."""
     found = []
     for way, rows in tables:
-        found += [f"## {escaped(way.quantity)}", "", escaped(way.describe()), "", *_table(comparison(rows)), ""]
+        found += [f"## {escaped(way.title)}", "", escaped(way.describe()), "", *_table(comparison(rows)), ""]
     return _text([*_glance(groups, tables, others), *found, *_care(groups), *_without_numbers(others)])
 
 

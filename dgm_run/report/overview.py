@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from dgm_run.report.cells import NOTHING, Cell, number, plain
 from dgm_run.report.groups import Group
-from dgm_run.report.tables import FIRST, Difference, Row, Way, columns
+from dgm_run.report.rows import Difference, Row, columns
+from dgm_run.report.tables import FIRST, Way
 
 READING = (
-    "± the standard error over runs, of a single one that over the examples. Bold: the best of a column, and what its "
-    "difference to that, with an interval that holds for all pairs of a column together (95%), does not tell from it."
+    "± the standard error over runs, of a single one that of its examples and of computing. Bold: the best of a "
+    "column, and what its difference to that, with an interval that holds for all pairs of a column together (95%), "
+    "does not tell from it. Configurations are compared where a column has several runs of any, else trained models."
 )
 
 
@@ -46,7 +48,7 @@ def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
     """One for each data set on which numbers that matter first were found."""
     of_data: dict[str, dict[Way, list[Row]]] = {}
     for way, rows in tables:
-        if way.quantity in FIRST and not _is_known_in_nats(way, rows, tables):
+        if way.quantity in FIRST and not way.run and not _is_known_in_nats(way, rows, tables):
             of_data.setdefault(way.describe_data(), {})[way] = rows
     for data, found in of_data.items():
         yield _overview(data, found)

@@ -11,8 +11,9 @@ from dgm_run.report.charts import Line, chart, scale
 from dgm_run.report.groups import Group
 from dgm_run.report.markdown import status
 from dgm_run.report.overview import READING, Overview, overviews
+from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Row, Way, versions
+from dgm_run.report.tables import Way, versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
 DRAWN = "A number is drawn with its standard error, a difference with its interval, on the scale of the column."
@@ -24,7 +25,7 @@ def page(
     """Tables that a click sorts and a word filters, learning curves, pictures side by side, what has no numbers."""
     sections = [
         *map(_overview, overviews(tables)),
-        *(_Section(way.quantity, f"<p>{escape(way.describe())}</p>{_table(comparison(rows), _about(rows))}")
+        *(_Section(way.title, f"<p>{escape(way.describe())}</p>{_table(comparison(rows), _about(rows))}")
           for way, rows in tables),
         *_costs(groups),
         *_curves(groups),

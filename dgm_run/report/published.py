@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from dgm_run.report.markdown import line
+from dgm_run.report.rows import digits
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import digits
 from dgm_run.way import words
 
 HEADS = ("preset", "source", "data", "quantity", "published", "ours", "kind", "epochs", "training")

@@ -57,9 +57,8 @@ class Run:
     def warnings(self) -> list[tuple[str, str]]:
         """What its numbers are to be read with: (quantity or estimator, warning)."""
         failed = [(name, f"failed: {why}") for name, why in self.results.get("failed_estimators", {}).items()]
-        return failed + [
-            (row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
-        ]
+        warned = [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
+        return list(dict.fromkeys(failed + warned))  # several evaluations may say the same
 
     @property
     def is_collapsed(self) -> bool:

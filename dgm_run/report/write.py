@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from dgm_run.arguments import EstimatorSeeds
 from dgm_run.errors import UserError
+from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
 from dgm_run.report.groups import distinct, groups
 from dgm_run.report.markdown import document, summary
 from dgm_run.report.page import page
@@ -11,8 +13,14 @@ from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
 
 
-def report(folder: Path) -> tuple[str, list[Path]]:
+def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[str, list[Path]]:
     """Writes report.html and report.md into the folder, and published.md where presets name a paper's number.
+
+    Args:
+        folder: with runs in it, or below.
+        estimator_seeds: what becomes of evaluations of one run that differ by the seed of the estimator: `separate`
+            gives each its table, as to any other settings; `pool` takes their mean; `compare` adds a table in which
+            each is a row.
 
     Returns:
         What is known at a glance, as Markdown, and the files.
@@ -24,9 +32,13 @@ def report(folder: Path) -> tuple[str, list[Path]]:
     if not runs:
         raise UserError(f"{folder}: there is no run in it, or below")
     kept, repeated = distinct([run for run in runs if run.state == "finished"])
+    if estimator_seeds == "pool":
+        kept = [pool_seeds(run) for run in kept]
     without = [run for run in runs if run.state != "finished"]
     finished, others = groups(kept, without), [*repeated, *without]
     found = list(tables(finished))
+    if estimator_seeds == "compare":
+        found += compare_seeds(finished)
     files = [folder / "report.html", folder / "report.md"]
     written = [page(f"Runs in {folder}", finished, found, others), document(finished, found, others)]
     if table := published(kept):

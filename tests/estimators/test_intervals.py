@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, combine, student_quantile
+from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, combine, margin_of_mean, student_quantile
 
 
 def test_student_quantiles():
@@ -67,3 +67,29 @@ def test_one_example_has_the_error_of_computing_alone():
 def test_a_stated_error_makes_an_interval_of_student():
     found = Estimate("error", "mine", "estimate", 3.0, 0.5, 5)
     assert found.interval == pytest.approx(stats.t.interval(0.95, 4, 3.0, 0.5))
+
+
+def test_a_mean_has_the_error_of_its_spread_or_the_stated_one():
+    values = [-3.0, -2.0, -2.5, -3.5]
+    spread = stats.t(3).ppf(0.975) * np.std(values, ddof=1) / 2
+    assert margin_of_mean(values, [NO_MARGIN] * 4) == pytest.approx((spread, spread))
+    assert margin_of_mean(values, [Margin(9.0, 9.0)] * 4) == pytest.approx((4.5, 4.5))
+
+
+def test_a_mean_keeps_a_bias_that_all_share():
+    """Each of two evaluations may be low by 2 nats, beside an error of 1 that is independent."""
+    assert margin_of_mean([-3.0, -3.0], [Margin(1.0, 3.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5 + 2))
+
+
+def test_a_mean_of_numbers_that_are_not_finite_has_what_is_stated():
+    assert margin_of_mean([-3.0, math.nan], [Margin(1.0, 1.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5))
+
+
+def test_a_margin_of_an_interval_gives_it_back():
+    assert Margin.from_interval(-3.0, [-3.5, -1.0]) == (0.5, 2.0)
+    assert Margin.from_interval(-4.0, [-3.5, -1.0]) == (0.0, 3.0)
+
+
+def test_a_mean_of_unknown_errors_has_no_ends():
+    assert margin_of_mean([-3.0, -2.0], [Margin(math.inf, math.inf)] * 2) == (math.inf, math.inf)
+    assert margin_of_mean([-3.0, -3.0], [Margin(1.0, math.inf)] * 2) == (pytest.approx(0.5**0.5), math.inf)

@@ -4,8 +4,9 @@ import pytest
 
 from dgm_run.report.cells import Span, comparison, number
 from dgm_run.report.groups import Group, groups
+from dgm_run.report.rows import Row
 from dgm_run.report.runs import collect
-from dgm_run.report.tables import Row, tables
+from dgm_run.report.tables import tables
 from tests.report import folders
 
 
@@ -16,7 +17,7 @@ def of(folder):
 
 def test_columns_of_a_table(tmp_path):
     found = of(folders.sweep(tmp_path))
-    assert list(found) == ["prior", "value", "difference to the best (95% for all pairs)", "runs"]
+    assert list(found) == ["prior", "value", "difference to the best configuration (95% for all pairs)", "runs"]
     assert [cell.shown for cell in found["prior"]] == ["VampPrior", "StandardPrior"]
     assert [cell.shown for cell in found["runs"]] == ["2, 3", "0, 1"]
     best, other = found["value"]
@@ -29,7 +30,7 @@ def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
         spread = [0.0, 0.4, -0.4, 0.0] if name == "B" else [0.0] * 4
         values = [value + each for each in spread]
         folders.write(tmp_path / name, folders.config(name), [folders.estimate(value)], values)
-    best, other = of(tmp_path)["difference to the best (95% for all pairs)"]
+    best, other = of(tmp_path)["difference to the best trained model (95% for all pairs)"]
     assert (best.shown, best.span) == ("", None)
     assert other.by == pytest.approx(-2.0)
     half = 3.182446 * math.sqrt(0.32 / 3 / 4)  # Student's t with 3 degrees of freedom

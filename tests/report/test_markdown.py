@@ -15,7 +15,7 @@ def test_tables_and_what_has_no_numbers(tmp_path):
     assert lines[0] == "# 2 configurations; runs: 4 finished, 1 failed"
     how = "estimate by importance_sampling (num_samples=5), nats; 4 examples of digits test, binarisation dynamic; "
     assert f"{how}higher is better" in lines
-    assert "| prior | value | difference to the best (95% for all pairs) | runs |" in lines
+    assert "| prior | value | difference to the best configuration (95% for all pairs) | runs |" in lines
     assert "| VampPrior | -3.950 ± 0.050 (2 runs) |  | 2, 3 |" in lines
     told = "| StandardPrior | -4.950 ± 0.050 (2 runs) | -1.000"
     assert any(line.startswith(told) for line in lines)

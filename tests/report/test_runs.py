@@ -199,3 +199,10 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "walk", without_permission)
     assert "- damaged: closed: it cannot be read: Permission denied" in report(tmp_path)[0]
+
+
+def test_equal_warnings_of_two_evaluations_are_one(tmp_path):
+    rows = [folders.estimate(-3.0, settings={"seed": seed}, warning="low") for seed in (1, 2)]
+    folders.write(tmp_path, folders.config(), rows)
+    (run,) = collect(tmp_path)
+    assert run.warnings == [("log_likelihood", "low")]

@@ -16,12 +16,29 @@ def test_a_folder_of_runs_becomes_a_page_and_a_table(tmp_path):
     assert (tmp_path / "outputs" / "report.html").read_text().startswith("<!doctype html>")
 
 
+def test_seeds_of_an_estimator_are_pooled_or_compared(tmp_path):
+    rows = [
+        folders.estimate(-value, settings={"num_samples": 5, "seed": seed}, interval=[-value - 0.2, -value + 0.2])
+        for seed, value in ((1, 4.0), (2, 5.0))
+    ]
+    folders.write(tmp_path / "outputs", folders.config(), rows)
+    for choice, shown in (
+        ("separate", ["| all | -4.000 ± 0.100 |", "| all | -5.000 ± 0.100 |"]),
+        ("pool", ["| all | -4.500 ± ", "mean of 2 estimator seeds"]),
+        ("compare", ["| all | -4.000 ± 0.100 |", "| 1 | -4.000 ± 0.100 |", "| 2 | -5.000 ± 0.100 |"]),
+    ):
+        done = call("report", "outputs", f"--estimator-seeds={choice}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        whole = (tmp_path / "outputs" / "report.md").read_text()
+        assert all(each in whole for each in shown)
+
+
 def test_what_is_no_folder_of_runs_is_told_in_a_line(tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         (["empty"], "empty: there is no run in it, or below\n"),
-        (["none"], "there is no run folder none: dgm-report FOLDER\n"),
-        (["empty", "x=1"], "x=1: dgm-report takes a folder and nothing else\n"),
+        (["none"], "there is no run folder none: dgm-report FOLDER [--estimator-seeds=separate|pool|compare]\n"),
+        (["empty", "x=1"], "x=1: dgm-report takes a folder and --estimator-seeds=separate|pool|compare\n"),
     ):
         done = call("report", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (1, message)

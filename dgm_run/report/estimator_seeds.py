@@ -1,0 +1,112 @@
+"""Evaluations of one run under several seeds of an estimator: one mean, or rows of a table."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean
+from dgm_run.report.differences import add_differences
+from dgm_run.report.groups import Group
+from dgm_run.report.rows import NUM_SEEDS, Row
+from dgm_run.report.runs import Run
+from dgm_run.report.tables import Way, published_of, way_of
+from dgm_run.way import key
+
+SEED = "seed"
+"""Of an estimator, among its settings; the seed of the run, 0 by itself, where it is left out."""
+
+
+def pool_seeds(run: Run) -> Run:
+    """Returns a run whose estimates by several seeds are their means, and none has a seed among its settings."""
+    estimates, values = [], dict(run.values)
+    for rows in _by_seed(run).values():
+        pooled = _without_seed(rows[0])
+        arrays = [run.values.get(key(row)) for row in rows]
+        if len(rows) > 1:
+            pooled |= _mean(rows, arrays)
+        if all(array is not None for array in arrays) and len({len(array) for array in arrays}) == 1:
+            values[key(pooled)] = np.mean(arrays, 0, dtype=np.float64)
+        estimates.append(pooled)
+    return replace(run, results={**run.results, "estimates": estimates}, values=values)
+
+
+def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
+    """Yields a table for each number that a run has under several seeds: a row for each, the lowest first."""
+    for group in groups:
+        for run in group.runs:
+            for way, rows in _by_seed(run).items():
+                if len({row["value"] for row in rows}) > 1:  # what no draws go into is always the same
+                    told = published_of(way, [run])
+                    found = [Row(Group({"estimator seed": _seed(row)}, [run], (), {}), [row], "", told) for row in rows]
+                    yield replace(way, run=run.name), add_differences(found, of_one_run=True)
+
+
+def _by_seed(run: Run) -> dict[Way, list[Mapping[str, Any]]]:
+    """The estimates of a run by how they were found but for the seed, the lowest seed first."""
+    found: dict[Way, list[Mapping[str, Any]]] = {}
+    for row in run.results["estimates"]:
+        found.setdefault(way_of(run, _without_seed(row)), []).append(row)
+    return {way: sorted(rows, key=_seed) for way, rows in found.items()}
+
+
+def _seed(row: Mapping[str, Any]) -> int:
+    seed = row["settings"].get(SEED)
+    return seed if isinstance(seed, int) else 0
+
+
+def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "settings": {name: value for name, value in row["settings"].items() if name != SEED}}
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
+    """Fields of the mean of estimates of one model by independent computing.
+
+    The examples are the same in all of them, so their error does not fall. That of computing does.
+    """
+    numbers = [float(row["value"]) for row in rows]
+    value = sum(numbers) / len(rows)
+    computing = margin_of_mean(numbers, [_margin(row, "computing_interval") or NO_MARGIN for row in rows])
+    stderr, margin = _error_of_examples(rows, arrays)
+    warnings = dict.fromkeys(str(row["warning"]) for row in rows if row.get("warning"))
+    return {
+        "value": value,
+        "stderr": None if stderr is None else math.hypot(stderr, computing.stderr),
+        "interval": None if margin is None else list(combine(margin, computing).around(value)),
+        "computing_interval": list(computing.around(value)) if any(computing) else None,
+        "warning": "; ".join(warnings) or None,
+        "seconds": sum(row.get("seconds") or 0.0 for row in rows),
+        NUM_SEEDS: len(rows),
+    }
+
+
+def _error_of_examples(
+    rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
+) -> tuple[float | None, Margin | None]:
+    """Standard error and margin of the choice of the examples.
+
+    From the scatter over examples of their mean values; without these, from what the first row states.
+    """
+    lengths = {0 if array is None else len(array) for array in arrays}
+    if len(lengths) == 1 and max(lengths) > 1:
+        num = max(lengths)
+        stderr = float(np.mean(arrays, 0, dtype=np.float64).std(ddof=1)) / math.sqrt(num)
+        return stderr, Margin.student(stderr, num - 1)
+    first, computing = rows[0], _margin(rows[0], "computing_interval") or NO_MARGIN
+    stderr, margin = first.get("stderr"), _margin(first, "interval")
+    return (
+        None if stderr is None else _independent_rest(stderr, computing.stderr),
+        None if margin is None else Margin(*map(_independent_rest, margin, computing)),
+    )
+
+
+def _independent_rest(whole: float, part: float) -> float:
+    """The error that makes the whole one together with an independent part."""
+    return math.sqrt(max(0.0, whole**2 - part**2))
+
+
+def _margin(row: Mapping[str, Any], name: str) -> Margin | None:
+    interval = row.get(name)
+    return None if interval is None else Margin.from_interval(row["value"], interval)
