@@ -277,7 +277,7 @@ REPORT_HELP = """dgm-report FOLDER
 Compares the runs in a folder and below it: what they differ by, their numbers with errors, one table for every way in
 which a number was found, paired differences on the same test examples, published numbers, curves, pictures and costs.
 Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, of which it prints what is known at a
-glance; and FOLDER/published.md where runs of presets have found the number of a paper.
+glance; and FOLDER/published.md where runs of presets have found the number that these are to reach.
 """
 
 

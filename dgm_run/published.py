@@ -1,5 +1,6 @@
 """Numbers that presets are to reach, and whose numbers they are."""
 
+import re
 from typing import Any
 
 from dgm_run.errors import ConfigError
@@ -30,5 +31,5 @@ def check_published(node: Any) -> None:
 def split_source(source: str) -> tuple[str, str]:
     """Splits a source behind its address: the paper or program, and where the number stands in it."""
     title, comma, rest = source.partition(", http")
-    address, _, where = rest.partition(", ")
-    return f"{title}{comma}{address}", where
+    address, *where = re.split("[,;] ", rest, maxsplit=1)
+    return f"{title}{comma}{address}", "".join(where)

@@ -27,4 +27,5 @@ def test_sources_are_split_behind_their_address():
     paper = "A. Author, On it, 2016, https://example.org/1"
     assert split_source(f"{paper}, Table 1, MNIST") == (paper, "Table 1, MNIST")
     assert split_source(paper) == (paper, "")
+    assert split_source(f"{paper}; changed: seed=1, lr=2") == (paper, "changed: seed=1, lr=2")
     assert split_source("a note") == ("a note", "")

@@ -12,7 +12,7 @@ from dgm_run.report.tables import tables
 
 
 def report(folder: Path) -> tuple[str, list[Path]]:
-    """Writes report.html and report.md into the folder, and published.md where presets name a paper's number.
+    """Writes report.html and report.md into the folder, and published.md where presets name a number to be reached.
 
     Returns:
         What is known at a glance, as Markdown, and the files.
