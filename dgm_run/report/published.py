@@ -21,8 +21,8 @@ reverse AIS stands beside it: the conservative side.
 The verdict is *reproduced* within 0.5 nats, 0.02 bits of a dimension or 1 point of an error rate. It is so within
 two standard errors too, where two are less than 1 nat or 0.05 bits; of other units always. Else it is *better* or
 *worse*, and *differs* where neither end is better. Beside a bound it is *a bound*. Where the conservative side has
-another verdict, both stand there. A verdict *with a warning* is one of a number that may be wrong by more than its
-error: below stands all that the run warned of.
+another verdict, both stand there. *With a warning*, the run warned of the number, which may then be wrong by more
+than its error, or of the model: below stands all that it said.
 """
 CONSERVATIVE = "log_likelihood_low"
 """The quantity of a likelihood's conservative side."""
