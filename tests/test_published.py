@@ -18,12 +18,12 @@ def test_every_part_of_published_is_required(part):
         check_published({name: value for name, value in NODE.items() if name != part})
 
 
-def test_unknown_kinds_are_refused_with_the_known_ones():
+def test_unknown_kinds_are_refused():
     with pytest.raises(ConfigError, match="^published.kind: rumour is no kind of number: choose one of paper, program"):
         check_published(NODE | {"kind": "rumour"})
 
 
-def test_sources_are_split_behind_their_address():
+def test_sources_split_behind_their_address():
     paper = "A. Author, On it, 2016, https://example.org/1"
     assert split_source(f"{paper}, Table 1, MNIST") == (paper, "Table 1, MNIST")
     assert split_source(paper) == (paper, "")

@@ -135,7 +135,7 @@ def test_equal_seeds_draw_equal_bits():
     assert torch.equal(*draws)
 
 
-def test_strided_chances_belong_to_their_places():
+def test_strided_chances_keep_their_places():
     torch.manual_seed(0)
     p = torch.tensor([0.0, 1.0]).expand(200_000, 2)
     assert torch.equal(bernoulli(p), p)

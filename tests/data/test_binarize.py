@@ -65,7 +65,7 @@ def test_no_noise_reaches_the_next_level(monkeypatch, dtype):
         assert ((values * num_levels).floor() == levels).all()
 
 
-def test_dequantised_values_stay_on_their_level():
+def test_noisy_values_stay_on_their_level():
     torch.manual_seed(0)
     values = dequantize(torch.full((1_000_000,), 255, dtype=torch.uint8), 256)
     assert values.max() < 1

@@ -146,7 +146,7 @@ def test_kind_and_protocol_are_told_in_words(options, kind, words):
      ({"binarize": "threshold"}, False), ({}, False)],
     ids=str,
 )  # fmt: skip
-def test_protocol_names_num_valid_if_noise_needs_it(options, depends):
+def test_num_valid_is_named_if_noise_needs_it(options, depends):
     train, valid, test = (Split(part) for part in LEVELS.split(20))
     both = []
     for num_valid in (20, 5):

@@ -43,7 +43,7 @@ def test_no_examples_are_refused():
         LaplaceSources(0, 1, 1, 1, seed=0)
 
 
-def test_num_valid_changes_test_examples_and_is_named():
+def test_num_valid_that_matters_is_named():
     both = [LaplaceSources(3, 50, num_valid, 20, seed=2)() for num_valid in (10, 11)]
     assert not torch.equal(both[0].test.x, both[1].test.x)
     assert [splits.about.partition("num_valid=")[2][:2] for splits in both] == ["10", "11"]

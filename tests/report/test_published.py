@@ -26,7 +26,7 @@ def table(folder):
     return [dict(zip(HEAD, row, strict=True)) for row in cells], notes
 
 
-def test_runs_stand_beside_their_presets_numbers(tmp_path):
+def test_runs_stand_beside_their_targets(tmp_path):
     rows = [estimate(-85.0, stderr=0.25), estimate(-90.0, "elbo", kind="lower_bound"), estimate(9.0, "kl")]
     begun_with(write(tmp_path / "a", config(), rows, published=PAPER), "+experiment=paper_2016/mnist", "seed=1")
     write(tmp_path / "b", config(), rows)
@@ -46,7 +46,7 @@ def test_runs_stand_beside_their_presets_numbers(tmp_path):
     ("target", "shown", "ours"),
     [(3.0, "3.00", "3.14 ± 0.01"), (3.25, "3.25", "3.14 ± 0.01"), (-2.7362, "-2.7362", "3.1416 ± 0.0123")],
 )
-def test_a_row_has_the_decimals_of_its_target(tmp_path, target, shown, ours):
+def test_rows_have_the_decimals_of_targets(tmp_path, target, shown, ours):
     rows = [estimate(3.14159, stderr=0.01234)]
     write(tmp_path / "a", config(), rows, published=PAPER | {"values": {"log_likelihood": target}})
     ((row,), _) = table(tmp_path)
@@ -84,7 +84,7 @@ def test_conservative_side_stands_beside_ais(tmp_path):
     assert found[2] == ("", "reproduced")
 
 
-def test_warnings_mark_the_verdict_and_stand_in_full(tmp_path):
+def test_warnings_mark_the_verdict(tmp_path):
     low = "log Z rests on 1.2 of 100 chains | take more"
     rows = [
         estimate(-82.0, warning=low, **BY_AIS),

@@ -60,12 +60,12 @@ def test_error_rates_are_judged_at_one_point(value, expected):
         ("modes", 117.0, None, "better"),
     ],
 )
-def test_other_units_are_judged_by_their_errors(quantity, value, stderr, expected):
+def test_other_units_are_judged_by_errors(quantity, value, stderr, expected):
     assert judge(quantity, "", value, stderr, 116.0, "paper") == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(2.5, "reproduced"), (2.6, "differs"), (1.4, "differs")])
-def test_quantities_without_a_better_end_differ(value, expected):
+def test_unranked_quantities_differ(value, expected):
     assert judge("kl", "nats", value, 0.01, 2.0, "paper") == expected
 
 
@@ -82,10 +82,10 @@ def test_quantities_without_a_better_end_differ(value, expected):
         ("kl", 9.0, 0.1, "a bound"),
     ],
 )
-def test_a_bound_is_a_bound_until_it_is_passed(quantity, value, stderr, expected):
+def test_a_bound_is_one_until_it_is_passed(quantity, value, stderr, expected):
     assert judge(quantity, "nats", value, stderr, -2.599, "bound") == expected
 
 
-def test_closed_forms_are_judged_as_papers_are():
+def test_closed_forms_are_judged_as_papers():
     assert judge("log_likelihood", "nats", -3.1, 0.1, -2.6, "closed_form") == "reproduced"
     assert judge("log_likelihood", "nats", -3.2, 0.1, -2.6, "closed_form") == "worse"
