@@ -281,7 +281,7 @@ REPORT_HELP = """dgm-report FOLDER [--estimator-seeds=separate|pool|compare]
 Compares the runs in a folder and below it: what they differ by, their numbers with errors, one table for every way in
 which a number was found, differences with intervals, published numbers, curves, pictures and costs.
 Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, of which it prints what is known at a
-glance; and FOLDER/published.md where runs of presets have found the number of a paper.
+glance; and FOLDER/published.md where runs of presets have found the number that these are to reach.
 
 A run may have been evaluated under several seeds of an estimator (dgm-eval RUN_DIR estimators.energy.seed=1).
 --estimator-seeds=separate, the default, gives each evaluation its table, as it does with any other settings; pool takes

@@ -24,6 +24,7 @@ from dgm_run.bounds import check_range
 from dgm_run.commands import is_data_path, quote
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
+from dgm_run.published import check_published
 from dgm_run.signature import annotations, check_node, check_type, target_of
 from dgm_run.suggestions import leaves, nearest_keys
 
@@ -245,9 +246,7 @@ def _validate(cfg: DictConfig) -> None:
         _check_requires(cfg, key, node)
 
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    published = plain["published"]
-    if published is not None and not (isinstance(published, dict) and {"values", "source"} <= set(published)):
-        raise ConfigError("published: it belongs to the preset: leave it out")
+    check_published(plain["published"])
     raw = OmegaConf.to_container(cfg, resolve=False)
     for key in ("trainer", *GROUPS):  # its range of epochs before that of a schedule
         try:

@@ -1,10 +1,12 @@
-"""The presets: rows of papers, each with the numbers that it is to reach."""
+"""The presets: rows of papers and runs of other programs, each with the numbers that it is to reach."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from dgm_run.published import KINDS, split_source
 
 
 class Preset(NamedTuple):
@@ -14,14 +16,16 @@ class Preset(NamedTuple):
         name: as in +experiment=NAME.
         dataset: what it is trained on.
         epochs: at most, or None where it leaves them as they are.
-        values: what the paper has found, by quantity.
-        source: which paper, and where in it.
+        kind: whose number it is, one of `published.KINDS`.
+        values: what is to be reached, by quantity.
+        source: which paper or program, and where in it.
         hours: of training on one core of a CPU, roughly, as `python -m benchmarks.presets` or a run has found, or None.
     """
 
     name: str
     dataset: str
     epochs: int | None
+    kind: str
     values: dict[str, float]
     source: str
     hours: float | None
@@ -33,7 +37,7 @@ def presets(folder: Path) -> Iterator[Preset]:
         node = yaml.safe_load(path.read_text())
         published, trainer = node["published"], node.get("trainer", {})
         name = str(path.relative_to(folder).with_suffix(""))
-        numbers = (published["values"], published["source"], published.get("hours"))
+        numbers = (published["kind"], published["values"], published["source"], published.get("hours"))
         yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
 
 
@@ -43,13 +47,14 @@ def _dataset(node: dict[str, Any]) -> str:
 
 
 def table(folder: Path) -> str:
-    """The presets as lines of text, with the paper that a few of them share above them."""
-    lines, paper = [], ""
+    """The presets as lines of text, with the source that a few of them share above them."""
+    lines, above = [], ""
     for preset in presets(folder):
-        of, _, where = preset.source.partition(", http")
-        if of != paper:
-            paper = of
-            lines += ["", f"{of}, http{where.partition(',')[0]}"]
+        source, _ = split_source(preset.source)
+        whose = "" if preset.kind == "paper" else f" ({KINDS[preset.kind]})"
+        if source + whose != above:
+            above = source + whose
+            lines += ["", above]
         cost = [f"{preset.epochs} epochs"] if preset.epochs else []
         cost += [_duration(preset.hours)] if preset.hours else []
         numbers = ", ".join(f"{quantity} {value:g}" for quantity, value in preset.values.items())

@@ -22,6 +22,7 @@ from dgm_run import output
 from dgm_run.commands import run_estimators, show_runs
 from dgm_run.errors import UserError
 from dgm_run.log import TextLog
+from dgm_run.published import KINDS
 
 SECONDS_WITHIN_EPOCH = 30.0
 """Between two lines about a long epoch, where there is no bar."""
@@ -361,7 +362,7 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
     )
     if found["published"]:
         numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())
-        lines.append(f"published: {numbers} ({found['published']['source']})")
+        lines.append(f"published: {numbers} ({KINDS[found['published']['kind']]}: {found['published']['source']})")
     lines += failures(found["failed_estimators"], folder)
     lines += _diagnostics(found["estimates"])
     lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]

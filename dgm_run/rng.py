@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 _MASK = (1 << 64) - 1
+RARE = 2.0**-16
+"""Share of the draws of `bernoulli` that make up for what 16 bits cannot tell."""
 
 
 def key(seed: int, stream: str, index: int = 0) -> int:
@@ -37,31 +39,31 @@ def permutation(seed: int, epoch: int, n: int) -> Tensor:
 
 
 def uniform_like(x: Tensor) -> Tensor:
-    """Uniform draws from the multiples of 2^-24 in [0, 1), of the shape, type (single or double) and device of x.
+    """Draws uniformly from [0, 1) in the shape, type (single or double) and device of x.
 
-    On the CPU every 64 random bits make four draws of 16 bits; the eight bits below are one draw for the whole
-    call. Each number by itself is as fine as one of `torch.rand`, for a third of its time, and two of a call
-    depend on each other only through those last bits. Where code is compiled the numbers are hashes of their
-    places, which melt into the operations around them.
+    Where code is compiled the numbers are hashes of their places, which melt into the operations around them.
     """
-    if x.device.type != "cpu":
-        return torch.rand_like(x)
-    if torch.compiler.is_compiling():
-        return hashed_uniform_like(x)
-    lanes, below = _lanes(x)
-    return lanes.mul_(2.0**-16).add_(below.mul_(2.0**-24).add_(0.5))
+    return hashed_uniform_like(x) if _is_compiled_on_cpu(x) else torch.rand_like(x)
 
 
 def bernoulli(p: Tensor) -> Tensor:
-    """Draws of 0 and 1, with probability p of a 1, of the shape and type of p: `uniform_like(p) < p`."""
+    """Draws 0 or 1 independently, with probability p of a 1, in the shape and type of p.
+
+    On the CPU every 64 random bits make four draws, for little more than half the time of `torch.rand`. Its 16 bits
+    decide a draw as a coin of probability k / 2^16 does, k a whole number near 2^16 p. One draw of 2^16, chosen at
+    random, is a coin of another probability instead, by which both together have probability p within 2^-24.
+    """
     if p.dtype.itemsize < 4:
         return bernoulli(p.float()).to(p.dtype)  # its numbers are too coarse to draw in
+    if _is_compiled_on_cpu(p):
+        return (hashed_uniform_like(p) < p).to(p.dtype)
     if p.device.type != "cpu":
         return torch.rand_like(p).lt_(p)
-    if torch.compiler.is_compiling():
-        return (hashed_uniform_like(p) < p).to(p.dtype)
-    lanes, below = _lanes(p)
-    return lanes.lt_(torch.add(below.mul_(-(2.0**-8)).sub_(2.0**15), p, alpha=2.0**16))  # both sides times 2^16
+    # a draw of 16 bits, in [-2^15, 2^15), is a 1 where it is at most the limit
+    limit = torch.add(p.new_full((), -1.0 - 2**15), p, alpha=2**16 / (1 - RARE))
+    draws = _sixteen_bits(p).le_(limit)
+    _redraw_rarely(draws, p, limit)
+    return draws
 
 
 def hashed_uniform_like(x: Tensor) -> Tensor:
@@ -83,9 +85,32 @@ def _shifted(z: Tensor, num_bits: int) -> Tensor:
     return (z >> num_bits) & ((1 << (64 - num_bits)) - 1)
 
 
-def _lanes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers in [-2^15, 2^15), of the shape and type of x, and one in [0, 2^8) for all."""
-    num_words = (x.numel() + 3) // 4
-    bits = torch.empty(num_words, dtype=torch.int64).random_(-(2**63), None)
-    lanes = bits.view(torch.int16)[: x.numel()].view(x.shape).to(x.dtype)
-    return lanes, torch.randint(256, (), dtype=x.dtype)
+def _is_compiled_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and torch.compiler.is_compiling()
+
+
+def _sixteen_bits(x: Tensor) -> Tensor:
+    """Whole numbers in [-2^15, 2^15), of the shape and type of x."""
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[: x.numel()].to(x.dtype).view_as(x)
+
+
+def _redraw_rarely(draws: Tensor, p: Tensor, limit: Tensor) -> None:
+    """Draws each element anew with probability `RARE`: a 1 with probability r, p = (1 - RARE) k / 2^16 + RARE r.
+
+    Args:
+        draws: 0 or 1, changed in place; contiguous.
+        p: probabilities of a 1.
+        limit: the largest draw of 16 bits that is a 1, and less than 1 more.
+    """
+    scalar = torch.empty((), dtype=torch.float64)
+    place = scalar.geometric_(RARE).item() - 1  # all gaps between such elements are geometric
+    if place >= draws.numel():
+        return
+    draws, p, limit = draws.view(-1), p.reshape(-1), limit.reshape(-1)
+    while place < len(draws):
+        i = int(place)
+        k = min(max(limit[i].item() // 1 + 1 + 2**15, 0), 2**16)  # of 2^16 draws of 16 bits are a 1
+        r = (p[i].item() - (1 - RARE) * k / 2**16) / RARE
+        draws[i] = scalar.uniform_().item() < r
+        place += scalar.geometric_(RARE).item()

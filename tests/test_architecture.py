@@ -30,7 +30,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
     {"commands", "suggestions"},
-    {"bounds", "rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks"},
+    {"bounds", "rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks", "published"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 

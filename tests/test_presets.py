@@ -2,6 +2,7 @@ import pytest
 
 from dgm_run.config import conf_dir
 from dgm_run.presets import _duration, presets, table
+from dgm_run.published import KINDS
 from tests.tiny import dgm_run
 
 FOLDER = conf_dir() / "experiment"
@@ -19,7 +20,9 @@ def test_every_preset_is_listed_with_its_paper_and_its_numbers():
     assert one.values == {"error": 3.33, "error_nearest_neighbour": 25.81}
     text = table(FOLDER)
     assert "Kingma et al. 2014, https://arxiv.org/abs/1406.5298\n" in text
+    assert "\nscikit-learn, https://scikit-learn.org (another program's run)\n" in text
     for preset in found.values():
+        assert preset.kind in KINDS
         assert f"+experiment={preset.name} " in text
         assert preset.values.keys() <= QUANTITIES
 

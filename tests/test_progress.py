@@ -349,7 +349,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
     found = {
         "binarization": "dynamic",
         "failed_estimators": {"ais": "LinAlgError: singular", "parzen": "no"},
-        "published": {"values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "a paper"},
+        "published": {"kind": "paper", "values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "Table 1"},
         "estimates": [
             ROW | {"num_examples": 360, "diagnostics": {"ess_median": 12.5}, "warning": None},
             ROW | {"num_examples": 360, "quantity": "elbo", "diagnostics": {"ess_median": 12.5}, "warning": "too few"},
@@ -363,7 +363,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
     assert conclusion(found, Path("outputs/run")) == [
         "360 test examples, binarisation dynamic",
         "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
-        "published: log_likelihood -84.5, elbo -86.0 (a paper)",
+        "published: log_likelihood -84.5, elbo -86.0 (a paper's number: Table 1)",
         "estimators.ais failed: LinAlgError: singular",
         "estimators.parzen failed: no",
         f"to run them again: dgm-eval {Path('outputs/run').absolute()} 'estimators=[ais,parzen]'",

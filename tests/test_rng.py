@@ -94,14 +94,6 @@ def test_uniform_draws_fill_the_unit_interval_evenly(dtype, draw):
     assert abs(neighbours) < 5 / u.numel() ** 0.5
 
 
-def test_a_draw_is_finer_than_its_sixteen_bits_of_its_own():
-    torch.manual_seed(0)
-    u = torch.cat([uniform_like(torch.empty(1000)) for _ in range(400)])
-    below = (u.double() * 2**16).frac() * 2**8
-    assert torch.equal(below, below.round())
-    assert len(below.unique()) > 150  # of 256
-
-
 def test_zeros_and_ones_come_with_their_probability():
     torch.manual_seed(0)
     p = torch.tensor([0.0, 1e-4, 0.3, 0.5, 0.999, 1.0])
@@ -112,13 +104,44 @@ def test_zeros_and_ones_come_with_their_probability():
     assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_a_one_is_a_uniform_draw_below_its_probability():
-    p = torch.rand(100, 1000)
-    torch.manual_seed(1)
-    u = uniform_like(p)
-    torch.manual_seed(1)
-    ones = bernoulli(p)
-    assert torch.equal(ones[(u - p).abs() > 1e-7], (u < p).float()[(u - p).abs() > 1e-7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sixteenths", [8, 15, 24])
+def test_chances_between_sixteen_bits(sixteenths, dtype):
+    torch.manual_seed(0)
+    p, n = sixteenths / 16 * 2**-16, 20 * 2**18
+    rare = torch.full((2**18,), p, dtype=dtype)
+    ones = sum(bernoulli(rare).sum().item() for _ in range(20))
+    zeros = sum(2**18 - bernoulli(1 - rare).sum().item() for _ in range(20))
+    assert abs(ones - n * p) < 5 * (n * p) ** 0.5
+    assert abs(zeros - n * p) < 5 * (n * p) ** 0.5
+
+
+@pytest.mark.parametrize("p", [1e-6, 2.0**-17, 1.5 * 2.0**-16])
+def test_rare_ones_of_a_call_are_independent(p):
+    torch.manual_seed(0)
+    calls, probability = 2000, torch.full((100, 784), p)
+    counts = torch.tensor([bernoulli(probability).sum().item() for _ in range(calls)], dtype=torch.float64)
+    mean = 78_400 * p  # of a count, which is nearly Poisson: so is its variance, and its fourth moment mean + 3 mean^2
+    assert abs(counts.mean() - mean) < 5 * (mean / calls) ** 0.5
+    assert abs(counts.var() - mean) < 5 * ((mean + 2 * mean**2) / calls) ** 0.5
+
+
+def test_equal_seeds_draw_equal_bits():
+    p = torch.rand(300, 784)
+    draws = []
+    for _ in range(2):
+        reseed(3, "step", 7)
+        draws.append(torch.stack([bernoulli(p) for _ in range(3)]))
+    assert torch.equal(*draws)
+
+
+def test_strided_chances_keep_their_places():
+    torch.manual_seed(0)
+    p = torch.tensor([0.0, 1.0]).expand(200_000, 2)
+    assert torch.equal(bernoulli(p), p)
+    assert torch.equal(bernoulli(p.T), p.T)
+    assert bernoulli(torch.full((4,), torch.nan)).sum() == 0
+    assert bernoulli(torch.empty(0, 3)).shape == (0, 3)
 
 
 def test_hashed_draws_are_outputs_of_splitmix64():

@@ -155,7 +155,7 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
 
 def test_an_odd_summary_costs_no_results(tmp_path, capsys):
     cfg = package.compose(*TINY)
-    cfg.published = {"values": 3, "source": "a preset of one's own"}
+    cfg.published = {"kind": "paper", "values": 3, "source": "a preset of one's own"}
     found = package.run(cfg, tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == found
     shown = capsys.readouterr().out

@@ -35,8 +35,8 @@ LINES = {
     "likelihood=gaussian likelihood.scale=nan": "likelihood.scale = nan must be greater than 0",
     "dataset.shape=[-1]": "dataset.shape = [-1]: each must be at least 1",
     "dataset.source=3": "dataset.source: Value '3' of type 'int' could not be converted to Callable",
-    "published=3": "published: it belongs to the preset: leave it out",
-    "published=3 seed=1 prior=mixture": "published: it belongs to the preset: leave it out",
+    "published=3": "published: a preset sets it, with kind, values and source: leave it out",
+    "published=3 seed=1 prior=mixture": "published: a preset sets it, with kind, values and source: leave it out",
     "+trainer.epochs=3": "trainer.epochs: GradientTrainer has no argument epochs; did you mean trainer.max_epochs?",
 }
 

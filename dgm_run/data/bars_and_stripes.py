@@ -10,6 +10,8 @@ import torch
 
 from dgm_run.data.splits import Split, Splits
 
+ABOUT = "training, validation and test examples are the same"
+
 
 class BarsAndStripes:
     """2^s images of rows and 2^s of columns, s x s pixels. Training, validation and test set are all of them.
@@ -34,4 +36,4 @@ class BarsAndStripes:
         x = torch.cat([rows, rows.mT]).to(torch.uint8)
         of_both = (x.double().mean((1, 2, 3)) % 1 == 0).double()  # the blank and the full one
         everything = Split(x, log_p=(of_both - self.size - 1) * math.log(2))
-        return Splits(everything, everything, everything)
+        return Splits(everything, everything, everything, about=ABOUT)

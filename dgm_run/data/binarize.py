@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 MODES = ("none", "threshold", "fixed", "dynamic")
+MOST_NOISE = 1 - 2.0**-14
+"""Largest noise of a level. In single precision their sum rounds by 2^-17, and num_levels times a value by 2^-15."""
 
 
 def intensities(levels: Tensor, num_levels: int) -> Tensor:
@@ -27,6 +29,9 @@ def sample(levels: Tensor, num_levels: int, generator: torch.Generator | None = 
 
 
 def dequantize(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
-    """(k + u) / num_levels with u uniform on [0, 1): a density of it bounds the mass of the levels."""
+    """(k + u) / num_levels with u uniform on [0, 1): a density of it bounds the mass of the levels.
+
+    No value reaches the next level: u ends at `MOST_NOISE`.
+    """
     noise = torch.rand(levels.shape, generator=generator, device=levels.device, dtype=torch.float32)
-    return ((levels + noise) / num_levels).to(torch.get_default_dtype())
+    return ((levels + noise.clamp_(max=MOST_NOISE)) / num_levels).to(torch.get_default_dtype())

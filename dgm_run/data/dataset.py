@@ -217,6 +217,7 @@ class Dataset:
         self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
         self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
         self._source, self._about = source, ""
+        self._num_valid: int | None = None
         self.notes: tuple[str, ...] = ()
         self.preprocessing = UNCHANGED
         if corrupt:
@@ -245,13 +246,19 @@ class Dataset:
     @property
     def _binarization(self) -> str:
         if self.dequantize:
-            return f"none (uniform dequantisation, test noise fixed by seed {self.noise_seed})"
+            return f"none (uniform dequantisation, test noise drawn once with {self._noise})"
         if self.binarize == "none" and self.kind == "binary":
             return "none (the data are binary)"
         if self.binarize in ("none", "threshold"):
             return self.binarize
         train = "training pixels fixed as well" if self.binarize == "fixed" else "training pixels redrawn"
-        return f"{self.binarize} (test pixels drawn once with seed {self.noise_seed}, {train})"
+        return f"{self.binarize} (test pixels drawn once with {self._noise}, {train})"
+
+    @property
+    def _noise(self) -> str:
+        """What the noise of the test examples depends on: that of the validation examples comes before it."""
+        before = "" if self._num_valid is None else f" after num_valid={self._num_valid} validation examples"
+        return f"seed {self.noise_seed}{before}"
 
     def adopt_protocol(self, of: "Dataset") -> None:
         """Binarises, dequantises and draws evaluation noise as another data set does, to be compared with it."""
@@ -274,6 +281,7 @@ class Dataset:
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         digests = (f"md5 {digest(splits)}",) if self._is_users_own else ()
         self._about = "".join(f"; {each}" for each in (*digests, splits.about) if each)
+        self._num_valid = len(prepared["valid"])
         self.notes = (*splits.notes, *notes)
         return LoadedDataset(self, **prepared)
 

@@ -41,7 +41,9 @@ class LaplaceSources:
         first, second = -torch.log1p(-uniform)  # a difference of exponentials is Laplace
         x = (first - second) / math.sqrt(2) @ self.mixing.T
         splits = split_sizes(x.float(), None, self.num_valid, self.num_test)
-        return Splits(*(split._replace(log_p=self.log_prob(split.x.double())) for split in splits))
+        sizes = f"num_train={self.num_train}, num_valid={self.num_valid}, num_test={self.num_test}"
+        about = f"test examples drawn with seed {self.seed} for {sizes}"
+        return Splits(*(split._replace(log_p=self.log_prob(split.x.double())) for split in splits), about=about)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of (N, dim), (N,), in nats."""

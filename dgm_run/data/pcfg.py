@@ -54,7 +54,10 @@ class PCFG:
         generator = torch.Generator().manual_seed(self.seed)
         splits = [[self.sample(generator) for _ in range(size)] for size in self.sizes]
         unique = {sentence: self.log_prob(sentence) for sentence in set(splits[2])}
-        return TextSplits(*splits, log_p_test=torch.tensor([unique[s] for s in splits[2]], dtype=torch.float64))
+        before = f"num_train={self.sizes[0]} and num_valid={self.sizes[1]} others"
+        about = f"test sentences drawn with seed {self.seed} after {before}"
+        log_p = torch.tensor([unique[s] for s in splits[2]], dtype=torch.float64)
+        return TextSplits(*splits, log_p_test=log_p, about=about)
 
     def sample(self, generator: torch.Generator) -> tuple[str, ...]:
         """A sentence; those that are too long are drawn anew."""

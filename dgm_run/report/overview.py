@@ -56,8 +56,9 @@ def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
 
 def _is_known_in_nats(way: Way, rows: Sequence[Row], tables: Sequence[tuple[Way, list[Row]]]) -> bool:
     """Bits that no paper names, where the nats stand beside them."""
-    in_nats = replace(way, quantity="log_likelihood", unit="nats")
-    known = way.quantity == "bits_per_dim" and any(other == in_nats for other, _ in tables)
+    # exact densities of dequantised data give bits that are bounds
+    in_nats = replace(way, quantity="log_likelihood", unit="nats", kind="")
+    known = way.quantity == "bits_per_dim" and any(replace(other, kind="") == in_nats for other, _ in tables)
     return known and not any(row.published for row in rows)
 
 

@@ -13,15 +13,28 @@ import numpy as np
 import yaml
 
 from dgm_run.commands import read_overrides, resume_run
+from dgm_run.published import KINDS
 
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 
 
 class Published(NamedTuple):
-    """Numbers of a paper by quantity, and where they stand."""
+    """Numbers that a preset is to reach.
+
+    Attributes:
+        values: by quantity.
+        source: where they stand.
+        kind: whose numbers they are, one of `published.KINDS`; empty where the run does not say so.
+    """
 
     values: Mapping[str, float]
-    where: str
+    source: str
+    kind: str
+
+    @property
+    def where(self) -> str:
+        """Whose numbers they are, and where they stand."""
+        return f"{KINDS[self.kind]}: {self.source}" if self.kind in KINDS else self.source
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class Run:
     def published(self) -> "Published | None":
         """The numbers that its preset is to reach."""
         told = self.results.get("published")
-        return Published(told["values"], told["source"]) if told else None
+        return Published(told["values"], told["source"], told["kind"]) if told else None
 
     @property
     def told(self) -> str:
@@ -196,7 +209,7 @@ def _published(told: Any) -> dict[str, Any] | None:
     if not isinstance(told, dict) or not isinstance(told.get("values"), dict):
         return None
     values = {str(quantity): float(value) for quantity, value in told["values"].items() if _fits(value)}
-    return {"values": values, "source": str(told.get("source", ""))}
+    return {"values": values, "source": str(told.get("source", "")), "kind": str(told.get("kind", ""))}
 
 
 def _number(value: Any) -> float:

@@ -36,6 +36,15 @@ LOWER = (
 NOT_RANKED = ("mmd_p_value",)
 
 
+def better_end(quantity: str) -> Literal["higher", "lower"] | None:
+    """Which of two numbers of a quantity is the better one, if either is."""
+    for better, names in (("higher", HIGHER), ("lower", LOWER)):
+        named = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
+        if named and quantity not in NOT_RANKED:
+            return better
+    return None
+
+
 @dataclass(frozen=True)
 class Way:
     """How a number was found; numbers of two ways are never ranked together.
@@ -71,11 +80,7 @@ class Way:
     @property
     def better(self) -> Literal["higher", "lower"] | None:
         """Which of two numbers is the better one, if either is."""
-        for better, names in (("higher", HIGHER), ("lower", LOWER)):
-            named = any(self.quantity == name or self.quantity.startswith(f"{name}_") for name in names)
-            if named and self.quantity not in NOT_RANKED:
-                return better
-        return None
+        return better_end(self.quantity)
 
     def describe(self) -> str:
         """In a line, for the head of a table."""

@@ -14,7 +14,7 @@ from dgm_run.report.tables import tables
 
 
 def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[str, list[Path]]:
-    """Writes report.html and report.md into the folder, and published.md where presets name a paper's number.
+    """Writes report.html and report.md into the folder, and published.md where presets name a number to be reached.
 
     Args:
         folder: with runs in it, or below.

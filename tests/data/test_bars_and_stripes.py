@@ -34,9 +34,11 @@ def test_four_by_four_has_thirty_distinct_images_two_of_them_twice():
 
 
 def test_all_splits_are_the_full_set():
-    train, valid, test = BarsAndStripes(3)()
+    splits = BarsAndStripes(3)()
+    train, valid, test = splits
     assert torch.equal(train.x, valid.x)
     assert torch.equal(train.x, test.x)
+    assert splits.about == "training, validation and test examples are the same"
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

@@ -51,7 +51,22 @@ def test_dequantised_values_fill_the_bin_of_their_level_uniformly(levels):
     assert abs(noise.var() - 1 / 12) < 0.001
 
 
-def test_dequantised_values_stay_below_one():
-    values = dequantize(torch.full((100_000,), 255, dtype=torch.uint8), 256)
-    assert values.max() <= 1
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_noise_reaches_the_next_level(monkeypatch, dtype):
+    highest = 1 - 2.0**-24  # that torch.rand draws
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, highest, dtype=torch.float32))
+    monkeypatch.setattr(torch, "get_default_dtype", lambda: dtype)
+    for num_levels in range(2, 257):
+        levels = torch.arange(num_levels).to(torch.uint8)
+        values = dequantize(levels, num_levels)
+        assert values.dtype == dtype
+        # levels and 24 bits of a value multiply exactly in double precision
+        assert ((values.double() * num_levels).floor() == levels).all()
+        assert ((values * num_levels).floor() == levels).all()
+
+
+def test_noisy_values_stay_on_their_level():
+    torch.manual_seed(0)
+    values = dequantize(torch.full((1_000_000,), 255, dtype=torch.uint8), 256)
+    assert values.max() < 1
     assert values.min() >= 255 / 256

@@ -126,11 +126,11 @@ def test_real_values_and_labels_pass_unchanged():
             "binary",
             "dynamic (test pixels drawn once with seed 777, training pixels redrawn)",
         ),
-        ({"dequantize": True}, "continuous", "none (uniform dequantisation, test noise fixed by seed 777)"),
+        ({"dequantize": True}, "continuous", "none (uniform dequantisation, test noise drawn once with seed 777)"),
         (
             {"num_levels": 2, "dequantize": True},
             "continuous",
-            "none (uniform dequantisation, test noise fixed by seed 777)",
+            "none (uniform dequantisation, test noise drawn once with seed 777)",
         ),
     ],
     ids=str,
@@ -138,6 +138,24 @@ def test_real_values_and_labels_pass_unchanged():
 def test_kind_and_protocol_are_told_in_words(options, kind, words):
     assert dataset(**options).kind == kind
     assert dataset(**options).binarization == words
+
+
+@pytest.mark.parametrize(
+    ("options", "depends"),
+    [({"binarize": "fixed"}, True), ({"binarize": "dynamic"}, True), ({"dequantize": True}, True),
+     ({"binarize": "threshold"}, False), ({}, False)],
+    ids=str,
+)  # fmt: skip
+def test_num_valid_is_named_if_noise_needs_it(options, depends):
+    train, valid, test = (Split(part) for part in LEVELS.split(20))
+    both = []
+    for num_valid in (20, 5):
+        splits = Splits(train, Split(valid.x[:num_valid]), test)
+        protocol = dataset(lambda splits=splits: splits, **options)
+        loaded = protocol.load()
+        both.append(loaded.test.batch(slice(0, 20)))
+        assert (f"seed 777 after num_valid={num_valid} validation examples" in protocol.binarization) == depends
+    assert torch.equal(*both) != depends
 
 
 @pytest.mark.parametrize(

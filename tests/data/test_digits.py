@@ -29,3 +29,8 @@ def test_every_digit_is_used_once_and_keeps_its_label(splits):
 def test_the_seed_alone_decides_on_the_split(splits):
     assert torch.equal(Digits(180, 360, 0)().test.x, splits.test.x)
     assert not torch.equal(Digits(180, 360, 1)().test.x, splits.test.x)
+
+
+def test_num_valid_changes_no_test_example():
+    one, other = (Digits(num_valid=num_valid, num_test=360, split_seed=0)() for num_valid in (180, 60))
+    assert torch.equal(one.test.x, other.test.x)

@@ -49,3 +49,8 @@ def test_splits_have_their_sizes_and_draws_of_their_own_which_the_seed_repeats()
 def test_what_makes_no_mixture_is_refused(change, told):
     with pytest.raises(ValueError, match=told):
         make(**change)
+
+
+def test_num_valid_changes_no_test_example():
+    one, other = (GaussianMixture("ring", 8, 2.0, 0.1, 30, num_valid, 20, seed=1)() for num_valid in (10, 11))
+    assert torch.equal(one.test.x, other.test.x)

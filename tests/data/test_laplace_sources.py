@@ -41,3 +41,9 @@ def test_the_density_is_that_of_the_sources(source, splits):
 def test_no_examples_are_refused():
     with pytest.raises(ValueError, match="dim = 0"):
         LaplaceSources(0, 1, 1, 1, seed=0)
+
+
+def test_num_valid_that_matters_is_named():
+    both = [LaplaceSources(3, 50, num_valid, 20, seed=2)() for num_valid in (10, 11)]
+    assert not torch.equal(both[0].test.x, both[1].test.x)
+    assert [splits.about.partition("num_valid=")[2][:2] for splits in both] == ["10", "11"]

@@ -70,3 +70,9 @@ def test_a_length_that_no_sentence_has_is_refused():
     with pytest.raises(ValueError, match="the shortest sentences have three"):
         PCFG(2, 1, 1, 1, 0)
     assert len(PCFG(3, 5, 1, 1, 0)().train[0]) == 3
+
+
+def test_num_valid_that_matters_is_named():
+    both = [PCFG(10, 30, num_valid, 20, seed=2)() for num_valid in (10, 11)]
+    assert both[0].test != both[1].test
+    assert [splits.about.partition("num_valid=")[2][:2] for splits in both] == ["10", "11"]

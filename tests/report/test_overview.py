@@ -106,6 +106,7 @@ def test_bits_stand_there_where_nats_do_not_or_a_paper_names_them(tmp_path):
     bits, nats = folders.estimate(0.5, "bits_per_dim", unit="bits"), folders.estimate(-3.0)
     for name, rows, published, heads in (
         ("both", [nats, bits], None, ["log_likelihood [1]"]),
+        ("bound", [nats | {"kind": "exact"}, bits | {"kind": "upper_bound"}], None, ["log_likelihood [1]"]),
         ("alone", [bits], None, ["bits_per_dim [1]"]),
         ("named", [nats, bits], {"values": {"bits_per_dim": 0.4}}, ["log_likelihood [1]", "bits_per_dim [2]"]),
     ):

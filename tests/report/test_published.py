@@ -1,8 +1,16 @@
-from dgm_run.report.published import published
+import pytest
+
+from dgm_run.report.published import CONSERVATIVE, published
 from dgm_run.report.runs import collect
 from tests.report.folders import config, estimate, write
 
-PAPER = {"values": {"log_likelihood": -84.5, "elbo": -86.5}, "source": "A paper, https://example.org, Table 1"}
+PAPER = {
+    "kind": "paper",
+    "values": {"log_likelihood": -84.5, "elbo": -86.5},
+    "source": "A paper, https://example.org, Table 1",
+}
+HEAD = ("preset", "data", "quantity", "published", "whose", "ours", "how", "conservative", "verdict", "epochs", "time")
+BY_AIS = {"estimator": "ais", "settings": {"num_chains": 10}}
 
 
 def begun_with(folder, *overrides):
@@ -10,24 +18,95 @@ def begun_with(folder, *overrides):
     return folder
 
 
-def test_the_numbers_of_a_preset_stand_beside_those_of_its_paper(tmp_path):
+def table(folder):
+    """The rows as dicts by short heads, and the footnotes by their marks."""
+    lines = published(collect(folder)).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
+    notes = dict(line.split(": ", 1) for line in lines if line.startswith("[^"))
+    return [dict(zip(HEAD, row, strict=True)) for row in cells], notes
+
+
+def test_runs_stand_beside_their_targets(tmp_path):
     rows = [estimate(-85.0, stderr=0.25), estimate(-90.0, "elbo", kind="lower_bound"), estimate(9.0, "kl")]
     begun_with(write(tmp_path / "a", config(), rows, published=PAPER), "+experiment=paper_2016/mnist", "seed=1")
     write(tmp_path / "b", config(), rows)
-    text = published(collect(tmp_path))
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| paper")]
-    run, cost = ["paper_2016/mnist", PAPER["source"], "digits, dynamic"], ["3", "0.0 min"]
+    elbo, log_likelihood = table(tmp_path)[0]
     by = "importance_sampling (num_samples=5)"
-    assert [[cell.strip() for cell in line] for line in lines] == [
-        [*run, "elbo", "-86.5", "-90.000 ± 0.100", f"lower bound by {by}", *cost],
-        [*run, "log_likelihood", "-84.5", "-85.000 ± 0.250", f"estimate by {by}", *cost],
-    ]
+    assert elbo == {
+        "preset": "paper_2016/mnist", "data": "digits, dynamic", "quantity": "elbo", "published": "-86.50",
+        "whose": "a paper's number: Table 1[^1]", "ours": "-90.00 ± 0.10", "how": f"lower bound by {by}",
+        "conservative": "", "verdict": "worse", "epochs": "3", "time": "0.0 min",
+    }  # fmt: skip
+    assert log_likelihood["ours"] == "-85.00 ± 0.25"
+    assert log_likelihood["verdict"] == "reproduced"
+    assert table(tmp_path)[1] == {"[^1]": "A paper, https://example.org"}
 
 
-def test_a_collapsed_run_is_called_so(tmp_path):
-    rows = [estimate(-85.0), estimate(0.001, "kl", warning="the posterior has collapsed, z carries nothing")]
+@pytest.mark.parametrize(
+    ("target", "shown", "ours"),
+    [(3.0, "3.00", "3.14 ± 0.01"), (3.25, "3.25", "3.14 ± 0.01"), (-2.7362, "-2.7362", "3.1416 ± 0.0123")],
+)
+def test_rows_have_the_decimals_of_targets(tmp_path, target, shown, ours):
+    rows = [estimate(3.14159, stderr=0.01234)]
+    write(tmp_path / "a", config(), rows, published=PAPER | {"values": {"log_likelihood": target}})
+    ((row,), _) = table(tmp_path)
+    assert (row["published"], row["ours"]) == (shown, ours)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "verdict"),
+    [
+        ("paper", "a paper's number", "worse"),
+        ("program", "another program's run", "worse"),
+        ("closed_form", "an exact value", "worse"),
+        ("bound", "a bound that no model passes", "a bound"),
+    ],
+)
+def test_each_kind_is_told(tmp_path, kind, words, verdict):
+    write(tmp_path / "a", config(), [estimate(-86.0)], published=PAPER | {"kind": kind})
+    ((row,), _) = table(tmp_path)
+    assert row["whose"] == f"{words}: Table 1[^1]"
+    assert row["verdict"] == verdict
+
+
+def test_conservative_side_stands_beside_ais(tmp_path):
+    rows = [estimate(-84.4, **BY_AIS), estimate(-84.8, CONSERVATIVE, estimator="raise", stderr=0.3)]
     write(tmp_path / "a", config(), rows, published=PAPER)
-    assert "| -85.000 ± 0.100 (collapsed) |" in published(collect(tmp_path))
+    rows = [estimate(-82.0, **BY_AIS), estimate(-88.0, CONSERVATIVE, estimator="raise", stderr=0.3)]
+    write(tmp_path / "b", config(), rows, published=PAPER)
+    rows = [estimate(-84.4, estimator="exact", settings={"x": 1}), rows[1]]
+    write(tmp_path / "c", config(), rows, published=PAPER)
+    found = [(row["conservative"], row["verdict"]) for row in table(tmp_path)[0]]
+    assert found[:2] == [
+        ("-84.80 ± 0.30", "reproduced"),
+        ("-88.00 ± 0.30", "better; worse by the conservative side"),
+    ]
+    assert found[2] == ("", "reproduced")
+
+
+def test_warnings_mark_the_verdict(tmp_path):
+    low = "log Z rests on 1.2 of 100 chains | take more"
+    rows = [
+        estimate(-82.0, warning=low, **BY_AIS),
+        estimate(-84.8, CONSERVATIVE, estimator="raise", warning="it lies above"),
+        estimate(-84.8, "elbo", estimator="monte_carlo, ais"),
+        estimate(3.0, "error", estimator="baseline", warning="few labels"),
+    ]
+    begun_with(write(tmp_path / "a", config(), rows, published=PAPER), "+experiment=p")
+    (elbo, log_likelihood), notes = table(tmp_path)
+    assert log_likelihood["verdict"] == "better; reproduced by the conservative side, with a warning[^2] [^3]"
+    assert elbo["verdict"] == "better, with a warning[^2] [^3]"
+    assert notes["[^2]"] == "p, log_likelihood: log Z rests on 1.2 of 100 chains \\| take more"
+    assert notes["[^3]"] == f"p, {CONSERVATIVE}: it lies above"
+    assert "few labels" not in "".join(notes.values())
+
+
+def test_a_collapse_concerns_all_numbers(tmp_path):
+    rows = [estimate(-85.0), estimate(0.001, "kl", estimator="x", warning="the posterior has collapsed")]
+    write(tmp_path / "a", config(), rows, published=PAPER)
+    ((row,), notes) = table(tmp_path)
+    assert row["verdict"] == "reproduced, with a warning[^2]"
+    assert notes["[^2]"] == "a, kl: the posterior has collapsed"
 
 
 def test_without_presets_there_is_no_table(tmp_path):

@@ -1,0 +1,35 @@
+"""Numbers that presets are to reach, and whose numbers they are."""
+
+import re
+from typing import Any
+
+from dgm_run.errors import ConfigError
+
+KINDS = {
+    "paper": "a paper's number",
+    "program": "another program's run",
+    "closed_form": "an exact value",
+    "bound": "a bound that no model passes",
+}
+"""What `published.kind` of a preset says, in words."""
+
+
+def check_published(node: Any) -> None:
+    """Checks the `published` of a configuration, which a preset sets or nobody.
+
+    Raises:
+        ConfigError: it lacks a part, or its kind is unknown.
+    """
+    if node is None:
+        return
+    if not (isinstance(node, dict) and {"values", "source", "kind"} <= set(node)):
+        raise ConfigError("published: a preset sets it, with kind, values and source: leave it out")
+    if node["kind"] not in KINDS:
+        raise ConfigError(f"published.kind: {node['kind']} is no kind of number: choose one of {', '.join(KINDS)}")
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """Splits a source behind its address: the paper or program, and where the number stands in it."""
+    title, comma, rest = source.partition(", http")
+    address, *where = re.split("[,;] ", rest, maxsplit=1)
+    return f"{title}{comma}{address}", "".join(where)

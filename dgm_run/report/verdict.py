@@ -1,0 +1,49 @@
+"""Whether a run has reached a published number."""
+
+import math
+from typing import Literal, NamedTuple
+
+from dgm_run.report.tables import better_end
+
+Verdict = Literal["reproduced", "better", "worse", "differs", "a bound", "beyond the bound", "not finite"]
+
+
+class Tolerance(NamedTuple):
+    """How far from a published number another one of the same unit may lie, and reproduces it.
+
+    Attributes:
+        distance: within which it always does.
+        errors_below: within two standard errors it does as well, where two of them are smaller than this.
+    """
+
+    distance: float
+    errors_below: float
+
+
+TOLERANCES = {"nats": Tolerance(0.5, 1.0), "bits": Tolerance(0.02, 0.05), "%": Tolerance(1.0, 0.0)}
+OTHER_UNITS = Tolerance(0.0, math.inf)
+STANDARD_ERRORS = 2
+
+
+def judge(quantity: str, unit: str, value: float, stderr: float | None, published: float, kind: str) -> Verdict:
+    """Compares a number with a published one, which has no error of its own.
+
+    Args:
+        quantity, unit, value, stderr: as in results.json.
+        published: the number to be reached.
+        kind: of that number, one of `published.KINDS`.
+    """
+    if not math.isfinite(value):
+        return "not finite"
+    apart = round(value - published, 9)  # 0.5 nats apart are so in floating point too
+    margin = STANDARD_ERRORS * (stderr or 0.0)
+    end = better_end(quantity)
+    gain = apart if end == "higher" else -apart
+    if kind == "bound":
+        return "beyond the bound" if end and gain > margin else "a bound"
+    distance, errors_below = TOLERANCES.get(unit, OTHER_UNITS)
+    if abs(apart) <= max(distance, margin if margin < errors_below else 0.0):
+        return "reproduced"
+    if end is None:
+        return "differs"
+    return "better" if gain > 0 else "worse"

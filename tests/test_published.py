@@ -1,0 +1,31 @@
+import pytest
+
+from dgm_run.errors import ConfigError
+from dgm_run.published import KINDS, check_published, split_source
+
+NODE = {"kind": "paper", "values": {"elbo": -80.0}, "source": "A paper"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_presets_may_state_each_kind(kind):
+    check_published(NODE | {"kind": kind})
+    check_published(None)
+
+
+@pytest.mark.parametrize("part", NODE)
+def test_every_part_of_published_is_required(part):
+    with pytest.raises(ConfigError, match="^published: a preset sets it"):
+        check_published({name: value for name, value in NODE.items() if name != part})
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ConfigError, match="^published.kind: rumour is no kind of number: choose one of paper, program"):
+        check_published(NODE | {"kind": "rumour"})
+
+
+def test_sources_split_behind_their_address():
+    paper = "A. Author, On it, 2016, https://example.org/1"
+    assert split_source(f"{paper}, Table 1, MNIST") == (paper, "Table 1, MNIST")
+    assert split_source(paper) == (paper, "")
+    assert split_source(f"{paper}; changed: seed=1, lr=2") == (paper, "changed: seed=1, lr=2")
+    assert split_source("a note") == ("a note", "")
