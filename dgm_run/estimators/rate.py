@@ -10,7 +10,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.base import Estimate, Kind
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin, combine, mean_and_stderr
 
 
 def rate(
@@ -20,6 +20,7 @@ def rate(
     kind: Kind,
     common: Margin = NO_MARGIN,
     draws: Margin = NO_MARGIN,
+    bias: Bias = NO_BIAS,
     **more,
 ) -> list[Estimate]:
     """Bits of a dimension, of sentences their perplexity; and how far from the truth it is, where that is known.
@@ -30,13 +31,13 @@ def rate(
     Args:
         log_p: log p(x) of each example, (N,), nats.
         data: the examples.
-        estimator, kind, common, draws, more: as of `Estimate.over`.
+        estimator, kind, common, draws, bias, more: as of `Estimate.over`.
     """
     log_p = log_p.double().cpu()
     opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     kind = opposite.get(kind, kind)  # less is better of all that follows
     if isinstance(data, Sentences):
-        told = _perplexity(log_p, data, estimator, kind, common, draws, more)
+        told = _perplexity(log_p, data, estimator, kind, common, draws, bias, more)
     else:
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
@@ -44,12 +45,12 @@ def rate(
         bits = bits_per_dim(log_p, data)
         is_known = bits.isfinite()  # of examples of which nothing is seen there is no rate
         factor = -(1 / data.num_seen.double().cpu().expand(len(log_p))[is_known]).mean().item() / math.log(2)
-        margins = {"common": common.scale(factor), "draws": draws.scale(factor)}
+        margins = {"common": common.scale(factor), "draws": draws.scale(factor), "bias": bias.scale(factor)}
         told = Estimate.over(bits[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    margins = {"common": common.scale(-1), "draws": draws.scale(-1)}
+    margins = {"common": common.scale(-1), "draws": draws.scale(-1), "bias": bias.scale(-1)}
     return [told, truth, Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **margins, **more)]
 
 
@@ -60,15 +61,16 @@ def _perplexity(
     kind: Kind,
     common: Margin,
     draws: Margin,
+    bias: Bias,
     more: Mapping[str, Any],
 ) -> Estimate:
     """The perplexity with its errors; those of computing are moved by its slope in the mean of log p."""
     value, stderr = perplexity(log_p, data)
     slope = -value * len(log_p) / data.num_seen.sum().item()
-    common, draws = common.scale(slope), draws.scale(slope)
-    computing, interval = combine(common, draws), None
+    common, draws, bias = common.scale(slope), draws.scale(slope), bias.scale(slope)
+    computing, interval = bias.widen(combine(common, draws)), None
     if stderr is not None:
-        interval = combine(Margin.student(stderr, len(log_p) - 1), common).around(value)
+        interval = bias.widen(combine(Margin.student(stderr, len(log_p) - 1), common)).around(value)
         stderr = math.hypot(stderr, common.stderr)
     intervals = {"interval": interval, "computing_interval": computing.around(value) if any(computing) else None}
     return Estimate("perplexity", estimator, kind, value, stderr, len(data), "", **intervals, **more)
