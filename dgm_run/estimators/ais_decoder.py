@@ -180,7 +180,7 @@ class AISDecoder(Estimator):
         wide = None
         if gap > WIDE:
             wide = f"the bounds lie {gap:.0f} nats apart: take more temperatures, or trust the first digits"
-        draws = sampling_error(columns, self.num_chains).parts["draws"]
+        draws = sampling_error(columns, self.num_chains).margin
         rows = (
             Estimate.over(
                 data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", draws=draws, settings=settings

@@ -189,7 +189,9 @@ class ImportanceSampling(Estimator):
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
             stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
-            draws = Margin.student(stderr) if math.isfinite(stderr) else NO_MARGIN  # of one sample it is not known
+            draws = (
+                Margin.student(stderr, max(1, n - 1)) if math.isfinite(stderr) else NO_MARGIN
+            )  # of one sample it is not known
             return Estimate.over(
                 columns[quantity], quantity, "monte_carlo", kind, draws=draws, settings=settings, **more
             )

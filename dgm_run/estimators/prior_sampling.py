@@ -9,7 +9,7 @@ from torch import Tensor
 from dgm_run import parallel
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Margin
+from dgm_run.estimators.intervals import NO_BIAS
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.weights import (
     SamplingError,
@@ -75,7 +75,7 @@ class PriorSampling(Estimator):
         method = {
             "estimator": "prior_sampling",
             "kind": "estimate",
-            "common": _student(error, weights.num_groups),
+            "common": error.margin,
             "bias": error.bias or NO_BIAS,
             "settings": {"num_samples": self.num_samples},
             "diagnostics": seen,
@@ -98,7 +98,8 @@ def shared_error(weights: StreamingWeights) -> SamplingError:
     variance = (num_groups - 1) / num_groups * (means - means.mean()).square().sum().item()
     stderr = math.sqrt(variance) if math.isfinite(variance) else None
     levels = torch.stack([weights.level(1 << i).mean() for i in range(num_groups.bit_length())])
-    return SamplingError(stderr, extrapolate_bias(levels[None].cpu(), weights.num_samples))
+    bias = extrapolate_bias(levels[None].cpu(), weights.num_samples)
+    return SamplingError(stderr, bias, freedom=num_groups - 1)
 
 
 def _leave_out(weights: StreamingWeights, group: int) -> Tensor:
@@ -106,7 +107,3 @@ def _leave_out(weights: StreamingWeights, group: int) -> Tensor:
     others = torch.arange(weights.num_groups, device=weights.log_sums.device) != group
     num_draws = weights.num_grouped * (weights.num_groups - 1) // weights.num_groups
     return weights.log_sums[others].logsumexp(0) - math.log(num_draws)
-
-
-def _student(error: SamplingError, num_groups: int) -> Margin:
-    return NO_MARGIN if error.stderr is None else Margin.student(error.stderr, num_groups - 1)

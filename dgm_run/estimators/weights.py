@@ -18,8 +18,10 @@ from dgm_run.estimators.pareto import UNRELIABLE, LargestWeights
 
 NUM_GROUPS = 8
 """Groups of samples whose estimates are compared, a power of two. More groups extrapolate over a longer way."""
-RATIOS = (0.5, 0.85)
-"""Range of the factor by which twice the samples lower bias and variance: 1/2 where weights have a variance."""
+HALF = 0.5
+"""Factor by which twice as many samples lower bias and variance where weights have a variance and S is large."""
+RATIOS = (0.4, 0.85)
+"""Range of that factor: few bounded weights fall faster, weights with heavy tails slower."""
 RATIO_STDERR = 0.06
 """How far the factor at S lies off that at more samples: of VAEs of digits it rises by up to 0.1."""
 MANY_HEAVY = 0.25
@@ -32,16 +34,22 @@ class SamplingError(NamedTuple):
     Attributes:
         stderr: standard error of the mean on the same examples; None where it is not known.
         bias: None where it is not known.
+        freedom: degrees of freedom of the standard error.
     """
 
     stderr: float | None = None
     bias: Bias | None = None
+    freedom: float = math.inf
+
+    @property
+    def margin(self) -> Margin:
+        """The margin of the random error alone; none where it is not known."""
+        return NO_MARGIN if self.stderr is None else Margin.student(self.stderr, self.freedom)
 
     @property
     def parts(self) -> dict[str, Any]:
         """The errors as `Estimate.over` and `rate` take them, where samples are independent for each example."""
-        draws = NO_MARGIN if self.stderr is None else Margin.student(self.stderr)
-        return {"draws": draws, "bias": self.bias or NO_BIAS}
+        return {"draws": self.margin, "bias": self.bias or NO_BIAS}
 
 
 class StreamingWeights:
@@ -146,8 +154,10 @@ def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingErro
     variances = columns["level_variances"].mean(0)
     ratio = _ratio(variances)
     variance = variances[0].item() * ratio * _shrink(ratio, len(variances), num_samples)
-    stderr = math.sqrt(variance / len(columns["log_p"])) if math.isfinite(variance) else None
-    return SamplingError(stderr, extrapolate_bias(columns["level_means"], num_samples))
+    num_examples = len(columns["log_p"])
+    stderr = math.sqrt(variance / num_examples) if math.isfinite(variance) else None
+    bias = extrapolate_bias(columns["level_means"], num_samples)
+    return SamplingError(stderr, bias, freedom=max(1, num_examples - 1))
 
 
 def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
@@ -178,10 +188,10 @@ def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
 
 
 def _ratio(values: Tensor) -> float:
-    """Ratio of successive values that fall geometrically, within `RATIOS`; the lower end where it cannot be seen."""
+    """Ratio of successive values that fall geometrically, within `RATIOS`; `HALF` where it cannot be seen."""
     above, below = values[:-1].sum().item(), values[1:].sum().item()
     if not below > 0:
-        return RATIOS[0]
+        return HALF
     return min(max(above / below, RATIOS[0]), RATIOS[1])
 
 
