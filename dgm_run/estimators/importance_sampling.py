@@ -60,7 +60,7 @@ class RunningMean:
             return
         values = values.double()
         if self.shift is None:
-            self.shift = values[0]
+            self.shift = values[0].masked_fill(~values[0].isfinite(), 0.0)
         self.count += len(values)
         self.sum = self.sum + (values - self.shift).sum(0)
         self.sum_squares = self.sum_squares + (values - self.shift).square().sum(0)

@@ -15,12 +15,12 @@ from dgm_run import parallel
 MIN_TAIL = 5
 """Weights in the tail below which nothing is fitted."""
 PRIOR_WEIGHT = 10
-"""Observations that the prior k = 0.5 counts for, as in section 3 of Vehtari et al."""
+"""Observations that the prior k = 0.5 counts for, as Vehtari et al. choose it."""
 PRIOR_K = 0.5
 LEVEL = 1e-4
 """Share of the largest weight by which the tail rises at least; less is rounding."""
 UNRELIABLE = 0.7
-"""k-hat above which estimates converge too slowly to be trusted, whatever S is (section 3.2.4 of Vehtari et al.)."""
+"""k-hat above which estimates converge too slowly to be trusted, whatever S is (Vehtari et al.)."""
 
 
 def tail_size(num_samples: int) -> int:

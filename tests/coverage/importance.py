@@ -167,7 +167,7 @@ CASES = [
     Case(
         "Bernoulli, one latent",
         "ais_decoder, 4 chains",
-        repeat(RIDGE, annealing(num_chains=4, num_temperatures=40), num_examples=30),
+        repeat(RIDGE, annealing(num_chains=4, num_temperatures=30), num_examples=30),
     ),
     Case(
         "Bernoulli, one latent",

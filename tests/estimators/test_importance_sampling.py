@@ -245,6 +245,12 @@ def test_a_single_draw_that_carries_all_is_warned_of():
     assert "rests on a single draw, so the bias is not known" in evaluate(model, x, 37)["log_likelihood"].warning
 
 
+def test_the_running_mean_of_an_impossible_value_is_infinite():
+    running = RunningMean()
+    running.add(torch.tensor([[-math.inf, 1.0], [2.0, 3.0]]))
+    assert running.mean.tolist() == [-math.inf, 2.0]
+
+
 def test_running_means_are_those_of_all_values_at_once():
     values = 1e5 + torch.randn(50, 4)
     running = RunningMean()
