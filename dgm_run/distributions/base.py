@@ -60,6 +60,11 @@ class Distribution(torch.distributions.Distribution):
         ones = (1,) * len(self.batch_shape)
         return self.log_prob(z.reshape(z.shape[: z.dim() - event_dims] + ones + self.event_shape))
 
+    @property
+    def exponential_tails(self) -> tuple[bool, ...]:
+        """Whether the tails along each dimension of a vector fall no faster than an exponential; here as a Gaussian."""
+        return (False,) * self.event_shape[0]
+
     proposal_settings: ClassVar[dict[str, str]] = {}
     """How `proposal` came about, where it is another density."""
 

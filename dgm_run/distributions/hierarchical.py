@@ -44,6 +44,12 @@ class Hierarchical(Distribution):
         with torch.no_grad():
             return self._side_by_side(a, self.second(a).sample())
 
+    @property
+    def exponential_tails(self) -> tuple[bool, ...]:
+        second = (False,) * self.dims[1]  # the lower levels of all models are Gaussian, or labels
+        first = self.first.exponential_tails
+        return second + first if self.second_in_front else first + second
+
     def log_prob(self, value: Tensor) -> Tensor:
         if self.second_in_front:
             b, a = value.split(self.dims[::-1], -1)

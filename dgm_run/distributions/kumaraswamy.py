@@ -48,6 +48,10 @@ class LogitKumaraswamy(Distribution):
         log_p = self.a.log() + self.b.log() + self.a * log_v + (self.b - 1) * log_tail + log_rest
         return log_p.sum(-1)
 
+    @property
+    def exponential_tails(self) -> tuple[bool, ...]:
+        return (True,) * self.event_shape[0]
+
     def map(self, function: Callable[[Tensor], Tensor]) -> "LogitKumaraswamy":
         return LogitKumaraswamy(function(self.a), function(self.b))
 

@@ -24,6 +24,10 @@ class Mixture(Distribution):
     def mean(self) -> Tensor:
         return torch.tensordot(self.log_weights.exp(), self.components.mean, 1)
 
+    @property
+    def exponential_tails(self) -> tuple[bool, ...]:
+        return self.components.exponential_tails
+
     def log_prob(self, value: Tensor) -> Tensor:
         return (self.components.pairwise_log_prob(value) + self.log_weights).logsumexp(-1)
 

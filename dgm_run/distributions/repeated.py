@@ -25,6 +25,10 @@ class Repeated(Distribution):
     def mean(self) -> Tensor:
         return self.p.mean.expand(self.num, *self.event_shape)
 
+    @property
+    def exponential_tails(self) -> tuple[bool, ...]:
+        return self.p.exponential_tails
+
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.p.rsample((*sample_shape, self.num))
 

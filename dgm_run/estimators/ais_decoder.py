@@ -7,7 +7,7 @@ https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal lik
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,10 +19,9 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.importance_sampling import sampling_diagnostics
-from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.estimators.temperatures import temperatures
-from dgm_run.models.base import ContinuousLatentModel, effective_sample_size, log_mean_exp
+from dgm_run.estimators.weights import StreamingWeights, sampling_diagnostics, sampling_error
+from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 
 FIRST_STEP = 0.1
@@ -141,40 +140,62 @@ class AISDecoder(Estimator):
         ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
 
         forward, _ = ways.forward(x)  # (C, N)
-        log_p, ess = log_mean_exp(forward), effective_sample_size(forward)
-        seen = sampling_diagnostics(ess.cpu(), self.num_chains) | {"acceptance": ways.acceptance}
+        columns = weigh_chains(forward)
+        error = sampling_error(columns, self.num_chains)
+        seen = sampling_diagnostics(columns, error) | {"acceptance": ways.acceptance}
         if self.fitted_scale:
             seen["fitted_scale"] = self.fitted_scale
         few = None
         if seen["ess_median"] < min(FEW, self.num_chains):
-            few = "a single chain carries most of the weight: take more temperatures"
+            few = (
+                "a single chain carries most of the weight: take more temperatures "
+                "(estimators.ais_decoder.num_temperatures)"
+            )
         settings = {
             name: getattr(self, name)
             for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
         }
-        name, value = "ais", mean_and_stderr(data.in_data_units(log_p.cpu(), index))
-        found = [
-            Estimate("log_likelihood", name, "estimate", *value, n, settings=settings, diagnostics=seen, warning=few)
-        ]
-        if self.num_simulated:
-            simulated_z = model.latent_prior().sample((self.num_simulated,))
-            simulated_x = noisy.decode(simulated_z).sample()
-            low = log_mean_exp(ways.forward(simulated_x)[0])
-            high = -log_mean_exp(-ways.backward(simulated_x, simulated_z))
-            settings = settings | {"data": "simulated"}
-            for quantity, kind, values in (
-                ("simulated_low", "lower_bound", data.in_data_units(low)),
-                ("simulated_high", "upper_bound", data.in_data_units(high)),
-                ("gap", "upper_bound", high - low),
-            ):
-                value = mean_and_stderr(values.cpu())
-                wide = None
-                if quantity == "gap" and value[0] > WIDE:
-                    wide = (
-                        f"the bounds lie {value[0]:.0f} nats apart: take more temperatures, or trust the first digits"
-                    )
-                found.append(Estimate(quantity, "bdmc", kind, *value, len(values), settings=settings, warning=wide))
-        return found
+        likelihood = Estimate.over(
+            data.in_data_units(columns["log_p"], index),
+            *("log_likelihood", "ais", "estimate"),
+            **error.parts,
+            settings=settings,
+            diagnostics=seen,
+            warning=few,
+        )
+        found = [replace(likelihood, values=None)]  # not in the order of the split
+        return found + self._bound(ways, data, settings | {"data": "simulated"}) if self.num_simulated else found
+
+    def _bound(self, ways: "Ways", data: Examples, settings: dict[str, Any]) -> list[Estimate]:
+        """Brackets log p(x) of examples that the model draws, and their gap.
+
+        Each row states the mean of a bound, so the bias of log means is no error of it. What the chains back add is
+        known from the scatter over the examples alone: all chains of an example begin at the same sample.
+        """
+        z = ways.prior.sample((self.num_simulated,))
+        x = ways.noisy.decode(z).sample()
+        columns = weigh_chains(ways.forward(x)[0])
+        low, high = columns["log_p"], -log_mean_exp(-ways.backward(x, z)).cpu()
+        gap = (high - low).mean().item()
+        wide = None
+        if gap > WIDE:
+            wide = f"the bounds lie {gap:.0f} nats apart: take more temperatures, or trust the first digits"
+        draws = sampling_error(columns, self.num_chains).margin
+        rows = (
+            Estimate.over(
+                data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", draws=draws, settings=settings
+            ),
+            Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
+            Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=wide),
+        )
+        return [replace(each, values=None) for each in rows]  # of other examples than those of the split
+
+
+def weigh_chains(log_w: Tensor) -> dict[str, Tensor]:
+    """What the weights of chains, (C, N), say of each example: columns as of `StreamingWeights`, on the CPU."""
+    weights = StreamingWeights(*log_w.shape, log_w.device)
+    weights.add(log_w, 0)
+    return {name: values.cpu() for name, values in weights.columns().items()}
 
 
 class Noisy:

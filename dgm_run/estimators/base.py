@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin, combine, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
@@ -86,6 +86,7 @@ class Estimate:
         kind: Kind,
         common: Margin = NO_MARGIN,
         draws: Margin = NO_MARGIN,
+        bias: Bias = NO_BIAS,
         **more,
     ) -> "Estimate":
         """The mean of what each example of a whole split has, with the errors of its examples and of computing.
@@ -96,12 +97,14 @@ class Estimate:
             common: margin of the error that computing adds to all examples alike, as that of log Z.
             draws: margin of the error of the mean that computing adds to each example by itself; the scatter over the
                 examples holds it already.
+            bias: expectation of the value less what exact computing would find, as far as it is known; the intervals
+                reach further by it, and the value stays.
         """
         values = values.double().cpu()
         value, stderr = mean_and_stderr(values)
-        computing, interval = combine(common, draws), None
+        computing, interval = bias.widen(combine(common, draws)), None
         if stderr is not None:
-            interval = combine(Margin.student(stderr, len(values) - 1), common).around(value)
+            interval = bias.widen(combine(Margin.student(stderr, len(values) - 1), common)).around(value)
             stderr = math.hypot(stderr, common.stderr)
         more["computing_interval"] = computing.around(value) if any(computing) else None
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)

@@ -11,11 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run import parallel
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
+from dgm_run.estimators.intervals import NO_MARGIN, Margin
+from dgm_run.estimators.proposals import (
+    Proposal,
+    check_density,
+    choose_prior_draws,
+    has_lighter_tails,
+    score_defensively,
+)
 from dgm_run.estimators.rate import rate
+from dgm_run.estimators.weights import (
+    SamplingError,
+    StreamingWeights,
+    describe_heavy_tails,
+    sampling_diagnostics,
+    sampling_error,
+)
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
@@ -26,79 +40,65 @@ COLLAPSED = 0.2
 """Nats of KL below which z carries next to nothing of x."""
 
 _NOTHING_IN_Z = "the posterior has collapsed, z carries next to nothing of x: try objective.warmup_epochs"
+_NO_VARIANCE = (
+    "the weights have infinite variance, as the prior has exponential tails and the proposal Gaussian ones: set "
+    "estimators.importance_sampling.proposal=defensive, or choose posterior=kumaraswamy with model=vae or hvae"
+)
 
 
-class StreamingWeights:
-    """Accumulates (S, B) log weights chunk by chunk: log sum w, log sum w^2 and plain sums, in float64."""
+class RunningMean:
+    """Mean and variance over samples that come chunk by chunk, (S', B) at a time, in float64."""
 
-    def __init__(self, num_examples: int, device: torch.device):
+    def __init__(self):
         self.count = 0
-        empty = torch.full((num_examples,), -math.inf, dtype=torch.float64, device=device)
-        self.log_sum, self.log_sum_squares = empty, empty.clone()
-        self.sum = torch.zeros_like(empty)
+        self.shift: Tensor | None = None  # near the mean, so that squares cancel nothing
+        self.sum: Tensor | float = 0.0
+        self.sum_squares: Tensor | float = 0.0
 
-    def add(self, log_w: Tensor) -> None:
-        log_w = log_w.double()
-        self.count += len(log_w)
-        self.log_sum = torch.logaddexp(self.log_sum, log_w.logsumexp(0))
-        self.log_sum_squares = torch.logaddexp(self.log_sum_squares, (2 * log_w).logsumexp(0))
-        self.sum += log_w.sum(0)
-
-    def join(self) -> None:
-        """Takes in what the other processes have accumulated of other samples."""
-        self.count = int(parallel.total(torch.tensor(self.count)))
-        self.log_sum = parallel.gathered(self.log_sum).logsumexp(0)
-        self.log_sum_squares = parallel.gathered(self.log_sum_squares).logsumexp(0)
-        self.sum = parallel.total(self.sum)
+    def add(self, values: Tensor) -> None:
+        if not len(values):
+            return
+        values = values.double()
+        if self.shift is None:
+            self.shift = values[0].masked_fill(~values[0].isfinite(), 0.0)
+        self.count += len(values)
+        self.sum = self.sum + (values - self.shift).sum(0)
+        self.sum_squares = self.sum_squares + (values - self.shift).square().sum(0)
 
     @property
-    def log_mean(self) -> Tensor:
-        """log 1/S sum_s w_s of each example."""
-        return self.log_sum - math.log(self.count)
+    def mean(self) -> Tensor:
+        """(B,)."""
+        return self.shift + self.sum / self.count
 
     @property
-    def effective_sample_size(self) -> Tensor:
-        """(sum w)^2 / sum w^2 of each example, between 1 and S."""
-        return torch.exp(2 * self.log_sum - self.log_sum_squares)
-
-    def diagnostics(self) -> dict[str, float]:
-        return sampling_diagnostics(self.effective_sample_size.cpu(), self.count)
-
-
-def sampling_diagnostics(ess: Tensor, num_samples: int) -> dict[str, float]:
-    """Effective sample sizes, (N,), and what they say of the mean over the examples.
-
-    That is the standard error which the draws add to it, and its bias, which does not average out over the examples.
-    Both miss the mass that no draw has hit.
-    """
-    low, median = ess.quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
-    excess = (1 / ess - 1 / num_samples).mean().clamp(min=0).item()
-    return {
-        "ess_median": median,
-        "ess_5_percent": low,
-        "monte_carlo_stderr": math.sqrt(excess / len(ess)),
-        "bias": -0.5 * excess,
-    }
+    def variance_of_mean(self) -> Tensor:
+        """(B,); NaN of a single sample."""
+        scatter = self.sum_squares - self.sum.square() / self.count
+        return scatter.clamp(min=0) / (self.count - 1) / self.count if self.count > 1 else torch.nan * scatter
 
 
 @dataclass(frozen=True)
 class ImportanceSampling(Estimator):
     """log 1/S sum_s p(x, z_s) / q(z_s | x), and with it the ELBO, its two terms and the active units.
 
-    In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. An
-    effective sample size near one says that it rests on a single draw: then it is low, and by how much is
-    unknown.
+    In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
+    reaches above it by an estimate of that bias. An effective sample size near one says that it rests on a single
+    draw: then the bias is not known either.
 
     Args:
         num_samples: S for each example.
         max_rows: decoder rows at a time, which bounds the memory whatever S is.
+        proposal: posterior | defensive (with a share of draws of the prior, for a posterior that misses a mode).
+        prior_weight: that share, of the defensive proposal.
 
     Raises:
-        ValueError: a setting is not positive.
+        ValueError: a setting is out of its range.
     """
 
     num_samples: int
     max_rows: int
+    proposal: Proposal
+    prior_weight: float
 
     requires = {"model": LatentVariableModel}
     takes_corrupted = True
@@ -106,20 +106,40 @@ class ImportanceSampling(Estimator):
     def __post_init__(self):
         if min(self.num_samples, self.max_rows) < 1:
             raise ValueError("num_samples and max_rows must be positive")
+        if not 0 < self.prior_weight <= 0.5:
+            raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and at most be 0.5")
+        if self.proposal == "defensive" and self.num_samples * self.prior_weight < 1:
+            raise ValueError(
+                f"num_samples = {self.num_samples} has no draw of the prior at prior_weight = {self.prior_weight}: "
+                f"take {math.ceil(1 / self.prior_weight)} samples or more, or proposal=posterior"
+            )
+
+    @torch.no_grad()
+    def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
+        if self.proposal == "defensive":
+            check_density(model.infer(data.train.batch(slice(0, 1))).proposal(), model.latent_prior())
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
-        settings = {"num_samples": self.num_samples}
+        settings: dict[str, Any] = {"num_samples": self.num_samples}
         progress = Finely(report, len(data), self.num_samples)
+        has_no_variance = False
 
         def find(x: Tensor) -> dict[str, Tensor]:
-            q = model.infer(x)
-            settings.update(q.proposal_settings)
-            return self._evaluate(model, x, q.proposal(), p, progress)
+            nonlocal has_no_variance
+            inferred = model.infer(x)
+            settings.update(inferred.proposal_settings)
+            q = inferred.proposal()
+            has_no_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
+            return self._evaluate(model, x, q, p, progress)
 
         rows = data.rows(min(self.max_rows, 100), find, progress)
-        return self._estimates({name: values.cpu() for name, values in rows.items()}, data, settings)
+        if self.proposal == "defensive":
+            base = settings.get("proposal", "posterior")
+            settings["proposal"] = f"defensive, {base} with {self.prior_weight:g} of the prior"
+        columns = {name: values.cpu() for name, values in rows.items()}
+        return self._estimates(columns, data, settings, _NO_VARIANCE if has_no_variance else None)
 
     def _evaluate(
         self,
@@ -129,56 +149,79 @@ class ImportanceSampling(Estimator):
         p: Distribution,
         progress: Finely,
     ) -> dict[str, Tensor]:
-        weights = StreamingWeights(len(x), x.device)
-        reconstruction = torch.zeros_like(weights.sum)
-        kl = torch.zeros_like(weights.sum)
+        weights = StreamingWeights(self.num_samples, len(x), x.device)
+        means = {name: RunningMean() for name in ("elbo", "reconstruction", "kl")}
+        if self.proposal == "defensive":
+            from_prior = choose_prior_draws(self.num_samples, self.prior_weight, x.device)
         chunk = max(1, self.max_rows // len(x))
         for first in range(0, self.num_samples, chunk):
-            terms = model.score(x, q, p, min(chunk, self.num_samples - first))
-            weights.add(terms.log_w)
-            reconstruction += terms.log_px.double().sum(0)
-            kl += (terms.log_qz.double() - terms.log_pz.double()).sum(0)
-            progress.within(len(x), min(first + chunk, self.num_samples))
+            end = min(first + chunk, self.num_samples)
+            if self.proposal == "defensive":
+                log_w, terms = score_defensively(model, x, q, p, self.prior_weight, from_prior[first:end])
+            else:
+                terms = model.score(x, q, p, end - first)
+                log_w = terms.log_w
+            weights.add(log_w, first)
+            means["elbo"].add(terms.log_w)
+            means["reconstruction"].add(terms.log_px)
+            means["kl"].add(terms.log_qz.double() - terms.log_pz.double())
+            progress.within(len(x), end)
         first_mean, second_mean = q.two_means()
         return {
-            "log_p": weights.log_mean,
-            "elbo": weights.sum / self.num_samples,
-            "reconstruction": reconstruction / self.num_samples,
-            "kl": kl / self.num_samples,
-            "ess": weights.effective_sample_size,
+            **weights.columns(),
+            **{name: each.mean for name, each in means.items()},
+            **{f"{name}_variance": each.variance_of_mean for name, each in means.items()},
             "first_mean": first_mean.double(),
             "second_mean": second_mean.double(),
         }
 
-    def _estimates(self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any]) -> list[Estimate]:
+    def _estimates(
+        self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any], no_variance: str | None
+    ) -> list[Estimate]:
         n = len(data)
+        error = sampling_error(columns, self.num_samples)
         columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
-        log_p = columns["log_p"]
-        diagnostics = sampling_diagnostics(columns["ess"], self.num_samples)
+        diagnostics = sampling_diagnostics(columns, error)
         # a covariance of two means, not the variance of one: to that the noise of samples would add
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
         covariance = (first * second).sum(0) / max(n - 1, 1)
         active = float((covariance > ACTIVE_VARIANCE).sum())
 
-        def estimate(quantity: str, kind: Kind, column: Tensor, estimator: str = "monte_carlo", **more) -> Estimate:
-            return Estimate.over(column, quantity, estimator, kind, settings=settings, **more)
+        def estimate(quantity: str, kind: Kind, **more) -> Estimate:
+            stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
+            draws = (
+                Margin.student(stderr, max(1, n - 1)) if math.isfinite(stderr) else NO_MARGIN
+            )  # of one sample it is not known
+            return Estimate.over(
+                columns[quantity], quantity, "monte_carlo", kind, draws=draws, settings=settings, **more
+            )
 
         collapsed = columns["kl"].mean().item() < COLLAPSED
-        single = (
-            "it rests on single draws and is low by an unknown amount: take more samples"
-            if diagnostics["ess_median"] < 2
-            else None
-        )
-        weighted = {"estimator": "importance_sampling", "diagnostics": diagnostics, "warning": single}
+        method = {
+            "estimator": "importance_sampling",
+            "kind": "estimate",
+            **error.parts,
+            "settings": settings,
+            "diagnostics": diagnostics,
+        }
+        warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), no_variance))) or None
         return [
-            estimate("log_likelihood", "estimate", log_p, **weighted),
-            *rate(log_p, data, "importance_sampling", "estimate", settings=settings, diagnostics=diagnostics),
-            estimate("elbo", "lower_bound", columns["elbo"]),
-            estimate("reconstruction", "estimate", columns["reconstruction"]),
-            estimate("kl", "estimate", columns["kl"], warning=_NOTHING_IN_Z if collapsed else None),
+            Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
+            *rate(columns["log_p"], data, **method),
+            estimate("elbo", "lower_bound"),
+            estimate("reconstruction", "estimate"),
+            estimate("kl", "estimate", warning=_NOTHING_IN_Z if collapsed else None),
             Estimate(
                 *("active_units", "posterior_means", "estimate", active, None, n),
                 unit=f"of {len(covariance)}",
                 settings={"min_variance": ACTIVE_VARIANCE},
             ),
         ]
+
+    def _describe_doubt(self, diagnostics: dict[str, float | None], error: SamplingError) -> str | None:
+        advice = "take more samples (estimators.importance_sampling.num_samples)"
+        if self.proposal == "posterior":
+            advice += ", or estimators.importance_sampling.proposal=defensive"
+        if diagnostics["ess_median"] < 2:
+            return f"the median example rests on a single draw, so the bias is not known: {advice}"
+        return describe_heavy_tails(diagnostics, advice)

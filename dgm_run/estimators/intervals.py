@@ -82,6 +82,36 @@ def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
     return Margin(max(seen.below, below), max(seen.above, above))
 
 
+class Bias(NamedTuple):
+    """A known bias of a value, which is stated as it is: intervals reach further by it, towards the truth.
+
+    Attributes:
+        value: expectation of the value less the truth.
+        stderr: standard error of that; the bias may be larger than it is estimated.
+    """
+
+    value: float = 0.0
+    stderr: float = 0.0
+
+    def scale(self, factor: float) -> "Bias":
+        """Returns the bias of the value times a factor."""
+        return Bias(factor * self.value, abs(factor) * self.stderr)
+
+    def widen(self, margin: Margin) -> Margin:
+        """Returns the margin of the value, given that of its random errors.
+
+        The bias adds to one side itself, its error as an independent one.
+        """
+        error = NORMAL * self.stderr
+        if self.value > 0:
+            return Margin(math.hypot(margin.below, error) + self.value, margin.above)
+        return Margin(margin.below, math.hypot(margin.above, error) - self.value)
+
+
+NO_BIAS = Bias()
+"""Of a value whose expectation is the truth."""
+
+
 def student_quantile(freedom: float, level: float = LEVEL) -> float:
     """Quantile of Student's t on either side of which an interval of this level ends."""
     from scipy.special import stdtrit  # a fifth of a second

@@ -8,7 +8,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.base import Estimate, Kind
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin, combine, mean_and_stderr
 
 
 def rate(
@@ -18,6 +18,7 @@ def rate(
     kind: Kind,
     common: Margin = NO_MARGIN,
     draws: Margin = NO_MARGIN,
+    bias: Bias = NO_BIAS,
     **more,
 ) -> list[Estimate]:
     """Bits of a dimension, of sentences their perplexity; and how far from the truth it is, where that is known.
@@ -28,13 +29,13 @@ def rate(
     Args:
         log_p: log p(x) of each example, (N,), nats.
         data: the examples.
-        estimator, kind, common, draws, more: as of `Estimate.over`.
+        estimator, kind, common, draws, bias, more: as of `Estimate.over`.
     """
     log_p = log_p.double().cpu()
     opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     kind = opposite.get(kind, kind)  # less is better of all that follows
     if isinstance(data, Sentences):
-        told = estimate_perplexity(log_p, data, estimator, kind, common, draws, **more)
+        told = estimate_perplexity(log_p, data, estimator, kind, common, draws, bias, **more)
     else:
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
@@ -42,12 +43,12 @@ def rate(
         bits = bits_per_dim(log_p, data)
         is_known = bits.isfinite()  # of examples of which nothing is seen there is no rate
         factor = -(1 / data.num_seen.double().cpu().expand(len(log_p))[is_known]).mean().item() / math.log(2)
-        margins = {"common": common.scale(factor), "draws": draws.scale(factor)}
+        margins = {"common": common.scale(factor), "draws": draws.scale(factor), "bias": bias.scale(factor)}
         told = Estimate.over(bits[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    margins = {"common": common.scale(-1), "draws": draws.scale(-1)}
+    margins = {"common": common.scale(-1), "draws": draws.scale(-1), "bias": bias.scale(-1)}
     return [told, truth, Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **margins, **more)]
 
 
@@ -58,21 +59,22 @@ def estimate_perplexity(
     kind: Kind,
     common: Margin = NO_MARGIN,
     draws: Margin = NO_MARGIN,
+    bias: Bias = NO_BIAS,
     **more,
 ) -> Estimate:
     """The perplexity with its errors: its logarithm is a ratio of two sums over the sentences, and has the intervals.
 
     Args:
         log_p: log p of each sentence, (N,), nats, in float64 on the CPU.
-        data, estimator, kind, common, draws, more: as of `rate`.
+        data, estimator, kind, common, draws, bias, more: as of `rate`.
     """
     value, stderr = perplexity(log_p, data)
     rate = -len(log_p) / data.num_seen.sum().item()  # of the logarithm, for a nat of the mean of log p
-    common, draws = common.scale(rate), draws.scale(rate)
-    computing, interval = combine(common, draws), None
+    common, draws, bias = common.scale(rate), draws.scale(rate), bias.scale(rate)
+    computing, interval = bias.widen(combine(common, draws)), None
     if stderr is not None:
         of_examples = Margin.student(stderr / value, len(log_p) - 1)
-        interval = _around_logarithm(value, combine(of_examples, common))
+        interval = _around_logarithm(value, bias.widen(combine(of_examples, common)))
         stderr = math.hypot(stderr, value * common.stderr)
     intervals = {
         "interval": interval,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
+from scipy.stats import t
 from torch import Tensor, nn
 
 from dgm_run.config import compose, instantiate
@@ -12,7 +13,8 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.importance_sampling import ImportanceSampling, StreamingWeights
+from dgm_run.estimators.importance_sampling import ImportanceSampling, RunningMean
+from dgm_run.estimators.weights import StreamingWeights
 from dgm_run.models.base import LatentVariableModel, Terms
 from tests.models import exact
 
@@ -27,8 +29,12 @@ def by_name(estimates: list) -> dict:
     return {estimate.quantity: estimate for estimate in estimates}
 
 
-def evaluate(model: nn.Module, x: Tensor, num_samples: int, max_rows: int = 1000) -> dict:
-    return by_name(ImportanceSampling(num_samples=num_samples, max_rows=max_rows)(model, examples(x)))
+def sampler(num_samples: int, max_rows: int, proposal: str = "posterior", prior_weight: float = 0.1):
+    return ImportanceSampling(num_samples, max_rows, proposal, prior_weight)
+
+
+def evaluate(model: nn.Module, x: Tensor, num_samples: int, max_rows: int = 1000, **proposal) -> dict:
+    return by_name(sampler(num_samples, max_rows, **proposal)(model, examples(x)))
 
 
 class Scripted(LatentVariableModel):
@@ -72,47 +78,10 @@ def scripted() -> tuple[Scripted, Tensor]:
     return model, torch.arange(float(NUM_EXAMPLES)).unsqueeze(1)
 
 
-@pytest.mark.parametrize("chunks", [[37], [10, 20, 7], [1] * 37])
-def test_streamed_sums_are_those_of_all_weights_at_once(chunks):
-    log_w = 5 * torch.randn(NUM_SAMPLES, 11) - 800
-    weights = StreamingWeights(11, log_w.device)
-    for chunk in log_w.split(chunks):
-        weights.add(chunk)
-    expected = log_w.numpy()
-    w = np.exp(expected - expected.max(0))
-    np.testing.assert_allclose(weights.log_mean.numpy(), logsumexp(expected, axis=0) - math.log(37), rtol=1e-13)
-    np.testing.assert_allclose(weights.effective_sample_size.numpy(), w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-10)
-    np.testing.assert_allclose(weights.sum.numpy(), expected.sum(0), rtol=1e-13)
-    assert weights.count == 37
-
-
-def test_the_effective_sample_size_lies_between_one_and_the_samples():
-    equal, single = StreamingWeights(1, torch.device("cpu")), StreamingWeights(1, torch.device("cpu"))
-    equal.add(torch.full((50, 1), -3.0))
-    single.add(torch.tensor([0.0] + [-1000.0] * 49).unsqueeze(1))
-    assert equal.effective_sample_size.item() == pytest.approx(50)
-    assert single.effective_sample_size.item() == pytest.approx(1)
-
-
-def test_a_million_single_precision_weights_are_summed_in_double_precision():
-    weights = StreamingWeights(1, torch.device("cpu"))
-    for _ in range(100):
-        weights.add(torch.full((10_000, 1), -87.1, dtype=torch.float32))
-    assert weights.log_mean.item() == pytest.approx(float(np.float32(-87.1)), abs=1e-10)
-    assert weights.sum.item() / weights.count == pytest.approx(float(np.float32(-87.1)), abs=1e-10)
-
-
-def test_weights_that_are_all_zero_stay_zero():
-    weights = StreamingWeights(2, torch.device("cpu"))
-    weights.add(torch.tensor([[-math.inf, 0.0]]))
-    weights.add(torch.tensor([[-math.inf, 0.0]]))
-    assert weights.log_mean.tolist() == [-math.inf, 0.0]
-
-
 @pytest.mark.parametrize("max_rows", [1, 5, 23, 60, 1000])
 def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_rows):
     model, x = scripted()
-    found = by_name(ImportanceSampling(num_samples=NUM_SAMPLES, max_rows=max_rows)(model, examples(x)))
+    found = by_name(sampler(NUM_SAMPLES, max_rows)(model, examples(x)))
     assert model.given == [NUM_SAMPLES] * NUM_EXAMPLES
     assert model.calls == {"infer": math.ceil(NUM_EXAMPLES / min(max_rows, 100)), "latent_prior": 1}
     assert max(model.rows) <= max_rows
@@ -141,7 +110,7 @@ def test_a_ragged_last_block_counts_by_its_examples():
     model = Scripted(torch.zeros(3, 2, 250))
     model.table[0, :, 200:] = 1.0  # the last block of 100 holds 50 examples
     x = torch.arange(250.0).view(-1, 1)
-    found = by_name(ImportanceSampling(num_samples=2, max_rows=1000)(model, examples(x)))
+    found = by_name(sampler(2, 1000)(model, examples(x)))
     assert found["log_likelihood"].value == pytest.approx(50 / 250)
     assert found["log_likelihood"].stderr == pytest.approx(math.sqrt(0.2 * 0.8 / 249))
 
@@ -188,10 +157,10 @@ def test_its_mean_over_few_samples_is_the_importance_weighted_bound_within_its_o
 
 def test_the_mean_weight_is_unbiased_however_few_the_samples():
     model, x = exact.toy("mixture"), torch.full((50_000, 1), exact.TOY_X)
-    weights = StreamingWeights(len(x), x.device)
+    weights = StreamingWeights(2, len(x), x.device)
     with torch.no_grad():
-        for _ in range(2):
-            weights.add(model.log_weights(x, 1))
+        for sample in range(2):
+            weights.add(model.log_weights(x, 1), sample)
     p = weights.log_mean.exp()
     stderr = p.std().item() / math.sqrt(len(p))
     expected = math.exp(exact.toy_log_p(model))
@@ -221,12 +190,75 @@ def test_the_decoder_never_sees_more_rows_than_allowed(num_samples, max_rows):
 @pytest.mark.parametrize("max_rows", [1, 30, 1000])
 def test_progress_is_reported_up_to_the_total(max_rows):
     reports = []
-    estimator = ImportanceSampling(num_samples=2, max_rows=max_rows)
+    estimator = sampler(2, max_rows)
     estimator(exact.toy("standard"), examples(torch.zeros(250, 1)), lambda *args: reports.append(args))
     assert [total for _, total in reports] == [500] * len(reports)  # rows of the decoder
     done = [count for count, _ in reports]
     assert done == sorted(set(done))
     assert done[-1] == 500
+
+
+def test_the_error_of_draws_is_that_of_repetitions():
+    model, x = exact.toy("mixture"), torch.full((300, 1), exact.TOY_X)
+    found = [evaluate(model, x, 12, max_rows=10_000) for _ in range(100)]
+    for name in ("log_likelihood", "elbo", "reconstruction", "kl"):
+        half = [row[name].value - row[name].computing_interval[0] for row in found]  # above it reaches by the bias too
+        scatter = np.std([row[name].value for row in found])
+        assert np.mean(half) / t.ppf(0.975, 299) == pytest.approx(scatter, rel=0.2), name
+
+
+def test_the_interval_reaches_above_by_the_bias():
+    model, x = exact.toy("mixture"), torch.full((20_000, 1), exact.TOY_X)
+    found = evaluate(model, x, 10, max_rows=10_000)
+    likelihood, bits = found["log_likelihood"], found["bits_per_dim"]
+    bias = likelihood.value - exact.toy_log_p(model)
+    assert likelihood.diagnostics["bias"] == pytest.approx(bias, rel=0.3)
+    for low, high in (likelihood.interval, likelihood.computing_interval):
+        further = (high - likelihood.value) - (likelihood.value - low)
+        assert -likelihood.diagnostics["bias"] < further < -1.5 * likelihood.diagnostics["bias"]
+    low, high = bits.interval
+    assert bits.value - low == pytest.approx((likelihood.interval[1] - likelihood.value) / math.log(2))
+    assert high - bits.value == pytest.approx((likelihood.value - likelihood.interval[0]) / math.log(2))
+
+
+def test_a_single_draw_states_no_error_of_computing():
+    found = evaluate(exact.toy("mixture"), torch.randn(20, 1), 1)
+    assert {row.computing_interval for row in found.values()} == {None}
+    assert found["log_likelihood"].diagnostics["bias"] is None
+    assert found["log_likelihood"].interval is not None
+
+
+def test_a_proposal_that_is_too_narrow_is_warned_of_by_its_tail():
+    model, x = exact.factor_analysis(2, 6, full=False), torch.randn(60, 6)
+    assert evaluate(model, x, 300)["log_likelihood"].warning is None
+    with torch.no_grad():
+        model.posterior.head.bias[2:] -= 2.5  # variances a twelfth of what they should be: k = 1 - 1/12
+    found = evaluate(model, x, 300)["log_likelihood"]
+    assert found.diagnostics["pareto_k_high"] > 0.5
+    assert "heavy tails (Pareto k above 0.7)" in found.warning
+    assert "take more samples (estimators.importance_sampling.num_samples), or " in found.warning
+
+
+def test_a_single_draw_that_carries_all_is_warned_of():
+    model, x = scripted()
+    model.table[0, 0] += 100.0
+    assert "rests on a single draw, so the bias is not known" in evaluate(model, x, 37)["log_likelihood"].warning
+
+
+def test_the_running_mean_of_an_impossible_value_is_infinite():
+    running = RunningMean()
+    running.add(torch.tensor([[-math.inf, 1.0], [2.0, 3.0]]))
+    assert running.mean.tolist() == [-math.inf, 2.0]
+
+
+def test_running_means_are_those_of_all_values_at_once():
+    values = 1e5 + torch.randn(50, 4)
+    running = RunningMean()
+    for chunk in values.split([1, 30, 19]):
+        running.add(chunk)
+    running.add(values[:0])
+    np.testing.assert_allclose(running.mean.numpy(), values.numpy().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(running.variance_of_mean.numpy(), values.numpy().var(0, ddof=1) / 50, rtol=1e-6)
 
 
 def test_a_unit_is_active_where_its_posterior_mean_varies():
@@ -274,7 +306,7 @@ def test_a_bound_is_called_a_bound_and_nothing_keeps_a_graph():
 @pytest.mark.parametrize("settings", [{"num_samples": 0, "max_rows": 10}, {"num_samples": 10, "max_rows": 0}])
 def test_settings_that_are_not_positive_are_refused(settings):
     with pytest.raises(ValueError, match="num_samples and max_rows must be positive"):
-        ImportanceSampling(**settings)
+        sampler(**settings)
     overrides = (f"estimators.importance_sampling.{name}={value}" for name, value in settings.items())
     with pytest.raises(ConfigError, match="num_samples and max_rows must be positive"):
         instantiate(compose(*overrides).estimators)
@@ -282,11 +314,8 @@ def test_settings_that_are_not_positive_are_refused(settings):
 
 def test_bits_of_dequantised_data_count_the_levels_not_the_density():
     # a uniform density over [0, 1] gives each of 16 levels the mass 1/16: four bits
-    from dgm_run.data.dataset import Examples, to_float
-
-    columns = {name: torch.zeros(3, dtype=torch.float64) for name in ("log_p", "elbo", "reconstruction", "kl")}
-    columns["ess"] = torch.ones(3, dtype=torch.float64)
-    columns |= dict.fromkeys(("first_mean", "second_mean"), torch.zeros(3, 2, dtype=torch.float64))
-    data = Examples(torch.rand(3, 5), None, to_float, log_bin_width=-math.log(16))
-    found = {e.quantity: e for e in ImportanceSampling(1, 1)._estimates(columns, data, {})}
-    assert found["bits_per_dim"].value == pytest.approx(4.0)
+    model = Scripted(torch.zeros(3, 1, 3))
+    data = Examples(torch.arange(3.0).unsqueeze(1).expand(3, 5), None, to_float, log_bin_width=-math.log(16))
+    model.infer = lambda x: DiagonalGaussian(x[:, :1], torch.zeros(len(x), 1))
+    model.score = lambda x, q, p, n: Terms(q, p, x[None], *torch.zeros(3, n, len(x)))
+    assert by_name(sampler(1, 10)(model, data))["bits_per_dim"].value == pytest.approx(4.0)

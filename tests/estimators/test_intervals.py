@@ -6,7 +6,16 @@ import torch
 from scipy import stats
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, combine, margin_of_mean, student_quantile
+from dgm_run.estimators.intervals import (
+    NO_BIAS,
+    NO_MARGIN,
+    NORMAL,
+    Bias,
+    Margin,
+    combine,
+    margin_of_mean,
+    student_quantile,
+)
 
 
 def test_student_quantiles():
@@ -21,6 +30,34 @@ def test_a_margin_scales_and_turns():
     assert margin.scale(2) == (2, 6)
     assert margin.scale(-2) == (6, 2)
     assert Margin.student(2.0).stderr == pytest.approx(2.0)
+
+
+def test_a_margin_reaches_further_by_a_bias_towards_the_truth():
+    assert NO_BIAS.widen(Margin(1.0, 3.0)) == (1, 3)
+    assert Bias(-2.0).widen(Margin(1.0, 3.0)) == (1, 5)  # a value that is low
+    assert Bias(0.5).widen(Margin(1.0, 3.0)) == (1.5, 3)
+    assert Bias(-2.0, 4 / NORMAL).widen(Margin(1.0, 3.0)) == pytest.approx((1, 7))
+    assert Bias(-2.0, 1.0).scale(-3) == (6, 3)
+
+
+def test_a_sum_with_an_estimated_bias_is_covered():
+    # the value is low by 1, which is known with an error as large as its own
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(4000):
+        value, bias = generator.normal(-1, 0.5), generator.normal(-1, 0.5)
+        low, high = Bias(bias, 0.5).widen(Margin.student(0.5)).around(value)
+        covered += low <= 0 <= high
+    assert 0.95 < covered / 4000 < 0.99
+
+
+def test_intervals_of_a_biased_value_reach_further():
+    values, half = torch.tensor([1.0, 2.0, 6.0]), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
+    found = Estimate.over(values, "log_likelihood", "mine", "estimate", draws=Margin(1.0, 1.0), bias=Bias(-0.5))
+    assert found.value == 3
+    assert found.stderr == pytest.approx(math.sqrt(14 / 2 / 3))
+    assert found.interval == pytest.approx((3 - half, 3 + half + 0.5))
+    assert found.computing_interval == pytest.approx((2, 4.5))
 
 
 def test_independent_errors_combine_side_by_side():

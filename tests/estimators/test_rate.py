@@ -7,7 +7,7 @@ import torch
 from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
-from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.intervals import Bias, Margin
 from dgm_run.estimators.rate import bits_per_dim, perplexity, rate
 from dgm_run.vocabulary import Vocabulary
 
@@ -94,3 +94,20 @@ def test_bits_of_dequantised_data_are_an_upper_bound(of_density, of_bits):
     assert rate(torch.tensor([1.0, 3.0]), data, "mine", of_density)[0].kind == of_bits
     data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
     assert rate(torch.tensor([1.0, 3.0]), data, "mine", "exact")[0].kind == "exact"
+
+
+def test_a_bias_changes_its_sign_where_less_is_better():
+    log_p, data = torch.tensor([-1.0, -4.0]), Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    (row,) = rate(log_p, data, "mine", "estimate", draws=Margin(0.4, 0.4), bias=Bias(-0.8))
+    factor = 1 / (4 * math.log(2))
+    low, high = row.computing_interval
+    assert high - row.value == pytest.approx(0.4 * factor)
+    assert row.value - low == pytest.approx(1.2 * factor)
+
+
+def test_a_bias_moves_the_perplexity_by_its_slope():
+    log_p = torch.tensor([-1.0, -4.0, -5.0])
+    (row,) = rate(log_p, sentences(), "mine", "estimate", bias=Bias(-1e-4))
+    moved, _ = perplexity(log_p + 1e-4, sentences())
+    low, high = row.computing_interval
+    assert (low, high) == (pytest.approx(moved), pytest.approx(row.value))

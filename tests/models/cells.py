@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgm_run.config import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.errors import ConfigError
+from dgm_run.estimators.proposals import choose_prior_draws, score_defensively
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.density_network import DensityNetwork
 from dgm_run.models.dlgm import DLGM
@@ -49,6 +50,7 @@ OF_SENTENCES = {("encoder", "rnn"), ("decoder", "rnn"), ("model", "sentence_vae"
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
 NUM_SAMPLES = 2500  # of importance sampling, for every x
+PRIOR_WEIGHT = 0.3  # share of the prior among them
 STEP = 0.5  # between the points of the grid that stands for a real pixel
 
 
@@ -222,11 +224,25 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
             layer.linear.bias[len(layer.linear.bias) // 2 :] = log_var
 
 
+def _log_weights(model: LatentVariableModel, x: Tensor) -> Tensor:
+    """Log weights of draws of q and of the prior under their mixture; of q alone where it has no density, (S, N)."""
+    q, p = model.infer(x), model.latent_prior()
+    from_prior = choose_prior_draws(NUM_SAMPLES, PRIOR_WEIGHT, x.device)
+    try:
+        return score_defensively(model, x, q, p, PRIOR_WEIGHT, from_prior)[0]
+    except NotImplementedError:
+        return model.log_weights(x, NUM_SAMPLES)
+
+
 @cache
 @torch.no_grad()
 def estimated_p(cell: Cell) -> tuple[Tensor, Tensor]:
-    """The probability of every x by importance sampling, and its standard error, each (N,)."""
+    """The probability of every x by importance sampling, and its standard error, each (N,).
+
+    Samples of the prior among those of q find what q misses: a mode, or tails that are heavier than its own. Where q
+    has no density at them it has to do alone.
+    """
     x, volume = every_x(cell.data)
     torch.manual_seed(1)
-    w = volume * randomised(cell).log_weights(x, NUM_SAMPLES).exp()  # (S, N)
+    w = volume * _log_weights(randomised(cell), x).exp()  # (S, N)
     return w.mean(0), w.std(0) / math.sqrt(NUM_SAMPLES)

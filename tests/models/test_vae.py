@@ -33,7 +33,7 @@ def test_every_choice_stands_in_a_cell_that_is_not_refused(group, choice):
 def test_the_mass_of_all_x_is_one(cell):
     p, stderr = cells.estimated_p(cell)
     total_stderr = stderr.square().sum().sqrt().item()
-    assert total_stderr < 0.06
+    assert total_stderr < 0.04
     assert abs(p.sum().item() - 1) < 5 * total_stderr
 
 
