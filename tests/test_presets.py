@@ -7,7 +7,7 @@ from tests.tiny import dgm_run
 
 FOLDER = conf_dir() / "experiment"
 QUANTITIES = {
-    *("log_likelihood", "log_likelihood_low", "elbo", "kl", "bits_per_dim", "perplexity"),
+    *("log_likelihood", "log_likelihood_conservative", "elbo", "kl", "bits_per_dim", "perplexity"),
     *("error", "error_svm_of_z", "error_nearest_neighbour", "parzen", "modes"),
 }
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.log_mean import log_mean_margin
+from dgm_run.estimators.pareto import UNRELIABLE, LargestWeights
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import effective_sample_size, log_mean_exp
@@ -51,14 +52,16 @@ class AIS(PartitionFunction):
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         margin, ess = log_mean_margin(log_w), effective_sample_size(log_w).item()
         low, high = margin.around(log_z)
+        k = _pareto_k(log_w)
         seen = {
             "log_z": log_z,
             "log_z_low": low,
             "log_z_high": high,
             "ais_ess": ess,
             "ais_log_weight_std": log_w.std().item(),
+            "ais_pareto_k": k,
         }
-        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess))
+        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k))
 
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
@@ -76,10 +79,21 @@ class AIS(PartitionFunction):
                 report(done, total)
         return log_w
 
-    def _warning(self, ess: float) -> str | None:
-        if ess >= FEWEST_EFFECTIVE * self.num_chains:
+    def _warning(self, ess: float, pareto_k: float | None) -> str | None:
+        if ess < FEWEST_EFFECTIVE * self.num_chains:
+            reason = f"log Z rests on {ess:.1f} of {self.num_chains} chains"
+        elif pareto_k is not None and pareto_k > UNRELIABLE:
+            reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
+        else:
             return None
         return (
-            f"log Z rests on {ess:.1f} of {self.num_chains} chains, so its error may exceed the stated one: raise "
-            f"num_temperatures, now {self.num_temperatures:,}"
+            f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}"
         )
+
+
+def _pareto_k(log_w: Tensor) -> float | None:
+    """Pareto k-hat of the weights of the chains, None of too few."""
+    largest = LargestWeights(len(log_w), 1, log_w.device)
+    largest.add(log_w.unsqueeze(1))
+    shapes = largest.shapes()
+    return None if shapes is None else shapes.item()

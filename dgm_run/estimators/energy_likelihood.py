@@ -9,12 +9,16 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, silent
-from dgm_run.estimators.importance_sampling import sampling_diagnostics
 from dgm_run.estimators.intervals import Margin, combine, mean_and_stderr
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE
-from dgm_run.models.base import effective_sample_size, log_mean_exp
+from dgm_run.estimators.weights import (
+    StreamingWeights,
+    describe_heavy_tails,
+    sampling_diagnostics,
+    sampling_error,
+)
 from dgm_run.models.energy import UnnormalizedModel
 
 COLLAPSED = 0.002
@@ -62,7 +66,7 @@ class EnergyLikelihood(Estimator):
     def __call__(self, model: UnnormalizedModel, data: Examples, report: Report = silent) -> list[Estimate]:
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
-        log_p, independent = seen["log_f"] - log_z.value, seen["baseline"]
+        log_p, independent = seen["log_p"] - log_z.value, seen["baseline"]
         exact = log_z.method == "exact"
         found, warnings, margin = [], [log_z.warning], log_z.margin.scale(-1)
         if self.conservative and not exact:
@@ -76,7 +80,8 @@ class EnergyLikelihood(Estimator):
         method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
         method |= {"kind": "exact" if exact and not model.inferred else "estimate", "common": margin}
         if model.inferred:
-            drawn = sampling_diagnostics(seen["ess"], self.num_samples)
+            error = sampling_error(seen, self.num_samples)
+            drawn = sampling_diagnostics(seen, error)
             method["estimator"] = f"importance_sampling, {log_z.method}"
             method["settings"] = {"num_samples": self.num_samples, **log_z.settings}
             method["diagnostics"] = {**drawn, **log_z.diagnostics}
@@ -85,8 +90,8 @@ class EnergyLikelihood(Estimator):
                 "estimator": f"monte_carlo, {log_z.method}",
             }
             found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
-            method["common"] = combine(margin, Margin(0, -drawn["bias"]))
-            method["draws"] = Margin.student(drawn["monte_carlo_stderr"])
+            method |= error.parts
+            warnings.append(describe_heavy_tails(drawn, f"raise num_samples, now {self.num_samples}"))
         warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:])))
         of_log_z = None if exact else margin.scale(-1).around(log_z.value)
         partition = Estimate(
@@ -104,20 +109,17 @@ class EnergyLikelihood(Estimator):
         ]
 
     def _observe(self, model: UnnormalizedModel, data: Examples, report: Report) -> dict[str, Tensor]:
-        """One value for each example, in float64: log f(x), a lower bound of it, effective sample size, baseline."""
+        """Values of each example, in float64: log f(x) with what its draws tell, a lower bound of it, the baseline."""
         num_samples = self.num_samples if model.inferred else 1
 
         def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()
-            return {
-                "log_f": log_mean_exp(log_w),
-                "elbo": log_w.mean(0),
-                "ess": effective_sample_size(log_w),
-                "baseline": model.log_baseline(x).double(),
-            }
+            weights = StreamingWeights(num_samples, len(x), x.device)
+            weights.add(log_w, 0)
+            return {**weights.columns(), "elbo": log_w.mean(0), "baseline": model.log_baseline(x).double()}
 
         rows = data.rows(max(1, self.max_rows // num_samples), find, report)
-        densities = ("log_f", "elbo", "baseline")
+        densities = ("log_p", "elbo", "baseline")
         return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
 
     def _conservative(
@@ -132,7 +134,13 @@ class EnergyLikelihood(Estimator):
         examples = Margin.student(error or 0.0, max(1, len(data) - 1))
         drawn = Margin(gap.margin, gap.margin)
         return Estimate(
-            *("log_likelihood_low", "raise", "estimate", value - gap.mean, math.hypot(error or 0.0, gap.stderr or 0.0)),
+            *(
+                "log_likelihood_conservative",
+                "raise",
+                "estimate",
+                value - gap.mean,
+                math.hypot(error or 0.0, gap.stderr or 0.0),
+            ),
             len(data),
             settings=asdict(settings),
             diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr or 0.0},

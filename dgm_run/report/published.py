@@ -24,7 +24,7 @@ two standard errors too, where two are less than 1 nat or 0.05 bits; of other un
 another verdict, both stand there. *With a warning*, the run warned of the number, which may then be wrong by more
 than its error, or of the model: below stands all that it said.
 """
-CONSERVATIVE = "log_likelihood_low"
+CONSERVATIVE = "log_likelihood_conservative"
 """The quantity of a likelihood's conservative side."""
 LIKELIHOODS = ("log_likelihood", CONSERVATIVE, "elbo", "bits_per_dim", "perplexity", "log_partition")
 """Quantities that share what their estimators warn of."""
