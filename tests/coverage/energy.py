@@ -41,7 +41,13 @@ def log_p_of_binary(model: EnergyModel) -> Tensor:
 
 
 def of_known(
-    model: UnnormalizedModel, log_p: Tensor, log_p_data: Tensor, ais: AIS, raise_: RAISE | None, quantity: str
+    model: UnnormalizedModel,
+    log_p: Tensor,
+    log_p_data: Tensor,
+    ais: AIS,
+    raise_: RAISE | None,
+    quantity: str,
+    num_samples: int = 1,
 ) -> Callable[[], tuple[Estimate, Truth]]:
     """Repeats an evaluation on draws from a known distribution over all binary x."""
     x = energy.visible_states(model)
@@ -50,7 +56,7 @@ def of_known(
     def repeat() -> tuple[Estimate, Truth]:
         index = torch.multinomial(log_p_data.exp(), NUM_EXAMPLES, replacement=True)
         data = Examples(x[index], None, lambda values: values)
-        rows = EnergyLikelihood(ais, raise_, 20, 10_000)(model, data)
+        rows = EnergyLikelihood(ais, raise_, num_samples, 10_000)(model, data)
         found = next(row for row in rows if row.quantity == quantity)
         return found, Truth(population, log_p[index].mean().item())
 
@@ -87,10 +93,10 @@ def _deep_cases() -> list[Case]:
     of_dbm = torch.tensor(test_dbm.log_f_of_pixels(dbm)).log_softmax(0)
     of_dbn = torch.tensor(test_dbn.log_p(dbn))
     cases = []
-    for name, model, log_p in (("DBM", dbm, of_dbm), ("DBN", dbn, of_dbn)):
+    for name, model, log_p, num_samples in (("DBM", dbm, of_dbm, 20), ("DBN", dbn, of_dbn, 200)):
         even = torch.full_like(log_p, -math.log(len(log_p)))
-        repeat = of_known(model, log_p, even, AIS(100, 10, "adaptive"), None, "log_likelihood")
-        cases.append(Case(name, "AIS, 10 temperatures, 20 draws of the hidden units", repeat))
+        repeat = of_known(model, log_p, even, AIS(100, 10, "adaptive"), None, "log_likelihood", num_samples)
+        cases.append(Case(name, f"AIS, 10 temperatures, {num_samples} draws of the hidden units", repeat))
     return cases
 
 
