@@ -61,7 +61,17 @@ class BinaryStates(EnergyModel):
 
     def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         biases = (other - beta) * dot(self._units(state), self.visible_bias - self.base_logits)
-        return biases + (self.interaction(state, fields, other) - self.interaction(state, fields, beta))
+        return biases + self.interaction_increase(state, fields, beta, other)
+
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        """The interaction at `other` less that at `beta`, (B,).
+
+        In double precision: on a fine path it is as small as the rounding errors of the two.
+        """
+        fields = fields.double()
+        return self.interaction(state, fields, other) - self.interaction(state, fields, beta)
 
     def _units(self, state: Tensor) -> Tensor:
         """What the biases apply to, (B, N)."""

@@ -47,6 +47,11 @@ class Boltzmann(BinaryEnergyModel):
     def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
         return beta * 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
 
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return self.interaction(state, fields, other - beta)  # which is linear
+
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return self._sweep(state, fields, beta, None)
 

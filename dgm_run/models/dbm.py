@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.models.binary_states import BinaryStates, log_bernoulli, mix
-from dgm_run.models.energy import Inferred, affine, scaled
+from dgm_run.models.energy import Inferred, affine, scaled, softplus_increase
 from dgm_run.models.enumeration import log_sum_over_states
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.models.tied_rbm import TiedRBM
@@ -107,6 +107,11 @@ class DBM(BinaryStates, LayeredModel):
 
     def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
         return F.softplus(scaled(fields, beta)).sum(-1)
+
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return softplus_increase(fields, beta, other)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         odd = self._odd(rng.bernoulli(scaled(fields, beta).sigmoid()))

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.errors import ConfigError
 from dgm_run.images import pairs
+
+FINE = 0.001 + 1e-9
+"""Steps of the inverse temperature up to which densities differ by their slope."""
 
 
 class UnnormalizedModel(nn.Module, ABC):
@@ -252,6 +256,18 @@ def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
 def scaled(fields: Tensor, beta: float | Tensor) -> Tensor:
     """beta times the fields, one beta for all rows or one for each; at the end of the path, the fields themselves."""
     return fields if isinstance(beta, float) and beta == 1 else column(beta, fields.dim()) * fields
+
+
+def softplus_increase(fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+    """sum_j softplus(other f_j) - softplus(beta f_j), (B, M) -> (B,), nats.
+
+    On a fine path by the slope half-way: two sums in single precision would differ by little more than their rounding
+    errors, which add up to 0.5 nats over 200,000 temperatures of a machine with 500 hidden units. What the slope leaves
+    out is of third order, below 0.002 nats over 1,000 steps of such a machine, and less where they are more.
+    """
+    if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > FINE:
+        return F.softplus(scaled(fields, other)).sum(-1) - F.softplus(scaled(fields, beta)).sum(-1)
+    return (other - beta) * (fields * (0.5 * (beta + other) * fields).sigmoid()).sum(-1)
 
 
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy import EnergyModel, affine, column, scaled
+from dgm_run.models.energy import EnergyModel, affine, column, scaled, softplus_increase
 from dgm_run.models.enumeration import log_sum_over_states
 
 MIN_SCALE = 1e-3
@@ -94,6 +94,12 @@ class GaussianRBM(EnergyModel):
         deviation = self._standardised(state) - column(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
         return F.softplus(scaled(fields, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
+
+    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+        precision = torch.exp(-self.log_var)
+        linear = (self._standardised(state) * (precision * self.visible_bias)).sum(-1)
+        square = 0.5 * (precision * self.visible_bias.square()).sum()
+        return softplus_increase(fields, beta, other) + (other - beta) * (linear - (other + beta) * square)
 
     def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         mean = self._visible_means(fields, beta)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.models.binary_states import BinaryEnergyModel, mixed_affine
-from dgm_run.models.energy import affine, scaled
+from dgm_run.models.energy import affine, scaled, softplus_increase
 from dgm_run.models.enumeration import log_sum_over_states
 
 
@@ -53,6 +53,11 @@ class RBM(BinaryEnergyModel):
 
     def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
         return F.softplus(scaled(fields, beta)).sum(-1)
+
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return softplus_increase(fields, beta, other)
 
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(scaled(fields, beta).sigmoid())

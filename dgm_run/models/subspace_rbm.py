@@ -59,7 +59,7 @@ class SubspaceRBM(BinaryEnergyModel):
     def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds of an open gate, its units summed out: (B, M)."""
         closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
-        return column(beta) * self.gate_bias - closed + F.softplus(scaled(fields, beta)).sum(-1)
+        return column(beta) * self.gate_bias.to(fields.dtype) - closed + F.softplus(scaled(fields, beta)).sum(-1)
 
     def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
         return self.unit_bias.numel() * math.log(2) + F.softplus(self._gate_logits(fields, beta)).sum(-1)

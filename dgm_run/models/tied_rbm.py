@@ -59,6 +59,11 @@ class TiedRBM(RBM):
     def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
         return self.hidden_copies * super().interaction(state, fields, beta)
 
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return self.hidden_copies * super().interaction_increase(state, fields, beta, other)
+
     def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
         p = scaled(fields, beta).sigmoid()
         h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
