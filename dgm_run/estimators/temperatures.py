@@ -23,6 +23,8 @@ PILOT_CHAINS = 100
 PILOT_ROUNDS = 2
 PILOT_SHARE = 0.05
 """Share of the temperatures that a round of the pilot takes."""
+PUBLISHED_SHARE = 0.75
+"""Share of the temperatures that lie as those of Salakhutdinov and Murray."""
 PILOT_BLOCKS = 50
 """Blocks of temperatures over which the variance of the log weights is measured."""
 
@@ -49,7 +51,7 @@ def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
 def choose_temperatures(schedule: Schedule, num: int, model: EnergyModel, report: Report = silent) -> list[float]:
     """Inverse temperatures of a schedule; `adaptive` finds them in a pilot, whose temperatures count towards `num`.
 
-    Half of them give the log weights of the pilot an even variance along the path. The other half lie as those of
+    A quarter of them give the log weights of the pilot an even variance along the path. The others lie as those of
     Salakhutdinov and Murray, because the modes of a trained model part near 1, where few chains of a short pilot move
     between them.
 
@@ -97,14 +99,14 @@ def _density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor
 
 
 def _place(edges: Tensor, density: Tensor, num: int) -> list[float]:
-    """`num` temperatures after the first, half of them by the density, half by the published schedule."""
+    """`num` temperatures after the first, some by the density, the others by the published schedule."""
     published = torch.tensor([0.0, *(high for _, high, _ in PUBLISHED)], dtype=torch.float64)
     counts = torch.tensor([0, *(count for _, _, count in PUBLISHED)], dtype=torch.float64).cumsum(0)
     grid = torch.cat([edges, published]).unique()
     total = _interpolate(grid, published, counts / counts[-1])
     mass = torch.cat([torch.zeros(1, dtype=torch.float64), (density * edges.diff()).cumsum(0)])
     if mass[-1] > 0:
-        total = (total + _interpolate(grid, edges, mass / mass[-1])) / 2
+        total = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), total, PUBLISHED_SHARE)
     places = torch.linspace(0, 1, num + 1, dtype=torch.float64)
     betas = _interpolate(places, total, grid)
     betas[0], betas[-1] = 0.0, 1.0
