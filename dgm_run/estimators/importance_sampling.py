@@ -224,4 +224,6 @@ class ImportanceSampling(Estimator):
             advice += ", or estimators.importance_sampling.proposal=defensive"
         if diagnostics["ess_median"] < 2:
             return f"the median example rests on a single draw, so the bias is not known: {advice}"
+        if error.bias is None:
+            return f"few samples of an example have a finite weight, so the bias is not known: {advice}"
         return describe_heavy_tails(diagnostics, advice)

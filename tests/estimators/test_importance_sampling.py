@@ -245,6 +245,12 @@ def test_a_single_draw_that_carries_all_is_warned_of():
     assert "rests on a single draw, so the bias is not known" in evaluate(model, x, 37)["log_likelihood"].warning
 
 
+def test_an_example_with_few_finite_weights_is_warned_of():
+    model, x = scripted()
+    model.table[1:] = -math.inf
+    assert "have a finite weight, so the bias is not known" in evaluate(model, x, 37)["log_likelihood"].warning
+
+
 def test_the_running_mean_of_an_impossible_value_is_infinite():
     running = RunningMean()
     running.add(torch.tensor([[-math.inf, 1.0], [2.0, 3.0]]))

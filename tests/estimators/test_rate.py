@@ -69,6 +69,12 @@ def test_examples_of_which_nothing_is_seen_have_no_rate():
     assert bits.value == pytest.approx((2 + 1) / math.log(2))
 
 
+def test_an_impossible_example_has_infinite_bits():
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    (bits,) = rate(torch.tensor([-math.inf, -2.0]), data, "exact", "exact")
+    assert (bits.value, bits.num_examples) == (math.inf, 2)
+
+
 def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
     data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_p=torch.tensor([-1.0, -2.0]))
     bits, true, lost = rate(torch.tensor([-1.5, -3.5]), data, "mine", "lower_bound")
