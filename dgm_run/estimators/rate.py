@@ -44,7 +44,9 @@ def rate(
         is_known = num_seen > 0  # of examples of which nothing is seen there is no rate
         factor = -(1 / num_seen[is_known]).mean().item() / math.log(2)
         margins = {"common": common.scale(factor), "draws": draws.scale(factor), "bias": bias.scale(factor)}
-        told = Estimate.over(bits_per_dim(log_p, data)[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more)
+        told = Estimate.over(
+            bits_per_dim(log_p, data)[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more
+        )
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
