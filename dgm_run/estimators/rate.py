@@ -86,7 +86,8 @@ def estimate_perplexity(
 
 
 def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:
-    return value * math.exp(-margin.below), value * math.exp(margin.above)
+    low, high = (value * torch.tensor([-margin.below, margin.above], dtype=torch.float64).exp()).tolist()
+    return low, high  # infinite where math.exp would fail
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:

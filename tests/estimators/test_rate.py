@@ -39,6 +39,12 @@ def test_its_error_is_that_of_the_bootstrap():
     assert stderr == pytest.approx(values.std(), rel=0.08)
 
 
+def test_the_interval_of_a_perplexity_may_be_infinite():
+    two = Sentences(WORDS.encode(SENTENCES[:2], 6), WORDS)
+    (row,) = rate(torch.tensor([-1.0, -600.0], dtype=torch.float64), two, "mine", "exact")
+    assert row.interval == (pytest.approx(0.0), math.inf)
+
+
 def test_a_bound_of_the_likelihood_bounds_the_perplexity_from_the_other_side():
     (row,) = rate(torch.tensor([-1.0, -4.0, -5.0]), sentences(), "mine", "lower_bound")
     assert (row.quantity, row.kind, row.unit) == ("perplexity", "upper_bound", "")
