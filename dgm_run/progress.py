@@ -364,8 +364,7 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
         numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())
         lines.append(f"published: {numbers} ({KINDS[found['published']['kind']]}: {found['published']['source']})")
     lines += failures(found["failed_estimators"], folder)
-    lines += _diagnostics(found["estimates"])
-    lines += [f"{row['quantity']}: {row['warning']}" for row in found["estimates"] if row["warning"]]
+    lines += describe_doubts(found["estimates"])
     lines.append(f"outputs in {folder}")
     lines.append(f"look at them with: {show_runs(folder.parent)}")
     return lines
@@ -379,18 +378,19 @@ def failures(failed: Mapping[str, str], folder: Path) -> list[str]:
     return [*lines, f"to run them again: {run_estimators(folder, list(failed))}"]
 
 
-def _diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each estimator saw of itself: a line for every number at which it was another."""
+def describe_doubts(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Writes what each estimator saw of itself, a line for every number at which it was another, then all warnings."""
     seen: dict[str, dict[str, str]] = {}
     for row in estimates:
         found = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
         if found:
             seen.setdefault(row["estimator"], {}).setdefault(", ".join(found), row["quantity"])
-    return [
+    lines = [
         f"{estimator}: {told}" if len(of_numbers) == 1 else f"{estimator}, {quantity}: {told}"
         for estimator, of_numbers in seen.items()
         for told, quantity in of_numbers.items()
     ]
+    return lines + [f"{row['quantity']}: {row['warning']}" for row in estimates if row["warning"]]
 
 
 def _short(value: Any) -> str:

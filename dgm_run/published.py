@@ -22,10 +22,20 @@ def check_published(node: Any) -> None:
     """
     if node is None:
         return
-    if not (isinstance(node, dict) and {"values", "source", "kind"} <= set(node)):
+    if not isinstance(node, dict):
         raise ConfigError("published: a preset sets it, with kind, values and source: leave it out")
-    if node["kind"] not in KINDS:
+    missing = [name for name in ("kind", "values", "source") if node.get(name) is None]
+    if missing:
+        raise ConfigError(
+            f"published.{missing[0]} is missing: a preset that sets published needs kind, values and source"
+        )
+    if node["kind"] not in tuple(KINDS):
         raise ConfigError(f"published.kind: {node['kind']} is no kind of number: choose one of {', '.join(KINDS)}")
+    values = node["values"]
+    if not (isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())):
+        raise ConfigError(f"published.values = {values} must be numbers by quantity, as in {{log_likelihood: -85.0}}")
+    if not isinstance(node["source"], str):
+        raise ConfigError(f"published.source = {node['source']} must be text: who has published the numbers, and where")
 
 
 def split_source(source: str) -> tuple[str, str]:

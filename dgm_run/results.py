@@ -137,8 +137,10 @@ def check_row(row: Any) -> None:
         "warning": lambda value: value is None or isinstance(value, str),
     }
     for name, is_right in kinds.items():
-        if name not in row or not is_right(row[name]):
-            raise ValueError(f"{name} of an estimate is {row.get(name)!r:.60}")
+        if name not in row:
+            raise ValueError(f"an estimate has no {name}")
+        if not is_right(row[name]):
+            raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
     try:
         json.dumps(row["settings"])
     except TypeError as error:

@@ -35,7 +35,7 @@ from dgm_run.memory import out_of_memory
 from dgm_run.models.corrupted import Corrupted, corrupted
 from dgm_run.objectives.base import Objective
 from dgm_run.output import guarded
-from dgm_run.progress import RUN_LOG, Terminal, conclusion, failures
+from dgm_run.progress import RUN_LOG, Terminal, conclusion, describe_doubts, failures
 from dgm_run.ranks import is_started
 from dgm_run.run_folder import VOCABULARY
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
@@ -201,7 +201,11 @@ def _evaluate_again(
         return found
     _add(found, evaluation, estimators, found)
     added = f"added to {folder / 'results.json'}"
-    _write(folder, found, evaluation, display, lambda: [*failures(evaluation.failed, folder), added])
+
+    def notes() -> list[str]:
+        return [*failures(evaluation.failed, folder), *describe_doubts(evaluation.rows), added]
+
+    _write(folder, found, evaluation, display, notes)
     return found
 
 

@@ -56,6 +56,13 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
     assert not (run / "error.txt").exists()
 
 
+def test_evaluation_shows_its_own_doubts(run):
+    done = call("evaluate", "run", "estimators.importance_sampling.num_samples=1", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert "importance_sampling: ess_median 1, " in done.stdout
+    assert "log_likelihood: the median example rests on a single draw" in done.stdout
+
+
 def test_an_estimator_seed_adds_rows(run):
     def rows():
         return [row for row in estimates(run) if row["quantity"] == "elbo"]

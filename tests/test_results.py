@@ -66,7 +66,7 @@ DAMAGED = {
         ({"estimates": None}, "estimates is None"),
         ({"estimates": {"a": 1}}, "estimates is {'a': 1}"),
         ({"estimates": [3]}, "an estimate is 3"),
-        ({"estimates": [{}]}, "split of an estimate is None"),
+        ({"estimates": [{}]}, "an estimate has no split"),
         ({"estimates": [ROW | {"value": "high"}]}, "value of an estimate is 'high'"),
         ({"estimates": [ROW | {"value": 10**400}]}, "value of an estimate is 1000"),
         ({"estimates": [ROW | {"stderr": []}]}, "stderr of an estimate is []"),

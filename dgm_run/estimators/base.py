@@ -40,7 +40,7 @@ class Estimate:
         kind: exact, a bound, or an estimate.
         value: mean over the examples.
         stderr: standard error of the value, of the choice of the examples and of computing together; None where it
-            has none.
+            has none. A value that is not finite has neither an error nor an interval.
         num_examples: how many examples were used.
         unit: nats unless said otherwise.
         settings: of the estimator.
@@ -73,7 +73,10 @@ class Estimate:
     baseline: Baseline | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        if self.interval is None and self.stderr is not None:
+        if not math.isfinite(self.value):
+            for name in ("stderr", "interval", "computing_interval"):
+                object.__setattr__(self, name, None)
+        elif self.interval is None and self.stderr is not None:
             margin = Margin.student(self.stderr, max(1, self.num_examples - 1))
             object.__setattr__(self, "interval", margin.around(self.value))
 

@@ -83,7 +83,7 @@ class ImportanceSampling(Estimator):
 
     In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
     reaches above it by an estimate of that bias. An effective sample size near one says that it rests on a single
-    draw: then the bias is not known either.
+    draw: then that estimate is not to be trusted either.
 
     Args:
         num_samples: S for each example.
@@ -223,5 +223,8 @@ class ImportanceSampling(Estimator):
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
         if diagnostics["ess_median"] < 2:
-            return f"the median example rests on a single draw, so the bias is not known: {advice}"
+            bias = "not known" if error.bias is None else "not to be trusted"
+            return f"the median example rests on a single draw, so the bias is {bias}: {advice}"
+        if error.bias is None:
+            return f"few samples of an example have a finite weight, so the bias is not known: {advice}"
         return describe_heavy_tails(diagnostics, advice)

@@ -40,11 +40,13 @@ def rate(
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
             of_bits = "estimate"  # a bound from below of a bound from above
-        bits = bits_per_dim(log_p, data)
-        is_known = bits.isfinite()  # of examples of which nothing is seen there is no rate
-        factor = -(1 / data.num_seen.double().cpu().expand(len(log_p))[is_known]).mean().item() / math.log(2)
+        num_seen = data.num_seen.double().cpu().expand(len(log_p))
+        is_known = num_seen > 0  # of examples of which nothing is seen there is no rate
+        factor = -(1 / num_seen[is_known]).mean().item() / math.log(2)
         margins = {"common": common.scale(factor), "draws": draws.scale(factor), "bias": bias.scale(factor)}
-        told = Estimate.over(bits[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more)
+        told = Estimate.over(
+            bits_per_dim(log_p, data)[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more
+        )
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
@@ -84,7 +86,8 @@ def estimate_perplexity(
 
 
 def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:
-    return value * math.exp(-margin.below), value * math.exp(margin.above)
+    low, high = (value * torch.tensor([-margin.below, margin.above], dtype=torch.float64).exp()).tolist()
+    return low, high  # infinite where math.exp would fail
 
 
 def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:

@@ -64,18 +64,16 @@ def _pool(rows: Sequence[Row]) -> Spread | None:
 def _subtract_models(row: Row, first: Row, level: float, of_one_run: bool) -> Difference | str:
     """Difference of two runs: paired over the examples, else from the intervals of both numbers.
 
-    Two evaluations of one run differ by the errors of computing alone, where these are stated.
+    Two evaluations of one run differ by the errors of computing alone, where these are stated. The scatter over the
+    examples of such a difference is that of computing once more.
     """
-    examples = _scatter(row, first, level)
-    if examples:
-        computing = combine(_computing(row, level), _computing(first, level).scale(-1))
+    estimates = _single(row, first)
+    if of_one_run and all(each.get("computing_interval") for each in estimates):
+        return _interval(row, first, _computing_of_both(row, first, level), "computing")
+    if examples := _scatter(row, first, level):
+        computing = _computing_of_both(row, first, level)
         over = f"{examples.num} examples" + (" and computing" if any(computing) else "")
         return _interval(row, first, combine(examples.margin, computing), over)
-    estimates = _single(row, first)
-    computing = [_stated(each, "computing_interval", level) for each in estimates]
-    if of_one_run and None not in computing:
-        ours, theirs = computing
-        return _interval(row, first, combine(ours, theirs.scale(-1)), "computing")
     ours, theirs = (_stated(each, "interval", level, each["num_examples"] - 1) for each in estimates)
     if ours is None or theirs is None:
         return "not paired: no values of single examples, and no intervals"
@@ -89,7 +87,7 @@ def _subtract_means(row: Row, first: Row, level: float, spread: Spread) -> Diffe
     """
     stderr, freedom, over = _stderr_of_runs(row, first, spread)
     half = student_quantile(freedom, level) * stderr
-    computing = combine(_computing(row, level), _computing(first, level).scale(-1))
+    computing = _computing_of_both(row, first, level)
     margin, told = combine(Margin(half, half), computing), [over]
     if examples := _scatter(row, first, level):
         margin = combine(margin, examples.margin)
@@ -154,6 +152,10 @@ def _computing(row: Row, level: float) -> Margin:
         return NO_MARGIN
     (estimate,) = _single(row)
     return _stated(estimate, "computing_interval", level) or NO_MARGIN
+
+
+def _computing_of_both(row: Row, first: Row, level: float) -> Margin:
+    return combine(_computing(row, level), _computing(first, level).scale(-1))
 
 
 def _single(*rows: Row) -> list[Mapping[str, Any]]:

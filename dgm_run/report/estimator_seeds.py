@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean
+from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.pooling import Number, merge_warnings, pool
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import NUM_SEEDS, Row
@@ -62,51 +63,22 @@ def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
-    """Fields of the mean of estimates of one model by independent computing.
-
-    The examples are the same in all of them, so their error does not fall. That of computing does.
-    """
-    numbers = [float(row["value"]) for row in rows]
-    value = sum(numbers) / len(rows)
-    computing = margin_of_mean(numbers, [_margin(row, "computing_interval") or NO_MARGIN for row in rows])
-    stderr, margin = _error_of_examples(rows, arrays)
-    warnings = dict.fromkeys(str(row["warning"]) for row in rows if row.get("warning"))
+    """Fields of the mean of estimates of one model by independent computing."""
+    errors = ("stderr", "interval", "computing_interval")
+    found = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _scatter(arrays))
     return {
-        "value": value,
-        "stderr": None if stderr is None else math.hypot(stderr, computing.stderr),
-        "interval": None if margin is None else list(combine(margin, computing).around(value)),
-        "computing_interval": list(computing.around(value)) if any(computing) else None,
-        "warning": "; ".join(warnings) or None,
+        **found._asdict(),
+        "warning": merge_warnings(row.get("warning") for row in rows),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
         NUM_SEEDS: len(rows),
     }
 
 
-def _error_of_examples(
-    rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
-) -> tuple[float | None, Margin | None]:
-    """Standard error and margin of the choice of the examples.
-
-    From the scatter over examples of their mean values; without these, from what the first row states.
-    """
+def _scatter(arrays: Sequence[np.ndarray | None]) -> Margin | None:
+    """Margin of the mean over examples of their mean values."""
     lengths = {0 if array is None else len(array) for array in arrays}
-    if len(lengths) == 1 and max(lengths) > 1:
-        num = max(lengths)
-        stderr = float(np.mean(arrays, 0, dtype=np.float64).std(ddof=1)) / math.sqrt(num)
-        return stderr, Margin.student(stderr, num - 1)
-    first, computing = rows[0], _margin(rows[0], "computing_interval") or NO_MARGIN
-    stderr, margin = first.get("stderr"), _margin(first, "interval")
-    return (
-        None if stderr is None else _independent_rest(stderr, computing.stderr),
-        None if margin is None else Margin(*map(_independent_rest, margin, computing)),
-    )
-
-
-def _independent_rest(whole: float, part: float) -> float:
-    """The error that makes the whole one together with an independent part."""
-    return math.sqrt(max(0.0, whole**2 - part**2))
-
-
-def _margin(row: Mapping[str, Any], name: str) -> Margin | None:
-    interval = row.get(name)
-    return None if interval is None else Margin.from_interval(row["value"], interval)
+    if len(lengths) > 1 or max(lengths) < 2:
+        return None
+    num = max(lengths)
+    stderr = float(np.mean(arrays, 0, dtype=np.float64).std(ddof=1)) / math.sqrt(num)
+    return Margin.student(stderr, num - 1)

@@ -39,6 +39,12 @@ def test_its_error_is_that_of_the_bootstrap():
     assert stderr == pytest.approx(values.std(), rel=0.08)
 
 
+def test_the_interval_of_a_perplexity_may_be_infinite():
+    two = Sentences(WORDS.encode(SENTENCES[:2], 6), WORDS)
+    (row,) = rate(torch.tensor([-1.0, -600.0], dtype=torch.float64), two, "mine", "exact")
+    assert row.interval == (pytest.approx(0.0), math.inf)
+
+
 def test_a_bound_of_the_likelihood_bounds_the_perplexity_from_the_other_side():
     (row,) = rate(torch.tensor([-1.0, -4.0, -5.0]), sentences(), "mine", "lower_bound")
     assert (row.quantity, row.kind, row.unit) == ("perplexity", "upper_bound", "")
@@ -67,6 +73,12 @@ def test_examples_of_which_nothing_is_seen_have_no_rate():
     (bits,) = rate(torch.tensor([0.0, -2.0, -4.0]), data, "exact", "exact")
     assert bits.num_examples == 2
     assert bits.value == pytest.approx((2 + 1) / math.log(2))
+
+
+def test_an_impossible_example_has_infinite_bits():
+    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    (bits,) = rate(torch.tensor([-math.inf, -2.0]), data, "exact", "exact")
+    assert (bits.value, bits.num_examples) == (math.inf, 2)
 
 
 def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():

@@ -84,6 +84,15 @@ def test_conservative_side_stands_beside_ais(tmp_path):
     assert found[2] == ("", "reproduced")
 
 
+def test_conservative_side_is_of_the_same_evaluation(tmp_path):
+    rows = []
+    for seed in (0, 1):
+        ais = BY_AIS | {"settings": {"seed": seed}}
+        rows += [estimate(-84.4, **ais), estimate(-85.0 - seed, CONSERVATIVE, estimator="raise", stderr=0.3)]
+    write(tmp_path / "a", config(), rows, published=PAPER)
+    assert [row["conservative"] for row in table(tmp_path)[0]] == ["-85.00 ± 0.30", "-86.00 ± 0.30"]
+
+
 def test_warnings_mark_the_verdict(tmp_path):
     low = "log Z rests on 1.2 of 100 chains | take more"
     rows = [
