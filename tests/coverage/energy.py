@@ -104,7 +104,7 @@ def _cases() -> list[Case]:
     cases = []
     made = {"RBM": test_rbm.make(), "subspace RBM": test_subspace_rbm.make(), "Boltzmann": test_boltzmann.make()}
     for name, whole in made.items():
-        for factor, num in ((1.0, 10), (2.0, 10), (3.0, 40), (4.0, 20)):
+        for factor, num in ((1.0, 10), (2.0, 40), (3.0, 40), (4.0, 100)):
             model = scaled(whole, factor)
             log_p, log_p_data = log_p_of_binary(model), log_p_of_binary(scaled(model, 0.5))
             repeat = of_known(model, log_p, log_p_data, AIS(100, num, "adaptive"), None, "log_likelihood")
