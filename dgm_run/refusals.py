@@ -103,6 +103,9 @@ def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()
     own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
     known = _keys(own) or _keys([])
     if key in known:
+        above = [a for a in arguments if key.startswith(a.partition("=")[0].lstrip("+") + ".")]
+        if above:
+            return f"{key}: {above[0]} takes away what it is part of: leave one of the two out"
         return f"~{key}: it is null: there is nothing to delete"
     if group in known:  # as a whole: null
         return f"{key}: no {group} is chosen here"

@@ -153,10 +153,12 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run.log").read_text().count("=== ") == 2
 
 
-def test_an_odd_summary_costs_no_results(tmp_path, capsys):
-    cfg = package.compose(*TINY)
-    cfg.published = {"kind": "paper", "values": 3, "source": "a preset of one's own"}
-    found = package.run(cfg, tmp_path)
+def test_an_odd_summary_costs_no_results(tmp_path, capsys, monkeypatch):
+    def fail(*arguments):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr("dgm_run.runner.conclusion", fail)
+    found = package.run(package.compose(*TINY), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == found
     shown = capsys.readouterr().out
     assert "the summary of the run failed: AttributeError" in shown

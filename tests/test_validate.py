@@ -73,6 +73,11 @@ def test_a_configuration_at_the_edge_is_taken(line):
         (["++seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer\n"),
         (["+seed=1"], "+seed: there is such a key: write it without +\n"),
         (["~trainer.max_steps"], "~trainer.max_steps: it is null: there is nothing to delete\n"),
+        (
+            ["model=rbm", "estimators.energy.conservative=null", "estimators.energy.conservative.num_chains=2"],
+            "estimators.energy.conservative.num_chains: estimators.energy.conservative=null takes away what it is part "
+            "of: leave one of the two out\n",
+        ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),
         (["model=boltzmann", "posterior.min_scale=1"], "posterior.min_scale: no posterior is chosen here\n"),
     ],

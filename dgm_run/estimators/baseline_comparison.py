@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dgm_run.estimators.base import Baseline, Estimate
-from dgm_run.estimators.intervals import mean_and_stderr
+from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, mean_and_stderr
 
 STANDARD_ERRORS = 2
-"""A model is worse where the difference exceeds so many of its standard errors,"""
+"""A model is worse where the difference exceeds so many of its standard errors with what computing leaves open,"""
 MATERIAL = 0.01
 """and so many nats of an example: of two fits of one family one always ends a little below the other."""
 
@@ -49,8 +49,12 @@ def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str 
     best = max(baselines, key=lambda each: float(each.baseline.log_p.mean()))
     gap, stderr = _difference(likelihood, best.baseline)
     # nothing can be said by a single example, nor of what is not finite, which is warned of elsewhere
-    if stderr is None or not gap > max(STANDARD_ERRORS * stderr, MATERIAL):
+    if stderr is None:
         return None
+    computing = _computing_margin(likelihood)
+    if not gap > max(math.hypot(STANDARD_ERRORS * stderr, computing.above), MATERIAL):
+        return None
+    stderr = math.hypot(stderr, min(computing) / NORMAL)  # one side alone has the bias
     value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"
     name = f"{best.baseline.name} ({value})"
     by = f"{_digits(gap)} ± {_digits(stderr)} nats"
@@ -68,6 +72,11 @@ def _difference(likelihood: Estimate, baseline: Baseline) -> tuple[float, float 
     if stderr is None or likelihood.stderr is None:
         return mean - likelihood.value, None
     return mean - likelihood.value, math.hypot(stderr, likelihood.stderr)
+
+
+def _computing_margin(likelihood: Estimate) -> Margin:
+    interval = likelihood.computing_interval
+    return Margin.from_interval(likelihood.value, interval) if interval else NO_MARGIN
 
 
 def _shown(likelihood: Estimate, models: Sequence[Estimate], baselines: Sequence[Estimate]) -> Estimate:

@@ -17,13 +17,14 @@ from dgm_run.report.tables import Way, published_of, way_of
 from dgm_run.way import key
 
 SEED = "seed"
-"""Of an estimator, among its settings; the seed of the run, 0 by itself, where it is left out."""
+"""Among the settings of an estimate the seed of its estimator; 0 where it is left out."""
 
 
 def pool_seeds(run: Run) -> Run:
     """Returns a run whose estimates by several seeds are their means, and none has a seed among its settings."""
     estimates, values = [], dict(run.values)
-    for rows in _by_seed(run).values():
+    for same in _by_seed(run).values():
+        rows = _independent(same)
         pooled = _without_seed(rows[0])
         arrays = [run.values.get(key(row)) for row in rows]
         if len(rows) > 1:
@@ -58,6 +59,21 @@ def _seed(row: Mapping[str, Any]) -> int:
     return seed if isinstance(seed, int) else 0
 
 
+def _seeds(row: Mapping[str, Any]) -> range:
+    """All seeds of an evaluation with repeats, each of which takes the seed that follows."""
+    repeats = row["settings"].get("repeats")
+    return range(_seed(row), _seed(row) + (repeats if isinstance(repeats, int) else 1))
+
+
+def _independent(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leaves out evaluations that repeat a seed of one before them: their draws are the same."""
+    found: list[Mapping[str, Any]] = []
+    for row in rows:
+        if not any(set(_seeds(row)) & set(_seeds(other)) for other in found):
+            found.append(row)
+    return found
+
+
 def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "settings": {name: value for name, value in row["settings"].items() if name != SEED}}
 
@@ -70,7 +86,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
         **found._asdict(),
         "warning": merge_warnings(row.get("warning") for row in rows),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
-        NUM_SEEDS: len(rows),
+        NUM_SEEDS: sum(len(_seeds(row)) for row in rows),
     }
 
 

@@ -3,6 +3,7 @@ import torch
 
 from dgm_run.estimators.base import Baseline, Estimate
 from dgm_run.estimators.baseline_comparison import warn_if_worse
+from dgm_run.estimators.intervals import Margin
 
 N = 400
 
@@ -63,6 +64,13 @@ def test_an_estimate_and_a_bound_are_told_with_care():
     alone = warnings(bound, baseline(log_p))[0]
     assert alone.startswith("this lower bound lies below ppca")
     assert "the model may be better" in alone
+
+
+@pytest.mark.parametrize(("above", "is_worse"), [(0.5, True), (3.0, False)])
+def test_what_computing_leaves_open_is_not_called_worse(above, is_worse):
+    common = Margin(0.2, above)  # a bias, which may hide that the model is better
+    likelihood = own(DIFFICULTY - 2, kind="estimate", common=common)
+    assert ("worse than" in (warnings(likelihood, baseline(DIFFICULTY))[0] or "")) == is_worse
 
 
 def test_of_a_part_of_the_examples_errors_are_added():

@@ -99,6 +99,14 @@ def test_warnings_of_all_seeds_stay(tmp_path):
     assert pooled(tmp_path)[1]["warning"] == "x; y"
 
 
+def test_the_same_draws_are_pooled_once(tmp_path):
+    values = {0: -3.0, 2: -9.0, 3: -5.0}  # of seeds 0 to 2, 2 to 4, and 3 to 5
+    rows = [folders.estimate(value, settings={"seed": seed, "repeats": 3}) for seed, value in values.items()]
+    folders.write(tmp_path, folders.config(), rows)
+    _, row = pooled(tmp_path)
+    assert (row["value"], row["num_estimator_seeds"]) == (-4.0, 6)
+
+
 def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2})
     evaluate(tmp_path, "VampPrior", {3: 1.0})
