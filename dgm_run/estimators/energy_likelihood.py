@@ -89,10 +89,12 @@ class EnergyLikelihood(Estimator):
                 "kind": "lower_bound" if exact else "estimate",
                 "estimator": f"monte_carlo, {log_z.method}",
             }
-            found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
+            of_draws = math.sqrt(seen["elbo_variance"].mean().item() / self.num_samples / len(data))
+            elbo = _estimate("elbo", seen["elbo"] - log_z.value, draws=Margin.student(of_draws), **bound)
+            found.insert(0, elbo)
             method |= error.parts
             warnings.append(describe_heavy_tails(drawn, f"raise num_samples, now {self.num_samples}"))
-        warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:])))
+        warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:]), margin))
         of_log_z = None if exact else margin.scale(-1).around(log_z.value)
         partition = Estimate(
             *("log_partition", log_z.method, "exact" if exact else "estimate", log_z.value),
@@ -116,7 +118,12 @@ class EnergyLikelihood(Estimator):
             log_w = model.log_weights(x, num_samples).double()
             weights = StreamingWeights(num_samples, len(x), x.device)
             weights.add(log_w, 0)
-            return {**weights.columns(), "elbo": log_w.mean(0), "baseline": model.log_baseline(x).double()}
+            return {
+                **weights.columns(),
+                "elbo": log_w.mean(0),
+                "elbo_variance": log_w.var(0, correction=min(1, num_samples - 1)),
+                "baseline": model.log_baseline(x).double(),
+            }
 
         rows = data.rows(max(1, self.max_rows // num_samples), find, report)
         densities = ("log_p", "elbo", "baseline")
@@ -131,21 +138,18 @@ class EnergyLikelihood(Estimator):
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
         gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))
         value, error = mean_and_stderr(log_p)
-        examples = Margin.student(error or 0.0, max(1, len(data) - 1))
-        drawn = Margin(gap.margin, gap.margin)
+        found = value - gap.mean
+        stderr = interval = computing_interval = None
+        if error is not None and gap.stderr is not None:
+            drawn = Margin(gap.margin, gap.margin)
+            stderr, computing_interval = math.hypot(error, gap.stderr), drawn.around(found)
+            interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
         return Estimate(
-            *(
-                "log_likelihood_conservative",
-                "raise",
-                "estimate",
-                value - gap.mean,
-                math.hypot(error or 0.0, gap.stderr or 0.0),
-            ),
-            len(data),
+            *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),
             settings=asdict(settings),
-            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr or 0.0},
-            interval=combine(examples, drawn).around(value - gap.mean),
-            computing_interval=drawn.around(value - gap.mean),
+            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr},
+            interval=interval,
+            computing_interval=computing_interval,
         ), gap
 
 
@@ -164,18 +168,18 @@ class Gap(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half of its 95% interval."""
-        return Margin.student(self.stderr or 0.0, max(1, self.num_examples - 1)).below
+        """Half of its 95% interval; infinite of one example."""
+        return math.inf if self.stderr is None else Margin.student(self.stderr, self.num_examples - 1).below
 
     def describe_disagreement(self, of_log_p: Margin) -> str | None:
         """Says that the gap exceeds the errors of both sides, if it does; `of_log_p` is that of the likelihood."""
         size = abs(self.mean)
-        if size <= math.hypot(self.margin, of_log_p.below if self.mean > 0 else of_log_p.above):
+        if not size > math.hypot(self.margin, of_log_p.below if self.mean > 0 else of_log_p.above):
             return None
         side = "below" if self.mean > 0 else "above"
         return (
-            f"reverse annealing lies {size:.2f} ± {self.stderr or 0.0:.2f} nats {side} annealed importance sampling, "
-            "more than their errors: raise num_temperatures"
+            f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
+            "more than their errors: raise num_temperatures of both"
         )
 
 
@@ -183,7 +187,8 @@ def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more)
     return Estimate.over(values, quantity, estimator, kind, **more)
 
 
-def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int) -> str | None:
-    if (log_p - independent).mean() >= COLLAPSED * num_pixels:
+def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:
+    """Warns of a model that gains nothing over independent pixels, wherever log Z may lie in its interval."""
+    if not (log_p - independent).mean() + margin.above < COLLAPSED * num_pixels:
         return None
     return f"collapsed: no better than independent pixels ({independent.mean():.2f}); {ADVICE}"

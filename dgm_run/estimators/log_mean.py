@@ -25,11 +25,13 @@ def log_mean_margin(log_w: Tensor) -> Margin:
     """
     log_w = log_w.double().cpu()
     value = log_mean_exp(log_w)
-    if not log_w.std() > 0:
+    if (log_w == log_w[0]).all() or log_w.isnan().any():  # of NaN there is no interval
         return NO_MARGIN
+    if not log_w.isfinite().sum() > 1:
+        return Margin(FARTHEST_BELOW, math.inf)
     generator = torch.Generator().manual_seed(SEED)
     low, high = _bootstrap(log_w, generator)
-    high = max(high, _half_normals(log_w, generator))
+    high = max(high, _half_normals(log_w[log_w.isfinite()], generator))
     return Margin(min(max(value.item() - low, 0.0), FARTHEST_BELOW), max(high - value.item(), 0.0))
 
 
@@ -54,6 +56,8 @@ def _half_normals(log_w: Tensor, generator: torch.Generator) -> float:
     The scales are drawn from their posterior under a flat prior of their logs. The median needs no draws: where it is
     too high the distances above it are too short, and what is left of its error changes no coverage.
     """
+    if (log_w == log_w[0]).all():
+        return log_w[0].item()
     median = log_w.median()
     distances = log_w - median
     log_halves = []

@@ -159,3 +159,22 @@ def test_reverse_annealing_above_the_estimate_is_told():
     assert rows["log_likelihood_conservative"].value > exact + 1
     assert "above annealed importance sampling" in rows["log_likelihood_conservative"].warning
     assert rows["log_likelihood"].computing_interval[0] < exact < rows["log_likelihood"].computing_interval[1]
+
+
+def test_one_example_says_nothing_of_a_gap():
+    model = make()
+    torch.manual_seed(0)
+    rows = found(model, examples(model, 5), AIS(10, 20, "linear"), 100, RAISE(1, 1, 2, "linear"))
+    row = rows["log_likelihood_conservative"]
+    assert (row.stderr, row.interval, row.computing_interval) == (None, None, None)
+    assert "reverse" not in (rows["log_likelihood"].warning or "")
+
+
+def test_the_bound_has_the_error_of_its_draws():
+    model = test_dbm.make(scale=2.0)
+    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    torch.manual_seed(0)
+    values = [found(model, data, Exact(20), 50)["elbo"] for _ in range(400)]
+    spread = torch.tensor([row.value for row in values]).std().item()
+    low, high = zip(*(row.computing_interval for row in values), strict=True)
+    assert np.mean(np.subtract(high, low)) / 2 / 1.96 == pytest.approx(spread, rel=0.15)

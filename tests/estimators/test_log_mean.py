@@ -80,3 +80,12 @@ def test_few_weights_have_a_wide_interval(num):
     margin = log_mean_margin(log_w)
     assert stats.t.ppf(0.975, num - 1) * stderr == pytest.approx(margin.below, rel=0.1) or margin.below > 2
     assert margin.below <= margin.above < math.inf
+
+
+def test_chains_without_weight_count():
+    log_w = torch.zeros(50)
+    log_w[:25] = -math.inf
+    low, high = log_mean_margin(log_w).around(-math.log(2))
+    assert low < -math.log(2) < high < 1
+    assert log_mean_margin(torch.tensor([0.0, -math.inf, -math.inf])).above == math.inf
+    assert log_mean_margin(torch.tensor([0.0, math.nan])) == NO_MARGIN
