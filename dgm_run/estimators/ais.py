@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dgm_run.estimators.base import Report, silent
 from dgm_run.estimators.log_mean import log_mean_margin
-from dgm_run.estimators.pareto import UNRELIABLE, LargestWeights
+from dgm_run.estimators.pareto import UNRELIABLE
 from dgm_run.estimators.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.temperatures import Schedule, choose_temperatures
-from dgm_run.models.base import effective_sample_size, log_mean_exp
+from dgm_run.estimators.weights import weigh
+from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy import EnergyModel
 
 FEWEST_EFFECTIVE = 0.1
@@ -50,9 +51,9 @@ class AIS(PartitionFunction):
     def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
-        margin, ess = log_mean_margin(log_w), effective_sample_size(log_w).item()
+        margin, weighed = log_mean_margin(log_w), weigh(log_w.unsqueeze(1))
         low, high = margin.around(log_z)
-        k = _pareto_k(log_w)
+        ess, k = weighed["ess"].item(), weighed["pareto_k"].item() if "pareto_k" in weighed else None
         seen = {
             "log_z": log_z,
             "log_z_low": low,
@@ -89,11 +90,3 @@ class AIS(PartitionFunction):
         return (
             f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}"
         )
-
-
-def _pareto_k(log_w: Tensor) -> float | None:
-    """Pareto k-hat of the weights of the chains, None of too few."""
-    largest = LargestWeights(len(log_w), 1, log_w.device)
-    largest.add(log_w.unsqueeze(1))
-    shapes = largest.shapes()
-    return None if shapes is None else shapes.item()

@@ -19,8 +19,9 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import ComputingErrors
 from dgm_run.estimators.temperatures import temperatures
-from dgm_run.estimators.weights import StreamingWeights, sampling_diagnostics, sampling_error
+from dgm_run.estimators.weights import sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 
@@ -140,7 +141,7 @@ class AISDecoder(Estimator):
         ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
 
         forward, _ = ways.forward(x)  # (C, N)
-        columns = weigh_chains(forward)
+        columns = _on_cpu(weigh(forward))
         error = sampling_error(columns, self.num_chains)
         seen = sampling_diagnostics(columns, error) | {"acceptance": ways.acceptance}
         if self.fitted_scale:
@@ -158,7 +159,7 @@ class AISDecoder(Estimator):
         likelihood = Estimate.over(
             data.in_data_units(columns["log_p"], index),
             *("log_likelihood", "ais", "estimate"),
-            **error.parts,
+            errors=error.of_independent_samples,
             settings=settings,
             diagnostics=seen,
             warning=few,
@@ -174,28 +175,23 @@ class AISDecoder(Estimator):
         """
         z = ways.prior.sample((self.num_simulated,))
         x = ways.noisy.decode(z).sample()
-        columns = weigh_chains(ways.forward(x)[0])
+        columns = _on_cpu(weigh(ways.forward(x)[0]))
         low, high = columns["log_p"], -log_mean_exp(-ways.backward(x, z)).cpu()
         gap = (high - low).mean().item()
         wide = None
         if gap > WIDE:
             wide = f"the bounds lie {gap:.0f} nats apart: take more temperatures, or trust the first digits"
-        draws = sampling_error(columns, self.num_chains).margin
+        errors = ComputingErrors(draws=sampling_error(columns, self.num_chains).margin)
         rows = (
-            Estimate.over(
-                data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", draws=draws, settings=settings
-            ),
+            Estimate.over(data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", errors, settings=settings),
             Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
             Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=wide),
         )
         return [replace(each, values=None) for each in rows]  # of other examples than those of the split
 
 
-def weigh_chains(log_w: Tensor) -> dict[str, Tensor]:
-    """What the weights of chains, (C, N), say of each example: columns as of `StreamingWeights`, on the CPU."""
-    weights = StreamingWeights(*log_w.shape, log_w.device)
-    weights.add(log_w, 0)
-    return {name: values.cpu() for name, values in weights.columns().items()}
+def _on_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.cpu() for name, values in columns.items()}
 
 
 class Noisy:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
@@ -87,9 +87,7 @@ class Estimate:
         quantity: str,
         estimator: str,
         kind: Kind,
-        common: Margin = NO_MARGIN,
-        draws: Margin = NO_MARGIN,
-        bias: Bias = NO_BIAS,
+        errors: ComputingErrors = NO_ERRORS,
         **more,
     ) -> "Estimate":
         """The mean of what each example of a whole split has, with the errors of its examples and of computing.
@@ -97,18 +95,14 @@ class Estimate:
         Args:
             values: of each example, in their order, (N,).
             quantity, estimator, kind, more: as of an `Estimate`.
-            common: margin of the error that computing adds to all examples alike, as that of log Z.
-            draws: margin of the error of the mean that computing adds to each example by itself; the scatter over the
-                examples holds it already.
-            bias: expectation of the value less what exact computing would find, as far as it is known; the intervals
-                reach further by it, and the value stays.
+            errors: of computing.
         """
         values = values.double().cpu()
         value, stderr = mean_and_stderr(values)
-        computing, interval = bias.widen(combine(common, draws)), None
+        computing, interval = errors.margin, None
         if stderr is not None:
-            interval = bias.widen(combine(Margin.student(stderr, len(values) - 1), common)).around(value)
-            stderr = math.hypot(stderr, common.stderr)
+            interval = errors.add_examples(Margin.student(stderr, len(values) - 1)).around(value)
+            stderr = math.hypot(stderr, errors.common.stderr)
         more["computing_interval"] = computing.around(value) if any(computing) else None
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 

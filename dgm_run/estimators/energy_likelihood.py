@@ -9,15 +9,15 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, silent
-from dgm_run.estimators.intervals import Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.partition import PartitionFunction
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.reverse_ais import RAISE
 from dgm_run.estimators.weights import (
-    StreamingWeights,
     describe_heavy_tails,
     sampling_diagnostics,
     sampling_error,
+    weigh,
 )
 from dgm_run.models.energy import UnnormalizedModel
 
@@ -78,7 +78,8 @@ class EnergyLikelihood(Estimator):
                 margin = Margin(max(margin.below, gap.mean + gap.margin), margin.above)
             found.append(low)
         method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
-        method |= {"kind": "exact" if exact and not model.inferred else "estimate", "common": margin}
+        method |= {"kind": "exact" if exact and not model.inferred else "estimate"}
+        method["errors"] = ComputingErrors(common=margin)
         if model.inferred:
             error = sampling_error(seen, self.num_samples)
             drawn = sampling_diagnostics(seen, error)
@@ -90,9 +91,9 @@ class EnergyLikelihood(Estimator):
                 "estimator": f"monte_carlo, {log_z.method}",
             }
             of_draws = math.sqrt(seen["elbo_variance"].mean().item() / self.num_samples / len(data))
-            elbo = _estimate("elbo", seen["elbo"] - log_z.value, draws=Margin.student(of_draws), **bound)
-            found.insert(0, elbo)
-            method |= error.parts
+            bound["errors"] = ComputingErrors(common=margin, draws=Margin.student(of_draws))
+            found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
+            method["errors"] = error.of_independent_samples._replace(common=margin)
             warnings.append(describe_heavy_tails(drawn, f"raise num_samples, now {self.num_samples}"))
         warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:]), margin))
         of_log_z = None if exact else margin.scale(-1).around(log_z.value)
@@ -116,10 +117,8 @@ class EnergyLikelihood(Estimator):
 
         def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()
-            weights = StreamingWeights(num_samples, len(x), x.device)
-            weights.add(log_w, 0)
             return {
-                **weights.columns(),
+                **weigh(log_w),
                 "elbo": log_w.mean(0),
                 "elbo_variance": log_w.var(0, correction=min(1, num_samples - 1)),
                 "baseline": model.log_baseline(x).double(),

@@ -14,7 +14,6 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
-from dgm_run.estimators.intervals import NO_MARGIN, Margin
 from dgm_run.estimators.proposals import (
     Proposal,
     check_density,
@@ -189,18 +188,16 @@ class ImportanceSampling(Estimator):
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
             stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
-            draws = (
-                Margin.student(stderr, max(1, n - 1)) if math.isfinite(stderr) else NO_MARGIN
-            )  # of one sample it is not known
-            return Estimate.over(
-                columns[quantity], quantity, "monte_carlo", kind, draws=draws, settings=settings, **more
-            )
+            # of one sample it is not known
+            of_mean = SamplingError(stderr if math.isfinite(stderr) else None, freedom=max(1, n - 1))
+            errors = of_mean.of_independent_samples
+            return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
 
         collapsed = columns["kl"].mean().item() < COLLAPSED
         method = {
             "estimator": "importance_sampling",
             "kind": "estimate",
-            **error.parts,
+            "errors": error.of_independent_samples,
             "settings": settings,
             "diagnostics": diagnostics,
         }

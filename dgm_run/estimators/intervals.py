@@ -112,6 +112,38 @@ NO_BIAS = Bias()
 """Of a value whose expectation is the truth."""
 
 
+class ComputingErrors(NamedTuple):
+    """Errors that computing adds to the mean over examples.
+
+    Attributes:
+        common: margin of the error of all examples alike, as that of log Z.
+        draws: margin of the error of the mean by draws of each example by itself, which the scatter over the examples
+            holds already.
+        bias: expectation of the value less what exact computing would find, as far as it is known.
+    """
+
+    common: Margin = NO_MARGIN
+    draws: Margin = NO_MARGIN
+    bias: Bias = NO_BIAS
+
+    def scale(self, factor: float) -> "ComputingErrors":
+        """Returns the errors of the value times a factor."""
+        return ComputingErrors(*(each.scale(factor) for each in self))
+
+    @property
+    def margin(self) -> Margin:
+        """Margin of the value as an estimate of what exact computing would find on the same examples."""
+        return self.bias.widen(combine(self.common, self.draws))
+
+    def add_examples(self, examples: Margin) -> Margin:
+        """Returns the margin of the value for all examples, given that of the scatter over these."""
+        return self.bias.widen(combine(examples, self.common))
+
+
+NO_ERRORS = ComputingErrors()
+"""Of exact computing."""
+
+
 def student_quantile(freedom: float, level: float = LEVEL) -> float:
     """Quantile of Student's t on either side of which an interval of this level ends."""
     from scipy.special import stdtrit  # a fifth of a second

@@ -9,7 +9,6 @@ from torch import Tensor
 from dgm_run import parallel
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import NO_BIAS
 from dgm_run.estimators.rate import rate
 from dgm_run.estimators.weights import (
     SamplingError,
@@ -75,8 +74,7 @@ class PriorSampling(Estimator):
         method = {
             "estimator": "prior_sampling",
             "kind": "estimate",
-            "common": error.margin,
-            "bias": error.bias or NO_BIAS,
+            "errors": error.of_shared_samples,
             "settings": {"num_samples": self.num_samples},
             "diagnostics": seen,
         }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import NO_MARGIN, Margin
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin
 from dgm_run.models.binary_states import BinaryEnergyModel, flip, flip_one
 
 
@@ -45,13 +45,13 @@ class PseudoLikelihood(Estimator):
         log_p = rows["log_p"].cpu()
         if not self.num_flips:
             return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]
-        draws = NO_MARGIN
+        errors = NO_ERRORS
         if len(log_p) > 1:
             # of a single pixel each the scatter over the examples is the most that its choice can add
             scatter = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
-            draws = Margin.student(math.sqrt(scatter / len(log_p)))
+            errors = ComputingErrors(draws=Margin.student(math.sqrt(scatter / len(log_p))))
         settings = {"num_flips": self.num_flips}
-        return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", draws=draws, settings=settings)]
+        return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", errors, settings=settings)]
 
     def _find(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
         """Values of examples, (B,), in float64, and the squares of their standard errors from the choice of pixels."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.base import Estimate, Kind
-from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
 
 
 def rate(
@@ -16,9 +16,7 @@ def rate(
     data: Examples,
     estimator: str,
     kind: Kind,
-    common: Margin = NO_MARGIN,
-    draws: Margin = NO_MARGIN,
-    bias: Bias = NO_BIAS,
+    errors: ComputingErrors = NO_ERRORS,
     **more,
 ) -> list[Estimate]:
     """Bits of a dimension, of sentences their perplexity; and how far from the truth it is, where that is known.
@@ -29,13 +27,13 @@ def rate(
     Args:
         log_p: log p(x) of each example, (N,), nats.
         data: the examples.
-        estimator, kind, common, draws, bias, more: as of `Estimate.over`.
+        estimator, kind, errors, more: as of `Estimate.over`.
     """
     log_p = log_p.double().cpu()
     opposite: dict[Kind, Kind] = {"lower_bound": "upper_bound", "upper_bound": "lower_bound"}
     kind = opposite.get(kind, kind)  # less is better of all that follows
     if isinstance(data, Sentences):
-        told = estimate_perplexity(log_p, data, estimator, kind, common, draws, bias, **more)
+        told = estimate_perplexity(log_p, data, estimator, kind, errors, **more)
     else:
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
@@ -43,15 +41,13 @@ def rate(
         num_seen = data.num_seen.double().cpu().expand(len(log_p))
         is_known = num_seen > 0  # of examples of which nothing is seen there is no rate
         factor = -(1 / num_seen[is_known]).mean().item() / math.log(2)
-        margins = {"common": common.scale(factor), "draws": draws.scale(factor), "bias": bias.scale(factor)}
-        told = Estimate.over(
-            bits_per_dim(log_p, data)[is_known], "bits_per_dim", estimator, of_bits, unit="bits", **margins, **more
-        )
+        bits = bits_per_dim(log_p, data)[is_known]
+        told = Estimate.over(bits, "bits_per_dim", estimator, of_bits, errors.scale(factor), unit="bits", **more)
     if data.log_p is None:
         return [told]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    margins = {"common": common.scale(-1), "draws": draws.scale(-1), "bias": bias.scale(-1)}
-    return [told, truth, Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, **margins, **more)]
+    lost = Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, errors.scale(-1), **more)
+    return [told, truth, lost]
 
 
 def estimate_perplexity(
@@ -59,25 +55,23 @@ def estimate_perplexity(
     data: Sentences,
     estimator: str,
     kind: Kind,
-    common: Margin = NO_MARGIN,
-    draws: Margin = NO_MARGIN,
-    bias: Bias = NO_BIAS,
+    errors: ComputingErrors = NO_ERRORS,
     **more,
 ) -> Estimate:
     """The perplexity with its errors: its logarithm is a ratio of two sums over the sentences, and has the intervals.
 
     Args:
         log_p: log p of each sentence, (N,), nats, in float64 on the CPU.
-        data, estimator, kind, common, draws, bias, more: as of `rate`.
+        data, estimator, kind, errors, more: as of `rate`.
     """
     value, stderr = perplexity(log_p, data)
     rate = -len(log_p) / data.num_seen.sum().item()  # of the logarithm, for a nat of the mean of log p
-    common, draws, bias = common.scale(rate), draws.scale(rate), bias.scale(rate)
-    computing, interval = bias.widen(combine(common, draws)), None
+    errors = errors.scale(rate)
+    computing, interval = errors.margin, None
     if stderr is not None:
         of_examples = Margin.student(stderr / value, len(log_p) - 1)
-        interval = _around_logarithm(value, bias.widen(combine(of_examples, common)))
-        stderr = math.hypot(stderr, value * common.stderr)
+        interval = _around_logarithm(value, errors.add_examples(of_examples))
+        stderr = math.hypot(stderr, value * errors.common.stderr)
     intervals = {
         "interval": interval,
         "computing_interval": _around_logarithm(value, computing) if any(computing) else None,

@@ -6,14 +6,14 @@ https://arxiv.org/abs/1507.02646.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run import parallel
-from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, Margin
+from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, ComputingErrors, Margin
 from dgm_run.estimators.pareto import UNRELIABLE, LargestWeights
 
 NUM_GROUPS = 8
@@ -47,9 +47,14 @@ class SamplingError(NamedTuple):
         return NO_MARGIN if self.stderr is None else Margin.student(self.stderr, self.freedom)
 
     @property
-    def parts(self) -> dict[str, Any]:
-        """The errors as `Estimate.over` and `rate` take them, where samples are independent for each example."""
-        return {"draws": self.margin, "bias": self.bias or NO_BIAS}
+    def of_independent_samples(self) -> ComputingErrors:
+        """The errors where samples are independent for each example."""
+        return ComputingErrors(draws=self.margin, bias=self.bias or NO_BIAS)
+
+    @property
+    def of_shared_samples(self) -> ComputingErrors:
+        """The errors where all examples share the samples."""
+        return ComputingErrors(common=self.margin, bias=self.bias or NO_BIAS)
 
 
 class StreamingWeights:
@@ -137,6 +142,13 @@ class StreamingWeights:
             found["level_variances"] = torch.stack([each.var(0) for each in levels[1:]], 1)
         shapes = self.largest.shapes()
         return found if shapes is None else found | {"pareto_k": shapes}
+
+
+def weigh(log_w: Tensor) -> dict[str, Tensor]:
+    """Columns of `StreamingWeights` of log weights that are there at once, (S, B)."""
+    weights = StreamingWeights(*log_w.shape, log_w.device)
+    weights.add(log_w, 0)
+    return weights.columns()
 
 
 def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingError:

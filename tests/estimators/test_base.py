@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.base import Estimate, Estimator, silent
-from dgm_run.estimators.intervals import Margin, mean_and_stderr
+from dgm_run.estimators.intervals import ComputingErrors, Margin, mean_and_stderr
 
 
 def test_mean_and_standard_error_by_hand():
@@ -41,7 +41,7 @@ def test_an_estimate_is_in_nats_unless_said_otherwise_and_fixed():
 @pytest.mark.parametrize("value", [-math.inf, math.nan])
 def test_no_error_of_a_value_that_is_not_finite(value):
     shared = Margin(0.1, 0.2)
-    found = Estimate.over(torch.tensor([1.0, value]), "log_likelihood", "ais", "estimate", common=shared)
+    found = Estimate.over(torch.tensor([1.0, value]), "log_likelihood", "ais", "estimate", ComputingErrors(shared))
     assert (found.stderr, found.interval, found.computing_interval) == (None, None, None)
     assert found.value == pytest.approx(value, nan_ok=True)
 

@@ -3,7 +3,7 @@ import torch
 
 from dgm_run.estimators.base import Baseline, Estimate
 from dgm_run.estimators.baseline_comparison import warn_if_worse
-from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.intervals import ComputingErrors, Margin
 
 N = 400
 
@@ -68,8 +68,8 @@ def test_an_estimate_and_a_bound_are_told_with_care():
 
 @pytest.mark.parametrize(("above", "is_worse"), [(0.5, True), (3.0, False)])
 def test_what_computing_leaves_open_is_not_called_worse(above, is_worse):
-    common = Margin(0.2, above)  # a bias, which may hide that the model is better
-    likelihood = own(DIFFICULTY - 2, kind="estimate", common=common)
+    errors = ComputingErrors(common=Margin(0.2, above))  # a bias, which may hide that the model is better
+    likelihood = own(DIFFICULTY - 2, kind="estimate", errors=errors)
     assert ("worse than" in (warnings(likelihood, baseline(DIFFICULTY))[0] or "")) == is_worse
 
 

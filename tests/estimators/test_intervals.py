@@ -11,6 +11,7 @@ from dgm_run.estimators.intervals import (
     NO_MARGIN,
     NORMAL,
     Bias,
+    ComputingErrors,
     Margin,
     combine,
     margin_of_mean,
@@ -53,7 +54,9 @@ def test_a_sum_with_an_estimated_bias_is_covered():
 
 def test_intervals_of_a_biased_value_reach_further():
     values, half = torch.tensor([1.0, 2.0, 6.0]), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
-    found = Estimate.over(values, "log_likelihood", "mine", "estimate", draws=Margin(1.0, 1.0), bias=Bias(-0.5))
+    found = Estimate.over(
+        values, "log_likelihood", "mine", "estimate", ComputingErrors(draws=Margin(1.0, 1.0), bias=Bias(-0.5))
+    )
     assert found.value == 3
     assert found.stderr == pytest.approx(math.sqrt(14 / 2 / 3))
     assert found.interval == pytest.approx((3 - half, 3 + half + 0.5))
@@ -81,7 +84,7 @@ def test_combined_margins_cover_a_sum_with_a_skewed_part():
 def test_errors_that_all_examples_share_are_part_of_the_stated_error():
     values = torch.tensor([1.0, 2.0, 6.0])
     alone = Estimate.over(values, "log_likelihood", "ais", "estimate")
-    shared = Estimate.over(values, "log_likelihood", "ais", "estimate", common=Margin(1.0, 3.0))
+    shared = Estimate.over(values, "log_likelihood", "ais", "estimate", ComputingErrors(common=Margin(1.0, 3.0)))
     stderr, half = math.sqrt(14 / 2 / 3), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
     assert (alone.stderr, alone.interval) == (pytest.approx(stderr), pytest.approx((3 - half, 3 + half)))
     assert alone.computing_interval is None
@@ -91,13 +94,17 @@ def test_errors_that_all_examples_share_are_part_of_the_stated_error():
 
 
 def test_errors_of_the_draws_are_in_the_scatter_already():
-    found = Estimate.over(torch.tensor([1.0, 2.0, 6.0]), "log_likelihood", "ais", "estimate", draws=Margin(1.0, 2.0))
+    found = Estimate.over(
+        torch.tensor([1.0, 2.0, 6.0]), "log_likelihood", "ais", "estimate", ComputingErrors(draws=Margin(1.0, 2.0))
+    )
     assert found.stderr == pytest.approx(math.sqrt(14 / 2 / 3))
     assert found.computing_interval == pytest.approx((2, 5))
 
 
 def test_one_example_has_the_error_of_computing_alone():
-    found = Estimate.over(torch.tensor([2.0]), "log_likelihood", "ais", "estimate", common=Margin(1.0, 1.0))
+    found = Estimate.over(
+        torch.tensor([2.0]), "log_likelihood", "ais", "estimate", ComputingErrors(common=Margin(1.0, 1.0))
+    )
     assert (found.stderr, found.interval, found.computing_interval) == (None, None, (1.0, 3.0))
 
 

@@ -7,7 +7,7 @@ import torch
 from dgm_run.data.corrupt import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
-from dgm_run.estimators.intervals import Bias, Margin
+from dgm_run.estimators.intervals import Bias, ComputingErrors, Margin
 from dgm_run.estimators.rate import bits_per_dim, perplexity, rate
 from dgm_run.vocabulary import Vocabulary
 
@@ -90,12 +90,12 @@ def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
 
 def test_errors_that_examples_share_are_turned_into_the_unit():
     log_p, common = torch.tensor([-1.0, -4.0, -5.0]), Margin(1.0, 2.0)
-    (row,) = rate(log_p, sentences(), "mine", "estimate", common)
+    (row,) = rate(log_p, sentences(), "mine", "estimate", ComputingErrors(common))
     ends = row.value * math.exp(-2 / 3), row.value * math.exp(1 / 3)  # three tokens a sentence
     assert row.computing_interval == pytest.approx(ends)
     assert row.interval[0] < ends[0] < ends[1] < row.interval[1]
     data = Examples(torch.zeros(3, 1, 2, 2), None, to_float)
-    (row,) = rate(log_p, data, "mine", "estimate", common)
+    (row,) = rate(log_p, data, "mine", "estimate", ComputingErrors(common))
     unit = 4 * math.log(2)
     assert row.computing_interval == pytest.approx((row.value - 2 / unit, row.value + 1 / unit))
 
@@ -110,7 +110,7 @@ def test_bits_of_dequantised_data_are_an_upper_bound(of_density, of_bits):
 
 def test_a_bias_changes_its_sign_where_less_is_better():
     log_p, data = torch.tensor([-1.0, -4.0]), Examples(torch.zeros(2, 1, 2, 2), None, to_float)
-    (row,) = rate(log_p, data, "mine", "estimate", draws=Margin(0.4, 0.4), bias=Bias(-0.8))
+    (row,) = rate(log_p, data, "mine", "estimate", ComputingErrors(draws=Margin(0.4, 0.4), bias=Bias(-0.8)))
     factor = 1 / (4 * math.log(2))
     low, high = row.computing_interval
     assert high - row.value == pytest.approx(0.4 * factor)
@@ -119,7 +119,7 @@ def test_a_bias_changes_its_sign_where_less_is_better():
 
 def test_a_bias_moves_the_perplexity_by_its_slope():
     log_p = torch.tensor([-1.0, -4.0, -5.0])
-    (row,) = rate(log_p, sentences(), "mine", "estimate", bias=Bias(-1e-4))
+    (row,) = rate(log_p, sentences(), "mine", "estimate", ComputingErrors(bias=Bias(-1e-4)))
     moved, _ = perplexity(log_p + 1e-4, sentences())
     low, high = row.computing_interval
     assert (low, high) == (pytest.approx(moved), pytest.approx(row.value))

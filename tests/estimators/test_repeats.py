@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.intervals import ComputingErrors, Margin
 from dgm_run.estimators.repeats import average_repeats
 
 
@@ -103,10 +103,10 @@ def test_intervals_hold_the_truth(common, independent):
     held = []
     for _ in range(400):
         exact = torch.randn(20, dtype=torch.float64)
-        errors = {"common": Margin.student(common)} if common else {"draws": Margin.student(independent / 20**0.5)}
+        errors = ComputingErrors(Margin.student(common), Margin.student(independent / 20**0.5))
         rows = [
             Estimate.over(
-                exact + common * torch.randn(()) + independent * torch.randn(20), "q", "e", "estimate", **errors
+                exact + common * torch.randn(()) + independent * torch.randn(20), "q", "e", "estimate", errors
             )
             for _ in range(4)
         ]

@@ -7,7 +7,7 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import t
 
-from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias
+from dgm_run.estimators.intervals import NO_ERRORS, Bias, ComputingErrors
 from dgm_run.estimators.weights import (
     SamplingError,
     StreamingWeights,
@@ -128,13 +128,14 @@ def test_the_error_of_the_bias_is_that_of_repetitions():
 def test_a_single_sample_tells_of_no_error():
     error = sampling_error(accumulate(torch.randn(1, 5), 1).columns(), 1)
     assert error == SamplingError()
-    assert error.parts == {"draws": NO_MARGIN, "bias": NO_BIAS}
+    assert error.of_independent_samples == NO_ERRORS == error.of_shared_samples
 
 
 def test_parts_of_the_error_go_where_they_belong():
-    parts = SamplingError(0.1, Bias(-0.2, 0.05), freedom=9).parts
-    assert parts["draws"] == pytest.approx((t.ppf(0.975, 9) * 0.1, t.ppf(0.975, 9) * 0.1))
-    assert parts["bias"] == Bias(-0.2, 0.05)
+    error, half = SamplingError(0.1, Bias(-0.2, 0.05), freedom=9), t.ppf(0.975, 9) * 0.1
+    for found, name in ((error.of_independent_samples, "draws"), (error.of_shared_samples, "common")):
+        assert getattr(found, name) == pytest.approx((half, half))
+        assert found == ComputingErrors(**{name: error.margin}, bias=Bias(-0.2, 0.05))
 
 
 def test_weights_without_scatter_have_no_error():

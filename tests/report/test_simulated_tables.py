@@ -9,7 +9,7 @@ import torch
 
 from dgm_run import results
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NORMAL, Margin
+from dgm_run.estimators.intervals import NO_ERRORS, NORMAL, ComputingErrors, Margin
 from dgm_run.estimators.log_mean import log_mean_margin
 from dgm_run.models.base import log_mean_exp
 from dgm_run.report.groups import groups
@@ -39,21 +39,21 @@ def estimate(log_p, method, draws):
 
     That is of log Z by the weights of chains, or has a scale of its own on either side.
     """
-    margins = {}
+    errors = NO_ERRORS
     if method == "sampled":
         log_p = log_p + draws.normal(0, NOISE, len(log_p))
-        margins["draws"] = Margin.student(NOISE / math.sqrt(len(log_p)))
+        errors = ComputingErrors(draws=Margin.student(NOISE / math.sqrt(len(log_p))))
     elif method == "ais":
         scale = draws.uniform(0.5, 2.5)  # of the log-weights of 100 chains, normal with an expected weight of 1
         log_w = torch.from_numpy(draws.normal(-(scale**2) / 2, scale, 100))
         log_p = log_p - log_mean_exp(log_w).item()
-        margins["common"] = log_mean_margin(log_w).scale(-1)
+        errors = ComputingErrors(common=log_mean_margin(log_w).scale(-1))
     elif method == "skewed":
         below, above = draws.uniform(0.1, 0.5, 2)
         size = abs(draws.normal())  # the value is as often high as low, each by a half-normal error
         log_p = log_p + size * (below if draws.random() < 0.5 else -above)
-        margins["common"] = Margin(NORMAL * below, NORMAL * above)
-    return Estimate.over(torch.from_numpy(log_p), "log_likelihood", method, "estimate", **margins)
+        errors = ComputingErrors(common=Margin(NORMAL * below, NORMAL * above))
+    return Estimate.over(torch.from_numpy(log_p), "log_likelihood", method, "estimate", errors)
 
 
 def run(name, seed, log_p, method, draws):
