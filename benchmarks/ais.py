@@ -5,7 +5,7 @@ import torch
 from benchmarks import gemm_limit, ours
 from benchmarks.rbm_training import NUM_HIDDEN
 from benchmarks.table import GEMMS, Contender, Options, measure, show
-from dgm_run.estimators.ais import AIS
+from dgm_run.estimators.likelihood.ais import AIS
 
 NUM_CHAINS = 100
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from benchmarks import ours
 from benchmarks.data import load
 from benchmarks.table import DECODER, Contender, Options, measure, show
-from dgm_run.config import instantiate
-from dgm_run.estimators.ais_decoder import Noisy, Ways
+from dgm_run.config.compose import instantiate
 from dgm_run.estimators.base import silent
-from dgm_run.estimators.temperatures import temperatures
+from dgm_run.estimators.likelihood.ais_decoder import Noisy, Ways
+from dgm_run.estimators.likelihood.temperatures import temperatures
 
 HIDDEN = (300, 300)
 LATENT_DIM = 40

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from dgm_run.config import compose, instantiate
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
-from dgm_run.data.splits import Split, Splits
+from dgm_run.data.split import Split, Splits
 
 SHAPE = (1, 28, 28)
 NUM_TRAIN = 50_000

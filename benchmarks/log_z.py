@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 
 import dgm_run
-from dgm_run.estimators.ais import AIS
+from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.models.base import log_mean_exp
-from dgm_run.models.energy import EnergyModel
+from dgm_run.models.energy.base import EnergyModel
 
 CLOSE = 0.3
 """Nats from the reference."""

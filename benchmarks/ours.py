@@ -8,13 +8,13 @@ from omegaconf import DictConfig
 from torch import nn
 
 from benchmarks.table import Options
-from dgm_run.config import compose, instantiate
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.distributed.process_group import Nowhere
+from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Progress
-from dgm_run.parallel import Nowhere
-from dgm_run.signals import StopRequest
 from dgm_run.trainers.base import Session
-from dgm_run.trainers.rivals import Rivals
+from dgm_run.trainers.median_stopping import Rivals
 
 
 def config(*overrides: str) -> DictConfig:

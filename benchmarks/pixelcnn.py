@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmarks import ours, plain
 from benchmarks.data import load
 from benchmarks.table import BARE, LOADER, Contender, Options, measure, show
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 
 OVERRIDES = ("decoder=pixelcnn",)
 CHANNELS, MAPS, LAYERS, IMAGES = 32, 4, 6, 100

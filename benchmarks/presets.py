@@ -15,9 +15,9 @@ import torch
 from omegaconf import OmegaConf
 
 import dgm_run
-from dgm_run.config import conf_dir
-from dgm_run.data.splits import Split, Splits
-from dgm_run.presets import presets
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.presets import presets
+from dgm_run.data.split import Split, Splits
 
 NUM_TRAIN = {
     "caltech101_silhouettes": 4100,

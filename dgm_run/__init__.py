@@ -15,10 +15,10 @@ __version__ = "0.1.0"
 __all__ = ["compose", "evaluate", "load", "run"]
 
 _HOMES = {
-    "compose": "dgm_run.config",
-    "evaluate": "dgm_run.runner",
-    "load": "dgm_run.run_folder",
-    "run": "dgm_run.runner",
+    "compose": "dgm_run.config.compose",
+    "evaluate": "dgm_run.runner.run",
+    "load": "dgm_run.runner.run_folder",
+    "run": "dgm_run.runner.run",
 }
 
 

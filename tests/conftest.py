@@ -2,16 +2,11 @@
 
 import os
 import signal
-import sys
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run in parallel
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests/contracts.py and the like
-
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background of a shell send it to runs
     signal.signal(signal.SIGINT, signal.default_int_handler)

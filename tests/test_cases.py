@@ -6,7 +6,7 @@ import pytest
 
 import dgm_run
 from dgm_run.errors import ConfigError, DataError
-from tests.tiny import SHORT, TINY
+from tests.support.tiny import SHORT, TINY
 
 CASES = Path(__file__).parent / "cases"
 FEW = ("dataset.source.num_valid=50", "dataset.source.num_test=50")
@@ -84,7 +84,7 @@ def test_image_folders_are_read_as_they_are(tmp_path, capfd, case, channels, not
 
 
 def load_text(case, *overrides):
-    from dgm_run.config import instantiate
+    from dgm_run.config.compose import instantiate
 
     few = ("dataset.source.num_valid=20", "dataset.source.num_test=20")
     cfg = dgm_run.compose("dataset=text_file", f"dataset.source.path={CASES / case}", *few, *overrides)

@@ -4,7 +4,19 @@ import inspect
 
 import pytest
 from hydra.errors import ConfigCompositionException
-from tiny import (
+
+import dgm_run
+from dgm_run.config.compose import GROUPS, conf_dir, validate
+from dgm_run.config.signature import target_of
+from dgm_run.estimators.baselines.linear import LinearBaseline
+from dgm_run.models.base import ExactModel
+from dgm_run.models.energy.base import UnnormalizedModel
+from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.latent.density_network import DensityNetwork
+from dgm_run.models.latent.gan import GAN
+from dgm_run.models.layered import LayeredModel
+from dgm_run.models.linear.factor_analysis import FittedByEM
+from tests.support.tiny import (
     FEW_TEMPERATURES,
     SHORT,
     TINY,
@@ -17,18 +29,6 @@ from tiny import (
     TINY_SENTENCE_VAE,
     TINY_SENTENCES,
 )
-
-import dgm_run
-from dgm_run.config import GROUPS, conf_dir, validate
-from dgm_run.estimators.linear_baseline import LinearBaseline
-from dgm_run.models.base import ExactModel
-from dgm_run.models.density_network import DensityNetwork
-from dgm_run.models.energy import UnnormalizedModel
-from dgm_run.models.factor_analysis import FittedByEM
-from dgm_run.models.gan import GAN
-from dgm_run.models.labelled import KnowsLabels
-from dgm_run.models.layered import LayeredModel
-from dgm_run.signature import target_of
 
 OPTIONS = sorted(
     (path.parent.name, path.stem)

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, call, refused
 
 import dgm_run
-from dgm_run import cli
-from dgm_run.config import instantiate, validate
+from dgm_run.cli import main
+from dgm_run.config.compose import instantiate, validate
 from dgm_run.errors import ConfigError
-from dgm_run.run_folder import load
-from dgm_run.way import key
+from dgm_run.recording.estimate_id import key
+from dgm_run.runner.run_folder import load
+from tests.support.tiny import TINY, call, refused
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -187,10 +187,10 @@ def end_of(function, folder, monkeypatch, capfd, *arguments):
     monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
     monkeypatch.setattr("sys.path", list(sys.path))
     for name in ("_failures", "_runs", "_sweeps"):
-        monkeypatch.setattr(cli, name, [])
+        monkeypatch.setattr(main, name, [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as ended:
-        getattr(cli, function)()
+        getattr(main, function)()
     code = ended.value.code
     told = capfd.readouterr().err
     return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)
@@ -198,7 +198,7 @@ def end_of(function, folder, monkeypatch, capfd, *arguments):
 
 def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, capfd):
     with monkeypatch.context() as patch:
-        patch.setattr("dgm_run.estimators.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
+        patch.setattr("dgm_run.estimators.likelihood.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
         code, told = end_of("evaluate", run, patch, capfd)
     again = f"dgm-eval {run} 'estimators=[importance_sampling]' estimators.importance_sampling.num_samples=2"
     assert (code, told) == (1, "estimators.importance_sampling failed: ZeroDivisionError: division by zero; training "
@@ -232,7 +232,7 @@ def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monke
     path = tmp_path / ".hydra" / "overrides.yaml"
     path.parent.mkdir()
     path.write_bytes(content)
-    monkeypatch.setattr("dgm_run.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
+    monkeypatch.setattr("dgm_run.runner.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
     code, told = end_of(function, tmp_path, monkeypatch, capfd)
     assert code == 1
     assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from dgm_run.config import GROUPS, conf_dir
+from dgm_run.cli.hydra_errors import choices_of, compose_arguments
+from dgm_run.config.compose import GROUPS, conf_dir
+from dgm_run.config.suggestions import leaves
 from dgm_run.errors import UserError
-from dgm_run.refusals import choices_of, compose
-from dgm_run.suggestions import leaves
-from tests.tiny import dgm_run
+from tests.support.tiny import dgm_run
 
 SEED = 20261127
 NUM_LINES = 200
@@ -93,7 +93,7 @@ def draw_value(rng: random.Random, default: object) -> str:
 def draw_line(rng: random.Random) -> list[str]:
     """Draws one of the bases, and values for a few of its keys; now and then a choice that goes with it or not."""
     line = list(rng.choice(BASES))
-    plain = OmegaConf.to_container(compose(line), resolve=False)
+    plain = OmegaConf.to_container(compose_arguments(line), resolve=False)
     keys = [key for key in leaves(plain) if not key.startswith(("published", "data_dir")) and "_partial_" not in key]
     for key in rng.sample(keys, rng.randint(1, 3)):
         line = [part for part in line if part.partition("=")[0] != key]
@@ -130,14 +130,14 @@ def every_key() -> list[tuple[str, str, str]]:
 
 @pytest.mark.slow
 def test_a_wrong_value_is_refused_in_a_line():
-    from dgm_run.runner import check
+    from dgm_run.runner.run import check
 
     rng, faults = random.Random(SEED), []
     for group, choice, key in rng.sample(every_key(), 60):  # half a second for each value
         for value in rng.sample(VALUES, 2):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             try:
-                check(compose([chosen, f"{key}={value}"]))
+                check(compose_arguments([chosen, f"{key}={value}"]))
             except UserError as error:
                 if "\n" in str(error):
                     faults.append(f"{chosen} {key}={value}: {error}")

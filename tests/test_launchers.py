@@ -6,9 +6,9 @@ import os
 import subprocess
 
 import pytest
-from tiny import TINY, command
 
 from dgm_run import compose, run
+from tests.support.tiny import TINY, command
 
 KILLER = """
 import os, signal

@@ -7,7 +7,7 @@ import torch
 import dgm_run
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import ConfigError
-from tests.tiny import SHORT, TINY, TINY_LABELLED
+from tests.support.tiny import SHORT, TINY, TINY_LABELLED
 
 SIZES = ("dataset.source.num_valid=30", "dataset.source.num_test=30", "dataset.source.split_seed=null")
 ARRAYS = ("dataset=arrays", *SIZES)
@@ -124,8 +124,8 @@ def test_levels_are_not_standardized(tmp_path):
 
 
 def test_samples_are_in_data_units(tmp_path, x):
-    from dgm_run.run_folder import read_preprocessing
-    from dgm_run.sampling import draw
+    from dgm_run.runner.run_folder import read_preprocessing
+    from dgm_run.runner.sample import draw
 
     run(save(tmp_path, x), tmp_path, *FACTORS, "trainer.max_epochs=50")
     folder = tmp_path / "run"
@@ -157,9 +157,9 @@ def test_a_vae_learns_from_missing_values(tmp_path, x):
 
 
 def test_missing_values_are_completed(tmp_path, x):
-    from dgm_run.config import instantiate
-    from dgm_run.run_folder import read_preprocessing
-    from dgm_run.sampling import draw
+    from dgm_run.config.compose import instantiate
+    from dgm_run.runner.run_folder import read_preprocessing
+    from dgm_run.runner.sample import draw
 
     whole = x[-30:].copy()
     x[-20:, 1] = np.nan

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dgm_run.config import validate
-from tests import readme
-from tests.tiny import call
+from dgm_run.config.compose import validate
+from tests.support import readme
+from tests.support.tiny import call
 
 COMMANDS = readme.read_commands()
 RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
@@ -108,7 +108,7 @@ def test_own_arrays_run_as_shown(tmp_path):
 def test_python_examples_run_as_shown(tmp_path, monkeypatch):
     from dgm_run import compose
     from dgm_run import run as run_from_python
-    from tests.tiny import TINY
+    from tests.support.tiny import TINY
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -132,7 +132,7 @@ def quoted_table():
 def test_the_numbers_of_make_run_are_quoted(tmp_path):
     import dgm_run
 
-    makefile = (Path(readme.__file__).parent.parent / "Makefile").read_text()
+    makefile = (Path(readme.__file__).parents[2] / "Makefile").read_text()
     overrides = re.search(r"^run:.*\n\t\$\(BIN\)/dgm-run (.*)$", makefile, re.MULTILINE)[1].split()
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
     rows = {row["quantity"]: row for row in found["estimates"]}

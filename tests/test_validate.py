@@ -2,10 +2,10 @@
 
 import pytest
 
-from dgm_run.config import validate
+from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.config.compose import validate
 from dgm_run.errors import ConfigError, OutOfMemory
-from dgm_run.refusals import compose
-from tests.tiny import refused
+from tests.support.tiny import refused
 
 LINES = {
     "dataset=image_folder": "dataset.source.path: it is not set: add dataset.source.path=...",
@@ -44,7 +44,7 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_a_configuration_that_cannot_be_built_names_the_key(line):
     with pytest.raises(ConfigError) as error:
-        validate(compose(line.split()))
+        validate(compose_arguments(line.split()))
     assert str(error.value) == LINES[line]
 
 
@@ -62,7 +62,7 @@ def test_a_configuration_that_cannot_be_built_names_the_key(line):
     ],
 )
 def test_a_configuration_at_the_edge_is_taken(line):
-    assert validate(compose(line.split())) is None
+    assert validate(compose_arguments(line.split())) is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_a_model_beyond_memory_is_refused_in_words():
-    from dgm_run.runner import check
+    from dgm_run.runner.run import check
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
-        check(compose(["encoder.hidden_dims=[1000000000000]"]))
+        check(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))

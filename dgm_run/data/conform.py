@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgm_run.data.on_disk import OnDisk
-from dgm_run.data.splits import Splits
+from dgm_run.data.memmap import OnDisk
+from dgm_run.data.split import Splits
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")

@@ -9,15 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dgm_run import parallel, rng
+from dgm_run import rng
 from dgm_run.data import binarize as bz
 from dgm_run.data.conform import NAMES, check_levels, conform_levels, conform_shapes
-from dgm_run.data.corrupt import Corruption, Missing, MissingValues
+from dgm_run.data.corruptions import Corruption, Missing, MissingValues
 from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
-from dgm_run.data.on_disk import OnDisk
+from dgm_run.data.memmap import OnDisk
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
-from dgm_run.data.splits import Split, Splits, digest
+from dgm_run.data.split import Split, Splits, digest
 from dgm_run.data.standardize import Standardization
+from dgm_run.distributed import process_group
 from dgm_run.errors import DataError
 
 CHECKED = 100_000_000
@@ -129,7 +130,7 @@ class Examples:
             num: of the examples.
         """
         num = len(self) if num is None else min(num, len(self))
-        return parallel.over_blocks(num, block_size, lambda block: find(self.batch(block)), report)
+        return process_group.over_blocks(num, block_size, lambda block: find(self.batch(block)), report)
 
     def to(self, device: torch.device) -> "Examples":
         y, drawn = (None if each is None else each.to(device) for each in (self.y, self.drawn))

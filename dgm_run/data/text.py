@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.data.preprocessing import UNCHANGED
+from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
 from dgm_run.errors import DataError
-from dgm_run.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
 
 Sentence = Sequence[str]
 

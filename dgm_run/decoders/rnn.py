@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.sentence import Sentence
+from dgm_run.distributions.vocabulary import PAD
 from dgm_run.networks.rnn import OFFSET, Cell, TokenNetwork
-from dgm_run.vocabulary import PAD
 
 
 class RNNDecoder(Decoder):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.vocabulary import END, PAD, START, without_padding
 from dgm_run.networks.rnn import OFFSET, State, TokenNetwork
-from dgm_run.vocabulary import END, PAD, START, without_padding
 
 LOGITS = 2**25
 """At a time where no gradient is asked for, which bounds the memory."""

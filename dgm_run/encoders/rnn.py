@@ -5,9 +5,9 @@ Source: S. Bowman et al., Generating sentences from a continuous space, 2016, ht
 
 from torch import Tensor, nn
 
+from dgm_run.distributions.vocabulary import lengths, without_padding
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.rnn import Cell, recurrent
-from dgm_run.vocabulary import lengths, without_padding
 
 
 class RNNEncoder(Encoder):

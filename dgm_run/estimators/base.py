@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from dgm_run.bounds import NOT_NEGATIVE
+from dgm_run.config.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.corrupt import Corruption
+from dgm_run.data.corruptions import Corruption
 from dgm_run.distributions.base import Distribution
-from dgm_run.images import pairs
+from dgm_run.recording.image_grid import pairs
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ https://arxiv.org/abs/1812.02633 (the bound of the known elements, an encoder th
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.corrupt import Corruption, MissingValues
+from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
-from dgm_run.images import pairs
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, outermost
-from dgm_run.models.factor_analysis import FactorAnalysis
+from dgm_run.models.linear.factor_analysis import FactorAnalysis
+from dgm_run.recording.image_grid import pairs
 
 
 def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dgm_run.vocabulary import PAD, SPECIAL, START, UNKNOWN
+from dgm_run.distributions.vocabulary import PAD, SPECIAL, START, UNKNOWN
 
 Cell = Literal["lstm", "gru"]
 State = tuple[Tensor, ...]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Report, silent
-from dgm_run.metrics.kernel import squared_discrepancy
-from dgm_run.metrics.manifold import manifolds
-from dgm_run.models.gan import GAN, parameters_of
+from dgm_run.estimators.samples.kernel import squared_discrepancy
+from dgm_run.estimators.samples.precision_recall import manifolds
+from dgm_run.models.latent.gan import GAN, parameters_of
 from dgm_run.networks.held_fixed import held_fixed
 from dgm_run.objectives.base import Objective, Progress
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run.decoders.rnn import RNNDecoder
 from dgm_run.errors import ConfigError
-from dgm_run.models.vae import VAE
+from dgm_run.models.latent.vae import VAE
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.posteriors.base import ExplicitPosterior

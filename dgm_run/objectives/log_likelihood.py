@@ -7,7 +7,7 @@ from torch import Tensor
 from dgm_run.data.dataset import Examples
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import ExactModel
-from dgm_run.models.labelled import KnowsLabels
+from dgm_run.models.labelled.base import KnowsLabels
 from dgm_run.objectives.base import Objective, Progress
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import effective_sample_size, log_mean_exp
-from dgm_run.models.density_network import DensityNetwork
+from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.priors.standard import StandardPrior
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from dgm_run.bounds import Range
+from dgm_run.config.bounds import Range
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.objectives.iwae import bounds

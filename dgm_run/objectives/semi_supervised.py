@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.bounds import NOT_NEGATIVE
+from dgm_run.config.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Report, silent
-from dgm_run.models.labelled import LabelledModel
+from dgm_run.models.labelled.base import LabelledModel
 from dgm_run.objectives.base import Objective, Progress
 
 

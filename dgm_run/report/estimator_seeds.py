@@ -3,19 +3,21 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dgm_run.estimators.intervals import Margin
 from dgm_run.estimators.pooling import Number, merge_warnings, pool
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import NUM_SEEDS, Row
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Way, published_of, way_of
-from dgm_run.way import key
 
+EstimatorSeeds = Literal["separate", "pool", "compare"]
+"""What a report makes of evaluations of one run that differ by the seed of the estimator."""
 SEED = "seed"
 """Among the settings of an estimate the seed of its estimator; 0 where it is left out."""
 

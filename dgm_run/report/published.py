@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dgm_run.published import KINDS, split_source
+from dgm_run.config.published import KINDS, split_source
+from dgm_run.recording.estimate_id import words
 from dgm_run.report.markdown import escaped, line
 from dgm_run.report.runs import Published, Run
 from dgm_run.report.verdict import judge
-from dgm_run.way import words
 
 HEADS = ("preset", "data", "quantity", "published", "whose number", "ours", "how ours was found",
          "conservative side", "verdict", "epochs", "training")  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.groups import Group
 from dgm_run.report.runs import Run
-from dgm_run.way import key
 
 NUM_SEEDS = "num_estimator_seeds"
 """Key of an estimate that is a mean over seeds of its estimator: how many."""

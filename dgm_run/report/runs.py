@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import yaml
 
-from dgm_run.commands import read_overrides, resume_run
-from dgm_run.published import KINDS
+from dgm_run.config.commands import read_overrides, resume_run
+from dgm_run.config.published import KINDS
 
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dgm_run.config import DATA_PLACES
+from dgm_run.config.compose import DATA_PLACES
+from dgm_run.recording.estimate_id import words
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.way import words
 
 FIRST = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
 HIGHER = (

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from dgm_run.arguments import EstimatorSeeds
 from dgm_run.errors import UserError
-from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
+from dgm_run.report.estimator_seeds import EstimatorSeeds, compare_seeds, pool_seeds
 from dgm_run.report.groups import distinct, groups
 from dgm_run.report.markdown import document, summary
 from dgm_run.report.page import page

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dgm_run import parallel, rng
+from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.models.gan import GAN, parameters_of
+from dgm_run.models.latent.gan import GAN, parameters_of
 from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import Session
@@ -90,7 +91,7 @@ class _AdversarialTraining(Training):
     def _limit_gradients(self) -> None:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
-        self.gradient_norm = norm / parallel.size()  # the same in all processes, each of which adds its part
+        self.gradient_norm = norm / process_group.size()  # the same in all processes, each of which adds its part
         super()._limit_gradients()
 
     def _training_means(self) -> dict[str, float]:

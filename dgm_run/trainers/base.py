@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from dgm_run.checkpoint import Checkpoints
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.log import RunLog
+from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
-from dgm_run.signals import StopRequest
-from dgm_run.trainers.rivals import Rivals
+from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.recording.log import RunLog
+from dgm_run.trainers.median_stopping import Rivals
 
 
 @dataclass(frozen=True)

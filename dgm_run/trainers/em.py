@@ -7,7 +7,7 @@ from torch import nn
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.models.factor_analysis import FittedByEM
+from dgm_run.models.linear.factor_analysis import FittedByEM
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
 from dgm_run.trainers.base import Session

@@ -10,18 +10,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from dgm_run import parallel, rng
+from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.distributed import process_group
+from dgm_run.distributed.data_parallel import DataParallel
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.memory import out_of_memory
 from dgm_run.objectives.base import Objective, Progress, in_data_units
-from dgm_run.signals import Interrupted
 from dgm_run.trainers.base import Session, Trainer, TrainingSummary
 from dgm_run.trainers.batch_norm import refuse_single_values
-from dgm_run.trainers.best import Best
-from dgm_run.trainers.data_parallel import DataParallel
+from dgm_run.trainers.best_weights import Best
 from dgm_run.trainers.ema import EMA
-from dgm_run.trainers.rivals import is_look
+from dgm_run.trainers.median_stopping import is_look
 from dgm_run.trainers.schedules import refuse_outlived
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
@@ -174,7 +175,7 @@ class Training:
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
-            self.state.load(*session.resume, parallel.is_writer())
+            self.state.load(*session.resume, process_group.is_writer())
         self._check_batch_norm()
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
         self.best = Best(session.checkpoints)
@@ -235,12 +236,12 @@ class Training:
             return 0, False
         # looked at once: a signal that came after the first look would not be saved
         signum = self.session.stop.signum if self.session.stop else 0
-        now, writes = time.monotonic(), parallel.is_writer()
+        now, writes = time.monotonic(), process_group.is_writer()
         due = writes and now - self.saved_at > self.settings.checkpoint_seconds
-        if parallel.size() == 1:
+        if process_group.size() == 1:
             return signum, due
         pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
-        signum, due, steps = parallel.highest(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
+        signum, due, steps = process_group.highest(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
         self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
         return signum, bool(due)
 
@@ -360,7 +361,7 @@ class Training:
 
     def _training_means(self) -> dict[str, float]:
         self._refuse_non_finite()
-        rows, batch_size = parallel.total(self.state.history[: self._rows()]), self.settings.batch_size
+        rows, batch_size = process_group.total(self.state.history[: self._rows()]), self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
@@ -369,12 +370,12 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
-        bad = _first_bad(parallel.total(state.history[: self._rows()]))
+        bad = _first_bad(process_group.total(state.history[: self._rows()]))
         if bad is None and state.weights_are_finite():
             return
         step = state.step if bad is None else state.step - self._rows() + bad + 1
         what = "weights are" if bad is None else "loss is"
-        saved = parallel.from_writer(lambda: self.session.checkpoints.exists("last"))
+        saved = process_group.from_writer(lambda: self.session.checkpoints.exists("last"))
         kept = "the last good checkpoint is kept" if saved else "none was saved yet"
         raise TrainingError(
             f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
@@ -406,10 +407,10 @@ class Training:
         settings, name = self.settings, f"valid/{self.objective.monitor}"
         if not settings.give_up_after or not is_look(epoch, epoch - settings.eval_every, settings.give_up_after):
             return False
-        return parallel.from_writer(lambda: self.session.rivals.are_better(name, epoch, self.state.best))
+        return process_group.from_writer(lambda: self.session.rivals.are_better(name, epoch, self.state.best))
 
     def _stop_if_asked(self, done: int, total: int) -> None:
-        if self.session.stop and parallel.size() == 1:  # several stop together, after it
+        if self.session.stop and process_group.size() == 1:  # several stop together, after it
             raise Interrupted(self.session.stop.signum, f"stopped in the evaluation after step {self.state.step}")
 
     def _advance_schedule(self, monitored: float | None) -> None:

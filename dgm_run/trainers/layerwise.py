@@ -13,14 +13,14 @@ from torch.optim import Optimizer
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.log import RunLog
 from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
-from dgm_run.objectives.energy import EnergyObjective
+from dgm_run.objectives.energy.base import EnergyObjective
+from dgm_run.recording.log import RunLog
 from dgm_run.trainers.base import Session, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
-from dgm_run.trainers.rivals import Rivals
+from dgm_run.trainers.median_stopping import Rivals
 from dgm_run.trainers.schedules import refuse_outlived
 
 

@@ -14,13 +14,14 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.ais import AIS
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.energy_likelihood import EnergyLikelihood
-from dgm_run.estimators.reverse_ais import RAISE
-from dgm_run.models.energy import EnergyModel, UnnormalizedModel
+from dgm_run.estimators.likelihood.ais import AIS
+from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
+from dgm_run.estimators.likelihood.reverse_ais import RAISE
+from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel
 from tests.coverage import Case, Truth
-from tests.models import energy, test_boltzmann, test_dbm, test_dbn, test_gaussian_rbm, test_rbm, test_subspace_rbm
+from tests.models.energy import test_boltzmann, test_dbm, test_dbn, test_gaussian_rbm, test_rbm, test_subspace_rbm
+from tests.support import energy
 
 NUM_EXAMPLES = 100
 

@@ -13,31 +13,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgm_run.config import compose, instantiate
-from dgm_run.data.corrupt import MissingAtRandom
+from dgm_run.config.compose import compose, instantiate
+from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.data.dataset import Examples, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.linear_gaussian import LinearGaussian
+from dgm_run.distributions.vocabulary import END, PAD, Vocabulary
 from dgm_run.estimators.base import Estimate, Estimator
-from dgm_run.estimators.exact_likelihood import ExactLikelihood
-from dgm_run.estimators.linear_baseline import LinearBaseline
-from dgm_run.estimators.ngram_baseline import NgramBaseline
+from dgm_run.estimators.baselines.linear import LinearBaseline
+from dgm_run.estimators.baselines.ngram import NgramBaseline
+from dgm_run.estimators.likelihood.exact_likelihood import ExactLikelihood
 from dgm_run.models.base import ExactModel
-from dgm_run.models.class_conditional import ClassConditional
 from dgm_run.models.corrupted import corrupted
-from dgm_run.models.factor_analysis import FactorAnalysis
+from dgm_run.models.labelled.class_conditional import ClassConditional
 from dgm_run.models.language_model import LanguageModel
-from dgm_run.models.ppca import PPCA
-from dgm_run.vocabulary import END, PAD, Vocabulary
+from dgm_run.models.linear.factor_analysis import FactorAnalysis
+from dgm_run.models.linear.ppca import PPCA
 from tests.coverage import Case, Truth
 from tests.distributions.test_sentence import finished
-from tests.models import energy
+from tests.models.energy.test_boltzmann import log_joint as boltzmann_log_joint
+from tests.models.energy.test_boltzmann import make as make_boltzmann
+from tests.models.energy.test_rbm import log_joint as rbm_log_joint
+from tests.models.energy.test_rbm import make as make_rbm
 from tests.models.test_autoregressive import everything
 from tests.models.test_autoregressive import model as make_autoregressive
-from tests.models.test_boltzmann import log_joint as boltzmann_log_joint
-from tests.models.test_boltzmann import make as make_boltzmann
-from tests.models.test_rbm import log_joint as rbm_log_joint
-from tests.models.test_rbm import make as make_rbm
+from tests.support import energy
 
 DIM = 5
 LOG_2_PI = math.log(2 * math.pi)

@@ -16,10 +16,10 @@ from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
-from dgm_run.estimators.ais_decoder import AISDecoder
 from dgm_run.estimators.base import Estimate, Estimator
-from dgm_run.estimators.importance_sampling import ImportanceSampling
-from dgm_run.estimators.prior_sampling import PriorSampling
+from dgm_run.estimators.likelihood.ais_decoder import AISDecoder
+from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
+from dgm_run.estimators.likelihood.prior_sampling import PriorSampling
 from dgm_run.models.base import ContinuousLatentModel
 from tests.coverage import Case, Truth
 

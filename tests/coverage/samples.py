@@ -7,27 +7,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.corrupt import MissingHalf
+from dgm_run.data.corruptions import MissingHalf
 from dgm_run.data.dataset import Examples
-from dgm_run.data.gaussian_mixture import GaussianMixture
+from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.classification import _calibration, _declined, error
-from dgm_run.estimators.imputation import Imputation
-from dgm_run.estimators.modes import Modes
-from dgm_run.estimators.out_of_distribution import OutOfDistribution, area
-from dgm_run.estimators.parzen import Parzen
-from dgm_run.estimators.pseudo_likelihood import PseudoLikelihood
+from dgm_run.estimators.imputation.exact import Exact
+from dgm_run.estimators.imputation.imputation import Imputation
+from dgm_run.estimators.labels.classification import _calibration, _declined, error
+from dgm_run.estimators.likelihood.parzen import Parzen
+from dgm_run.estimators.likelihood.pseudo_likelihood import PseudoLikelihood
+from dgm_run.estimators.ood.out_of_distribution import OutOfDistribution, area
 from dgm_run.estimators.repeats import average_repeats
-from dgm_run.estimators.sample_quality import Known, SampleQuality, Seen, _nearest_train
-from dgm_run.imputers.exact import Exact
-from dgm_run.metrics.features import Features
+from dgm_run.estimators.samples.features import Features
+from dgm_run.estimators.samples.modes import Modes
+from dgm_run.estimators.samples.sample_quality import Known, SampleQuality, Seen, _nearest_train
 from dgm_run.models.base import ExactModel
 from tests.coverage import Case, Truth
 from tests.coverage.exact import shares
-from tests.imputers import truth
-from tests.models import energy
-from tests.models.test_rbm import make as make_rbm
-from tests.objectives.test_pseudo_likelihood import exact_pseudo_likelihood
+from tests.models.energy.test_rbm import make as make_rbm
+from tests.objectives.energy.test_pseudo_likelihood import exact_pseudo_likelihood
+from tests.support import energy, truth
 
 
 def unchanged(x: Tensor) -> Tensor:

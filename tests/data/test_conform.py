@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from dgm_run.data.conform import check_levels, conform_levels, conform_shapes
-from dgm_run.data.on_disk import OnDisk
-from dgm_run.data.splits import Split, Splits
+from dgm_run.data.memmap import OnDisk
+from dgm_run.data.split import Split, Splits
 from dgm_run.errors import DataError
 
 X = torch.arange(3 * 12).reshape(3, 2, 2, 3).to(torch.uint8)

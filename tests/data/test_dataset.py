@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from dgm_run.data.corrupt import MissingAtRandom
+from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.data.dataset import Dataset
-from dgm_run.data.splits import Split, Splits
+from dgm_run.data.split import Split, Splits
 from dgm_run.errors import DataError
 
 LEVELS = torch.randint(0, 17, (60, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -227,7 +227,7 @@ def test_integers_without_declared_levels_are_refused():
 @pytest.mark.parametrize(("dequantize", "width"), [(True, -math.log(17)), (False, 0.0)])
 def test_dequantised_data_know_the_width_of_a_level(dequantize, width):
     import dgm_run
-    from dgm_run.config import instantiate
+    from dgm_run.config.compose import instantiate
 
     options = ("dataset.binarize=none", f"dataset.dequantize={dequantize}")
     loaded = instantiate(dgm_run.compose(*options).dataset).load()

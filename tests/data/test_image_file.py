@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dgm_run.data.image_folder import ImageFolder
+from dgm_run.data.sources.image_folder import ImageFolder
 from dgm_run.errors import DataError
-from tests.data.images import SETTINGS, draw, load, save, transparent, write_png
+from tests.support.images import SETTINGS, draw, load, save, transparent, write_png
 
 
 def test_pixels_keep_their_place_and_colour(tmp_path):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dgm_run.data.text import Sentences, TextDataset, TextSplits, sentences_of, split_sentences, words_of
+from dgm_run.distributions.vocabulary import UNKNOWN
 from dgm_run.errors import DataError
-from dgm_run.vocabulary import UNKNOWN
 
 
 def dataset(train, valid=(("a", "b"),), test=(("a",),), shape=(4,), vocab_size=8, log_p=None):

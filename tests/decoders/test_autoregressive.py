@@ -2,15 +2,15 @@ from functools import partial
 
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 import dgm_run
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.decoders.autoregressive import AutoregressiveDecoder
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
 from dgm_run.likelihoods.gaussian import GaussianLikelihood
 from dgm_run.networks.gated_pixelcnn import GatedPixelCNN
 from dgm_run.networks.pixelcnn import PixelCNN
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def decoder(network, likelihood):

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.decoders.conv import ConvDecoder
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
 from dgm_run.likelihoods.categorical import CategoricalLikelihood
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def make(shape=(1, 8, 4), strides=(2, 2), likelihood=BernoulliLikelihood, **more):

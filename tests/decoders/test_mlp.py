@@ -1,12 +1,12 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient, check_masses_sum_to_one
 
 from dgm_run.decoders.mlp import MLPDecoder
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
 from dgm_run.likelihoods.categorical import CategoricalLikelihood
 from dgm_run.likelihoods.discretized_logistic import DiscretizedLogisticLikelihood
 from dgm_run.likelihoods.gaussian import GaussianLikelihood
+from tests.support.contracts import check_every_parameter_gets_a_gradient, check_masses_sum_to_one
 
 SHAPE = (1, 2, 2)
 LIKELIHOODS = {

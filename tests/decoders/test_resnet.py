@@ -1,9 +1,9 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.decoders.resnet import ResNetDecoder
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def make(shape=(1, 8, 4), channels=(4, 3, 5)):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.decoders.rnn import RNNDecoder
-from dgm_run.vocabulary import END, PAD
+from dgm_run.distributions.vocabulary import END, PAD
 
 X = torch.tensor([[4.0, 5.0, END, PAD], [6.0, 4.0, 4.0, END]])
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from contracts import check_step
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.networks.made import MADE
+from tests.support.contracts import check_step
 
 
 @pytest.mark.parametrize("gated", [True, False])

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_detach_stops_gradients
 
 from dgm_run.distributions.base import Distribution
+from tests.support.contracts import check_detach_stops_gradients
 
 
 class Exponential(Distribution):

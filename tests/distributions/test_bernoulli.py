@@ -1,11 +1,11 @@
 import torch
-from contracts import (
+
+from dgm_run.distributions.bernoulli import Bernoulli
+from tests.support.contracts import (
     check_broadcasts,
     check_masses_sum_to_one,
     check_sampler_follows_masses,
 )
-
-from dgm_run.distributions.bernoulli import Bernoulli
 
 torch.manual_seed(1)
 LOGITS = 2 * torch.randn(3, 2, 2, dtype=torch.float64)  # three densities of 2 x 2 pixels

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_broadcasts, check_masses_sum_to_one, check_sampler_follows_masses
 
 from dgm_run.distributions.categorical import Categorical
+from tests.support.contracts import check_broadcasts, check_masses_sum_to_one, check_sampler_follows_masses
 
 LEVELS = [0, 0.5, 1]
 

@@ -1,6 +1,8 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_detach_stops_gradients,
@@ -12,8 +14,6 @@ from contracts import (
     check_sampler_follows_density,
     check_select_picks_rows,
 )
-
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
 
 torch.manual_seed(1)
 MEAN, LOG_VAR = torch.randn(3, 2, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from contracts import check_broadcasts, check_masses_sum_to_one, check_sampler_follows_masses
 
 from dgm_run.distributions.discretized_logistic import DiscretizedLogistic
+from tests.support.contracts import check_broadcasts, check_masses_sum_to_one, check_sampler_follows_masses
 
 MEANS = [-1.0, 0.0, 1 / 512, 0.3, 0.5, 1.0, 2.0]
 LOG_SCALES = [-12.0, -8.0, -4.5, -1.5, 0.0, 3.0, 12.0]

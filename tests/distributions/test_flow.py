@@ -1,5 +1,4 @@
 import torch
-from contracts import check_density_integrates_to_one, check_sampler_follows_density, check_step
 from torch import nn
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
@@ -7,6 +6,7 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.flow import Flow, Inverse, frozen
 from dgm_run.networks.made import MADE
 from dgm_run.posteriors.linear_iaf import TriangularStep
+from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density, check_step
 
 
 def flow():

@@ -1,6 +1,8 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.distributions.full_gaussian import FullGaussian
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_detach_stops_gradients,
@@ -12,8 +14,6 @@ from contracts import (
     check_sampler_follows_density,
     check_select_picks_rows,
 )
-
-from dgm_run.distributions.full_gaussian import FullGaussian
 
 
 def lower_triangular(*shape, dim, dtype=torch.float64):

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_sampler_follows_density
 from torch.distributions import MultivariateNormal
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.hierarchical import Hierarchical
+from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 UPPER = DiagonalGaussian(torch.tensor([0.5]).double(), torch.tensor([-0.4]).double())
 

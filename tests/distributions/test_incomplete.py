@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.config import compose, instantiate
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.categorical import Categorical
 from dgm_run.distributions.discretized_logistic import DiscretizedLogistic

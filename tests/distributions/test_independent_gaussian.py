@@ -1,14 +1,14 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_log_prob_gradient,
     check_reparameterised,
     check_sampler_follows_density,
 )
-
-from dgm_run.distributions.independent_gaussian import IndependentGaussian
 
 torch.manual_seed(1)
 MEAN = torch.randn(3, 1, 2, dtype=torch.float64)  # three densities of 1 x 2 pixels

@@ -1,16 +1,16 @@
 import mpmath
 import pytest
 import torch
-from contracts import (
+from scipy import integrate, special
+from torch.distributions import Beta, Kumaraswamy
+
+from dgm_run.distributions.kumaraswamy import LogitKumaraswamy
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_detach_stops_gradients,
     check_sampler_follows_density,
 )
-from scipy import integrate, special
-from torch.distributions import Beta, Kumaraswamy
-
-from dgm_run.distributions.kumaraswamy import LogitKumaraswamy
 
 A = torch.tensor([[0.4, 3.0], [1.0, 2.0], [1.7, 0.8]]).double()
 B = torch.tensor([[2.0, 0.3], [5.0, 1.0], [0.7, 9.0]]).double()

@@ -1,10 +1,10 @@
 import mpmath
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_moments, check_sampler_follows_density
 from torch.distributions import MultivariateNormal
 
 from dgm_run.distributions.linear_gaussian import LinearGaussian, cholesky
+from tests.support.contracts import check_density_integrates_to_one, check_moments, check_sampler_follows_density
 
 
 def make(dim=6, latent_dim=2):

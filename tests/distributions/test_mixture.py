@@ -1,6 +1,10 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
+from dgm_run.distributions.full_gaussian import FullGaussian
+from dgm_run.distributions.mixture import Mixture
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_detach_stops_gradients,
@@ -8,10 +12,6 @@ from contracts import (
     check_log_prob_gradient,
     check_sampler_follows_density,
 )
-
-from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
-from dgm_run.distributions.full_gaussian import FullGaussian
-from dgm_run.distributions.mixture import Mixture
 
 torch.manual_seed(1)
 MEAN = 2 * torch.randn(3, 2, dtype=torch.float64)

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from contracts import check_masses_sum_to_one, check_sampler_follows_masses
 
 from dgm_run.distributions import pixel_by_pixel
 from dgm_run.distributions.pixel_by_pixel import PixelByPixel
@@ -8,6 +7,7 @@ from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
 from dgm_run.likelihoods.categorical import CategoricalLikelihood
 from dgm_run.networks.gated_pixelcnn import GatedPixelCNN
 from dgm_run.networks.pixelcnn import PixelCNN
+from tests.support.contracts import check_masses_sum_to_one, check_sampler_follows_masses
 
 
 def make(batch=(), network=GatedPixelCNN, shape=(1, 2, 3), likelihood=None):

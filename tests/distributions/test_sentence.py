@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dgm_run.distributions.sentence import Sentence
+from dgm_run.distributions.vocabulary import END, PAD, START, UNKNOWN
 from dgm_run.networks.rnn import TokenNetwork
-from dgm_run.vocabulary import END, PAD, START, UNKNOWN
 
 VOCAB, LENGTH = 6, 4  # the predicted tokens: the end, <unk> and two words
 

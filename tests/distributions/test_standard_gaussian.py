@@ -1,13 +1,13 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.distributions.standard_gaussian import StandardGaussian
+from tests.support.contracts import (
     check_broadcasts,
     check_density_integrates_to_one,
     check_moments,
     check_sampler_follows_density,
 )
-
-from dgm_run.distributions.standard_gaussian import StandardGaussian
 
 LIKE = torch.zeros((), dtype=torch.float64)
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.encoders.conv import ConvEncoder
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])

@@ -1,7 +1,7 @@
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.encoders.mlp import MLPEncoder
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def test_features_have_the_size_of_the_last_hidden_layer():

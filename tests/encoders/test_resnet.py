@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.encoders.resnet import ResNetEncoder
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from dgm_run.distributions.vocabulary import END, PAD
 from dgm_run.encoders.rnn import RNNEncoder
-from dgm_run.vocabulary import END, PAD
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])

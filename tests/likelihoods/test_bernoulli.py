@@ -1,7 +1,7 @@
 import torch
-from contracts import check_likelihood
 
 from dgm_run.likelihoods.bernoulli import BernoulliLikelihood
+from tests.support.contracts import check_likelihood
 
 
 def test_the_density_is_normalised_over_binary_examples():

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_likelihood
 
 from dgm_run.likelihoods.categorical import CategoricalLikelihood
+from tests.support.contracts import check_likelihood
 
 
 def test_the_density_is_normalised_over_examples_with_grey_levels():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from contracts import check_every_parameter_gets_a_gradient, check_likelihood
 
 from dgm_run.likelihoods.discretized_logistic import DiscretizedLogisticLikelihood
+from tests.support.contracts import check_every_parameter_gets_a_gradient, check_likelihood
 
 
 def test_the_density_is_normalised_over_examples_with_grey_levels():

@@ -2,9 +2,13 @@ import math
 
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_every_parameter_gets_a_gradient, check_likelihood
 
 from dgm_run.likelihoods.gaussian import GaussianLikelihood
+from tests.support.contracts import (
+    check_density_integrates_to_one,
+    check_every_parameter_gets_a_gradient,
+    check_likelihood,
+)
 
 MODES = ["no", "shared", "element", "predicted"]
 each_mode = pytest.mark.parametrize("learn_scale", MODES)

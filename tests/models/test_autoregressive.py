@@ -6,8 +6,8 @@ import torch
 from scipy.stats import chi2
 
 import dgm_run
-from dgm_run.config import instantiate
-from tests.tiny import SHORT
+from dgm_run.config.compose import instantiate
+from tests.support.tiny import SHORT
 
 NETWORK = ("decoder.network.channels=4", "decoder.network.first_kernel_size=3", "decoder.network.num_layers=2")
 DECODERS = {

@@ -5,15 +5,14 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config import compose, instantiate
-from dgm_run.data.corrupt import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf
+from dgm_run.config.compose import compose, instantiate
+from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf
 from dgm_run.errors import ConfigError
 from dgm_run.models.corrupted import Corrupted, ExactCorrupted, corrupted
 from dgm_run.objectives.iwae import IWAE
-from dgm_run.run_folder import load
-from tests.imputers import truth
-from tests.models import energy
-from tests.tiny import SHORT, TINY
+from dgm_run.runner.run_folder import load
+from tests.support import energy, truth
+from tests.support.tiny import SHORT, TINY
 
 HOLES = MissingAtRandom(0.5)
 
@@ -104,7 +103,7 @@ def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
     model = load(tmp_path / "run")
     assert isinstance(model, Corrupted)
     assert model.sample(3).shape == (3, 1, 8, 8)
-    from dgm_run.runner import evaluate
+    from dgm_run.runner.run import evaluate
 
     again = evaluate(dgm_run.compose(*overrides), tmp_path / "run")["estimates"]
     assert {(row["quantity"], row["estimator"]): row for row in again}[

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 import dgm_run
+from dgm_run.distributions.vocabulary import END, PAD
 from dgm_run.models.language_model import LanguageModel
-from dgm_run.vocabulary import END, PAD
 from tests.distributions.test_sentence import finished, unfinished
-from tests.tiny import SHORT
+from tests.support.tiny import SHORT
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 import torch
 
-from tests.networks.pixel_networks import H, W, influence, inputs, make
+from tests.support.pixel_networks import H, W, influence, inputs, make
 
 
 def test_the_gated_stacks_have_no_blind_spot():

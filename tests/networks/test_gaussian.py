@@ -1,7 +1,7 @@
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.networks.gaussian import GaussianLayer
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def test_mean_and_log_variance_are_linear_in_the_features_and_the_latter_is_clamped():

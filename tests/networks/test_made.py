@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.networks.made import MADE
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 @pytest.mark.parametrize("hidden_dims", [[12], [12, 9]])

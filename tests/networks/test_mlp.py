@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.networks.mlp import Joint, mlp
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 FUNCTIONS = {
     "relu": lambda a: torch.maximum(a, torch.zeros(())),

@@ -1,7 +1,7 @@
 import torch
 
 from dgm_run.networks.pixelcnn import PixelCNN
-from tests.networks.pixel_networks import H, W, influence, inputs, make
+from tests.support.pixel_networks import H, W, influence, inputs, make
 
 
 def test_the_plain_network_has_one():

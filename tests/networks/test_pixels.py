@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.networks.pixels import Left, RowsAbove
-from tests.networks.pixel_networks import NETWORKS, H, W, influence, inputs, make
+from tests.support.pixel_networks import NETWORKS, H, W, influence, inputs, make
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,7 +1,7 @@
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.networks.resnet import ResidualBlock
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def test_a_block_adds_to_its_input_and_starts_near_it():

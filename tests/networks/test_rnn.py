@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from dgm_run.distributions.vocabulary import END, START, UNKNOWN
 from dgm_run.networks.rnn import TokenNetwork, recurrent
-from dgm_run.vocabulary import END, START, UNKNOWN
 
 
 def network(word_dropout=0.0, dropout=0.0, context_dim=2, context_at="both", cell="lstm"):

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 import dgm_run
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.models.gan import parameters_of
+from dgm_run.models.latent.gan import parameters_of
 from dgm_run.objectives.adversarial import LOSSES, Adversarial
 
 SETTINGS = {"loss": "non_saturating", "r1": 0.0, "gradient_penalty": 0.0, "clip": None}

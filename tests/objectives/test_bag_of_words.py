@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.config import compose, instantiate
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.bag_of_words import BagOfWords
 from dgm_run.objectives.base import Progress

@@ -5,7 +5,7 @@ from dgm_run.objectives.base import Objective, Progress, linear_warmup
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.objectives.iwae import IWAE
 from dgm_run.objectives.renyi import Renyi
-from tests.models import exact
+from tests.support import exact
 
 OBJECTIVES = [
     ELBO(num_samples=2, beta=1.0, warmup_epochs=0, warmup="linear", free_bits=0.0),

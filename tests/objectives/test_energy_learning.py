@@ -3,18 +3,19 @@
 import pytest
 import torch
 
-from dgm_run.data.bars_and_stripes import BarsAndStripes
-from dgm_run.estimators.partition import Exact
-from dgm_run.models.dbm import DBM
-from dgm_run.models.rbm import RBM
+from dgm_run.data.sources.bars_and_stripes import BarsAndStripes
+from dgm_run.estimators.likelihood.partition import Exact
+from dgm_run.models.energy.dbm import DBM
+from dgm_run.models.energy.rbm import RBM
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.contrastive_divergence import ContrastiveDivergence
-from dgm_run.objectives.exact_likelihood import ExactLikelihood
-from dgm_run.objectives.fast_persistent_contrastive_divergence import FastPersistentContrastiveDivergence
-from dgm_run.objectives.parallel_tempering import ParallelTempering
-from dgm_run.objectives.persistent_contrastive_divergence import PersistentContrastiveDivergence
-from dgm_run.objectives.pseudo_likelihood import PseudoLikelihood
-from tests.models import energy, test_dbm
+from dgm_run.objectives.energy.contrastive_divergence import ContrastiveDivergence
+from dgm_run.objectives.energy.exact_likelihood import ExactLikelihood
+from dgm_run.objectives.energy.fast_persistent_contrastive_divergence import FastPersistentContrastiveDivergence
+from dgm_run.objectives.energy.parallel_tempering import ParallelTempering
+from dgm_run.objectives.energy.persistent_contrastive_divergence import PersistentContrastiveDivergence
+from dgm_run.objectives.energy.pseudo_likelihood import PseudoLikelihood
+from tests.models.energy import test_dbm
+from tests.support import energy
 
 pytestmark = pytest.mark.slow
 SHARED = (Exact(20), 0.0, None, 0.01, None, 0.0)  # log Z, weight decay, max-norm, centering rate, sparsity

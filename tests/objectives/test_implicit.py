@@ -3,7 +3,7 @@ import torch
 
 from dgm_run.objectives.implicit import joint_and_score
 from dgm_run.objectives.stein import Stein
-from tests.models import exact
+from tests.support import exact
 
 
 @pytest.mark.usefixtures("double")

@@ -6,8 +6,8 @@ import torch
 from dgm_run.models.base import log_mean_exp
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.objectives.iwae import IWAE
-from tests.models import exact
-from tests.objectives.replicates import gradient, mean_gradient, mean_terms
+from tests.support import exact
+from tests.support.replicates import gradient, mean_gradient, mean_terms
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -1,6 +1,6 @@
 import torch
 
-from dgm_run.models.ppca import PPCA
+from dgm_run.models.linear.ppca import PPCA
 from dgm_run.objectives.log_likelihood import LogLikelihood
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.monte_carlo import MonteCarlo

@@ -4,7 +4,7 @@ import torch
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.objectives.operator import Operator, operator_objective, turned
 from dgm_run.posteriors.operator import OperatorPosterior
-from tests.models import exact
+from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
 

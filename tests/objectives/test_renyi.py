@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from dgm_run.config import compose, instantiate
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.objectives.iwae import IWAE
 from dgm_run.objectives.renyi import Renyi, renyi_bound
-from tests.models import exact
-from tests.objectives.replicates import gradient, mean_gradient, mean_terms
+from tests.support import exact
+from tests.support.replicates import gradient, mean_gradient, mean_terms
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from dgm_run.data.dataset import Examples, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.semi_supervised import SemiSupervised
-from tests.models.test_m2 import images, log_joint, model
+from tests.models.labelled.test_m2 import images, log_joint, model
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -6,7 +6,7 @@ from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.objectives.stein import Stein
 from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
 from dgm_run.samplers.svgd import direction
-from tests.models import exact
+from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
 

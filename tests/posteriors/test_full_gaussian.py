@@ -1,10 +1,10 @@
 import math
 
 import torch
-from contracts import check_moments, check_posterior
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
+from tests.support.contracts import check_moments, check_posterior
 
 SHAPE = (1, 2, 2)
 

@@ -1,8 +1,8 @@
 import torch
-from contracts import check_posterior
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.gaussian import GaussianPosterior
+from tests.support.contracts import check_posterior
 
 SHAPE = (1, 2, 2)
 

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.gaussian_process import JITTER, GaussianProcessPosterior
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 SHAPE = (1, 2, 2)
 

@@ -1,8 +1,8 @@
 import torch
-from contracts import check_flow_posterior
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.iaf import IAFPosterior
+from tests.support.contracts import check_flow_posterior
 
 SHAPE = (1, 2, 2)
 

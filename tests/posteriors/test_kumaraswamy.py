@@ -1,10 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contracts import check_posterior
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.kumaraswamy import KumaraswamyPosterior
+from tests.support.contracts import check_posterior
 
 SHAPE = (1, 2, 2)
 

@@ -1,8 +1,8 @@
 import torch
-from contracts import check_flow_posterior, check_step
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.radial_flow import RadialFlowPosterior, RadialStep
+from tests.support.contracts import check_flow_posterior, check_step
 
 SHAPE = (1, 2, 2)
 

@@ -1,8 +1,8 @@
 import torch
-from contracts import check_every_parameter_gets_a_gradient
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
+from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 def test_samples_are_a_function_of_the_features_and_of_noise():

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from contracts import check_flow_posterior, check_step
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.sylvester_flow import SylvesterFlowPosterior
+from tests.support.contracts import check_flow_posterior, check_step
 
 SHAPE = (1, 2, 2)
 

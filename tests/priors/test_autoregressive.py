@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.priors.autoregressive import AutoregressivePrior
+from tests.support.contracts import (
     check_density_integrates_to_one,
     check_every_parameter_gets_a_gradient,
     check_sampler_follows_density,
 )
-
-from dgm_run.priors.autoregressive import AutoregressivePrior
 
 
 def prior(latent_dim=2):

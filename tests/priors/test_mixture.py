@@ -1,12 +1,12 @@
 import pytest
 import torch
-from contracts import (
+
+from dgm_run.priors.mixture import MixturePrior
+from tests.support.contracts import (
     check_density_integrates_to_one,
     check_every_parameter_gets_a_gradient,
     check_sampler_follows_density,
 )
-
-from dgm_run.priors.mixture import MixturePrior
 
 
 def make(latent_dim, num_components=4, log_var_range=(-2.0, 2.0)):

@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 import dgm_run
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.errors import ConfigError
 from dgm_run.priors.objective import ObjectivePrior
+from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 FLIPS = 200
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 from dgm_run.priors.standard import StandardPrior
+from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 
 @pytest.mark.parametrize("dim", [1, 2])

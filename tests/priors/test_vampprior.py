@@ -1,10 +1,5 @@
 import pytest
 import torch
-from contracts import (
-    check_density_integrates_to_one,
-    check_every_parameter_gets_a_gradient,
-    check_sampler_follows_density,
-)
 from torch import nn
 
 from dgm_run.encoders.mlp import MLPEncoder
@@ -12,6 +7,11 @@ from dgm_run.posteriors.base import EvaluablePosterior
 from dgm_run.posteriors.full_gaussian import FullGaussianPosterior
 from dgm_run.posteriors.gaussian import GaussianPosterior
 from dgm_run.priors.vampprior import VampPrior
+from tests.support.contracts import (
+    check_density_integrates_to_one,
+    check_every_parameter_gets_a_gradient,
+    check_sampler_follows_density,
+)
 
 SHAPE = (1, 2, 2)
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.gaussian import GaussianPosterior
 from dgm_run.priors.vampprior_data import VampPriorData
+from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density
 
 SHAPE = (1, 2, 2)
 X = torch.rand(20, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from dgm_run.report.groups import Group, groups
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 
 def of(folder):

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.groups import groups
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
-from dgm_run.way import key
-from tests.report import folders
+from tests.support import folders
 
 PRIORS = ("StandardPrior", "VampPrior")
 

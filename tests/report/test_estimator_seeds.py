@@ -6,11 +6,12 @@ import pytest
 import torch
 from scipy import stats
 
-from dgm_run import results, rng
+from dgm_run import rng
 from dgm_run.data.dataset import Examples
-from dgm_run.estimators.ais import AIS
-from dgm_run.estimators.energy_likelihood import EnergyLikelihood
-from dgm_run.models.rbm import RBM
+from dgm_run.estimators.likelihood.ais import AIS
+from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
+from dgm_run.models.energy.rbm import RBM
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.cells import comparison
 from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
 from dgm_run.report.groups import groups
@@ -19,8 +20,8 @@ from dgm_run.report.overview import overviews
 from dgm_run.report.page import page
 from dgm_run.report.runs import Run, collect
 from dgm_run.report.tables import tables
-from dgm_run.way import key
-from tests.report import folders
+from dgm_run.runner import results
+from tests.support import folders
 
 BASE = np.array([-5.0, -3.0, -4.0, -8.0])
 

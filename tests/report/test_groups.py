@@ -2,7 +2,7 @@ import os
 
 from dgm_run.report.groups import differing, distinct, groups, is_seed
 from dgm_run.report.runs import collect
-from tests.report import folders
+from tests.support import folders
 
 
 def test_runs_that_differ_by_their_seeds_are_one_group(tmp_path):
@@ -55,7 +55,7 @@ def test_a_setting_that_only_some_have_is_a_difference(tmp_path):
 
 
 def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
-    holes = {"_target_": "dgm_run.data.corrupt.Holes", "share": 0.5}
+    holes = {"_target_": "dgm_run.data.corruptions.Holes", "share": 0.5}
     for name, corrupt in (("a", None), ("b", holes)):
         node = folders.config()
         node["dataset"]["corrupt"] = corrupt

@@ -5,7 +5,7 @@ from dgm_run.report.markdown import document
 from dgm_run.report.page import page
 from dgm_run.report.runs import Run, collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 
 def test_tables_and_what_has_no_numbers(tmp_path):

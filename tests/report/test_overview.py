@@ -6,7 +6,7 @@ from dgm_run.report.overview import overviews
 from dgm_run.report.page import page
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 
 def overview(folder):

@@ -9,7 +9,7 @@ from dgm_run.report.groups import groups
 from dgm_run.report.page import page
 from dgm_run.report.runs import Run, collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -2,7 +2,7 @@ import pytest
 
 from dgm_run.report.published import CONSERVATIVE, published
 from dgm_run.report.runs import collect
-from tests.report.folders import config, estimate, write
+from tests.support.folders import config, estimate, write
 
 PAPER = {
     "kind": "paper",

@@ -5,7 +5,7 @@ from dgm_run.report.groups import groups
 from dgm_run.report.rows import NUM_SEEDS, columns, digits
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 
 def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):

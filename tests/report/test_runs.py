@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
-from dgm_run.way import key
-from tests.report import folders
+from tests.support import folders
 
 
 def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):

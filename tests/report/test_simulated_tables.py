@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run import results
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import NO_ERRORS, NORMAL, ComputingErrors, Margin
-from dgm_run.estimators.log_mean import log_mean_margin
+from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.models.base import log_mean_exp
+from dgm_run.recording.estimate_id import key
 from dgm_run.report.groups import groups
 from dgm_run.report.rows import Difference
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import tables
-from dgm_run.way import key
+from dgm_run.runner import results
 
 NUM_TABLES = 300
 NUM_EXAMPLES = 60

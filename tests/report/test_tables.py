@@ -4,7 +4,7 @@ from dgm_run.report.groups import groups
 from dgm_run.report.rows import columns
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
-from tests.report import folders
+from tests.support import folders
 
 
 def found(folder):

@@ -1,7 +1,7 @@
 import sys
 
-from tests.report import folders
-from tests.tiny import call
+from tests.support import folders
+from tests.support.tiny import call
 
 
 def test_a_folder_of_runs_becomes_a_page_and_a_table(tmp_path):
@@ -48,6 +48,6 @@ def test_it_answers_without_torch(tmp_path):
     import subprocess
 
     folders.sweep(tmp_path / "outputs")
-    code = "import sys\nfrom dgm_run.cli import report\ntry: report()\nfinally: assert 'torch' not in sys.modules"
+    code = "import sys\nfrom dgm_run.cli.main import report\ntry: report()\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, "outputs"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

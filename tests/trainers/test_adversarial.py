@@ -1,14 +1,14 @@
 import pytest
 import torch
-from tiny import SHORT, metrics, stop_after
 
 import dgm_run
-from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.adversarial import Adversarial
-from dgm_run.run_folder import load
-from dgm_run.signals import Interrupted
+from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.runner.run_folder import load
+from tests.support.tiny import SHORT, metrics, stop_after
 
 SMALL = ("model=gan", *SHORT, "trainer.max_epochs=4", "trainer.eval_every=2", "estimators=[]",
          "likelihood.scale=0.1")  # fmt: skip

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny import SHORT, TINY_GAN, TINY_LABELLED
 
 import dgm_run
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.batch_norm import near, refuse_single_values, smallest_part
+from tests.support.tiny import SHORT, TINY_GAN, TINY_LABELLED
 
 # 8 x 8 digits become 1 x 1 after three convolutions
 ENCODER = ("encoder=conv", "encoder.batch_norm=true", "encoder.channels=[2,2,2]", "encoder.kernel_sizes=[3,3,3]",

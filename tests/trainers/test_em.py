@@ -2,12 +2,12 @@ import itertools
 
 import pytest
 import torch
-from tiny import metrics, stop_after
 
 import dgm_run
-from dgm_run.checkpoint import Checkpoints
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import ConfigError
-from dgm_run.signals import Interrupted
+from dgm_run.recording.checkpoint import Checkpoints
+from tests.support.tiny import metrics, stop_after
 
 SMALL = ("model=factor_analysis", "model.latent_dim=3", "trainer.max_epochs=12", "trainer.eval_every=3",
          "trainer.threads=1", "trainer.device=cpu", "trainer.patience=null")  # fmt: skip

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, TINY_ENERGY, metrics, stop_after
 
 import dgm_run
-from dgm_run.checkpoint import Checkpoints
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, TrainingError
-from dgm_run.signals import Interrupted
+from dgm_run.recording.checkpoint import Checkpoints
+from tests.support.tiny import TINY, TINY_ENERGY, metrics, stop_after
 
 
 def run(folder, *overrides):
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 def test_a_full_disk_at_a_checkpoint_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
-    from dgm_run import checkpoint
+    from dgm_run.recording import checkpoint
 
     real, calls = checkpoint.save_file, []
 
@@ -113,7 +113,7 @@ def test_gradient_clipping_bounds_the_step(tmp_path):
         run(tmp_path / name, *cfg, f"trainer.clip_norm={clip}")
     start = dgm_run.compose(*TINY, *cfg)
     from dgm_run import rng
-    from dgm_run.config import instantiate
+    from dgm_run.config.compose import instantiate
 
     rng.reseed(0, "model")
     initial = instantiate(start.model).state_dict()

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny import TINY_LAYERS, metrics, stop_after
 
 import dgm_run
-from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import validate
+from dgm_run.config.compose import validate
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
-from dgm_run.signals import Interrupted
+from dgm_run.recording.checkpoint import Checkpoints
+from tests.support.tiny import TINY_LAYERS, metrics, stop_after
 
 QUICK = ("trainer.batch_size=100", "trainer.eval_every=1", "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2",
          "trainer.pretraining.eval_every=1")  # fmt: skip
@@ -205,7 +205,7 @@ def test_schedules_follow_the_divided_epochs(tmp_path, capsys):
         if line["name"].endswith("learning_rate"):
             found.setdefault(line["name"], []).append(line["value"])
     assert found["layer_2/train/learning_rate"] == pytest.approx([0.05, 0.05 * 2 / 3, 0.05 / 3])
-    saved = dgm_run.run_folder.saved_config(tmp_path)
+    saved = dgm_run.runner.run_folder.saved_config(tmp_path)
     assert (saved["trainer"]["max_epochs"], saved["schedule"]["total_iters"]) == (1, 1)
     assert saved["trainer"]["pretraining"]["schedule"]["total_iters"] == 3
 

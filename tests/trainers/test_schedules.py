@@ -1,13 +1,13 @@
 """Schedules that end, and runs that are to be longer or shorter than before."""
 
 import pytest
-from tiny import TINY, TINY_EXACT, metrics
 
 import dgm_run
-from dgm_run.checkpoint import Checkpoints
-from dgm_run.config import instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.trainers.schedules import refuse_outlived
+from tests.support.tiny import TINY, TINY_EXACT, metrics
 
 MOMENTUM = ("optimizer=sgd", "optimizer.momentum=0.5")
 
@@ -27,7 +27,7 @@ def is_left_alone(tmp_path):
     config = tmp_path / ".hydra" / "config.yaml"
     if (tmp_path / "checkpoints" / "last").exists():
         last = Checkpoints(tmp_path / "checkpoints").load("last")[1]["config"]
-        assert dgm_run.run_folder.saved_config(tmp_path) == last, config
+        assert dgm_run.runner.run_folder.saved_config(tmp_path) == last, config
 
 
 @pytest.mark.parametrize("schedule", ["constant", "burda", "plateau"])

@@ -1,0 +1,196 @@
+"""Checks of the command line that need no configuration: options, and the form of overrides."""
+
+import math
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, get_args
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
+from hydra.errors import HydraException, OverrideParseException
+
+from dgm_run.cli.hydra_errors import choices_of, describe_syntax
+from dgm_run.config.compose import GROUPS, PARTS
+from dgm_run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dgm_run.report.estimator_seeds import EstimatorSeeds
+
+MAX_JOBS = 100_000
+"""Jobs of a sweep that Hydra can list in memory."""
+
+SHELL_COMMANDS = ("install", "uninstall", "query")
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses options that do not go together and overrides that cannot be read.
+
+    Raises:
+        ConfigError: one line that names the argument and what to write instead.
+    """
+    options = parse_options(arguments)
+    _check_options(options)
+    if options.shell_completion:
+        return
+    check_overrides(options.overrides)
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuses overrides that cannot be read, and groups without the name of a choice.
+
+    Raises:
+        ConfigError: one line that names the override and what to write instead.
+    """
+    num_jobs = 1
+    for override in parse_overrides(overrides):
+        _check_override(override)
+        num_jobs *= _count_values(override)
+    if num_jobs > MAX_JOBS:
+        raise ConfigError(f"the sweep has {num_jobs:,} jobs, more than {MAX_JOBS:,}: take fewer values")
+
+
+def parse_options(arguments: Sequence[str]) -> Namespace:
+    """Returns Hydra's options, with the overrides.
+
+    Raises:
+        ConfigError: an option does not exist or lacks its value.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}: dgm-run --hydra-help lists the options")
+
+    parser.error = refuse
+    options, rest = parser.parse_known_args(list(arguments))
+    if rest:
+        apart = "=" in rest[0] and not rest[0].startswith("-")
+        refuse(f"{rest[0]}: overrides stand together, before or after all options" if apart else f"no option {rest[0]}")
+    return options
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Returns the overrides as Hydra reads them.
+
+    Raises:
+        ConfigError: one of them is not KEY=VALUE.
+    """
+    parser = OverridesParser.create()
+    found = []
+    for each in overrides:
+        if not each.strip():
+            raise ConfigError("an argument is empty: leave it out, or write KEY=VALUE")
+        try:
+            found += parser.parse_overrides([each])
+        except OverrideParseException as error:
+            error.override = error.override or each
+            raise ConfigError(describe_syntax(error)) from None
+        except HydraException as error:  # of a function such as range()
+            raise ConfigError(f"{each}: {str(error).splitlines()[0]}") from None
+    return found
+
+
+def parse_estimator_seeds(arguments: Sequence[str]) -> "EstimatorSeeds":
+    """Returns the value of `--estimator-seeds`, the only option of dgm-report; `separate` where it is not given.
+
+    Raises:
+        ConfigError: an argument is anything else, or the option has another value.
+    """
+    from dgm_run.report.estimator_seeds import EstimatorSeeds  # NumPy comes with it
+
+    choices = get_args(EstimatorSeeds)
+    chosen = choices[0]
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--estimator-seeds":
+            raise ConfigError(f"{word}: dgm-report takes a folder and --estimator-seeds={'|'.join(choices)}")
+        value = value if equals else next(words, "")
+        if value not in choices:
+            raise ConfigError(f"--estimator-seeds={value}: write {', '.join(choices[:-1])} or {choices[-1]}")
+        chosen = value
+    return chosen
+
+
+def config_folders(options: Namespace) -> list[Path]:
+    """Returns the user's own configuration folders."""
+    return [Path(options.config_dir)] if options.config_dir and Path(options.config_dir).is_dir() else []
+
+
+def _check_options(options: Namespace) -> None:
+    if options.experimental_rerun:
+        raise ConfigError("--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR")
+    given = {
+        "--run": options.run,
+        "--multirun": options.multirun,
+        "--cfg": options.cfg is not None,
+        "--shell-completion": options.shell_completion,
+        "--info": options.info is not None,
+    }
+    commands = [name for name, is_given in given.items() if is_given]
+    if len(commands) > 1:
+        instead = ": sweep.dry_run=true shows the jobs of a sweep" if commands[0] == "--multirun" else ""
+        raise ConfigError(f"{' and '.join(commands)} exclude each other{instead}")
+    for name in ("resolve", "package"):
+        if getattr(options, name) and options.cfg is None and not options.help:
+            raise ConfigError(f"--{name} goes with --cfg job")
+    if options.shell_completion:
+        chosen = [each for each in options.overrides if each.partition("=")[0] in SHELL_COMMANDS]
+        if len(chosen) != 1 or len(options.overrides) != 1 or "=" not in chosen[0]:
+            raise ConfigError("--shell-completion: write --shell-completion install=bash, or install=zsh, install=fish")
+
+
+def _check_override(override: Override) -> None:
+    line, key = str(override.input_line), str(override.key_or_group)
+    if not key:
+        raise ConfigError(f"{line}: there is no key before =")
+    if override.is_delete():
+        return
+    if override.is_sweep_override():
+        _check_sweep(override)
+    value = override.value() if not override.is_sweep_override() else None
+    is_group = key in GROUPS or key == "experiment" or "/" in key
+    if key in ("hydra.run.dir", "hydra.sweep.dir") and value in ("", None):
+        raise ConfigError(f"{line}: no folder is given: write {key}=FOLDER, or leave it out")
+    if key == "trainer.resume" and value == "":
+        raise ConfigError(f"{line}: no folder is given: write trainer.resume=RUN_DIR, or trainer.resume=auto")
+    if not is_group or override.is_sweep_override():
+        return
+    if value is None and "/" in key:
+        return  # as dataset/corrupt=null
+    if value is None:
+        if key != "estimators" and key not in PARTS:
+            raise ConfigError(f"{line}: one has to be chosen: {', '.join(choices_of(key))}")
+        without = "'estimators=[]'" if key == "estimators" else f"'~{key}'"
+        raise ConfigError(f"{line}: to go without, write {without}")
+    names = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and key != "estimators":
+        several = f": one after the other is -m {key}={','.join(map(str, value))}" if len(value) > 1 else ""
+        raise ConfigError(f"{line}: one choice is taken, not a list{several}")
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w./-]+", name):
+            choices = ", ".join(choices_of(key)) or "the name of a choice"
+            raise ConfigError(f"{line}: it takes the name of a choice: {choices}")
+
+
+def _count_values(override: Override) -> int:
+    """Counts the values that an override sweeps over, without a list of them."""
+    values = override.value() if override.is_sweep_override() else None
+    if isinstance(values, RangeSweep):
+        return max(1, math.ceil((values.stop - values.start) / values.step))
+    return max(1, len(values.list)) if isinstance(values, ChoiceSweep) else 1
+
+
+def _check_sweep(override: Override) -> None:
+    """Refuses a sweep over nothing, of which Hydra would run no job and say nothing."""
+    values = override.value()
+    if isinstance(values, RangeSweep) and not values.step:
+        raise ConfigError(f"{override.input_line}: the step of range() must not be 0")
+    if isinstance(values, Glob):
+        empty = not values.filter(choices_of(str(override.key_or_group)))
+    else:
+        empty = override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None
+    if empty:
+        raise ConfigError(f"{override.input_line}: nothing to sweep over: the range or the glob is empty")

@@ -1,0 +1,175 @@
+"""One line about what is wrong with a command line, in place of Hydra's several."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dgm_run.config.compose import GROUPS, compose, conf_dir, describe_omegaconf
+from dgm_run.config.suggestions import leaves, nearest, nearest_keys
+from dgm_run.errors import ConfigError
+
+EXTRAS = ("joblib", "optuna", "ray", "submitit")
+"""Optional dependencies that bring a launcher or a sweeper."""
+
+
+def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Any:
+    """Composes a configuration as the command line does.
+
+    Args:
+        arguments: overrides.
+        folders: configuration folders besides the package's own.
+
+    Raises:
+        ConfigError: one line about what cannot be composed.
+    """
+    try:
+        return compose(*arguments, config_dir=folders[0] if folders else None)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(describe(error, arguments, folders)) from error
+
+
+def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
+    """Returns one line about an error of Hydra's or OmegaConf's while it composed a configuration.
+
+    Args:
+        error: what was raised.
+        arguments: the overrides in question.
+        folders: configuration folders besides the package's own.
+    """
+    if isinstance(error, OverrideParseException):
+        return describe_syntax(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _describe_missing(error, folders)
+    message = str(error)
+    unknown = re.match(r"Could not override '([^']+)'", message) or re.match(
+        r"Could not delete from config. '([^']+)' does not exist", message
+    )
+    if unknown:
+        return unknown_key(unknown[1], arguments, folders)
+    is_there = re.match(r"Could not append to config. An item is already at '([^']+)'", message)
+    if is_there:
+        return f"+{is_there[1]}: there is such a key: write it without +"
+    ambiguous = re.match(r"Ambiguous value for argument '(.+)'", message)
+    if ambiguous:
+        key, _, values = ambiguous[1].partition("=")
+        listed = f", or write a list: '{key}=[{values}]'" if "." in key else ""
+        return f"{key}={values}: add -m to run one after the other{listed}"
+    swept = re.match(r"Sweep parameters '(.+)' requires --multirun", message)
+    if swept:
+        return f"{swept[1]}: add -m to run one after the other"
+    unmerged = re.match(r"Error merging override [+]*(.+?)=", message)
+    if unmerged and isinstance(error.__cause__, OmegaConfBaseException):
+        cause = error.__cause__
+        if "HydraConfig was not set" in str(cause):
+            return f"+{unmerged[1]}: there is such a key: write it without +"
+        return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
+    if isinstance(error, OmegaConfBaseException):
+        return describe_omegaconf(error)
+    if "does not support sweep type" in message:
+        return f"{_first_line(message)}: choose hydra/sweeper=optuna"
+    lines = [line.strip() for line in message.partition("\nConfig search path:")[0].splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        lines = [*lines[:1], describe_omegaconf(cause)]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
+def describe_syntax(error: OverrideParseException) -> str:
+    """Returns one line about an override that is not KEY=VALUE."""
+    override = error.override or ""
+    reason = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
+    first = reason[0].strip() if reason else "it is not of the form KEY=VALUE"
+    if "=" not in override and override:
+        return f"{override}: write {override}=VALUE"
+    for opening, closing in ("[]", "{}", "()"):
+        if override.count(opening) != override.count(closing):
+            return f"{override}: {opening} and {closing} do not match"
+    for quote in "'\"":
+        if override.count(quote) % 2:
+            return f"{override}: a quotation mark {quote} is not closed"
+    return f"{override}: cannot be read ({first}): quote values with special characters: \"KEY='VALUE'\""
+
+
+def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
+    """Returns what to say of a key that there is not: names like it, or choices that have it."""
+    group = key.partition("=")[0].partition(".")[0]
+    own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
+    known = _keys(own) or _keys([])
+    if key in known:
+        above = [a for a in arguments if key.startswith(a.partition("=")[0].lstrip("+") + ".")]
+        if above:
+            return f"{key}: {above[0]} takes away what it is part of: leave one of the two out"
+        return f"~{key}: it is null: there is nothing to delete"
+    if group in known:  # as a whole: null
+        return f"{key}: no {group} is chosen here"
+    meant = [
+        f"+{name}=NAME" if name == "experiment" else name for name in nearest_keys(key, known, (*GROUPS, "experiment"))
+    ]
+    line = f"{key}: there is no such key"
+    if meant:
+        return f"{line}: did you mean {' or '.join(meant)}? dgm-run ... --cfg job shows all of them"
+    choices = _choices_with(group, key, folders) if "." in key else []
+    if choices:
+        found = sorted({name for _, name in choices})
+        having = " | ".join(choice for choice, name in choices if name == found[0])
+        return f"{line} here; {found[0]} goes with {group}={having}"
+    return f"{line}: dgm-run ... --cfg job shows all of them"
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    """Returns the keys that can be set with these choices; none where they cannot be composed."""
+    try:
+        return list(leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return []
+
+
+def choices_of(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """Returns the choices of a group, those in the user's own folders among them."""
+    found = {path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")}
+    return sorted(found)
+
+
+def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) -> str:
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    if not group:
+        return f"--config-name: there is no configuration {choice}"
+    if group.partition("/")[0] == "experiment":
+        root = conf_dir() / "experiment"
+        known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
+        wanted = str(error.missing_cfg_file).partition("/")[2]
+        meant = difflib.get_close_matches(wanted, known, 3, 0.6)
+        hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+        return f"+experiment={wanted}: there is no such preset: {hint}dgm-run --experiments lists them"
+    known = [name for name in error.options or () if name != "common"] or choices_of(group, folders)
+    wanted = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
+    if not known:
+        return f"{wanted}: there is no group {group}"
+    meant = [f"{group}={name}" for name in nearest(choice, known)] if choice else []
+    meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in choices_of(other, folders)][:2]
+    hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
+    extra = next((name for name in EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
+    install = f"; pip install 'dgm-run[{extra}]' adds {choice}" if extra else ""
+    return f"{wanted}: there is no such choice: {hint} {', '.join(known)}{install}"
+
+
+def _choices_with(group: str, key: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
+    """Returns the choices of a group that have a key like this one, each with the key."""
+    found = []
+    for folder in (conf_dir(), *folders):
+        for path in sorted((folder / group).glob("*.yaml")):
+            node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            keys = [f"{group}.{name}" for name in leaves(node.get(group, node) if group == "model" else node)]
+            found += [(path.stem, name) for name in nearest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
+    return found
+
+
+def _first_line(message: object) -> str:
+    return str(message).split("\n")[0]

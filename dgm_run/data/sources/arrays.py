@@ -1,0 +1,106 @@
+"""A user's own arrays, from a file or a folder. Integers are levels, floats are values as they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.split import Split, Splits, split_sizes
+from dgm_run.errors import DataError
+
+NAMES = ("train", "valid", "test")
+
+
+class Arrays:
+    """Examples stand along the first axis.
+
+    A .npz holds `train`, `valid` and `test`, with labels `train_y`, `valid_y` and `test_y` if there are any;
+    or one array `x` (labels `y`), which is split here, as is the array of a .npy. A folder holds the same as
+    train.npy, valid.npy, ..., and its training examples stay on the disk: they may be more than fit into memory.
+
+    Args:
+        path: the file or the folder.
+        num_valid: examples for validation, where one array is to be split.
+        num_test: examples for the test set, where one array is to be split.
+        split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
+    """
+
+    is_users_own = True  # and may change from one run to the next
+
+    def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
+        self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
+
+    def __call__(self) -> Splits:
+        path = Path(self.path).expanduser().resolve()
+        arrays = _mapped(path) if path.is_dir() else _load(path)
+        if all(name in arrays for name in NAMES):
+            return Splits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
+        if "x" not in arrays or path.is_dir():
+            found = ", ".join(arrays) or "nothing"
+            needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
+            raise DataError(f"{path}: needs arrays {needs}; it holds {found}")
+        x, y, _ = _read(arrays, "x", "y", path)
+        if self.split_seed is not None:
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
+            x, y = x[order], None if y is None else y[order]
+        return split_sizes(x, y, self.num_valid, self.num_test)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set dataset.source.path to a .npz or .npy file, or a folder of .npy")
+    try:
+        contents = np.load(path, allow_pickle=False)  # a pickle can run any code
+        return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
+    except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own words advise to allow pickles
+        raise DataError(f"{path}: is no .npz or .npy file of plain numbers, as np.savez writes them") from None
+
+
+def _mapped(folder: Path) -> dict[str, np.ndarray]:
+    found = {}
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            array = mapped(path)
+        except (OSError, EOFError, ValueError):
+            raise DataError(f"{path}: is no .npy file of plain numbers, as np.save writes them") from None
+        found[path.stem] = array if path.stem == "train" else np.array(array)
+    return found
+
+
+def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
+    x = arrays[name]
+    if x.ndim < 1:
+        raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
+    if labels not in arrays:
+        return Split(_values(x, name, path))
+    y = _labels(arrays[labels])
+    if y.dtype.kind not in "biu" or y.shape != x.shape[:1]:
+        found = f"of type {y.dtype} and shape {list(y.shape)}"
+        raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example; -1 is no label")
+    return Split(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
+
+
+def _labels(y: np.ndarray) -> np.ndarray:
+    """Whole numbers that are stored as floats are labels too; NaN is no label."""
+    if y.dtype.kind != "f" or not (np.isnan(y) | (y == np.round(y))).all():
+        return y
+    return np.where(np.isnan(y), -1, y).astype(np.int64)
+
+
+def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
+    if isinstance(x, np.memmap):
+        if (x.dtype.kind != "f" and x.dtype != np.uint8) or not x.dtype.isnative:
+            raise DataError(f"{path}: {name} is of type {x.dtype}; on the disk it has to be uint8 or of native floats")
+        return OnDisk(as_tensor(x))
+    if x.dtype.kind == "f":  # double precision is kept until the values are standardised
+        return torch.from_numpy(x.astype(np.float64 if x.dtype.itemsize >= 8 else np.float32))
+    if x.dtype.kind not in "biu":
+        raise DataError(f"{path}: {name} is of type {x.dtype}; only integers and floats can be used")
+    if x.size and not (x.min() >= 0 and x.max() <= 255):
+        found = f"{name} has integers from {x.min()} to {x.max()}"
+        raise DataError(f"{path}: {found}; levels go from 0 to 255; save numbers as floats, x.astype(float)")
+    return torch.from_numpy(x.astype(np.uint8))

@@ -1,0 +1,44 @@
+"""Frey faces: 1,965 frames of one man's face from a video, 28x20 pixels with 256 grey levels.
+
+B. Frey and S. Roweis, https://cs.nyu.edu/~roweis/data.html
+"""
+
+import torch
+
+from dgm_run.data.download import RemoteFile, require
+from dgm_run.data.mat_file import read_mat
+from dgm_run.data.split import Splits, split_sizes
+from dgm_run.errors import DataError
+
+FILE = RemoteFile(
+    "frey_faces/frey_rawface.mat",
+    "https://cs.nyu.edu/~roweis/data/frey_rawface.mat",
+    checksum=None,
+    max_bytes=5_000_000,
+)
+
+
+class FreyFaces:
+    """Frames shuffled under `split_seed`. Neighbours in time are alike, so are test and training frames.
+
+    Args:
+        data_dir: holds `frey_faces/frey_rawface.mat`.
+        num_valid: 200 in Tomczak & Welling 2018, https://arxiv.org/abs/1705.07120, whose shuffle has no seed.
+        num_test: 200 there.
+        split_seed: of the shuffle.
+        download: fetch the file if it is missing.
+    """
+
+    def __init__(self, data_dir: str, num_valid: int, num_test: int, split_seed: int, download: bool):
+        self.data_dir, self.download = data_dir, download
+        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+
+    def __call__(self) -> Splits:
+        (path,) = require("Frey faces", self.data_dir, [FILE], self.download)
+        (faces,) = read_mat(path, ["ff"])  # (560, N), each face row by row
+        if faces.shape[0] != 560 or faces.dtype != "uint8":
+            found = f"{list(faces.shape)} of {faces.dtype}"
+            raise DataError(f"{path}: ff is {found} instead of 560 x N bytes; remove it to fetch it again")
+        order = torch.randperm(faces.shape[1], generator=torch.Generator().manual_seed(self.split_seed))
+        x = torch.from_numpy(faces).T.reshape(-1, 1, 28, 20)[order]
+        return split_sizes(x, None, self.num_valid, self.num_test)

@@ -1,0 +1,74 @@
+"""Narrow Gaussians on a ring or on a grid of the plane, of known density: does a model find all of them?
+
+A. Srivastava et al., VEEGAN: Reducing mode collapse in GANs using implicit variational learning, 2017,
+https://arxiv.org/abs/1705.07761 (8 on a ring, 25 on a grid).
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run import rng
+from dgm_run.data.split import Split, Splits
+
+
+class GaussianMixture:
+    """x in the plane is drawn from one of `num_modes` round Gaussians, all as likely.
+
+    Args:
+        arrangement: ring (the means at even angles) | grid (in rows as long as there are rows).
+        num_modes: how many there are; of a grid a square number.
+        radius: of the ring; of a grid from its middle to its outermost rows.
+        scale: standard deviation of each.
+        num_train, num_valid, num_test: examples.
+        seed: of the draws.
+
+    Attributes:
+        means: of the modes, (num_modes, 2).
+
+    Raises:
+        ValueError: the modes make no square grid, or a number is not positive.
+    """
+
+    def __init__(
+        self,
+        arrangement: Literal["ring", "grid"],
+        num_modes: int,
+        radius: float,
+        scale: float,
+        num_train: int,
+        num_valid: int,
+        num_test: int,
+        seed: int,
+    ):
+        if min(num_modes - 1, radius, scale, num_train, num_valid, num_test) <= 0:
+            raise ValueError("num_modes must be 2 or more, radius, scale and the numbers of examples positive")
+        side = math.isqrt(num_modes)
+        if arrangement == "grid" and side**2 != num_modes:
+            raise ValueError(f"num_modes = {num_modes} make no grid: take {side**2} or {(side + 1) ** 2}")
+        if arrangement == "grid":
+            ticks = torch.linspace(-radius, radius, side, dtype=torch.float64)
+            self.means = torch.cartesian_prod(ticks, ticks)
+        else:
+            angles = torch.arange(num_modes, dtype=torch.float64) * (2 * math.pi / num_modes)
+            self.means = radius * torch.stack([angles.cos(), angles.sin()], -1)
+        self.scale, self.seed = scale, seed
+        self.sizes = {"train": num_train, "valid": num_valid, "test": num_test}
+
+    def __call__(self) -> Splits:
+        return Splits(**{name: self._draw(name, num) for name, num in self.sizes.items()})
+
+    def _draw(self, name: str, num: int) -> Split:
+        generator = torch.Generator().manual_seed(rng.key(self.seed, name))
+        which = torch.randint(len(self.means), (num,), generator=generator)
+        noise = torch.randn(num, 2, generator=generator, dtype=torch.float64)
+        x = (self.means[which] + self.scale * noise).float()
+        return Split(x, which, self.log_prob(x))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) of (N, 2), (N,), in nats."""
+        squares = torch.cdist(x.double(), self.means, compute_mode="donot_use_mm_for_euclid_dist").square()
+        exponents = -0.5 * squares / self.scale**2
+        return exponents.logsumexp(-1) - math.log(len(self.means) * 2 * math.pi * self.scale**2)

@@ -1,0 +1,222 @@
+"""A folder of images, with all folders below it."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgm_run.data.download import one_line
+from dgm_run.data.image_file import Fit, ImageReader, colour_of
+from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.split import Splits, split_sizes
+from dgm_run.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+NAMED = 10
+"""Classes that are named one by one in messages."""
+
+
+class ImageFolder:
+    """All images, sorted by their path, shuffled under `split_seed` and split.
+
+    They are kept in memory; or decoded once into a file, of which the training examples are read as they are needed.
+    Hidden files and folders are skipped. Links are followed; a file that is reached twice is taken once.
+
+    Args:
+        path: the folder.
+        shape: (1, H, W) for grey images or (3, H, W) for colour; every image is scaled to it.
+        num_levels: levels of a pixel, to which images of 16 bits are scaled; null counts as 256.
+        num_classes: classes that are declared, or null.
+        labels: folders (the sorted names of the folders in `path` are the classes 0, 1, ...), or null for none.
+        fit: stretch | crop | pad, for images of another aspect ratio; crop keeps the centre.
+        background: behind transparent pixels, and of the padding: a grey level 0 .. 255, or red, green and blue.
+        num_valid: images for validation.
+        num_test: images for the test set.
+        split_seed: of the shuffle.
+        decoded: folder for that file, which is made anew when the images or these settings change; null to keep the
+            images in memory.
+    """
+
+    is_users_own = True  # and may change from one run to the next
+
+    def __init__(
+        self,
+        path: str,
+        shape: Sequence[int],
+        num_levels: int | None,
+        num_classes: int | None,
+        labels: Literal["folders"] | None,
+        fit: Fit,
+        background: int | Sequence[int],
+        num_valid: int,
+        num_test: int,
+        split_seed: int,
+        decoded: str | None,
+    ):
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            raise ValueError(f"shape {list(shape)}: images are [1, H, W] (grey) or [3, H, W] (colour)")
+        if num_levels is not None and num_levels > 256:
+            raise ValueError(f"num_levels = {num_levels}: images have at most 256, to which 16 bits are scaled")
+        self.path, self.num_classes, self.labels = path, num_classes, labels
+        self.reader = ImageReader(tuple(shape), num_levels or 256, fit, colour_of(background))
+        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.decoded = decoded
+
+    def __call__(self) -> Splits:
+        folder = Path(self.path).expanduser().resolve()
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder; set dataset.source.path to a folder of images")
+        files = _find_files(folder)
+        if not files.paths:
+            hidden = f" ({files.num_hidden:,} hidden skipped)" if files.num_hidden else ""
+            raise DataError(
+                f"{folder}: holds no image{hidden}, nor do the folders below; known are {' '.join(SUFFIXES)}"
+            )
+        paths = sorted(files.paths, key=lambda path: path.relative_to(folder).as_posix())  # a listing has no order
+        order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(self.split_seed))
+        paths = [paths[i] for i in order.tolist()]
+        y, class_notes = self._classes(paths, files.repeated, folder)
+        if self.decoded is None:
+            changes: Counter[str] = Counter()
+            x = torch.stack(list(self._read(paths, changes)))
+            splits = split_sizes(x, y, self.num_valid, self.num_test)
+        else:
+            decoded, changes = self._decode(paths)
+            train, valid, test = split_sizes(as_tensor(decoded), y, self.num_valid, self.num_test)
+            in_memory = [split._replace(x=split.x.clone()) for split in (valid, test)]
+            splits = Splits(train._replace(x=OnDisk(train.x)), *in_memory)
+        counts = {"hidden skipped": files.num_hidden, "linked twice and taken once": len(files.repeated), **changes}
+        done = ", ".join(f"{count:,} {change}" for change, count in counts.items() if count)
+        file_notes = (f"image_folder: {len(paths):,} files: {done}",) if done else ()
+        return replace(splits, about=", ".join(sorted(changes)), notes=(*file_notes, *class_notes))
+
+    def _read(self, paths: Sequence[Path], changes: Counter[str]) -> Iterator[Tensor]:
+        for path in paths:
+            levels, done = self.reader.read(path)
+            changes.update(done)
+            yield levels
+
+    def _classes(
+        self, paths: Sequence[Path], repeated: Mapping[Path, Path], folder: Path
+    ) -> tuple[Tensor | None, tuple[str, ...]]:
+        """Labels of the files, and their names in a line for the log."""
+        if self.labels is None:
+            if self.num_classes is not None:
+                raise DataError(
+                    f"dataset.num_classes: {self.num_classes} declared, and images have no labels by themselves: set "
+                    "dataset.source.labels=folders, or dataset.num_classes=null"
+                )
+            return None, ()
+        found = [path.relative_to(folder).parts for path in paths]
+        for parts in found:
+            if len(parts) == 1:
+                raise DataError(
+                    f"{folder / parts[0]}: lies in no folder of a class, as dataset.source.labels=folders wants it: "
+                    "move it into one, or set dataset.source.labels=null"
+                )
+        for path, first in repeated.items():
+            if path.relative_to(folder).parts[0] != first.relative_to(folder).parts[0]:
+                raise DataError(f"{path}: is {first} too, which has another class: remove the link")
+        names = sorted({parts[0] for parts in found})
+        sizes = Counter(parts[0] for parts in found)
+        if len(names) <= NAMED:
+            listed = ", ".join(f"{k} {name} ({sizes[name]:,})" for k, name in enumerate(names))
+        else:
+            listed = f"0 {names[0]}, 1 {names[1]}, ..., {len(names) - 1} {names[-1]}"
+        if len(names) != self.num_classes:
+            declared = "null" if self.num_classes is None else self.num_classes
+            raise DataError(
+                f"dataset.num_classes: {declared} declared, but {folder} has {len(names)} folders with images "
+                f"({listed}): set dataset.num_classes={len(names)}"
+            )
+        numbers = {name: k for k, name in enumerate(names)}
+        y = torch.tensor([numbers[parts[0]] for parts in found])
+        return y, (f"image_folder: {len(names)} classes: {listed}",)
+
+    def _decode(self, paths: Sequence[Path]) -> tuple[np.ndarray, Counter[str]]:
+        """All images in one mapped file, (N, *shape), in this order; and what was done to how many, from beside it."""
+        seen = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
+        name = hashlib.sha256(f"{self.reader}\n{seen}".encode()).hexdigest()[:16]
+        file = Path(self.decoded).expanduser() / f"{Path(self.path).name}_{name}.npy"
+        beside = file.with_suffix(".json")
+        if not (file.exists() and beside.exists()):
+            part, part_beside = (each.with_suffix(f"{each.suffix}.{os.getpid()}.part") for each in (file, beside))
+            changes: Counter[str] = Counter()
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shape = (len(paths), *self.reader.shape)
+                with open(part, "wb") as out:  # not through a mapping: a full disk would kill the process
+                    np.lib.format.write_array_header_2_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                    out.writelines(levels.numpy().tobytes() for levels in self._read(paths, changes))
+                part_beside.write_text(json.dumps(changes))
+                os.replace(part_beside, beside)
+                os.replace(part, file)
+            except OSError as error:
+                raise DataError(f"dataset.source.decoded: cannot write {file}: {one_line(error)}") from None
+            finally:
+                for each in (part, part_beside):
+                    with suppress(OSError):
+                        each.unlink()
+        return mapped(file), Counter(json.loads(beside.read_text()))
+
+
+@dataclass
+class _Files:
+    """Image files below a folder.
+
+    Attributes:
+        paths: each real file once.
+        num_hidden: image files and folders that were skipped because they are hidden.
+        repeated: paths of files and folders that were reached before, and the path they were reached by.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    num_hidden: int = 0
+    repeated: dict[Path, Path] = field(default_factory=dict)
+
+
+def _find_files(folder: Path) -> _Files:
+    """Lists the images in and below a folder, through links, in the order of their names.
+
+    Raises:
+        DataError: a link leads nowhere or to a folder that holds it, or a folder cannot be listed.
+    """
+    files, reached = _Files(), {str(folder): folder}
+
+    def visit(shown: Path, real: str, above: tuple[str, ...]) -> None:
+        for entry in sorted(os.scandir(shown), key=lambda entry: entry.name):
+            path = Path(entry.path)
+            is_image, is_folder = path.suffix.lower() in SUFFIXES, os.path.isdir(path)
+            if entry.name.startswith(".") or entry.name == "__MACOSX":  # resource forks of macOS among them
+                files.num_hidden += is_image or is_folder
+                continue
+            target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
+            if entry.is_symlink() and not os.path.exists(path) and (is_image or not path.suffix):
+                raise DataError(f"{path}: links to {target}, which does not exist: mend or remove the link")
+            if target in above:
+                raise DataError(f"{path}: links to {target}, which holds the link itself: remove the link")
+            if not is_folder and not (is_image and os.path.isfile(path)):
+                continue
+            if target in reached:
+                files.repeated[path] = reached[target]
+                continue
+            reached[target] = path
+            if is_folder:
+                visit(path, target, (*above, target))
+            else:
+                files.paths.append(path)
+
+    try:
+        visit(folder, str(folder), (str(folder),))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({one_line(error)})") from None
+    return files

@@ -1,0 +1,45 @@
+"""MNIST and its drop-in replacements, read through torchvision: 60,000 + 10,000 images of 28x28.
+
+MNIST: LeCun, Cortes, Burges. FashionMNIST: Xiao et al. 2017, https://arxiv.org/abs/1708.07747.
+KMNIST: Clanuwat et al. 2018, https://arxiv.org/abs/1812.01718.
+The last `num_valid` training images are the validation set, as in Burda et al. and Tomczak & Welling.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from torch import Tensor
+
+from dgm_run.data.download import torchvision_source
+from dgm_run.data.split import Split, Splits, split_sizes
+
+
+class MNIST:
+    """One of the MNIST family.
+
+    Args:
+        data_dir: where its folder is, or is to be.
+        name: of its torchvision class.
+        num_valid: training images for validation.
+        inverted: whether black and white are exchanged.
+        download: whether to fetch what is missing.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        name: Literal["MNIST", "FashionMNIST", "KMNIST"],
+        num_valid: int,
+        inverted: bool,
+        download: bool,
+    ):
+        self.data_dir, self.name, self.num_valid = data_dir, name, num_valid
+        self.inverted, self.download = inverted, download
+
+    def __call__(self) -> Splits:
+        train, test = torchvision_source(self.name, self.data_dir, self.download)
+        splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
+        return replace(splits, test=Split(self._images(test.data), test.targets))
+
+    def _images(self, levels: Tensor) -> Tensor:
+        return (255 - levels if self.inverted else levels).unsqueeze(1)

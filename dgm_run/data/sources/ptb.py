@@ -1,0 +1,31 @@
+"""The Penn Treebank as language models use it: 42,068 / 3,370 / 3,761 sentences of 10,000 words, numbers as N.
+
+Sources: M. Marcus et al., Building a large annotated corpus of English, 1993; T. Mikolov et al., Recurrent neural
+network based language model, 2010 (this version, https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz).
+"""
+
+from pathlib import Path
+
+from dgm_run.data.sources.text_file import read
+from dgm_run.data.text import TextSplits
+from dgm_run.errors import DataError
+
+ADDRESS = "https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
+
+
+class PTB:
+    """Reads ptb.train.txt, ptb.valid.txt and ptb.test.txt in the folder `ptb` of the data folder."""
+
+    def __init__(self, data_dir: str):
+        self.data_dir = data_dir
+
+    def __call__(self) -> TextSplits:
+        folder = Path(self.data_dir).expanduser().resolve() / "ptb"
+        files = [folder / f"ptb.{name}.txt" for name in ("train", "valid", "test")]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise DataError(
+                f"dataset: {', '.join(missing)} not found in {folder}: take them from the folder data of "
+                f"{ADDRESS}, or use dataset=pydoc, which needs no file"
+            )
+        return TextSplits(*([line.split() for line in read(file, "").split("\n") if line.split()] for file in files))

@@ -1,0 +1,156 @@
+"""What linear models reach on the same data."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.dataset import Examples
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
+from dgm_run.distributions.linear_gaussian import LinearGaussian
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
+from dgm_run.models.linear.factor_analysis import (
+    AT_FLOOR,
+    LEAST_RELATIVE,
+    Moments,
+    describe_data,
+    expectation_maximisation,
+    mean_log_prob,
+    resolved_floor,
+)
+from dgm_run.models.linear.ppca import describe_shared_floor, maximum_likelihood, shared_floor
+from dgm_run.networks.bounded import check_floor, describe_floor
+
+ROWS = 10_000
+"""Examples at a time."""
+ADVICE = "train longer, or change optimizer.lr"
+STANDARDIZE = ", or standardise the data (dataset.standardize=columns)"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A density fitted to the training data.
+
+    Attributes:
+        name: of the family.
+        density: over flat examples, in double precision.
+        warning: what its likelihood depends on; None for nothing.
+    """
+
+    name: str
+    density: LinearGaussian | IndependentGaussian
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class LinearBaseline(Estimator):
+    """log p(x) of independent columns, of PPCA and of factor analysis, fitted to the training data.
+
+    PPCA is in closed form. Factor analysis starts from the PPCA of the standardised columns, so that the units of the
+    data do not matter, and goes on by expectation maximisation until a step gains less than `tolerance`. What a decoder
+    with Gaussian noise is worth shows against these: they take a second. Of corrupted data, whose moments are not those
+    of what is behind, and of data that are all equal, it says nothing.
+
+    Args:
+        latent_dim: k.
+        min_scale: the absolute part of the floor of the noise, a standard deviation in the units of the data.
+        relative_min_scale: the part relative to the standard deviation of each column (`noise_floor`).
+        tolerance: nats of an example.
+        max_steps: of expectation maximisation, at most.
+        fits: once `fitted`.
+
+    Raises:
+        ValueError: a setting is not positive, or is no floor.
+    """
+
+    latent_dim: int
+    min_scale: float
+    relative_min_scale: float
+    tolerance: float
+    max_steps: int
+    fits: tuple[Fit, ...] = ()
+
+    takes = ("continuous",)
+    takes_corrupted = True
+
+    def __post_init__(self):
+        if not min(self.latent_dim, self.tolerance, self.max_steps) > 0:
+            raise ValueError("latent_dim, tolerance and max_steps must be positive")
+        check_floor(self.min_scale, self.relative_min_scale)
+
+    @torch.no_grad()
+    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "LinearBaseline":
+        if train.corrupt:
+            return self
+        data = Moments.of(train.batches(ROWS))
+        # the moments of data with holes are not numbers; data that are all equal have no scale to stand on
+        if not bool(data.covariance.isfinite().all()) or not (self.min_scale > 0 or bool((data.variance > 0).any())):
+            return self
+        return replace(self, fits=tuple(self._fits(data)))
+
+    @property
+    def _floor(self) -> tuple[float, float]:
+        return self.min_scale, max(self.relative_min_scale, LEAST_RELATIVE)
+
+    def _fits(self, data: Moments) -> list[Fit]:
+        floor = resolved_floor(data.variance, *self._floor)
+        log_var = torch.maximum(data.variance, floor.square()).log()
+        fits = [self._fit("independent_columns", IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)]
+        latent_dim = min(self.latent_dim, len(data.mean) - 1)
+        if latent_dim < 1:
+            return fits
+        shared = shared_floor(data.variance, *self._floor)
+        ppca = maximum_likelihood(data, latent_dim, shared.square())
+        return [
+            *fits,
+            self._fit("ppca", ppca, shared, data),
+            self._fit("factor_analysis", self._factor_analysis(data, latent_dim, floor), floor, data),
+        ]
+
+    def _factor_analysis(self, data: Moments, latent_dim: int, floor: Tensor) -> LinearGaussian:
+        scale = torch.where(data.variance > 0, data.variance.sqrt(), floor)
+        standardised = data.scaled(1 / scale)
+        min_variance = (floor / scale).square()
+        best = maximum_likelihood(standardised, latent_dim, min_variance.min())
+        best = LinearGaussian(best.weight, best.bias, torch.maximum(best.log_var, min_variance.log()))
+        before = mean_log_prob(best, standardised)
+        for _ in range(self.max_steps):
+            best = expectation_maximisation(best, standardised, min_variance)
+            now = mean_log_prob(best, standardised)
+            if now - before < self.tolerance:
+                break
+            before = now
+        return LinearGaussian(best.weight * scale.unsqueeze(-1), data.mean, best.log_var + 2 * scale.log())
+
+    def _fit(self, name: str, density: LinearGaussian | IndependentGaussian, floor: Tensor, data: Moments) -> Fit:
+        log_var = 2 * density.log_scale if isinstance(density, IndependentGaussian) else density.log_var
+        num_at_floor = int((log_var - 2 * floor.log() < math.log1p(AT_FLOOR)).sum())
+        if name == "ppca":
+            at_floor = describe_shared_floor(num_at_floor > 0, data.variance, *self._floor)
+        else:
+            at_floor = describe_floor(num_at_floor, len(log_var), *self._floor)
+        return Fit(name, density, "; ".join(filter(None, (at_floor, describe_data(data.variance, data.count)))) or None)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+        floor = {"min_scale": self.min_scale, "relative_min_scale": self.relative_min_scale}
+        found = []
+        for done, fit in enumerate(self.fits, 1):
+            log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(ROWS)])
+            log_p = data.in_data_units(log_p)
+            has_latent = fit.name != "independent_columns"
+            advice = ADVICE if data.standardization else ADVICE + STANDARDIZE
+            estimate = Estimate.over(
+                log_p,
+                fit.name,
+                "linear_baseline",
+                "exact",
+                settings={"latent_dim": self.latent_dim, **floor} if has_latent else floor,
+                diagnostics={"median": log_p.median().item()},
+                warning=fit.warning,
+                baseline=Baseline(fit.name, log_p, f"{advice}, or take model={fit.name}" if has_latent else advice),
+            )
+            found.append(estimate)
+            report(done, len(self.fits))
+        return found

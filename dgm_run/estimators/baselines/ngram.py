@@ -1,0 +1,116 @@
+"""What counting words reaches on the same sentences.
+
+Sources: R. Kneser, H. Ney, Improved backing-off for m-gram language modeling, 1995; S. Chen, J. Goodman, An empirical
+study of smoothing techniques for language modeling, 1999 (interpolated).
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.text import Sentences
+from dgm_run.distributions.vocabulary import END, START
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
+from dgm_run.estimators.units import estimate_perplexity
+from dgm_run.networks.rnn import OFFSET
+
+Context = tuple[int, ...]
+ADVICE = "train longer, or change optimizer.lr or the sizes of the network"
+
+
+class KneserNey:
+    """Interpolated Kneser-Ney smoothing: the longest context counts tokens, shorter ones the words before them.
+
+    Args:
+        sentences: tokens with their ends, without padding.
+        order: n, tokens in a window.
+        num_tokens: that can be predicted.
+        discount: taken off every count.
+    """
+
+    def __init__(self, sentences: Sequence[Sequence[int]], order: int, num_tokens: int, discount: float):
+        self.order, self.num_tokens, self.discount = order, num_tokens, discount
+        windows = Counter(window for sentence in sentences for window in self._windows(sentence))
+        self.levels = [_by_context(windows)]
+        for _ in range(order - 1):
+            windows = Counter(window[1:] for window in windows)  # in how many contexts, not how often
+            self.levels.append(_by_context(windows))
+
+    def _windows(self, sentence: Sequence[int]) -> list[Context]:
+        padded = [START] * (self.order - 1) + list(sentence)
+        return [tuple(padded[i : i + self.order]) for i in range(len(sentence))]
+
+    def log_prob(self, sentence: Sequence[int]) -> float:
+        """log p of a sentence and its end, nats."""
+        return sum(math.log(self.prob(window[:-1], window[-1])) for window in self._windows(sentence))
+
+    def prob(self, context: Context, token: int, level: int = 0) -> float:
+        """p(token | context)."""
+        if level == self.order:
+            return 1 / self.num_tokens
+        shorter = self.prob(context[1:], token, level + 1)
+        counts = self.levels[level].get(context)
+        if counts is None:
+            return shorter
+        total = counts.total()
+        return (max(counts[token] - self.discount, 0) + self.discount * len(counts) * shorter) / total
+
+
+def _by_context(windows: Counter) -> dict[Context, Counter]:
+    found: dict[Context, Counter] = defaultdict(Counter)
+    for window, count in windows.items():
+        found[window[:-1]][window[-1]] = count
+    return dict(found)
+
+
+@dataclass(frozen=True)
+class NgramBaseline(Estimator):
+    """The perplexity of words by themselves, and given one and two before them.
+
+    Args:
+        max_order: of the longest windows.
+        discount: of Kneser and Ney.
+        models: once `fitted`.
+
+    Raises:
+        ValueError: there is no window, or the discount is no share.
+    """
+
+    max_order: int
+    discount: float
+    models: tuple[KneserNey, ...] = field(default=())
+
+    takes = ("tokens",)
+
+    def __post_init__(self):
+        if self.max_order < 1 or not 0 < self.discount < 1:
+            raise ValueError("max_order must be positive, and discount between 0 and 1")
+
+    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+        if not isinstance(data.train, Sentences):
+            raise ConfigError("estimators.ngram_baseline: the data are no sentences")
+
+    def fitted(self, model: nn.Module, train: Sentences, valid: Examples, report: Report = silent) -> "NgramBaseline":
+        rows, outputs = _rows(train), len(train.vocabulary) - OFFSET
+        orders = range(1, self.max_order + 1)
+        return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
+
+    def __call__(self, model: nn.Module, data: Sentences, report: Report = silent) -> list[Estimate]:
+        found = []
+        for counted in self.models:
+            log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)
+            name = f"{counted.order}-gram"
+            more = {"settings": {"discount": self.discount}, "baseline": Baseline(name, log_p, ADVICE)}
+            found.append(estimate_perplexity(log_p, data, name, "exact", **more))
+            report(counted.order, len(self.models))
+        return found
+
+
+def _rows(data: Sentences) -> list[list[int]]:
+    return [row[: row.index(END) + 1] for row in data.x.tolist()]

@@ -1,0 +1,41 @@
+"""Gibbs sampling of the missing elements, those that are known held fixed."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.corruptions import Corruption, Missing
+from dgm_run.estimators.imputation.imputer import Chain, Imputed
+from dgm_run.models.energy.base import UnnormalizedModel
+
+
+@dataclass(frozen=True)
+class Gibbs(Chain):
+    """The chain of a Boltzmann machine or a belief network, by its own rule; its states are averaged.
+
+    Args:
+        num_steps: of the chain.
+        burn_in: of them that do not count.
+    """
+
+    num_steps: int
+    burn_in: int
+
+    requires = UnnormalizedModel
+
+    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().fits(model, corrupt) and isinstance(corrupt, Missing)
+
+    @torch.no_grad()
+    def __call__(self, model: UnnormalizedModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+        observed = ~seen.isnan()
+        start = torch.where(observed, seen, model.sample(len(seen), num_steps=self.burn_in + 1))
+        kept = set(torch.linspace(self.burn_in, self.num_steps - 1, num_draws).round().int().tolist())
+        draws, total = [], torch.zeros_like(start)
+        for step, x in zip(range(self.num_steps), model.completions(start, observed), strict=False):
+            if step >= self.burn_in:
+                total += x
+            if step in kept:
+                draws.append(x.clone())
+        return Imputed(total / (self.num_steps - self.burn_in), torch.stack(draws), None, {})

@@ -1,0 +1,62 @@
+"""Self-normalised importance sampling from q(z | x~).
+
+Source: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
+https://arxiv.org/abs/1812.02633 (eqs. 12 to 14: the single imputation, and resampling for several).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run.data.corruptions import Corruption
+from dgm_run.estimators.imputation.imputer import Imputed, Imputer, sees_through
+from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
+from dgm_run.models.corrupted import Corrupted
+
+
+@dataclass(frozen=True)
+class ImportanceSampling(Imputer):
+    """E[x | x~] = sum_s w_s E[x | x~, z_s], the weights those of log p(x~), normalised.
+
+    An encoder that has seen complete examples alone may miss p(z | x~) by far: the effective sample size says so.
+
+    Args:
+        num_samples: S for each example.
+        max_rows: decoder rows at a time.
+
+    Raises:
+        ValueError: a setting is not positive.
+    """
+
+    num_samples: int
+    max_rows: int
+
+    requires = LatentVariableModel
+
+    def __post_init__(self):
+        if min(self.num_samples, self.max_rows) < 1:
+            raise ValueError("num_samples and max_rows must be positive")
+
+    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().fits(model, corrupt) and sees_through(model, corrupt)
+
+    @torch.no_grad()
+    def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+        of_seen = Corrupted(model, corrupt)
+        q, p = of_seen.infer(seen).proposal(), of_seen.latent_prior()
+        chunk = max(1, self.max_rows // len(seen))
+        sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]
+        terms = [of_seen.score(seen, q, p, size) for size in sizes]
+        z, log_w = torch.cat([each.z for each in terms]), torch.cat([each.log_w.double() for each in terms])
+
+        weights = log_w.softmax(0).to(seen.dtype)  # (S, B)
+        mean = torch.zeros_like(seen)
+        for rows, share in zip(z.split(chunk), weights.split(chunk), strict=True):
+            means = corrupt.restored(model.decode(rows), seen).mean
+            mean += (share.view(*share.shape, *[1] * (seen.dim() - 1)) * means).sum(0)
+
+        chosen = torch.multinomial(weights.T, num_draws, replacement=True).T  # (K, B)
+        resampled = z.gather(0, chosen.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
+        draws = corrupt.restored(model.decode(resampled), seen).sample()
+        return Imputed(mean, draws, log_mean_exp(log_w), {"ess": effective_sample_size(log_w)})

@@ -1,0 +1,92 @@
+"""Annealed importance sampling of log Z.
+
+Sources: R. Neal, Annealed importance sampling, 2001, https://arxiv.org/abs/physics/9803008; R. Salakhutdinov,
+I. Murray, On the quantitative analysis of deep belief networks, 2008.
+"""
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.likelihood.log_mean import log_mean_margin
+from dgm_run.estimators.likelihood.pareto import UNRELIABLE
+from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
+from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
+from dgm_run.estimators.likelihood.weights import weigh
+from dgm_run.models.base import log_mean_exp
+from dgm_run.models.energy.base import EnergyModel
+
+FEWEST_EFFECTIVE = 0.1
+"""Share of the chains; where fewer carry the weight, the error of log Z is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class AIS(PartitionFunction):
+    """log Z_0 + log of the mean of w = prod_k f_{k + 1}(x_k) / f_k(x_k), x_k led along the path by Gibbs sampling.
+
+    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average, and the likelihood made of it is too
+    high on average: the fewer temperatures, the more. A single estimate can err on either side. Its interval is that of
+    `log_mean_margin`; chains that have all missed a mode show nothing of it.
+
+    Args:
+        num_chains: independent chains.
+        num_temperatures: steps from the base to the model, those of the pilot of an adaptive schedule among them.
+        schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
+
+    Raises:
+        ValueError: there is no chain or no temperature.
+    """
+
+    num_chains: int
+    num_temperatures: int
+    schedule: Schedule
+
+    def __post_init__(self):
+        if self.num_chains < 2 or self.num_temperatures < 1:
+            raise ValueError("num_chains must be at least 2, for a standard error, and num_temperatures positive")
+
+    def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
+        log_w = self.log_weights(model, report)
+        log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
+        margin, weighed = log_mean_margin(log_w), weigh(log_w.unsqueeze(1))
+        low, high = margin.around(log_z)
+        ess, k = weighed["ess"].item(), weighed["pareto_k"].item() if "pareto_k" in weighed else None
+        seen = {
+            "log_z": log_z,
+            "log_z_low": low,
+            "log_z_high": high,
+            "ais_ess": ess,
+            "ais_log_weight_std": log_w.std().item(),
+            "ais_pareto_k": k,
+        }
+        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k))
+
+    @torch.no_grad()
+    def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
+        """log w of every chain, (num_chains,), in float64."""
+        betas = choose_temperatures(self.schedule, self.num_temperatures, model, report)
+        x = model.sample_base(self.num_chains)
+        fields = model.fields(x)
+        log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        total = max(self.num_temperatures, len(betas))
+        for done, (beta, next_beta) in enumerate(pairwise(betas), total - len(betas)):
+            log_w += model.log_ratio(x, fields, beta, next_beta)
+            x = model.gibbs_step(x, fields, next_beta)
+            fields = model.fields(x)
+            if done % 100 == 0:
+                report(done, total)
+        return log_w
+
+    def _warning(self, ess: float, pareto_k: float | None) -> str | None:
+        if ess < FEWEST_EFFECTIVE * self.num_chains:
+            reason = f"log Z rests on {ess:.1f} of {self.num_chains} chains"
+        elif pareto_k is not None and pareto_k > UNRELIABLE:
+            reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
+        else:
+            return None
+        return (
+            f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}"
+        )

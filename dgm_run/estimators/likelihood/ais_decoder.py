@@ -1,0 +1,327 @@
+"""log p(x) of any decoder by annealed importance sampling with Hamiltonian dynamics, from below and from above.
+
+Sources: Y. Wu et al., On the quantitative analysis of decoder-based generative models, 2017,
+https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal likelihood using bidirectional Monte Carlo,
+2015, https://arxiv.org/abs/1511.02543.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.distributed import process_group
+from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.independent_gaussian import IndependentGaussian
+from dgm_run.distributions.repeated import Repeated
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import ComputingErrors
+from dgm_run.estimators.likelihood.temperatures import temperatures
+from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
+from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
+from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
+
+FIRST_STEP = 0.1
+PILOT_EXAMPLES = 20
+PILOT_RATE = 0.1
+"""How much the log of the step size moves in the pilot for acceptance that is off by one."""
+JITTER = 0.2
+"""Share by which step sizes are drawn around their own, so that no trajectory closes on itself."""
+FIT_STEPS = 5
+"""Of expectation maximisation of the noise, which share the temperatures of one estimate."""
+WIDE = 5.0
+"""Nats between the bounds, beyond which the estimate is off by too much."""
+FEW = 2
+"""Chains of the median example that carry the weight, below which the estimate is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class AISDecoder(Estimator):
+    """log 1/C sum_c w_c, chains led from the prior, or from q(z | x), to the posterior by Hamiltonian Monte Carlo.
+
+    In the mean below log p(x), and above it by b nats with probability less than exp(-b). With `num_simulated` the
+    same chains are led backwards from exact posterior samples of data that the model has drawn, which is above in the
+    mean: the gap between the two bounds, on these data, bounds the error of both (bidirectional Monte Carlo).
+
+    Step sizes are found in a pilot run, one for each temperature, and then kept: chains that adapt on the way give no
+    bound. Many temperatures with short trajectories do better than few with long ones at the same number of gradients.
+
+    Args:
+        num_examples: of the split, drawn at random; null for all of them.
+        num_chains: C, for each example.
+        num_temperatures: T.
+        num_leapfrog: steps of a trajectory; there is one for each temperature.
+        target_acceptance: of the pilot.
+        schedule: linear | sigmoid.
+        start: prior | encoder; the latter needs a posterior with a density.
+        num_simulated: examples drawn from the model for the gap; zero for none.
+        max_rows: chains at a time, which bounds the memory.
+        scale: standard deviation of Gaussian noise around the means of the decoder: model (its own) | fit (to as many
+            validation examples, by expectation maximisation with the chains' ends) | a number.
+        fitted_scale: once `fitted`.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    num_examples: int | None
+    num_chains: int
+    num_temperatures: int
+    num_leapfrog: int
+    target_acceptance: float
+    schedule: Literal["linear", "sigmoid"]
+    start: Literal["prior", "encoder"]
+    num_simulated: int
+    max_rows: int
+    scale: Literal["model", "fit"] | float
+    fitted_scale: float | None = None
+
+    requires = {"model": ContinuousLatentModel}
+
+    def __post_init__(self):
+        if not isinstance(self.scale, str) and not self.scale > 0:
+            raise ValueError(f"scale = {self.scale} must be positive")
+        counts = (self.num_chains, self.num_temperatures, self.num_leapfrog, self.max_rows, self.num_examples or 1)
+        if min(counts) < 1 or self.num_simulated < 0:
+            raise ValueError("the numbers of examples, chains, temperatures, steps and rows must be positive")
+        if not 0 < self.target_acceptance < 1:
+            raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
+
+    @torch.no_grad()
+    def check(self, model: ContinuousLatentModel, data: LoadedDataset) -> None:
+        if self.scale != "model" and not isinstance(model.generate(1), IndependentGaussian):
+            raise ConfigError("estimators.ais_decoder.scale: the decoder has no Gaussian noise: set scale=model")
+        if self.start == "prior":
+            return
+        q = model.infer(data.train.batch(slice(0, 1))).proposal()
+        try:
+            q.log_prob(q.sample())
+        except NotImplementedError:
+            raise ConfigError(
+                "estimators.ais_decoder.start: this posterior has no density at every z: use start=prior"
+            ) from None
+
+    @torch.no_grad()
+    def fitted(
+        self, model: ContinuousLatentModel, train: Examples, valid: Examples, report: Report = silent
+    ) -> "AISDecoder":
+        if self.scale != "fit":
+            return self
+        n = min(self.num_examples or len(valid), len(valid))
+        x = valid.batch(torch.randperm(len(valid))[:n].to(valid.x.device))
+        betas = temperatures(self.schedule, max(2, self.num_temperatures // FIT_STEPS))
+        scale = model.generate(1).variance.mean().sqrt().item()
+        for step in range(FIT_STEPS):
+            noisy = Noisy(model, scale)
+
+            def report_part(done: int, total: int, step: int = step) -> None:
+                report(step * total + done, FIT_STEPS * total)
+
+            log_w, z = Ways(self, noisy, betas, x, n, report_part).forward(x)
+            squares = torch.stack([self._squares(noisy, x, ends) for ends in z])
+            scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
+        return replace(self, fitted_scale=scale)
+
+    def _squares(self, noisy: "Noisy", x: Tensor, z: Tensor) -> Tensor:
+        """Mean squared distance of each example to its mean, (N,)."""
+        parts = zip(x.split(self.max_rows), z.split(self.max_rows), strict=True)
+        return torch.cat([(rows - noisy.decode(ends).mean).square().flatten(1).mean(1) for rows, ends in parts])
+
+    @torch.no_grad()
+    def __call__(self, model: ContinuousLatentModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        n = min(self.num_examples or len(data), len(data))
+        index = torch.randperm(len(data))[:n].to(data.x.device)
+        x = data.batch(index)
+        betas = temperatures(self.schedule, self.num_temperatures)
+        noisy = Noisy(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
+        ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
+
+        forward, _ = ways.forward(x)  # (C, N)
+        columns = _on_cpu(weigh(forward))
+        error = sampling_error(columns, self.num_chains)
+        seen = sampling_diagnostics(columns, error) | {"acceptance": ways.acceptance}
+        if self.fitted_scale:
+            seen["fitted_scale"] = self.fitted_scale
+        few = None
+        if seen["ess_median"] < min(FEW, self.num_chains):
+            few = (
+                "a single chain carries most of the weight: take more temperatures "
+                "(estimators.ais_decoder.num_temperatures)"
+            )
+        settings = {
+            name: getattr(self, name)
+            for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
+        }
+        likelihood = Estimate.over(
+            data.in_data_units(columns["log_p"], index),
+            *("log_likelihood", "ais", "estimate"),
+            errors=error.of_independent_samples,
+            settings=settings,
+            diagnostics=seen,
+            warning=few,
+        )
+        found = [replace(likelihood, values=None)]  # not in the order of the split
+        return found + self._bound(ways, data, settings | {"data": "simulated"}) if self.num_simulated else found
+
+    def _bound(self, ways: "Ways", data: Examples, settings: dict[str, Any]) -> list[Estimate]:
+        """Brackets log p(x) of examples that the model draws, and their gap.
+
+        Each row states the mean of a bound, so the bias of log means is no error of it. What the chains back add is
+        known from the scatter over the examples alone: all chains of an example begin at the same sample.
+        """
+        z = ways.prior.sample((self.num_simulated,))
+        x = ways.noisy.decode(z).sample()
+        columns = _on_cpu(weigh(ways.forward(x)[0]))
+        low, high = columns["log_p"], -log_mean_exp(-ways.backward(x, z)).cpu()
+        gap = (high - low).mean().item()
+        wide = None
+        if gap > WIDE:
+            wide = f"the bounds lie {gap:.0f} nats apart: take more temperatures, or trust the first digits"
+        errors = ComputingErrors(draws=sampling_error(columns, self.num_chains).margin)
+        rows = (
+            Estimate.over(data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", errors, settings=settings),
+            Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
+            Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=wide),
+        )
+        return [replace(each, values=None) for each in rows]  # of other examples than those of the split
+
+
+def _on_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.cpu() for name, values in columns.items()}
+
+
+class Noisy:
+    """A model whose decoder has other noise than its own.
+
+    Args:
+        model: of which the rest is taken.
+        scale: standard deviation of Gaussian noise around the means; None for the model's own.
+    """
+
+    def __init__(self, model: ContinuousLatentModel, scale: float | None):
+        self.model, self.log_scale = model, None if scale is None else math.log(scale)
+
+    def decode(self, z: Tensor) -> Distribution:
+        p_x = self.model.decode(z)
+        if self.log_scale is None:
+            return p_x
+        return IndependentGaussian(p_x.mean, p_x.mean.new_full((), self.log_scale), len(p_x.event_shape))
+
+
+class Ways:
+    """Chains between the start and the posterior of each example, both ways, with the step sizes of one pilot.
+
+    Args:
+        settings: of the estimator.
+        noisy: the model whose likelihood is asked for.
+        betas: from 0 to 1.
+        x: examples for the pilot.
+        num_led: examples led one way or the other in all, for the report.
+        report: told how far it has come.
+
+    Attributes:
+        acceptance: mean probability of keeping a trajectory, once chains have run forwards.
+    """
+
+    def __init__(
+        self,
+        settings: AISDecoder,
+        noisy: Noisy,
+        betas: list[float],
+        x: Tensor,
+        num_led: int,
+        report: Report,
+    ):
+        self.settings, self.noisy, self.betas, self.report = settings, noisy, betas, report
+        self.block = max(1, settings.max_rows // settings.num_chains)
+        self.prior = noisy.model.latent_prior()
+        self.acceptance: float | None = None
+        pilot = x[: min(PILOT_EXAMPLES, self.block)]
+        self.done, self.total = 0, (num_led + len(pilot)) * (len(betas) - 1)
+        self.step_sizes = self._pilot(pilot)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log weights of the chains from the start to the posterior, (C, N), and their ends, (C, N, L).
+
+        The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
+        """
+
+        def find(block: slice) -> dict[str, Tensor]:
+            rows = x[block]
+            start, log_densities = self._between(rows)
+            point = point_at(start.sample((self.settings.num_chains,)), log_densities)
+            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
+            accepted = torch.zeros_like(log_w[0])
+            for t in range(1, len(self.betas)):
+                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
+                if t < len(self.betas) - 1:  # a move after the last weight would change nothing
+                    point, probability = self._move(point, t, log_densities)
+                    accepted += probability.mean(0)
+                self._count(len(rows))
+            return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "accepted": accepted}
+
+        found = process_group.over_blocks(len(x), self.block, find, silent)
+        if len(self.betas) > 2:
+            self.acceptance = found["accepted"].mean().item() / (len(self.betas) - 2)
+        return found["log_w"].T, found["ends"].transpose(0, 1)
+
+    def backward(self, x: Tensor, z: Tensor) -> Tensor:
+        """The same increments on the way back from z, a sample of the posterior of x by how they were drawn: (C, N).
+
+        The mean of exp(-log w) is unbiased for 1 / p(x).
+        """
+
+        def find(block: slice) -> dict[str, Tensor]:
+            rows, ends = x[block], z[block]
+            _, log_densities = self._between(rows)
+            point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
+            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
+            for t in range(len(self.betas) - 1, 0, -1):
+                if t < len(self.betas) - 1:
+                    point, _ = self._move(point, t, log_densities)
+                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
+                self._count(len(rows))
+            return {"log_w": log_w.T}
+
+        return process_group.over_blocks(len(x), self.block, find, silent)["log_w"].T
+
+    def _pilot(self, x: Tensor) -> Tensor:
+        """A step size for each temperature, found on the way along the path."""
+        start, log_densities = self._between(x)
+        z = start.sample((self.settings.num_chains,))
+        point = point_at(z, log_densities)
+        log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
+        found = []
+        for t in range(1, len(self.betas)):
+            point, probability = self._move(point, t, log_densities, log_step.exp())
+            log_step = log_step + PILOT_RATE * (probability.mean() - self.settings.target_acceptance)
+            found.append(log_step.exp())
+            self._count(len(x))
+        return torch.stack(found)
+
+    def _move(
+        self, point: Point, t: int, log_densities: LogDensities, step_size: Tensor | None = None
+    ) -> tuple[Point, Tensor]:
+        size = self.step_sizes[t - 1] if step_size is None else step_size
+        jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
+        return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
+
+    def _between(self, x: Tensor) -> tuple[Distribution, LogDensities]:
+        """Where the chains of these examples start, batch shape (N,), and the densities of start and posterior."""
+        from_prior = self.settings.start == "prior"
+        base = Repeated(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
+
+        def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
+            log_prior = self.prior.log_prob(z)
+            log_base = log_prior if from_prior else base.log_prob(z)
+            return log_base, log_prior + self.noisy.decode(z).log_prob(x)
+
+        return base, log_densities
+
+    def _count(self, num_examples: int) -> None:
+        self.done = min(self.total, self.done + num_examples * process_group.size())
+        self.report(self.done, self.total)

@@ -1,0 +1,43 @@
+"""log p(x) of models that have it in closed form."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dgm_run.data.dataset import Examples
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.units import rate
+from dgm_run.models.base import ExactModel
+
+
+@dataclass(frozen=True)
+class ExactLikelihood(Estimator):
+    """The mean of log p(x), and the bits of a dimension.
+
+    The median stands in the diagnostics: a pixel that hardly ever changes makes the mean that of a few examples.
+
+    Args:
+        max_rows: examples at a time.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+
+    max_rows: int
+
+    requires = {"model": ExactModel}
+    takes_corrupted = True
+
+    def __post_init__(self):
+        if self.max_rows < 1:
+            raise ValueError("max_rows must be positive")
+
+    @torch.no_grad()
+    def __call__(self, model: ExactModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        rows = data.rows(self.max_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
+        log_p = data.in_data_units(rows["log_p"].cpu())
+        seen = {"median": log_p.median().item()}
+        return [
+            Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=seen),
+            *rate(log_p, data, "exact", "exact"),
+        ]

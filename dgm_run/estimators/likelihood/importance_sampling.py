@@ -1,0 +1,227 @@
+"""log p(x) of a latent-variable model by importance sampling from q(z | x).
+
+Source: D. J. Rezende et al., Stochastic backpropagation, 2014, https://arxiv.org/abs/1401.4082 (appendix E);
+Y. Burda et al., Importance weighted autoencoders, 2016, https://arxiv.org/abs/1509.00519.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.distributions.base import Distribution
+from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
+from dgm_run.estimators.likelihood.proposals import (
+    Proposal,
+    check_density,
+    choose_prior_draws,
+    has_lighter_tails,
+    score_defensively,
+)
+from dgm_run.estimators.likelihood.weights import (
+    SamplingError,
+    StreamingWeights,
+    describe_heavy_tails,
+    sampling_diagnostics,
+    sampling_error,
+)
+from dgm_run.estimators.units import rate
+from dgm_run.models.base import LatentVariableModel
+
+ACTIVE_VARIANCE = 0.01
+"""A latent dimension is active where Var_x E_q[z | x] exceeds this (Burda et al. 2016, section 5.2)."""
+
+
+COLLAPSED = 0.2
+"""Nats of KL below which z carries next to nothing of x."""
+
+_NOTHING_IN_Z = "the posterior has collapsed, z carries next to nothing of x: try objective.warmup_epochs"
+_NO_VARIANCE = (
+    "the weights have infinite variance, as the prior has exponential tails and the proposal Gaussian ones: set "
+    "estimators.importance_sampling.proposal=defensive, or choose posterior=kumaraswamy with model=vae or hvae"
+)
+
+
+class RunningMean:
+    """Mean and variance over samples that come chunk by chunk, (S', B) at a time, in float64."""
+
+    def __init__(self):
+        self.count = 0
+        self.shift: Tensor | None = None  # near the mean, so that squares cancel nothing
+        self.sum: Tensor | float = 0.0
+        self.sum_squares: Tensor | float = 0.0
+
+    def add(self, values: Tensor) -> None:
+        if not len(values):
+            return
+        values = values.double()
+        if self.shift is None:
+            self.shift = values[0].masked_fill(~values[0].isfinite(), 0.0)
+        self.count += len(values)
+        self.sum = self.sum + (values - self.shift).sum(0)
+        self.sum_squares = self.sum_squares + (values - self.shift).square().sum(0)
+
+    @property
+    def mean(self) -> Tensor:
+        """(B,)."""
+        return self.shift + self.sum / self.count
+
+    @property
+    def variance_of_mean(self) -> Tensor:
+        """(B,); NaN of a single sample."""
+        scatter = self.sum_squares - self.sum.square() / self.count
+        return scatter.clamp(min=0) / (self.count - 1) / self.count if self.count > 1 else torch.nan * scatter
+
+
+@dataclass(frozen=True)
+class ImportanceSampling(Estimator):
+    """log 1/S sum_s p(x, z_s) / q(z_s | x), and with it the ELBO, its two terms and the active units.
+
+    In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
+    reaches above it by an estimate of that bias. An effective sample size near one says that it rests on a single
+    draw: then that estimate is not to be trusted either.
+
+    Args:
+        num_samples: S for each example.
+        max_rows: decoder rows at a time, which bounds the memory whatever S is.
+        proposal: posterior | defensive (with a share of draws of the prior, for a posterior that misses a mode).
+        prior_weight: that share, of the defensive proposal.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    num_samples: int
+    max_rows: int
+    proposal: Proposal
+    prior_weight: float
+
+    requires = {"model": LatentVariableModel}
+    takes_corrupted = True
+
+    def __post_init__(self):
+        if min(self.num_samples, self.max_rows) < 1:
+            raise ValueError("num_samples and max_rows must be positive")
+        if not 0 < self.prior_weight <= 0.5:
+            raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and at most be 0.5")
+        if self.proposal == "defensive" and self.num_samples * self.prior_weight < 1:
+            raise ValueError(
+                f"num_samples = {self.num_samples} has no draw of the prior at prior_weight = {self.prior_weight}: "
+                f"take {math.ceil(1 / self.prior_weight)} samples or more, or proposal=posterior"
+            )
+
+    @torch.no_grad()
+    def check(self, model: LatentVariableModel, data: LoadedDataset) -> None:
+        if self.proposal == "defensive":
+            check_density(model.infer(data.train.batch(slice(0, 1))).proposal(), model.latent_prior())
+
+    @torch.no_grad()
+    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
+        settings: dict[str, Any] = {"num_samples": self.num_samples}
+        progress = Finely(report, len(data), self.num_samples)
+        has_no_variance = False
+
+        def find(x: Tensor) -> dict[str, Tensor]:
+            nonlocal has_no_variance
+            inferred = model.infer(x)
+            settings.update(inferred.proposal_settings)
+            q = inferred.proposal()
+            has_no_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
+            return self._evaluate(model, x, q, p, progress)
+
+        rows = data.rows(min(self.max_rows, 100), find, progress)
+        if self.proposal == "defensive":
+            base = settings.get("proposal", "posterior")
+            settings["proposal"] = f"defensive, {base} with {self.prior_weight:g} of the prior"
+        columns = {name: values.cpu() for name, values in rows.items()}
+        return self._estimates(columns, data, settings, _NO_VARIANCE if has_no_variance else None)
+
+    def _evaluate(
+        self,
+        model: LatentVariableModel,
+        x: Tensor,
+        q: Distribution,
+        p: Distribution,
+        progress: Finely,
+    ) -> dict[str, Tensor]:
+        weights = StreamingWeights(self.num_samples, len(x), x.device)
+        means = {name: RunningMean() for name in ("elbo", "reconstruction", "kl")}
+        if self.proposal == "defensive":
+            from_prior = choose_prior_draws(self.num_samples, self.prior_weight, x.device)
+        chunk = max(1, self.max_rows // len(x))
+        for first in range(0, self.num_samples, chunk):
+            end = min(first + chunk, self.num_samples)
+            if self.proposal == "defensive":
+                log_w, terms = score_defensively(model, x, q, p, self.prior_weight, from_prior[first:end])
+            else:
+                terms = model.score(x, q, p, end - first)
+                log_w = terms.log_w
+            weights.add(log_w, first)
+            means["elbo"].add(terms.log_w)
+            means["reconstruction"].add(terms.log_px)
+            means["kl"].add(terms.log_qz.double() - terms.log_pz.double())
+            progress.within(len(x), end)
+        first_mean, second_mean = q.two_means()
+        return {
+            **weights.columns(),
+            **{name: each.mean for name, each in means.items()},
+            **{f"{name}_variance": each.variance_of_mean for name, each in means.items()},
+            "first_mean": first_mean.double(),
+            "second_mean": second_mean.double(),
+        }
+
+    def _estimates(
+        self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any], no_variance: str | None
+    ) -> list[Estimate]:
+        n = len(data)
+        error = sampling_error(columns, self.num_samples)
+        columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
+        diagnostics = sampling_diagnostics(columns, error)
+        # a covariance of two means, not the variance of one: to that the noise of samples would add
+        first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
+        covariance = (first * second).sum(0) / max(n - 1, 1)
+        active = float((covariance > ACTIVE_VARIANCE).sum())
+
+        def estimate(quantity: str, kind: Kind, **more) -> Estimate:
+            stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
+            # of one sample it is not known
+            of_mean = SamplingError(stderr if math.isfinite(stderr) else None, freedom=max(1, n - 1))
+            errors = of_mean.of_independent_samples
+            return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
+
+        collapsed = columns["kl"].mean().item() < COLLAPSED
+        method = {
+            "estimator": "importance_sampling",
+            "kind": "estimate",
+            "errors": error.of_independent_samples,
+            "settings": settings,
+            "diagnostics": diagnostics,
+        }
+        warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), no_variance))) or None
+        return [
+            Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
+            *rate(columns["log_p"], data, **method),
+            estimate("elbo", "lower_bound"),
+            estimate("reconstruction", "estimate"),
+            estimate("kl", "estimate", warning=_NOTHING_IN_Z if collapsed else None),
+            Estimate(
+                *("active_units", "posterior_means", "estimate", active, None, n),
+                unit=f"of {len(covariance)}",
+                settings={"min_variance": ACTIVE_VARIANCE},
+            ),
+        ]
+
+    def _describe_doubt(self, diagnostics: dict[str, float | None], error: SamplingError) -> str | None:
+        advice = "take more samples (estimators.importance_sampling.num_samples)"
+        if self.proposal == "posterior":
+            advice += ", or estimators.importance_sampling.proposal=defensive"
+        if diagnostics["ess_median"] < 2:
+            bias = "not known" if error.bias is None else "not to be trusted"
+            return f"the median example rests on a single draw, so the bias is {bias}: {advice}"
+        if error.bias is None:
+            return f"few samples of an example have a finite weight, so the bias is not known: {advice}"
+        return describe_heavy_tails(diagnostics, advice)

@@ -1,0 +1,107 @@
+"""log p(x) by draws of the prior, which serve all examples."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples
+from dgm_run.distributed import process_group
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.likelihood.weights import (
+    SamplingError,
+    StreamingWeights,
+    describe_heavy_tails,
+    extrapolate_bias,
+    sampling_diagnostics,
+)
+from dgm_run.estimators.units import rate
+from dgm_run.models.latent.density_network import DensityNetwork
+
+FEW = 5
+"""Draws that the median example rests on, below which the estimate is worth nothing."""
+JACKKNIFE_GROUPS = 32
+
+
+@dataclass(frozen=True)
+class PriorSampling(Estimator):
+    """log 1/S sum_s p(x | z_s), z_s from the prior.
+
+    A draw costs one row of the decoder and one product with all examples, so that many can be taken. Where the
+    posterior is much narrower than the prior none of them hits it, and the number is low by many nats.
+
+    Args:
+        num_samples: S.
+        max_rows: draws, and examples, at a time.
+
+    Raises:
+        ValueError: a setting is not positive.
+    """
+
+    num_samples: int
+    max_rows: int
+
+    requires = {"model": DensityNetwork}
+
+    def __post_init__(self):
+        if min(self.num_samples, self.max_rows) < 1:
+            raise ValueError("num_samples and max_rows must be positive")
+
+    @torch.no_grad()
+    def __call__(self, model: DensityNetwork, data: Examples, report: Report = silent) -> list[Estimate]:
+        weights = StreamingWeights(self.num_samples, len(data), data.x.device, JACKKNIFE_GROUPS)
+        p = model.latent_prior()
+
+        def draw(block: slice) -> None:
+            p_x = model.decode(p.sample((block.stop - block.start,)))
+            log_w = torch.cat([p_x.pairwise_log_prob(x).T for x in data.batches(self.max_rows)], 1)
+            weights.add(log_w, block.start)
+
+        process_group.each_block(process_group.new_stream(), self.num_samples, self.max_rows, draw, report)
+        weights.join()
+        columns = {name: values.cpu() for name, values in weights.columns().items()}
+        error = shared_error(weights)
+        seen = sampling_diagnostics(columns, error)
+        few = None
+        if seen["ess_median"] < FEW:
+            few = (
+                f"the median example rests on {seen['ess_median']:.1f} of {self.num_samples:,} draws of the prior: the "
+                "estimate is worthless: raise estimators.prior_sampling.num_samples, or take estimators=[ais_decoder]"
+            )
+        advice = "take more samples (estimators.prior_sampling.num_samples), or estimators=[ais_decoder]"
+        log_p = data.in_data_units(columns["log_p"])
+        method = {
+            "estimator": "prior_sampling",
+            "kind": "estimate",
+            "errors": error.of_shared_samples,
+            "settings": {"num_samples": self.num_samples},
+            "diagnostics": seen,
+        }
+        return [
+            Estimate.over(log_p, "log_likelihood", warning=few or describe_heavy_tails(seen, advice), **method),
+            *rate(log_p, data, **method),
+        ]
+
+
+def shared_error(weights: StreamingWeights) -> SamplingError:
+    """Estimates the errors of the mean over examples by draws that all of them share.
+
+    The standard error is that of the jackknife: groups of draws are left out in turn.
+    """
+    num_groups = weights.num_groups
+    if num_groups < 2:
+        return SamplingError()
+    means = torch.stack([_leave_out(weights, group).mean() for group in range(num_groups)])
+    variance = (num_groups - 1) / num_groups * (means - means.mean()).square().sum().item()
+    stderr = math.sqrt(variance) if math.isfinite(variance) else None
+    levels = torch.stack([weights.level(1 << i).mean() for i in range(num_groups.bit_length())])
+    bias = extrapolate_bias(levels[None].cpu(), weights.num_samples)
+    return SamplingError(stderr, bias, freedom=num_groups - 1)
+
+
+def _leave_out(weights: StreamingWeights, group: int) -> Tensor:
+    """log p of each example by the draws of all other groups, (N,)."""
+    others = torch.arange(weights.num_groups, device=weights.log_sums.device) != group
+    num_draws = weights.num_grouped * (weights.num_groups - 1) // weights.num_groups
+    return weights.log_sums[others].logsumexp(0) - math.log(num_draws)

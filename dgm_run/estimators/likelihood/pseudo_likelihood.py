@@ -1,0 +1,70 @@
+"""The pseudo-likelihood of binary energy models, for comparison with those who report it.
+
+Source: J. Besag, Statistical analysis of non-lattice data, 1975.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.data.dataset import Examples
+from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip, flip_one
+
+
+@dataclass(frozen=True)
+class PseudoLikelihood(Estimator):
+    """sum_d log p(x_d | all other pixels), by all pixels of every example, or without bias by some, drawn at random.
+
+    It needs no Z, and is no likelihood: it may rank models otherwise than log p(x).
+
+    Args:
+        num_flips: pixels of each example, drawn at random; null for all of them.
+        max_rows: examples at a time.
+
+    Raises:
+        ValueError: a setting is not positive.
+    """
+
+    num_flips: int | None
+    max_rows: int
+
+    requires = {"model": BinaryEnergyModel}
+
+    def __post_init__(self):
+        if self.max_rows < 1 or (self.num_flips is not None and self.num_flips < 1):
+            raise ValueError("num_flips and max_rows must be positive")
+
+    @torch.no_grad()
+    def __call__(self, model: BinaryEnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
+        rows = data.rows(self.max_rows, lambda x: self._find(model, x), report)
+        log_p = rows["log_p"].cpu()
+        if not self.num_flips:
+            return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]
+        errors = NO_ERRORS
+        if len(log_p) > 1:
+            # of a single pixel each the scatter over the examples is the most that its choice can add
+            scatter = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
+            errors = ComputingErrors(draws=Margin.student(math.sqrt(scatter / len(log_p))))
+        settings = {"num_flips": self.num_flips}
+        return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", errors, settings=settings)]
+
+    def _find(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
+        """Values of examples, (B,), in float64, and the squares of their standard errors from the choice of pixels."""
+        num_pixels, free_energy = x[0].numel(), model.free_energy(x)
+        total = torch.zeros_like(free_energy, dtype=torch.float64)
+        squares = torch.zeros_like(total)
+        for pixel in range(self.num_flips or num_pixels):
+            flipped = flip_one(x) if self.num_flips else flip(x, torch.full((len(x), 1), pixel, device=x.device))
+            log_p = F.logsigmoid(model.free_energy(flipped) - free_energy).double()
+            total += log_p
+            squares += log_p.square()
+        if not self.num_flips:
+            return {"log_p": total, "square": squares}
+        num, factor = self.num_flips, num_pixels / self.num_flips
+        square = (squares - total.square() / num).clamp(min=0) * num / max(1, num - 1)  # of the sum
+        return {"log_p": factor * total, "square": factor**2 * square}

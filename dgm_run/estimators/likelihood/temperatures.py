@@ -1,0 +1,120 @@
+"""Inverse temperatures of the path from a base to a model.
+
+Sources: R. Salakhutdinov, I. Murray, On the quantitative analysis of deep belief networks, 2008; for the even variance
+of the log weights R. Grosse, C. Maddison, R. Salakhutdinov, Annealing between distributions by averaging moments, 2013.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.estimators.base import Report, silent
+from dgm_run.models.energy.base import EnergyModel
+
+FixedSchedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
+Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray", "adaptive"]
+
+PUBLISHED = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10_000))
+"""Pieces of the path, and how many of the 14,500 temperatures of Salakhutdinov and Murray each has."""
+PILOT_CHAINS = 100
+PILOT_ROUNDS = 2
+PILOT_SHARE = 0.05
+"""Share of the temperatures that a round of the pilot takes."""
+PUBLISHED_SHARE = 0.75
+"""Share of the temperatures that lie as those of Salakhutdinov and Murray."""
+PILOT_BLOCKS = 50
+"""Blocks of temperatures over which the variance of the log weights is measured."""
+
+
+def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
+    """Inverse temperatures from 0 to 1, about `num` of them after the first.
+
+    `sigmoid` puts more of them at both ends; `salakhutdinov_murray` has 0.5 / 1,000, 0.4 / 10,000 and 0.1 / 100,000
+    as its steps, as in their code, and as many temperatures in the same proportions for another `num` than 14,500.
+    """
+    if schedule == "salakhutdinov_murray":
+        betas = [0.0]
+        for low, high, count in PUBLISHED:
+            steps = max(1, round(count * num / 14_500))
+            betas += torch.linspace(low, high, steps + 1, dtype=torch.float64)[1:].tolist()
+        return betas
+    betas = torch.linspace(0, 1, num + 1, dtype=torch.float64)
+    if schedule == "sigmoid":
+        betas = torch.sigmoid(8 * betas - 4)
+        betas = (betas - betas[0]) / (betas[-1] - betas[0])
+    return betas.tolist()
+
+
+def choose_temperatures(schedule: Schedule, num: int, model: EnergyModel, report: Report = silent) -> list[float]:
+    """Inverse temperatures of a schedule; `adaptive` finds them in a pilot, whose temperatures count towards `num`.
+
+    A quarter of them give the log weights of the pilot an even variance along the path. The others lie as those of
+    Salakhutdinov and Murray, because the modes of a trained model part near 1, where few chains of a short pilot move
+    between them.
+
+    Args:
+        schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
+        num: temperatures in all.
+        model: that the path leads to.
+        report: told of the temperatures of the pilot.
+    """
+    if schedule != "adaptive":
+        return temperatures(schedule, num)
+    num_pilot = max(2, round(PILOT_SHARE * num))
+    betas = temperatures("linear", num_pilot)
+    for done in range(PILOT_ROUNDS):
+        edges, density = _density(betas, _increments(model, betas))
+        left = num_pilot if done + 1 < PILOT_ROUNDS else max(1, num - PILOT_ROUNDS * num_pilot)
+        betas = _place(edges, density, left)
+        report((done + 1) * num_pilot, num)
+    return betas
+
+
+@torch.no_grad()
+def _increments(model: EnergyModel, betas: Sequence[float]) -> Tensor:
+    """What each step of annealing adds to the log weights of the chains of a pilot, (K, C), in float64."""
+    x = model.sample_base(PILOT_CHAINS)
+    fields, found = model.fields(x), []
+    for beta, next_beta in pairwise(betas):
+        found.append(model.log_ratio(x, fields, beta, next_beta).double())
+        x = model.gibbs_step(x, fields, next_beta)
+        fields = model.fields(x)
+    return torch.stack(found).cpu()
+
+
+def _density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges of blocks of the path, (M + 1,), and how dense temperatures should lie in each, (M,), up to a factor.
+
+    A block of length L with steps of length d adds a variance V = L d r to the log weights, where r is the variance of
+    d log f / d beta times the sweeps over which it is correlated. The sum of V is the least for a density of sqrt(r).
+    """
+    ends = torch.linspace(0, len(increments), min(PILOT_BLOCKS, len(increments)) + 1).round().long()
+    edges = torch.tensor(betas, dtype=torch.float64)[ends]
+    lengths, counts = edges.diff(), ends.diff()
+    variances = torch.stack([block.sum(0).var() for block in increments.split(counts.tolist())])
+    return edges, (variances * counts).sqrt() / lengths
+
+
+def _place(edges: Tensor, density: Tensor, num: int) -> list[float]:
+    """`num` temperatures after the first, some by the density, the others by the published schedule."""
+    published = torch.tensor([0.0, *(high for _, high, _ in PUBLISHED)], dtype=torch.float64)
+    counts = torch.tensor([0, *(count for _, _, count in PUBLISHED)], dtype=torch.float64).cumsum(0)
+    grid = torch.cat([edges, published]).unique()
+    total = _interpolate(grid, published, counts / counts[-1])
+    mass = torch.cat([torch.zeros(1, dtype=torch.float64), (density * edges.diff()).cumsum(0)])
+    if mass[-1] > 0:
+        total = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), total, PUBLISHED_SHARE)
+    places = torch.linspace(0, 1, num + 1, dtype=torch.float64)
+    betas = _interpolate(places, total, grid)
+    betas[0], betas[-1] = 0.0, 1.0
+    return betas.tolist()
+
+
+def _interpolate(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Piecewise linear function through (x, y), x rising, at other places."""
+    right = torch.searchsorted(x, at).clamp(1, len(x) - 1)
+    share = (at - x[right - 1]) / (x[right] - x[right - 1])
+    return torch.lerp(y[right - 1], y[right], share.clamp(0, 1))

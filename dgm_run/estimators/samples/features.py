@@ -1,0 +1,152 @@
+"""Features of examples in which distances mean something: of a classifier trained in place, or without labels."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgm_run.data.dataset import Examples
+from dgm_run.recording.image_grid import is_image
+
+Kind = Literal["classifier", "random", "pca", "pixels"]
+
+DIM = 64
+SMALLEST = 1e-6
+"""Of the variance of a principal component, as a share of the largest: data do not vary along the others."""
+STEPS = 800
+BATCH = 128
+ROWS = 1000
+"""Examples at a time, once it is trained."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Examples (N, *shape) to features (N, D), each with mean 0 and variance 1 over the training data, pixels apart.
+
+    Args:
+        embed: a batch, before that.
+        mean: (D,).
+        scale: (D,).
+        classify: a batch to log-odds of its classes, (B, K); None where there are no labels.
+    """
+
+    embed: Callable[[Tensor], Tensor]
+    mean: Tensor
+    scale: Tensor
+    classify: Callable[[Tensor], Tensor] | None = None
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.cat([(self.embed(rows).double() - self.mean) / self.scale for rows in x.split(ROWS)])
+
+    @torch.no_grad()
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Of the classes of each example, (N, K)."""
+        return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
+
+
+def fit(
+    kind: Kind,
+    train: Examples,
+    seed: int,
+    report: Callable[[int, int], None] = lambda *_: None,
+    index: Tensor | None = None,
+) -> Features:
+    """Features of training examples: the same for the same examples and seed, whatever else is drawn.
+
+    Args:
+        kind: classifier (of the labels: what it has before its last layer) | random (the same network, untrained) |
+            pca | pixels.
+        train: with labels, for a classifier.
+        seed: of the network and of its training.
+        report: told of a classifier's training, as (steps done, steps in all).
+        index: positions of the examples to learn from; None for all.
+    """
+    with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
+        torch.manual_seed(seed)
+        index = torch.arange(len(train), device=train.x.device) if index is None else index
+        x = torch.cat([train.batch(rows) for rows in index.split(ROWS)])
+        y = None if train.y is None else train.y[index]
+        if kind == "pixels":
+            dim = x[0].numel()
+            return Features(_flat, x.new_zeros(dim), x.new_ones(dim))
+        if kind == "pca":
+            return _standardised(_principal_components(x), x)
+        network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
+        if kind == "classifier":
+            _train(network, x[y >= 0], y[y >= 0], report)  # -1 is no label
+    network.eval()
+    return _standardised(network.embed, x, network if kind == "classifier" else None)
+
+
+class FeatureNetwork(nn.Module):
+    """Two convolutions, by steps of two, and two linear layers over images; linear layers alone over other data.
+
+    Args:
+        shape: of one example.
+        num_classes: K.
+    """
+
+    def __init__(self, shape: tuple[int, ...], num_classes: int):
+        super().__init__()
+        below: list[nn.Module] = []
+        if is_image(shape):
+            channels = shape[0]
+            for width in (16, 32):
+                below += [nn.Conv2d(channels, width, 5, 2, 2), nn.ReLU()]
+                channels = width
+        self.below = nn.Sequential(*below, nn.Flatten())
+        with torch.no_grad():
+            dim = self.below(torch.zeros(1, *shape)).shape[1]
+        self.features, self.head = nn.Linear(dim, DIM), nn.Linear(DIM, num_classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What the last layer reads, before its nonlinearity: (B, *shape) -> (B, D)."""
+        return self.features(self.below(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.embed(x)))
+
+
+def _train(network: FeatureNetwork, x: Tensor, y: Tensor, report: Callable[[int, int], None]) -> None:
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
+    for step, index in enumerate(_batches(len(x)), 1):
+        index = index.to(x.device)
+        F.cross_entropy(network(x[index]), y[index]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        report(step, STEPS)
+
+
+def _batches(n: int) -> Iterator[Tensor]:
+    """STEPS batches of epochs in random order."""
+    queue = torch.randperm(n)
+    for _ in range(STEPS):
+        if len(queue) < min(BATCH, n):
+            queue = torch.cat([queue, torch.randperm(n)])
+        yield queue[:BATCH]
+        queue = queue[BATCH:]
+
+
+def _principal_components(x: Tensor) -> Callable[[Tensor], Tensor]:
+    flat = _flat(x).double()
+    values, vectors = torch.linalg.eigh(torch.cov(flat.T, correction=0))
+    chosen = vectors[:, values > SMALLEST * values[-1]][:, -DIM:]
+    return lambda rows: _flat(rows).double() @ chosen
+
+
+def _standardised(
+    embed: Callable[[Tensor], Tensor], x: Tensor, classify: Callable[[Tensor], Tensor] | None = None
+) -> Features:
+    dim = embed(x[:1]).shape[1]
+    raw = Features(embed, torch.zeros(dim).to(x), torch.ones(dim).to(x))(x)
+    return Features(embed, raw.mean(0), raw.std(0).clamp(min=1e-6 * raw.std()), classify)
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.flatten(1)

@@ -1,1 +1,0 @@
-"""How far two samples are apart, by features of their examples."""

@@ -1,0 +1,106 @@
+"""The fully visible Boltzmann machine: every pixel linked to every other, and nothing else.
+
+Source: D. Ackley, G. Hinton, T. Sejnowski, A learning algorithm for Boltzmann machines, 1985.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dgm_run import rng
+from dgm_run.models.energy.base import affine
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix
+from dgm_run.models.energy.enumeration import log_sum_over_states
+
+
+class Boltzmann(BinaryEnergyModel):
+    """E(x) = -1/2 x'W x - b'x, W symmetric with a zero diagonal; its log-likelihood is concave in W and b.
+
+    p(x_i = 1 | the others) = sigmoid(b_i + sum_j W_ij x_j). A sweep visits one pixel after another: all at once
+    would be another chain, with another equilibrium. It goes up or down by chance, which makes it reversible.
+
+    Args:
+        shape: of one example.
+        init_scale: the weights start from N(0, init_scale^2).
+        visible_bias: logit_mean starts the biases at the logits of the training means, zero at zero.
+    """
+
+    hidden_bias_name = ""
+
+    def __init__(self, shape: Sequence[int], init_scale: float, visible_bias: Literal["logit_mean", "zero"]):
+        super().__init__(shape, visible_bias)
+        dim = math.prod(shape)
+        self.raw_weight = nn.Parameter(init_scale * torch.randn(dim, dim))
+
+    @property
+    def weight(self) -> Tensor:
+        """W, (D, D): the mean of the raw weights and their transpose, without the diagonal."""
+        return _symmetric(self.raw_weight)
+
+    def fields(self, state: Tensor) -> Tensor:
+        """b + W x, the log-odds of every pixel given the others: (B, D)."""
+        return affine(self.visible_bias, state.flatten(1), self.weight)
+
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return beta * 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
+
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return self.interaction(state, fields, other - beta)  # which is linear
+
+    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return self._sweep(state, fields, beta, None)
+
+    def _sweep(self, x: Tensor, fields: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
+        """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
+        state, fields, weight = x.flatten(1).clone(), fields.clone(), self.weight
+        u, order = rng.uniform_like(state), range(state.shape[1])
+        for i in order if torch.rand(()) < 0.5 else reversed(order):
+            logit = beta * fields[:, i] + (1 - beta) * self.base_logits[i]
+            new = (u[:, i] < logit.sigmoid()).to(state.dtype)
+            if observed is not None:
+                new = torch.where(observed[..., i], state[:, i], new)
+            fields.addr_(new - state[:, i], weight[i])
+            state[:, i] = new
+        return state.view_as(x)
+
+    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+        state, known = x, observed.expand(x.shape).flatten(1)
+        while True:
+            state = self._sweep(state, self.fields(state), 1.0, known)
+            yield state
+
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        """Of every pixel given the others."""
+        return mix(self.base_logits, fields, beta)
+
+    def hidden_means(self, fields: Tensor) -> Tensor:
+        return fields[:, :0]
+
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x = state.flatten(1)
+        return {
+            "visible_bias": -(weights @ x),
+            "raw_weight": _symmetric(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
+        }
+
+    def log_base_partition(self) -> Tensor:
+        return self.log_state_base_partition()
+
+    @property
+    def log2_states(self) -> float:
+        return len(self.visible_bias)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        weight, b = self.weight.double(), self.visible_bias.double()
+        return log_sum_over_states(len(b), lambda x: x @ b + 0.5 * (x * (x @ weight)).sum(-1), b.device)
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    both = 0.5 * (matrix + matrix.T)
+    return both - both.diagonal().diag()

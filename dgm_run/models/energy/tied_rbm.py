@@ -1,0 +1,105 @@
+"""The machine that layer-wise training of a deep Boltzmann machine trains: an RBM with copies of its layers.
+
+A layer of a deep machine hears from two sides. Trained alone, it hears from one, so it is given twice: two copies
+of the units, tied, send what the missing side would. Source: R. Salakhutdinov, G. Hinton, Deep Boltzmann machines,
+2009 (where the weights are doubled).
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run import rng
+from dgm_run.models.energy.base import scaled
+from dgm_run.models.energy.binary_states import log_independent, mixed_affine
+from dgm_run.models.energy.enumeration import log_sum_over_states
+from dgm_run.models.energy.rbm import RBM
+
+
+class TiedRBM(RBM):
+    """E(x, h) = -(sum_v x_v)'W (sum_u h_u) - b'sum_v x_v - c'sum_u h_u, copies x_v of the pixels and h_u of the hidden.
+
+    With s = sum_v x_v and U copies of the hidden units, F(x) = -b's - U sum_j softplus(c_j + (W's)_j).
+
+    Args:
+        num_pixels: D, of one copy; an example has the shape (visible_copies, D).
+        num_hidden: M, of one copy.
+        visible_copies: how often the pixels stand.
+        hidden_copies: U.
+        init_scale: the weights start from N(0, init_scale^2), the hidden biases at zero.
+        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+    """
+
+    def __init__(
+        self,
+        num_pixels: int,
+        num_hidden: int,
+        visible_copies: int,
+        hidden_copies: int,
+        init_scale: float,
+        visible_bias: Literal["logit_mean", "zero"],
+    ):
+        super().__init__((num_pixels,), num_hidden, init_scale, visible_bias)
+        self.shape = (visible_copies, num_pixels)
+        self.visible_copies, self.hidden_copies = visible_copies, hidden_copies
+
+    def _units(self, state: Tensor) -> Tensor:
+        """Summed over the copies of the pixels, (B, D)."""
+        return state.sum(1)
+
+    def initialize(self, x: Tensor) -> None:
+        super().initialize(x.flatten(0, 1))
+
+    def fields(self, state: Tensor) -> Tensor:
+        return super().fields(self._units(state))
+
+    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+        return self.hidden_copies * super().interaction(state, fields, beta)
+
+    def interaction_increase(
+        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return self.hidden_copies * super().interaction_increase(state, fields, beta, other)
+
+    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+        p = scaled(fields, beta).sigmoid()
+        h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
+        logits = mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
+        return logits.repeat(1, self.visible_copies)
+
+    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        found = super().gradient(self._units(state), fields, weights)
+        for name in ("weight", "hidden_bias"):
+            found[name].mul_(self.hidden_copies)
+        return found
+
+    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+        visible_mean = state_mean.unflatten(0, self.shape).sum(0)
+        return super().centered(gradient, visible_mean, self.hidden_copies * hidden_mean)
+
+    def sample_base(self, n: int) -> Tensor:
+        return rng.bernoulli(self.base_logits.sigmoid().expand(n, *self.shape))
+
+    def log_base_partition(self) -> Tensor:
+        hidden = self.hidden_copies * len(self.hidden_bias) * math.log(2)
+        return self.visible_copies * self.log_state_base_partition() + hidden
+
+    def log_baseline(self, x: Tensor) -> Tensor:
+        return log_independent(x, self.base_logits.repeat(self.visible_copies))
+
+    @property
+    def log2_states(self) -> float:
+        return self.hidden_copies * len(self.hidden_bias)
+
+    @torch.no_grad()
+    def log_partition(self) -> Tensor:
+        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+
+        def log_weight(states: Tensor) -> Tensor:
+            h = states.unflatten(1, (self.hidden_copies, -1)).sum(1)
+            return h @ c + self.visible_copies * F.softplus(h @ weight.T + b).sum(-1)
+
+        return log_sum_over_states(self.hidden_copies * len(c), log_weight, c.device)

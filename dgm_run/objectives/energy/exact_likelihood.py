@@ -1,0 +1,45 @@
+"""The likelihood itself, for models of few pixels."""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run.errors import ConfigError
+from dgm_run.models.energy.base import EnergyModel
+from dgm_run.models.energy.binary_states import BinaryEnergyModel
+from dgm_run.models.energy.enumeration import binary_states
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+
+MAX_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class ExactLikelihood(EnergyObjective):
+    """The data against all states of the model, each with its probability: the gradient of -log p(x) itself."""
+
+    requires = {"model": BinaryEnergyModel}
+
+    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        num_pixels = x[0].numel()
+        if num_pixels > MAX_PIXELS:
+            raise ConfigError(
+                f"objective: an exact gradient sums over 2^{num_pixels} states, and 2^{MAX_PIXELS} is the limit: "
+                "take objective=pcd"
+            )
+        return super().memory(model, x)
+
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        v = _all_states(states.shape[1:], states.dtype, states.device)
+        v_fields = model.fields(v)
+        log_f = model.log_density(v, v_fields)
+        compared = data_against(model, states, fields, v, v_fields, log_f.softmax(0))
+        return compared._replace(loss=log_f.logsumexp(0) - model.log_density(states, fields).mean())
+
+
+@functools.lru_cache(maxsize=1)
+def _all_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Every binary x, (2^D, *shape); the same at every step."""
+    return binary_states(shape.numel(), 0, 1 << shape.numel(), device).to(dtype).unflatten(1, shape)

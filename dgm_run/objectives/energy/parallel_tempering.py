@@ -1,0 +1,73 @@
+"""Persistent chains at several temperatures that exchange their states.
+
+Sources: G. Desjardins et al., Tempered Markov chain Monte Carlo for training of restricted Boltzmann machines,
+2010; K. Cho, T. Raiko, A. Ilin, Parallel tempering is efficient for learning restricted Boltzmann machines, 2010.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm_run import rng
+from dgm_run.models.energy.base import EnergyModel
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+
+
+@dataclass(frozen=True)
+class ParallelTempering(EnergyObjective):
+    """The data against the chains at beta = 1, which receive states from those that move more freely.
+
+    A step is a sweep of every chain, then an offer of exchange between neighbours r and r + 1, even r first, odd r
+    after, accepted with probability min(1, f_{r+1}(s_r) f_r(s_{r+1}) / (f_r(s_r) f_{r+1}(s_{r+1}))).
+
+    Args:
+        num_temperatures: R, equally spaced beta from 0 to 1.
+        num_chains: of each temperature.
+
+    Raises:
+        ValueError: there are fewer than two temperatures, or no chain.
+    """
+
+    num_temperatures: int
+    num_chains: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num_temperatures < 2:
+            raise ValueError(f"num_temperatures = {self.num_temperatures}: one temperature is objective=pcd")
+        if self.num_chains < 1:
+            raise ValueError(f"num_chains = {self.num_chains} must be positive")
+
+    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        chains = model.sample_base(self.num_temperatures * self.num_chains)
+        return super().memory(model, x) | {"chains": chains}
+
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
+        betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=fields.dtype)
+        v = model.gibbs_step(chains, model.fields(chains), betas.repeat_interleave(self.num_chains))
+        v_fields = model.fields(v)
+        for first in (0, 1):
+            order = self._exchange(model, v, v_fields, betas, first)
+            v, v_fields = v[order], v_fields[order]
+        chains.copy_(v)
+        cold = slice(-self.num_chains, None)
+        return data_against(model, states, fields, v[cold], v_fields[cold])
+
+    def _exchange(self, model: EnergyModel, v: Tensor, fields: Tensor, betas: Tensor, first: int) -> Tensor:
+        """Where every chain takes its state from, after offers between r and r + 1 for r = first, first + 2, ..."""
+        num, place = self.num_chains, torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
+        upper = (self.num_temperatures - first) // 2 * 2 + first
+        hot, cold = place[first:upper:2].flatten(), place[first + 1 : upper : 2].flatten()
+        if not len(hot):
+            return place.flatten()
+        beta_hot, beta_cold = betas[hot // num], betas[cold // num]
+        log_ratio = model.log_ratio(v[hot], fields[hot], beta_hot, beta_cold)
+        log_ratio += model.log_ratio(v[cold], fields[cold], beta_cold, beta_hot)
+        accepted = rng.uniform_like(log_ratio).log() < log_ratio
+        order = place.flatten().clone()
+        order[hot] = torch.where(accepted, cold, hot)
+        order[cold] = torch.where(accepted, hot, cold)
+        return order

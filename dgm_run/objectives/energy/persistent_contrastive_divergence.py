@@ -1,0 +1,43 @@
+"""Persistent contrastive divergence, also known as stochastic maximum likelihood.
+
+Source: T. Tieleman, Training restricted Boltzmann machines using approximations to the likelihood gradient, 2008.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dgm_run.models.energy.base import EnergyModel
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+
+
+@dataclass(frozen=True)
+class PersistentContrastiveDivergence(EnergyObjective):
+    """The data against chains that go on from step to step, and stand in the checkpoints.
+
+    They follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).
+
+    Args:
+        num_steps: k, sweeps a step.
+        num_chains: how many there are.
+
+    Raises:
+        ValueError: there is no sweep or no chain.
+    """
+
+    num_steps: int
+    num_chains: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        if min(self.num_steps, self.num_chains) < 1:
+            raise ValueError("num_steps and num_chains must be positive")
+
+    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)}
+
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        v, v_fields = model.gibbs(progress.memory["chains"], self.num_steps)
+        progress.memory["chains"].copy_(v)
+        return data_against(model, states, fields, v, v_fields)

@@ -1,0 +1,52 @@
+"""Maximum pseudo-likelihood.
+
+Source: J. Besag, Statistical analysis of non-lattice data, 1975; for Boltzmann machines: B. Marlin et al.,
+Inductive principles for restricted Boltzmann machine learning, 2010.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgm_run.models.energy.base import EnergyModel, repeated
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip_one
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy.base import EnergyObjective, Phases
+
+
+@dataclass(frozen=True)
+class PseudoLikelihood(EnergyObjective):
+    """sum_d log p(x_d | all other pixels), by `num_flips` pixels of each example, drawn anew for every step.
+
+    p(x_d | rest) = sigmoid(F(x with pixel d flipped) - F(x)): Z cancels. It is no likelihood, and larger than one.
+
+    Args:
+        num_flips: pixels of each example a step.
+
+    Raises:
+        ValueError: there is none.
+    """
+
+    num_flips: int
+
+    requires = {"model": BinaryEnergyModel}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num_flips < 1:
+            raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
+
+    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+        flipped = flip_one(repeated(states, self.num_flips))  # (S B, *shape)
+        flipped_fields = model.fields(flipped)
+        gain = model.log_density(states, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
+        scale = states[0].numel() / len(flipped)
+        weights = scale * torch.sigmoid(-gain)  # of d(-log sigmoid(gain)) / d F
+        return Phases(
+            torch.cat([states, flipped]),
+            torch.cat([fields, flipped_fields]),
+            torch.cat([weights.view(self.num_flips, -1).sum(0), -weights]),
+            -scale * F.logsigmoid(gain).sum(),
+        )

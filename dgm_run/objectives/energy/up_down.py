@@ -1,0 +1,76 @@
+"""The up-down algorithm, a contrastive form of wake-sleep, which trains all layers of a deep belief network.
+
+Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006, appendix B.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.dataset import LoadedDataset
+from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.likelihood.partition import PartitionFunction
+from dgm_run.models.base import log_mean_exp
+from dgm_run.models.energy.dbn import DBN
+from dgm_run.objectives.base import Objective, Progress
+from dgm_run.objectives.energy.base import WATCHED_SAMPLES, check_num_steps, num_sweeps
+
+
+@dataclass(frozen=True)
+class UpDown(Objective):
+    """Awake, the way down learns to give back what the way up has seen; asleep, the way up what the way down dreamt.
+
+    The top learns by contrastive divergence, and where its chain ends the dream begins.
+
+    Args:
+        num_steps: k, sweeps of the top.
+        grow_every: epochs after which there is one more; null for as many throughout.
+        partition: log Z of the top, for the likelihood watched while training.
+
+    Raises:
+        ValueError: there is no sweep, or `grow_every` is not positive.
+    """
+
+    num_steps: int
+    grow_every: int | None
+    partition: PartitionFunction
+
+    requires = {"model": DBN}
+    monitor = "log_likelihood"
+
+    def __post_init__(self):
+        check_num_steps(self.num_steps, self.grow_every)
+
+    def __call__(self, model: DBN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        progress = progress or Progress(torch.zeros(()), {})
+        with torch.no_grad():
+            awake = model.recognise(x)
+            dreamt, _ = model.top.gibbs(awake[-1], num_sweeps(progress, self.num_steps, self.grow_every))
+            asleep = model.generate(dreamt)
+        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(awake), strict=True)]
+        up = [
+            layer.log_q(above, below).mean()
+            for layer, (below, above) in zip(model.layers, pairwise(asleep), strict=True)
+        ]
+        top = model.top.free_energy(awake[-1]).mean() - model.top.free_energy(dreamt).mean()
+        loss = top - sum(down) - sum(up)
+        return loss, {"reconstruction": down[0].detach()}
+
+    @torch.no_grad()
+    def evaluate(self, model: DBN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
+        log_z = self.partition(model.top, report).value
+
+        def find(x: Tensor) -> dict[str, Tensor]:
+            log_w = model.log_weights(x, WATCHED_SAMPLES).double()
+            return {"log_f": log_mean_exp(log_w), "bound": log_w.mean(0), "baseline": model.log_baseline(x).double()}
+
+        rows = data.valid.rows(batch_size, find, report)
+        means = {name: values.mean().item() for name, values in rows.items()}
+        return {
+            "log_likelihood": means["log_f"] - log_z,
+            "elbo": means["bound"] - log_z,
+            "log_partition": log_z,
+            "baseline": means["baseline"],
+        }

@@ -1,0 +1,132 @@
+import re
+
+import pytest
+
+from dgm_run.cli.arguments import check_arguments, parse_estimator_seeds
+from dgm_run.errors import ConfigError
+from tests.support.tiny import refused
+
+OPTIONS = {
+    ("--shell-completion",): "--shell-completion: write --shell-completion install=bash, or install=zsh, install=fish",
+    ("--shell-completion", "install"): "--shell-completion: write --shell-completion install=bash",
+    ("-m", "seed=1,2", "--cfg", "job"): "--multirun and --cfg exclude each other: sweep.dry_run=true shows the jobs",
+    ("--cfg", "job", "--info"): "--cfg and --info exclude each other",
+    ("--resolve",): "--resolve goes with --cfg job",
+    ("--package", "nowhere"): "--package: there is no package nowhere: give its name, its folder or its .py file",
+    ("--cfg", "nope"): "argument --cfg/-c: invalid choice: 'nope'",
+    ("--cfg",): "argument --cfg/-c: expected one argument",
+    ("--config-name",): "--config-name: name a folder of your own YAML files by --config-dir DIR",
+    ("--nope",): "no option --nope: dgm-run --hydra-help lists the options",
+    ("--experimental-rerun", "x"): "--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR",
+}
+OVERRIDES = {
+    "=3": "=3: there is no key before =",
+    "model.latent_dim": "model.latent_dim: write model.latent_dim=VALUE",
+    "encoder.hidden_dims=[8": "encoder.hidden_dims=[8: [ and ] do not match",
+    "encoder.hidden_dims=8]": "encoder.hidden_dims=8]: [ and ] do not match",
+    "dataset={a:1": "dataset={a:1: { and } do not match",
+    "seed=range(": "seed=range(: ( and ) do not match",
+    'data_dir="x': 'data_dir="x: a quotation mark " is not closed',
+    "data_dir='x": "data_dir='x: a quotation mark ' is not closed",
+    "data_dir=a=b:[": "data_dir=a=b:[: [ and ] do not match",
+    "prior=": "prior=: it takes the name of a choice: autoregressive, mixture",
+    "prior=3": "prior=3: it takes the name of a choice: autoregressive, mixture",
+    "prior=[mixture]": "prior=[mixture]: one choice is taken, not a list",
+    "prior=[mixture,standard]": "prior=[mixture,standard]: one choice is taken, not a list: one after the other is -m "
+    "prior=mixture,standard",
+    "prior=null": "prior=null: to go without, write '~prior'",
+    "estimators=null": "estimators=null: to go without, write 'estimators=[]'",
+    "estimators=[1]": "estimators=[1]: it takes the name of a choice: ais_decoder",
+    "estimators={a:1}": "estimators={a:1}: it takes the name of a choice: ais_decoder",
+    "hydra.run.dir=": "hydra.run.dir=: no folder is given: write hydra.run.dir=FOLDER, or leave it out",
+    "hydra.sweep.dir=": "hydra.sweep.dir=: no folder is given: write hydra.sweep.dir=FOLDER, or leave it out",
+    "seed=range(1,3,0)": "seed=range(1,3,0): the step of range() must not be 0",
+    "seed=range(3,3)": "seed=range(3,3): nothing to sweep over: the range or the glob is empty",
+    "prior=glob(nope*)": "prior=glob(nope*): nothing to sweep over: the range or the glob is empty",
+}
+FINE = (
+    *("seed=1", "+experiment=iwae_2016/mnist_iwae_k5", "~prior", "estimators=[]", "estimators=[exact,imputation]"),
+    *("dataset/corrupt=null", "data_dir='a b'", "encoder.hidden_dims=[${model.latent_dim}]", "prior=glob(vamp*)"),
+    *(
+        "seed=range(3)",
+        "optimizer.lr=interval(0.1,1)",
+        "trainer.resume=null",
+        "dataset/corrupt@dataset.corrupt=bit_flip",
+    ),
+)
+
+
+@pytest.mark.parametrize("arguments", OPTIONS, ids=" ".join)
+def test_options_that_do_not_fit_are_refused(arguments, tmp_path, monkeypatch, capfd):
+    done = refused(arguments, tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.startswith(OPTIONS[arguments])
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+@pytest.mark.parametrize("more", [[], ["-m"]], ids=["", "-m"])
+def test_an_override_that_cannot_be_read_is_refused(override, more, tmp_path, monkeypatch, capfd):
+    done = refused([*more, override], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.startswith(OVERRIDES[override])
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("override", FINE)
+def test_overrides_of_every_form_are_read(override):
+    assert check_arguments(["-m", override]) is None
+
+
+@pytest.mark.parametrize("arguments", [["--shell-completion", "install=bash"], ["-c", "job", "--resolve"], ["--info"]])
+def test_options_that_fit_are_taken(arguments):
+    assert check_arguments(arguments) is None
+
+
+def test_an_option_without_its_value_names_it():
+    with pytest.raises(ConfigError, match="--config-dir/-cd: expected one argument"):
+        check_arguments(["--config-dir"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-m", "seed=range(1,1000000000)"], "the sweep has 999,999,999 jobs, more than 100,000"),
+        (["-m", "seed=range(1000)", "prior.num_components=range(1000)"], "1,000,000 jobs"),
+        ([""], "an argument is empty"),
+        (["model=null"], "model=null: one has to be chosen: autoregressive, "),
+        (["prior=null"], "prior=null: to go without, write '~prior'"),
+        (["trainer.resume="], "trainer.resume=: no folder is given"),
+    ],
+)
+def test_senseless_arguments_are_refused(arguments, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        check_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        ([], "separate"),
+        (["--estimator-seeds=pool"], "pool"),
+        (["--estimator-seeds", "compare"], "compare"),
+    ],
+)
+def test_estimator_seeds_have_three_choices(arguments, chosen):
+    assert parse_estimator_seeds(arguments) == chosen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--estimator-seeds=mean"], "--estimator-seeds=mean: write separate, pool or compare"),
+        (["--estimator-seeds"], "--estimator-seeds=: write separate, pool or compare"),
+        (["x"], "x: dgm-report takes a folder and --estimator-seeds=separate|pool|compare"),
+    ],
+)
+def test_other_arguments_of_a_report_are_refused(arguments, message):
+    with pytest.raises(ConfigError) as told:
+        parse_estimator_seeds(arguments)
+    assert str(told.value) == message

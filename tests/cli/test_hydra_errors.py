@@ -1,0 +1,62 @@
+import pytest
+
+from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.errors import ConfigError
+from tests.support.tiny import refused
+
+KEYS = {
+    "modle=vae": "modle: there is no such key: did you mean model?",
+    "priors=vampprior": "priors: there is no such key: did you mean prior?",
+    "data=mnist": "data: there is no such key: did you mean dataset?",
+    "lr_scheduler=cosine": "lr_scheduler: there is no such key: did you mean schedule?",
+    "epochs=3": "epochs: there is no such key: did you mean trainer.max_epochs?",
+    "optimizer.learning_rate=3": "optimizer.learning_rate: there is no such key: did you mean optimizer.lr?",
+    "lr=3": "lr: there is no such key: did you mean optimizer.lr?",
+    "batch_size=3": "batch_size: there is no such key: did you mean trainer.batch_size?",
+    "latent_dims=3": "latent_dims: there is no such key: did you mean model.latent_dim?",
+    "objective.samples=3": "objective.samples: there is no such key: did you mean objective.num_samples?",
+    "hidden_size=3": "hidden_size: there is no such key: did you mean encoder.hidden_dims or decoder.hidden_dims?",
+    "output_dir=x": "output_dir: there is no such key: did you mean hydra.run.dir?",
+    "experiment=x": "experiment: there is no such key: did you mean +experiment=NAME?",
+    "optimiser.lr=1": "optimiser.lr: there is no such key: did you mean optimizer.lr?",
+    "optimizer.momentum=0.5": "optimizer.momentum: there is no such key here; optimizer.momentum goes with "
+    "optimizer=rmsprop | sgd",
+    "~nope": "nope: there is no such key: dgm-run ... --cfg job shows all of them",
+}
+CHOICES = {
+    "dataset=MNIST": "dataset=MNIST: there is no such choice: did you mean dataset=mnist? There are arrays, ",
+    "dataset=FashionMNIST": "dataset=FashionMNIST: there is no such choice: did you mean dataset=fashion_mnist? ",
+    "estimators=[ais]": "estimators=[ais]: there is no such choice: did you mean estimators=energy or "
+    "estimators=ais_decoder",
+    "prior=normal": "prior=normal: there is no such choice: did you mean prior=standard",
+    "model=iwae": "model=iwae: there is no such choice: did you mean objective=iwae? ",
+    "dataset/corrupt=missing": "dataset/corrupt=missing: there is no such choice: did you mean dataset/corrupt=missing",
+    "+experiment=iwae_2016/mnist_iwae_k51": "+experiment=iwae_2016/mnist_iwae_k51: there is no such preset: did you "
+    "mean iwae_2016/mnist_iwae_k5",
+    "prior=qqqq": "prior=qqqq: there is no such choice: there are autoregressive, ",
+}
+
+
+@pytest.mark.parametrize("override", [*KEYS, *CHOICES])
+def test_the_nearest_name_comes_first(override):
+    with pytest.raises(ConfigError) as error:
+        compose_arguments([override])
+    assert str(error.value).startswith(KEYS.get(override) or CHOICES[override])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["3,4", "range(3)"])
+def test_a_sweep_over_a_wrong_key_says_the_right_one(value, tmp_path, monkeypatch, capfd):
+    done = refused(["-m", f"lr={value}", "prior=standard,mixture"], tmp_path, monkeypatch, capfd)
+    assert (done.returncode, done.stderr) == (
+        1, "lr: there is no such key: did you mean optimizer.lr? dgm-run ... --cfg job shows all of them\n"
+    )  # fmt: skip
+
+
+def test_choices_of_the_users_own_are_suggested(tmp_path):
+    (tmp_path / "prior").mkdir()
+    (tmp_path / "prior" / "mine.yaml").write_text("_target_: mine.MyPrior\nspread: 1.0\n")
+    with pytest.raises(ConfigError, match="did you mean prior=mine"):
+        compose_arguments(["prior=mines"], [tmp_path])
+    with pytest.raises(ConfigError, match=r"prior.spread goes with prior=mine$"):
+        compose_arguments(["prior.spread=2"], [tmp_path])

@@ -1,0 +1,416 @@
+"""Runs and sweeps go on by the commands that they print, with parts of one's own and from any folder."""
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+import dgm_run
+from dgm_run.cli.resume import add_run, add_sweep, config_dir_of, fix_data_paths
+from dgm_run.config import commands
+from dgm_run.config.commands import OwnCode, override, read_start, shell
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.runner.run_folder import fingerprint, saved_config
+from tests.support.tiny import NAMES, TINY, here, stop_after
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+PRIOR = re.search(r"```python\n# mine.py\n(.*?)```", README, re.DOTALL)[1]
+YAML = re.search(r"```yaml\n# conf/prior/mine.yaml\n(.*?)```", README, re.DOTALL)[1]
+
+FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
+
+
+def forget() -> None:
+    """Own code is read anew, as in a new process."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    forget()
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> Path:
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def type_here(monkeypatch, capfd):
+    """Runs a line of bash, which is one of the commands, in this process and a folder."""
+
+    def run(line: str, cwd: Path):
+        forget()
+        program, *arguments = shlex.split(line)
+        with monkeypatch.context() as patch:  # Python's search path is that of a new process
+            return here(FUNCTIONS[program], arguments, cwd, patch, capfd)
+
+    return run
+
+
+def project(folder: Path, conf: str = "conf") -> Path:
+    """A folder with README's prior and its YAML."""
+    (folder / conf / "prior").mkdir(parents=True)
+    (folder / "mine.py").write_text(PRIOR)
+    (folder / conf / "prior" / "mine.yaml").write_text(YAML)
+    return folder
+
+
+def printed(text: str, before: str) -> str:
+    (line,) = (line for line in text.splitlines() if before in line)
+    return line.partition(before)[2]
+
+
+def results(run: Path) -> dict:
+    return json.loads((run / "results.json").read_text())
+
+
+# own parts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, type_here):
+    project(tmp_path / f"project {name}", name)
+    run = tmp_path / f"project {name}" / "runs" / name
+    begun = shell("dgm-run", "prior=mine", *TINY, override("hydra.run.dir", run), f"--config-dir={name}")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(1, patch)
+        done = type_here(begun, run.parents[1])
+    assert done.returncode == 130
+    assert not (run / "results.json").exists()
+    done = type_here(printed(done.stderr, "to go on: "), elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert results(run)["training"]["stopped_by"] == "max_epochs"
+    assert shlex.split(printed(done.stdout, "look at them with: ")) == ["tensorboard", "--logdir", str(run.parent)]
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    """A finished run with README's prior, in its project."""
+    folder = project(tmp_path_factory.mktemp("own"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        overrides = ("prior=mine", "prior.scale=2", *TINY, f"data_dir={folder / 'data'}")
+        cfg = dgm_run.compose(*overrides, config_dir=folder / "conf")
+        start = {"overrides": overrides, "own": {"config_dir": str(folder / "conf"),
+                                                 "packages": [str(folder / "mine.py")]}}  # fmt: skip
+        dgm_run.run(cfg, folder / "run", start=start)
+    forget()
+    return folder
+
+
+@pytest.fixture
+def copy(own, tmp_path) -> Path:
+    shutil.copytree(own, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+OPTIONS = "--config-dir {0}/conf --package {0}/mine.py"
+SAME = {
+    "dgm-eval {run}": "dgm-eval {options} {run}",
+    "dgm-eval {run} estimators.importance_sampling.num_samples=3": (
+        "dgm-eval {options} {run} estimators.importance_sampling.num_samples=3"
+    ),
+    "dgm-sample {run} n=4": "dgm-sample {options} {run} n=4",
+    "dgm-run trainer.resume={run} trainer.max_epochs=2": (
+        "dgm-run {options} trainer.max_epochs=2 trainer.resume={run}"
+    ),
+}
+
+
+@pytest.mark.parametrize(("typed", "complete"), SAME.items())
+def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, elsewhere, type_here):
+    run = copy / "run"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    options = OPTIONS.format(own)  # the folder remembers where its code was
+    for given in ("", f" --config-dir {copy}/conf"):
+        done = type_here(typed.format(run=run) + given, elsewhere)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        said = printed(done.stderr, f"{run} was begun with code outside dgm_run: if you trust it, name it: ")
+        wanted = options.replace(f"{own}/conf", f"{copy}/conf") if given else options
+        assert said == complete.format(options=wanted, run=run)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert "mine" not in sys.modules
+    done = type_here(said, elsewhere)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("target", ["os.mkdir", "dgm_run.recording.log.Path", "torch.save", "mine.Popen"])
+@pytest.mark.parametrize("command", ["dgm-eval {run}", "dgm-sample {run}", "dgm-run trainer.resume={run}"])
+def test_foreign_code_in_a_run_folder_is_not_built(command, target, copy, elsewhere, type_here):
+    run = copy / "run"
+    start = read_start(run)
+    evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
+    commands.write_start(run, commands.Start((*start.overrides, *evil), start.own))
+    (copy / "mine.py").write_text("from subprocess import Popen\n" + PRIOR)
+    done = type_here(command.format(run=run) + " " + OPTIONS.format(copy), elsewhere)
+    assert done.returncode == 1
+    assert f"dataset.source._target_: {target} is code outside dgm_run" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (elsewhere / "victim").exists()
+
+
+def test_engine_settings_of_a_folder_run_no_code(tmp_path):
+    task = ["seed=0,1"]
+    engine = [
+        *("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.callbacks.x={_target_: os.mkdir}"),
+        *("+hydra.launcher._target_=os.mkdir", "hydra.searchpath=[file:///x]"),
+        "hydra.callbacks.sweep_folder.packages=[os]",
+    ]
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": task, "hydra": engine}}}))
+    now = add_sweep([f"sweep.resume={tmp_path}"], OwnCode())
+    assert now[:4] == ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert not [each for each in now if "_target_" in each or "searchpath" in each or "[os]" in each]
+
+
+def test_a_folder_brings_no_settings_of_hydra(tmp_path):
+    commands.write_start(tmp_path, commands.Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
+    assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
+
+
+def test_compose_takes_a_config_dir(tmp_path):
+    project(tmp_path)
+    cfg = dgm_run.compose("prior=mine", "prior.scale=3", config_dir=tmp_path / "conf")
+    assert cfg.prior == {"_target_": "mine.MyPrior", "latent_dim": 40, "scale": 3}
+    for name in NAMES:
+        shutil.copytree(tmp_path / "conf", tmp_path / name)
+        assert dgm_run.compose("prior=mine", config_dir=tmp_path / name).prior.scale == 1.0
+    with pytest.raises(ConfigError, match="config_dir: there is no folder"):
+        dgm_run.compose(config_dir=tmp_path / "nowhere")
+
+
+def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    start = read_start(copy / "run")
+    cfg = dgm_run.compose(*start.overrides, "estimators.importance_sampling.num_samples=3", config_dir=copy / "conf")
+    with pytest.raises(CheckpointError, match=r"mine.MyPrior is not built from a run folder.*packages="):
+        dgm_run.load(copy / "run")
+    packages = [str(copy / "mine.py")]
+    assert type(dgm_run.load(copy / "run", packages=packages).prior).__name__ == "MyPrior"
+    rows = dgm_run.evaluate(cfg, copy / "run", packages)["estimates"]
+    assert {row["settings"].get("num_samples") for row in rows} >= {2, 3}
+
+
+@pytest.mark.parametrize("name", ["it's", 'a"b, x=1', "~ü [$HOME]\\"])
+@pytest.mark.parametrize("engine", ["", "hydra/launcher=joblib hydra.launcher.n_jobs=1"])
+def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere, type_here):
+    if engine:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    here_it_is = project(tmp_path / f"project {name}", name)
+    sweep = here_it_is / f"sweep {name}"
+    begun = shell("dgm-run", "-m", "prior=mine", "--config-dir", name, "prior.scale=1,-1", *TINY,
+                  override("hydra.sweep.dir", sweep), *engine.split())  # fmt: skip
+    done = type_here(begun, here_it_is)
+    assert done.returncode == 1
+    assert "job 1 (prior.scale=-1): model.prior: math domain error" in done.stderr.rpartition("failed jobs:")[2]
+    again = printed(done.stderr, "to run what is missing: ")
+    assert shlex.split(printed(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
+    first = (sweep / "0" / "results.json").read_bytes()
+    bare = type_here(shell("dgm-run", override("sweep.resume", sweep)), elsewhere)
+    assert bare.returncode == 1
+    assert bare.stderr == f"{sweep} was begun with code outside dgm_run: if you trust it, name it: {again}\n"
+
+    code = (here_it_is / "mine.py").read_text()
+    (here_it_is / "mine.py").write_text(code.replace("math.log(scale)", "math.log(abs(scale))"))
+    done = type_here(again, elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert (sweep / "0" / "results.json").read_bytes() == first
+    assert (sweep / "1" / "results.json").exists()
+    assert read_start(sweep / "1").own == OwnCode(str(here_it_is / name), (str(here_it_is / "mine.py"),))
+    assert type_here(printed(done.stdout, "to compare the runs: ").strip(), elsewhere).returncode == 0
+    assert not list(elsewhere.iterdir())
+
+
+# what a command may say
+
+
+def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_here):
+    begun = shell("dgm-run", *TINY, "seed=5", override("hydra.run.dir", copy / "run"))
+    done = type_here(begun, elsewhere)
+    added = printed(done.stderr, "holds a run: add ").removesuffix(" to go on, or choose another folder")
+    assert shlex.split(added) == [override("trainer.resume", copy / "run")]
+    done = type_here(f"dgm-run {added} trainer.max_epochs=2 {OPTIONS.format(copy)}", elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert saved_config(copy / "run")["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.resume=run", "hydra.run.dir=other"], "trainer.resume goes on in {0}/run: drop hydra.run.dir=other"),
+        (["sweep.resume=sweep", "hydra.sweep.dir=x"], "sweep.resume goes on in {0}/sweep: drop hydra.sweep.dir=x"),
+        (["-m", "trainer.resume=run", "seed=0,1"], "trainer.resume goes on with one run: drop -m"),
+        (["trainer.resume=a,b"], "trainer.resume: there is no run folder a,b: start the run without it"),
+        (["sweep.resume='it'"], "sweep.resume: there is no sweep in it: give the folder that holds its multirun.yaml"),
+        (["--config-name", "mine"], "--config-name: name a folder of your own YAML files by --config-dir DIR"),
+        (["hydra.searchpath=[file://x]"], "hydra.searchpath: name a folder of your own YAML files by --config-dir DIR"),
+    ],
+)
+def test_a_contradiction_is_refused_in_a_line(arguments, message, tmp_path, monkeypatch, capfd):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
+    done = here("main", arguments, tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message.format(tmp_path))
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_folder_may_be_named_once_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    now = add_run(["trainer.resume=run", "hydra.run.dir=./run", "seed=1"], OwnCode())
+    assert now[:3] == ["seed=1", override("trainer.resume", tmp_path / "run"), override("hydra.run.dir", "/x")[:14] + (
+        str(tmp_path / "run"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", ["trainer.batch_size=50", "+trainer.x=1", "model=rbm"])
+def test_a_resumed_sweep_takes_no_other_settings(more, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep").mkdir()
+    begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
+    (tmp_path / "sweep" / "multirun.yaml").write_text(begun)
+    with pytest.raises(ConfigError, match=re.escape(f"sweep.resume: {more} would be another sweep: start one")):
+        add_sweep(["sweep.resume=sweep", more], OwnCode())
+    now = add_sweep(["sweep.resume=sweep", "trainer.threads=1", "hydra.launcher.n_jobs=2"], OwnCode())
+    engine = ["hydra/launcher=joblib", "trainer.threads=1", "hydra.launcher.n_jobs=2", "trainer.resume=auto"]
+    assert now[:7] == ["-m", "seed=0,1", *engine, f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+
+
+@pytest.mark.parametrize("arguments", [["--cfg", "job", "{run}"], ["{run}", "--cfg", "job", "seed=1"]])
+def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capfd):
+    commands.write_start(tmp_path, commands.Start(("prior=mixture",)))
+    arguments = [each.format(run=f"trainer.resume={tmp_path}") for each in arguments]
+    done = here("main", arguments, tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    assert "MixturePrior" in done.stdout
+
+
+def test_config_dir_is_found_in_hydras_configuration():
+    sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": "/b"}]
+    assert config_dir_of(OmegaConf.create({"runtime": {"config_sources": sources}})) == "/b"
+    assert config_dir_of(OmegaConf.create({})) is None
+
+
+# where data are
+
+SHAPE = ("dataset=arrays", "dataset.shape=[1,4,4]", "dataset.num_levels=256", "dataset.binarize=dynamic",
+         "dataset.source.num_valid=50", "dataset.source.num_test=50")  # fmt: skip
+
+
+def write_data(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, x=np.random.default_rng(seed).integers(0, 2, (400, 1, 4, 4)).astype(np.uint8) * 255)
+
+
+@pytest.mark.parametrize("more", ["", "hydra.job.chdir=true"])
+def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_here):
+    write_data(tmp_path / "my data.npz")
+    path = override("dataset.source.path", "my data.npz")
+    begun = shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())
+    assert type_here(begun, tmp_path).returncode == 0
+    run = tmp_path / "run"
+    config = saved_config(run)
+    assert config["dataset"]["source"]["path"] == str(tmp_path / "my data.npz")
+    assert config["data_dir"] == str(Path.home())
+    assert override("dataset.source.path", tmp_path / "my data.npz") in read_start(run).overrides
+    for line in (f"dgm-run trainer.resume={run} trainer.max_epochs=2", f"dgm-eval {run}", f"dgm-sample {run} n=4"):
+        done = type_here(line, elsewhere)
+        assert done.returncode == 0, done.stderr
+        assert "nothing is held against the data" not in done.stderr
+
+    (tmp_path / "my data.npz").rename(tmp_path / "moved.npz")
+    for line in (f"dgm-eval {run}", f"dgm-run trainer.max_epochs=3 trainer.resume={run}"):
+        done = type_here(line, elsewhere)
+        assert done.returncode == 1
+        where = f"dataset.source.path: the data were in {tmp_path / 'my data.npz'} and are no longer there"
+        assert done.stderr == f"{where}: name their new place: {line} dataset.source.path=NEW\n"
+        done = type_here(f"{line} dataset.source.path=../moved.npz", elsewhere)
+        assert done.returncode == 0, done.stderr
+    assert type_here(f"dgm-eval {run}", elsewhere).returncode == 0  # a run that went on has noted the new place
+
+    write_data(tmp_path / "other.npz", seed=1)
+    for line in (f"dgm-eval {run}", f"dgm-run trainer.resume={run} trainer.max_epochs=4"):
+        done = type_here(f"{line} dataset.source.path=../other.npz", elsewhere)
+        assert done.returncode == 1
+        assert "is not what it was when the run began" in done.stderr
+    assert override("dataset.source.path", tmp_path / "moved.npz") in read_start(run).overrides
+
+
+def test_a_sweep_over_data_goes_on_from_any_folder(tmp_path, elsewhere, type_here):
+    for seed, name in enumerate(("a.npz", "b.npz")):
+        write_data(tmp_path / name, seed)
+    begun = ("-m", *SHAPE, *TINY, "dataset.source.path=a.npz,b.npz", "hydra.sweep.dir=sweep")
+    assert type_here(shell("dgm-run", *begun), tmp_path).returncode == 0
+    sweep = tmp_path / "sweep"
+    found = [saved_config(sweep / job)["dataset"]["source"]["path"] for job in "01"]
+    assert found == [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    shutil.rmtree(sweep / "1")
+    kept = (sweep / "0" / "results.json").read_bytes()
+    done = type_here(f"dgm-run sweep.resume={sweep}", elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert (sweep / "0" / "results.json").read_bytes() == kept
+    assert saved_config(sweep / "1")["dataset"]["source"]["path"] == str(tmp_path / "b.npz")
+
+
+def test_a_path_in_yaml_counts_from_where_the_run_began(tmp_path, elsewhere, type_here):
+    write_data(tmp_path / "data" / "x.npz")
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    preset = "# @package _global_\ndefaults:\n  - override /dataset: arrays\ndataset:\n  source: {path: data/x.npz}\n"
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(preset)
+    line = ["dgm-run", "--config-dir", "conf", "+experiment=mine", *SHAPE[1:], *TINY, "hydra.run.dir=run"]
+    assert type_here(shell(*line), tmp_path).returncode == 0
+    done = type_here(f"dgm-eval {tmp_path}/run --config-dir {tmp_path}/conf", elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert override("dataset.source.path", tmp_path / "data" / "x.npz") in read_start(tmp_path / "run").overrides
+
+
+def test_an_ended_run_with_other_data_is_not_taken_as_ended(tmp_path, type_here):
+    for seed, name in enumerate(("a.npz", "b.npz")):
+        write_data(tmp_path / name, seed)
+    line = shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")
+    assert type_here(f"{line} dataset.source.path=a.npz", tmp_path).returncode == 0
+    assert "nothing is left to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
+    done = type_here(f"{line} dataset.source.path=b.npz", tmp_path)
+    assert done.returncode == 1
+    assert "is not what it was when the run began" in done.stderr
+
+
+def test_data_paths_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [
+        *(
+            "dataset.source.path=x",
+            "dataset.source.decoded=null",
+            "data_dir='a b'",
+            "+estimators.e.other.source.path=y",
+        ),
+        *("dataset.source.path=${data_dir}/x", "dataset.source.path=a,b", "hydra.run.dir=x", "prior.path=x"),
+    ]
+    assert fix_data_paths(given) == [
+        *(f"dataset.source.path={tmp_path}/x", "dataset.source.decoded=null", f"data_dir='{tmp_path}/a b'"),
+        *(f"+estimators.e.other.source.path={tmp_path}/y", *given[4:]),
+    ]
+
+
+def test_a_fingerprint_is_free_of_places(monkeypatch, tmp_path):
+    for name in ("digits", "mnist", "histopathology", "arrays"):
+        path = ["dataset.source.path=x", "dataset.shape=[1,4,4]"] if name == "arrays" else []
+        found = set()
+        for folder in ("a", "b"):
+            cfg = dgm_run.compose(f"dataset={name}", *path, f"data_dir={folder}")
+            dgm_run.config.compose.resolve_data_paths(cfg, tmp_path / folder)
+            found.add(fingerprint(dgm_run.runner.run_folder.settled(cfg)))
+        assert len(found) == 1, name

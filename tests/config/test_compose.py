@@ -1,0 +1,160 @@
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from torch import nn
+
+import dgm_run
+from dgm_run.config.compose import conf_dir, instantiate, validate
+from dgm_run.errors import ConfigError
+from dgm_run.objectives.base import Objective
+
+
+class EnergyModel(nn.Module):
+    """Stands in for a kind of model that a VAE is not."""
+
+
+class RBM(EnergyModel):
+    def __init__(self, num_hidden: int):
+        super().__init__()
+
+
+@dataclass(frozen=True)
+class ContrastiveDivergence(Objective):
+    num_steps: int
+    requires = {"model": EnergyModel}
+
+    def __call__(self, model, x, epoch=None):
+        raise NotImplementedError
+
+
+class TwoEncoders(nn.Module):
+    def __init__(self, first: nn.Module, second: nn.Module):
+        super().__init__()
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    yield
+    sys.modules.pop("test_compose", None)
+
+
+def with_node(key, node, *overrides):
+    cfg = dgm_run.compose(*overrides)
+    OmegaConf.set_struct(cfg, False)
+    cfg[key] = node
+    return cfg
+
+
+def refusal(cfg):
+    with pytest.raises(ConfigError) as refused:
+        validate(cfg)
+    return str(refused.value)
+
+
+def test_the_default_configuration_is_valid():
+    validate(dgm_run.compose())
+
+
+def test_an_objective_of_another_kind_of_model_is_refused_by_both_names():
+    cfg = with_node("objective", {"_target_": "test_compose.ContrastiveDivergence", "num_steps": 1})
+    assert (
+        refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not: "
+        "choose objective=annealed_elbo | elbo | iwae | renyi | stein"
+    )
+
+
+def test_a_part_that_the_model_does_not_take_is_refused():
+    rbm = {"_target_": "test_compose.RBM", "num_hidden": 3}
+    cfg = with_node("model", rbm, "prior=vampprior", "~posterior", "~encoder", "~decoder", "~likelihood")
+    assert refusal(cfg) == "RBM takes no prior: drop prior=..."
+
+
+def test_a_prior_that_needs_a_posterior_is_refused_without_one():
+    network = {
+        "_target_": "dgm_run.models.latent.vae.VAE",
+        "latent_dim": 2,
+        "prior": "${prior}",
+        "decoder": "${decoder}",
+    }
+    cfg = with_node("model", network, "prior=vampprior", "~posterior", "~encoder")
+    cfg.model["posterior"] = None
+    assert refusal(cfg) == "prior: VampPrior needs a posterior, and none is chosen"
+
+
+def test_a_missing_part_is_named():
+    assert refusal(dgm_run.compose("~prior")) == "VAE needs a prior, and none is chosen: add prior=..."
+
+
+def test_a_part_referred_to_twice_is_refused_because_it_would_be_built_twice():
+    node = {"_target_": "test_compose.TwoEncoders", "first": "${encoder}", "second": "${encoder}", "latent_dim": 2}
+    cfg = with_node("model", node, "~prior", "~posterior", "~decoder", "~likelihood")
+    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which would build it as often"
+
+
+def test_a_value_error_of_a_constructor_names_the_node():
+    with pytest.raises(ConfigError, match=r"^objective: alpha = 1 is the ELBO: use objective=elbo$"):
+        instantiate(dgm_run.compose("objective=renyi", "objective.alpha=1").objective)
+
+
+def test_other_errors_of_a_constructor_are_one_line():
+    node = {"model": {"_target_": "dgm_run.models.latent.vae.VAE", "latent_dim": 2}}
+    with pytest.raises(ConfigError, match=r"^model: cannot be built \(TypeError: .*missing 3 required.*\)$") as error:
+        instantiate(node)
+    assert isinstance(error.value.__cause__, TypeError)  # HYDRA_FULL_ERROR=1 shows it
+
+
+def test_the_configuration_folder_holds_the_root():
+    assert (conf_dir() / "config.yaml").is_file()
+
+
+def test_what_does_not_fit_is_answered_with_what_does():
+    said = refusal(dgm_run.compose("prior=vampprior", "posterior=planar_flow"))
+    assert said.startswith(
+        "prior: VampPrior needs posterior to be of kind EvaluablePosterior; PlanarFlowPosterior is not"
+    )
+    assert ": choose posterior=full_gaussian | gaussian | householder_flow" in said
+
+
+def test_a_model_may_build_a_part_as_often_as_it_says():
+    validate(dgm_run.compose("model=hvae"))
+    cfg = dgm_run.compose("model=hvae")
+    cfg.model.decoder = {"_target_": "dgm_run.decoders.mlp.MLPDecoder", "likelihood": "${encoder}"}
+    assert "encoder: HVAE refers to it 3 times" in refusal(cfg)
+
+
+def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
+    cfg = dgm_run.compose("+experiment=wu_2017/mnist_gan10", "estimators=[prior_sampling]", "data_dir=nowhere")
+    assert "ais_decoder" in cfg.estimators  # with the noise that the model's YAML sets, and no more
+    validate(cfg)
+    assert set(cfg.estimators) == {"prior_sampling", "linear_baseline"}
+    cfg = dgm_run.compose("+estimators.prior_samplng.num_samples=3")
+    with pytest.raises(ConfigError, match="estimators.prior_samplng: has no _target_"):
+        validate(cfg)
+    cfg = dgm_run.compose("model=gan", "estimators.sample_quality=null")
+    validate(cfg)
+    assert set(cfg.estimators) == {"ais_decoder", "linear_baseline"}
+    with pytest.raises(ConfigError, match="estimators.foo: has no _target_"):
+        validate(dgm_run.compose("+estimators.foo=3"))
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("seed=3", ""),
+        ("dataset.label_seed=3", ""),
+        ("trainer.threads=1", ""),
+        ("dataset.source.download=false", ""),
+        ("trainer.max_epochs=2", "; changed: trainer.max_epochs=2"),
+        ("prior=vampprior", "; changed: prior=vampprior"),
+        ("dataset=digits", None),
+        ("dataset/corrupt=bit_flip", None),
+    ],
+)
+def test_what_is_changed_of_a_preset_is_told_where_its_numbers_are_from(override, told):
+    published = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100").published
+    changed = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100", override).published
+    assert changed == (None if told is None else {**published, "source": published.source + told})

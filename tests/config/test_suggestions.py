@@ -1,0 +1,26 @@
+from dgm_run.cli.hydra_errors import choices_of, compose_arguments
+from dgm_run.config.compose import GROUPS
+from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, leaves, nearest, nearest_keys
+
+
+def test_every_synonym_is_a_name_that_exists():
+    known = {"experiment", "hydra.run.dir", *GROUPS, "seed", "data_dir"}
+    for group in GROUPS:
+        for choice in choices_of(group):
+            chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
+            if group in ("model", "objective", "trainer", "optimizer", "prior", "encoder"):
+                known |= {key.rpartition(".")[2] for key in leaves(_plain(compose_arguments([chosen])))}
+    assert {name for names in SYNONYMS.values() for name in names} <= known
+    choices = {choice for group in GROUPS for choice in choices_of(group)}
+    assert {name for names in CHOICE_SYNONYMS.values() for name in names} <= choices
+
+
+def _plain(cfg):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(cfg, resolve=False)
+
+
+def test_no_name_is_suggested_for_one_that_resembles_none():
+    assert nearest("qqqq", ["standard", "mixture"]) == []
+    assert nearest_keys("qqqq", ["trainer.max_epochs"], ["model"]) == []

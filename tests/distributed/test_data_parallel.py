@@ -1,0 +1,372 @@
+"""Two processes find what one finds in as many parts; in double precision, so that rounding shows little."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import dgm_run
+from dgm_run import rng
+from dgm_run.distributed import process_group
+from dgm_run.distributed.data_parallel import DataParallel
+from dgm_run.distributed.launch import together
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.recording.checkpoint import Checkpoints
+from tests.support.tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
+
+RAGGED = ("trainer.batch_size=314", "trainer.precision=fp64")  # the last of the 1257 examples is a batch of its own
+OF_EXAMPLES = (  # all that look at one example at a time, in several blocks each
+    "estimators=[importance_sampling,imputation,out_of_distribution]",
+    "estimators.importance_sampling.num_samples=2",
+    "estimators.imputation.num_draws=2",
+    *(f"estimators.imputation.methods.{name}" for name in ("pseudo_gibbs.num_steps=4", "pseudo_gibbs.burn_in=1")),
+    *(f"~estimators.imputation.methods.{name}" for name in ("exact", "gibbs", "metropolis_within_gibbs")),
+    "estimators.imputation.methods.importance_sampling.num_samples=4",
+    "estimators.out_of_distribution.num_samples=2",
+    "estimators.out_of_distribution.max_rows=100",
+)
+MODELS = {
+    "vae": (*TINY[:-1], *OF_EXAMPLES, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
+    "density_network": (
+        *TINY_DENSITY,
+        "estimators.prior_sampling.num_samples=700",
+        "estimators.prior_sampling.max_rows=100",
+    ),
+    "gan": ("model=gan", *SHORT, "estimators=[]", "objective.r1=1.0", "trainer.num_critic_steps=2"),
+    "batch_norm": (
+        *("encoder=conv", "encoder.batch_norm=true", "encoder.channels=[4]", "encoder.kernel_sizes=[3]"),
+        *("encoder.strides=[1]", "decoder.hidden_dims=[8]", "model.latent_dim=2", *SHORT),
+        "estimators.importance_sampling.num_samples=2",
+    ),
+    "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
+    "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
+    "m2": TINY_LABELLED,
+}
+
+
+def train(folder, *overrides):
+    """What a run has left."""
+    dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
+    return left_by(folder)
+
+
+def left_by(folder):
+    """The weights and the state at the end, the metrics, and the estimates."""
+    weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
+    values = [(row["step"], row["name"], row["value"]) for row in metrics(folder)]
+    rows = json.loads((folder / "results.json").read_text())["estimates"]
+    return weights, state, values, {f"{row['quantity']} {row['estimator']}": row["value"] for row in rows}
+
+
+def in_turn(runs):
+    """Runs by their folders, each by all the processes that were started."""
+    for folder, overrides in runs.items():
+        dgm_run.run(dgm_run.compose(*overrides), folder)
+
+
+def same(one, other):
+    for left, right in zip(one[:1], other[:1], strict=True):
+        assert left.keys() == right.keys()
+        for name, value in left.items():
+            torch.testing.assert_close(
+                value, right[name], rtol=1e-8, atol=1e-10, msg=lambda text, n=name: f"{n}: {text}"
+            )
+    assert [row[:2] for row in one[2]] == [row[:2] for row in other[2]]
+    assert [row[2] for row in one[2]] == pytest.approx([row[2] for row in other[2]], rel=1e-7, abs=1e-9, nan_ok=True)
+    assert one[3] == pytest.approx(other[3], rel=1e-7, nan_ok=True)
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """Folders of runs by two processes, which are started once for all of them."""
+    folders = {model: tmp_path_factory.mktemp(model) / "two" for model in MODELS}
+    more = (*RAGGED, "trainer.devices=2", "trainer.hang_seconds=60")
+    together(2, in_turn, {str(folder): (*MODELS[model], *more) for model, folder in folders.items()})
+    return folders
+
+
+@pytest.mark.xdist_group("by two")
+@pytest.mark.parametrize("model", MODELS)
+def test_two_processes_find_what_one_finds_in_two_parts(model, by_two, tmp_path):
+    overrides = (*MODELS[model], *RAGGED)
+    one = train(tmp_path / "one", *overrides, "trainer.micro_batches=2")
+    same(one, left_by(by_two[model]))
+    whole = train(tmp_path / "whole", *overrides)
+    assert any(not torch.equal(value, whole[0][name]) for name, value in one[0].items())  # parts have their own noise
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    overrides = (*MODELS["rbm"], *RAGGED, "schedule=constant", "trainer.eval_every=1", "trainer.micro_batches=4")
+    whole = train(tmp_path / "whole", *overrides, "trainer.max_epochs=4")
+    train(tmp_path / "resumed", *overrides, "trainer.max_epochs=2", "trainer.devices=2")
+    again = ("trainer.max_epochs=4", "trainer.resume=auto")
+    resumed = train(tmp_path / "resumed", *overrides, *again)
+    same(whole, resumed)
+    assert len(whole[1]["memory"]) == 4
+    for number, memory in whole[1]["memory"].items():
+        assert torch.equal(memory["chains"], resumed[1]["memory"][number]["chains"])
+    chains = [memory["chains"] for memory in whole[1]["memory"].values()]
+    assert not torch.equal(chains[0], chains[1])
+
+
+def test_the_gradient_of_the_parts_is_that_of_the_batch():
+    torch.manual_seed(0)
+    x, model = torch.randn(10, 3, dtype=torch.float64), nn.Linear(3, 1).double()
+
+    def loss_of(index, number):
+        loss = model(x[index]).square().mean()
+        return loss, {"twice": 2 * loss}
+
+    index = torch.randperm(10)[:7]
+    loss_of(index, 0)[0].backward()
+    direct = model.weight.grad.clone()
+    for num_parts in (1, 2, 3, 9):
+        model.zero_grad()
+        found = DataParallel(model, num_parts, 0, 1.0).backward(loss_of, index, "step", 0)
+        torch.testing.assert_close(model.weight.grad, direct)
+        assert found["loss"].item() == pytest.approx(model(x[index]).square().mean().item())
+        assert found["twice"].item() == pytest.approx(2 * found["loss"].item())
+
+
+def test_every_part_of_every_step_has_random_numbers_of_its_own():
+    engine = DataParallel(nn.Linear(1, 1), 2, 0, 1.0)
+    seen = []
+
+    def loss_of(index, number):
+        seen.append(torch.rand(1).item())
+        return engine.engine.model.weight.sum(), {}
+
+    for step in range(3):
+        engine.backward(loss_of, torch.arange(4), "step", step)
+    engine.backward(loss_of, torch.arange(4), "another", 0)
+    assert len(set(seen)) == 8
+    rng.reseed(0, "step", 2 * 2 + 1)
+    assert torch.rand(1).item() == seen[5]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=2", "trainer.micro_batches=3"], "micro_batches = 3 parts cannot be shared by devices = 2"),
+        (["trainer.devices=0"], "devices = 0 must be at least 1"),
+        (["trainer.micro_batches=600"], "micro_batches = 600 parts of batch_size = 500 examples"),
+        (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0: use auto or cuda"),
+    ],
+)
+def test_parts_that_cannot_be_shared_are_refused(overrides, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        dgm_run.run(dgm_run.compose(*TINY, *overrides), tmp_path)
+
+
+def test_expectation_maximisation_is_of_one_piece(tmp_path):
+    with pytest.raises(ConfigError, match=r"takes all examples at once: set both to 1"):
+        dgm_run.run(dgm_run.compose("model=ppca", "trainer=em", "trainer.devices=2"), tmp_path)
+
+
+LONGER = (
+    *TINY,
+    "trainer.batch_size=100",
+    "trainer.max_epochs=10",
+    "trainer.checkpoint_seconds=0.05",
+    "trainer.devices=2",
+)
+
+
+def workers(pid):
+    """The processes that were started to train together, in their order."""
+    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [each for each in found if "dgm_run.distributed.launch" in Path(f"/proc/{each}/cmdline").read_text()]
+
+
+def start(folder, *overrides):
+    """The command, once its first checkpoint is written."""
+    process = subprocess.Popen(
+        command(*overrides, f"hydra.run.dir={folder}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+def told(folder):
+    """What must not depend on what happened on the way."""
+    estimates = json.loads((folder / "results.json").read_text())["estimates"]
+    return metrics(folder), [{name: row[name] for name in ("quantity", "value", "stderr")} for row in estimates]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What a run finds that nothing happens to."""
+    folder = tmp_path_factory.mktemp("alone")
+    dgm_run.run(dgm_run.compose(*LONGER), folder)
+    return told(folder)
+
+
+@pytest.mark.xdist_group("undisturbed")
+def test_a_run_whose_first_process_is_killed_ends_as_one_that_was_left_alone(alone, tmp_path):
+    process = start(tmp_path / "killed", *LONGER)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, text
+    assert "all go on from the last checkpoint (3 tries left)" in text
+    assert "Traceback" not in text
+    assert "Warning" not in text
+    assert told(tmp_path / "killed") == alone
+
+
+@pytest.mark.xdist_group("undisturbed")
+def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
+    process = start(tmp_path / "stopped", *LONGER)
+    process.send_signal(signal.SIGTERM)
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 143, text
+    assert f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "stopped")
+    assert told(tmp_path / "stopped") == alone
+
+
+def test_a_signal_before_the_processes_have_begun_is_not_lost(tmp_path):
+    process = subprocess.Popen(
+        command(*LONGER, f"hydra.run.dir={tmp_path / 'early'}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while len(workers(process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)  # they are importing torch
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 143, text
+    assert not (tmp_path / "early" / "results.json").exists()
+
+
+def never(*arguments):
+    raise AssertionError("processes were started")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=1000000000", "trainer.batch_size=1000000000"], "this machine has 2 CPU cores"),
+        (["trainer.devices=2", "trainer.batch_size=1"], "micro_batches = 2 parts of batch_size = 1 examples"),
+        (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0"),
+        (["trainer.devices=2", "decoder=conv", "decoder.strides=[3]"], "no multiple of|different length|they have"),
+        (["trainer.devices=2", "likelihood=discretized_logistic"], "takes levels data"),
+    ],
+)
+def test_no_process_starts_for_a_refusal(overrides, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("dgm_run.distributed.launch.together", never)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    tiny = [option for option in TINY if not option.startswith("decoder")]
+    with pytest.raises(ConfigError, match=message):
+        dgm_run.run(dgm_run.compose(*tiny, *overrides), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_process_starts_for_a_used_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("dgm_run.distributed.launch.together", never)
+    parts = "trainer.micro_batches=2"
+    found = dgm_run.run(dgm_run.compose(*TINY, parts), tmp_path)
+    before = (tmp_path / "results.json").read_bytes()
+    with pytest.raises(CheckpointError, match="holds a run"):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path)
+    with pytest.raises(CheckpointError, match="the configuration has changed: seed: 0 -> 1"):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2", "seed=1", "trainer.resume=auto"), tmp_path)
+    again = dgm_run.compose(*TINY, "trainer.devices=2", "trainer.resume=auto")
+    assert dgm_run.run(again, tmp_path)["estimates"] == found["estimates"]
+    with pytest.raises(ConfigError, match="another configuration: seed: 0 -> 1"):
+        dgm_run.runner.run.evaluate(dgm_run.compose(*TINY, "trainer.devices=2", "seed=1"), tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_after_a_death_a_run_goes_on_by_itself(tmp_path, monkeypatch):
+    tries = []
+
+    def dies(devices, work, text, *more):
+        tries.append("resume: auto" in text)
+        if len(tries) == 1:
+            raise process_group.Died("process 1 was killed")
+        raise ConfigError("refused as it is to be")
+
+    monkeypatch.setattr("dgm_run.distributed.launch.together", dies)
+    with pytest.raises(ConfigError):
+        dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path)
+    assert tries == [False, True]
+
+
+def test_processes_do_not_outlive_the_command(tmp_path):
+    process = start(tmp_path / "killed", *LONGER)
+    left = workers(process.pid)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+
+
+def torchrun(folder, *arguments, processes=2, endpoint="localhost:0"):
+    """The agent of one machine."""
+    options = (f"--nproc-per-node={processes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}")
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.xdist_group("undisturbed")
+def test_torchrun_brings_all_back_after_the_second_is_killed(alone, tmp_path):
+    overrides = ("-m", "dgm_run", *LONGER, "trainer.resume=auto", "hydra.run.dir=killed")
+    agent = torchrun(tmp_path, "--max-restarts=2", *overrides)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    text, _ = agent.communicate(timeout=200)
+    assert agent.returncode == 0, text
+    assert told(tmp_path / "killed") == alone
+
+
+def test_several_machines_are_started_by_torchrun(tmp_path):
+    """Two agents, as on two machines, with a process each."""
+    endpoint = f"localhost:{free_port()}"
+    overrides = ("-m", "dgm_run", *TINY, *RAGGED, "trainer.devices=2", "hydra.run.dir=together")
+    agents = [
+        torchrun(tmp_path, "--nnodes=2", "--max-restarts=0", *overrides, processes=1, endpoint=endpoint)
+        for _ in range(2)
+    ]
+    texts = [agent.communicate(timeout=200)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], texts
+    assert sum("Estimates per example" in text for text in texts) == 1
+    train(tmp_path / "one", *TINY, *RAGGED, "trainer.micro_batches=2")
+    values = [[row["value"] for row in metrics(tmp_path / name)] for name in ("together", "one")]
+    assert values[0] == pytest.approx(values[1], rel=1e-7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "together"]

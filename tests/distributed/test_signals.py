@@ -1,0 +1,53 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from dgm_run.distributed.signals import Interrupted, stop_requests
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_remembered_and_the_old_handlers_return(signum):
+    before = signal.getsignal(signum)
+    with stop_requests() as stop:
+        assert not stop
+        os.kill(os.getpid(), signum)
+        assert stop
+        assert stop.signum == signum
+    assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(signum):
+    before = signal.signal(signum, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_requests() as stop:
+            os.kill(os.getpid(), signum)
+            assert not stop
+        assert signal.getsignal(signum) == signal.SIG_IGN
+    finally:
+        signal.signal(signum, before)
+
+
+def test_a_second_interrupt_stops_at_once():
+    with pytest.raises(KeyboardInterrupt), stop_requests():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    found = []
+
+    def work():
+        with stop_requests() as stop:
+            found.append(bool(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]
+
+
+def test_an_interruption_ends_a_sweep_because_it_is_no_exception():
+    assert not issubclass(Interrupted, Exception)

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from dgm_run.data.corruptions import BitFlip, MissingAtRandom
+from dgm_run.estimators.imputation.gibbs import Gibbs
+from dgm_run.models.energy.rbm import RBM
+from tests.support import energy, truth
+
+
+@torch.no_grad()
+def test_means_and_draws_are_those_of_the_sum_over_all_states():
+    torch.manual_seed(0)
+    model = RBM(truth.SHAPE, 3, 1.0, "zero")
+    model.visible_bias.normal_()
+    x = energy.visible_states(model)
+    p = energy.of_pixels(model, energy.probabilities(model)).double()
+    fits = (x.flatten(1)[:, 0] == 1) & (x.flatten(1)[:, 2] == 0)
+    means = (p[fits] @ x.flatten(1)[fits].double()) / p[fits].sum()
+    found = Gibbs(120, 20)(model, truth.SEEN.expand(3000, -1, -1, -1), MissingAtRandom(0.5), 5)
+    assert found.mean.mean(0).flatten().numpy() == pytest.approx(means.numpy(), abs=0.01)
+    assert found.draws.mean((0, 1)).flatten().numpy() == pytest.approx(means.numpy(), abs=0.02)
+    assert found.log_p is None
+
+
+def test_it_fills_holes_alone():
+    model = RBM(truth.SHAPE, 3, 1.0, "zero")
+    assert Gibbs(5, 1).fits(model, MissingAtRandom(0.5))
+    assert not Gibbs(5, 1).fits(model, BitFlip(0.1))
+    assert not Gibbs(5, 1).fits(truth.binary_vae(), MissingAtRandom(0.5))

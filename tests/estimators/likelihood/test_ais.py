@@ -1,0 +1,109 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from dgm_run.estimators.likelihood.ais import AIS
+from dgm_run.models.energy.dbm import DBM
+from dgm_run.models.energy.rbm import RBM
+from tests.models.energy.test_rbm import make
+from tests.support import energy
+
+
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid", "adaptive"])
+def test_the_mean_weight_is_unbiased_however_few_the_temperatures(schedule):
+    model = make()
+    torch.manual_seed(1)
+    w = AIS(100_000, 6, schedule).log_weights(model).exp()
+    truth = torch.exp(energy.log_f(model).logsumexp(0) - energy.log_f(model, 0.0).logsumexp(0))
+    assert abs(w.mean() - truth) < 5 * w.std() / math.sqrt(len(w))
+    assert w.std() > 0.1 * truth  # the weights scatter, so that a mean of their logs would be found out
+
+
+def test_a_model_that_equals_its_base_has_weights_without_variance():
+    model = RBM((2, 3), 4, init_scale=0.0, visible_bias="logit_mean").double()
+    model.initialize(torch.bernoulli(torch.full((50, 2, 3), 0.3, dtype=torch.float64)))
+    found = AIS(20, 5, "linear")(model)
+    assert found.value == pytest.approx(model.log_partition().item(), abs=1e-10)
+    assert found.diagnostics["ais_log_weight_std"] < 1e-10
+    assert found.diagnostics["ais_ess"] == pytest.approx(20)
+
+
+def test_the_estimate_is_the_log_of_the_mean_weight_within_its_interval():
+    model = make()
+    ais = AIS(50, 20, "linear")
+    torch.manual_seed(5)
+    w = ais.log_weights(model).exp().numpy()
+    torch.manual_seed(5)
+    found = ais(model)
+    z0 = model.log_base_partition().item()
+    assert found.value == pytest.approx(z0 + math.log(w.mean()))
+    error = w.std(ddof=1) / w.mean() / math.sqrt(50)
+    assert found.margin.below == pytest.approx(stats.t.ppf(0.975, 49) * error, rel=0.3)
+    low, high = found.value - found.margin.below, found.value + found.margin.above
+    assert (found.diagnostics["log_z_low"], found.diagnostics["log_z_high"]) == (low, high)
+    assert found.diagnostics["ais_ess"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+
+
+def block_diagonal(num_blocks, rows, columns):
+    """A large RBM of many small ones, whose log Z is the sum of theirs."""
+    torch.manual_seed(3)
+    model = RBM((num_blocks * rows,), num_blocks * columns, init_scale=0.0, visible_bias="zero")
+    with torch.no_grad():
+        model.visible_bias.normal_()
+        model.hidden_bias.normal_()
+        for block in range(num_blocks):
+            at = slice(block * rows, (block + 1) * rows), slice(block * columns, (block + 1) * columns)
+            model.weight[at] = torch.randn(rows, columns)
+    x, h = energy.states(rows), energy.states(columns)
+    w, total = energy.weights_of(model), 0.0
+    for block in range(num_blocks):
+        visible, hidden = slice(block * rows, (block + 1) * rows), slice(block * columns, (block + 1) * columns)
+        b, c = w["visible_bias"][visible], w["hidden_bias"][hidden]
+        joint = x @ w["weight"][visible, hidden] @ h.T + (x @ b)[:, None] + h @ c
+        total += np.logaddexp.reduce(joint.ravel())
+    return model, total
+
+
+def test_log_z_of_many_small_machines_side_by_side():
+    model, exact = block_diagonal(num_blocks=20, rows=7, columns=4)
+    torch.manual_seed(0)
+    found = AIS(100, 500, "linear")(model)
+    assert found.value == pytest.approx(exact, abs=0.3)
+
+
+@pytest.mark.slow
+def test_log_z_at_full_scale():
+    model, exact = block_diagonal(num_blocks=112, rows=7, columns=4)
+    torch.manual_seed(0)
+    found = AIS(100, 2000, "linear")(model)
+    assert found.value == pytest.approx(exact, abs=0.5)
+
+
+@pytest.mark.slow
+def test_log_z_of_a_deep_machine_at_full_scale():
+    """112 machines of 7-4-5 units side by side, whose log Z is a sum over the 16 states of their middle layers."""
+    torch.manual_seed(3)
+    num, sizes, exact = 112, (7, 4, 5), 0.0
+    model = DBM((num * 7,), [num * 4, num * 5], init_scale=0.0, visible_bias="zero", num_updates=1)
+    middle = energy.states(4)
+    with torch.no_grad():
+        model.visible_bias.normal_()
+        model.hidden_bias.normal_()
+        for block in range(num):
+            at = [slice(block * size, (block + 1) * size) for size in sizes]
+            first, second = (torch.randn(sizes[i], sizes[i + 1]) for i in range(2))
+            model.weights[0][at[0], at[1]], model.weights[1][at[1], at[2]] = first, second
+            biases = [bias[where].double().numpy() for bias, where in zip(model.biases, at, strict=True)]
+            below = np.logaddexp(0, biases[0] + middle @ first.double().numpy().T).sum(1)
+            above = np.logaddexp(0, biases[2] + middle @ second.double().numpy()).sum(1)
+            exact += np.logaddexp.reduce(middle @ biases[1] + below + above)
+    torch.manual_seed(0)
+    assert AIS(100, 2000, "linear")(model).value == pytest.approx(exact, abs=0.5)
+
+
+def test_too_few_chains_are_refused():
+    with pytest.raises(ValueError, match="num_chains"):
+        AIS(1, 10, "linear")

@@ -1,0 +1,186 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+
+import dgm_run
+from dgm_run.config.compose import instantiate
+from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import silent
+from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, Noisy, Ways
+from dgm_run.estimators.likelihood.temperatures import temperatures
+from dgm_run.models.linear.factor_analysis import FactorAnalysis
+from dgm_run.samplers.hmc import point_at
+from tests.support import exact
+
+pytestmark = pytest.mark.usefixtures("double")
+
+SETTINGS = {"num_examples": None, "num_chains": 16, "num_temperatures": 300, "num_leapfrog": 3, "num_simulated": 0,
+            "target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "max_rows": 5000,
+            "scale": "model"}  # fmt: skip
+
+
+def linear(num_pixels=16, latent_dim=2, variance=0.1):
+    torch.manual_seed(0)
+    model = FactorAnalysis((num_pixels,), latent_dim, 1e-3, 0.0).double()
+    with torch.no_grad():
+        model.raw_log_var.fill_(math.log(variance))
+    return model
+
+
+def evaluate(model, x, **settings):
+    torch.manual_seed(1)
+    found = AISDecoder(**(SETTINGS | settings))(model, Examples(x, None, to_float))
+    return {estimate.quantity: estimate for estimate in found}
+
+
+def tempered(model, x, beta):
+    """p(z) p(x | z)^beta, normalised: mean (N, L), covariance (L, L), and the mean of log p(x | z) under it, (N,)."""
+    p = model.density
+    scaled = p.weight / p.log_var.exp().unsqueeze(-1)
+    covariance = torch.linalg.inv(torch.eye(p.latent_dim) + beta * p.weight.T @ scaled)
+    mean = beta * (x - p.bias) @ scaled @ covariance
+    rest = x - p.bias - mean @ p.weight.T
+    squares = (rest.square() / p.log_var.exp()).sum(-1) + ((p.weight.T @ scaled) @ covariance).trace()
+    return mean, covariance, -0.5 * (squares + p.log_var.sum() + len(p.bias) * math.log(2 * math.pi))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedule, monkeypatch):
+    model = linear()
+    torch.manual_seed(1)
+    z = model.latent_prior().sample((5,))
+    x = model.decode(z).sample()
+    betas = temperatures(schedule, 40)
+
+    def perfect(self, point, t, log_densities, step_size=None):
+        mean, covariance, _ = tempered(model, x, betas[t])
+        draws = MultivariateNormal(mean, covariance).sample(point.z.shape[:1])
+        return point_at(draws, log_densities), torch.ones(point.z.shape[:-1])
+
+    monkeypatch.setattr(Ways, "_move", perfect)
+    settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_rows": 10**6}))
+    ways = Ways(settings, Noisy(model, None), betas, x, 0, silent)
+    levels = torch.stack([tempered(model, x, beta)[2] for beta in betas])  # (T + 1, N)
+    steps = torch.tensor(betas).diff().unsqueeze(-1)
+
+    forward, _ = ways.forward(x)
+    error = forward.std(0) / math.sqrt(20_000)
+    assert ((forward.mean(0) - (steps * levels[:-1]).sum(0)) / error).abs().max() < 4.5
+    ratio = (forward - model.log_prob(x)).exp()  # 1 in the mean
+    assert ((ratio.mean(0) - 1) / (ratio.std(0) / math.sqrt(20_000))).abs().max() < 4.5
+
+    # backwards, after the end itself, the states come from one temperature up, where each move is perfect
+    z = MultivariateNormal(*tempered(model, x, 1.0)[:2]).sample()
+    backward = ways.backward(x, z)
+    expected = (steps[:-1] * levels[1:-1]).sum(0) + steps[-1] * model.decode(z).log_prob(x)
+    error = backward.std(0) / math.sqrt(20_000)
+    assert ((backward.mean(0) - expected) / error).abs().max() < 4.5
+
+
+def test_on_a_linear_decoder_both_bounds_are_near_the_exact_value():
+    model = linear()
+    x = model.sample(100)
+    found = evaluate(model, x, num_simulated=100)
+    exact_log_p = model.log_prob(x).mean().item()
+    assert abs(found["log_likelihood"].value - exact_log_p) < 0.1
+    assert 0.6 < found["log_likelihood"].diagnostics["acceptance"] < 0.7
+    assert found["simulated_low"].value < found["simulated_high"].value
+    assert found["gap"].value == pytest.approx(found["simulated_high"].value - found["simulated_low"].value)
+    assert found["gap"].value < 0.2
+    assert (found["simulated_low"].kind, found["simulated_high"].kind) == ("lower_bound", "upper_bound")
+    assert found["log_likelihood"].warning is None
+
+
+def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
+    model = linear(64, 10, 0.05)
+    x = model.sample(20)
+    gaps = [evaluate(model, x, num_temperatures=num, num_simulated=20)["gap"].value for num in (50, 150, 450)]
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+    wide = evaluate(model, x, num_temperatures=10, num_simulated=20)["gap"]
+    assert wide.value > 5
+    assert wide.warning.startswith(f"the bounds lie {wide.value:.0f} nats apart: take more temperatures")
+    assert evaluate(model, x, num_temperatures=150, num_simulated=20, schedule="linear")["gap"].value > gaps[1]
+
+
+def test_from_the_exact_posterior_a_single_temperature_is_enough():
+    model = linear()
+    x = model.sample(30)
+    found = evaluate(model, x, start="encoder", num_temperatures=1, num_chains=3)
+    assert found["log_likelihood"].value == pytest.approx(model.log_prob(x).mean().item(), abs=1e-9)
+    assert found["log_likelihood"].diagnostics["ess_median"] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("start", ["prior", "encoder"])
+def test_on_a_decoder_that_is_not_linear_it_is_the_value_by_quadrature(start):
+    model = exact.bernoulli_vae(2, "mixture")
+    x = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 0]])
+    found = evaluate(model, x, start=start, num_temperatures=100, num_chains=200)
+    expected = exact.bernoulli_log_p(model, x).mean()
+    assert found["log_likelihood"].value == pytest.approx(expected, abs=0.02)
+
+
+def test_examples_are_a_random_part_and_rows_are_bounded():
+    model, rows = linear(), []
+    decode = model.decode
+    model.decode = lambda z: rows.append(z.shape[:-1].numel()) or decode(z)
+    reports = []
+    estimator = AISDecoder(**(SETTINGS | {"num_examples": 40, "num_chains": 4, "num_temperatures": 5, "max_rows": 50}))
+    x = torch.cat([torch.zeros(500, 16), torch.ones(500, 16)])
+    estimate = estimator(model, Examples(x, None, to_float), lambda *done: reports.append(done))[0]
+    assert estimate.num_examples == 40
+    assert estimate.stderr > 0  # some of both halves
+    assert max(rows) <= 50
+    assert reports[-1] == (5 * 52, 5 * 52)  # twelve of them in the pilot
+
+
+def test_a_start_without_a_density_is_refused():
+    cfg = dgm_run.compose("posterior=planar_flow", "model.latent_dim=2", "decoder.hidden_dims=[5]")
+    cell, data = instantiate(cfg.model).double(), loaded(torch.zeros(3, 1, 8, 8))
+    with pytest.raises(ConfigError, match=r"estimators.ais_decoder.start: .* use start=prior"):
+        AISDecoder(**(SETTINGS | {"start": "encoder"})).check(cell, data)
+    with pytest.raises(ConfigError, match=r"scale: the decoder has no Gaussian noise: set scale=model"):
+        AISDecoder(**(SETTINGS | {"scale": "fit"})).check(cell, data)
+    for settings in ({"start": "encoder"}, {"scale": "fit"}, {"scale": 0.1}):
+        AISDecoder(**(SETTINGS | settings)).check(linear(), loaded(torch.zeros(3, 16)))
+
+
+def loaded(x):
+    return LoadedDataset(None, *[Examples(x, None, to_float)] * 3)
+
+
+@torch.no_grad()
+def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
+    model, truth = linear(variance=0.4), linear(variance=0.1)
+    torch.manual_seed(2)
+    x = truth.sample(300)
+    data = Examples(x, None, to_float)
+    settings = SETTINGS | {"scale": "fit", "num_chains": 4, "num_temperatures": 200}
+    torch.manual_seed(3)
+    fitted = AISDecoder(**settings).fitted(model, data, data)
+
+    def log_p(scale):
+        p = model.density
+        covariance = p.weight @ p.weight.T + scale**2 * torch.eye(16)
+        return MultivariateNormal(p.bias, covariance).log_prob(x).mean().item()
+
+    best = max(torch.linspace(0.2, 0.7, 501).tolist(), key=log_p)
+    assert fitted.fitted_scale == pytest.approx(best, rel=0.02)
+    found = {each.quantity: each for each in fitted(model, data)}["log_likelihood"]
+    assert found.value == pytest.approx(log_p(fitted.fitted_scale), abs=0.25)
+    assert found.diagnostics["fitted_scale"] == fitted.fitted_scale
+    fixed = AISDecoder(**(settings | {"scale": 0.5}))
+    torch.manual_seed(1)
+    assert fixed(model, data)[0].value == pytest.approx(log_p(0.5), abs=0.25)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"num_chains": 0}, {"num_leapfrog": 0}, {"target_acceptance": 1.0}, {"num_simulated": -1}, {"scale": 0.0}],
+)
+def test_settings_out_of_their_range_are_refused(settings):
+    with pytest.raises(ValueError, match="must"):
+        AISDecoder(**(SETTINGS | settings))

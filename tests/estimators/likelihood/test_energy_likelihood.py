@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+import torch
+
+from dgm_run.data.dataset import Examples, to_float
+from dgm_run.estimators.likelihood.ais import AIS
+from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
+from dgm_run.estimators.likelihood.partition import Exact
+from dgm_run.estimators.likelihood.reverse_ais import RAISE
+from tests.models.energy import test_dbm
+from tests.models.energy.test_rbm import make
+from tests.support import energy
+
+
+def examples(model, n=50):
+    torch.manual_seed(0)
+    x = energy.visible_states(model)
+    return Examples(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
+
+
+def found(model, data, partition, max_rows=7, conservative=None):
+    rows = EnergyLikelihood(partition, conservative, 10, max_rows)(model, data)
+    return {row.quantity: row for row in rows}
+
+
+def test_the_exact_likelihood_is_that_of_the_normalised_model():
+    model = make()
+    data = examples(model)
+    log_p = energy.log_f(model).log_softmax(0)[energy.index_of(data.x)]
+    row = found(model, data, Exact(20))["log_likelihood"]
+    assert row.value == pytest.approx(log_p.mean().item())
+    assert row.stderr == pytest.approx(log_p.std().item() / 50**0.5)
+    assert (row.kind, row.estimator, row.num_examples) == ("exact", "exact", 50)
+
+
+def test_bits_and_baseline_belong_to_the_same_examples():
+    model = make()
+    data = examples(model)
+    rows = found(model, data, Exact(20))
+    assert rows["bits_per_dim"].value == pytest.approx(-rows["log_likelihood"].value / 6 / np.log(2))
+    base = energy.log_f(model, 0.0).log_softmax(0)[energy.index_of(data.x)]
+    assert rows["baseline"].value == pytest.approx(base.mean().item())
+    assert rows["baseline"].baseline.log_p.mean().item() == pytest.approx(base.mean().item())
+    assert rows["log_partition"].value == pytest.approx(model.log_partition().item())
+
+
+def test_an_estimated_partition_makes_an_estimate_with_its_settings_and_diagnostics():
+    model = make()
+    row = found(model, examples(model), AIS(10, 20, "linear"))["log_likelihood"]
+    assert (row.kind, row.estimator) == ("estimate", "ais")
+    assert row.settings == {"num_chains": 10, "num_temperatures": 20, "schedule": "linear"}
+    assert {"log_z_low", "log_z_high", "ais_ess"} <= set(row.diagnostics)
+
+
+def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
+    model = make()
+    with torch.no_grad():
+        model.weight.zero_()  # one hidden unit turns all pixels on or off, each as often
+        model.weight[:, 0] = 4.0
+        model.visible_bias.fill_(-2.0)
+        model.hidden_bias.copy_(torch.tensor([-12.0, 0.0, 0.0]))
+    data = Examples(model.sample(2000, 200).float(), None, to_float)
+    model, model.starts_at_means = model.float(), False
+    model.initialize(data.x)  # sets the base alone
+    assert found(model, data, Exact(20), 500)["log_likelihood"].warning is None
+    with torch.no_grad():
+        model.weight.zero_()
+        model.visible_bias.copy_(model.base_logits)
+    warning = found(model, data, Exact(20), 500)["log_likelihood"].warning
+    assert warning.startswith("collapsed: no better than independent pixels")
+
+
+def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_truth():
+    model = make()
+    data = examples(model, 300)
+    conservative = RAISE(num_examples=200, num_chains=1, num_temperatures=3, schedule="linear")
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(100, 3, "linear"), 100, conservative)
+    row, optimistic = rows["log_likelihood_conservative"], rows["log_likelihood"]
+    exact = found(model, data, Exact(20), 100, conservative)
+    assert "log_likelihood_conservative" not in exact
+    assert row.value == pytest.approx(optimistic.value - row.diagnostics["raise_gap"])
+    assert row.value < exact["log_likelihood"].value
+    assert row.stderr > exact["log_likelihood"].stderr
+    assert (row.kind, row.estimator, row.num_examples) == ("estimate", "raise", 300)
+
+
+def test_bits_are_those_of_a_grey_level_where_values_were_spread_over_it():
+    model = make()
+    data = examples(model)
+    data.log_bin_width = -np.log(256)
+    rows = found(model, data, Exact(20))
+    nats = rows["log_likelihood"].value / 6 - np.log(256)
+    assert rows["bits_per_dim"].value == pytest.approx(-nats / np.log(2))
+
+
+def test_an_estimate_that_rests_on_few_chains_says_so():
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(8)
+    torch.manual_seed(0)
+    warning = found(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
+    assert "of 100 chains, so its error may exceed the stated one: raise num_temperatures, now 2" in warning
+    assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
+
+
+def test_the_effective_sample_size_is_that_of_the_median_example():
+    model = test_dbm.make(scale=2.0)
+    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    torch.manual_seed(0)
+    seen = found(model, data, Exact(20), 50)["log_likelihood"].diagnostics["ess_median"]
+    w = model.log_weights(data.x, 100_000).exp()
+    infinite = 10 * w.mean(0).square() / w.square().mean(0)
+    assert seen == pytest.approx(infinite.median().item(), rel=0.05)
+    assert 1 < seen < 9.99
+
+
+def test_the_error_of_log_z_is_part_of_the_stated_error():
+    model = make()
+    data = examples(model)
+    torch.manual_seed(0)
+    log_z = AIS(10, 20, "linear")(model)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(10, 20, "linear"))
+    exact = found(model, data, Exact(20))["log_likelihood"]
+    row = rows["log_likelihood"]
+    assert exact.computing_interval is None
+    assert row.computing_interval == pytest.approx((row.value - log_z.margin.above, row.value + log_z.margin.below))
+    assert row.stderr == pytest.approx(np.hypot(exact.stderr, log_z.margin.stderr))
+    bits = rows["bits_per_dim"]
+    assert bits.computing_interval == pytest.approx([-value / 6 / np.log(2) for value in row.computing_interval[::-1]])
+    partition = rows["log_partition"]
+    assert partition.interval == pytest.approx((log_z.diagnostics["log_z_low"], log_z.diagnostics["log_z_high"]))
+
+
+def test_two_sides_that_disagree_are_told_and_widen_the_interval():
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(3)
+    data = examples(model, 300)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 1, 2, "linear"))
+    row, low = rows["log_likelihood"], rows["log_likelihood_conservative"]
+    assert "reverse annealing lies" in row.warning
+    assert "below annealed importance sampling" in row.warning
+    assert row.computing_interval[0] < low.value < row.value
+    assert low.computing_interval[0] < low.value < low.computing_interval[1]
+
+
+def test_reverse_annealing_above_the_estimate_is_told():
+    """Draws that the model hardly makes, from a path so short that the annealed model is another one."""
+    model = make()
+    with torch.no_grad():
+        model.weight.mul_(6)
+    x = energy.visible_states(model)
+    data = Examples(x[energy.log_f(model).argsort()[:20]].repeat(10, 1, 1, 1), None, lambda values: values)
+    torch.manual_seed(0)
+    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 10, 2, "linear"))
+    exact = found(model, data, Exact(20))["log_likelihood"].value
+    assert rows["log_likelihood_conservative"].value > exact + 1
+    assert "above annealed importance sampling" in rows["log_likelihood_conservative"].warning
+    assert rows["log_likelihood"].computing_interval[0] < exact < rows["log_likelihood"].computing_interval[1]
+
+
+def test_one_example_says_nothing_of_a_gap():
+    model = make()
+    torch.manual_seed(0)
+    rows = found(model, examples(model, 5), AIS(10, 20, "linear"), 100, RAISE(1, 1, 2, "linear"))
+    row = rows["log_likelihood_conservative"]
+    assert (row.stderr, row.interval, row.computing_interval) == (None, None, None)
+    assert "reverse" not in (rows["log_likelihood"].warning or "")
+
+
+def test_the_bound_has_the_error_of_its_draws():
+    model = test_dbm.make(scale=2.0)
+    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    torch.manual_seed(0)
+    values = [found(model, data, Exact(20), 50)["elbo"] for _ in range(400)]
+    spread = torch.tensor([row.value for row in values]).std().item()
+    low, high = zip(*(row.computing_interval for row in values), strict=True)
+    assert np.mean(np.subtract(high, low)) / 2 / 1.96 == pytest.approx(spread, rel=0.15)

@@ -1,0 +1,74 @@
+import math
+
+import pytest
+import torch
+
+import dgm_run
+from dgm_run.config.compose import instantiate
+from dgm_run.data.dataset import Examples, to_float
+from dgm_run.distributed import process_group
+from dgm_run.estimators.likelihood.parzen import Parzen
+from dgm_run.estimators.likelihood.prior_sampling import PriorSampling
+
+SETTINGS = {"num_samples": 500, "num_valid": 100, "min_scale": 0.05, "max_scale": 0.8, "num_scales": 5}
+
+
+class Memory(torch.nn.Module):
+    """Samples are those it was given, in their order."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def sample(self, n):
+        return self.x[:n]
+
+
+def examples(n, seed, scale=0.3):
+    torch.manual_seed(seed)
+    centres = torch.randn(20, 2, 3, generator=torch.Generator().manual_seed(9))
+    return centres[torch.randint(20, (n,))] + scale * torch.randn(n, 2, 3)
+
+
+def test_it_is_the_density_of_kernels_of_the_width_that_validation_data_choose():
+    samples, valid, test = examples(500, 0), examples(80, 1), examples(50, 2)
+    data = [Examples(x, None, to_float) for x in (valid, test)]
+    torch.manual_seed(0)
+    fitted = Parzen(**SETTINGS).fitted(Memory(samples), data[0], data[0])
+    found = fitted(Memory(samples), data[1])[0]
+
+    def log_p(x, scale):
+        squares = (x.flatten(1).unsqueeze(1) - samples.flatten(1)).double().square().sum(-1)
+        constant = 3 * math.log(2 * math.pi * scale**2) + math.log(500)
+        return ((-squares / 2 / scale**2).logsumexp(1) - constant).mean().item()
+
+    scales = [0.05 * 2**i for i in range(5)]
+    best = max(scales, key=lambda scale: log_p(valid, scale))
+    assert fitted.scale == pytest.approx(best)
+    assert best not in (scales[0], scales[-1])
+    assert found.value == pytest.approx(log_p(test, best), rel=1e-5)
+    assert found.diagnostics == {"scale": fitted.scale}
+    assert (found.quantity, found.kind, found.num_examples) == ("parzen", "estimate", 50)
+    assert "misleads" in found.warning
+
+
+def in_one_piece(stream, n, block_size, work, report):
+    """With the random numbers that the kernels had."""
+    torch.manual_seed(1)
+    work(slice(0, n))
+
+
+def test_with_the_noise_of_the_model_it_is_the_estimate_by_draws_of_the_prior(monkeypatch):
+    model = instantiate(dgm_run.compose("model=gan", "model.latent_dim=3", "likelihood.scale=0.2").model)
+    data = Examples(torch.rand(30, 1, 8, 8), None, to_float)
+    torch.manual_seed(1)
+    kernels = Parzen(**(SETTINGS | {"min_scale": 0.2, "max_scale": 0.2, "num_scales": 1})).fitted(model, data, data)
+    monkeypatch.setattr(process_group, "each_block", in_one_piece)
+    draws = PriorSampling(500, 1000)(model, data)[0]
+    assert kernels(model, data)[0].value == pytest.approx(draws.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"num_samples": 0}, {"min_scale": 0.0}, {"min_scale": 2.0}])
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match="0 < min_scale <= max_scale"):
+        Parzen(**(SETTINGS | settings))

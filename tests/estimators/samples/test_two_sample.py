@@ -1,0 +1,34 @@
+import math
+
+import pytest
+import torch
+
+from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_accuracy
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_between_two_gaussians_the_linear_machine_is_as_good_as_bayes(shift):
+    torch.manual_seed(0)
+    found = linear_accuracy(torch.randn(20_000, 3), torch.randn(20_000, 3) + torch.tensor([shift, 0, 0]))
+    bayes = 0.5 * (1 + math.erf(shift / 2 / math.sqrt(2)))
+    assert len(found) == 20_000
+    assert found.mean().item() == pytest.approx(bayes, abs=0.012)
+
+
+def test_neighbours_see_what_a_line_cannot():
+    torch.manual_seed(0)
+    near, far = torch.randn(2000, 2), torch.randn(2000, 2)
+    far = far / far.norm(dim=1, keepdim=True) * 4  # a ring around the others
+    assert linear_accuracy(near, far).mean() < 0.6
+    assert neighbour_accuracy(near, far).mean() > 0.95
+
+
+@pytest.mark.parametrize("accuracy", [linear_accuracy, neighbour_accuracy])
+def test_of_one_distribution_and_of_equal_examples_it_is_chance(accuracy):
+    torch.manual_seed(0)
+    found = torch.cat([accuracy(torch.randn(400, 2), torch.randn(400, 2)) for _ in range(10)])
+    assert abs(found.mean() - 0.5) < 4 * 0.5 / math.sqrt(len(found))
+    bits = torch.cat(
+        [accuracy((torch.rand(400, 2) < 0.5).double(), (torch.rand(400, 2) < 0.5).double()) for _ in range(10)]
+    )
+    assert abs(bits.mean() - 0.5) < 5 * 0.5 / math.sqrt(len(bits))

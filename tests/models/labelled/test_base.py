@@ -1,0 +1,24 @@
+import torch
+
+from dgm_run.models.labelled.base import LabelledModel
+
+
+class Told(LabelledModel):
+    """Hands back the labels it is asked about."""
+
+    num_classes = 3
+
+    def infer(self, x): ...
+    def latent_prior(self): ...
+    def decode(self, z): ...
+    def classify(self, seen): ...
+    def by_class(self, n, like): ...
+
+    def log_joint_weights(self, seen, y):
+        assert y.shape == (3, 1, 3)
+        return y.argmax(-1) + seen.sum(1)
+
+
+def test_all_classes_are_asked_for_with_one_call():
+    found = Told().log_joint_weights_of_all(torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.75, 2.0], [1.75, 3.0], [2.75, 4.0]]))

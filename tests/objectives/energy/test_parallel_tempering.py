@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from dgm_run.estimators.likelihood.partition import Exact
+from dgm_run.objectives.base import Progress
+from dgm_run.objectives.energy.parallel_tempering import ParallelTempering
+from tests.models.energy.test_rbm import make
+from tests.support import energy
+
+NUM_CHAINS = 60_000
+
+
+def tempering(num_temperatures, num_chains=NUM_CHAINS):
+    return ParallelTempering(Exact(20), 0.0, None, None, None, 0.0, num_temperatures, num_chains)
+
+
+@pytest.mark.parametrize("num_temperatures", [2, 3, 4])
+def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatures):
+    torch.manual_seed(0)
+    model, objective = make(torch.float32), tempering(num_temperatures)
+    every = energy.visible_states(model)
+    betas = torch.linspace(0, 1, num_temperatures).tolist()
+    p = [energy.probabilities(model, beta) for beta in betas]
+    chains = torch.cat([every[torch.multinomial(each, NUM_CHAINS, replacement=True)] for each in p])
+    memory, x = {"chains": chains}, every[:2]
+    with torch.no_grad():
+        found = objective.phases(model, x, model.fields(x), Progress(torch.tensor(0.0), memory))
+    for draws, each in zip(memory["chains"].split(NUM_CHAINS), p, strict=True):
+        energy.check_follows(draws, each)
+    assert torch.equal(found.states[2:], memory["chains"][-NUM_CHAINS:])
+    torch.testing.assert_close(found.fields[2:], model.fields(found.states[2:]).detach())
+
+
+def test_states_travel_through_all_temperatures():
+    torch.manual_seed(0)
+    model, objective = make(torch.float32), tempering(4, 2000)
+    with torch.no_grad():
+        model.weight.zero_()
+        model.visible_bias.copy_(model.base_logits)  # then every exchange is accepted
+    every = energy.visible_states(model)
+    chains = every[torch.arange(4).repeat_interleave(2000)]  # told apart by temperature
+    with torch.no_grad():
+        betas, fields = torch.linspace(0, 1, 4), model.fields(chains)
+        first = objective._exchange(model, chains, fields, betas, 0).view(4, -1) // 2000
+        second = objective._exchange(model, chains, fields, betas, 1).view(4, -1) // 2000
+    assert first[:, 0].tolist() == [1, 0, 3, 2]
+    assert second[:, 0].tolist() == [0, 2, 1, 3]
+
+
+def test_exchanges_are_accepted_with_their_probability():
+    torch.manual_seed(0)
+    model, objective = make(torch.float32), tempering(2)
+    every = energy.visible_states(model)
+    hot, cold = (every[[row]].expand(NUM_CHAINS, 1, 2, 3) for row in (50, 5))
+    v, betas = torch.cat([hot, cold]), torch.tensor([0.0, 1.0])
+    with torch.no_grad():
+        order = objective._exchange(model, v, model.fields(v), betas, first=0)
+    f0, f1 = energy.log_f(model, 0.0), energy.log_f(model, 1.0)
+    p = min(1.0, (f1[50] + f0[5] - f0[50] - f1[5]).exp().item())
+    swapped = (order[:NUM_CHAINS] >= NUM_CHAINS).float().mean().item()
+    assert 0.01 < p < 0.99
+    assert abs(swapped - p) < 5 * (p * (1 - p) / NUM_CHAINS) ** 0.5
+    assert torch.equal(order.sort().values, torch.arange(2 * NUM_CHAINS))  # every state is kept
+
+
+def test_there_are_as_many_chains_of_every_temperature_as_asked_for():
+    model = make()
+    assert tempering(3, 5).memory(model, energy.visible_states(model))["chains"].shape == (15, 1, 2, 3)
+
+
+@pytest.mark.parametrize(("settings", "message"), [((1, 5), "objective=pcd"), ((2, 0), "num_chains = 0")])
+def test_settings_without_a_meaning_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tempering(*settings)

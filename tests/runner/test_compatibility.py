@@ -1,0 +1,55 @@
+import pytest
+
+import dgm_run
+from dgm_run.config.compose import instantiate
+from dgm_run.errors import CheckpointError, ConfigError
+from dgm_run.runner.compatibility import refuse_other_data
+from tests.support.tiny import TINY, TINY_EXACT
+
+HOLES = "dataset/corrupt=missing_half"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            (*TINY, "dataset.binarize=none"),
+            "BernoulliLikelihood takes binary data, and dataset.binarize=none gives levels: set "
+            "dataset.binarize=dynamic, or choose likelihood=discretized_logistic",
+        ),
+        (
+            (*TINY, "likelihood=discretized_logistic"),
+            "takes levels data, and dataset.binarize=dynamic gives binary: set dataset.binarize=none "
+            "dataset.dequantize=false, or choose likelihood=bernoulli",
+        ),
+        (
+            (*TINY, "dataset=laplace_sources"),
+            "BernoulliLikelihood takes binary data, and those of laplace_sources are real: choose likelihood=gaussian; "
+            "for grey levels set dataset.num_levels=256 dataset.binarize=dynamic (integers 0 to 255",
+        ),
+        (
+            (*TINY, "dataset=gaussian_mixture", "likelihood=gaussian", "likelihood.squash=true"),
+            "likelihood.squash: means lie in [0, 1], and gaussian_mixture has values from -4.1",
+        ),
+        ((*TINY, "dataset=pcfg"), "takes no sentences, which pcfg holds: choose model=sentence_vae or language_model"),
+        (
+            (*TINY, "estimators=[importance_sampling,ngram_baseline]"),
+            "NgramBaseline takes sentences, and digits holds none: choose dataset=pydoc, text_file, ptb or pcfg",
+        ),
+        (
+            (*TINY_EXACT, HOLES),
+            "trainer: EMTrainer needs complete data: choose trainer=gradient",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_what_to_choose(overrides, message, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        dgm_run.run(dgm_run.compose(*overrides), tmp_path)
+    assert message in str(refused.value)
+
+
+def test_a_run_goes_on_with_the_data_it_began_with():
+    digits = instantiate(dgm_run.compose(*TINY).dataset)
+    refuse_other_data(digits.binarization, digits)
+    with pytest.raises(CheckpointError, match=r"digits is not what it was when the run began: then fixed; now dynamic"):
+        refuse_other_data("fixed", digits)

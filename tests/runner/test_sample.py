@@ -1,0 +1,158 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dgm_run
+from dgm_run.config.compose import instantiate
+from dgm_run.data.dataset import Examples, to_float
+from dgm_run.errors import OutOfMemory
+from dgm_run.runner.sample import draw, spherical, straight, traversals, write
+from tests.support.tiny import TINY, call
+
+
+def model(*overrides):
+    torch.manual_seed(0)
+    return instantiate(dgm_run.compose(*overrides).model).eval()
+
+
+def test_the_same_seed_draws_the_same_and_means_differ_from_draws():
+    m = model("model.latent_dim=3", "decoder.hidden_dims=[4]", "encoder.hidden_dims=[4]")
+    first, again, other = draw(m, 10, 1), draw(m, 10, 1), draw(m, 10, 2)
+    shown = {"samples": 10, "samples_drawn": 10, "interpolations": 64, "interpolations_spherical": 64, "traversals": 24}
+    assert {name: len(x) for name, x in first.items()} == shown
+    for name, x in first.items():
+        assert torch.equal(x, again[name])
+        assert not torch.equal(x, other[name])
+    assert set(first["samples_drawn"].unique().tolist()) == {0.0, 1.0}
+    assert ((first["samples"] > 0) & (first["samples"] < 1)).all()
+
+
+def test_models_show_what_they_have():
+    assert set(draw(model("model=rbm", "model.num_hidden=4"), 3, 0)) == {"samples_drawn"}
+    m2 = model("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]")
+    found = draw(m2, 3, 0)
+    assert set(found) == {"samples", "samples_drawn", "by_class"}
+    assert found["by_class"].shape == (80, 1, 8, 8)
+
+
+def test_neighbours_are_the_nearest_by_their_pixels():
+    m = model("model=gan", "decoder.hidden_dims=[4]")
+    x = torch.rand(40, 1, 8, 8)
+    found = draw(m, 10, 0, Examples(x, None, to_float))
+    samples, rows = found["samples"], found["nearest_neighbours"]
+    assert torch.equal(rows[:8], samples[:8])
+    for i in range(8):
+        distances = [(samples[i] - each).norm().item() for each in x]
+        assert torch.equal(rows[8 + i], x[distances.index(min(distances))])
+
+
+def test_both_ways_meet_the_ends_and_only_the_arc_keeps_to_the_shell():
+    torch.manual_seed(0)
+    a, b = torch.randn(2, 3, 400).unbind(0)
+    shares = torch.linspace(0, 1, 5)
+    for way in (straight, spherical):
+        z = way(a, b, shares)
+        assert z.shape == (3, 5, 400)
+        torch.testing.assert_close(z[:, 0], a)
+        torch.testing.assert_close(z[:, -1], b)
+    torch.testing.assert_close(straight(a, b, shares)[:, 2], (a + b) / 2)
+    assert straight(a, b, shares)[:, 2].norm(dim=1).max() < 16
+    assert spherical(a, b, shares)[:, 2].norm(dim=1).min() > 18
+    x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    torch.testing.assert_close(spherical(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
+
+
+def test_a_traversal_moves_one_dimension_through_the_prior():
+    m = model("model.latent_dim=2")
+    asked = []
+    decode = m.decode
+    m.decode = lambda z: asked.append(z) or decode(z)
+    torch.manual_seed(0)
+    traversals(m)
+    z = asked[0].view(2, 8, 2)
+    for dim in range(2):
+        assert (z[dim, :, 1 - dim] == z[0, 0, 1]).all() or (z[dim, :, 1 - dim] == z[1, 0, 0]).all()
+        assert (z[dim, :, dim].diff() > 0).all()
+        assert z[dim, 0, dim].item() == pytest.approx(-2.05, abs=0.3)
+
+
+def test_many_samples_are_drawn_in_batches(monkeypatch):
+    m = model("model.latent_dim=3", "decoder.hidden_dims=[4]", "encoder.hidden_dims=[4]")
+    asked = []
+    generate = m.generate
+    monkeypatch.setattr(m, "generate", lambda n: asked.append(n) or generate(n))
+    found = draw(m, 2500, 0)
+    assert asked == [1000, 1000, 500]
+    assert len(found["samples"]) == len(found["samples_drawn"]) == 2500
+    assert len(found["samples"].unique(dim=0)) > 2400  # no batch repeats another
+
+
+@pytest.mark.parametrize("overrides", [(), ("model=rbm", "model.num_hidden=4")])
+def test_more_samples_than_memory_holds_are_refused(overrides, monkeypatch):
+    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+    with pytest.raises(
+        OutOfMemory,
+        match=r"^n=999999999 samples need about [\d.]+ [GT]iB of memory, of which 16.0 GiB are free: lower n$",
+    ):
+        draw(model(*overrides), 999_999_999, 0)
+
+
+def test_a_grid_has_a_limit(tmp_path):
+    files = write({"samples": torch.rand(3000, 1, 24, 24)}, tmp_path)
+    assert Image.open(files[1]).size == (8 * 25 + 1, 128 * 25 + 1)
+    assert len(np.load(files[0])["samples"]) == 3000
+
+
+def test_arrays_and_grids_are_written(tmp_path):
+    found = {"samples": torch.rand(10, 1, 8, 8), "rows": torch.rand(10, 3)}
+    files = write(found, tmp_path / "drawn")
+    assert [file.name for file in files] == ["samples.npz", "samples.png"]
+    kept = np.load(files[0])
+    np.testing.assert_array_equal(kept["samples"], found["samples"].numpy())
+    assert kept["rows"].shape == (10, 3)
+    assert Image.open(files[1]).size[0] > 8 * 24
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = call("main", *TINY, f"hydra.run.dir={folder}/run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_the_command_writes_what_it_names(run):
+    done = call("sample", "run", "n=5", "seed=3", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    files = [run.parent / line for line in done.stdout.splitlines()]
+    assert files[0] == run / "drawn" / "seed_3" / "samples.npz"
+    assert all(file.exists() for file in files)
+    assert np.load(files[0])["samples"].shape == (5, 1, 8, 8)
+    assert "nearest_neighbours.png" in {file.name for file in files}
+
+
+def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_data(tmp_path):
+    dgm_run.run(dgm_run.compose(*TINY, "trainer.precision=fp64"), tmp_path / "run")
+    done = call("sample", "run", "n=5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is held against the data: the run was not begun by dgm-run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no run folder nowhere: dgm-sample RUN_DIR"),
+        (["run", "n=0"], "n=0: dgm-sample takes n=NUMBER and seed=NUMBER"),
+        (["run", "seed=x"], "seed=x: dgm-sample takes n=NUMBER and seed=NUMBER"),
+        (["run", "m=3"], "m=3: dgm-sample takes n=NUMBER and seed=NUMBER"),
+        (["."], "is no run folder"),
+    ],
+)
+def test_what_it_does_not_understand_is_told_in_a_line(arguments, message, run):
+    done = call("sample", *arguments, cwd=run.parent)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,131 @@
+"""The README's commands, read from its text, and what makes them short."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import dgm_run
+
+TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+SMALL = {
+    "trainer.max_epochs": 1,
+    "trainer.max_steps": 2,
+    "trainer.pretraining.max_epochs": 1,
+    "trainer.pictures_every": None,
+    "hydra.sweeper.n_trials": 2,
+}
+"""Settings that make any run short."""
+
+SMALL_ESTIMATORS = {
+    "num_samples": 20,
+    "num_temperatures": 5,
+    "num_examples": 10,
+    "max_steps": 3,
+    "num_permutations": 20,
+    "num_simulated": 2,
+}
+"""Settings that make any estimator, and any partition function, cheap."""
+
+
+def read_commands() -> list[list[str]]:
+    """Returns the words of every indented command that starts with dgm-, in the order of the text."""
+    lines = re.sub(r"\\\n\s*", " ", TEXT).splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if re.match(r"    (dgm-|tensorboard )", line)]
+    return [each for each in commands if "..." not in each and "--help" not in each]
+
+
+def read_code() -> list[str]:
+    """Returns the blocks of Python, in the order of the text."""
+    return re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def is_sweep(arguments: list[str]) -> bool:
+    return bool({"-m", "--multirun"} & set(arguments))
+
+
+def overrides_of(arguments: list[str]) -> list[str]:
+    """Returns the overrides among the arguments, without those of Hydra itself and of the sweep."""
+    kept = [each for each in arguments if not each.startswith(("-", "hydra", "sweep."))]
+    return [each for each in kept if "=" in each or each.startswith("~")]
+
+
+def jobs(arguments: list[str]) -> Iterator[list[str]]:
+    """Yields the overrides of each job of a sweep, or those of a run."""
+    choices = []
+    for override in overrides_of(arguments):
+        key, _, value = override.partition("=")
+        if re.match(r"tag\(|choice\(", value):
+            continue  # a search chooses as it goes
+        values = value.split(",") if is_sweep(arguments) and not value.startswith(("[", "'")) else [value]
+        choices.append([f"{key}={each}" for each in values])
+    for job in product(*choices):
+        yield list(job)
+
+
+def shorten(configs: list[DictConfig], given: list[str]) -> list[str]:
+    """Returns overrides that make these runs short, of keys that all of them have and the command does not set."""
+    found: dict[str, Any] | None = None
+    for config in configs:
+        own = {key: value for key, value in SMALL.items() if OmegaConf.select(config, key, default="?") != "?"}
+        for top in ("estimators", "objective", "trainer"):
+            node = OmegaConf.to_container(config, resolve=False).get(top) or {}
+            own |= dict(_cheap(node, top))
+        found = own if found is None else {key: found[key] for key in found if key in own}
+    taken = {each.partition("=")[0] for each in given}
+    return [f"{key}={'null' if value is None else value}" for key, value in (found or {}).items() if key not in taken]
+
+
+def _cheap(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _cheap(value, f"{key}.{name}")
+        elif name in SMALL_ESTIMATORS and isinstance(value, int) and value > SMALL_ESTIMATORS[name]:
+            is_of_training = key in ("objective", "trainer")
+            if not is_of_training or name == "num_temperatures":
+                yield f"{key}.{name}", SMALL_ESTIMATORS[name]
+
+
+def compose_jobs(arguments: list[str], *more: str) -> list[DictConfig]:
+    return [dgm_run.compose(*job, *more) for job in jobs(arguments)]
+
+
+def write_data(folder: Path) -> None:
+    """Writes files that stand for MNIST, Fashion-MNIST, PTB, and a user's own arrays and text."""
+    generator = np.random.default_rng(0)
+    for name in ("MNIST", "FashionMNIST"):
+        for stem, num in (("train", 10_400), ("t10k", 60)):
+            y = np.arange(num) % 10
+            x = generator.integers(0, 64, (num, 28, 28)) + 16 * y[:, None, None]
+            x[:, :, 14 + (name == "MNIST") :] += 40
+            _write_idx(folder / name / "raw" / f"{stem}-images-idx3-ubyte", x)
+            _write_idx(folder / name / "raw" / f"{stem}-labels-idx1-ubyte", y)
+    words = ["the", "cat", "sees", "a", "tree", "and", "hears", "my", "dog", "today"]
+    sentences = [" ".join(generator.choice(words, 7)) for _ in range(1500)]
+    (folder / "ptb").mkdir()
+    for name in ("train", "valid", "test"):
+        (folder / "ptb" / f"ptb.{name}.txt").write_text("\n".join(sentences[: 500 if name == "train" else 60]))
+
+
+def write_own_files(folder: Path) -> None:
+    """Writes what the README calls mine.npz and mine.txt."""
+    generator = np.random.default_rng(0)
+    np.savez(folder / "mine.npz", x=generator.integers(0, 256, (2100, 28, 28), dtype=np.uint8))
+    words = ["the", "cat", "sees", "a", "tree", "and", "hears", "my", "dog", "today"]
+    sentences = [" ".join(generator.choice(words, 7)).capitalize() + "." for _ in range(1500)]
+    (folder / "mine.txt").write_text(" ".join(sentences))
+
+
+def _write_idx(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    path.write_bytes(bytes([0, 0, 8, values.ndim]) + sizes + torch.from_numpy(values).to(torch.uint8).numpy().tobytes())
