@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 
 MODES = ("none", "threshold", "fixed", "dynamic")
-MOST_NOISE = 1 - 2.0**-14
-"""Largest noise of a level. In single precision their sum rounds by 2^-17, and num_levels times a value by 2^-15."""
+LEAST_GAP = 2.0**-14
+"""Least distance of the noise from the next level: for up to 256 levels, of more it grows with their number.
+
+In single precision the sum of a level and its noise rounds by num_levels 2^-25, num_levels times a value by as much as
+num_levels 2^-23.
+"""
 
 
 def intensities(levels: Tensor, num_levels: int) -> Tensor:
@@ -31,7 +35,8 @@ def sample(levels: Tensor, num_levels: int, generator: torch.Generator | None = 
 def dequantize(levels: Tensor, num_levels: int, generator: torch.Generator | None = None) -> Tensor:
     """(k + u) / num_levels with u uniform on [0, 1): a density of it bounds the mass of the levels.
 
-    No value reaches the next level: u ends at `MOST_NOISE`.
+    No value reaches the next level: u ends a small gap before it.
     """
+    gap = max(LEAST_GAP, num_levels * 2.0**-22)
     noise = torch.rand(levels.shape, generator=generator, device=levels.device, dtype=torch.float32)
-    return ((levels + noise.clamp_(max=MOST_NOISE)) / num_levels).to(torch.get_default_dtype())
+    return ((levels + noise.clamp_(max=1 - gap)) / num_levels).to(torch.get_default_dtype())

@@ -52,7 +52,10 @@ def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str 
     if stderr is None:
         return None
     computing = _computing_margin(likelihood)
-    if not gap > max(math.hypot(STANDARD_ERRORS * stderr, computing.above), MATERIAL):
+    margin = math.hypot(STANDARD_ERRORS * stderr, computing.above)
+    if likelihood.values is None and likelihood.interval:  # which reaches up by a bias that no other field states
+        margin = max(margin, likelihood.interval[1] - likelihood.value)
+    if not gap > max(margin, MATERIAL):
         return None
     stderr = math.hypot(stderr, min(computing) / NORMAL)  # one side alone has the bias
     value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"

@@ -237,7 +237,8 @@ def _fits(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_fits, value))
+    """Whether it is an interval, of which no end is NaN: its margin would be zero."""
+    return isinstance(value, list) and len(value) == 2 and all(_fits(end) and not math.isnan(end) for end in value)
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -65,6 +65,15 @@ def test_no_noise_reaches_the_next_level(monkeypatch, dtype):
         assert ((values * num_levels).floor() == levels).all()
 
 
+@pytest.mark.parametrize("num_levels", [257, 1000, 1024, 4095, 65_535, 65_536])
+def test_noise_of_many_levels_stays_below(monkeypatch, num_levels):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 1 - 2.0**-24))
+    levels = torch.arange(num_levels, dtype=torch.int32)
+    values = dequantize(levels, num_levels)
+    assert ((values.double() * num_levels).floor() == levels).all()
+    assert ((values * num_levels).floor() == levels).all()
+
+
 def test_noisy_values_stay_on_their_level():
     torch.manual_seed(0)
     values = dequantize(torch.full((1_000_000,), 255, dtype=torch.uint8), 256)

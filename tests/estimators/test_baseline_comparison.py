@@ -106,3 +106,12 @@ def test_what_is_not_finite_is_not_compared(value):
     log_p = DIFFICULTY.clone()
     log_p[0] = value
     assert warnings(own(log_p), baseline(DIFFICULTY)) == [None, None]
+
+
+def test_a_bias_that_only_the_interval_states():
+    log_p = DIFFICULTY - 20
+    found = Estimate("log_likelihood", "ais", "estimate", log_p.mean().item() - 3, 0.5, 50)
+    assert "worse than ppca" in warnings(found, baseline(log_p))[0]
+    biased = Estimate(*("log_likelihood", "ais", "estimate", found.value, 0.5, 50),
+                      interval=(found.value - 1, found.value + 4))  # fmt: skip
+    assert warnings(biased, baseline(log_p))[0] is None

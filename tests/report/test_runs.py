@@ -206,3 +206,11 @@ def test_equal_warnings_of_two_evaluations_are_one(tmp_path):
     folders.write(tmp_path, folders.config(), rows)
     (run,) = collect(tmp_path)
     assert run.warnings == [("log_likelihood", "low")]
+
+
+def test_an_interval_with_an_end_that_is_nan(tmp_path):
+    damaged = folders.estimate(-5.0, interval=[float("nan"), -4.0])
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0, interval=[-6.0, -4.0]), damaged])
+    (run,) = collect(tmp_path)
+    assert [each["interval"] for each in run.results["estimates"]] == [[-6.0, -4.0]]
+    assert "1 of its estimates cannot be read" in run.message

@@ -21,6 +21,9 @@ from dgm_run.models.energy.base import EnergyModel
 
 FEWEST_EFFECTIVE = 0.1
 """Share of the chains; where fewer carry the weight, the error of log Z is not to be trusted."""
+FEWEST_CHAINS = 5
+"""Chains that have to carry the weight, however few there are: log weights with a standard deviation of 3 are held in
+80% of cases by 3 chains and in 87% by 5."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class AIS(PartitionFunction):
             "ais_log_weight_std": log_w.std().item(),
             "ais_pareto_k": k,
         }
-        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k))
+        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k) if any(margin) else None)
 
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
@@ -81,12 +84,13 @@ class AIS(PartitionFunction):
         return log_w
 
     def _warning(self, ess: float, pareto_k: float | None) -> str | None:
-        if ess < FEWEST_EFFECTIVE * self.num_chains:
+        if ess < max(FEWEST_EFFECTIVE * self.num_chains, FEWEST_CHAINS):
             reason = f"log Z rests on {ess:.1f} of {self.num_chains} chains"
         elif pareto_k is not None and pareto_k > UNRELIABLE:
             reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
         else:
             return None
         return (
-            f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}"
+            f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}, "
+            f"or num_chains, now {self.num_chains:,}"
         )

@@ -25,7 +25,7 @@ def log_mean_margin(log_w: Tensor) -> Margin:
     """
     log_w = log_w.double().cpu()
     value = log_mean_exp(log_w)
-    if (log_w == log_w[0]).all() or log_w.isnan().any():  # of NaN there is no interval
+    if (log_w == log_w[0]).all() or value.isnan() or value == math.inf:  # of what is not finite there is no interval
         return NO_MARGIN
     if not log_w.isfinite().sum() > 1:
         return Margin(FARTHEST_BELOW, math.inf)
@@ -43,6 +43,8 @@ def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]
     means = drawn.mean(1)
     errors = drawn.std(1) / math.sqrt(len(w)) / means
     has_spread = errors > 0  # not so where one weight has been drawn every time
+    if not has_spread.any():  # the logs differ, and the weights do not
+        return log_w.max().item(), log_w.max().item()
     differences = (means / mean).log()[has_spread] / errors[has_spread]
     tail, student = (1 - LEVEL) / 2, student_quantile(len(w) - 1)
     below, above = differences.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()

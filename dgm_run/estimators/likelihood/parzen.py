@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.intervals import NO_MARGIN, ComputingErrors, Margin
+from dgm_run.estimators.likelihood.weights import JACKKNIFE_GROUPS, StreamingWeights, jackknife_stderr
 from dgm_run.models.base import LatentVariableModel
 
 ROWS = 1000
@@ -30,8 +32,8 @@ class Parzen(Estimator):
     """The log density of Gaussian kernels of one width around samples of the model.
 
     The width is the one that validation examples like best. Samples of a model with p(x | z) are its means, so that
-    the kernel is its only noise. The interval is of the test examples alone, for these very samples and this width. It
-    does not hold what other samples would find, or more of them.
+    the kernel is its only noise. The interval holds what as many other samples would find with this width, but not what
+    more of them would.
 
     Args:
         num_samples: of the model.
@@ -39,7 +41,7 @@ class Parzen(Estimator):
         min_scale: the smallest width tried, a standard deviation in units of the data.
         max_scale: the largest one.
         num_scales: how many are tried, each larger than the one before by the same factor.
-        samples: (S, *shape), once `fitted`, with the width `scale`.
+        scale: the width, once `fitted`.
 
     Raises:
         ValueError: a number is not positive, or the range is reversed.
@@ -50,7 +52,6 @@ class Parzen(Estimator):
     min_scale: float
     max_scale: float
     num_scales: int
-    samples: Tensor | None = None
     scale: float | None = None
 
     takes = ("continuous",)
@@ -61,33 +62,47 @@ class Parzen(Estimator):
 
     @torch.no_grad()
     def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Parzen":
-        sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
-        decodes = isinstance(model, LatentVariableModel)
-        samples = torch.cat([model.generate(n).mean if decodes else model.sample(n) for n in sizes])
+        samples = self._draw(model)
         x = valid.batch(torch.randperm(len(valid))[: self.num_valid].to(valid.x.device))
         ends = math.log(self.min_scale), math.log(self.max_scale)
         scales = torch.linspace(*ends, self.num_scales, dtype=torch.float64).exp().tolist()
-        fits, found = [replace(self, samples=samples, scale=scale) for scale in scales], []
-        for fit in fits:
-            found.append(fit.log_prob(x).mean().item())
-            report(len(found), len(fits))
-        return fits[found.index(max(found))]
+        found = []
+        for scale in scales:
+            found.append(torch.cat([weigh_kernels(samples, scale, rows).log_mean for rows in x.split(ROWS)]).mean())
+            report(len(found), len(scales))
+        return replace(self, scale=scales[found.index(max(found))])
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
-        rows = data.rows(ROWS, lambda x: {"log_p": self.log_prob(x)}, report)
+        samples = self._draw(model)
+
+        def find(x: Tensor) -> dict[str, Tensor]:
+            weights = weigh_kernels(samples, self.scale, x)
+            return {"log_p": weights.log_mean, "log_sums": weights.log_sums.T}
+
+        rows = data.rows(ROWS, find, report)
+        log_sums = rows["log_sums"].T
+        stderr = jackknife_stderr(log_sums)
+        of_samples = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
         seen = {"scale": self.scale}
         log_p = data.in_data_units(rows["log_p"].cpu())
         more = {"settings": settings, "diagnostics": seen, "warning": MISLEADS}
-        return [Estimate.over(log_p, "parzen", "parzen", "estimate", **more)]
+        return [Estimate.over(log_p, "parzen", "parzen", "estimate", ComputingErrors(common=of_samples), **more)]
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Of each example, (N, *shape) -> (N,), nats."""
-        log_scale = self.samples.new_tensor(math.log(self.scale))
-        kernels = [IndependentGaussian(part, log_scale, part.dim() - 1) for part in self.samples.split(ROWS)]
-        blocks = []
-        for rows in x.split(ROWS):
-            log_px = torch.stack([part.pairwise_log_prob(rows).double().logsumexp(1) for part in kernels])
-            blocks.append(log_px.logsumexp(0) - math.log(len(self.samples)))
-        return torch.cat(blocks)
+    def _draw(self, model: nn.Module) -> Tensor:
+        """Samples, or means where the model has p(x | z), (S, *shape)."""
+        sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
+        decodes = isinstance(model, LatentVariableModel)
+        return torch.cat([model.generate(n).mean if decodes else model.sample(n) for n in sizes])
+
+
+def weigh_kernels(samples: Tensor, scale: float, x: Tensor) -> StreamingWeights:
+    """Log densities of Gaussian kernels around samples (S, *shape), at examples (N, *shape), as weights of each."""
+    weights = StreamingWeights(len(samples), len(x), x.device, JACKKNIFE_GROUPS)
+    log_scale = samples.new_tensor(math.log(scale))
+    for first in range(0, len(samples), ROWS):
+        part = samples[first : first + ROWS]
+        kernels = IndependentGaussian(part, log_scale, part.dim() - 1)
+        weights.add(kernels.pairwise_log_prob(x).T, first)
+    return weights

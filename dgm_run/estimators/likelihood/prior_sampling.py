@@ -1,19 +1,19 @@
 """log p(x) by draws of the prior, which serve all examples."""
 
-import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from dgm_run.data.dataset import Examples
 from dgm_run.distributed import process_group
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.likelihood.weights import (
+    JACKKNIFE_GROUPS,
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
+    jackknife_stderr,
     sampling_diagnostics,
 )
 from dgm_run.estimators.units import rate
@@ -21,7 +21,6 @@ from dgm_run.models.latent.density_network import DensityNetwork
 
 FEW = 5
 """Draws that the median example rests on, below which the estimate is worth nothing."""
-JACKKNIFE_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,10 @@ class PriorSampling(Estimator):
 
 
 def shared_error(weights: StreamingWeights) -> SamplingError:
-    """Estimates the errors of the mean over examples by draws that all of them share.
-
-    The standard error is that of the jackknife: groups of draws are left out in turn.
-    """
+    """Estimates the errors of the mean over examples by draws that all of them share."""
     num_groups = weights.num_groups
     if num_groups < 2:
         return SamplingError()
-    means = torch.stack([_leave_out(weights, group).mean() for group in range(num_groups)])
-    variance = (num_groups - 1) / num_groups * (means - means.mean()).square().sum().item()
-    stderr = math.sqrt(variance) if math.isfinite(variance) else None
     levels = torch.stack([weights.level(1 << i).mean() for i in range(num_groups.bit_length())])
     bias = extrapolate_bias(levels[None].cpu(), weights.num_samples)
-    return SamplingError(stderr, bias, freedom=num_groups - 1)
-
-
-def _leave_out(weights: StreamingWeights, group: int) -> Tensor:
-    """log p of each example by the draws of all other groups, (N,)."""
-    others = torch.arange(weights.num_groups, device=weights.log_sums.device) != group
-    num_draws = weights.num_grouped * (weights.num_groups - 1) // weights.num_groups
-    return weights.log_sums[others].logsumexp(0) - math.log(num_draws)
+    return SamplingError(jackknife_stderr(weights.log_sums), bias, freedom=num_groups - 1)

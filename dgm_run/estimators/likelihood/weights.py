@@ -16,6 +16,8 @@ from dgm_run.distributed import process_group
 from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE, LargestWeights
 
+JACKKNIFE_GROUPS = 32
+"""Groups of samples that all examples share, which are left out in turn."""
 NUM_GROUPS = 8
 """Groups of samples whose estimates are compared, a power of two. More groups extrapolate over a longer way."""
 HALF = 0.5
@@ -149,6 +151,27 @@ def weigh(log_w: Tensor) -> dict[str, Tensor]:
     weights = StreamingWeights(*log_w.shape, log_w.device)
     weights.add(log_w, 0)
     return weights.columns()
+
+
+def jackknife_stderr(log_sums: Tensor) -> float | None:
+    """Standard error of the mean over examples of log 1/S sum_s w_s, by samples that all examples share.
+
+    Linearised it would be far too small where single samples carry the weight of an example.
+
+    Args:
+        log_sums: of `StreamingWeights`, the log of the sum of the weights of each group, (G, N).
+
+    Returns:
+        None of a single group, or where the weights of some example are zero but for those of one group.
+    """
+    num_groups = len(log_sums)
+    if num_groups < 2:
+        return None
+    # groups of one size: what the log of their number adds is the same for all
+    means = [torch.cat([log_sums[:g], log_sums[g + 1 :]]).logsumexp(0).mean() for g in range(num_groups)]
+    apart = torch.stack(means) - torch.stack(means).mean()
+    variance = (num_groups - 1) / num_groups * apart.square().sum().item()
+    return math.sqrt(variance) if math.isfinite(variance) else None
 
 
 def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingError:

@@ -107,3 +107,22 @@ def test_log_z_of_a_deep_machine_at_full_scale():
 def test_too_few_chains_are_refused():
     with pytest.raises(ValueError, match="num_chains"):
         AIS(1, 10, "linear")
+
+
+def test_few_effective_chains_are_warned_of():
+    torch.manual_seed(2)
+    model = make()
+    model.weight.data *= 3
+    few, many = AIS(4, 100, "linear")(model), AIS(100, 100, "linear")(model)
+    assert few.diagnostics["ais_ess"] > 1  # more than a tenth of the chains
+    assert "of 4 chains" in few.warning
+    assert "or num_chains, now 4" in few.warning
+    assert many.warning is None
+
+
+def test_equal_weights_of_two_chains_need_no_warning():
+    model = RBM((2, 3), 4, init_scale=0.0, visible_bias="logit_mean").double()
+    model.initialize(torch.full((1, 2, 3), 0.5, dtype=torch.float64))
+    found = AIS(2, 5, "linear")(model)
+    assert found.margin == (0.0, 0.0)
+    assert found.warning is None

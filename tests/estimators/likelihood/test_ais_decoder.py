@@ -184,3 +184,13 @@ def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
 def test_settings_out_of_their_range_are_refused(settings):
     with pytest.raises(ValueError, match="must"):
         AISDecoder(**(SETTINGS | settings))
+
+
+def test_only_fixed_examples_state_computing_alone():
+    model = linear()
+    x = model.sample(20)
+    settings = {"num_chains": 4, "num_temperatures": 10}
+    some = evaluate(model, x, num_examples=10, num_simulated=5, **settings)
+    assert evaluate(model, x, **settings)["log_likelihood"].computing_interval
+    assert all(each.computing_interval is None for each in some.values())
+    assert all(each.interval for each in some.values())

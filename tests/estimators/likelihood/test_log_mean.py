@@ -89,3 +89,14 @@ def test_chains_without_weight_count():
     assert low < -math.log(2) < high < 1
     assert log_mean_margin(torch.tensor([0.0, -math.inf, -math.inf])).above == math.inf
     assert log_mean_margin(torch.tensor([0.0, math.nan])) == NO_MARGIN
+
+
+@pytest.mark.parametrize("log_w", [[0.0, 1.0, math.inf], [0.0, 1.0, math.nan], [-math.inf, math.inf]])
+def test_weights_that_are_not_finite_have_no_margin(log_w):
+    assert log_mean_margin(torch.tensor(log_w)) == NO_MARGIN
+
+
+def test_logs_that_differ_by_rounding_alone():
+    log_w = torch.tensor([0.0, -1e-17, -2e-17, 1e-17], dtype=torch.float64)
+    margin = log_mean_margin(log_w)
+    assert max(margin) < 1e-15

@@ -6,7 +6,7 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import Examples, to_float
-from dgm_run.distributed import process_group
+from dgm_run.estimators.intervals import Margin, student_quantile
 from dgm_run.estimators.likelihood.parzen import Parzen
 from dgm_run.estimators.likelihood.prior_sampling import PriorSampling
 
@@ -64,8 +64,32 @@ def test_with_the_noise_of_the_model_it_is_the_estimate_by_draws_of_the_prior(mo
     torch.manual_seed(1)
     kernels = Parzen(**(SETTINGS | {"min_scale": 0.2, "max_scale": 0.2, "num_scales": 1})).fitted(model, data, data)
     monkeypatch.setattr(process_group, "each_block", in_one_piece)
+    torch.manual_seed(1)
+    value = kernels(model, data)[0].value
     draws = PriorSampling(500, 1000)(model, data)[0]
-    assert kernels(model, data)[0].value == pytest.approx(draws.value, rel=1e-6)
+    assert value == pytest.approx(draws.value, rel=1e-6)
+
+
+class Normal(torch.nn.Module):
+    def sample(self, n):
+        return torch.randn(n, 10)
+
+
+def test_error_holds_what_other_samples_find():
+    torch.manual_seed(3)
+    data = Examples(torch.randn(500, 10), None, to_float)
+    parzen = Parzen(**(SETTINGS | {"num_samples": 200}), scale=0.8)
+    found = [parzen(Normal(), data)[0] for _ in range(60)]
+    spread = torch.tensor([each.value for each in found]).std().item()
+    margins = [Margin.from_interval(each.value, each.computing_interval) for each in found]
+    stated = torch.tensor([each.above / student_quantile(31) for each in margins]).square().mean().sqrt().item()
+    assert stated == pytest.approx(spread, rel=0.25)  # of 60 values the spread is known to within a tenth
+
+
+def test_one_sample_has_no_error_of_samples():
+    data = Examples(torch.randn(20, 10), None, to_float)
+    parzen = Parzen(**(SETTINGS | {"num_samples": 1}), scale=0.4)
+    assert parzen(Normal(), data)[0].computing_interval is None
 
 
 @pytest.mark.parametrize("settings", [{"num_samples": 0}, {"min_scale": 0.0}, {"min_scale": 2.0}])
