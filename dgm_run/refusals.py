@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run import config
 from dgm_run.errors import ConfigError
+from dgm_run.presets import list_presets
 from dgm_run.suggestions import leaves, nearest, nearest_keys
 
 EXTRAS = ("joblib", "optuna", "ray", "submitit")
@@ -143,8 +144,7 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
     if not group:
         return f"--config-name: there is no configuration {choice}"
     if group.partition("/")[0] == "experiment":
-        root = config.conf_dir() / "experiment"
-        known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
+        known = list_presets(config.conf_dir() / "experiment")
         wanted = str(error.missing_cfg_file).partition("/")[2]
         meant = difflib.get_close_matches(wanted, known, 3, 0.6)
         hint = f"did you mean {' or '.join(meant)}? " if meant else ""

@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 LAYERS = [  # a module imports only from its own layer or from those further down
     {"cli", "__main__"},
     {"dry_run"},
-    {"runner", "report", "presets"},
+    {"runner", "report"},
     {"compatibility", "evaluation", "gallery", "results", "run_folder", "sampling", "sentences"},
     {"trainers"},
     {"objectives", "estimators"},
@@ -29,7 +29,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"arguments", "refusals", "resume", "help_text"},
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
-    {"commands", "suggestions"},
+    {"commands", "presets", "suggestions"},
     {"bounds", "rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks", "published"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
