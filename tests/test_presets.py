@@ -1,4 +1,7 @@
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,23 @@ def test_choices_of_rows_override_those_of_bases():
     assert row.objective.num_samples == 5
     row = package.compose("+experiment=sylvester_2018/caltech101_iaf")
     assert row.estimators.importance_sampling.num_samples == 2000  # 5000 in the base
+
+
+RESULTS = conf_dir() / "results.txt"
+
+
+def test_results_are_presets_of_known_cost():
+    names = [line for line in RESULTS.read_text().splitlines() if line and not line.startswith("#")]
+    found = {preset.name: preset for preset in presets(FOLDER)}
+    assert len(names) == len(set(names)) > 20
+    assert sum(found[name].hours for name in names) < 4
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_runs_the_list_of_results():
+    root = Path(__file__).parent.parent
+    shown = subprocess.run(
+        ["make", "-n", "results"], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    (chosen,) = re.findall(r"\+experiment=(\S+)", shown)
+    assert chosen.split(",") == [line for line in RESULTS.read_text().splitlines() if line and line[0] != "#"]
