@@ -56,8 +56,9 @@ from dgm_run.commands import (
 from dgm_run.config import conf_dir, note_changes, resolve_data_paths
 from dgm_run.dry_run import dry_run, is_dry_run, without_dry_run
 from dgm_run.errors import CheckpointError, ConfigError, UserError
-from dgm_run.help_text import help_text
+from dgm_run.help_text import describe_choices, help_text
 from dgm_run.output import guarded, losses, reason
+from dgm_run.presets import table
 from dgm_run.ranks import is_first, is_started
 from dgm_run.refusals import describe
 from dgm_run.resume import (
@@ -70,6 +71,9 @@ from dgm_run.resume import (
     sweep_code,
 )
 from dgm_run.signals import Interrupted
+
+VERSION = f"dgm-run {dgm_run.__version__}\n"
+"""The answer of all four commands to --version."""
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
 
@@ -112,10 +116,10 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv):
         _told(lambda: sys.stdout.write(help_text(conf_dir())))
     if "--version" in sys.argv:
-        _told(lambda: sys.stdout.write(f"dgm-run {dgm_run.__version__}\n"))
+        _told(lambda: sys.stdout.write(VERSION))
+    if "--choices" in sys.argv:
+        _told(lambda: sys.stdout.write(describe_choices(conf_dir())))
     if "--experiments" in sys.argv:
-        from dgm_run.presets import table
-
         _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
@@ -255,6 +259,9 @@ def _folder_and_more(text: str) -> tuple[Path, OwnCode, list[str]]:
         own, arguments = take_options(sys.argv[1:])
     except UserError as error:
         sys.exit(str(error))
+    if "--version" in arguments:
+        sys.stdout.write(VERSION)
+        sys.exit(0)
     is_asked = {"-h", "--help"} & set(arguments)
     if not arguments or is_asked:
         sys.stdout.write(text)
