@@ -53,12 +53,13 @@ from dgm_run.commands import (
     take_options,
     targets_of,
 )
+from dgm_run.completion import answer_query, is_query
 from dgm_run.config import conf_dir, note_changes, resolve_data_paths
 from dgm_run.dry_run import dry_run, is_dry_run, without_dry_run
 from dgm_run.errors import CheckpointError, ConfigError, UserError
 from dgm_run.help_text import describe_choices, help_text
 from dgm_run.output import guarded, losses, reason
-from dgm_run.presets import table
+from dgm_run.presets import list_presets, table
 from dgm_run.ranks import is_first, is_started
 from dgm_run.refusals import describe
 from dgm_run.resume import (
@@ -125,6 +126,8 @@ def main() -> None:
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
     is_dry = _refuse(lambda: is_dry_run(sys.argv[1:]))
     sys.argv[1:] = _refuse(lambda: _complete(without_dry_run(sys.argv[1:]), is_dry))
+    if is_query(sys.argv):
+        _told(lambda: sys.stdout.write(answer_query(sys.argv, _hydra_main, list_presets(conf_dir() / "experiment"))))
     _told(_dry_run if is_dry else _hydra_main)
 
 
