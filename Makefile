@@ -40,16 +40,10 @@ bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
-FAST := pydeep_2017/grbm_2d srivastava_2017/grid_gan \
-  $(addprefix scikit_learn/,digits_ppca2 digits_ppca5 digits_ppca10 digits_ppca20 digits_fa2 digits_fa5 digits_fa10 digits_fa20) \
-  $(addprefix scikit_learn/,mnist_ppca10 mnist_ppca50 mnist_ppca100 mnist_fa10 mnist_fa50) \
-  $(addprefix melchior_2016/bars_and_stripes_,exact exact_centered pcd pcd_centered cd_centered dbm) \
-  $(addprefix pydeep_2017/,mnist_rbm16_centered mnist_rbm16_normal flipped_rbm16_centered flipped_rbm16_normal) \
-  $(addprefix pydeep_2017/,mnist_rbm500_centered mnist_rbm500_normal) \
-  $(addprefix salakhutdinov_murray_2008/,cd1 cd3 cd25 dbn)
+FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,
 
-results: $(READY) ## run the presets that are fast (they need MNIST and some three hours), and write RESULTS.md; again, it goes on
+results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNIST) and write RESULTS.md; run it again to go on
 	$(BIN)/dgm-run -m +experiment=$(subst $() $(),$(comma),$(strip $(FAST))) hydra.sweep.dir=outputs/results trainer.resume=auto
 	$(BIN)/dgm-report outputs/results > /dev/null
 	cp outputs/results/published.md RESULTS.md

@@ -74,6 +74,7 @@ def test_there_are_no_import_cycles():
 def test_only_the_entry_knows_hydra_and_omegaconf():
     allowed = {
         "cli/arguments.py",
+        "cli/completion.py",
         "cli/dry_run.py",
         "cli/hydra_errors.py",
         "cli/main.py",

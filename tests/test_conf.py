@@ -7,6 +7,7 @@ from hydra.errors import ConfigCompositionException
 
 import dgm_run
 from dgm_run.config.compose import GROUPS, conf_dir, validate
+from dgm_run.config.presets import presets
 from dgm_run.config.signature import target_of
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
@@ -40,8 +41,9 @@ DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
 CORRUPTIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "corrupt").glob("*.yaml"))
 EXPERIMENTS = sorted(
     str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
-    for path in (conf_dir() / "experiment").rglob("*.yaml")
+    for path in (conf_dir() / "experiment").glob("*/*.yaml")
 )
+LISTED = {preset.name: preset for preset in presets(conf_dir() / "experiment")}
 
 NEEDS = {  # what a choice needs beside the defaults
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
@@ -159,6 +161,12 @@ def test_every_experiment_starts_with_its_command_and_names_its_number(name):
     assert values
     assert all(isinstance(value, float) for value in values)
     assert "http" in cfg.published.source
+    listed = LISTED[name]
+    assert (listed.kind, listed.values, listed.source, listed.hours) == (
+        *(cfg.published.kind, cfg.published["values"], cfg.published.source),
+        cfg.published.get("hours"),
+    )
+    assert listed.epochs in (None, cfg.trainer.max_epochs)
     assert all("_target_" in node for node in (cfg.estimators or {}).values()), (
         "it sets an estimator that is not chosen"
     )

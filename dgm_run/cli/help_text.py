@@ -1,6 +1,7 @@
-"""The text of `dgm-run --help`: commands, and every choice of every group with the first comment of its file."""
+"""The texts of `dgm-run --help` and `dgm-run --choices`: the commands, and the choices of every group."""
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -9,25 +10,24 @@ WIDTH = 80
 INDENT = 24
 """The column in which descriptions begin."""
 
-HEAD = """dgm-run: train deep generative models, and know their likelihood.
+HEAD = """\
+dgm-run: train deep generative models, and know their likelihood.
 
-  dgm-run                                  a VAE on embedded digits, in a minute
-  dgm-run model=vae prior=vampprior        choose parts
-  dgm-run prior.num_components=99 seed=1   set keys
-  dgm-run -m objective=elbo,iwae           sweep (sweep.dry_run=true: list it)
-  dgm-run +experiment=NAME                 a row of a paper (see --experiments)
-  dgm-run ... trainer.resume=RUN_DIR       go on with a stopped run
-  dgm-run sweep.resume=SWEEP_DIR           run what is missing of a sweep
-  dgm-run ... --cfg job                    show every key with its value
+  dgm-run                            a VAE on embedded digits, in a minute
+  dgm-run model=vae prior=vampprior  choose parts
+  dgm-run optimizer.lr=1e-3 seed=1   set keys (--cfg job shows all of them)
+  dgm-run -m objective=elbo,iwae     sweep (sweep.dry_run=true lists it)
+  dgm-run +experiment=NAME           run a preset (--experiments lists them)
+  dgm-run trainer.resume=RUN_DIR     go on with a stopped run
+  dgm-run sweep.resume=SWEEP_DIR     run what is missing of a sweep
 
-Choices, as GROUP=CHOICE; * marks those of a plain `dgm-run`:
+Choices, as GROUP=CHOICE (--choices describes them; * is the default):
 """
 
 FOOT = """
-Your own: --config-dir FOLDER adds choices, as FOLDER/prior/mine.yaml;
---package NAME lets parts of your own be built from a run folder.
-Completion: eval "$(dgm-run --shell-completion install=bash)"  (also zsh, fish)
-Hydra's own options: dgm-run --hydra-help. Version: dgm-run --version
+--config-dir DIR adds your choices, --package NAME your code.
+Completion: eval "$(dgm-run --shell-completion install=bash)" (or zsh, fish)
+Also: dgm-eval, dgm-sample, dgm-report; --hydra-help; --version
 """
 
 GROUPS = {
@@ -49,15 +49,23 @@ GROUPS = {
 
 
 def help_text(folder: Path) -> str:
-    """Returns the help, from the YAML files below a configuration folder."""
-    defaults = _defaults(folder)
-    lines = [HEAD]
+    """Returns the help: the commands, and the names of all choices below a configuration folder."""
+    lines = []
+    for group in GROUPS:
+        names = " ".join(f"*{path.stem}" if is_default else path.stem for path, is_default in _choices(folder, group))
+        lines += textwrap.wrap(f"{group}: {names}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return HEAD + "\n".join(lines) + "\n" + FOOT
+
+
+def describe_choices(folder: Path) -> str:
+    """Returns every choice below a configuration folder with the first comment of its file."""
+    lines = []
     for group, words in GROUPS.items():
         lines.append(f"{group}: {words}" if words else group)
-        for path in sorted((folder / group).glob("*.yaml")):
-            lines += _entry(path.stem, describe_choice(path), path.stem in defaults.get(group, ()))
+        for path, is_default in _choices(folder, group):
+            lines += _entry(path.stem, describe_choice(path), is_default)
         lines.append("")
-    return "\n".join(lines[:-1]) + "\n" + FOOT
+    return "\n".join([*lines, "* is chosen by default."]) + "\n"
 
 
 def describe_choice(path: Path) -> str:
@@ -76,6 +84,13 @@ def _entry(name: str, description: str, is_default: bool) -> list[str]:
     if len(start) >= INDENT - 1:
         return [start, *(" " * INDENT + line for line in lines)]
     return [f"{start:{INDENT}}{line}" if i == 0 else " " * INDENT + line for i, line in enumerate(lines or [""])]
+
+
+def _choices(folder: Path, group: str) -> Iterator[tuple[Path, bool]]:
+    """Lists the files of a group's choices, each with whether it is chosen by default."""
+    defaults = _defaults(folder).get(group, ())
+    for path in sorted((folder / group).glob("*.yaml")):
+        yield path, path.stem in defaults
 
 
 def _defaults(folder: Path) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.compose import GROUPS, compose, conf_dir, describe_omegaconf
+from dgm_run.config.presets import list_presets
 from dgm_run.config.suggestions import leaves, nearest, nearest_keys
 from dgm_run.errors import ConfigError
 
@@ -142,8 +143,7 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
     if not group:
         return f"--config-name: there is no configuration {choice}"
     if group.partition("/")[0] == "experiment":
-        root = conf_dir() / "experiment"
-        known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
+        known = list_presets(conf_dir() / "experiment")
         wanted = str(error.missing_cfg_file).partition("/")[2]
         meant = difflib.get_close_matches(wanted, known, 3, 0.6)
         hint = f"did you mean {' or '.join(meant)}? " if meant else ""

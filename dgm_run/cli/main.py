@@ -30,8 +30,9 @@ from dgm_run.cli.arguments import (
     parse_estimator_seeds,
     parse_options,
 )
+from dgm_run.cli.completion import answer_query, is_query
 from dgm_run.cli.dry_run import dry_run, is_dry_run, without_dry_run
-from dgm_run.cli.help_text import help_text
+from dgm_run.cli.help_text import describe_choices, help_text
 from dgm_run.cli.hydra_errors import compose_arguments, describe
 from dgm_run.cli.resume import (
     add_run,
@@ -65,10 +66,14 @@ from dgm_run.config.commands import (
     targets_of,
 )
 from dgm_run.config.compose import conf_dir, note_changes, resolve_data_paths
+from dgm_run.config.presets import list_presets, table
 from dgm_run.distributed.ranks import is_first, is_started
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, UserError
 from dgm_run.recording.output import guarded, losses, reason
+
+VERSION = f"dgm-run {dgm_run.__version__}\n"
+"""The answer of all four commands to --version."""
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
 
@@ -111,15 +116,17 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv):
         _told(lambda: sys.stdout.write(help_text(conf_dir())))
     if "--version" in sys.argv:
-        _told(lambda: sys.stdout.write(f"dgm-run {dgm_run.__version__}\n"))
+        _told(lambda: sys.stdout.write(VERSION))
+    if "--choices" in sys.argv:
+        _told(lambda: sys.stdout.write(describe_choices(conf_dir())))
     if "--experiments" in sys.argv:
-        from dgm_run.config.presets import table
-
         _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
     if is_started() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
     is_dry = _refuse(lambda: is_dry_run(sys.argv[1:]))
     sys.argv[1:] = _refuse(lambda: _complete(without_dry_run(sys.argv[1:]), is_dry))
+    if is_query(sys.argv):
+        _told(lambda: sys.stdout.write(answer_query(sys.argv, _hydra_main, list_presets(conf_dir() / "experiment"))))
     _told(_dry_run if is_dry else _hydra_main)
 
 
@@ -254,6 +261,9 @@ def _folder_and_more(text: str) -> tuple[Path, OwnCode, list[str]]:
         own, arguments = take_options(sys.argv[1:])
     except UserError as error:
         sys.exit(str(error))
+    if "--version" in arguments:
+        sys.stdout.write(VERSION)
+        sys.exit(0)
     is_asked = {"-h", "--help"} & set(arguments)
     if not arguments or is_asked:
         sys.stdout.write(text)

@@ -1,6 +1,11 @@
-"""The presets: rows of papers and runs of other programs, each with the numbers that it is to reach."""
+"""The presets: rows of papers and runs of other programs, each with the numbers that it is to reach.
+
+`conf/experiment/PAPER/ROW.yaml` is a preset. `conf/experiment/PAPER/base/NAME.yaml` holds settings that presets share;
+a preset names its bases in its defaults list. A base is no preset: nothing lists it.
+"""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,9 +13,12 @@ import yaml
 
 from dgm_run.config.published import KINDS, split_source
 
+BASE = "base"
+"""The folder of the bases, in that of a paper."""
+
 
 class Preset(NamedTuple):
-    """One file below conf/experiment.
+    """A row of a paper, or a run of another program.
 
     Attributes:
         name: as in +experiment=NAME.
@@ -31,19 +39,46 @@ class Preset(NamedTuple):
     hours: float | None
 
 
+def list_presets(folder: Path) -> list[str]:
+    """Returns the names of all presets in a folder of experiments, without the bases, in order."""
+    paths = [path for path in sorted(folder.rglob("*.yaml")) if path.parent.name != BASE]
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+
+
 def presets(folder: Path) -> Iterator[Preset]:
-    """All presets in a folder of experiments, by name."""
-    for path in sorted(folder.rglob("*.yaml")):
-        node = yaml.safe_load(path.read_text())
-        published, trainer = node["published"], node.get("trainer", {})
-        name = str(path.relative_to(folder).with_suffix(""))
+    """Reads all presets in a folder of experiments, in the order of their names."""
+    for name in list_presets(folder):
+        choices, settings = _read_on_bases(folder, name)
+        published = settings["published"]
         numbers = (published["kind"], published["values"], published["source"], published.get("hours"))
-        yield Preset(name, _dataset(node), trainer.get("max_epochs"), *numbers)
+        epochs = settings.get("trainer", {}).get("max_epochs")
+        yield Preset(name, choices.get("/dataset", "digits"), epochs, *numbers)
 
 
-def _dataset(node: dict[str, Any]) -> str:
-    chosen = [each["override /dataset"] for each in node.get("defaults", []) if "override /dataset" in each]
-    return chosen[0] if chosen else "digits"
+@cache
+def _read_on_bases(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads a preset or a base on top of its own bases, as Hydra does.
+
+    Returns:
+        The choices by group, as in "/dataset", and the settings.
+    """
+    own = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    choices: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for entry in own.pop("defaults", []):
+        if isinstance(entry, dict):
+            choices |= {group.removeprefix("override "): choice for group, choice in entry.items()}
+            continue
+        base_choices, base_settings = _read_on_bases(folder, entry.removeprefix("/experiment/"))
+        choices |= base_choices
+        settings = _merge(settings, base_settings)
+    return choices, _merge(settings, own)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings in which `above` takes the place of `below`, key by key."""
+    shared = [name for name in below.keys() & above.keys() if isinstance(below[name], dict)]
+    return below | above | {name: _merge(below[name], above[name]) for name in shared}
 
 
 def table(folder: Path) -> str:

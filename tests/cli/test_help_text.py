@@ -1,9 +1,9 @@
 import pytest
 
 from dgm_run.cli.help_text import GROUPS as HELP_GROUPS
-from dgm_run.cli.help_text import WIDTH, describe_choice, help_text
+from dgm_run.cli.help_text import WIDTH, describe_choice, describe_choices, help_text
 from dgm_run.config.compose import GROUPS, conf_dir
-from tests.support.tiny import here
+from tests.tiny import here
 
 OPTIONS = [(group, path) for group in HELP_GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
 
@@ -13,17 +13,47 @@ def test_every_choice_says_what_it_is(group, path):
     described = describe_choice(path)
     assert 5 <= len(described) <= 60
     assert described.endswith(".")
-    assert f" {path.stem}" in help_text(conf_dir())
 
 
-def test_the_help_is_readable_and_tells_no_internals():
+def test_the_help_fits_a_screen_of_text():
     text = help_text(conf_dir())
-    assert max(len(line) for line in text.splitlines()) <= WIDTH
-    assert set(HELP_GROUPS) == {*GROUPS, "dataset/corrupt"}
-    assert "* vae " in text
-    assert "* importance_sampling" in text
+    assert len(text.encode()) <= 2560
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_the_help_names_all_choices_by_group():
+    text = help_text(conf_dir())
+    lines = text.split("default):\n")[1].split("\n\n")[0].replace("\n  ", " ").splitlines()
+    found = {line.partition(": ")[0]: line.partition(": ")[2].split() for line in lines}
+    assert list(found) == list(HELP_GROUPS)
+    assert set(found) == {*GROUPS, "dataset/corrupt"}
+    named = [(group, name.lstrip("*")) for group, names in found.items() for name in names]
+    assert named == [(group, path.stem) for group, path in OPTIONS]
+    defaults = {group: [name for name in names if name.startswith("*")] for group, names in found.items()}
+    assert defaults["model"] == ["*vae"]
+    assert defaults["estimators"] == ["*importance_sampling"]
+    assert defaults["dataset/corrupt"] == []
+    assert all(len(defaults[group]) == 1 for group in GROUPS)
+
+
+def test_the_help_tells_no_internals():
+    text = help_text(conf_dir())
     assert "common" not in text
     assert "iwae_2016" not in text
+    assert "--experiments" in text
+
+
+def test_choices_are_described_in_their_groups():
+    text = describe_choices(conf_dir())
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "\n* vae                   Variational auto-encoder (Kingma & Welling 2013).\n" in text
+    assert "\nprior: p(z)\n  autoregressive " in text
+    assert all(f" {path.stem}" in text for _, path in OPTIONS)
+    assert "common" not in text
+
+
+def test_the_choices_are_printed(tmp_path, monkeypatch, capfd):
+    assert here("main", ["--choices"], tmp_path, monkeypatch, capfd) == (0, describe_choices(conf_dir()), "")
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -31,5 +61,6 @@ def test_the_help_is_printed_whatever_else_is_said(option, tmp_path, monkeypatch
     assert here("main", ["prior=nope", option], tmp_path, monkeypatch, capfd) == (0, help_text(conf_dir()), "")
 
 
-def test_the_version_is_that_of_the_package(tmp_path, monkeypatch, capfd):
-    assert here("main", ["--version"], tmp_path, monkeypatch, capfd) == (0, "dgm-run 0.1.0\n", "")
+@pytest.mark.parametrize("command", ["main", "evaluate", "sample", "report"])
+def test_the_version_is_that_of_the_package(command, tmp_path, monkeypatch, capfd):
+    assert here(command, ["--version"], tmp_path, monkeypatch, capfd) == (0, "dgm-run 0.1.0\n", "")

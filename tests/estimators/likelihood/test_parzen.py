@@ -6,6 +6,7 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import Examples, to_float
+from dgm_run.distributed import process_group
 from dgm_run.estimators.intervals import Margin, student_quantile
 from dgm_run.estimators.likelihood.parzen import Parzen
 from dgm_run.estimators.likelihood.prior_sampling import PriorSampling

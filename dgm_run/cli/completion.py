@@ -1,0 +1,56 @@
+"""Completes the words of a command in a shell: Hydra's offers without internal folders, and the names of presets."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+
+INTERNAL = ("common",)
+"""Folders below a group that hold no choices."""
+
+PRESET = "+experiment="
+
+
+def is_query(arguments: Sequence[str]) -> bool:
+    """Whether a shell asks for completions, as in `--shell-completion query=bash`."""
+    return any(word.startswith("query=") for word in arguments) and bool({"--shell-completion", "-sc"} & set(arguments))
+
+
+def answer_query(arguments: Sequence[str], ask_hydra: Callable[[], object], presets: Sequence[str]) -> str:
+    """Returns the completions of the command in the environment variable COMP_LINE, as the shell reads them.
+
+    Args:
+        arguments: of dgm-run, which name the shell.
+        ask_hydra: prints Hydra's own completions.
+        presets: names, as in `iwae_2016/mnist_vae_k1`.
+    """
+    with redirect_stdout(StringIO()) as printed:
+        ask_hydra()
+    separator = "\n" if "query=fish" in arguments else " "
+    word = os.environ.get("COMP_LINE", "").rpartition(" ")[2]
+    offers = [offer for offer in printed.getvalue().strip().split(separator) if offer]
+    return separator.join(complete_word(word, offers, presets)) + "\n"
+
+
+def complete_word(word: str, offers: Sequence[str], presets: Sequence[str]) -> list[str]:
+    """Returns what a word may become.
+
+    Presets are offered in two steps: first the papers, then the rows of one.
+
+    Args:
+        word: as typed so far.
+        offers: Hydra's.
+        presets: names, as in `iwae_2016/mnist_vae_k1`.
+    """
+    if word.startswith(PRESET):
+        typed = word.removeprefix(PRESET)
+        names = presets if "/" in typed else {f"{name.partition('/')[0]}/" for name in presets}
+        return sorted(PRESET + name for name in names if name.startswith(typed))
+    kept = [offer for offer in offers if not _is_internal(offer)]
+    return sorted([*kept, PRESET] if word.startswith("+") and PRESET.startswith(word) else kept)
+
+
+def _is_internal(offer: str) -> bool:
+    """Whether an offer is a folder without choices, or the group of presets, which are offered by their names."""
+    groups = offer.lstrip("+~").rstrip("=/").split("/")
+    return groups[0] == "experiment" or groups[-1] in INTERNAL
