@@ -69,7 +69,7 @@ from dgm_run.resume import (
     name_own_code,
     sweep_code,
 )
-from dgm_run.signals import Interrupted
+from dgm_run.signals import SIGPIPE, Interrupted
 
 TOLD_IN_A_LINE = (UserError, HydraException, OSError)
 
@@ -334,7 +334,7 @@ def _told(work: Callable[[], object]) -> NoReturn:
     lost = losses().get("standard output")
     if lost and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
         if isinstance(lost, BrokenPipeError):
-            sys.exit(128 + signal.SIGPIPE)
+            sys.exit(128 + SIGPIPE)
         sys.exit(f"cannot write to standard output: {reason(lost)}")
     sys.exit(1 if _failures else 0)
 

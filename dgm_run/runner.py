@@ -38,6 +38,7 @@ from dgm_run.output import guarded
 from dgm_run.progress import RUN_LOG, Terminal, conclusion, describe_doubts, failures
 from dgm_run.ranks import is_started
 from dgm_run.run_folder import VOCABULARY
+from dgm_run.run_lock import lock_run_folder
 from dgm_run.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.trainers.base import Session, Trainer
 from dgm_run.trainers.initialize import initialize
@@ -124,7 +125,7 @@ def _relaunched(
     machine.refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
     folder = Path(run_dir)
     _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
-    with run_folder.locked(folder):
+    with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
         found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, start, parallel.Nowhere())
     if found:
@@ -169,7 +170,7 @@ def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
             yield parallel.Nowhere(), stop
             return
         display = Terminal()
-        with run_folder.locked(folder), display.at_work():
+        with lock_run_folder(folder), display.at_work():
             yield display, stop
 
 

@@ -29,7 +29,7 @@ LAYERS = [  # a module imports only from its own layer or from those further dow
     {"arguments", "refusals", "resume", "help_text"},
     {"checkpoint", "log", "progress", "config", "signature", "images", "plots", "hparams", "machine"},
     {"parallel"},
-    {"commands", "suggestions"},
+    {"commands", "suggestions", "run_lock"},
     {"bounds", "rng", "memory", "errors", "signals", "output", "vocabulary", "way", "ranks", "published"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
