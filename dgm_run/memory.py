@@ -62,8 +62,10 @@ def refuse_larger_than_memory(num_bytes: float, what: str, advice: str) -> None:
 
 
 def available() -> float:
-    """Returns the bytes of memory that this process can still use."""
-    free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    """Returns the bytes of memory that this process can still use; infinity where the system does not say it."""
+    free = math.inf
+    with suppress(AttributeError, ValueError):  # Windows has no sysconf, macOS has not this number
+        free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])

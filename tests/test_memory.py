@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,17 @@ def test_more_than_is_free_is_refused_beforehand(monkeypatch):
     with pytest.raises(OutOfMemory) as refused:
         refuse_larger_than_memory(3 * 2.0**39, "samples", "lower n")
     assert str(refused.value) == "samples need about 1.5 TiB of memory, of which 16.0 GiB are free: lower n"
+
+
+@pytest.mark.parametrize("missing", [AttributeError, ValueError])  # on Windows, on macOS
+def test_unknown_memory_refuses_nothing(monkeypatch, missing):
+    def sysconf(name):
+        raise missing(name)
+
+    monkeypatch.setattr("os.sysconf", sysconf)
+    monkeypatch.setattr("dgm_run.memory.Path.read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError))
+    assert available() == math.inf
+    refuse_larger_than_memory(2.0**80, "samples", "lower n")
 
 
 def test_sizes_have_a_unit_that_suits_them():

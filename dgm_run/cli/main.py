@@ -68,7 +68,7 @@ from dgm_run.config.commands import (
 from dgm_run.config.compose import conf_dir, note_changes, resolve_data_paths
 from dgm_run.config.presets import list_presets, table
 from dgm_run.distributed.ranks import is_first, is_started
-from dgm_run.distributed.signals import Interrupted
+from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, UserError
 from dgm_run.recording.output import guarded, losses, reason
 
@@ -343,7 +343,7 @@ def _told(work: Callable[[], object]) -> NoReturn:
     lost = losses().get("standard output")
     if lost and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
         if isinstance(lost, BrokenPipeError):
-            sys.exit(128 + signal.SIGPIPE)
+            sys.exit(128 + SIGPIPE)
         sys.exit(f"cannot write to standard output: {reason(lost)}")
     sys.exit(1 if _failures else 0)
 

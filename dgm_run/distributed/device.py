@@ -83,7 +83,12 @@ def _named(name: str, devices: int) -> str:
 
 
 def _kind(name: str, devices: int) -> str:
-    """What auto stands for; refuses one GPU for several processes."""
+    """What auto stands for; refuses a device without float64, and one GPU for several processes."""
+    if name.partition(":")[0] == "mps":
+        raise ConfigError(
+            f"trainer.device: {name} has no float64, in which training and the estimators sum log-likelihoods: "
+            "use auto, cpu or cuda"
+        )
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if devices > 1 and name not in ("cpu", "cuda"):

@@ -19,8 +19,11 @@ class Interrupted(KeyboardInterrupt):
         self.signum, self.message = signum, message
 
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that ask a run to stop."""
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a run to stop, of those that the system has: Windows has no SIGHUP."""
+
+SIGPIPE = 13
+"""The number of the signal that ends a command whose output nobody reads, on the systems that have it."""
 
 
 class StopRequest:

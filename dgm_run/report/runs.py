@@ -1,6 +1,5 @@
 """The runs in a folder, as they are found on the disk: finished, failed, stopped, or damaged."""
 
-import fcntl
 import json
 import math
 import os
@@ -14,6 +13,7 @@ import yaml
 
 from dgm_run.config.commands import read_overrides, resume_run
 from dgm_run.config.published import KINDS
+from dgm_run.runner.run_lock import is_run_folder_locked
 
 State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
 
@@ -168,7 +168,7 @@ def _read(path: Path) -> Run:
 
 
 def _without_results(path: Path) -> tuple[State, str]:
-    if _is_locked(path / ".lock"):
+    if is_run_folder_locked(path):
         return "running", "it is at work"
     error = path / "error.txt"
     if error.exists():
@@ -176,17 +176,6 @@ def _without_results(path: Path) -> tuple[State, str]:
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
         return "unfinished", f"to go on: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with open(path) as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
 
 
 def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:

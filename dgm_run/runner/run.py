@@ -43,6 +43,7 @@ from dgm_run.runner.compatibility import (
 from dgm_run.runner.evaluate import Evaluation, evaluated, named, said
 from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.run_folder import VOCABULARY
+from dgm_run.runner.run_lock import lock_run_folder
 from dgm_run.trainers.base import Session, Trainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.median_stopping import Rivals
@@ -128,7 +129,7 @@ def _relaunched(
     refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
     folder = Path(run_dir)
     _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
-    with run_folder.locked(folder):
+    with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
         found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, start, process_group.Nowhere())
     if found:
@@ -173,7 +174,7 @@ def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
             yield process_group.Nowhere(), stop
             return
         display = Terminal()
-        with run_folder.locked(folder), display.at_work():
+        with lock_run_folder(folder), display.at_work():
             yield display, stop
 
 

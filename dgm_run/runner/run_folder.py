@@ -1,13 +1,11 @@
-"""A run's folder: its lock, its configuration, and the trained model in it."""
+"""A run's folder: its configuration, and the trained model in it."""
 
-import fcntl
 import hashlib
 import json
 import os
-import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,30 +33,6 @@ VOCABULARY = "vocabulary.txt"
 
 _WITHOUT_EFFECT = (*OF_THE_MACHINE, *DATA_PLACES, "published", "trainer.total_epochs")
 """Keys that decide nothing themselves: the epochs of every stage have been set by `total_epochs`."""
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds a run folder for this process; made if it does not exist.
-
-    Raises:
-        CheckpointError: another run is at work in it, or it cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+")  # noqa: SIM115 - held while the block runs
-    except OSError as error:
-        raise CheckpointError(f"cannot write to the run folder {folder}: {error.strerror}") from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            raise CheckpointError(f"{folder} is in use by {handle.read().strip() or 'another run'}") from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        handle.flush()
-        yield
 
 
 def config_path(folder: Path) -> Path:

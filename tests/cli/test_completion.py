@@ -1,7 +1,7 @@
 import pytest
 
 from dgm_run.cli.completion import complete_word, is_query
-from tests.tiny import here
+from tests.support.tiny import here
 
 PRESETS = ["iwae_2016/mnist_vae_k1", "iwae_2016/static_vae_k1", "yell/mnist_dbm"]
 

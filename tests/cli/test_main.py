@@ -57,6 +57,8 @@ LINES = {
     "lower dataset.source.num_valid or num_test",
     ("trainer.resume=nowhere",): "trainer.resume: there is no run folder nowhere: start the run without it",
     ("trainer.device=cuda:99",): None,
+    ("trainer.device=mps",): "trainer.device: mps has no float64, in which training and the estimators sum "
+    "log-likelihoods: use auto, cpu or cuda",
     ("model=language_model", "dataset=pydoc", "dataset/corrupt=missing_half"): "dataset/corrupt: holes and noise are "
     "of images and vectors, not of sentences: drop it",
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "

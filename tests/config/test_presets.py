@@ -9,7 +9,7 @@ import dgm_run as package
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.presets import _duration, list_presets, presets, table
 from dgm_run.config.published import KINDS
-from tests.tiny import dgm_run
+from tests.support.tiny import dgm_run
 
 FOLDER = conf_dir() / "experiment"
 QUANTITIES = {

@@ -21,6 +21,14 @@ def test_a_device_that_is_not_there_is_refused():
         device.select_device("neverland", 1)
 
 
+@pytest.mark.parametrize(("name", "devices"), [("mps", 1), ("mps:0", 1), ("mps", 2)])
+def test_a_device_without_float64_is_refused(name, devices):
+    reason = f"trainer.device: {name} has no float64, in which .*: use auto, cpu or cuda$"
+    for refuse in (device.select_device, device.refuse_too_many):
+        with pytest.raises(ConfigError, match=reason):
+            refuse(name, devices)
+
+
 def test_processes_take_a_gpu_each(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

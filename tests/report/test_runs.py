@@ -1,4 +1,3 @@
-import fcntl
 import json
 import os
 import zipfile
@@ -9,6 +8,7 @@ import pytest
 from dgm_run.recording.estimate_id import key
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
+from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
 from tests.support import folders
 
 
@@ -112,9 +112,9 @@ def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
     node = folders.config()
     for name in ("working", "early"):
         folders.write(tmp_path / name, node)
-        (tmp_path / name / ".lock").touch()
-    with open(tmp_path / "working" / ".lock") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        for left in (LOCK, HOLDER):  # by a process that was killed
+            (tmp_path / name / left).touch()
+    with lock_run_folder(tmp_path / "working"):
         found = {run.path.name: (run.state, run.message) for run in collect(tmp_path)}
     assert found["working"] == ("running", "it is at work")
     assert found["early"] == ("unfinished", "it ended before its first checkpoint")

@@ -1,5 +1,4 @@
 import copy
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run_folder import changes, config_path, fingerprint, load, locked, save_config, why_another
+from dgm_run.runner.run_folder import changes, config_path, fingerprint, load, save_config, why_another
 from tests.support.tiny import TINY
 
 
@@ -17,32 +16,6 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "vamp"
     dgm_run.run(dgm_run.compose("prior=vampprior", *TINY), folder)
     return folder
-
-
-def _hold(folder, held, release):
-    with locked(folder):
-        held.set()
-        release.wait(30)
-
-
-def test_a_folder_in_use_is_refused_naming_who_holds_it(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(tmp_path, held, release))
-    other.start()
-    assert held.wait(60)
-    with pytest.raises(CheckpointError, match=f"is in use by process {other.pid} on "), locked(tmp_path):
-        pass
-    release.set()
-    other.join(30)
-    with locked(tmp_path):
-        pass
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="cannot write to the run folder"), locked(tmp_path / "file" / "run"):
-        pass
 
 
 def test_changes_name_every_key_but_those_that_may_change():
