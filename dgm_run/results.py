@@ -141,6 +141,8 @@ def check_row(row: Any) -> None:
             raise ValueError(f"an estimate has no {name}")
         if not is_right(row[name]):
             raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
+    if row.get("limits") is not None and not _are_limits(row["limits"]):
+        raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
     try:
         json.dumps(row["settings"])
     except TypeError as error:
@@ -159,6 +161,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
 
 
+def _are_limits(value: Any) -> bool:
+    """Whether a value is a pair of numbers, None in the place of one that there is not."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(each is None or is_number(each) for each in value)
+
+
 def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(is_right, value.values()))
 
@@ -173,7 +181,7 @@ def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
     del found["values"], found["baseline"]
-    for name in ("interval", "computing_interval"):
+    for name in ("interval", "computing_interval", "limits"):
         found[name] = found[name] and list(found[name])
     return found
 

@@ -223,6 +223,7 @@ def _is_estimate(row: Any) -> bool:
         and _fits(row.get("value"))
         and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "floor"))
         and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
+        and (row.get("limits") is None or _are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("num_examples"), int)
     )
@@ -238,6 +239,10 @@ def _fits(value: Any) -> bool:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_fits, value))
+
+
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(each is None or _fits(each) for each in value)
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

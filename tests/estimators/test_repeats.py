@@ -136,6 +136,12 @@ def test_two_repeats_are_no_wider_than_one():
     assert 0 < num_wider < 25
 
 
+def test_a_mean_of_shares_ends_at_one():
+    ends = {0.7: (0.65, 0.75), 0.999: (0.95, 1.0)}  # which contradict each other
+    rows = [row(value, interval=each, computing=each, limits=(0.0, 1.0)) for value, each in ends.items()]
+    assert average(*rows).interval == average(*rows).computing_interval == (0.0, 1.0)
+
+
 def test_shares_of_two_repeats_keep_their_interval():
     """Draws of samples are in Wilson's interval, though no error of computing is stated."""
     generator, held, widths = torch.Generator().manual_seed(3), 0, []

@@ -84,6 +84,17 @@ def test_without_examples_the_stated_error_stays(tmp_path):
     assert row["stderr"] == pytest.approx(0.5 * math.hypot(whole, 0.3 / math.sqrt(2)) / whole)
 
 
+def test_pooled_shares_stay_shares(tmp_path):
+    rows = [
+        folders.estimate(
+            value, quantity="recall", settings={"seed": seed, "a": 1}, interval=[0.8, 1.0], limits=[0.0, 1.0]
+        )
+        for seed, value in enumerate((0.88, 0.97))
+    ]
+    folders.write(tmp_path, folders.config(), rows)
+    assert pooled(tmp_path)[1]["interval"][1] == 1.0
+
+
 def test_exact_numbers_stay_exact(tmp_path):
     rows = [folders.estimate(-3.0, stderr=None, settings={"seed": seed, "a": 1}) for seed in (1, 2)]
     folders.write(tmp_path, folders.config(), rows)
