@@ -172,8 +172,11 @@ def test_a_report_says_what_it_compares(tmp_path):
     added = list(compare_seeds(found))
     shown = [*tables(found), *added]
     text = document(found, shown, [])
-    assert "| estimator seed | value | difference to the first evaluation (95% for all pairs) | runs |" in text
-    assert "| 1 | -4.930 ± 0.100 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
+    assert (
+        "| estimator seed | value | 95% interval | difference to the first evaluation (95% for all pairs) | runs |"
+        in text
+    )
+    assert "| 1 | -4.930 ± 0.100 | -8.369 to -1.491 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
     assert ">log_likelihood by seed of the estimator</h2>" in page("x", found, shown, [])
     assert list(overviews(added)) == []  # seeds of an estimator are no configurations
     assert "estimator seed" in comparison(added[0][1])
