@@ -177,6 +177,27 @@ def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -
     return [row for row in old if way(row) not in ways] + list(new)
 
 
+def describe_merge(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
+    """Says which new estimates are added to results.json, and which take the place of one found in the same way.
+
+    Args:
+        old, new: as `merged` takes them.
+        path: of results.json.
+    """
+    ways = {way(row) for row in old}
+    replaced = [row for row in new if way(row) in ways]
+    added = [row for row in new if way(row) not in ways]
+    lines = [f"replaced in {path}, found in the same way: {_names(replaced)}"] if replaced else []
+    return lines + ([f"added to {path}: {_names(added)}"] if added else [])
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+    names: dict[str, list[str]] = {}
+    for each in rows:
+        names.setdefault(each["estimator"], []).append(each["quantity"])
+    return "; ".join(f"{', '.join(quantities)} by {estimator}" for estimator, quantities in names.items())
+
+
 def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}

@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tiny import TINY
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.results import environment, read, write, write_values
+from dgm_run.results import describe_merge, environment, read, write, write_values
 from dgm_run.way import key
 
 
@@ -51,6 +52,18 @@ WHOLE = {"binarization": "none", "estimates": [ROW], "training": {"steps": 3}, "
 def test_whole_results_are_read(tmp_path):
     write(tmp_path / "results.json", WHOLE)
     assert read(tmp_path / "results.json") == WHOLE
+
+
+def test_replaced_and_added_estimates_are_named():
+    other = [ROW | {"quantity": name, "estimator": "exact"} for name in ("log_likelihood", "bits_per_dim")]
+    path = Path("run/results.json")
+    assert describe_merge([ROW], [ROW, *other], path) == [
+        "replaced in run/results.json, found in the same way: elbo by monte_carlo",
+        "added to run/results.json: log_likelihood, bits_per_dim by exact",
+    ]
+    assert describe_merge([], [ROW | {"settings": {"seed": 1}}], path) == [
+        "added to run/results.json: elbo by monte_carlo"
+    ]
 
 
 DAMAGED = {
