@@ -1,7 +1,7 @@
 import pytest
 
 from dgm_run.errors import ConfigError
-from dgm_run.refusals import compose
+from dgm_run.refusals import compose, unknown_option
 from tests.tiny import refused
 
 KEYS = {
@@ -43,6 +43,18 @@ def test_the_nearest_name_comes_first(override):
         compose([override])
     assert str(error.value).startswith(KEYS.get(override) or CHOICES[override])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ("--epochs=3", "trainer.max_epochs=3"),
+        ("--batch-size", "trainer.batch_size=VALUE"),
+        ("--model=rbm", "model=rbm"),
+    ],
+)
+def test_an_option_names_the_setting_it_may_mean(option, setting):
+    assert unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])
