@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dgm_run.report.cells import Cell, comparison, plain
 from dgm_run.report.charts import Line, chart, scale
 from dgm_run.report.groups import Group
-from dgm_run.report.markdown import status
+from dgm_run.report.markdown import status, without_numbers
 from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
@@ -157,6 +157,6 @@ def _warnings(groups: Sequence[Group]) -> Iterator[_Section]:
 
 
 def _without_numbers(others: Sequence[Run]) -> Iterator[_Section]:
-    lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.told)}</li>" for run in others]
-    if lines:
-        yield _Section("without numbers", f"<ul>{''.join(lines)}</ul>")
+    for head, runs in without_numbers(others).items():
+        lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.told)}</li>" for run in runs]
+        yield _Section(head, f"<ul>{''.join(lines)}</ul>")

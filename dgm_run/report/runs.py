@@ -1,4 +1,4 @@
-"""The runs in a folder, as they are found on the disk: finished, failed, stopped, or damaged."""
+"""The runs in a folder, as they are found on the disk: finished, failed, refused, stopped, or damaged."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ import yaml
 from dgm_run.commands import read_overrides, resume_run
 from dgm_run.published import KINDS
 
-State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
+State = Literal["finished", "failed", "refused", "unfinished", "running", "damaged", "repeated"]
 
 
 class Published(NamedTuple):
@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         path: where it is.
-        state: whether it has ended, and how.
+        state: whether it has ended, and how; `refused` before its training began.
         message: what is to be said of it, where it is not whole.
         settings: its configuration, flat: dotted key to value.
         results: the contents of results.json; empty where it is not finished.
@@ -172,7 +172,8 @@ def _without_results(path: Path) -> tuple[State, str]:
         return "running", "it is at work"
     error = path / "error.txt"
     if error.exists():
-        return "failed", error.read_text(errors="replace").strip()
+        has_begun = (path / "metrics.jsonl").exists()
+        return "failed" if has_begun else "refused", error.read_text(errors="replace").strip()
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
         return "unfinished", f"to go on: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
