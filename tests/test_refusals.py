@@ -53,7 +53,7 @@ def test_the_nearest_name_comes_first(override):
         ("--model=rbm", "model=rbm"),
     ],
 )
-def test_an_option_names_the_setting_it_may_mean(option, setting):
+def test_an_option_names_its_setting(option, setting):
     assert unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
 
 

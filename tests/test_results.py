@@ -54,7 +54,7 @@ def test_whole_results_are_read(tmp_path):
     assert read(tmp_path / "results.json") == WHOLE
 
 
-def test_replaced_and_added_estimates_are_named():
+def test_replaced_estimates_are_named():
     other = [ROW | {"quantity": name, "estimator": "exact"} for name in ("log_likelihood", "bits_per_dim")]
     path = Path("run/results.json")
     assert describe_merge([ROW], [ROW, *other], path) == [

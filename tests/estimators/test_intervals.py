@@ -128,7 +128,7 @@ def test_the_interval_of_a_mean_covers(num, understated, least):
     assert least <= held / 2000 <= 0.97
 
 
-def test_spread_contradicts_errors_that_are_too_small():
+def test_spread_contradicts_small_errors():
     values = [0.0, 1.0, 2.0, 3.0]
     limit = math.sqrt(3 * stats.tvar(values) / stats.chi2.ppf(0.99, 3))
     assert contradicts(values, [Margin.student(0.99 * limit)] * 4)

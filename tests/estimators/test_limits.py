@@ -24,7 +24,7 @@ def estimate(quantity, value, **more):
         ("log_likelihood", 1.5, (0.5, 2.5)),  # no probability, and shown as it is
     ],
 )
-def test_intervals_of_discrete_data_end_at_limits(quantity, value, interval):
+def test_intervals_end_at_limits(quantity, value, interval):
     found = add_limits(estimate(quantity, value), is_discrete=True)
     assert found.interval == found.computing_interval == pytest.approx(interval)
 

@@ -142,7 +142,7 @@ def test_a_mean_of_shares_ends_at_one():
     assert average(*rows).interval == average(*rows).computing_interval == (0.0, 1.0)
 
 
-def test_shares_of_two_repeats_keep_their_interval():
+def test_shares_of_two_repeats_keep_ends():
     """Draws of samples are in Wilson's interval, though no error of computing is stated."""
     generator, held, widths = torch.Generator().manual_seed(3), 0, []
     for _ in range(500):
@@ -155,7 +155,7 @@ def test_shares_of_two_repeats_keep_their_interval():
     assert torch.tensor(widths).median() < 1.1
 
 
-def test_one_evaluations_own_errors_are_dropped():
+def test_errors_of_one_are_dropped():
     diagnostics = {"log_z_low": 1.0, "log_z_high": 2.0, "monte_carlo_stderr": 0.1, "ais_ess": 9.0}
     found = average(*(row(value, diagnostics=diagnostics) for value in (0.0, 1.0)))
     assert found.diagnostics.keys() == {"ais_ess", "std_over_repeats"}

@@ -128,7 +128,7 @@ def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
     assert run.told == "optimizer.lr=9: the loss is not finite"
 
 
-def test_a_run_refused_before_training_is_no_failure(tmp_path):
+def test_a_refused_run_is_no_failure(tmp_path):
     folders.write(tmp_path / "good", folders.config(), [folders.estimate(-5.0)])
     path = folders.write(tmp_path / "typo", folders.config(seed=1))
     (path / "metrics.jsonl").unlink()

@@ -64,7 +64,7 @@ def test_schedules_with_an_end_are_not_stretched(schedule, key, max_epochs, tmp_
     assert run(tmp_path, *choice, "trainer.max_epochs=2", "trainer.resume=auto")["epochs"] == 2  # as is advised
 
 
-def test_a_stopped_run_ends_early_on_its_schedule(tmp_path, monkeypatch):
+def test_a_stopped_run_ends_early(tmp_path, monkeypatch):
     """As the refusal advises: nothing more is trained, and the checkpoint is evaluated."""
     choice = ("schedule=linear", "trainer.batch_size=1257", "trainer.max_epochs=4")
     with monkeypatch.context() as patch:
