@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-run: $(READY) ## train a VAE with a VampPrior on the embedded digits (about a minute)
+run: $(READY) ## train a VAE with a VampPrior on the embedded digits (about a minute, some four with the installation)
 	$(BIN)/dgm-run model=vae prior=vampprior
 
 test: $(READY) ## the fast tests

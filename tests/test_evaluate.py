@@ -52,7 +52,8 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
         "simulated_high",
         "gap",
     ]
-    assert "added to run/results.json" in done.stdout
+    assert "added to run/results.json: log_likelihood by ais; simulated_low, simulated_high, gap by bdmc" in done.stdout
+    assert "found in the same way" not in done.stdout
     assert not (run / "error.txt").exists()
 
 
@@ -117,11 +118,13 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):
     assert (run / "results.json").read_bytes() == before
 
 
-def test_the_same_again_takes_the_place_of_what_it_repeats(run):
+def test_the_same_again_takes_the_place_of_what_it_repeats(run, capsys):
     before = estimates(run)
     cfg = dgm_run.compose(*OVERRIDES)
     dgm_run.evaluate(cfg, run)
-    found = estimates(run)
+    found, shown = estimates(run), capsys.readouterr().out
+    assert "results.json, found in the same way: log_likelihood, bits_per_dim by importance_sampling; elbo, " in shown
+    assert "added to" not in shown
     assert len(found) == len(before)
     assert {row["quantity"]: row["value"] for row in found} == {row["quantity"]: row["value"] for row in before}
     cfg.estimators.importance_sampling.num_samples = 7

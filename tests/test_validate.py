@@ -18,7 +18,7 @@ LINES = {
     "model=boltzmann estimators=[linear_baseline]": "estimators.linear_baseline.latent_dim: it refers to "
     "model.latent_dim, and there is no such key",
     "optimizer.betas=[0.9]": "optimizer.betas = [0.9] must be 2 numbers, each in [0, 1)",
-    "optimizer.lr=-1": "optimizer.lr = -1 must be at least 0",
+    "optimizer.lr=-1": "optimizer.lr = -1 must be greater than 0",
     "optimizer.lr=abc": "optimizer.lr: Value 'abc' of type 'str' could not be converted to Float",
     "optimizer=sgd optimizer.momentum=2": "optimizer.momentum = 2 must be in [0, 1)",
     "optimizer=sgd optimizer.momentum=0 optimizer.nesterov=true": "optimizer: Nesterov momentum requires a momentum "
@@ -26,7 +26,7 @@ LINES = {
     "schedule=burda schedule.milestones=3": "schedule: cannot be built (TypeError: 'int' object is not iterable)",
     "schedule=plateau schedule.factor=1": "schedule: Factor should be < 1.0.",
     "schedule=linear_with_momentum": "schedule: Adam has no momentum to change: take optimizer=sgd",
-    "model=dbm trainer.pretraining.optimizer.lr=-1": "trainer.pretraining.optimizer.lr = -1 must be at least 0",
+    "model=dbm trainer.pretraining.optimizer.lr=-1": "trainer.pretraining.optimizer.lr = -1 must be greater than 0",
     "schedule=linear trainer.max_epochs=-1": "trainer.max_epochs = -1 must be at least 1",
     "trainer.ema_decay=nan": "trainer.ema_decay = nan must be in (0, 1), or null",
     "trainer.checkpoint_seconds=nan": "trainer.checkpoint_seconds = nan must be greater than 0",

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 
-from dgm_run.cli.hydra_errors import choices_of, describe_syntax
+from dgm_run.cli.hydra_errors import choices_of, describe_syntax, unknown_option
 from dgm_run.config.compose import GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
@@ -65,9 +65,10 @@ def parse_options(arguments: Sequence[str]) -> Namespace:
 
     parser.error = refuse
     options, rest = parser.parse_known_args(list(arguments))
+    if rest and "=" in rest[0] and not rest[0].startswith("-"):
+        refuse(f"{rest[0]}: overrides stand together, before or after all options")
     if rest:
-        apart = "=" in rest[0] and not rest[0].startswith("-")
-        refuse(f"{rest[0]}: overrides stand together, before or after all options" if apart else f"no option {rest[0]}")
+        raise ConfigError(unknown_option(rest[0]))
     return options
 
 

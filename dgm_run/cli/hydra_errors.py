@@ -124,6 +124,18 @@ def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()
     return f"{line}: dgm-run ... --cfg job shows all of them"
 
 
+def unknown_option(word: str) -> str:
+    """Returns what to say of an option that there is not: settings have no dashes, and may be meant by other names."""
+    option, equals, value = word.partition("=")
+    key, known = option.lstrip("-").replace("-", "_"), _keys([])
+    names = (*GROUPS, "seed")
+    meant = [key] if key in (*known, *names) else nearest_keys(key, known, names)
+    if not meant:
+        return f"no option {word}: dgm-run --hydra-help lists the options"
+    settings = " or ".join(f"{name}={value if equals else 'VALUE'}" for name in meant)
+    return f"no option {word}: settings have no dashes: did you mean {settings}?"
+
+
 def _keys(overrides: Sequence[str]) -> list[str]:
     """Returns the keys that can be set with these choices; none where they cannot be composed."""
     try:

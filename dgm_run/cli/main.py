@@ -301,8 +301,8 @@ the mean of them; compare adds a table in which each is a row, with differences.
 EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES] [--config-dir DIR] [--package NAME]
 
 Evaluates a finished run again, by the settings it was begun with and its best checkpoint, and adds what it finds to its
-results.json. Overrides choose the estimators, where to work, and where the data are if they have moved; without any,
-the run's own estimators evaluate it again:
+results.json; a number that was found in the same way is replaced, and named. Overrides choose the estimators, where to
+work, and where the data are if they have moved; without any, the run's own estimators evaluate it again:
 
     dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
     dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu

@@ -68,13 +68,13 @@ DECAY = Range(0, 1, below=True)
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(
         ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale", "hang_seconds",
-         "generator_lr_ratio", "init_ratio", "lr_ratio", "max_norm", "max_scale", "min_shape", "radius", "scale",
+         "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_norm", "max_scale", "min_shape", "radius", "scale",
          "tolerance"),
         POSITIVE,
     ),
     **dict.fromkeys(
         ("beta", "burn_in", "context_channels", "context_dim", "fast_lr", "free_bits", "gradient_penalty",
-         "init_scale", "low_epochs", "lr", "max_log2_states", "min_scale", "noise_dim", "num_blocks", "num_simulated",
+         "init_scale", "low_epochs", "max_log2_states", "min_scale", "noise_dim", "num_blocks", "num_simulated",
          "num_steps", "num_trusted", "num_vectors", "r1", "sparsity_cost", "total_iters", "warmup_epochs", "weight",
          "weight_decay"),
         NOT_NEGATIVE,
@@ -99,9 +99,9 @@ RANGES: Mapping[str, Range] = {
 """Ranges by the name of the argument, of what this package takes."""
 
 OF_TORCH: Mapping[str, Range] = {
-    **dict.fromkeys(("gamma", "eps"), POSITIVE),
+    **dict.fromkeys(("gamma", "eps", "lr"), POSITIVE),
     **dict.fromkeys(
-        ("cooldown", "dampening", "eta_min", "lr", "milestones", "min_lr", "patience", "threshold", "total_iters",
+        ("cooldown", "dampening", "eta_min", "milestones", "min_lr", "patience", "threshold", "total_iters",
          "weight_decay"),
         NOT_NEGATIVE,
     ),

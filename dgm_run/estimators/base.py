@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run.config.bounds import NOT_NEGATIVE
 from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Limits, Margin, clip_interval, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
@@ -44,7 +44,8 @@ class Estimate:
         num_examples: how many examples were used.
         unit: nats unless said otherwise.
         settings: of the estimator.
-        diagnostics: what it saw of itself: effective sample sizes, acceptance rates.
+        diagnostics: what it saw of itself: effective sample sizes, acceptance rates; None for what is not known, and in
+            the place of NaN.
         warning: why the number is not to be trusted, or what it shows to have gone wrong.
         floor: the same number with training examples in the place of samples, for what compares these with held-out
             data: what a perfect model would reach.
@@ -52,6 +53,7 @@ class Estimate:
             of the standard error where it is left out.
         computing_interval: 95% interval of what exact computing would find on these very examples; None where computing
             is exact, or adds an error that is not known.
+        limits: least and largest value that the quantity can have, None for none; the intervals end there.
         values: of each example where the whole split was looked at, in its order, (N,): two runs are compared by them.
         baseline: whose number it is, where it is not that of the model.
     """
@@ -69,6 +71,7 @@ class Estimate:
     floor: float | None = None
     interval: tuple[float, float] | None = None
     computing_interval: tuple[float, float] | None = None
+    limits: Limits | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
     baseline: Baseline | None = field(default=None, repr=False, compare=False)
 
@@ -79,6 +82,13 @@ class Estimate:
         elif self.interval is None and self.stderr is not None:
             margin = Margin.student(self.stderr, max(1, self.num_examples - 1))
             object.__setattr__(self, "interval", margin.around(self.value))
+        for name in ("interval", "computing_interval"):
+            if self.limits and getattr(self, name):
+                object.__setattr__(self, name, clip_interval(getattr(self, name), self.limits))
+        known = {
+            name: None if value is None or math.isnan(value) else value for name, value in self.diagnostics.items()
+        }
+        object.__setattr__(self, "diagnostics", known)
 
     @classmethod
     def over(

@@ -1,10 +1,11 @@
 """Evaluations of one number under several seeds as one: their mean, and the error that is seen in their spread.
 
-With R evaluations the error of computing is that of a mean of R. Student's t over them states it, or what each states
-of itself, where that is larger:
+With R evaluations the error of computing is that of a mean of R. What each states of itself gives it; their spread does
+where it contradicts them, as `intervals.margin_of_mean` says:
 
 - The part of a stated margin that both sides have falls with the root of R. What one side has beyond the other is taken
   for a bias, which all evaluations share, and stays.
+- Where no error of computing is stated the intervals hold it, if they explain the spread. They stay as they are.
 - Examples: the square of a stated margin less that of computing, for an interval holds both. It is never less than the
   scatter over the examples has. Where the values of single examples are not known, nothing is taken off, but where the
   whole interval is that of computing.
@@ -18,7 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, margin_of_mean
+from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, contradicts, margin_of_mean
 
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
 
@@ -56,9 +57,8 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
     """
     values = [each.value for each in evaluations]
     value = sum(values) / len(values)
-    computing = margin_of_mean(values, [each.computing_margin for each in evaluations])
-    examples = _examples_margin(evaluations, scatter)
-    total = combine(examples, computing) if examples else None
+    computing = _computing_margin(evaluations)
+    total = _total_margin(evaluations, scatter, computing)
     return Number(
         value,
         _stderr(evaluations, total),
@@ -67,15 +67,38 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
     )
 
 
-def _examples_margin(evaluations: Sequence[Number], scatter: Margin | None) -> Margin | None:
-    """Margin of the choice of the examples; None where no interval is stated."""
-    margins = [each.margin for each in evaluations if each.margin is not None]
+def _computing_margin(evaluations: Sequence[Number]) -> Margin:
+    """Margin of computing: the stated one, else that of the spread, which the whole stated error bounds."""
+    values = [each.value for each in evaluations]
+    seen = margin_of_mean(values, [each.computing_margin for each in evaluations])
+    if not _holds_spread(evaluations):
+        return seen
+    return Margin(*map(min, seen, margin_of_mean(values, _margins(evaluations))))
+
+
+def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computing: Margin) -> Margin | None:
+    """Margin of examples and computing together; None where no interval is stated."""
+    margins = _margins(evaluations)
     if len(margins) < len(evaluations):
         return None
-    total, computing = _mean_margin(margins), _mean_margin([each.computing_margin for each in evaluations])
-    if total == computing:
-        return NO_MARGIN
-    return Margin(*map(_largest_rest, total, computing, scatter)) if scatter else total
+    total, stated = _mean_margin(margins), _mean_margin([each.computing_margin for each in evaluations])
+    if total == stated:  # there is nothing but computing
+        return computing
+    if _holds_spread(evaluations):
+        return Margin(*map(max, total, scatter)) if scatter else total
+    examples = Margin(*map(_largest_rest, total, stated, scatter)) if scatter else total
+    return combine(examples, computing)
+
+
+def _holds_spread(evaluations: Sequence[Number]) -> bool:
+    """Whether no error of computing is stated, and the intervals explain the spread: they hold that error as well."""
+    margins = _margins(evaluations)
+    is_stated = any(each.computing_interval for each in evaluations) or len(margins) < len(evaluations)
+    return not is_stated and not contradicts([each.value for each in evaluations], margins)
+
+
+def _margins(evaluations: Sequence[Number]) -> list[Margin]:
+    return [each.margin for each in evaluations if each.margin is not None]
 
 
 def _stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None:

@@ -13,6 +13,8 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import NORMAL, Margin
 
 PERCENT = "%"
+SHARE = (0.0, 1.0)
+"""Limits of a share."""
 
 
 def wilson_interval(share: float, num: float) -> tuple[float, float]:
@@ -61,4 +63,5 @@ def estimate_proportion(hits: Tensor, quantity: str, estimator: str, unit: str =
     scale = 100 if unit == PERCENT else 1
     found = Estimate.over(scale * hits.double(), quantity, estimator, "estimate", unit=unit, **more)
     low, high = (scale * end for end in wilson_interval(found.value / scale, len(hits)))
-    return replace(found, interval=(low, high), stderr=width_as_stderr((low, high)))
+    limits = (0.0, float(scale))
+    return replace(found, interval=(low, high), stderr=width_as_stderr((low, high)), limits=limits)

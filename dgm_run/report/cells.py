@@ -23,12 +23,14 @@ class Cell(NamedTuple):
         by: what it is sorted by.
         is_best: whether it is the best of its column, or cannot be told from that.
         span: around `by`, of a number that may be drawn.
+        tip: what is shown beside the pointer, where there is one.
     """
 
     shown: str
     by: object
     is_best: bool = False
     span: Span | None = None
+    tip: str = ""
 
 
 NOTHING = Cell("", "")
@@ -42,9 +44,8 @@ def plain(value: object) -> Cell:
 def number(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
     """What a configuration has found; by how many runs is told if it is not usual."""
     known = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
-    return Cell(
-        row.number(usual), row.mean, is_best, Span(row.mean - row.stderr, row.mean + row.stderr) if known else None
-    )
+    span = Span(row.mean - row.stderr, row.mean + row.stderr) if known else None
+    return Cell(row.number(usual), row.mean, is_best, span, f"95%: {_interval(row)}" if row.interval else "")
 
 
 def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
@@ -54,6 +55,7 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
         "value": [number(row) for row in rows],
+        "95% interval": [plain(_interval(row)) for row in rows],
         _head(rows): [_difference(row) for row in rows],
         "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
         "published": [_published(row) for row in rows],
@@ -61,6 +63,10 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         "runs": [plain(", ".join(run.name for run in row.group.runs)) for row in rows],
     }
     return {head: column for head, column in found.items() if any(cell.shown for cell in column)}
+
+
+def _interval(row: Row) -> str:
+    return " to ".join(map(digits, row.interval or ()))
 
 
 def _head(rows: Sequence[Row]) -> str:

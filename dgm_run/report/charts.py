@@ -25,7 +25,7 @@ class Line(NamedTuple):
 
 
 def chart(lines: Sequence[Line]) -> str:
-    """Curves with a legend; those of one name look the same."""
+    """Curves with a legend; those of one name look the same. A line below says by how far they pass the axis."""
     lines = [Line(line.name, *_thinned(line.x, line.y)) for line in lines]
     x_end = max(max(line.x) for line in lines) or 1.0
     low, high = _range([line.y for line in lines])
@@ -52,8 +52,18 @@ def chart(lines: Sequence[Line]) -> str:
         for name, stroke in style.items()
     )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{ticks}{end}{paths}</svg><ul class="legend">{legend}</ul>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{ticks}{end}{paths}</svg>{_beyond(lines, low, high)}'
+        f'<ul class="legend">{legend}</ul>'
     )
+
+
+def _beyond(lines: Sequence[Line], low: float, high: float) -> str:
+    """Says what is cut at the edges, if anything is."""
+    values = [value for line in lines for value in line.y]
+    beyond = [*([f"down to {min(values):.4g}"] if min(values) < low else []),
+              *([f"up to {max(values):.4g}"] if max(values) > high else [])]  # fmt: skip
+    told = f"The axis ends at {low:.4g} and {high:.4g}: values beyond, {' and '.join(beyond)}, are drawn at its edge."
+    return f"<p class=small>{told}</p>" if beyond else ""
 
 
 class Scale(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dgm_run.estimators.intervals import Margin
+from dgm_run.estimators.intervals import Margin, clip_interval
 from dgm_run.estimators.pooling import Number, merge_warnings, pool
 from dgm_run.recording.estimate_id import key
 from dgm_run.report.differences import add_differences
@@ -84,8 +84,12 @@ def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
     """Fields of the mean of estimates of one model by independent computing."""
     errors = ("stderr", "interval", "computing_interval")
     found = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _scatter(arrays))
+    intervals = {name: getattr(found, name) for name in ("interval", "computing_interval")}
+    if limits := rows[0].get("limits"):
+        intervals = {name: each and clip_interval(each, limits) for name, each in intervals.items()}
     return {
         **found._asdict(),
+        **intervals,
         "warning": merge_warnings(row.get("warning") for row in rows),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
         NUM_SEEDS: sum(len(_seeds(row)) for row in rows),

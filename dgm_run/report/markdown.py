@@ -59,9 +59,17 @@ def _care(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
-    if others:
-        yield from ("## Without numbers", "")
-        yield from (f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in others)
+    for head, runs in without_numbers(others).items():
+        yield from (f"## {head.capitalize()}", "")
+        yield from (f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in runs)
+        yield ""
+
+
+def without_numbers(others: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs without results by their heads: those that were refused before training are no failures."""
+    refused = [run for run in others if run.state == "refused"]
+    found = {"without numbers": [run for run in others if run.state != "refused"], "refused before training": refused}
+    return {head: runs for head, runs in found.items() if runs}
 
 
 def _overview(overview: Overview) -> Iterator[str]:

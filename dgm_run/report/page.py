@@ -9,14 +9,17 @@ from typing import NamedTuple
 from dgm_run.report.cells import Cell, comparison, plain
 from dgm_run.report.charts import Line, chart, scale
 from dgm_run.report.groups import Group
-from dgm_run.report.markdown import status
+from dgm_run.report.markdown import status, without_numbers
 from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
 from dgm_run.report.tables import Way, versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
-DRAWN = "A number is drawn with its standard error, a difference with its interval, on the scale of the column."
+DRAWN = (
+    "A number is drawn with its standard error, a difference with its interval, on the scale of the column. The number "
+    "of a single run shows its 95% interval under the pointer."
+)
 
 
 def page(
@@ -94,7 +97,8 @@ def _td(cell: Cell, drawn: str) -> str:
     is_number = isinstance(cell.by, int | float) and not isinstance(cell.by, bool)
     kinds = [name for name, is_so in (("number", is_number), ("best", cell.is_best)) if is_so]
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
-    return f'<td data-by="{escape(str(cell.by))}"{kind}>{escape(cell.shown)}{drawn}</td>'
+    tip = f' title="{escape(cell.tip)}"' if cell.tip else ""
+    return f'<td data-by="{escape(str(cell.by))}"{kind}{tip}>{escape(cell.shown)}{drawn}</td>'
 
 
 def _costs(groups: Sequence[Group]) -> Iterator[_Section]:
@@ -153,6 +157,6 @@ def _warnings(groups: Sequence[Group]) -> Iterator[_Section]:
 
 
 def _without_numbers(others: Sequence[Run]) -> Iterator[_Section]:
-    lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.told)}</li>" for run in others]
-    if lines:
-        yield _Section("without numbers", f"<ul>{''.join(lines)}</ul>")
+    for head, runs in without_numbers(others).items():
+        lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.told)}</li>" for run in runs]
+        yield _Section(head, f"<ul>{''.join(lines)}</ul>")

@@ -84,6 +84,12 @@ class Row:
         return next((each.get("stderr") for each in self.estimates if math.isfinite(each["value"])), None)
 
     @property
+    def interval(self) -> Sequence[float] | None:
+        """95% interval of the number of a single run, which need not be symmetric; None of several runs."""
+        found = [each.get("interval") for each in self.estimates if math.isfinite(each["value"])]
+        return found[0] if len(found) == 1 else None
+
+    @property
     def values_of_examples(self) -> np.ndarray | None:
         """Of each test example the mean over the runs, (N,); None where their numbers were made of anything else."""
         found = []

@@ -1,4 +1,4 @@
-"""The runs in a folder, as they are found on the disk: finished, failed, stopped, or damaged."""
+"""The runs in a folder, as they are found on the disk: finished, failed, refused, stopped, or damaged."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from dgm_run.config.commands import read_overrides, resume_run
 from dgm_run.config.published import KINDS
 from dgm_run.runner.run_lock import is_run_folder_locked
 
-State = Literal["finished", "failed", "unfinished", "running", "damaged", "repeated"]
+State = Literal["finished", "failed", "refused", "unfinished", "running", "damaged", "repeated"]
 
 
 class Published(NamedTuple):
@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         path: where it is.
-        state: whether it has ended, and how.
+        state: whether it has ended, and how; `refused` before its training began.
         message: what is to be said of it, where it is not whole.
         settings: its configuration, flat: dotted key to value.
         results: the contents of results.json; empty where it is not finished.
@@ -172,7 +172,8 @@ def _without_results(path: Path) -> tuple[State, str]:
         return "running", "it is at work"
     error = path / "error.txt"
     if error.exists():
-        return "failed", error.read_text(errors="replace").strip()
+        has_begun = (path / "metrics.jsonl").exists()
+        return "failed" if has_begun else "refused", error.read_text(errors="replace").strip()
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
         return "unfinished", f"to go on: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
@@ -212,6 +213,7 @@ def _is_estimate(row: Any) -> bool:
         and _fits(row.get("value"))
         and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "floor"))
         and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
+        and (row.get("limits") is None or _are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("num_examples"), int)
     )
@@ -228,6 +230,10 @@ def _fits(value: Any) -> bool:
 def _is_pair(value: Any) -> bool:
     """Whether it is an interval, of which no end is NaN: its margin would be zero."""
     return isinstance(value, list) and len(value) == 2 and all(_fits(end) and not math.isnan(end) for end in value)
+
+
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(each is None or _fits(each) for each in value)
 
 
 def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from dgm_run.errors import ResultsError, UserError
 from dgm_run.estimators.base import Estimate, Estimator, Report
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
 from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
+from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import outermost
@@ -112,7 +113,8 @@ def _estimate(
             rng.reseed(seed, stream, estimator.seed + repeat)
         display.evaluating(f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name)
         repeats.append(fitted(model, data.test, report))
-    estimates = average_repeats(repeats, estimator.seed)
+    is_discrete = data.protocol.kind != "continuous"
+    estimates = [add_limits(each, is_discrete) for each in average_repeats(repeats, estimator.seed)]
     seconds = time.monotonic() - begun
     for estimate in estimates:
         results.check_row(results.row(estimate, "test", seconds))

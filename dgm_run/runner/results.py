@@ -141,6 +141,8 @@ def check_row(row: Any) -> None:
             raise ValueError(f"an estimate has no {name}")
         if not is_right(row[name]):
             raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
+    if row.get("limits") is not None and not _are_limits(row["limits"]):
+        raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
     try:
         json.dumps(row["settings"])
     except TypeError as error:
@@ -159,6 +161,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
 
 
+def _are_limits(value: Any) -> bool:
+    """Whether a value is a pair of numbers, None in the place of one that there is not."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(each is None or is_number(each) for each in value)
+
+
 def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(is_right, value.values()))
 
@@ -169,11 +177,32 @@ def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -
     return [row for row in old if way(row) not in ways] + list(new)
 
 
+def describe_merge(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
+    """Says which new estimates are added to results.json, and which take the place of one found in the same way.
+
+    Args:
+        old, new: as `merged` takes them.
+        path: of results.json.
+    """
+    ways = {way(row) for row in old}
+    replaced = [row for row in new if way(row) in ways]
+    added = [row for row in new if way(row) not in ways]
+    lines = [f"replaced in {path}, found in the same way: {_names(replaced)}"] if replaced else []
+    return lines + ([f"added to {path}: {_names(added)}"] if added else [])
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+    names: dict[str, list[str]] = {}
+    for each in rows:
+        names.setdefault(each["estimator"], []).append(each["quantity"])
+    return "; ".join(f"{', '.join(quantities)} by {estimator}" for estimator, quantities in names.items())
+
+
 def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
     del found["values"], found["baseline"]
-    for name in ("interval", "computing_interval"):
+    for name in ("interval", "computing_interval", "limits"):
         found[name] = found[name] and list(found[name])
     return found
 

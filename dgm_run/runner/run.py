@@ -204,11 +204,11 @@ def _evaluate_again(
     evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
     if not process_group.is_writer():
         return found
+    merge = results.describe_merge(found["estimates"], evaluation.rows, folder / "results.json")
     _add(found, evaluation, estimators, found)
-    added = f"added to {folder / 'results.json'}"
 
     def notes() -> list[str]:
-        return [*failures(evaluation.failed, folder), *describe_doubts(evaluation.rows), added]
+        return [*failures(evaluation.failed, folder), *describe_doubts(evaluation.rows), *merge]
 
     _write(folder, found, evaluation, display, notes)
     return found

@@ -107,7 +107,10 @@ def why_another(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
         return f"the configuration has changed: {'; '.join(changed)}"
     what = "epochs of layers" if of_layers else "learning-rate schedule"
     keep = f"keep trainer.{asked}={_written(before.get(asked))}, or start a new run"
-    if of_schedule:
+    if of_schedule and not of_layers and now["max_epochs"] < before["max_epochs"]:
+        kept = " ".join(line.partition(" -> ")[0].replace(": ", "=") for line in of_schedule)
+        keep = f"to end earlier on the same schedule add {kept}; else {keep}"
+    elif of_schedule:
         keep += ": only with schedule=constant, burda or plateau can epochs be added later"
     elif now.get("joint"):
         layers, whole = before["pretraining"]["max_epochs"], before["max_epochs"]

@@ -47,7 +47,7 @@ def test_what_would_be_refused_stands_beside_its_job(tmp_path, monkeypatch, capf
         ("likelihood=bernoulli,gaussian", "GaussianLikelihood takes continuous data"),
         ("trainer=gradient,em", "trainer: EMTrainer needs model to be of kind"),
         ("dataset=digits,arrays", "dataset.source.path: it is not set"),
-        ("optimizer.lr=1e-3,-1", "optimizer.lr = -1 must be at least 0"),
+        ("optimizer.lr=1e-3,-1", "optimizer.lr = -1 must be greater than 0"),
         ("model.latent_dim=2,2.5", "model.latent_dim: Value '2.5' of type 'float'"),
         ("posterior=gaussian,nice_flow model.latent_dim=1", "model.posterior: latent_dim = 1: a coupling needs two"),
     ],

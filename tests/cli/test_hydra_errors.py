@@ -1,6 +1,6 @@
 import pytest
 
-from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.cli.hydra_errors import compose_arguments, unknown_option
 from dgm_run.errors import ConfigError
 from tests.support.tiny import refused
 
@@ -43,6 +43,18 @@ def test_the_nearest_name_comes_first(override):
         compose_arguments([override])
     assert str(error.value).startswith(KEYS.get(override) or CHOICES[override])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ("--epochs=3", "trainer.max_epochs=3"),
+        ("--batch-size", "trainer.batch_size=VALUE"),
+        ("--model=rbm", "model=rbm"),
+    ],
+)
+def test_an_option_names_its_setting(option, setting):
+    assert unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])

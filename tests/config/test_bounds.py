@@ -9,6 +9,7 @@ from dgm_run.config.bounds import DECAY, OF_TORCH, RANGES, Range, check_range
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.renyi import Renyi
 from dgm_run.objectives.semi_supervised import SemiSupervised
+from dgm_run.trainers.adam_norm_grad import AdamNormGrad
 from dgm_run.trainers.gradient import GradientTrainer
 
 
@@ -37,8 +38,10 @@ def test_nan_is_refused_of_optimizers(name):
 @pytest.mark.parametrize(
     ("value", "target", "name", "expected"),
     [
-        (-1, torch.optim.Adam, "lr", "group.lr = -1 must be at least 0"),
-        (math.inf, torch.optim.Adam, "lr", "group.lr = inf must be finite and at least 0"),
+        (-1, torch.optim.Adam, "lr", "group.lr = -1 must be greater than 0"),
+        (0.0, torch.optim.Adam, "lr", "group.lr = 0.0 must be greater than 0"),
+        (0, AdamNormGrad, "lr", "group.lr = 0 must be greater than 0"),
+        (math.inf, torch.optim.Adam, "lr", "group.lr = inf must be finite and greater than 0"),
         (2, torch.optim.SGD, "momentum", "group.momentum = 2 must be in [0, 1)"),
         (1, torch.optim.SGD, "momentum", "group.momentum = 1 must be in [0, 1)"),
         ([0.9], torch.optim.Adam, "betas", "group.betas = [0.9] must be 2 numbers, each in [0, 1)"),

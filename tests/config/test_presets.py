@@ -98,7 +98,7 @@ def test_results_are_presets_of_known_cost():
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_make_runs_the_list_of_results():
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     shown = subprocess.run(
         ["make", "-n", "results"], cwd=root, capture_output=True, text=True, check=True, timeout=60
     ).stdout

@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path):
     with pytest.raises(DataError, match=r"train is of type int64; on the disk it has to be uint8 or of native floats"):
         Arrays(str(tmp_path), 0, 0, None)()
     (tmp_path / "valid.npy").write_bytes(b"no array")
-    with pytest.raises(DataError, match=r"valid.npy: is no .npy file of plain numbers"):
+    with pytest.raises(DataError, match=r"valid.npy is no .npy file of plain numbers"):
         Arrays(str(tmp_path), 0, 0, None)()
 
 

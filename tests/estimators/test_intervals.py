@@ -13,7 +13,9 @@ from dgm_run.estimators.intervals import (
     Bias,
     ComputingErrors,
     Margin,
+    clip_interval,
     combine,
+    contradicts,
     margin_of_mean,
     student_quantile,
 )
@@ -111,6 +113,34 @@ def test_one_example_has_the_error_of_computing_alone():
 def test_a_stated_error_makes_an_interval_of_student():
     found = Estimate("error", "mine", "estimate", 3.0, 0.5, 5)
     assert found.interval == pytest.approx(stats.t.interval(0.95, 4, 3.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("num", "understated", "least"), [(2, 1, 0.93), (5, 1, 0.93), (2, math.inf, 0.93), (5, 10, 0.92)]
+)
+def test_the_interval_of_a_mean_covers(num, understated, least):
+    """Of values with an error of 1, stated as it is, as none at all, or as a tenth of it."""
+    generator, held = np.random.default_rng(5), 0
+    for _ in range(2000):
+        values = generator.normal(0, 1, num).tolist()
+        below, above = margin_of_mean(values, [Margin.student(1 / understated)] * num)
+        held += -above <= sum(values) / num <= below
+    assert least <= held / 2000 <= 0.97
+
+
+def test_spread_contradicts_small_errors():
+    values = [0.0, 1.0, 2.0, 3.0]
+    limit = math.sqrt(3 * stats.tvar(values) / stats.chi2.ppf(0.99, 3))
+    assert contradicts(values, [Margin.student(0.99 * limit)] * 4)
+    assert not contradicts(values, [Margin.student(1.01 * limit)] * 4)
+    assert not contradicts([1.0, 1.0], [NO_MARGIN] * 2)
+    assert not contradicts([0.0, math.nan], [NO_MARGIN] * 2)
+
+
+def test_an_interval_ends_at_the_limits():
+    assert clip_interval((-2.0, 0.5), (None, 0.0)) == (-2.0, 0.0)
+    assert clip_interval((-0.1, 1.2), (0.0, 1.0)) == (0.0, 1.0)
+    assert clip_interval((0.1, 0.2), (None, 0.0)) == (0.1, 0.2)  # which shows that the number is wrong
 
 
 def test_a_mean_has_the_error_of_its_spread_or_the_stated_one():

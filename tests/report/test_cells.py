@@ -25,6 +25,16 @@ def test_columns_of_a_table(tmp_path):
     assert best.span == pytest.approx((-4.0, -3.9, None), nan_ok=True)
 
 
+def test_a_single_run_shows_its_interval(tmp_path):
+    for seed, name in enumerate(("A", "B", "B")):
+        interval = [-3.1 - seed, -2.5]
+        folders.write(tmp_path / str(seed), folders.config(name, seed), [folders.estimate(-3.0, interval=interval)])
+    found = of(tmp_path)
+    shown = {row.shown: cell for row, cell in zip(found["prior"], found["95% interval"], strict=True)}
+    assert {name: cell.shown for name, cell in shown.items()} == {"A": "-3.100 to -2.500", "B": ""}
+    assert sorted(cell.tip for cell in found["value"]) == ["", "95%: -3.100 to -2.500"]
+
+
 def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
     for name, value in (("A", -3.0), ("B", -5.0)):
         spread = [0.0, 0.4, -0.4, 0.0] if name == "B" else [0.0] * 4

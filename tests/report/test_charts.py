@@ -18,6 +18,15 @@ def test_a_curve_that_has_gone_astray_does_not_press_the_others_flat():
     assert len(set(re.findall(r'stroke-width="1.5" stroke="(#\w+)"', text))) == 3
 
 
+def test_a_curve_cut_at_the_edge_says_so():
+    early = [-200.0, -150.0, *(-100.0 - 1 / (i + 1) for i in range(60))]
+    text = chart([Line("A", list(map(float, range(len(early)))), early)])
+    assert "values beyond, down to -200, are drawn at its edge" in text
+    wild = [Line(f"P{i}", [1.0, 2.0], [-3.0, end]) for i, end in enumerate((-2.0, -2.1, 1e6))]
+    assert "up to 1e+06" in chart(wild)
+    assert "beyond" not in chart([Line("A", [1.0, 2.0], [-3.0, -2.0])])
+
+
 def test_a_long_curve_keeps_its_end_and_names_are_text():
     text = chart([Line("<a>", list(map(float, range(1, 1001))), [0.0] * 999 + [1.0])])
     points = re.search(r'points="([^"]+)"', text)[1].split()

@@ -85,6 +85,17 @@ def test_without_examples_the_stated_error_stays(tmp_path):
     assert row["stderr"] == pytest.approx(0.5 * math.hypot(whole, 0.3 / math.sqrt(2)) / whole)
 
 
+def test_pooled_shares_stay_shares(tmp_path):
+    rows = [
+        folders.estimate(
+            value, quantity="recall", settings={"seed": seed, "a": 1}, interval=[0.8, 1.0], limits=[0.0, 1.0]
+        )
+        for seed, value in enumerate((0.88, 0.97))
+    ]
+    folders.write(tmp_path, folders.config(), rows)
+    assert pooled(tmp_path)[1]["interval"][1] == 1.0
+
+
 def test_exact_numbers_stay_exact(tmp_path):
     rows = [folders.estimate(-3.0, stderr=None, settings={"seed": seed, "a": 1}) for seed in (1, 2)]
     folders.write(tmp_path, folders.config(), rows)
@@ -162,8 +173,11 @@ def test_a_report_says_what_it_compares(tmp_path):
     added = list(compare_seeds(found))
     shown = [*tables(found), *added]
     text = document(found, shown, [])
-    assert "| estimator seed | value | difference to the first evaluation (95% for all pairs) | runs |" in text
-    assert "| 1 | -4.930 ± 0.100 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
+    assert (
+        "| estimator seed | value | 95% interval | difference to the first evaluation (95% for all pairs) | runs |"
+        in text
+    )
+    assert "| 1 | -4.930 ± 0.100 | -8.369 to -1.491 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
     assert ">log_likelihood by seed of the estimator</h2>" in page("x", found, shown, [])
     assert list(overviews(added)) == []  # seeds of an estimator are no configurations
     assert "estimator seed" in comparison(added[0][1])

@@ -50,6 +50,12 @@ def test_what_an_estimator_warned_of_is_told(tmp_path):
     assert "the posterior has collapsed" in page("x", found, list(tables(found)), [])
 
 
+def test_an_interval_is_shown_by_the_pointer(tmp_path):
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0, interval=[-3.25, -2.5])])
+    found = groups(collect(tmp_path))
+    assert ' title="95%: -3.250 to -2.500">-3.000' in page("x", found, list(tables(found)), [])
+
+
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
     script = """<script>

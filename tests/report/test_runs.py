@@ -4,11 +4,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from dgm_run.runner.run.run_lock import HOLDER, LOCK, lock_run_folder
 
 from dgm_run.recording.estimate_id import key
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
-from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
 from tests.support import folders
 
 
@@ -126,6 +126,18 @@ def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
     (path / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=9\n- trainer.resume=auto\n")
     (run,) = collect(tmp_path)
     assert run.told == "optimizer.lr=9: the loss is not finite"
+
+
+def test_a_refused_run_is_no_failure(tmp_path):
+    folders.write(tmp_path / "good", folders.config(), [folders.estimate(-5.0)])
+    path = folders.write(tmp_path / "typo", folders.config(seed=1))
+    (path / "metrics.jsonl").unlink()
+    (path / "error.txt").write_text("model.latent_dim = 0 must be at least 1\n")
+    shown, files = report(tmp_path)
+    assert shown.startswith("# 1 configurations; runs: 1 finished, 1 refused\n")
+    assert "\n## Refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
+    assert "Without numbers" not in shown
+    assert ">refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
 
 
 def rewritten(name, text):

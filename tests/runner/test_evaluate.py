@@ -132,7 +132,7 @@ ODD = {
                "ValueError: value of an estimate is tensor([1.])"),
     "settings": (Failing(estimate=Estimate("q", "e", "exact", 1.0, None, 5, settings={"path": object})),
                  "ValueError: settings of an estimate cannot be written: Object of type type is not JSON serializable"),
-    "nothing": (Failing(estimate=None), "TypeError: replace() should be called on dataclass instances"),
+    "nothing": (Failing(estimate=None), "AttributeError: 'NoneType' object has no attribute 'quantity'"),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 import dgm_run
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import key
-from dgm_run.runner.results import environment, read, write, write_values
+from dgm_run.runner.results import describe_merge, environment, read, write, write_values
 from tests.support.tiny import TINY
 
 
@@ -53,6 +54,18 @@ def test_whole_results_are_read(tmp_path):
     assert read(tmp_path / "results.json") == WHOLE
 
 
+def test_replaced_estimates_are_named():
+    other = [ROW | {"quantity": name, "estimator": "exact"} for name in ("log_likelihood", "bits_per_dim")]
+    path = Path("run/results.json")
+    assert describe_merge([ROW], [ROW, *other], path) == [
+        "replaced in run/results.json, found in the same way: elbo by monte_carlo",
+        "added to run/results.json: log_likelihood, bits_per_dim by exact",
+    ]
+    assert describe_merge([], [ROW | {"settings": {"seed": 1}}], path) == [
+        "added to run/results.json: elbo by monte_carlo"
+    ]
+
+
 DAMAGED = {
     "": "Expecting value",
     "null": "it holds no object",
@@ -72,6 +85,7 @@ DAMAGED = {
         ({"estimates": [ROW | {"stderr": []}]}, "stderr of an estimate is []"),
         ({"estimates": [ROW | {"settings": None}]}, "settings of an estimate is None"),
         ({"estimates": [ROW | {"diagnostics": {"ess": "x"}}]}, "diagnostics of an estimate is {'ess': 'x'}"),
+        ({"estimates": [ROW | {"limits": [0]}]}, "limits of an estimate is [0]"),
         ({"training": [1]}, "training is [1]"),
         ({"training": {"steps": "3"}}, "training.steps is '3'"),
         ({"binarization": 3}, "binarization is 3"),

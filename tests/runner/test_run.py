@@ -228,7 +228,7 @@ def test_jobs_of_one_process_do_not_inherit_precision_or_seeds(tmp_path):
 def test_all_precisions_start_from_the_same_weights(tmp_path):
     from dgm_run.recording.checkpoint import Checkpoints
 
-    frozen = ("optimizer.lr=0.0",)
+    frozen = ("optimizer.lr=1e-300",)
     for precision in ("fp32", "fp64"):
         package.run(package.compose(*TINY, *frozen, f"trainer.precision={precision}"), tmp_path / precision)
     single, double = (Checkpoints(tmp_path / p / "checkpoints").load("last")[0] for p in ("fp32", "fp64"))

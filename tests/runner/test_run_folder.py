@@ -68,6 +68,11 @@ def with_values(**values):
             "added later",
         ),
         (
+            {"trainer__max_epochs": 1, "schedule__T_max": 1},
+            "trainer.max_epochs=1 would change the learning-rate schedule (schedule.T_max: 2 -> 1): to end earlier on "
+            "the same schedule add schedule.T_max=2; else keep trainer.max_epochs=2, or start a new run",
+        ),
+        (
             {"trainer__total_epochs": 9, "trainer__pretraining__max_epochs": 5},
             "trainer.total_epochs=9 would change the epochs of layers (trainer.pretraining.max_epochs: 3 -> 5): keep "
             "trainer.total_epochs=null, or start a new run",

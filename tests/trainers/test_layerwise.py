@@ -116,7 +116,7 @@ def test_a_layer_starts_at_the_means_of_its_data(tmp_path):
 def test_a_layer_that_diverges_is_told_where_its_learning_rate_stands(tmp_path):
     with pytest.raises(TrainingError, match="lower trainer.pretraining.optimizer.lr or set trainer.clip_norm"):
         run(tmp_path / "high", "dbm", "trainer.pretraining.optimizer.lr=1e30")
-    with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer.lr = -1 must be at least 0"):
+    with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer.lr = -1 must be greater than 0"):
         run(tmp_path / "negative", "dbm", "trainer.pretraining.optimizer.lr=-1")
 
 

@@ -4,10 +4,11 @@ import pytest
 
 import dgm_run
 from dgm_run.config.compose import instantiate
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.trainers.schedules import refuse_outlived
-from tests.support.tiny import TINY, TINY_EXACT, metrics
+from tests.support.tiny import TINY, TINY_EXACT, metrics, stop_after
 
 MOMENTUM = ("optimizer=sgd", "optimizer.momentum=0.5")
 
@@ -49,13 +50,30 @@ def test_schedules_with_an_end_are_not_stretched(schedule, key, max_epochs, tmp_
     before = (tmp_path / "metrics.jsonl").read_bytes()
     with pytest.raises(CheckpointError) as error:
         run(tmp_path, *choice, f"trainer.max_epochs={max_epochs}", "trainer.resume=auto")
+    keep = "keep trainer.max_epochs=2, or start a new run"
+    advice = (
+        f"to end earlier on the same schedule add schedule.{key}=2; else {keep}"
+        if max_epochs < 2
+        else f"{keep}: only with schedule=constant, burda or plateau can epochs be added later"
+    )
     assert str(error.value) == (
         f"trainer.resume: trainer.max_epochs={max_epochs} would change the learning-rate schedule "
-        f"(schedule.{key}: 2 -> {max_epochs}): keep trainer.max_epochs=2, or start a new run: only with "
-        "schedule=constant, burda or plateau can epochs be added later"
+        f"(schedule.{key}: 2 -> {max_epochs}): {advice}"
     )
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
     assert run(tmp_path, *choice, "trainer.max_epochs=2", "trainer.resume=auto")["epochs"] == 2  # as is advised
+
+
+def test_a_stopped_run_ends_early(tmp_path, monkeypatch):
+    """As the refusal advises: nothing more is trained, and the checkpoint is evaluated."""
+    choice = ("schedule=linear", "trainer.batch_size=1257", "trainer.max_epochs=4")
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        with pytest.raises(Interrupted):
+            run(tmp_path, *choice)
+    early = ("trainer.max_epochs=2", "schedule.total_iters=4", "trainer.resume=auto")
+    assert run(tmp_path, *choice[:2], *early)["epochs"] == 2
+    assert rates(tmp_path) == [0.0005, 0.000375]
 
 
 @pytest.mark.parametrize(

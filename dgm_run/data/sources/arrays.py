@@ -13,6 +13,8 @@ from dgm_run.data.split import Split, Splits, split_sizes
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
+OF_TABLES = (".csv", ".tsv", ".txt")
+"""Suffixes of files of text."""
 
 
 class Arrays:
@@ -27,12 +29,16 @@ class Arrays:
         num_valid: examples for validation, where one array is to be split.
         num_test: examples for the test set, where one array is to be split.
         split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
+
+    Raises:
+        DataError: the file is of another kind.
     """
 
     is_users_own = True  # and may change from one run to the next
 
     def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
         self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
+        _refuse_other_kind(Path(path).expanduser())  # before anything is said of a likelihood that would not fit
 
     def __call__(self) -> Splits:
         path = Path(self.path).expanduser().resolve()
@@ -42,12 +48,21 @@ class Arrays:
         if "x" not in arrays or path.is_dir():
             found = ", ".join(arrays) or "nothing"
             needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
-            raise DataError(f"{path}: needs arrays {needs}; it holds {found}")
+            raise DataError(f"{path} needs arrays {needs}; it holds {found}")
         x, y, _ = _read(arrays, "x", "y", path)
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
             x, y = x[order], None if y is None else y[order]
         return split_sizes(x, y, self.num_valid, self.num_test)
+
+
+def _refuse_other_kind(path: Path) -> None:
+    if path.suffix.lower() in OF_TABLES and path.is_file():
+        comma = ", delimiter=','" if path.suffix.lower() == ".csv" else ""
+        raise DataError(
+            f"{path} is no .npz or .npy file: save its numbers in one, "
+            f"np.save('{path.stem}.npy', np.loadtxt('{path.name}'{comma}))"
+        )
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -57,7 +72,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         contents = np.load(path, allow_pickle=False)  # a pickle can run any code
         return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
     except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own words advise to allow pickles
-        raise DataError(f"{path}: is no .npz or .npy file of plain numbers, as np.savez writes them") from None
+        raise DataError(f"{path} is no .npz or .npy file of plain numbers, as np.savez writes them") from None
 
 
 def _mapped(folder: Path) -> dict[str, np.ndarray]:
@@ -66,7 +81,7 @@ def _mapped(folder: Path) -> dict[str, np.ndarray]:
         try:
             array = mapped(path)
         except (OSError, EOFError, ValueError):
-            raise DataError(f"{path}: is no .npy file of plain numbers, as np.save writes them") from None
+            raise DataError(f"{path} is no .npy file of plain numbers, as np.save writes them") from None
         found[path.stem] = array if path.stem == "train" else np.array(array)
     return found
 

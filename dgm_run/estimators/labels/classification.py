@@ -14,7 +14,7 @@ from dgm_run.estimators.bootstrap import bootstrap_stderr
 from dgm_run.estimators.labels.calibration import calibration_interval
 from dgm_run.estimators.labels.classifiers import MOST, Machines
 from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
-from dgm_run.estimators.proportions import PERCENT, bounded_interval, estimate_proportion, width_as_stderr
+from dgm_run.estimators.proportions import PERCENT, SHARE, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.labelled.base import KnowsLabels
 from dgm_run.recording.plots import curves
@@ -155,7 +155,17 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
         interval = bounded_interval(value, stderr, len(wrong), len(wrong))
         found[name] = 100 * value, tuple(100 * end for end in interval)
     return [
-        Estimate(name, by, "estimate", value, width_as_stderr(interval), len(wrong), "%", interval=interval)
+        Estimate(
+            name,
+            by,
+            "estimate",
+            value,
+            width_as_stderr(interval),
+            len(wrong),
+            "%",
+            interval=interval,
+            limits=(0.0, 100.0),
+        )
         for name, (value, interval) in found.items()
     ]
 
@@ -167,7 +177,7 @@ def _calibration(sure: Tensor, wrong: Tensor, by: str) -> Estimate:
     """
     value, interval = calibration_error(sure, 1 - wrong), calibration_interval(sure, 1 - wrong)
     stderr = width_as_stderr(interval) if interval else None
-    return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval)
+    return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE)
 
 
 def _means(model: LatentVariableModel, x: Tensor) -> Tensor:

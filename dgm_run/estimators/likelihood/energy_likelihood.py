@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -145,11 +145,16 @@ class EnergyLikelihood(Estimator):
             interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
         return Estimate(
             *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),
-            settings=asdict(settings),
+            settings={"gap_examples": len(index), **_without_num_examples(settings)},
             diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr},
             interval=interval,
             computing_interval=computing_interval,
         ), gap
+
+
+def _without_num_examples(settings: RAISE) -> dict[str, Any]:
+    """The settings but for the limit of the examples, beside which their actual number stands."""
+    return {name: value for name, value in asdict(settings).items() if name != "num_examples"}
 
 
 class Gap(NamedTuple):

@@ -24,7 +24,7 @@ from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
 from dgm_run.estimators.ood.transforms import STRANGE, is_binary
-from dgm_run.estimators.proportions import bounded_interval, width_as_stderr
+from dgm_run.estimators.proportions import SHARE, bounded_interval, width_as_stderr
 from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled.base import KnowsLabels
 from dgm_run.recording.image_grid import is_image
@@ -169,7 +169,7 @@ class OutOfDistribution(Estimator):
                 found.append(
                     Estimate(
                         f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
-                        seen, blind, interval=interval,
+                        seen, blind, interval=interval, limits=SHARE,
                     )
                 )  # fmt: skip
         return found

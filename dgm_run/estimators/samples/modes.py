@@ -16,7 +16,7 @@ from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.data.split import Splits
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.proportions import width_as_stderr, wilson_interval
+from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 
 NEAR = 3
 """Standard deviations of a mode within which a sample lies at it."""
@@ -63,7 +63,7 @@ class Modes(Estimator):
         more = {"unit": "", "settings": {"num_samples": self.num_samples}}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
-        near = {"interval": interval, "stderr": width_as_stderr(interval), "floor": of_data}
+        near = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval), "floor": of_data}
         return [
             Estimate(
                 "modes", "modes", "estimate", len(found), None, len(is_near), **more, warning=missed, floor=of_all

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import Examples, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.intervals import Margin, mean_and_stderr
-from dgm_run.estimators.proportions import width_as_stderr, wilson_interval
+from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr
+from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 from dgm_run.estimators.samples.blocks import block_stderr
 from dgm_run.estimators.samples.features import Features, fit
 from dgm_run.estimators.samples.frechet import frechet_distance
@@ -76,19 +76,19 @@ class Found(NamedTuple):
     warning: str | None = None
     interval: tuple[float, float] | None = None
     computing_interval: tuple[float, float] | None = None
+    limits: Limits | None = None
 
     @classmethod
     def share(cls, value: float, num: float, **more: Any) -> "Found":
         """A share of so many independent trials."""
         interval = wilson_interval(value, num)
-        return cls(value, width_as_stderr(interval), interval=interval, **more)
+        return cls(value, width_as_stderr(interval), interval=interval, limits=SHARE, **more)
 
     @classmethod
-    def within(cls, value: float, margin: Margin, low: float = -math.inf, high: float = math.inf) -> "Found":
-        """A number between two ends, which its interval does not pass."""
-        around = margin.around(value)
-        interval = max(low, around[0]), min(high, around[1])
-        return cls(value, width_as_stderr(interval), interval=interval)
+    def within(cls, value: float, margin: Margin, low: float | None = None, high: float | None = None) -> "Found":
+        """A number between two limits, which its interval does not pass."""
+        interval = clip_interval(margin.around(value), (low, high))
+        return cls(value, width_as_stderr(interval), interval=interval, limits=(low, high))
 
 
 def _held(train: Examples) -> Tensor:
@@ -214,7 +214,7 @@ class SampleQuality(Estimator):
         found["mmd"] = Found.within(squared_discrepancy(*some).item(), margin)
         p_value = permutation_p_value(*some, self.num_permutations)
         of_permutations = wilson_interval(p_value, self.num_permutations + 1)
-        found["mmd_p_value"] = Found(p_value, computing_interval=of_permutations)
+        found["mmd_p_value"] = Found(p_value, computing_interval=of_permutations, limits=SHARE)
         for quantity, is_right in (
             ("c2st_linear", linear_accuracy(data.z, samples.z)),
             ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),

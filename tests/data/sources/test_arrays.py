@@ -108,7 +108,7 @@ def test_integers_become_levels(tmp_path, kind):
 )
 def test_arrays_that_cannot_be_used_are_refused_in_one_line(tmp_path, arrays, message):
     path = save(tmp_path, **arrays)
-    with pytest.raises(DataError, match=f"mine.npz: .*{message}") as error:
+    with pytest.raises(DataError, match=f"mine.npz.*{message}") as error:
         load(path)
     assert "\n" not in str(error.value)
 
@@ -127,7 +127,7 @@ def test_a_pickle_is_never_run(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"<html>\n</html>", b"PK\x03\x04 cut short"])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "mine.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"mine.npz: ") as error:
+    with pytest.raises(DataError, match=r"mine.npz is no .npz or .npy file") as error:
         load(tmp_path / "mine.npz")
     assert "\n" not in str(error.value)
 
@@ -135,8 +135,18 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
 def test_a_truncated_file_is_refused_in_one_line(tmp_path, x):
     path = save(tmp_path, x=x)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"mine.npz: "):
+    with pytest.raises(DataError, match=r"mine.npz is no .npz or .npy file"):
         load(path)
+
+
+@pytest.mark.parametrize(("name", "how"), [("x.csv", "'x.csv', delimiter=','"), ("x.TSV", "'x.TSV'")])
+def test_a_table_is_refused_before_the_model(tmp_path, name, how):
+    """The default likelihood takes binary data, and is no reason to be told first."""
+    (tmp_path / name).write_text("a,b")
+    with pytest.raises(DataError) as error:
+        run(compose(*TINY, "dataset=arrays", f"dataset.source.path={tmp_path / name}"), tmp_path / "run")
+    advice = f"save its numbers in one, np.save('x.npy', np.loadtxt({how}))"
+    assert str(error.value) == f"{tmp_path / name} is no .npz or .npy file: {advice}"
 
 
 def test_a_missing_file_is_named(tmp_path):

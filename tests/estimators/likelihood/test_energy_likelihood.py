@@ -83,6 +83,7 @@ def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_trut
     assert row.value < exact["log_likelihood"].value
     assert row.stderr > exact["log_likelihood"].stderr
     assert (row.kind, row.estimator, row.num_examples) == ("estimate", "raise", 300)
+    assert row.settings == {"gap_examples": 200, "num_chains": 1, "num_temperatures": 3, "schedule": "linear"}
 
 
 def test_bits_are_those_of_a_grey_level_where_values_were_spread_over_it():
