@@ -4,11 +4,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from dgm_run.runner.run.run_lock import HOLDER, LOCK, lock_run_folder
 
 from dgm_run.recording.estimate_id import key
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
+from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
 from tests.support import folders
 
 
