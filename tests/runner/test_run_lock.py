@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock, lock_descriptor, unlock_descriptor
 
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run import run_lock
+from dgm_run.runner import run_lock
 from dgm_run.runner.run_lock import HOLDER, LOCK, is_run_folder_locked, lock_run_folder
 
 SPAWN = multiprocessing.get_context("spawn")
