@@ -9,7 +9,7 @@ from benchmarks import ours
 from benchmarks.data import load
 from benchmarks.table import DECODER, Contender, Options, measure, show
 from dgm_run.config.compose import instantiate
-from dgm_run.estimators.base import silent
+from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import Noisy, Ways
 from dgm_run.estimators.likelihood.temperatures import temperatures
 
@@ -27,7 +27,7 @@ def run(options: Options) -> None:
     settings, model = instantiate(cfg.estimators.ais_decoder), ours.model_of(cfg, options.device).eval()
     x = load(options.device).test.batch(slice(0, NUM_EXAMPLES)).to(options.device)
     count = options.turns(40)
-    ways = Ways(settings, Noisy(model, None), temperatures("sigmoid", count), x, 0, silent)
+    ways = Ways(settings, Noisy(model, None), temperatures("sigmoid", count), x, 0, no_progress)
     gradients = 1 + (count - 1) * settings.num_leapfrog
     rows = NUM_EXAMPLES * NUM_CHAINS
     contenders = [

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.dataset import Dataset, DataSplit, LoadedDataset
+from dgm_run.data.split import RawSplit, RawSplits
 
 SHAPE = (1, 28, 28)
 NUM_TRAIN = 50_000
@@ -25,17 +25,17 @@ def load(device: torch.device, *overrides: str) -> LoadedDataset:
     """50,000 training images, binarised anew for every batch; one image for validation, which is not measured."""
     dataset = instantiate(compose("dataset=mnist", *overrides).dataset) if mnist_folder() else _synthetic()
     data = dataset.load(device)
-    return LoadedDataset(dataset, data.train, Examples(data.valid.x[:1], None, data.valid.prepare), data.test)
+    return LoadedDataset(dataset, data.train, DataSplit(data.valid.x[:1], None, data.valid.prepare), data.test)
 
 
 def _synthetic() -> Dataset:
     return Dataset(_random_images, "synthetic", SHAPE, 256, "dynamic", False, 777, None, None, 0)
 
 
-def _random_images() -> Splits:
+def _random_images() -> RawSplits:
     generator = torch.Generator().manual_seed(0)
 
-    def images(count: int) -> Split:
-        return Split(255 * (torch.rand(count, *SHAPE, generator=generator) < INK).to(torch.uint8))
+    def images(count: int) -> RawSplit:
+        return RawSplit(255 * (torch.rand(count, *SHAPE, generator=generator) < INK).to(torch.uint8))
 
-    return Splits(images(NUM_TRAIN), images(1), images(100))
+    return RawSplits(images(NUM_TRAIN), images(1), images(100))

@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks import ours
 from benchmarks.data import load
 from benchmarks.table import PLAIN, Contender, Options, measure, show
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 
 BATCH_SIZE, LATENT_DIM = 64, 10
 NETWORKS = {
@@ -21,8 +21,8 @@ ACTIVATIONS = ("decoder.activation=relu", "encoder.activation=leaky_relu")
 
 def run(networks: str, options: Options) -> None:
     loaded, steps = load(options.device, "dataset.binarize=none", "dataset.dequantize=true"), options.turns(40)
-    watched = Examples(loaded.test.x[:10], None, loaded.test.prepare)
-    data = LoadedDataset(loaded.protocol, loaded.train, watched, loaded.test)
+    watched = DataSplit(loaded.test.x[:10], None, loaded.test.prepare)
+    data = LoadedDataset(loaded.dataset, loaded.train, watched, loaded.test)
     overrides = ("model=gan", *NETWORKS[networks], *ACTIVATIONS)
     runs = {
         "dgm-run": ours.trainer_loop(data, options, steps, *overrides),

@@ -101,8 +101,8 @@ def _both_ways(
     """From the hidden units to the visible ones, and back, by the same weights, (D, M), which come third."""
     x, h = torch.rand(rows, DATA_DIM, device=device), torch.rand(rows, hidden, device=device)
     weight = 0.01 * torch.randn(DATA_DIM, hidden, device=device)
-    logits, fields = torch.empty_like(x), torch.empty_like(h)
-    return lambda: torch.mm(h, weight.T, out=logits), lambda: torch.mm(x, weight, out=fields), weight
+    logits, preactivations = torch.empty_like(x), torch.empty_like(h)
+    return lambda: torch.mm(h, weight.T, out=logits), lambda: torch.mm(x, weight, out=preactivations), weight
 
 
 def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:

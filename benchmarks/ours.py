@@ -9,12 +9,12 @@ from torch import nn
 
 from benchmarks.table import Options
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.distributed.process_group import Nowhere
+from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Progress
-from dgm_run.trainers.base import Session
-from dgm_run.trainers.median_stopping import Rivals
+from dgm_run.trainers.base import RunContext
+from dgm_run.trainers.median_stopping import MedianStopping
 
 
 def config(*overrides: str) -> DictConfig:
@@ -29,8 +29,8 @@ def model_of(cfg: DictConfig, device: torch.device) -> nn.Module:
 def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str) -> Callable[[], object]:
     """`steps` steps of `Training.run`, with everything it does on the way and at the end of an epoch."""
     cfg = config(*overrides)
-    nowhere = Nowhere()
-    session = Session(0, nowhere, nowhere, nowhere, StopRequest(), Rivals(Path()), nowhere, {}, None)
+    nowhere = NullSink()
+    session = RunContext(0, nowhere, nowhere, nowhere, StopRequest(), MedianStopping(Path()), nowhere, {}, None)
     model = model_of(cfg, options.device)
     training = instantiate(cfg.trainer).training(model, instantiate(cfg.objective), data, session)
 
@@ -46,7 +46,7 @@ def bare_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str
     cfg = config(*overrides)
     model, objective = model_of(cfg, options.device), instantiate(cfg.objective)
     optimizer = instantiate(cfg.optimizer)(model.parameters())
-    memory = objective.memory(model, data.train.batch(slice(0, cfg.trainer.batch_size)))
+    memory = objective.init_state(model, data.train.batch(slice(0, cfg.trainer.batch_size)))
     progress = Progress(torch.zeros((), device=options.device), memory)
     order = torch.randperm(len(data.train), device=options.device).split(cfg.trainer.batch_size)
 
@@ -65,5 +65,5 @@ def likelihood(data: LoadedDataset, options: Options, images: int, *overrides: s
     cfg = config(*overrides)
     model = model_of(cfg, options.device).eval()
     estimator = instantiate(cfg.estimators.importance_sampling)
-    examples = Examples(data.test.x[:images], None, data.test.prepare)
+    examples = DataSplit(data.test.x[:images], None, data.test.prepare)
     return lambda: estimator(model, examples)

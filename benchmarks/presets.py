@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 import dgm_run
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.presets import presets
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 
 NUM_TRAIN = {
     "caltech101_silhouettes": 4100,
@@ -46,12 +46,12 @@ class Noise:
         self.num_train, self.shape = num_train, tuple(shape)
         self.num_levels, self.num_classes = num_levels, num_classes
 
-    def __call__(self) -> Splits:
-        return Splits(*map(self._split, (self.num_train, 100, 100)))
+    def __call__(self) -> RawSplits:
+        return RawSplits(*map(self._split, (self.num_train, 100, 100)))
 
-    def _split(self, n: int) -> Split:
+    def _split(self, n: int) -> RawSplit:
         x = torch.randint(self.num_levels, (n, *self.shape), dtype=torch.uint8)
-        return Split(x, torch.arange(n) % self.num_classes if self.num_classes else None)
+        return RawSplit(x, torch.arange(n) % self.num_classes if self.num_classes else None)
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def forecasts(only: str) -> Iterator[tuple[str, float]]:
 def _examples_per_second(name: str, num_steps: int) -> float:
     cfg = dgm_run.compose(
         f"+experiment={name}", "trainer.threads=1", "trainer.device=cpu", "trainer.max_epochs=1000000",
-        f"trainer.max_steps={num_steps}", "trainer.pictures_every=null",
+        f"trainer.max_steps={num_steps}", "trainer.image_every_epochs=null",
     )  # fmt: skip
     cfg.estimators, data = {}, cfg.dataset
     cfg.dataset.source = OmegaConf.create(

@@ -21,7 +21,7 @@ def run(objective: str, num_steps: int, options: Options) -> None:
 
 def _contenders(objective: str, num_steps: int, options: Options) -> list[Contender]:
     data, steps = load(options.device, PIXELS), options.turns(300 if num_steps == 1 else 30)
-    watch = ["objective.partition.otherwise.num_temperatures=1", "objective.partition.otherwise.num_chains=2"]
+    watch = ["objective.partition.fallback.num_temperatures=1", "objective.partition.fallback.num_chains=2"]
     overrides = ["model=rbm", PIXELS, *watch, f"objective={objective}", f"objective.num_steps={num_steps}"]
     runs = {
         "dgm-run": ours.trainer_loop(data, options, steps, *overrides),

@@ -45,7 +45,7 @@ def test_a_vae_stands_the_mean_of_the_data(tmp_path):
 
 def test_nan_is_a_missing_value(tmp_path):
     rows, found = run(tmp_path, "arrays", "nan_holes.npy", "dataset.shape=[36]", "likelihood=gaussian", *FEW, *TINY)
-    assert "seen through missing values" in found["binarization"]
+    assert "seen through missing values" in found["preprocessing"]
     assert rows["elbo"]["value"] < rows["log_likelihood"]["value"] < 0
 
 
@@ -100,8 +100,8 @@ def test_what_is_left_out_is_counted():
     data = load_text("cyrillic_prose.txt")
     sizes = sum(len(split) for split in (data.train, data.valid, data.test))
     assert sizes + 1800 == 2200
-    assert "text: 2,200 sentences, left out: 1,800 repeated" in data.protocol.notes
-    assert "left out: 1,800 repeated" in data.protocol.binarization
+    assert "text: 2,200 sentences, left out: 1,800 repeated" in data.dataset.notes
+    assert "left out: 1,800 repeated" in data.dataset.protocol
 
 
 def test_words_keep_their_vowel_signs():

@@ -12,7 +12,7 @@ from dgm_run.config.signature import target_of
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy.base import UnnormalizedModel
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
 from dgm_run.models.layered import LayeredModel
@@ -104,7 +104,7 @@ def tiny_with(group, option):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
         if issubclass(kind, (ExactModel, FittedByEM)) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
-        if issubclass(kind, KnowsLabels):
+        if issubclass(kind, JointModel):
             tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]
             return tiny[1:] if group == "model" else tiny
         if issubclass(kind, GAN):
@@ -141,7 +141,7 @@ def test_every_corruption_trains_a_step(name, tmp_path):
     real = ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true")
     needs = real if name in ("gaussian_noise", "salt_and_pepper") else ()
     results = dgm_run.run(dgm_run.compose(*TINY, *needs, f"dataset/corrupt={name}"), tmp_path)
-    assert f"seen through {name.replace('_', ' ')} (" in results["binarization"]
+    assert f"seen through {name.replace('_', ' ')} (" in results["preprocessing"]
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -13,7 +13,7 @@ import dgm_run
 from dgm_run.cli import main
 from dgm_run.config.compose import instantiate, validate
 from dgm_run.errors import ConfigError
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load
 from tests.support.tiny import TINY, call, refused
 
@@ -81,7 +81,7 @@ def test_an_estimator_seed_adds_rows(run):
     assert both["value"] == pytest.approx((first["value"] + other["value"]) / 2)
     with np.load(run / "values.npz") as values:
         stored = {name for name in values.files if name.startswith("test/elbo/")}
-    assert stored == {key(row) for row in rows()}
+    assert stored == {values_key(row) for row in rows()}
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,18 @@ def test_the_pictures_of_an_estimator_are_kept(run):
     )
     found = dgm_run.evaluate(cfg, run)["estimates"]
     assert (run / "nearest_neighbours" / "evaluated.png").exists()
-    assert {row["quantity"] for row in found if row["floor"] is not None} >= {"cfid", "coverage", "c2st_linear"}
+    assert {row["quantity"] for row in found if row["train_reference"] is not None} >= {
+        "cfid",
+        "coverage",
+        "c2st_linear",
+    }
 
 
 def test_another_data_set_of_another_shape_is_refused_as_one_of_an_estimator(run):
     done = call("evaluate", "run", "estimators=[out_of_distribution]",
-                "+dataset@estimators.out_of_distribution.other=bars_and_stripes", cwd=run.parent)  # fmt: skip
+                "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes", cwd=run.parent)  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.strip() == ("estimators.out_of_distribution.other: its examples are [1, 4, 4], not [1, 8, 8]")
+    assert done.stderr.strip() == ("estimators.out_of_distribution.dataset: its examples are [1, 4, 4], not [1, 8, 8]")
 
 
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):

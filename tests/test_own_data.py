@@ -107,7 +107,7 @@ def test_a_file_on_the_disk_is_read_as_from_memory(tmp_path, x, with_holes):
     np.savez(tmp_path / "mine.npz", **parts)
     rows, found = run(tmp_path / "folder", tmp_path / "disk", *GAUSSIAN)
     others, other = run(tmp_path / "mine.npz", tmp_path / "memory", *GAUSSIAN)
-    assert found["binarization"] == other["binarization"]
+    assert found["preprocessing"] == other["preprocessing"]
     assert {name: row["value"] for name, row in rows.items()} == {n: row["value"] for n, row in others.items()}
 
 
@@ -141,7 +141,7 @@ def test_likelihoods_are_those_of_observed_values(tmp_path, x):
     assert rows["log_likelihood"]["value"] == pytest.approx(
         gaussian_log_density(x[-30:], *density_in_data_units(tmp_path / "run")), rel=1e-4
     )
-    assert "seen through missing values" in found["binarization"]
+    assert "seen through missing values" in found["preprocessing"]
     assert rows["mse_missing_at_random"]["value"] < 2  # of hidden values, in variances
 
 

@@ -30,7 +30,7 @@ LINES = {
     "schedule=linear trainer.max_epochs=-1": "trainer.max_epochs = -1 must be at least 1",
     "trainer.ema_decay=nan": "trainer.ema_decay = nan must be in (0, 1), or null",
     "trainer.checkpoint_seconds=nan": "trainer.checkpoint_seconds = nan must be greater than 0",
-    "trainer.pictures_every=${seed}": "trainer.pictures_every = 0 must be at least 1, or null",
+    "trainer.image_every_epochs=${seed}": "trainer.image_every_epochs = 0 must be at least 1, or null",
     "model=rbm model.init_scale=-1": "model.init_scale = -1 must be at least 0",
     "likelihood=gaussian likelihood.scale=nan": "likelihood.scale = nan must be greater than 0",
     "dataset.shape=[-1]": "dataset.shape = [-1]: each must be at least 1",
@@ -74,8 +74,8 @@ def test_a_configuration_at_the_edge_is_taken(line):
         (["+seed=1"], "+seed: there is such a key: write it without +\n"),
         (["~trainer.max_steps"], "~trainer.max_steps: it is null: there is nothing to delete\n"),
         (
-            ["model=rbm", "estimators.energy.conservative=null", "estimators.energy.conservative.num_chains=2"],
-            "estimators.energy.conservative.num_chains: estimators.energy.conservative=null takes away what it is part "
+            ["model=rbm", "estimators.energy.reverse_ais=null", "estimators.energy.reverse_ais.num_chains=2"],
+            "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null takes away what it is part "
             "of: leave one of the two out\n",
         ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),

@@ -65,9 +65,9 @@ from dgm_run.config.commands import (
     take_options,
     targets_of,
 )
-from dgm_run.config.compose import conf_dir, note_changes, resolve_data_paths
+from dgm_run.config.compose import annotate_published, conf_dir, resolve_data_paths
 from dgm_run.config.presets import list_presets, table
-from dgm_run.distributed.ranks import is_first, is_started
+from dgm_run.distributed.ranks import is_rank_zero, is_worker
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, UserError
 from dgm_run.recording.output import guarded, losses, reason
@@ -121,7 +121,7 @@ def main() -> None:
         _told(lambda: sys.stdout.write(describe_choices(conf_dir())))
     if "--experiments" in sys.argv:
         _told(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
-    if is_started() and {"-m", "--multirun"} & set(sys.argv):
+    if is_worker() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("a sweep is not begun by torchrun: begin each of its jobs by one")
     is_dry = _refuse(lambda: is_dry_run(sys.argv[1:]))
     sys.argv[1:] = _refuse(lambda: _complete(without_dry_run(sys.argv[1:]), is_dry))
@@ -149,7 +149,7 @@ def _complete(arguments: list[str], is_dry: bool) -> list[str]:
         arguments = add_run(arguments, own)
     make_importable(own.packages)
     overrides, flags = split_flags(arguments)
-    if not is_first():
+    if not is_rank_zero():
         overrides += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # the run's folder is that of the first
     return [*(["--config-dir", own.config_dir] if own.config_dir else []), *overrides, *flags]
 
@@ -211,7 +211,7 @@ def sample() -> None:
             if is_of_sentences(model):
                 files = write_sentences(draw_sentences(model, folder, data, **settings), to)
             else:
-                splits = {"train": data.train.clean, "test": data.test} if data else {}
+                splits = {"train": data.train.uncorrupted, "test": data.test} if data else {}
                 files = write(draw(model, **settings, **splits, preprocessing=read_preprocessing(folder)), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
@@ -361,11 +361,11 @@ def _job(cfg: DictConfig) -> float | None:
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     _runs.append(folder)
-    if is_first():
+    if is_rank_zero():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
-        note_changes(cfg, overrides)
+        annotate_published(cfg, overrides)
         origin = context.callbacks.sweep_folder
         base = Path(origin.base or context.runtime.cwd)
         own = OwnCode(config_dir_of(context), tuple(origin.packages))
@@ -502,7 +502,7 @@ def _own_folders() -> list[Path]:
 
 
 def _keep_reason(folder: Path, message: str) -> None:
-    if not is_first():  # which writes nothing
+    if not is_rank_zero():  # which writes nothing
         return
     with suppress(OSError):  # the disk may be full
         (folder / "error.txt").write_text(f"{message}\n", encoding="utf-8", errors="replace")

@@ -22,7 +22,7 @@ from dgm_run.config.commands import (
     resume_run,
     resume_sweep,
 )
-from dgm_run.config.compose import GROUPS, MAY_CHANGE
+from dgm_run.config.compose import GROUPS, RESUMABLE_KEYS
 from dgm_run.errors import ConfigError
 
 CALLBACK = "hydra.callbacks.sweep_folder"
@@ -164,4 +164,4 @@ def _without_folder(arguments: list[str], key: str, option: str, folder: Path) -
 
 
 def _may_change(key: str) -> bool:
-    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
+    return any(key == each or key.startswith(f"{each}.") for each in RESUMABLE_KEYS)

@@ -67,9 +67,9 @@ DECAY = Range(0, 1, below=True)
 
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(
-        ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale", "hang_seconds",
-         "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_norm", "max_scale", "min_shape", "radius", "scale",
-         "tolerance"),
+        ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale",
+         "worker_timeout_seconds", "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_norm", "max_scale",
+         "min_shape", "radius", "scale", "tolerance"),
         POSITIVE,
     ),
     **dict.fromkeys(
@@ -81,14 +81,14 @@ RANGES: Mapping[str, Range] = {
     ),  # num_steps, context_dim, noise_dim and num_vectors: what zero comes to is said by the class
     **dict.fromkeys(
         ("base_channels", "batch_size", "channels", "devices", "dim", "eval_batch_size", "eval_every",
-         "first_kernel_size", "give_up_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
-         "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_order", "max_rows", "max_steps",
-         "max_words", "micro_batches", "out_channels", "patience", "pictures_every", "repeats", "size", "strides",
-         "threads", "vocab_size"),
+         "first_kernel_size", "median_stopping_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
+         "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_order", "max_batch_rows",
+         "max_steps", "max_words", "micro_batches", "out_channels", "patience", "image_every_epochs", "repeats",
+         "size", "strides", "threads", "vocab_size"),
         COUNT,
     ),
     **dict.fromkeys(("dropout", "word_dropout"), PROBABILITY),
-    **dict.fromkeys(("discount", "ema_decay", "share", "sparsity_target", "target_acceptance"), OPEN_PROBABILITY),
+    **dict.fromkeys(("discount", "ema_decay", "probability", "sparsity_target", "target_acceptance"), OPEN_PROBABILITY),
     **dict.fromkeys(("fast_decay", "low_momentum", "mutation"), DECAY),
     "betas": Range(0, 1, below=True, length=2),
     "centering_rate": Range(0, 1, above=True),

@@ -36,35 +36,35 @@ GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "tra
 DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
 """Keys that say where the data are. A digest of a user's own data tells whether they are the same ones."""
 
-MAY_CHANGE = (
+RESUMABLE_KEYS = (
     *("estimators", "published", *DATA_PLACES),
-    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",
         "trainer.total_epochs",
         "trainer.max_steps",
         "trainer.patience",
-        "trainer.give_up_after",
+        "trainer.median_stopping_after",
         "trainer.eval_batch_size",
     ),
-    *("trainer.pictures_every", "trainer.checkpoint_seconds"),
+    *("trainer.image_every_epochs", "trainer.checkpoint_seconds"),
 )
 """Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
 
 
-OF_THE_MACHINE = (
+MACHINE_KEYS = (
     *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
-    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.hang_seconds", "trainer.threads"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
 )
 """Those of them that change no result."""
 
-_NO_CHANGE = (
-    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.pictures_every"),
-    *("trainer.checkpoint_seconds", "dataset.source.download", *OF_THE_MACHINE),
+PRESET_NEUTRAL_KEYS = (
+    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.image_every_epochs"),
+    *("trainer.checkpoint_seconds", "dataset.source.download", *MACHINE_KEYS),
 )
 """What an override may begin with that leaves a preset what it is."""
 
-SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
+SHARED_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
 """Sizes that parts share, each with where it is set."""
 
 
@@ -113,7 +113,7 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
     also = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = hydra.compose("config", overrides=[*overrides, *also])
-    note_changes(cfg, overrides)
+    annotate_published(cfg, overrides)
     return cfg
 
 
@@ -148,10 +148,10 @@ def _keys(node: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
-def note_changes(cfg: DictConfig, overrides: Iterable[str]) -> None:
+def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
     """Says where published numbers stand what overrides have changed of their preset; of other data there are none."""
     keys = [(each, each.partition("=")[0].lstrip("+~")) for each in overrides]
-    changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(_NO_CHANGE)]
+    changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(PRESET_NEUTRAL_KEYS)]
     if any(each.lstrip("+~").startswith("dataset") for each in changed):
         cfg.published = None
     elif changed and OmegaConf.is_dict(cfg.published) and "source" in cfg.published:
@@ -346,7 +346,7 @@ def _check_keys(cfg: DictConfig) -> None:
 def _check_sizes(cfg: DictConfig) -> None:
     """Sizes that parts share are set in one place, which the others refer to."""
     for part in (*PARTS, "model"):
-        for name, source in SIZES.items():
+        for name, source in SHARED_SIZES.items():
             node = cfg[part]
             if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set that")

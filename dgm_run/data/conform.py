@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.memmap import OnDisk
-from dgm_run.data.split import Splits
+from dgm_run.data.split import RawSplits
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
@@ -18,7 +18,7 @@ DARK = 0.25
 """Share of the highest level that some pixel has to reach."""
 
 
-def conform_shapes(splits: Splits, shape: Sequence[int], name: str) -> tuple[Splits, list[str]]:
+def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[RawSplits, list[str]]:
     """Adds, drops or moves axes until the examples have the declared shape.
 
     Axes of one are added and dropped, and channels move from the last place to the first. All else is refused, since
@@ -39,7 +39,7 @@ def conform_shapes(splits: Splits, shape: Sequence[int], name: str) -> tuple[Spl
             notes += [note] if note not in notes else []
             split = split._replace(x=OnDisk(x) if isinstance(split.x, OnDisk) else x)
         changed[split_name] = split
-    return Splits(**changed, about=splits.about, notes=splits.notes), notes
+    return RawSplits(**changed, about=splits.about, notes=splits.notes), notes
 
 
 def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
@@ -60,7 +60,7 @@ def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     )
 
 
-def conform_levels(splits: Splits, num_levels: int, name: str) -> tuple[Splits, list[str]]:
+def conform_levels(splits: RawSplits, num_levels: int, name: str) -> tuple[RawSplits, list[str]]:
     """Reads floats as grey levels where their values leave no doubt: whole numbers, or intensities k / (L - 1).
 
     Raises:
@@ -76,7 +76,7 @@ def conform_levels(splits: Splits, num_levels: int, name: str) -> tuple[Splits, 
         found[split_name] = split._replace(x=(split.x * scale).round().to(torch.uint8))
     read = "whole numbers" if scale == 1 else "intensities in [0, 1]"
     note = f"{name}: floats that are {read} are read as {num_levels} levels"
-    return Splits(**found, about=splits.about, notes=splits.notes), [note]
+    return RawSplits(**found, about=splits.about, notes=splits.notes), [note]
 
 
 def _scale_of(x: Tensor, num_levels: int) -> int | None:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.bernoulli import Bernoulli
-from dgm_run.distributions.incomplete import Completed, Incomplete
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
+from dgm_run.distributions.observed_marginal import ConditionalCompletion, ObservedMarginal
 
 
 class Corruption(ABC):
@@ -41,11 +41,11 @@ class Corruption(ABC):
         """What is random about it for `num` examples of this shape: (num, ...), on the CPU."""
 
     @abstractmethod
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
         """x~ of examples, (B, *shape), by what was drawn for them."""
 
     @abstractmethod
-    def seen(self, p: Distribution) -> Distribution:
+    def observation_density(self, p: Distribution) -> Distribution:
         """p(x~ | z) by p(x | z).
 
         Raises:
@@ -53,26 +53,26 @@ class Corruption(ABC):
         """
 
     @abstractmethod
-    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
+    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
         """p(x | x~, z) by p(x | z), with its `mean` and `sample`: what may have stood behind x~, (B, *shape)."""
 
-    def seen_linear(self, p: LinearGaussian) -> LinearGaussian:
+    def observation_density_linear(self, p: LinearGaussian) -> LinearGaussian:
         """The same of a linear Gaussian p(x), for the elements that are known."""
         return p
 
-    def known(self, seen: Tensor) -> Tensor:
+    def observed(self, seen: Tensor) -> Tensor:
         """x~ with NaN where it says nothing of x."""
         return seen
 
-    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
+    def num_observed(self, corruption_noise: Tensor, shape: Sequence[int]) -> Tensor:
         """How many elements are seen of each example of this shape, by what was drawn: (N,), or a scalar."""
         return torch.tensor(math.prod(shape))
 
-    def asked(self, seen: Tensor) -> Tensor:
+    def target_mask(self, seen: Tensor) -> Tensor:
         """Where x is to be restored: a mask of the shape of x~."""
-        return self.known(seen).isnan() if self.known_is_true else torch.ones_like(seen, dtype=torch.bool)
+        return self.observed(seen).isnan() if self.known_is_true else torch.ones_like(seen, dtype=torch.bool)
 
-    def mean_behind(self, mean: Tensor) -> Tensor:
+    def debiased_mean(self, mean: Tensor) -> Tensor:
         """The mean of x by that of what is known of it."""
         return mean
 
@@ -95,10 +95,10 @@ def _size(shape: Sequence[int]) -> tuple[int, int]:
     return (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[0])
 
 
-def _check_share(share: float) -> None:
-    if not 0 < share < 1:
-        nothing = " and leaves nothing to see" if share >= 1 else ""
-        raise ValueError(f"share = {share} must lie between 0 and 1, the ends left out{nothing}")
+def _check_probability(probability: float) -> None:
+    if not 0 < probability < 1:
+        nothing = " and leaves nothing to see" if probability >= 1 else ""
+        raise ValueError(f"probability = {probability} must lie between 0 and 1, the ends left out{nothing}")
 
 
 class Missing(Corruption):
@@ -116,17 +116,17 @@ class Missing(Corruption):
         holes = self.holes(num, height, width, generator)
         return holes.view(num, *[1] * (len(shape) - 2), *shape[-2:])
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
-        return x.masked_fill(drawn, torch.nan)
+    def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
+        return x.masked_fill(corruption_noise, torch.nan)
 
-    def seen(self, p: Distribution) -> Distribution:
-        return Incomplete(p)
+    def observation_density(self, p: Distribution) -> Distribution:
+        return ObservedMarginal(p)
 
-    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
-        return Completed(p, seen)
+    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
+        return ConditionalCompletion(p, seen)
 
-    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
-        holes = drawn.flatten(1).sum(1) * (math.prod(shape) // drawn[0].numel())
+    def num_observed(self, corruption_noise: Tensor, shape: Sequence[int]) -> Tensor:
+        holes = corruption_noise.flatten(1).sum(1) * (math.prod(shape) // corruption_noise[0].numel())
         return math.prod(shape) - holes
 
 
@@ -143,14 +143,14 @@ class MissingValues(Missing):
 
 
 class MissingAtRandom(Missing):
-    """Every pixel by itself, with probability `share`."""
+    """Every pixel by itself, with probability `probability`."""
 
-    def __init__(self, share: float):
-        _check_share(share)
-        self.share = share
+    def __init__(self, probability: float):
+        _check_probability(probability)
+        self.probability = probability
 
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
-        return torch.rand(num, height, width, generator=generator) < self.share
+        return torch.rand(num, height, width, generator=generator) < self.probability
 
 
 class MissingRegion(Missing):
@@ -162,14 +162,14 @@ class MissingRegion(Missing):
 
 
 class MissingRows(MissingRegion):
-    """This share of the rows of every image, drawn at random."""
+    """This probability of the rows of every image, drawn at random."""
 
-    def __init__(self, share: float):
-        _check_share(share)
-        self.share = share
+    def __init__(self, probability: float):
+        _check_probability(probability)
+        self.probability = probability
 
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
-        hidden = min(max(round(self.share * height), 1), height - 1)
+        hidden = min(max(round(self.probability * height), 1), height - 1)
         ranks = torch.rand(num, height, generator=generator).argsort(1)
         return (ranks < hidden).unsqueeze(-1).expand(-1, -1, width).contiguous()
 
@@ -190,19 +190,19 @@ class MissingHalf(MissingRegion):
 
 
 class MissingBlock(MissingRegion):
-    """A block of this share of the image, as high to its height as it is wide to its width, somewhere in it.
+    """A block of this probability of the image, as high to its height as it is wide to its width, somewhere in it.
 
     A row and a column are left at least.
     """
 
-    def __init__(self, share: float):
-        _check_share(share)
-        self.share = share
+    def __init__(self, probability: float):
+        _check_probability(probability)
+        self.probability = probability
 
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         holes = torch.ones(num, height, width, dtype=torch.bool)
         for axis, size in ((1, height), (2, width)):
-            side = min(max(round(math.sqrt(self.share) * size), 1), size - 1)
+            side = min(max(round(math.sqrt(self.probability) * size), 1), size - 1)
             first = torch.randint(size - side + 1, (num, 1), generator=generator)
             place = torch.arange(size)
             inside = (place >= first) & (place < first + side)
@@ -223,20 +223,20 @@ class GaussianNoise(Corruption):
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(num, *shape, generator=generator)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
-        return x + self.scale * drawn
+    def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
+        return x + self.scale * corruption_noise
 
-    def seen(self, p: Distribution) -> IndependentGaussian:
+    def observation_density(self, p: Distribution) -> IndependentGaussian:
         _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         return IndependentGaussian(p.mean, 0.5 * self._added_to(2 * p.log_scale), len(p.event_shape))
 
-    def seen_linear(self, p: LinearGaussian) -> LinearGaussian:
+    def observation_density_linear(self, p: LinearGaussian) -> LinearGaussian:
         return LinearGaussian(p.weight, p.bias, self._added_to(p.log_var))
 
     def _added_to(self, log_var: Tensor) -> Tensor:
         return torch.logaddexp(log_var, log_var.new_tensor(2 * math.log(self.scale)))
 
-    def restored(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
+    def posterior_of_x(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
         _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # of the variances of noise and p(x | z)
         weight = log_ratio.sigmoid()  # of p(x | z): the wider the noise is
@@ -245,86 +245,88 @@ class GaussianNoise(Corruption):
 
 
 class BitFlip(Corruption):
-    """Every binary element is turned over with probability `share`."""
+    """Every binary element is turned over with probability `probability`."""
 
     takes = ("binary",)
 
-    def __init__(self, share: float):
-        _check_share(share)
-        self.share = share
+    def __init__(self, probability: float):
+        _check_probability(probability)
+        self.probability = probability
 
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-        return torch.rand(num, *shape, generator=generator) < self.share
+        return torch.rand(num, *shape, generator=generator) < self.probability
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
-        return torch.where(drawn, 1 - x, x)
+    def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
+        return torch.where(corruption_noise, 1 - x, x)
 
-    def seen(self, p: Distribution) -> Bernoulli:
+    def observation_density(self, p: Distribution) -> Bernoulli:
         _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         one, zero, stays, turns = F.logsigmoid(p.logits), F.logsigmoid(-p.logits), *self._log_shares()
         logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
         return Bernoulli(logits, len(p.event_shape))
 
-    def mean_behind(self, mean: Tensor) -> Tensor:
-        if self.share == 0.5:
+    def debiased_mean(self, mean: Tensor) -> Tensor:
+        if self.probability == 0.5:
             return mean  # nothing is left of it
-        return ((mean - self.share) / (1 - 2 * self.share)).clamp(0, 1)
+        return ((mean - self.probability) / (1 - 2 * self.probability)).clamp(0, 1)
 
-    def restored(self, p: Distribution, seen: Tensor) -> Bernoulli:
+    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Bernoulli:
         _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         stays, turns = self._log_shares()
         return Bernoulli(p.logits + (2 * seen - 1) * (stays - turns), len(p.event_shape))
 
     def _log_shares(self) -> tuple[float, float]:
         """log probabilities that an element stays and that it turns."""
-        return math.log1p(-self.share), math.log(self.share)
+        return math.log1p(-self.probability), math.log(self.probability)
 
 
 class SaltAndPepper(Corruption):
-    """This share of real-valued elements is replaced by zeros and ones at even odds.
+    """This probability of real-valued elements is replaced by zeros and ones at even odds.
 
     An element that is exactly zero or one is taken for a replaced one, and every other for true. Of binary elements
-    this is `BitFlip` at half the share.
+    this is `BitFlip` at half the probability.
     """
 
     takes = ("continuous",)
     known_is_true = True
     remark = "; replaced elements are not counted"
 
-    def __init__(self, share: float):
-        _check_share(share)
-        self.share = share
+    def __init__(self, probability: float):
+        _check_probability(probability)
+        self.probability = probability
 
-    def num_seen(self, drawn: Tensor, shape: Sequence[int]) -> Tensor:
-        return (drawn < 0).flatten(1).sum(1)
+    def num_observed(self, corruption_noise: Tensor, shape: Sequence[int]) -> Tensor:
+        return (corruption_noise < 0).flatten(1).sum(1)
 
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """-1 where the element stays, and else its new value."""
         u = torch.rand(num, *shape, generator=generator)
-        return torch.where(u < self.share, (2 * u < self.share).to(torch.int8), torch.tensor(-1, dtype=torch.int8))
+        return torch.where(
+            u < self.probability, (2 * u < self.probability).to(torch.int8), torch.tensor(-1, dtype=torch.int8)
+        )
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
-        return torch.where(drawn < 0, x, drawn.to(x.dtype))
+    def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
+        return torch.where(corruption_noise < 0, x, corruption_noise.to(x.dtype))
 
-    def known(self, seen: Tensor) -> Tensor:
+    def observed(self, seen: Tensor) -> Tensor:
         return seen.masked_fill((seen == 0) | (seen == 1), torch.nan)
 
-    def seen(self, p: Distribution) -> Distribution:
-        return _TrueElements(p, self.known)
+    def observation_density(self, p: Distribution) -> Distribution:
+        return _TrueElements(p, self.observed)
 
-    def restored(self, p: Distribution, seen: Tensor) -> Distribution:
-        return Completed(p, self.known(seen))
+    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
+        return ConditionalCompletion(p, self.observed(seen))
 
 
-class _TrueElements(Incomplete):
+class _TrueElements(ObservedMarginal):
     """Those that were replaced have a mass that does not depend on z, and is left out."""
 
-    def __init__(self, p: Distribution, known: Callable[[Tensor], Tensor]):
+    def __init__(self, p: Distribution, observed: Callable[[Tensor], Tensor]):
         super().__init__(p)
-        self.known = known
+        self.observed = observed
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return super().log_prob(self.known(value))
+        return super().log_prob(self.observed(value))
 
 
 def _expect(p: Distribution, kind: type, what: str, choice: str) -> None:

@@ -16,7 +16,7 @@ from dgm_run.data.corruptions import Corruption, Missing, MissingValues
 from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
 from dgm_run.data.memmap import OnDisk
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
-from dgm_run.data.split import Split, Splits, digest
+from dgm_run.data.split import RawSplit, RawSplits, digest
 from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import DataError
@@ -28,7 +28,7 @@ ROWS = 10_000
 """Examples at a time whose mean and scale are taken."""
 
 
-class Examples:
+class DataSplit:
     """One split on the device, or on the disk. A batch is an index; what is random about it is drawn on the device.
 
     Args:
@@ -56,14 +56,14 @@ class Examples:
         log_bin_width: float = 0.0,
         labelled: Tensor | None = None,
         corrupt: Corruption | None = None,
-        drawn: Tensor | None = None,
+        corruption_noise: Tensor | None = None,
         disk: OnDisk | None = None,
         log_p: Tensor | None = None,
         standardization: Standardization | None = None,
     ):
         self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
-        self.corrupt, self.drawn = corrupt, drawn
+        self.corrupt, self.corruption_noise = corrupt, corruption_noise
         self.disk, self.device, self.log_p = disk, x.device, log_p
         self.standardization = standardization
 
@@ -73,7 +73,7 @@ class Examples:
     def batch(self, index: Tensor | slice) -> Tensor:
         """The examples at `index` as floats, (B, *shape), as far as they are seen."""
         x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
-        return x if self.drawn is None else self.corrupt.apply(x, _at(self.drawn, index))
+        return x if self.corruption_noise is None else self.corrupt.apply(x, _at(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
         """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
@@ -81,16 +81,20 @@ class Examples:
             self.disk.expect(indices, self.device)
 
     @property
-    def num_seen(self) -> Tensor:
+    def num_observed(self) -> Tensor:
         """How many elements are seen of each example, (N,), or of all of them, a scalar."""
         full = math.prod(self.x.shape[1:])
-        return torch.tensor(full) if self.corrupt is None else self.corrupt.num_seen(self.drawn, self.x.shape[1:])
+        return (
+            torch.tensor(full)
+            if self.corrupt is None
+            else self.corrupt.num_observed(self.corruption_noise, self.x.shape[1:])
+        )
 
     def in_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
         """Turns log densities of the examples at `index` as the model sees them, (B,), into those of the data, nats."""
         if self.standardization is None:
             return log_p
-        missing = None if self.drawn is None else self.drawn[index]
+        missing = None if self.corruption_noise is None else self.corruption_noise[index]
         return log_p + self.standardization.log_det(missing).to(log_p)
 
     @property
@@ -99,11 +103,11 @@ class Examples:
         return self.in_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
 
     @property
-    def clean(self) -> "Examples":
+    def uncorrupted(self) -> "DataSplit":
         """The same as they were before they were corrupted."""
-        return self._changed(corrupt=None, drawn=None)
+        return self._changed(corrupt=None, corruption_noise=None)
 
-    def through(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "DataSplit":
         """The same without labels, as a function of them shows them."""
         prepare = self.prepare
         return self._changed(y=None, log_p=None, prepare=lambda values: change(prepare(values)))
@@ -114,7 +118,7 @@ class Examples:
         for start in range(0, end, size):
             yield self.batch(slice(start, min(start + size, end)))
 
-    def rows(
+    def map_batches(
         self,
         block_size: int,
         find: Callable[[Tensor], dict[str, Tensor]],
@@ -130,14 +134,14 @@ class Examples:
             num: of the examples.
         """
         num = len(self) if num is None else min(num, len(self))
-        return process_group.over_blocks(num, block_size, lambda block: find(self.batch(block)), report)
+        return process_group.map_blocks(num, block_size, lambda block: find(self.batch(block)), report)
 
-    def to(self, device: torch.device) -> "Examples":
-        y, drawn = (None if each is None else each.to(device) for each in (self.y, self.drawn))
+    def to(self, device: torch.device) -> "DataSplit":
+        y, corruption_noise = (None if each is None else each.to(device) for each in (self.y, self.corruption_noise))
         x, labelled = (each if self.disk else each.to(device) for each in (self.x, self.labelled))
-        return self._changed(x=x, y=y, labelled=labelled, drawn=drawn, device=device)
+        return self._changed(x=x, y=y, labelled=labelled, corruption_noise=corruption_noise, device=device)
 
-    def _changed(self, **attributes: Any) -> "Examples":
+    def _changed(self, **attributes: Any) -> "DataSplit":
         other = copy(self)
         vars(other).update(attributes)
         return other
@@ -183,7 +187,7 @@ class Dataset:
 
     def __init__(
         self,
-        source: Callable[[], Splits],
+        source: Callable[[], RawSplits],
         name: str,
         shape: Sequence[int],
         num_levels: int | None,
@@ -237,15 +241,15 @@ class Dataset:
         return "levels" if self.num_levels and not self.dequantize else "continuous"
 
     @property
-    def binarization(self) -> str:
+    def protocol(self) -> str:
         """The protocol in words, as it stands beside every likelihood."""
         if self.corrupt is None:
-            return self._binarization + self._about
-        drawn = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
-        return f"{self._binarization}{self._about}; seen through {self.corrupt}{drawn}"
+            return self._protocol + self._about
+        corruption_noise = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
+        return f"{self._protocol}{self._about}; seen through {self.corrupt}{corruption_noise}"
 
     @property
-    def _binarization(self) -> str:
+    def _protocol(self) -> str:
         if self.dequantize:
             return f"none (uniform dequantisation, test noise drawn once with {self._noise})"
         if self.binarize == "none" and self.kind == "binary":
@@ -290,7 +294,7 @@ class Dataset:
     def _is_users_own(self) -> bool:
         return getattr(self._source, "is_users_own", False)
 
-    def _conform(self, splits: Splits) -> tuple[Splits, list[str]]:
+    def _conform(self, splits: RawSplits) -> tuple[RawSplits, list[str]]:
         """Brings the splits to the declared shape and levels; lines for the log."""
         splits, notes = conform_shapes(splits, self.shape, self.name)
         if self.num_levels is None:
@@ -298,7 +302,7 @@ class Dataset:
         splits, more = conform_levels(splits, self.num_levels, self.name)
         return splits, [*notes, *more]
 
-    def _describe(self, splits: Splits) -> list[str]:
+    def _describe(self, splits: RawSplits) -> list[str]:
         """Looks at a user's own values: lines for the log."""
         train = self._checked(splits.train.x)
         if not self._is_users_own:
@@ -313,7 +317,7 @@ class Dataset:
         refuse_rounding(train, self.name)
         return notes + advise_standardizing(train, self.name)
 
-    def _learn(self, splits: Splits) -> None:
+    def _learn(self, splits: RawSplits) -> None:
         """Takes from the data how a model sees them: units, and whether values are missing."""
         has_missing = self.num_levels is None and any(_holds(self._checked(each.x), torch.isnan) for each in splits)
         if has_missing and self.corrupt and not isinstance(self.corrupt, Missing):
@@ -333,13 +337,13 @@ class Dataset:
         """All values, or the first ones of a file."""
         return x.x[: max(1, CHECKED // math.prod(self.shape))] if isinstance(x, OnDisk) else x
 
-    def _corrupted(self, examples: Examples, name: str) -> Examples:
+    def _corrupted(self, examples: DataSplit, name: str) -> DataSplit:
         examples.corrupt = self.corrupt
         if self.corrupt and not examples.disk:  # what stays on the disk has no holes but its own
             generator = torch.Generator().manual_seed(rng.key(self.corrupt_seed, name))
-            examples.drawn = self.corrupt.draw(len(examples), self.shape, generator)
+            examples.corruption_noise = self.corrupt.draw(len(examples), self.shape, generator)
             if self.preprocessing.has_missing_values:
-                examples.drawn = examples.drawn | examples.x.isnan()
+                examples.corruption_noise = examples.corruption_noise | examples.x.isnan()
         return examples
 
     def _labelled(self, y: Tensor, name: str) -> Tensor:
@@ -363,7 +367,7 @@ class Dataset:
             chosen.append(of_class[:each])
         return torch.cat(chosen).sort().values
 
-    def _check(self, split: Split, name: str) -> None:
+    def _check(self, split: RawSplit, name: str) -> None:
         stays = isinstance(split.x, OnDisk)
         stored = split.x.x if stays else split.x
         if len(stored) == 0:
@@ -405,31 +409,31 @@ class Dataset:
             found = f"{self.num_levels} levels declared, but {self.name} has values up to {top}"
             raise DataError(f"dataset.num_levels: {found}: set {fix}")
 
-    def _prepare(self, split: Split, training: bool, generator: torch.Generator) -> Examples:
+    def _prepare(self, split: RawSplit, training: bool, generator: torch.Generator) -> DataSplit:
         if isinstance(split.x, OnDisk):
             return self._streamed(split.x, split.y)
         x, levels = split.x, self.num_levels
         if levels is None:
             standardize = self.preprocessing.standardization
             x = to_float(standardize(x) if standardize else x)
-            return Examples(x, split.y, to_float, log_p=self._truth(split), standardization=standardize)
+            return DataSplit(x, split.y, to_float, log_p=self._truth(split), standardization=standardize)
         if self.dequantize:
             width = -math.log(levels)
             if training:
-                return Examples(x, split.y, partial(bz.dequantize, num_levels=levels), width)
-            return Examples(bz.dequantize(x, levels, generator), split.y, to_float, width)
+                return DataSplit(x, split.y, partial(bz.dequantize, num_levels=levels), width)
+            return DataSplit(bz.dequantize(x, levels, generator), split.y, to_float, width)
         if self.binarize == "dynamic" and training:
-            return Examples(x, split.y, partial(_dynamic, num_levels=levels))
+            return DataSplit(x, split.y, partial(_dynamic, num_levels=levels))
         if self.binarize == "threshold":
-            return Examples(bz.threshold(x, levels), split.y, to_float)
+            return DataSplit(bz.threshold(x, levels), split.y, to_float)
         if self.binarize in ("fixed", "dynamic"):
-            return Examples(bz.sample(x, levels, generator), split.y, to_float)
-        return Examples(x, split.y, partial(bz.intensities, num_levels=levels), log_p=self._truth(split))
+            return DataSplit(bz.sample(x, levels, generator), split.y, to_float)
+        return DataSplit(x, split.y, partial(bz.intensities, num_levels=levels), log_p=self._truth(split))
 
-    def _truth(self, split: Split) -> Tensor | None:
+    def _truth(self, split: RawSplit) -> Tensor | None:
         return None if self.corrupt else split.log_p  # of the values, not of what is seen of them
 
-    def _streamed(self, disk: OnDisk, y: Tensor | None) -> Examples:
+    def _streamed(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
         """Training examples that are read, and prepared, batch by batch."""
         levels, width = self.num_levels, -math.log(self.num_levels) if self.dequantize else 0.0
         if levels is None:
@@ -439,7 +443,7 @@ class Dataset:
         else:
             how = {"none": bz.intensities, "threshold": _thresholded, "dynamic": _dynamic}[self.binarize]
             prepare = partial(how, num_levels=levels)
-        return Examples(disk.x, y, prepare, width, disk=disk, standardization=self.preprocessing.standardization)
+        return DataSplit(disk.x, y, prepare, width, disk=disk, standardization=self.preprocessing.standardization)
 
 
 def _holds(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
@@ -450,8 +454,8 @@ def _holds(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
 class LoadedDataset:
     """The prepared splits of `protocol`, resident on one device."""
 
-    def __init__(self, protocol: Dataset, train: Examples, valid: Examples, test: Examples):
-        self.protocol, self.train, self.valid, self.test = protocol, train, valid, test
+    def __init__(self, protocol: Dataset, train: DataSplit, valid: DataSplit, test: DataSplit):
+        self.dataset, self.train, self.valid, self.test = protocol, train, valid, test
 
 
 def to_float(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ LOOKED_AT = 100_000_000
 """Values of each split that stand for all in a digest: there may be more than fit into memory."""
 
 
-class Split(NamedTuple):
+class RawSplit(NamedTuple):
     """Examples as they come from the files.
 
     Attributes:
@@ -31,7 +31,7 @@ class Split(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Splits:
+class RawSplits:
     """Training, validation and test examples. A source is a callable without arguments that returns these.
 
     Attributes:
@@ -39,17 +39,17 @@ class Splits:
         notes: lines for the log: what the source did to how many files.
     """
 
-    train: Split
-    valid: Split
-    test: Split
+    train: RawSplit
+    valid: RawSplit
+    test: RawSplit
     about: str = ""
     notes: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Split]:
+    def __iter__(self) -> Iterator[RawSplit]:
         yield from (self.train, self.valid, self.test)
 
 
-def digest(splits: Splits) -> str:
+def digest(splits: RawSplits) -> str:
     """Eight letters that change with what is in the splits; of very large ones evenly spaced examples are looked at."""
     found = hashlib.md5()
     for x, y, _ in splits:
@@ -63,7 +63,7 @@ def digest(splits: Splits) -> str:
     return found.hexdigest()[:8]
 
 
-def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> Splits:
+def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:
     """Cuts (train, valid, test) in this order; training gets what is left.
 
     Raises:
@@ -76,4 +76,4 @@ def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> S
             "lower dataset.source.num_valid or num_test"
         )
     bounds = [slice(0, num_train), slice(num_train, num_train + num_valid), slice(len(x) - num_test, len(x))]
-    return Splits(*(Split(x[b], None if y is None else y[b]) for b in bounds))
+    return RawSplits(*(RawSplit(x[b], None if y is None else y[b]) for b in bounds))

@@ -10,7 +10,7 @@ import regex
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
 from dgm_run.errors import DataError
@@ -36,7 +36,7 @@ class TextSplits(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Sentences(Examples):
+class Sentences(DataSplit):
     """One split. A batch holds token numbers as floats, since densities take their type from x.
 
     Args:
@@ -50,7 +50,7 @@ class Sentences(Examples):
         self.vocabulary = vocabulary
 
     @property
-    def num_seen(self) -> Tensor:
+    def num_observed(self) -> Tensor:
         """Tokens of each, its end among them and no padding, (N,)."""
         return lengths(self.x)
 
@@ -87,7 +87,7 @@ class TextDataset:
         self.notes: tuple[str, ...] = ()
 
     @property
-    def binarization(self) -> str:
+    def protocol(self) -> str:
         """How the text became numbers, as it stands beside every likelihood."""
         words = f"none (words, {self.vocab_size} told apart, at most {self.shape[0] - 1} in a sentence)"
         return words + self._about

@@ -60,7 +60,7 @@ class Statistics:
         """All processes together, in one exchange."""
         if not self.values:
             return
-        summed = process_group.total(torch.cat([total.flatten() for total in self.sums])) / num_parts
+        summed = process_group.all_reduce_sum(torch.cat([total.flatten() for total in self.sums])) / num_parts
         for value, mean in zip(self.values, summed.split([value.numel() for value in self.values]), strict=True):
             value.copy_(mean.view_as(value))
 
@@ -75,18 +75,18 @@ class DataParallel:
         model: whose gradients are wanted.
         num_parts: of every batch; a multiple of the number of processes.
         seed: of the random numbers.
-        hang_seconds: without a word from one of the processes, after which the others give up.
+        worker_timeout_seconds: without a word from one of the processes, after which the others give up.
 
     Attributes:
         mine: the numbers of the parts that this process takes.
     """
 
-    def __init__(self, model: nn.Module, num_parts: int, seed: int, hang_seconds: float):
+    def __init__(self, model: nn.Module, num_parts: int, seed: int, worker_timeout_seconds: float):
         self.num_parts, self.seed = num_parts, seed
         self.mine = range(process_group.rank(), num_parts, process_group.size())
         self.engine: nn.Module = _Called(model)
         if process_group.size() > 1:
-            self.engine = _shared(self.engine, next(model.parameters()).device, hang_seconds)
+            self.engine = _shared(self.engine, next(model.parameters()).device, worker_timeout_seconds)
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         self.statistics = Statistics(norms if num_parts > 1 else [])
 
@@ -130,10 +130,10 @@ class DataParallel:
         return found
 
 
-def _shared(module: nn.Module, device: torch.device, hang_seconds: float) -> DistributedDataParallel:
+def _shared(module: nn.Module, device: torch.device, worker_timeout_seconds: float) -> DistributedDataParallel:
     on_gpu = device.type == "cuda"
     # twice as long: the word that is missed first is that of the processes, which can be told
-    group = dist.new_group(backend="nccl", timeout=timedelta(seconds=2 * hang_seconds)) if on_gpu else None
+    group = dist.new_group(backend="nccl", timeout=timedelta(seconds=2 * worker_timeout_seconds)) if on_gpu else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the name that takes its place is not in older versions
         return DistributedDataParallel(

@@ -24,12 +24,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dgm_run import errors
-from dgm_run.distributed.process_group import Died
+from dgm_run.distributed.process_group import WorkerDied
 from dgm_run.distributed.signals import Interrupted, stop_requests
 from dgm_run.errors import UserError
 from dgm_run.recording.output import guarded
 
-RELAUNCHES = 3
+MAX_RESTARTS = 3
 """How often a run goes on by itself after one of its processes has died."""
 
 STOP = "stop"
@@ -39,7 +39,7 @@ SET_DEATH_SIGNAL = 1
 """Of prctl(2)."""
 
 
-def together(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
+def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
     """What `work(*arguments)` returns in the first of several processes, each of which does it.
 
     Args:
@@ -121,17 +121,17 @@ def _done(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
 def _told(failures: Mapping[int, ProcessFailure]) -> Exception:
     """The reason, of several what is not only a consequence of another."""
     found = [_reason(rank, failure) for rank, failure in failures.items()]
-    return min(found, key=lambda error: isinstance(error, Died) + error.args[0].endswith("another"))
+    return min(found, key=lambda error: isinstance(error, WorkerDied) + error.args[0].endswith("another"))
 
 
 def _reason(rank: int, failure: ProcessFailure) -> Exception:
     told = failure.message
     if isinstance(told, Mapping):
         name, _, message = told["message"].partition(": ")
-        kind = Died if name == "Died" else getattr(errors, name, None)
+        kind = WorkerDied if name == "Died" else getattr(errors, name, None)
         return kind(message) if kind else RuntimeError(f"process {rank} failed:\n{told['extraInfo']['py_callstack']}")
     if failure.exitcode == -signal.SIGTERM:  # by the engine, after another
-        return Died(f"process {rank} was ended after another")
+        return WorkerDied(f"process {rank} was ended after another")
     if failure.exitcode < 0:
-        return Died(f"process {rank} was killed ({signal.Signals(-failure.exitcode).name})")
-    return Died(f"process {rank} ended without a word (exit status {failure.exitcode})")
+        return WorkerDied(f"process {rank} was killed ({signal.Signals(-failure.exitcode).name})")
+    return WorkerDied(f"process {rank} ended without a word (exit status {failure.exitcode})")

@@ -18,28 +18,28 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from dgm_run import rng
-from dgm_run.distributed.ranks import is_started
+from dgm_run.distributed.ranks import is_worker
 from dgm_run.errors import ConfigError, TrainingError, UserError
 
 T = TypeVar("T")
 
 
-class Died(UserError):
+class WorkerDied(UserError):
     """One of the processes was killed, or lost another."""
 
 
-PATIENCE = timedelta(days=1)
+BARRIER_TIMEOUT = timedelta(days=1)
 """For what one process does while the others wait, as a download: one that dies meanwhile is seen all the same."""
-GRACE = 5.0
+LOST_PEER_WAIT = 5.0
 """Seconds that a process which has lost another waits, so that the other is seen to fail, with its reason."""
 
 _joins = itertools.count()
 _patient: dist.ProcessGroup | None = None
-"""Waits for `PATIENCE`."""
+"""Waits for `BARRIER_TIMEOUT`."""
 
 
 @contextmanager
-def joined(devices: int, seconds: float) -> Iterator[None]:
+def open_process_group(devices: int, seconds: float) -> Iterator[None]:
     """This process works with the others it was started with while the block runs.
 
     Args:
@@ -51,7 +51,7 @@ def joined(devices: int, seconds: float) -> Iterator[None]:
         TrainingError: one of them hangs.
         Died: one of them is no more.
     """
-    if not is_started():
+    if not is_worker():
         yield
         return
     try:
@@ -73,7 +73,7 @@ def _join(timeout: timedelta) -> None:
     attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_joins)}"
     apart = dist.PrefixStore(attempt, store)
     dist.init_process_group("gloo", store=apart, rank=own, world_size=number, timeout=timeout)
-    _patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    _patient = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
 
 
 def _in_words(error: RuntimeError) -> UserError | None:
@@ -81,12 +81,12 @@ def _in_words(error: RuntimeError) -> UserError | None:
     said = str(error)
     if "imed out" in said or "timeout" in said:
         return TrainingError(
-            "no word from one of the processes for as long as trainer.hang_seconds: it hangs, and the run is "
+            "no word from one of the processes for as long as trainer.worker_timeout_seconds: it hangs, and the run is "
             "ended; the last checkpoint is kept"
         )
     if any(word in said for word in ("Connection", "Broken pipe", "Socket")):
-        time.sleep(GRACE)
-        return Died("a process lost the connection to another")
+        time.sleep(LOST_PEER_WAIT)
+        return WorkerDied("a process lost the connection to another")
     return None
 
 
@@ -110,12 +110,12 @@ def local_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if dist.is_initialized() else 1
 
 
-def is_writer() -> bool:
+def is_main_process() -> bool:
     """Whether this is the one process that writes and speaks."""
     return rank() == 0
 
 
-def total(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over the processes of a tensor that has one shape in all of them."""
     if size() == 1:
         return values
@@ -124,7 +124,7 @@ def total(values: Tensor) -> Tensor:
     return summed.to(values.device)
 
 
-def gathered(values: Tensor) -> Tensor:
+def all_gather(values: Tensor) -> Tensor:
     """What each process has, in their order: (...) -> (processes, ...)."""
     if size() == 1:
         return values[None]
@@ -133,7 +133,7 @@ def gathered(values: Tensor) -> Tensor:
     return torch.stack(found).to(values.device)
 
 
-def highest(*numbers: int) -> list[int]:
+def all_reduce_max(*numbers: int) -> list[int]:
     """The largest of what the processes say, number by number."""
     if size() == 1:
         return list(numbers)
@@ -142,20 +142,20 @@ def highest(*numbers: int) -> list[int]:
     return agreed.tolist()
 
 
-def from_writer(make: Callable[[], T]) -> T:
+def broadcast_from_main(make: Callable[[], T]) -> T:
     """What the writer makes, in all processes."""
     if size() == 1:
         return make()
-    made = [make() if is_writer() else None]
+    made = [make() if is_main_process() else None]
     dist.broadcast_object_list(made)
     return made[0]
 
 
-def writer_first(make: Callable[[], T]) -> T:
+def main_process_first(make: Callable[[], T]) -> T:
     """What each process makes, the others after the writer has: it may leave on the disk what they find there."""
     if size() == 1:
         return make()
-    if not is_writer():
+    if not is_main_process():
         dist.barrier(_patient)
         return make()
     made = make()
@@ -163,7 +163,7 @@ def writer_first(make: Callable[[], T]) -> T:
     return made
 
 
-def over_blocks(
+def map_blocks(
     n: int, block_size: int, find: Callable[[slice], dict[str, Tensor]], report: Callable[[int, int], None]
 ) -> dict[str, Tensor]:
     """What `find` has for each of n things, (n, ...) by name, block by block; the processes share the blocks.
@@ -187,11 +187,11 @@ def over_blocks(
 
     if rank() * block_size >= n:  # left without a block, it learns the shapes
         keep(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
-    each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
-    return {name: total(rows) for name, rows in found.items()}
+    for_each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
+    return {name: all_reduce_sum(rows) for name, rows in found.items()}
 
 
-def each_block(
+def for_each_block(
     stream: int, n: int, block_size: int, work: Callable[[slice], None], report: Callable[[int, int], None]
 ) -> None:
     """Does what `work` does for each block of n things that falls to this process.
@@ -217,7 +217,7 @@ def new_stream() -> int:
     return int(torch.randint(2**62, ()))
 
 
-class Nowhere:
+class NullSink:
     """Where the processes that do not write are told to: whatever it is told has no effect."""
 
     def __getattr__(self, name: str) -> Callable[..., int]:

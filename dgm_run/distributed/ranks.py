@@ -3,11 +3,11 @@
 import os
 
 
-def is_started() -> bool:
+def is_worker() -> bool:
     """By `launch.together` or by torchrun, which both tell each process who it is."""
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether it is the first of them, or alone."""
-    return not is_started() or os.environ["RANK"] == "0"
+    return not is_worker() or os.environ["RANK"] == "0"

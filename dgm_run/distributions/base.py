@@ -34,7 +34,7 @@ class Distribution(torch.distributions.Distribution):
         """(*batch, *event), of `MEAN_DRAWS` samples where a density does not know better."""
         return self.sample((MEAN_DRAWS,)).mean(0)
 
-    def two_means(self) -> tuple[Tensor, Tensor]:
+    def independent_mean_estimates(self) -> tuple[Tensor, Tensor]:
         """The mean twice; where it is one of samples, of two sets of them, whose errors are independent."""
         if type(self).mean is not Distribution.mean:
             return self.mean, self.mean
@@ -50,7 +50,7 @@ class Distribution(torch.distributions.Distribution):
         z = self.rsample(sample_shape)
         return z, self.log_prob(z)
 
-    def elements_log_prob(self, value: Tensor) -> Tensor:
+    def elementwise_log_prob(self, value: Tensor) -> Tensor:
         """Log density of every element by itself, (*batch, *event), where they are independent."""
         raise NotImplementedError(f"the elements of {type(self).__name__} are not independent")
 

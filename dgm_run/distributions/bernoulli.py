@@ -24,11 +24,11 @@ class Bernoulli(Distribution):
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
 
-    def elements_log_prob(self, value: Tensor) -> Tensor:
+    def elementwise_log_prob(self, value: Tensor) -> Tensor:
         return F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elements_log_prob(value)
+        log_p = self.elementwise_log_prob(value)
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:

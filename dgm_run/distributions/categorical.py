@@ -26,10 +26,10 @@ class Categorical(Distribution):
         return torch.tensordot(self.log_p.exp().movedim(self._axis, -1), levels, 1) / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elements_log_prob(value)
+        log_p = self.elementwise_log_prob(value)
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
-    def elements_log_prob(self, value: Tensor) -> Tensor:
+    def elementwise_log_prob(self, value: Tensor) -> Tensor:
         event_dims = len(self.event_shape)
         batch = torch.broadcast_shapes(value.shape[: value.dim() - event_dims], self.batch_shape)
         level = torch.round(value * (self.num_levels - 1)).long().expand(batch + self.event_shape)

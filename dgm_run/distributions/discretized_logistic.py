@@ -37,10 +37,10 @@ class DiscretizedLogistic(Distribution):
         return total / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elements_log_prob(value)
+        log_p = self.elementwise_log_prob(value)
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
-    def elements_log_prob(self, value: Tensor) -> Tensor:
+    def elementwise_log_prob(self, value: Tensor) -> Tensor:
         level = torch.round(value * (self.num_levels - 1))
         inverse_scale = torch.exp(-self.log_scale)
         upper = ((level + 1) / self.num_levels - self.loc) * inverse_scale

@@ -31,7 +31,7 @@ class IndependentGaussian(Distribution):
     def variance(self) -> Tensor:
         return torch.exp(2 * self.log_scale).expand_as(self.loc)
 
-    def elements_log_prob(self, value: Tensor) -> Tensor:
+    def elementwise_log_prob(self, value: Tensor) -> Tensor:
         squares = ((value - self.loc) * torch.exp(-self.log_scale)).square()
         return -0.5 * (squares + LOG_2PI) - self.log_scale
 

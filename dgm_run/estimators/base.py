@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from dgm_run.config.bounds import NOT_NEGATIVE
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Limits, Margin, clip_interval, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
@@ -47,8 +47,8 @@ class Estimate:
         diagnostics: what it saw of itself: effective sample sizes, acceptance rates; None for what is not known, and in
             the place of NaN.
         warning: why the number is not to be trusted, or what it shows to have gone wrong.
-        floor: the same number with training examples in the place of samples, for what compares these with held-out
-            data: what a perfect model would reach.
+        train_reference: the same number with training examples in the place of samples: what a perfect model would
+            reach.
         interval: 95% interval of what the value estimates, over all examples that could have been drawn; by Student's t
             of the standard error where it is left out.
         computing_interval: 95% interval of what exact computing would find on these very examples; None where computing
@@ -68,7 +68,7 @@ class Estimate:
     settings: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float | None] = field(default_factory=dict)
     warning: str | None = None
-    floor: float | None = None
+    train_reference: float | None = None
     interval: tuple[float, float] | None = None
     computing_interval: tuple[float, float] | None = None
     limits: Limits | None = None
@@ -117,14 +117,14 @@ class Estimate:
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 
 
-Report = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-def silent(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """A report that goes nowhere."""
 
 
-class Finely:
+class FineProgress:
     """A report of the examples done that is told, in between, of the parts of the block at work.
 
     Args:
@@ -133,7 +133,7 @@ class Finely:
         num_parts: of the work on each.
     """
 
-    def __init__(self, report: Report, num_examples: int, num_parts: int):
+    def __init__(self, report: ProgressCallback, num_examples: int, num_parts: int):
         self.report, self.total, self.num_parts = report, num_examples * num_parts, num_parts
         self.done = self.told = 0
 
@@ -176,12 +176,14 @@ class Estimator(ABC):
             ConfigError: one line that says what to choose instead.
         """
 
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Estimator":
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Estimator":
         """The estimator with what it has to learn from training and validation examples first; most have nothing to."""
         return self
 
     @abstractmethod
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         """Averages over the examples of `data`.
 
         Args:

@@ -61,7 +61,7 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
         **pool(stated, scatter)._asdict(),
         diagnostics={**diagnostics, "std_over_repeats": spread},
         warning=merge_warnings(each.warning for each in estimates),
-        floor=_mean([each.floor for each in estimates]),
+        train_reference=_mean([each.train_reference for each in estimates]),
         values=values,
     )
 

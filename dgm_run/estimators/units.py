@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.base import Estimate, Kind
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
@@ -13,7 +13,7 @@ from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mea
 
 def rate(
     log_p: Tensor,
-    data: Examples,
+    data: DataSplit,
     estimator: str,
     kind: Kind,
     errors: ComputingErrors = NO_ERRORS,
@@ -38,9 +38,9 @@ def rate(
         of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
         if data.log_bin_width and kind == "lower_bound":
             of_bits = "estimate"  # a bound from below of a bound from above
-        num_seen = data.num_seen.double().cpu().expand(len(log_p))
-        is_known = num_seen > 0  # of examples of which nothing is seen there is no rate
-        factor = -(1 / num_seen[is_known]).mean().item() / math.log(2)
+        num_observed = data.num_observed.double().cpu().expand(len(log_p))
+        is_known = num_observed > 0  # of examples of which nothing is seen there is no rate
+        factor = -(1 / num_observed[is_known]).mean().item() / math.log(2)
         bits = bits_per_dim(log_p, data)[is_known]
         told = Estimate.over(bits, "bits_per_dim", estimator, of_bits, errors.scale(factor), unit="bits", **more)
     if data.log_p is None:
@@ -65,7 +65,7 @@ def estimate_perplexity(
         data, estimator, kind, errors, more: as of `rate`.
     """
     value, stderr = perplexity(log_p, data)
-    rate = -len(log_p) / data.num_seen.sum().item()  # of the logarithm, for a nat of the mean of log p
+    rate = -len(log_p) / data.num_observed.sum().item()  # of the logarithm, for a nat of the mean of log p
     errors = errors.scale(rate)
     computing, interval = errors.margin, None
     if stderr is not None:
@@ -84,17 +84,17 @@ def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:
     return low, high  # infinite where math.exp would fail
 
 
-def bits_per_dim(log_p: Tensor, data: Examples) -> Tensor:
+def bits_per_dim(log_p: Tensor, data: DataSplit) -> Tensor:
     """-log p(x) / (D log 2) of each example, per grey level also where the data are dequantised.
 
     D counts the elements that are seen; NaN where there is none.
     """
-    return -(log_p / data.num_seen.to(log_p) + data.log_bin_width) / math.log(2)
+    return -(log_p / data.num_observed.to(log_p) + data.log_bin_width) / math.log(2)
 
 
 def perplexity(log_p: Tensor, data: Sentences) -> tuple[float, float | None]:
     """exp(-sum log p / sum of the tokens), ends among them and no padding, and its standard error over sentences."""
-    tokens = data.num_seen.double().cpu()
+    tokens = data.num_observed.double().cpu()
     value = torch.exp(-log_p.sum() / tokens.sum())
     if len(log_p) < 2:
         return value.item(), None

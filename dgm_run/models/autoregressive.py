@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
-from dgm_run.models.base import ExactModel, outermost
+from dgm_run.models.base import ExactModel, topmost_with_method
 
 
 class Autoregressive(ExactModel):
@@ -44,6 +44,6 @@ class Autoregressive(ExactModel):
         """Draws, the means of their pixels given those before, and what the decoder shows, each (N, *shape)."""
         p = self._density(64)
         found = {"samples": p.mean, "samples_drawn": p.sample()}
-        for part in outermost(self.decoder, "pictures"):
+        for part in topmost_with_method(self.decoder, "pictures"):
             found |= part.pictures(x)
         return found

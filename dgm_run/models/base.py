@@ -23,13 +23,13 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
-def outermost(module: nn.Module, method: str) -> Iterator[nn.Module]:
+def topmost_with_method(module: nn.Module, method: str) -> Iterator[nn.Module]:
     """The parts of a module that have this method; one that has it answers for all within it."""
     if hasattr(module, method):
         yield module
     else:
         for child in module.children():
-            yield from outermost(child, method)
+            yield from topmost_with_method(child, method)
 
 
 class ExactModel(nn.Module, ABC):
@@ -40,7 +40,7 @@ class ExactModel(nn.Module, ABC):
         """log p(x) of each example, (B, *shape) -> (B,), nats."""
 
 
-class Terms(NamedTuple):
+class ImportanceTerms(NamedTuple):
     """One evaluation of log p(x, z) - log q(z | x) at samples z of q.
 
     Attributes:
@@ -78,7 +78,7 @@ class LatentVariableModel(nn.Module, ABC):
 
     def infer_seen(self, seen: Tensor, corrupt: Corruption) -> Distribution:
         """q(z | x~) of what is seen of x: an encoder is shown zeros where nothing is known."""
-        return self.infer(corrupt.known(seen).nan_to_num(0.0))
+        return self.infer(corrupt.observed(seen).nan_to_num(0.0))
 
     @abstractmethod
     def latent_prior(self) -> Distribution:
@@ -88,7 +88,7 @@ class LatentVariableModel(nn.Module, ABC):
     def decode(self, z: Tensor) -> Distribution:
         """p(x | z): (*batch, L) -> batch shape (*batch,)."""
 
-    def own_loss(self) -> Tensor | float:
+    def auxiliary_loss(self) -> Tensor | float:
         """What parts of the model minimise by themselves, whatever the objective is: a scalar, nats."""
         return 0.0
 
@@ -96,20 +96,20 @@ class LatentVariableModel(nn.Module, ABC):
         """q(z | x) and p(z), for models that get both cheaper than one by one."""
         return self.infer(x), self.latent_prior()
 
-    def score(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> Terms:
+    def evaluate_terms(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> ImportanceTerms:
         """The terms at `num_samples` fresh samples of q, with q and p made by the caller: an evaluation
         builds p once for all data and q once for all samples of a batch.
         """
         z, log_qz = q.rsample_and_log_prob((num_samples,))  # (S, B, L), (S, B)
-        return Terms(q, p, z, self.decode(z).log_prob(x), p.log_prob(z), log_qz)
+        return ImportanceTerms(q, p, z, self.decode(z).log_prob(x), p.log_prob(z), log_qz)
 
-    def terms(self, x: Tensor, num_samples: int) -> Terms:
+    def sample_terms(self, x: Tensor, num_samples: int) -> ImportanceTerms:
         """The terms of log p(x, z_s) - log q(z_s | x) for S samples of each example."""
-        return self.score(x, *self.infer_with_prior(x), num_samples)
+        return self.evaluate_terms(x, *self.infer_with_prior(x), num_samples)
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log p(x, z_s) - log q(z_s | x), (S, B): the mean of their exponentials is an unbiased p(x)."""
-        return self.terms(x, num_samples).log_w
+        return self.sample_terms(x, num_samples).log_w
 
     @torch.no_grad()
     def generate(self, n: int) -> Distribution:
@@ -126,7 +126,7 @@ class LatentVariableModel(nn.Module, ABC):
         return self.decode(self.infer(x).sample()).mean
 
     @torch.no_grad()
-    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
+    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Means and draws of samples, and x above its reconstruction, each (N, *shape)."""
         p_x, shown = self.generate(64), x[:32]
         return {
@@ -138,9 +138,9 @@ class LatentVariableModel(nn.Module, ABC):
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Its own and those that its parts show, each (N, *shape)."""
-        found = self.own_pictures(x)
+        found = self.extra_pictures(x)
         for child in self.children():
-            for part in outermost(child, "pictures"):
+            for part in topmost_with_method(child, "pictures"):
                 found |= part.pictures(x)
         return found
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import ContinuousLatentModel, ExactModel, outermost
+from dgm_run.models.base import ContinuousLatentModel, ExactModel, topmost_with_method
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.recording.image_grid import pairs
 
@@ -60,8 +60,8 @@ class Corrupted(ContinuousLatentModel):
             finally:
                 model.train(was_training)
 
-    def own_loss(self) -> Tensor | float:
-        return self.model.own_loss()
+    def auxiliary_loss(self) -> Tensor | float:
+        return self.model.auxiliary_loss()
 
     def infer(self, x: Tensor) -> Distribution:
         return self.model.infer_seen(x, self.corrupt)
@@ -70,31 +70,31 @@ class Corrupted(ContinuousLatentModel):
         return self.model.latent_prior()
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.corrupt.seen(self.model.decode(z))
+        return self.corrupt.observation_density(self.model.decode(z))
 
     def initialize(self, x: Tensor) -> None:
         """The model starts from the examples as they are seen, with the means of the known elements in the holes."""
-        known = self.corrupt.known(x)
+        known = self.corrupt.observed(x)
         means = known.nanmean(0).nan_to_num(0.0)  # zero where an element is never seen
-        for part in outermost(self.model, "initialize"):
+        for part in topmost_with_method(self.model, "initialize"):
             part.initialize(torch.where(known.isnan(), means, known))
 
     def generate(self, n: int) -> Distribution:
         return self.model.generate(n)
 
     @torch.no_grad()
-    def restored(self, x: Tensor) -> Distribution:
+    def posterior_of_x(self, x: Tensor) -> Distribution:
         """p(x | x~, z) at one draw of q(z | x~)."""
-        return self.corrupt.restored(self.model.decode(self.infer(x).sample()), x)
+        return self.corrupt.posterior_of_x(self.model.decode(self.infer(x).sample()), x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.restored(x).mean
+        return self.posterior_of_x(x).mean
 
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Those of the model, but what is restored below what is seen."""
         shown = x[:32]
-        found = self.model.pictures(self.corrupt.known(x).nan_to_num(0.0))
+        found = self.model.pictures(self.corrupt.observed(x).nan_to_num(0.0))
         return found | {"reconstructions": pairs(as_seen(shown), self.reconstruct(shown), columns=8)}
 
 

@@ -43,7 +43,7 @@ class Nonlinearity(nn.Module):
         return self.function(x)
 
 
-class Joint(nn.Module):
+class TwoInputLayer(nn.Module):
     """A hidden layer over two inputs, as over their concatenation: (..., A), (..., B) -> (..., out_dim).
 
     What the first one adds is made apart, once where many of the second belong to one of the first.

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.samples.kernel import squared_discrepancy
 from dgm_run.estimators.samples.precision_recall import manifolds
 from dgm_run.models.latent.gan import GAN, parameters_of
-from dgm_run.networks.held_fixed import held_fixed
+from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Objective, Progress
 
 NEIGHBOURS = 3
@@ -93,17 +93,19 @@ class Adversarial(Objective):
 
     def generator_loss(self, model: GAN, n: int) -> Tensor:
         """By n samples; the discriminator gets no gradient."""
-        with held_fixed(*model.discriminator):
+        with frozen_parameters(*model.discriminator):
             return LOSSES[self.loss][1](model.discriminate(model.draw(n))).mean()
 
     @torch.no_grad()
-    def constrain(self, model: GAN) -> None:
+    def project_parameters(self, model: GAN) -> None:
         if self.clip is not None:
             for parameter in parameters_of(model.discriminator):
                 parameter.clamp_(-self.clip, self.clip)
 
     @torch.no_grad()
-    def evaluate(self, model: GAN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
+    def evaluate(
+        self, model: GAN, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+    ) -> dict[str, float]:
         """Minus the squared kernel discrepancy of samples from validation data, whether they cover these and lie as
         far apart, the log-odds of both, and the largest singular value of each layer of the discriminator.
         """

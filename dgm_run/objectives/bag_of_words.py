@@ -42,16 +42,16 @@ class BagOfWords(Objective):
             raise ValueError(f"weight = {self.weight} must be a finite number, and not negative")
 
     @property
-    def settles_after(self) -> int:
-        return self.bound.settles_after
+    def num_warmup_epochs(self) -> int:
+        return self.bound.num_warmup_epochs
 
-    def memory(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         if model.decoder.bag is None:
             raise ConfigError("objective: BagOfWords needs decoder.bag_of_words=true")
         return {}
 
     def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = model.terms(x, self.bound.num_samples)
+        terms = model.sample_terms(x, self.bound.num_samples)
         loss, named = self.bound.of_terms(terms, progress)
         log_bag = model.decoder.log_bag(terms.z, x).mean()
-        return loss - self.weight * log_bag + model.own_loss(), named | {"bag_of_words": log_bag.detach()}
+        return loss - self.weight * log_bag + model.auxiliary_loss(), named | {"bag_of_words": log_bag.detach()}

@@ -6,14 +6,14 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset
-from dgm_run.estimators.base import Report, silent
+from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.estimators.base import ProgressCallback, no_progress
 
 DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline"))
 """Terms that are log densities of x: they are logged in the units of the data."""
 
 
-def in_data_units(terms: dict[str, float], examples: Examples) -> dict[str, float]:
+def in_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, float]:
     """Turns means over these examples, as the model sees them, into those of the data."""
     if examples.standardization is None:
         return terms
@@ -45,11 +45,11 @@ class Objective(ABC):
     monitor: ClassVar[str]
 
     @property
-    def settles_after(self) -> int:
+    def num_warmup_epochs(self) -> int:
         """Epochs after which the loss no longer changes its form; early stopping waits for them."""
         return 0
 
-    def memory(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         """What this objective carries from step to step, as at the start: chains, averages. Kept in checkpoints.
 
         Args:
@@ -73,17 +73,17 @@ class Objective(ABC):
         """
 
     def step(
-        self, model: nn.Module, train: Examples, index: Tensor, progress: Progress
+        self, model: nn.Module, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and the terms of a training step on the examples at `index`, (B,); most see no more than these."""
         return self(model, train.batch(index), progress)
 
-    def constrain(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
+    def project_parameters(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
         """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
 
     @torch.no_grad()
     def evaluate(
-        self, model: nn.Module, data: LoadedDataset, batch_size: int, report: Report = silent
+        self, model: nn.Module, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         """The named terms over the validation examples, a ragged last batch weighted right.
 
@@ -98,7 +98,7 @@ class Objective(ABC):
             _, terms = self(model, x)  # means over the block: each of its examples stands for one
             return {name: value.double().expand(len(x)) for name, value in terms.items()}
 
-        rows = data.valid.rows(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, find, report)
         return dict(zip(rows, torch.stack(list(rows.values())).mean(1).tolist(), strict=True))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, kl_to_standard
 from dgm_run.distributions.standard_gaussian import StandardGaussian
-from dgm_run.models.base import ContinuousLatentModel, Terms
+from dgm_run.models.base import ContinuousLatentModel, ImportanceTerms
 from dgm_run.objectives.base import Objective, Progress, linear_warmup, logistic_warmup
 from dgm_run.posteriors.base import ExplicitPosterior
 
@@ -52,23 +52,23 @@ class ELBO(Objective):
                 raise ValueError(f"{name} = {getattr(self, name)} must be a finite number, and not negative")
 
     @property
-    def settles_after(self) -> int:
+    def num_warmup_epochs(self) -> int:
         return self.warmup_epochs
 
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, named = self.of_terms(model.terms(x, self.num_samples), progress)
-        return loss + model.own_loss(), named
+        loss, named = self.of_terms(model.sample_terms(x, self.num_samples), progress)
+        return loss + model.auxiliary_loss(), named
 
-    def of_terms(self, terms: Terms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def of_terms(self, terms: ImportanceTerms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and the named terms of one evaluation."""
         log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
         cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
         loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * cost - log_px
         return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
-    def _with_free_bits(self, terms: Terms, kl: Tensor) -> Tensor:
+    def _with_free_bits(self, terms: ImportanceTerms, kl: Tensor) -> Tensor:
         # the mean over the batch is taken before the maximum: a dimension may idle on some examples
         if isinstance(terms.q, DiagonalGaussian) and isinstance(terms.p, StandardGaussian):
             return kl_to_standard(terms.q).mean(0).clamp(min=self.free_bits).sum()

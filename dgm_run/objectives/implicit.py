@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective
 from dgm_run.posteriors.base import Posterior
@@ -40,7 +40,7 @@ class ImplicitObjective(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: Report = silent
+        self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         p = model.latent_prior()
 
@@ -48,7 +48,7 @@ class ImplicitObjective(Objective):
             q = model.infer(x).proposal()
             # no more at a time than a step of training has
             parts = [
-                model.score(x, q, p, min(self.num_samples, WATCHED_SAMPLES - done))
+                model.evaluate_terms(x, q, p, min(self.num_samples, WATCHED_SAMPLES - done))
                 for done in range(0, WATCHED_SAMPLES, self.num_samples)
             ]
             log_w = torch.cat([terms.log_w for terms in parts]).double()
@@ -60,7 +60,7 @@ class ImplicitObjective(Objective):
                 "kl": (log_px - log_w).mean(0),
             }
 
-        rows = data.valid.rows(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, find, report)
         return {name: values.mean().item() for name, values in rows.items()}
 
 

@@ -13,24 +13,24 @@ import torch
 from torch import Tensor
 
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import ContinuousLatentModel, Terms, log_mean_exp
+from dgm_run.models.base import ContinuousLatentModel, ImportanceTerms, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
 from dgm_run.posteriors.base import ExplicitPosterior
 
 
-def standard(terms: Terms) -> Tensor:
+def standard(terms: ImportanceTerms) -> Tensor:
     """Differentiates the bound itself: sum_s w~_s grad log w_s. Unbiased; its signal fades as K grows."""
     return -log_mean_exp(terms.log_w).mean()
 
 
-def stl(terms: Terms) -> Tensor:
+def stl(terms: ImportanceTerms) -> Tensor:
     """Drops the score of q. Unbiased at K = 1 only."""
     log_w = _without_score(terms)
     weights = log_w.detach().softmax(0)
     return -(weights * log_w).sum(0).mean()
 
 
-def dreg(terms: Terms) -> Tensor:
+def dreg(terms: ImportanceTerms) -> Tensor:
     """Drops the score and weights the path through z by w~^2: unbiased for every K.
 
     The squared weight belongs to the path alone. What reaches the parameters directly, through p(x, z),
@@ -43,7 +43,7 @@ def dreg(terms: Terms) -> Tensor:
     return -(weights * log_w).sum(0).mean()
 
 
-def _without_score(terms: Terms) -> Tensor:
+def _without_score(terms: ImportanceTerms) -> Tensor:
     return terms.log_px + terms.log_pz - terms.q.detach().log_prob(terms.z)
 
 
@@ -74,7 +74,7 @@ class IWAE(Objective):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
-    def memory(self, model: ContinuousLatentModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: ContinuousLatentModel, x: Tensor) -> dict[str, Tensor]:
         if self.gradient != "standard":
             with torch.no_grad():
                 q = model.infer(x[:1])
@@ -91,12 +91,12 @@ class IWAE(Objective):
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = model.terms(x, self.num_samples)
+        terms = model.sample_terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)
-        return loss + model.own_loss(), bounds(terms)
+        return loss + model.auxiliary_loss(), bounds(terms)
 
 
-def bounds(terms: Terms) -> dict[str, Tensor]:
+def bounds(terms: ImportanceTerms) -> dict[str, Tensor]:
     """What the same samples say at K and at 1, for the report: means over the batch, without gradient."""
     log_w, log_px = terms.log_w.detach(), terms.log_px.detach()
     elbo, reconstruction = log_w.mean(), log_px.mean()

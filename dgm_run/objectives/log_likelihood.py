@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import ExactModel
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.objectives.base import Objective, Progress
 
 
@@ -25,8 +25,8 @@ class LogLikelihood(Objective):
         return -log_p, {"log_likelihood": log_p}
 
     def step(
-        self, model: ExactModel, train: Examples, index: Tensor, progress: Progress
+        self, model: ExactModel, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if isinstance(model, KnowsLabels):
+        if isinstance(model, JointModel):
             raise ConfigError(f"trainer: {type(model).__name__} learns from labels, by trainer=em alone")
         return super().step(model, train, index, progress)

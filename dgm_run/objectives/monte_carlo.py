@@ -41,7 +41,7 @@ class MonteCarlo(Objective):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
-    def memory(self, model: DensityNetwork, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: DensityNetwork, x: Tensor) -> dict[str, Tensor]:
         if self.quasi_random and not isinstance(model.prior, StandardPrior):
             raise ConfigError("objective.quasi_random: points are those of prior=standard: choose it, or set false")
         return {} if self.resample else {"z": self._draw(model)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.models.base import ContinuousLatentModel
-from dgm_run.networks.held_fixed import held_fixed
+from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
 from dgm_run.posteriors.operator import OperatorPosterior
@@ -40,13 +40,15 @@ class Operator(ImplicitObjective):
             features = posterior.encoder(x)
         joint, _, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
 
-        with held_fixed(model.decoder, model.prior):  # what tells q from the posterior is not to move the posterior
+        with frozen_parameters(
+            model.decoder, model.prior
+        ):  # what tells q from the posterior is not to move the posterior
             _, score, _ = joint_and_score(model, x, z, create_graph=True)
 
-        f, divergence = turned(posterior.test_function, z, features)
+        f, divergence = gradient_reversal(posterior.test_function, z, features)
         value = operator_objective(score, f, divergence).mean()
         loss = value - joint.mean()
-        return loss + model.own_loss(), {
+        return loss + model.auxiliary_loss(), {
             "operator": value.detach(),
             "log_joint": joint.detach().mean(),
             "reconstruction": log_px.detach().mean(),
@@ -59,7 +61,7 @@ def operator_objective(score: Tensor, f: Tensor, divergence: Tensor) -> Tensor:
     return first.mean(0) * second.mean(0)
 
 
-def turned(network: torch.nn.Module, *arguments: Tensor) -> tuple[Tensor, ...]:
+def gradient_reversal(network: torch.nn.Module, *arguments: Tensor) -> tuple[Tensor, ...]:
     """The network, whose own parameters get the opposite gradient: what the rest lowers they raise."""
     parameters = {name: _Turned.apply(parameter) for name, parameter in network.named_parameters()}
     return torch.func.functional_call(network, parameters, arguments)

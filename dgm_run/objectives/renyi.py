@@ -50,9 +50,9 @@ class Renyi(Objective):
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = model.terms(x, self.num_samples)
+        terms = model.sample_terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()
-        return model.own_loss() - bound, {"renyi": bound.detach(), **bounds(terms)}
+        return model.auxiliary_loss() - bound, {"renyi": bound.detach(), **bounds(terms)}
 
 
 def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.config.bounds import NOT_NEGATIVE
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.models.labelled.base import LabelledModel
 from dgm_run.objectives.base import Objective, Progress
 
@@ -45,7 +45,7 @@ class SemiSupervised(Objective):
             raise ValueError("alpha must not be negative, and labelled_batch_size positive")
 
     def step(
-        self, model: LabelledModel, train: Examples, index: Tensor, progress: Progress
+        self, model: LabelledModel, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Draws labelled examples to go with the batch."""
         if train.y is None:
@@ -75,11 +75,13 @@ class SemiSupervised(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: Report = silent
+        self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         """Also how often q(y | x) is wrong, which chooses nothing: as many labels are not at hand in earnest."""
         means = super().evaluate(model, data, batch_size, report)
-        rows = data.valid.rows(batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report)
+        rows = data.valid.map_batches(
+            batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report
+        )
         labelled = data.valid.labelled
         if not len(labelled):
             return means

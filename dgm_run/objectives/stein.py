@@ -33,7 +33,7 @@ class Stein(ImplicitObjective):
         with torch.no_grad():
             phi, discrepancy = direction(z, score, by_others=True), squared_discrepancy(z, score)
         loss = -(phi * z).sum(-1).mean() - joint.mean()
-        return loss + model.own_loss(), {
+        return loss + model.auxiliary_loss(), {
             "log_joint": joint.detach().mean(),
             "reconstruction": log_px.detach().mean(),
             "squared_stein_discrepancy": discrepancy.mean(),

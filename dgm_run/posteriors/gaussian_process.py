@@ -17,7 +17,7 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.networks.bounded import interval
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.linear import linear
-from dgm_run.networks.mlp import Activation, Joint
+from dgm_run.networks.mlp import Activation, TwoInputLayer
 from dgm_run.posteriors.base import ExplicitPosterior
 
 JITTER = 1e-4
@@ -63,7 +63,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         self.log_length = nn.Parameter(torch.full((input_dim,), 0.5 * math.log(input_dim)))
         self.log_amplitude = nn.Parameter(torch.zeros(()))
         self.head = linear(encoder.feature_dim, (1 + num_points) * latent_dim)
-        self.joint = Joint(encoder.feature_dim, latent_dim, hidden_dim, activation)
+        self.joint = TwoInputLayer(encoder.feature_dim, latent_dim, hidden_dim, activation)
         self.of_input = GaussianLayer(hidden_dim, input_dim, log_var_range)
 
     def forward(self, x: Tensor) -> "VariationalGaussianProcess":

@@ -10,7 +10,7 @@ from torch import Tensor
 from dgm_run.distributions.implicit import Implicit
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
-from dgm_run.networks.mlp import Activation, Joint
+from dgm_run.networks.mlp import Activation, TwoInputLayer
 from dgm_run.posteriors.base import ImplicitPosterior
 
 
@@ -33,7 +33,7 @@ class SteinParticlesPosterior(ImplicitPosterior):
         if noise_dim < 1:
             raise ValueError(f"noise_dim = {noise_dim}: without noise all samples are the same")
         self.encoder, self.latent_dim, self.noise_dim = encoder, latent_dim, noise_dim
-        self.joint = Joint(encoder.feature_dim, noise_dim, hidden_dim, activation)
+        self.joint = TwoInputLayer(encoder.feature_dim, noise_dim, hidden_dim, activation)
         self.output = linear(hidden_dim, latent_dim)
 
     def forward(self, x: Tensor) -> Implicit:

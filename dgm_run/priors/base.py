@@ -32,9 +32,9 @@ class StandalonePrior(Prior):
     """A prior that needs no posterior, which a call may leave out."""
 
 
-class SelfTaught(Prior):
+class AuxiliaryLossPrior(Prior):
     """A prior with a loss of its own; the objective of a run gives it no gradient."""
 
     @abstractmethod
-    def own_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
+    def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
         """A scalar in nats, by p(x | z), whose own parameters are held fixed."""

@@ -16,10 +16,10 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.mixture import Mixture
 from dgm_run.networks.bounded import BoundedParameter
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import SelfTaught
+from dgm_run.priors.base import AuxiliaryLossPrior
 
 
-class ObjectivePrior(SelfTaught):
+class ObjectivePrior(AuxiliaryLossPrior):
     """p(z) that maximises the mutual information of z and x under p(x | z): what lets the data say the most.
 
     A uniform mixture of K Gaussians within a box; without bounds the information grows by spreading to infinity. Its
@@ -52,7 +52,7 @@ class ObjectivePrior(SelfTaught):
         weights = torch.zeros_like(components.loc[:, 0]).log_softmax(0)
         return Mixture(components, weights)
 
-    def own_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
+    def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
         """Minus the bound of the information, in nats, with a surrogate for the gradient through the draws of x."""
         z = self._components().rsample()  # (K, L)
         p_x = decode(z.unsqueeze(1))  # batch shape (K, 1)

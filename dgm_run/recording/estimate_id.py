@@ -8,18 +8,18 @@ from typing import Any
 NAMES = ("split", "quantity", "estimator", "settings", "num_examples")
 
 
-def way(row: Mapping[str, Any]) -> str:
+def estimate_id(row: Mapping[str, Any]) -> str:
     """Of a row of results.json: equal for two rows that were found in the same way."""
     return json.dumps([row.get(name) for name in NAMES], sort_keys=True)
 
 
-def key(row: Mapping[str, Any]) -> str:
+def values_key(row: Mapping[str, Any]) -> str:
     """Under which values.npz holds what the single examples of this row have."""
-    digest = hashlib.sha256(way(row).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(estimate_id(row).encode()).hexdigest()[:12]
     return f"{row['split']}/{row['quantity']}/{row['estimator']}/{digest}"
 
 
-def words(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
+def describe_method(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
     """How a number was found, as it is read: `estimate by ais (num_chains=100)`, and `exact` if that says it all."""
     told = ", ".join(f"{name}={value}" for name, value in settings.items())
     by = "" if estimator == kind else f" by {estimator}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dgm_run.config.compose import OF_THE_MACHINE, SIZES
+from dgm_run.config.compose import MACHINE_KEYS, SHARED_SIZES
 
 
 def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,12 +27,12 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_echo(key: str) -> bool:
     """Whether a part only repeats a size that is set elsewhere."""
-    owner = SIZES.get(key.rpartition(".")[2])
+    owner = SHARED_SIZES.get(key.rpartition(".")[2])
     return owner is not None and not key.startswith(f"{owner}.")
 
 
 _NO_COLUMN = (
     *("estimators", "published", "dataset._target_", "dataset.source._target_", "trainer.eval_batch_size"),
-    *("trainer.pictures_every", "trainer.checkpoint_seconds", *OF_THE_MACHINE),
+    *("trainer.image_every_epochs", "trainer.checkpoint_seconds", *MACHINE_KEYS),
 )
 """What is no choice between models, or changes no number."""

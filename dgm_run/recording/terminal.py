@@ -252,14 +252,14 @@ class Terminal:
             "value": [_decimals(row["value"], 0 if row["quantity"] == "active_units" else 3) for row in rows],
             "± s.e.": [_decimals(row["stderr"]) for row in rows],
             "95% interval": [" to ".join(map(_decimals, row["interval"] or ())) for row in rows],
-            "floor": [_decimals(row["floor"]) for row in rows],
+            "train_reference": [_decimals(row["train_reference"]) for row in rows],
             "unit": [row["unit"] for row in rows],
             "kind": [row["kind"].replace("_", " ") for row in rows],
             "estimator": [row["estimator"] for row in rows],
         }
-        shown = {heading: cells for heading, cells in columns.items() if heading != "floor" or any(cells)}
+        shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
         for heading in shown:
-            justify = "right" if heading in ("value", "± s.e.", "95% interval", "floor") else "left"
+            justify = "right" if heading in ("value", "± s.e.", "95% interval", "train_reference") else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)
@@ -354,7 +354,7 @@ def conclusion(found: Mapping[str, Any], folder: Path) -> list[str]:
     """What stands below the table of a finished run: `found` is its results.json."""
     training = found["training"]
     likelihoods = [row for row in found["estimates"] if row["quantity"] == "log_likelihood"]
-    lines = [f"{row['num_examples']} test examples, binarisation {found['binarization']}" for row in likelihoods[:1]]
+    lines = [f"{row['num_examples']} test examples, binarisation {found['preprocessing']}" for row in likelihoods[:1]]
     lines.append(
         f"{training['epochs']} epochs in {duration(training['seconds'])} (stopped by {training['stopped_by']}), "
         f"{training['examples_per_second']:,.0f} examples/s; best {training['monitor']} {readable(training['best'])} "

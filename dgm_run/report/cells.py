@@ -57,7 +57,10 @@ def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         "value": [number(row) for row in rows],
         "95% interval": [plain(_interval(row)) for row in rows],
         _head(rows): [_difference(row) for row in rows],
-        "floor": [NOTHING if row.floor is None else Cell(digits(row.floor), row.floor) for row in rows],
+        "train_reference": [
+            NOTHING if row.train_reference is None else Cell(digits(row.train_reference), row.train_reference)
+            for row in rows
+        ],
         "published": [_published(row) for row in rows],
         "note": [plain(row.note) for row in rows],
         "runs": [plain(", ".join(run.name for run in row.group.runs)) for row in rows],

@@ -9,12 +9,12 @@ import numpy as np
 
 from dgm_run.estimators.intervals import Margin, clip_interval
 from dgm_run.estimators.pooling import Number, merge_warnings, pool
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import NUM_SEEDS, Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Way, published_of, way_of
+from dgm_run.report.tables import EstimateSpec, published_of, spec_of
 
 EstimatorSeeds = Literal["separate", "pool", "compare"]
 """What a report makes of evaluations of one run that differ by the seed of the estimator."""
@@ -28,16 +28,16 @@ def pool_seeds(run: Run) -> Run:
     for same in _by_seed(run).values():
         rows = _independent(same)
         pooled = _without_seed(rows[0])
-        arrays = [run.values.get(key(row)) for row in rows]
+        arrays = [run.values.get(values_key(row)) for row in rows]
         if len(rows) > 1:
             pooled |= _mean(rows, arrays)
         if all(array is not None for array in arrays) and len({len(array) for array in arrays}) == 1:
-            values[key(pooled)] = np.mean(arrays, 0, dtype=np.float64)
+            values[values_key(pooled)] = np.mean(arrays, 0, dtype=np.float64)
         estimates.append(pooled)
     return replace(run, results={**run.results, "estimates": estimates}, values=values)
 
 
-def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
+def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
     """Yields a table for each number that a run has under several seeds: a row for each, the lowest first."""
     for group in groups:
         for run in group.runs:
@@ -48,11 +48,11 @@ def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
                     yield replace(way, run=run.name), add_differences(found, of_one_run=True)
 
 
-def _by_seed(run: Run) -> dict[Way, list[Mapping[str, Any]]]:
+def _by_seed(run: Run) -> dict[EstimateSpec, list[Mapping[str, Any]]]:
     """The estimates of a run by how they were found but for the seed, the lowest seed first."""
-    found: dict[Way, list[Mapping[str, Any]]] = {}
+    found: dict[EstimateSpec, list[Mapping[str, Any]]] = {}
     for row in run.results["estimates"]:
-        found.setdefault(way_of(run, _without_seed(row)), []).append(row)
+        found.setdefault(spec_of(run, _without_seed(row)), []).append(row)
     return {way: sorted(rows, key=_seed) for way, rows in found.items()}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dgm_run.config.compose import OF_THE_MACHINE
+from dgm_run.config.compose import MACHINE_KEYS
 from dgm_run.report.runs import Run
 
 OF_NO_INTEREST = (
@@ -13,10 +13,10 @@ OF_NO_INTEREST = (
         "published",
         "estimators",
         "trainer.checkpoint_seconds",
-        "trainer.pictures_every",
+        "trainer.image_every_epochs",
         "trainer.eval_batch_size",
     ),
-    *("trainer.give_up_after", *OF_THE_MACHINE),
+    *("trainer.median_stopping_after", *MACHINE_KEYS),
 )
 """What changes no number, or is one itself."""
 

@@ -8,10 +8,10 @@ from dgm_run.report.groups import Group
 from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Way, versions
+from dgm_run.report.tables import EstimateSpec, versions
 
 
-def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
+def document(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]) -> str:
     """What is known at a glance, all tables, what is to be read with care and the runs that have no numbers."""
     found = []
     for way, rows in tables:
@@ -19,7 +19,7 @@ def document(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], o
     return _text([*_glance(groups, tables, others), *found, *_care(groups), *_without_numbers(others)])
 
 
-def summary(groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]) -> str:
+def summary(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]) -> str:
     """The same without the tables of single quantities, for a terminal."""
     return _text([*_glance(groups, tables, others), *_care(groups), *_without_numbers(others)])
 
@@ -38,7 +38,7 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _glance(
-    groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]
+    groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
 ) -> Iterator[str]:  # fmt: skip
     yield from (f"# {status(groups, others)}", "")
     if found := versions([run for group in groups for run in group.runs]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from dgm_run.report.cells import NOTHING, Cell, number, plain
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import Difference, Row, columns
-from dgm_run.report.tables import FIRST, Way
+from dgm_run.report.tables import FIRST, EstimateSpec
 
 READING = (
     "± the standard error over runs, of a single one that of its examples and of computing. Bold: the best of a "
@@ -29,7 +29,7 @@ class Overview:
 
     data: str
     cells: Mapping[str, Sequence[Cell]]
-    ways: Mapping[str, Way]
+    ways: Mapping[str, EstimateSpec]
     names: Sequence[str]
     brought: Mapping[str, Mapping[str, object]]
 
@@ -44,9 +44,9 @@ class Overview:
         ]
 
 
-def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
+def overviews(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator[Overview]:
     """One for each data set on which numbers that matter first were found."""
-    of_data: dict[str, dict[Way, list[Row]]] = {}
+    of_data: dict[str, dict[EstimateSpec, list[Row]]] = {}
     for way, rows in tables:
         if way.quantity in FIRST and not way.run and not _is_known_in_nats(way, rows, tables):
             of_data.setdefault(way.describe_data(), {})[way] = rows
@@ -54,7 +54,7 @@ def overviews(tables: Sequence[tuple[Way, list[Row]]]) -> Iterator[Overview]:
         yield _overview(data, found)
 
 
-def _is_known_in_nats(way: Way, rows: Sequence[Row], tables: Sequence[tuple[Way, list[Row]]]) -> bool:
+def _is_known_in_nats(way: EstimateSpec, rows: Sequence[Row], tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> bool:
     """Bits that no paper names, where the nats stand beside them."""
     # exact densities of dequantised data give bits that are bounds
     in_nats = replace(way, quantity="log_likelihood", unit="nats", kind="")
@@ -62,7 +62,7 @@ def _is_known_in_nats(way: Way, rows: Sequence[Row], tables: Sequence[tuple[Way,
     return known and not any(row.published for row in rows)
 
 
-def _overview(data: str, found: Mapping[Way, Sequence[Row]]) -> Overview:
+def _overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
     first = {row.group.name: row for rows in reversed(found.values()) for row in rows}
     order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
     members = [first[name] for name in order]  # each where it stands in the leftmost column that has it

@@ -13,7 +13,7 @@ from dgm_run.report.markdown import status, without_numbers
 from dgm_run.report.overview import READING, Overview, overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import Way, versions
+from dgm_run.report.tables import EstimateSpec, versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
 DRAWN = (
@@ -23,7 +23,7 @@ DRAWN = (
 
 
 def page(
-    title: str, groups: Sequence[Group], tables: Sequence[tuple[Way, list[Row]]], others: Sequence[Run]
+    title: str, groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
 ) -> str:  # fmt: skip
     """Tables that a click sorts and a word filters, learning curves, pictures side by side, what has no numbers."""
     sections = [

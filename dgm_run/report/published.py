@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgm_run.config.published import KINDS, split_source
-from dgm_run.recording.estimate_id import words
+from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.markdown import escaped, line
 from dgm_run.report.runs import Published, Run
 from dgm_run.report.verdict import judge
@@ -62,12 +62,12 @@ def _cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
     decimals = max(2, len(str(target).partition(".")[2]))
     return [
         run.experiment or "",
-        f"{run.results['dataset']}, {run.results['binarization']}",
+        f"{run.results['dataset']}, {run.results['preprocessing']}",
         row["quantity"],
         _digits(target, decimals),
         _whose(wanted, footnotes),
         _number(row, decimals),
-        words(row["kind"], row["estimator"], row["settings"]),
+        describe_method(row["kind"], row["estimator"], row["settings"]),
         _number(low, decimals) if low else "",
         _verdict(wanted, row, low) + _warned(_warnings(run, row), footnotes),
         str(training.get("epochs", "")),

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.groups import Group
 from dgm_run.report.runs import Run
 
@@ -94,16 +94,16 @@ class Row:
         """Of each test example the mean over the runs, (N,); None where their numbers were made of anything else."""
         found = []
         for run, estimate in self.finite_estimates:
-            values = run.values.get(key(estimate))
+            values = run.values.get(values_key(estimate))
             if values is None or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3):
                 return None
             found.append(values.astype(np.float64))
         return np.mean(found, 0) if len({len(values) for values in found}) == 1 else None
 
     @property
-    def floor(self) -> float | None:
+    def train_reference(self) -> float | None:
         """What a perfect model would reach, where that is told."""
-        found = [each.get("floor") for each in self.estimates]
+        found = [each.get("train_reference") for each in self.estimates]
         return found[0] if len(found) == 1 else None
 
     @property

@@ -188,7 +188,7 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
         name: results.get(name) if isinstance(results.get(name), dict) else {}
         for name in ("environment", "failed_estimators")
     }
-    of_text = {name: str(results.get(name) or "") for name in ("dataset", "binarization", "model", "seed")}
+    of_text = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
     whole = [row for row in results["estimates"] if _is_estimate(row)]
     cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters"))}
     cleaned["published"] = _published(results.get("published"))
@@ -211,7 +211,7 @@ def _is_estimate(row: Any) -> bool:
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
         and _fits(row.get("value"))
-        and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "floor"))
+        and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "train_reference"))
         and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
         and (row.get("limits") is None or _are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)

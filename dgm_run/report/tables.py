@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dgm_run.config.compose import DATA_PLACES
-from dgm_run.recording.estimate_id import words
+from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import Row
@@ -36,7 +36,7 @@ LOWER = (
 NOT_RANKED = ("mmd_p_value",)
 
 
-def better_end(quantity: str) -> Literal["higher", "lower"] | None:
+def better_direction(quantity: str) -> Literal["higher", "lower"] | None:
     """Which of two numbers of a quantity is the better one, if either is."""
     for better, names in (("higher", HIGHER), ("lower", LOWER)):
         named = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
@@ -46,14 +46,14 @@ def better_end(quantity: str) -> Literal["higher", "lower"] | None:
 
 
 @dataclass(frozen=True)
-class Way:
+class EstimateSpec:
     """How a number was found; numbers of two ways are never ranked together.
 
     Attributes:
         split, quantity, estimator, kind, unit: as in results.json.
         settings: of the estimator, as JSON.
         num_examples: that it was found on.
-        dataset, binarization: of the data.
+        dataset, preprocessing: of the data.
         data: what else decides which examples are tested, as JSON.
         apart: what of that tells it from another way in the same words.
         run: whose evaluations under several seeds of the estimator are compared; empty where configurations are.
@@ -67,7 +67,7 @@ class Way:
     settings: str
     num_examples: int
     dataset: str
-    binarization: str
+    preprocessing: str
     data: str
     apart: str = ""
     run: str = ""
@@ -80,7 +80,7 @@ class Way:
     @property
     def better(self) -> Literal["higher", "lower"] | None:
         """Which of two numbers is the better one, if either is."""
-        return better_end(self.quantity)
+        return better_direction(self.quantity)
 
     def describe(self) -> str:
         """In a line, for the head of a table."""
@@ -90,13 +90,13 @@ class Way:
         return f"{self.describe_method()}; {self.num_examples} examples of {self.describe_data()}{end}"
 
     def describe_method(self) -> str:
-        how = words(self.kind, self.estimator, json.loads(self.settings))
+        how = describe_method(self.kind, self.estimator, json.loads(self.settings))
         return how + (f", {self.unit}" if self.unit else "")
 
     def describe_data(self) -> str:
         path = json.loads(self.data).get("dataset.source.path")
         more = ", ".join(filter(None, (path, self.apart)))
-        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.binarization}"
+        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.preprocessing}"
 
 
 def versions(runs: Sequence[Run]) -> list[str]:
@@ -105,14 +105,14 @@ def versions(runs: Sequence[Run]) -> list[str]:
     return [f"{count} by {version}" for version, count in found.most_common()] if len(found) > 1 else []
 
 
-def tables(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
+def tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
     """For every way in which a number was found the groups that have it, the best first."""
-    found: dict[Way, list[Row]] = {}
+    found: dict[EstimateSpec, list[Row]] = {}
     for group in groups:
-        of_group: dict[Way, list[tuple[Run, Mapping[str, Any]]]] = {}
+        of_group: dict[EstimateSpec, list[tuple[Run, Mapping[str, Any]]]] = {}
         for run in group.runs:
             for estimate in run.results["estimates"]:
-                of_group.setdefault(way_of(run, estimate), []).append((run, estimate))
+                of_group.setdefault(spec_of(run, estimate), []).append((run, estimate))
         for way, pairs in of_group.items():
             runs, estimates = zip(*pairs, strict=True)
             row = Row(replace(group, runs=runs), estimates, "", published_of(way, runs))
@@ -127,9 +127,9 @@ def tables(groups: Sequence[Group]) -> Iterator[tuple[Way, list[Row]]]:
         yield replace(way, apart=apart[way]), rows
 
 
-def _apart(ways: Sequence[Way]) -> dict[Way, str]:
+def _apart(ways: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
     """What tells each way from others that are described in the same words."""
-    same: dict[tuple[str, str], list[Way]] = {}
+    same: dict[tuple[str, str], list[EstimateSpec]] = {}
     for way in ways:
         same.setdefault((way.quantity, way.describe()), []).append(way)
     found = {}
@@ -142,17 +142,17 @@ def _apart(ways: Sequence[Way]) -> dict[Way, str]:
     return found
 
 
-def way_of(run: Run, row: Mapping[str, Any]) -> Way:
+def spec_of(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     """Returns how a row of results.json was found."""
     settings = json.dumps(row["settings"], sort_keys=True)
     named = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
-    data = (str(run.results.get("dataset")), str(run.results.get("binarization")), _data(run))
-    return Way(*named, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
+    data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _data(run))
+    return EstimateSpec(*named, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
 
 
 def _data(run: Run) -> str:
     """What decides which examples are tested, and is no choice of what is trained on."""
-    has_digest = "md5 " in str(run.results.get("binarization"))  # which says more than the place does
+    has_digest = "md5 " in str(run.results.get("preprocessing"))  # which says more than the place does
     places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
     # densities are in the units of the data, whatever units the model sees
     free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
@@ -164,13 +164,13 @@ def _data(run: Run) -> str:
     return json.dumps(told, sort_keys=True, default=str)
 
 
-def _rank(way: Way, num_rows: int) -> tuple:
+def _rank(way: EstimateSpec, num_rows: int) -> tuple:
     """What matters first, and what most configurations have."""
     place = FIRST.index(way.quantity) if way.quantity in FIRST else len(FIRST)
     return place, way.dataset, way.quantity, -num_rows, way.estimator, way.settings, way.num_examples, way.data
 
 
-def published_of(way: Way, runs: Sequence[Run]) -> tuple[float, str] | None:
+def published_of(way: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:
     """The number of a paper for this quantity, and where it stands."""
     told = next((run.published for run in runs if run.published), None)
     return (told.values[way.quantity], told.where) if told and way.quantity in told.values else None

@@ -3,7 +3,7 @@
 import math
 from typing import Literal, NamedTuple
 
-from dgm_run.report.tables import better_end
+from dgm_run.report.tables import better_direction
 
 Verdict = Literal["reproduced", "better", "worse", "differs", "a bound", "beyond the bound", "not finite"]
 
@@ -37,7 +37,7 @@ def judge(quantity: str, unit: str, value: float, stderr: float | None, publishe
         return "not finite"
     apart = round(value - published, 9)  # 0.5 nats apart are so in floating point too
     margin = STANDARD_ERRORS * (stderr or 0.0)
-    end = better_end(quantity)
+    end = better_direction(quantity)
     gain = apart if end == "higher" else -apart
     if kind == "bound":
         return "beyond the bound" if end and gain > margin else "a bound"

@@ -38,14 +38,14 @@ def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
     Raises:
         ConfigError: it names their range and what to set.
     """
-    if data.protocol.num_levels is not None or not any(getattr(part, "squash", False) for part in model.modules()):
+    if data.dataset.num_levels is not None or not any(getattr(part, "squash", False) for part in model.modules()):
         return
-    x = data.valid.clean.batch(slice(0, 1000))
+    x = data.valid.uncorrupted.batch(slice(0, 1000))
     x = x[~x.isnan()]
     low, high = x.min().item(), x.max().item()
     if low < 0 or high > 1:
         standardized = data.valid.standardization is not None
-        found = f"{data.protocol.name} has {'standardised ' * standardized}values from {low:.3g} to {high:.3g}"
+        found = f"{data.dataset.name} has {'standardised ' * standardized}values from {low:.3g} to {high:.3g}"
         fix = "set likelihood.squash=false" + " or dataset.standardize=none" * standardized
         raise ConfigError(f"likelihood.squash: means lie in [0, 1], and {found}: {fix}")
 
@@ -56,9 +56,9 @@ def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
     Raises:
         CheckpointError: it names both.
     """
-    if begun_with != dataset.binarization:
+    if begun_with != dataset.protocol:
         raise CheckpointError(
-            f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.binarization}"
+            f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.protocol}"
         )
 
 

@@ -16,14 +16,14 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import ResultsError, UserError
-from dgm_run.estimators.base import Estimate, Estimator, Report
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
 from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
 from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.memory import out_of_memory
-from dgm_run.models.base import outermost
-from dgm_run.recording.estimate_id import key
+from dgm_run.models.base import topmost_with_method
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results
@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
     failed: dict[str, str]
 
 
-def evaluated(
+def evaluate_test_set(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
 ) -> Evaluation:  # fmt: skip
@@ -83,20 +83,26 @@ def evaluated(
             continue
         found += estimates
         seconds += [took] * len(estimates)
-        with said(display, f"the pictures of estimators.{name}"):
+        with announce(display, f"the pictures of estimators.{name}"):
             _show(model, fitted, data, show)
     found = _with_model_warnings(found, model)
-    with said(display, "the comparison with baselines"):
+    with announce(display, "the comparison with baselines"):
         rng.reseed(seed, "independent pixels")
         unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
         found = warn_if_worse(found, unreported)
-    rows = [results.row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
-    values = {key(row): each.values for row, each in zip(rows, found, strict=True) if each.values is not None}
+    rows = [results.estimate_row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
+    values = {values_key(row): each.values for row, each in zip(rows, found, strict=True) if each.values is not None}
     return Evaluation(rows, {name: each.detach().float().cpu().numpy() for name, each in values.items()}, failed)
 
 
 def _estimate(
-    model: nn.Module, name: str, estimator: Estimator, data: LoadedDataset, seed: int, display: Terminal, report: Report
+    model: nn.Module,
+    name: str,
+    estimator: Estimator,
+    data: LoadedDataset,
+    seed: int,
+    display: Terminal,
+    report: ProgressCallback,
 ) -> tuple[list[Estimate], float, Estimator]:
     """What one estimator finds, the seconds it takes, and the estimator as it was fitted.
 
@@ -106,27 +112,27 @@ def _estimate(
     begun = time.monotonic()
     stream = f"estimate {name}"
     rng.reseed(seed, stream, estimator.seed)
-    fitted = estimator.fitted(model, data.train, data.valid, report)
+    fitted = estimator.fit(model, data.train, data.valid, report)
     repeats = []
     for repeat in range(estimator.repeats):
         if repeat:
             rng.reseed(seed, stream, estimator.seed + repeat)
         display.evaluating(f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name)
         repeats.append(fitted(model, data.test, report))
-    is_discrete = data.protocol.kind != "continuous"
+    is_discrete = data.dataset.kind != "continuous"
     estimates = [add_limits(each, is_discrete) for each in average_repeats(repeats, estimator.seed)]
     seconds = time.monotonic() - begun
     for estimate in estimates:
-        results.check_row(results.row(estimate, "test", seconds))
+        results.check_row(results.estimate_row(estimate, "test", seconds))
     return estimates, seconds, fitted
 
 
 def _show(
     model: nn.Module, fitted: Estimator, data: LoadedDataset, show: Callable[[str, np.ndarray], None]
 ) -> None:  # fmt: skip
-    if is_image(data.protocol.shape):
+    if is_image(data.dataset.shape):
         for picture, images in fitted.pictures(model).items():
-            show(picture, grid(data.protocol.preprocessing.restore(images), columns=8))
+            show(picture, grid(data.dataset.preprocessing.restore(images), columns=8))
     for plot, picture in fitted.plots().items():
         show(plot, picture)
 
@@ -140,7 +146,7 @@ def _advice(name: str, estimator: Estimator) -> str:
 
 
 @contextmanager
-def said(display: Terminal, what: str) -> Iterator[None]:
+def announce(display: Terminal, what: str) -> Iterator[None]:
     """Says that the block failed, and goes on: nothing of a run depends on it."""
     try:
         yield
@@ -157,7 +163,7 @@ def reason(error: BaseException) -> str:
 
 def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list[Estimate]:
     """Adds to each log-likelihood of the model what its parts say that it depends on: their `likelihood_warning`."""
-    own = [part.likelihood_warning for part in outermost(model, "likelihood_warning")]
+    own = [part.likelihood_warning for part in topmost_with_method(model, "likelihood_warning")]
     return [
         replace(each, warning="; ".join(filter(None, (each.warning, *own))) or None)
         if each.quantity == "log_likelihood" and not each.baseline
@@ -166,7 +172,7 @@ def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> lis
     ]
 
 
-def named(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def scalar_names(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The values by split and quantity, and by estimator where two of them have found the same quantity."""
     values: dict[str, float] = {}
     for row in estimates:

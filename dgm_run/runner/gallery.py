@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from dgm_run import rng
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.models.base import outermost
+from dgm_run.models.base import topmost_with_method
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
@@ -42,16 +42,16 @@ class Gallery:
             self.model.train(was_training)
 
     def _draw(self, step: int, epoch: int) -> None:
-        if is_image(self.data.protocol.shape):
+        if is_image(self.data.dataset.shape):
             x = self.data.valid.batch(slice(0, 64))
-            for part in outermost(self.model, "pictures"):
+            for part in topmost_with_method(self.model, "pictures"):
                 for name, images in part.pictures(x).items():
-                    shown = images if name == "filters" else self.data.protocol.preprocessing.restore(images)
+                    shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
                     self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
-        if _is_vector(self.data.protocol):
-            x = self.data.valid.clean.batch(slice(0, POINTS))
+        if _is_vector(self.data.dataset):
+            x = self.data.valid.uncorrupted.batch(slice(0, POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}
-            restore = self.data.protocol.preprocessing.restore
+            restore = self.data.dataset.preprocessing.restore
             points = {name: _complete(restore(values)[:, :2]) for name, values in points.items()}
             if len(points["data"]):
                 self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")

@@ -19,7 +19,7 @@ from dgm_run.config.commands import resume_run
 from dgm_run.data.dataset import Dataset
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
-from dgm_run.recording.estimate_id import key, way
+from dgm_run.recording.estimate_id import estimate_id, values_key
 from dgm_run.trainers.base import TrainingSummary
 
 
@@ -44,7 +44,7 @@ def results(
     return {
         "model": type(model).__name__,
         "dataset": dataset.name,
-        "binarization": dataset.binarization,
+        "preprocessing": dataset.protocol,
         **choices,
         "estimates": list(estimates),
         "failed_estimators": dict(failed),
@@ -107,29 +107,29 @@ def _check(found: Any) -> None:
     """
     if not isinstance(found, dict):
         raise ValueError("it holds no object")
-    for name, kind in (("binarization", str), ("estimates", list), ("training", dict)):
+    for name, kind in (("preprocessing", str), ("estimates", list), ("training", dict)):
         if not isinstance(found.get(name), kind):
             raise ValueError(f"{name} is {found.get(name)!r:.60}")
     if type(found["training"].get("steps")) is not int:
         raise ValueError(f"training.steps is {found['training'].get('steps')!r:.60}")
     if not _is_mapping_to(found.get("failed_estimators", {}), lambda value: isinstance(value, str)):
         raise ValueError(f"failed_estimators is {found['failed_estimators']!r:.60}")
-    for row in found["estimates"]:
-        check_row(row)
+    for estimate_row in found["estimates"]:
+        check_row(estimate_row)
 
 
-def check_row(row: Any) -> None:
+def check_row(estimate_row: Any) -> None:
     """Refuses an estimate that cannot be shown, compared or written.
 
     Raises:
         ValueError: names the field.
     """
-    if not isinstance(row, dict):
-        raise ValueError(f"an estimate is {row!r:.60}")
+    if not isinstance(estimate_row, dict):
+        raise ValueError(f"an estimate is {estimate_row!r:.60}")
     kinds: dict[str, Callable[[Any], bool]] = {
         **dict.fromkeys(("split", "quantity", "estimator", "kind", "unit"), lambda value: isinstance(value, str)),
         "value": is_number,
-        **dict.fromkeys(("stderr", "floor"), lambda value: value is None or is_number(value)),
+        **dict.fromkeys(("stderr", "train_reference"), lambda value: value is None or is_number(value)),
         **dict.fromkeys(("interval", "computing_interval"), lambda value: value is None or _is_pair(value)),
         "num_examples": lambda value: type(value) is int,
         "settings": lambda value: isinstance(value, dict),
@@ -137,14 +137,14 @@ def check_row(row: Any) -> None:
         "warning": lambda value: value is None or isinstance(value, str),
     }
     for name, is_right in kinds.items():
-        if name not in row:
+        if name not in estimate_row:
             raise ValueError(f"an estimate has no {name}")
-        if not is_right(row[name]):
-            raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
-    if row.get("limits") is not None and not _are_limits(row["limits"]):
-        raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
+        if not is_right(estimate_row[name]):
+            raise ValueError(f"{name} of an estimate is {estimate_row[name]!r:.60}")
+    if estimate_row.get("limits") is not None and not _are_limits(estimate_row["limits"]):
+        raise ValueError(f"limits of an estimate is {estimate_row['limits']!r:.60}")
     try:
-        json.dumps(row["settings"])
+        json.dumps(estimate_row["settings"])
     except TypeError as error:
         raise ValueError(f"settings of an estimate cannot be written: {error}") from None
 
@@ -171,10 +171,10 @@ def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(is_right, value.values()))
 
 
-def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def merge_estimates(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """All estimates; a new one takes the place of an old one that was found in the same way."""
-    ways = {way(row) for row in new}
-    return [row for row in old if way(row) not in ways] + list(new)
+    ways = {estimate_id(estimate_row) for estimate_row in new}
+    return [estimate_row for estimate_row in old if estimate_id(estimate_row) not in ways] + list(new)
 
 
 def describe_merge(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
@@ -184,9 +184,9 @@ def describe_merge(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, 
         old, new: as `merged` takes them.
         path: of results.json.
     """
-    ways = {way(row) for row in old}
-    replaced = [row for row in new if way(row) in ways]
-    added = [row for row in new if way(row) not in ways]
+    ways = {estimate_id(estimate_row) for estimate_row in old}
+    replaced = [estimate_row for estimate_row in new if estimate_id(estimate_row) in ways]
+    added = [estimate_row for estimate_row in new if estimate_id(estimate_row) not in ways]
     lines = [f"replaced in {path}, found in the same way: {_names(replaced)}"] if replaced else []
     return lines + ([f"added to {path}: {_names(added)}"] if added else [])
 
@@ -198,7 +198,7 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{', '.join(quantities)} by {estimator}" for estimator, quantities in names.items())
 
 
-def row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
+def estimate_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """An estimate as it stands in results.json, where the values of single examples do not."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
     del found["values"], found["baseline"]
@@ -218,7 +218,7 @@ def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[
     Raises:
         OSError: the file cannot be written.
     """
-    known = {key(each) for each in rows}
+    known = {values_key(each) for each in rows}
     kept = {name: array for name, array in _read_values(path).items() if name in known}
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
     try:

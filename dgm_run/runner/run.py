@@ -19,7 +19,7 @@ from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import move_to_device, refuse_too_many, select_device
-from dgm_run.distributed.ranks import is_started
+from dgm_run.distributed.ranks import is_worker
 from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import CheckpointError, ConfigError, DataError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
@@ -40,13 +40,13 @@ from dgm_run.runner.compatibility import (
     refuse_out_of_reach,
     refuse_wrong_kind,
 )
-from dgm_run.runner.evaluate import Evaluation, evaluated, named, said
+from dgm_run.runner.evaluate import Evaluation, announce, evaluate_test_set, scalar_names
 from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.run_lock import lock_run_folder
-from dgm_run.trainers.base import Session, Trainer
+from dgm_run.trainers.base import RunContext, Trainer
 from dgm_run.trainers.initialize import initialize
-from dgm_run.trainers.median_stopping import Rivals
+from dgm_run.trainers.median_stopping import MedianStopping
 
 LARGE_MODEL = "the model is too large: lower model.latent_dim or the sizes of its layers"
 LARGE_DATA = "the data set is too large: take fewer examples of it"
@@ -108,18 +108,18 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str
     commands.make_importable(packages)
     validate(cfg)
     if _starts_others(cfg):
-        from dgm_run.distributed.launch import together
+        from dgm_run.distributed.launch import launch_workers
 
         refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
         _finished(cfg, Path(run_dir))
         text = OmegaConf.to_yaml(cfg)
-        return together(cfg.trainer.devices, _evaluate_of, text, os.fspath(run_dir), list(packages))
+        return launch_workers(cfg.trainer.devices, _evaluate_of, text, os.fspath(run_dir), list(packages))
     with _at_work(cfg, Path(run_dir)) as (display, stop):
         return _evaluate_again(cfg, Path(run_dir), packages, display, stop)
 
 
 def _starts_others(cfg: DictConfig) -> bool:
-    return cfg.trainer.devices > 1 and not is_started()
+    return cfg.trainer.devices > 1 and not is_worker()
 
 
 def _relaunched(
@@ -131,23 +131,25 @@ def _relaunched(
     _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
     with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
-        found, _ = _begun(run_folder.settled(cfg), checkpoints, folder, start, process_group.Nowhere())
+        found, _ = _begun(run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.NullSink())
     if found:
         Terminal().say(_nothing_left(folder))
         return found
 
-    from dgm_run.distributed.launch import RELAUNCHES, together  # its import takes a second
+    from dgm_run.distributed.launch import MAX_RESTARTS, launch_workers  # its import takes a second
 
-    for tries_left in range(RELAUNCHES, -1, -1):
+    for tries_left in range(MAX_RESTARTS, -1, -1):
         try:
-            return together(cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command, start)
+            return launch_workers(
+                cfg.trainer.devices, _run_of, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command, start
+            )
         except Interrupted as stopped:
             if "to go on: " in stopped.message:
                 raise
             raise Interrupted(stopped.signum, f"{stopped.message}; to go on: {command}") from None
-        except process_group.Died as death:
+        except process_group.WorkerDied as death:
             if not tries_left:
-                raise TrainingError(f"{death}, after {RELAUNCHES} other tries; to go on: {command}") from None
+                raise TrainingError(f"{death}, after {MAX_RESTARTS} other tries; to go on: {command}") from None
             display = Terminal()
             if (folder / RUN_LOG).exists():
                 display.open_log(folder, session=None)
@@ -169,9 +171,13 @@ def _evaluate_of(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, 
 @contextmanager
 def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
     """This process, alone or with others, in a run folder that one of them holds."""
-    with guarded(), process_group.joined(cfg.trainer.devices, cfg.trainer.hang_seconds), stop_requests() as stop:
-        if not process_group.is_writer():
-            yield process_group.Nowhere(), stop
+    with (
+        guarded(),
+        process_group.open_process_group(cfg.trainer.devices, cfg.trainer.worker_timeout_seconds),
+        stop_requests() as stop,
+    ):
+        if not process_group.is_main_process():
+            yield process_group.NullSink(), stop
             return
         display = Terminal()
         with lock_run_folder(folder), display.at_work():
@@ -190,19 +196,19 @@ def _evaluate_again(
     with out_of_memory(LARGE_MODEL):
         _place(model, device, cfg)
     with out_of_memory(LARGE_DATA):
-        data = process_group.writer_first(lambda: dataset.load(device))
+        data = process_group.main_process_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)
-    refuse_other_data(found["binarization"], dataset)
+    refuse_other_data(found["preprocessing"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
     display.open_log(folder, "evaluation of the best checkpoint")
 
     def show(name: str, picture: np.ndarray) -> None:
-        if process_group.is_writer():
+        if process_group.is_main_process():
             save_png(picture, folder / name / "evaluated.png")
 
-    evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
-    if not process_group.is_writer():
+    evaluation = evaluate_test_set(model, estimators, data, cfg.seed, display, stop, show)
+    if not process_group.is_main_process():
         return found
     merge = results.describe_merge(found["estimates"], evaluation.rows, folder / "results.json")
     _add(found, evaluation, estimators, found)
@@ -218,7 +224,7 @@ def _add(
     found: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], before: Mapping[str, Any]
 ) -> None:  # fmt: skip
     """Brings the estimates that were there before and the new ones together in `found`."""
-    found["estimates"] = results.merged(before["estimates"], evaluation.rows)
+    found["estimates"] = results.merge_estimates(before["estimates"], evaluation.rows)
     failed_before = before.get("failed_estimators", {})
     kept = {name: why for name, why in failed_before.items() if name not in estimators}
     found["failed_estimators"] = kept | evaluation.failed
@@ -233,7 +239,7 @@ def _write(
         ResultsError: results.json cannot be written, and the training is kept.
         TrainingError: nothing can be written.
     """
-    with said(display, f"{folder / 'values.npz'}: writing the values of single examples"):
+    with announce(display, f"{folder / 'values.npz'}: writing the values of single examples"):
         results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
     try:
         results.write(folder / "results.json", found)
@@ -245,16 +251,16 @@ def _write(
         raise ResultsError(f"{told}; the last checkpoint is kept") from None
     finally:
         lines: Sequence[str] = []
-        with said(display, "the summary of the run"):
+        with announce(display, "the summary of the run"):
             lines = notes()
-        with said(display, "the table of estimates"):
+        with announce(display, "the table of estimates"):
             display.estimates(evaluation.rows, "Estimates per example", lines)
 
 
 def _finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """The results of a run that is to be evaluated again; refuses one of another configuration."""
     found = results.read(folder / "results.json")
-    changed = run_folder.changes(run_folder.saved_config(folder), run_folder.settled(cfg))
+    changed = run_folder.config_diff(run_folder.saved_config(folder), run_folder.resolve_config(cfg))
     if changed:
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
     return found
@@ -267,9 +273,9 @@ def _nothing_left(folder: Path) -> str:
 def _run(
     cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
-    config = run_folder.settled(cfg)
-    checkpoints = Checkpoints(folder / "checkpoints") if process_group.is_writer() else process_group.Nowhere()
-    found, resume = process_group.from_writer(lambda: _begun(config, checkpoints, folder, start, display))
+    config = run_folder.resolve_config(cfg)
+    checkpoints = Checkpoints(folder / "checkpoints") if process_group.is_main_process() else process_group.NullSink()
+    found, resume = process_group.broadcast_from_main(lambda: _begun(config, checkpoints, folder, start, display))
     if found:
         display.say(_nothing_left(folder))
         return found
@@ -282,37 +288,37 @@ def _run(
     try:
         trainer.check(model, len(data.train), resume and resume[1])
     except CheckpointError:
-        if process_group.is_writer():
+        if process_group.is_main_process():
             run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
         raise
-    if resume and start and process_group.is_writer():
+    if resume and start and process_group.is_main_process():
         commands.move_data(folder, commands.start_from(start))
-    if isinstance(data.train, Sentences) and process_group.is_writer():
+    if isinstance(data.train, Sentences) and process_group.is_main_process():
         data.train.vocabulary.write(folder / VOCABULARY)
-    if process_group.is_writer():
-        data.protocol.preprocessing.write(folder)
+    if process_group.is_main_process():
+        data.dataset.preprocessing.write(folder)
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
-    gallery = Gallery(model, data, log, cfg.seed) if process_group.is_writer() else process_group.Nowhere()
+    gallery = Gallery(model, data, log, cfg.seed) if process_group.is_main_process() else process_group.NullSink()
 
     def draw(step: int, epoch: int) -> None:
-        with said(display, f"pictures after epoch {epoch}"):
+        with announce(display, f"pictures after epoch {epoch}"):
             gallery(step, epoch)
 
     try:
         log.hparams(hparams(config))
-        session = Session(cfg.seed, checkpoints, log, display, stop, Rivals(folder), draw, config, resume)
+        session = RunContext(cfg.seed, checkpoints, log, display, stop, MedianStopping(folder), draw, config, resume)
         with out_of_memory(f"lower trainer.batch_size={cfg.trainer.batch_size} or the size of the model"):
             summary = trainer.fit(model, objective, data, session)
 
         def show(name: str, picture: np.ndarray) -> None:
             log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
-        evaluation = evaluated(model, estimators, data, cfg.seed, display, stop, show)
+        evaluation = evaluate_test_set(model, estimators, data, cfg.seed, display, stop, show)
         model.eval()
         draw(summary.steps, summary.epochs)
-        log.scalars(named(evaluation.rows), summary.steps, summary.epochs)
+        log.scalars(scalar_names(evaluation.rows), summary.steps, summary.epochs)
         log.ended(well=True)
     except Interrupted:
         raise
@@ -321,18 +327,18 @@ def _run(
         raise
     finally:
         log.close()
-        if process_group.is_writer():  # a second command in this folder, refused, may have overwritten it
-            with said(display, f"{run_folder.config_path(folder)}: writing the configuration"):
+        if process_group.is_main_process():  # a second command in this folder, refused, may have overwritten it
+            with announce(display, f"{run_folder.config_path(folder)}: writing the configuration"):
                 run_folder.save_config(folder, config)
 
     choices = {
         "seed": cfg.seed,
         "published": config["published"],
-        "configuration": run_folder.fingerprint(config),
+        "configuration": run_folder.config_hash(config),
         "data_path": _source(config).get("path"),
     }
-    found = results.results(choices, model, data.protocol, evaluation.rows, summary, evaluation.failed)
-    if not process_group.is_writer():
+    found = results.results(choices, model, data.dataset, evaluation.rows, summary, evaluation.failed)
+    if not process_group.is_main_process():
         return found
     before = _found_before(folder)
     if before and before["training"]["steps"] == summary.steps:  # only evaluated again
@@ -373,7 +379,7 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     with out_of_memory(LARGE_MODEL):
         _place(model, device, cfg)
     with out_of_memory(LARGE_DATA):
-        data = process_group.writer_first(lambda: dataset.load(device))
+        data = process_group.main_process_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
         model = corrupted(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
@@ -428,7 +434,7 @@ def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) ->
         damaged = checkpoints.exists("last") and checkpoints.load("best")[2]
     except CheckpointError:
         return None
-    is_same = found.get("configuration") == run_folder.fingerprint(config)
+    is_same = found.get("configuration") == run_folder.config_hash(config)
     is_same &= found.get("data_path") == _source(config).get("path")  # elsewhere may lie other data
     return found if is_same and not damaged and not found.get("failed_estimators") else None
 
@@ -487,17 +493,17 @@ def _place(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
 def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, folder: Path) -> str:
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    protocol = data.protocol
-    named = (
+    protocol = data.dataset
+    scalar_names = (
         f"{type(model).__name__} with {parameters:,} parameters on {device}; {protocol.name}: {sizes} examples, "
-        f"binarisation {protocol.binarization}"
+        f"binarisation {protocol.protocol}"
     )
-    return "\n".join((named, *protocol.notes, f"writing to {folder}"))
+    return "\n".join((scalar_names, *protocol.notes, f"writing to {folder}"))
 
 
 def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
-    if not process_group.is_writer():
-        return process_group.Nowhere()
+    if not process_group.is_main_process():
+        return process_group.NullSink()
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]

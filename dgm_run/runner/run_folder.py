@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dgm_run.config.commands import make_importable
-from dgm_run.config.compose import DATA_PLACES, MAY_CHANGE, OF_THE_MACHINE, instantiate
+from dgm_run.config.compose import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS, instantiate
 from dgm_run.config.signature import target_of
 from dgm_run.data import preprocessing
 from dgm_run.data.corruptions import Corruption, MissingValues
@@ -31,7 +31,7 @@ VOCABULARY = "vocabulary.txt"
 """The words of a model of sentences, in the order of their numbers."""
 
 
-_WITHOUT_EFFECT = (*OF_THE_MACHINE, *DATA_PLACES, "published", "trainer.total_epochs")
+_WITHOUT_EFFECT = (*MACHINE_KEYS, *DATA_PLACES, "published", "trainer.total_epochs")
 """Keys that decide nothing themselves: the epochs of every stage have been set by `total_epochs`."""
 
 
@@ -58,7 +58,7 @@ def save_config(folder: Path, config: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def settled(cfg: DictConfig) -> dict[str, Any]:
+def resolve_config(cfg: DictConfig) -> dict[str, Any]:
     """The configuration as plain values: interpolations of values are resolved, references to parts stay."""
 
     def walk(raw: Any, resolved: Any) -> Any:
@@ -69,7 +69,7 @@ def settled(cfg: DictConfig) -> dict[str, Any]:
     return walk(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
 
 
-def fingerprint(config: dict[str, Any]) -> str:
+def config_hash(config: dict[str, Any]) -> str:
     """Of all that decides what a run finds: configurations that differ by the machine alone have the same, and those
     that differ by what a paper has found.
     """
@@ -83,20 +83,20 @@ def fingerprint(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept(config, ""), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def changes(saved: Any, current: Any, key: str = "", may_change: Sequence[str] = MAY_CHANGE) -> list[str]:
+def config_diff(saved: Any, current: Any, key: str = "", may_change: Sequence[str] = RESUMABLE_KEYS) -> list[str]:
     """`key: saved -> current` for every leaf in which two configurations differ and must not."""
     if key in may_change:
         return []
     if isinstance(saved, dict) and isinstance(current, dict):
         names = list(saved) + [name for name in current if name not in saved]
         prefix = f"{key}." if key else ""
-        return [line for n in names for line in changes(saved.get(n), current.get(n), f"{prefix}{n}", may_change)]
+        return [line for n in names for line in config_diff(saved.get(n), current.get(n), f"{prefix}{n}", may_change)]
     return [] if saved == current else [f"{key}: {saved} -> {current}"]
 
 
 def why_another(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
     """Says by what a configuration is not that of a run to go on with, and the way out; None if it is the same."""
-    changed = changes(saved, current)
+    changed = config_diff(saved, current)
     if not changed:
         return None
     before, now = saved["trainer"], current["trainer"]

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import nearest
 from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
 from dgm_run.models.corrupted import Corrupted
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
 from dgm_run.recording.log import write_lines
 from dgm_run.runner.run_folder import VOCABULARY
@@ -46,8 +46,8 @@ def draw(
     model: nn.Module,
     n: int,
     seed: int,
-    train: Examples | None = None,
-    test: Examples | None = None,
+    train: DataSplit | None = None,
+    test: DataSplit | None = None,
     preprocessing: Preprocessing = UNCHANGED,
 ) -> dict[str, Tensor]:
     """Pictures by name, (N, *shape), the same for the same model and seed; to be shown in rows of eight.
@@ -74,7 +74,7 @@ def draw(
     if isinstance(model, ContinuousLatentModel):
         whole = model.model if isinstance(model, Corrupted) else model
         found |= _between(whole) | {"traversals": traversals(whole)}
-    if isinstance(model, KnowsLabels):
+    if isinstance(model, JointModel):
         found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
     if train is not None:
         samples = next(iter(found.values()))[:SHOWN]
@@ -88,14 +88,14 @@ def draw(
     return {name: preprocessing.restore(values) for name, values in found.items()}
 
 
-def _completed(model: Corrupted, test: Examples, n: int) -> dict[str, Tensor]:
+def _completed(model: Corrupted, test: DataSplit, n: int) -> dict[str, Tensor]:
     """The first n test examples with missing values, and what may stand in their holes."""
     index = test.drawn.flatten(1).any(1).nonzero().flatten()[:n]
     if not len(index):
         return {}
     x = test.batch(index)
-    mean = torch.stack([model.restored(x).mean for _ in range(POSTERIOR_DRAWS)]).mean(0)
-    return {"incomplete": x, "completed": mean, "completed_drawn": model.restored(x).sample()}
+    mean = torch.stack([model.posterior_of_x(x).mean for _ in range(POSTERIOR_DRAWS)]).mean(0)
+    return {"incomplete": x, "completed": mean, "completed_drawn": model.posterior_of_x(x).sample()}
 
 
 def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
@@ -116,7 +116,7 @@ def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
     return {name: torch.cat(each) for name, each in batches.items()}
 
 
-def _some(train: Examples) -> Tensor | slice:
+def _some(train: DataSplit) -> Tensor | slice:
     """All of them, or as many as can be held in memory, drawn at random."""
     most = COMPARED // math.prod(train.x.shape[1:])
     return slice(None) if len(train) <= most else torch.randperm(len(train))[:most].to(train.x.device)

@@ -15,7 +15,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.latent.gan import GAN, parameters_of
 from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
-from dgm_run.trainers.base import Session
+from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.gradient import GradientTrainer, Training
 
 WON = 0.99, 0.01
@@ -50,7 +50,7 @@ class AdversarialTrainer(GradientTrainer):
         if self.compile:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
         if len(data.valid) <= NEIGHBOURS:
             raise ConfigError(
                 f"a GAN is watched on validation data, and there are {len(data.valid)}: raise dataset.source.num_valid"

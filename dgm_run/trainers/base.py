@@ -12,7 +12,7 @@ from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.log import RunLog
-from dgm_run.trainers.median_stopping import Rivals
+from dgm_run.trainers.median_stopping import MedianStopping
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Display(Protocol):
 
 
 @dataclass(frozen=True)
-class Session:
+class RunContext:
     """The surroundings of one training, made by `runner.run`.
 
     Attributes:
@@ -70,7 +70,7 @@ class Session:
     log: RunLog
     display: Display
     stop: StopRequest
-    rivals: Rivals
+    rivals: MedianStopping
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: tuple[dict[str, Tensor], dict[str, Any]] | None
@@ -101,7 +101,7 @@ class Trainer(ABC):
         """
 
     @abstractmethod
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
         """Trains `model` in place and leaves it with its best weights, which the checkpoint `best` holds as well.
 
         Raises:

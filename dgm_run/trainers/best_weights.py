@@ -7,7 +7,7 @@ from dgm_run.errors import CheckpointError
 from dgm_run.recording.checkpoint import Checkpoints
 
 
-class Best:
+class BestWeights:
     """The weights at the best look at the validation data so far, and whether the disk has them.
 
     Args:
@@ -36,7 +36,7 @@ class Best:
             CheckpointError: the disk does not have them any more.
         """
         if self.weights is None:
-            self.weights = process_group.from_writer(lambda: self._kept(epoch))
+            self.weights = process_group.broadcast_from_main(lambda: self._kept(epoch))
         return self.weights
 
     def _kept(self, epoch: int) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.linear.factor_analysis import FittedByEM
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
-from dgm_run.trainers.base import Session
+from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.gradient import GradientTrainer, Training
 
 
@@ -35,7 +35,7 @@ class EMTrainer(GradientTrainer):
     def steps_per_epoch(self, num_examples: int) -> int:
         return 1
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> Training:
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
         return _EMTraining(self, model, objective, data, session)
 
 

@@ -18,11 +18,11 @@ from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.memory import out_of_memory
 from dgm_run.objectives.base import Objective, Progress, in_data_units
-from dgm_run.trainers.base import Session, Trainer, TrainingSummary
+from dgm_run.trainers.base import RunContext, Trainer, TrainingSummary
 from dgm_run.trainers.batch_norm import refuse_single_values
-from dgm_run.trainers.best_weights import Best
+from dgm_run.trainers.best_weights import BestWeights
 from dgm_run.trainers.ema import EMA
-from dgm_run.trainers.median_stopping import is_look
+from dgm_run.trainers.median_stopping import is_decision_epoch
 from dgm_run.trainers.schedules import refuse_outlived
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
@@ -50,8 +50,8 @@ class GradientTrainer(Trainer):
         eval_every: epochs between two looks at the validation set.
         patience: evaluations without improvement before training stops, counted after the objective's
             warm-up; null to train to the end.
-        give_up_after: epochs after which a job of a sweep ends that has done worse by then than the median of the
-            others had; it is looked at again after twice, four times, ... as many; null to go on in any case.
+        median_stopping_after: epochs after which a job of a sweep ends that has done worse than the median of the
+            others had by then; checked again after twice, four times, ... as many; null to never end one.
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
@@ -61,9 +61,9 @@ class GradientTrainer(Trainer):
         micro_batches: parts that a batch is taken in, which the processes share, one after another where they have
             several: a multiple of `devices`. Each has random numbers, and chains, of its own, so that a run
             on many devices and one on a single device with as many parts find the same.
-        hang_seconds: without a word from one of the processes, after which the run ends.
+        worker_timeout_seconds: without a word from one of the processes, after which the run ends.
         threads: of the CPU; null for as many as a step keeps busy.
-        pictures_every: epochs between pictures and histograms; null for the end only.
+        image_every_epochs: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: between two writes of the checkpoint `last`.
         resume: a run folder to go on with, or auto for the run's own folder if it holds a checkpoint.
 
@@ -80,7 +80,7 @@ class GradientTrainer(Trainer):
     eval_batch_size: int
     eval_every: int
     patience: int | None
-    give_up_after: int | None
+    median_stopping_after: int | None
     clip_norm: float | None
     ema_decay: float | None
     precision: Literal["fp32", "bf16", "fp64"]
@@ -88,9 +88,9 @@ class GradientTrainer(Trainer):
     device: str
     devices: int
     micro_batches: int
-    hang_seconds: float
+    worker_timeout_seconds: float
     threads: int | None
-    pictures_every: int | None
+    image_every_epochs: int | None
     checkpoint_seconds: float
     resume: str | None
 
@@ -130,10 +130,10 @@ class GradientTrainer(Trainer):
     def total_steps(self, num_examples: int) -> int:
         return min(self.max_epochs * self.steps_per_epoch(num_examples), self.max_steps or math.inf)
 
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
         return self.training(model, objective, data, session).run()
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> "Training":
+    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> "Training":
         """The loop that `fit` runs."""
         return Training(self, model, objective, data, session)
 
@@ -156,7 +156,7 @@ class Training:
         model: nn.Module,
         objective: Objective,
         data: LoadedDataset,
-        session: Session,
+        session: RunContext,
         optimizer_key: str = "optimizer",
     ):
         self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
@@ -165,7 +165,7 @@ class Training:
         self.steps_per_epoch = settings.steps_per_epoch(len(data.train))
         self.total_steps = settings.total_steps(len(data.train))
         self.loss_of = self._compiled() if settings.compile else self._loss
-        self.engine = DataParallel(model, settings.micro_batches, session.seed, settings.hang_seconds)
+        self.engine = DataParallel(model, settings.micro_batches, session.seed, settings.worker_timeout_seconds)
 
         try:
             optimizer = settings.optimizer(model.parameters())
@@ -175,10 +175,10 @@ class Training:
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
         if session.resume:
-            self.state.load(*session.resume, process_group.is_writer())
+            self.state.load(*session.resume, process_group.is_main_process())
         self._check_batch_norm()
         self.order: Tensor | None = None  # of the examples in this epoch, (N,)
-        self.best = Best(session.checkpoints)
+        self.best = BestWeights(session.checkpoints)
 
     def _check_batch_norm(self) -> None:
         memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
@@ -194,7 +194,7 @@ class Training:
         found = {}
         for number, part, _ in self.engine.parts(index):
             rng.reseed(self.session.seed, "memory of a part", number)
-            found[number] = self.objective.memory(self.model, self.data.train.batch(part))
+            found[number] = self.objective.init_state(self.model, self.data.train.batch(part))
         return found
 
     def run(self) -> TrainingSummary:
@@ -236,12 +236,12 @@ class Training:
             return 0, False
         # looked at once: a signal that came after the first look would not be saved
         signum = self.session.stop.signum if self.session.stop else 0
-        now, writes = time.monotonic(), process_group.is_writer()
+        now, writes = time.monotonic(), process_group.is_main_process()
         due = writes and now - self.saved_at > self.settings.checkpoint_seconds
         if process_group.size() == 1:
             return signum, due
         pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
-        signum, due, steps = process_group.highest(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
+        signum, due, steps = process_group.all_reduce_max(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
         self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
         return signum, bool(due)
 
@@ -276,7 +276,7 @@ class Training:
         self._limit_gradients()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
-        self.objective.constrain(self.model)
+        self.objective.project_parameters(self.model)
         return found
 
     def _limit_gradients(self) -> None:
@@ -343,7 +343,7 @@ class Training:
         session.log.scalars(values, state.step, epoch)
         session.log.speed({"speed/examples_per_second": speed}, state.step)
         session.display.epoch(epoch, values)
-        if settings.pictures_every and epoch % settings.pictures_every == 0:
+        if settings.image_every_epochs and epoch % settings.image_every_epochs == 0:
             session.pictures(state.step, epoch)
         self.stepping_since = time.perf_counter()
 
@@ -361,7 +361,7 @@ class Training:
 
     def _training_means(self) -> dict[str, float]:
         self._refuse_non_finite()
-        rows, batch_size = process_group.total(self.state.history[: self._rows()]), self.settings.batch_size
+        rows, batch_size = process_group.all_reduce_sum(self.state.history[: self._rows()]), self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
@@ -370,12 +370,12 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
-        bad = _first_bad(process_group.total(state.history[: self._rows()]))
+        bad = _first_bad(process_group.all_reduce_sum(state.history[: self._rows()]))
         if bad is None and state.weights_are_finite():
             return
         step = state.step if bad is None else state.step - self._rows() + bad + 1
         what = "weights are" if bad is None else "loss is"
-        saved = process_group.from_writer(lambda: self.session.checkpoints.exists("last"))
+        saved = process_group.broadcast_from_main(lambda: self.session.checkpoints.exists("last"))
         kept = "the last good checkpoint is kept" if saved else "none was saved yet"
         raise TrainingError(
             f"the {what} not finite at step {step} (seed {self.session.seed}); {kept}: "
@@ -398,16 +398,18 @@ class Training:
         if monitored > state.best:
             state.best, state.best_epoch, state.waited = monitored, epoch, 0
             self.best.take(state.evaluated_weights())
-        elif epoch > self.objective.settles_after and state.step % self.steps_per_epoch == 0:
+        elif epoch > self.objective.num_warmup_epochs and state.step % self.steps_per_epoch == 0:
             state.waited += 1
         state.is_hopeless = self._is_hopeless(epoch)
         return means
 
     def _is_hopeless(self, epoch: int) -> bool:
         settings, name = self.settings, f"valid/{self.objective.monitor}"
-        if not settings.give_up_after or not is_look(epoch, epoch - settings.eval_every, settings.give_up_after):
+        if not settings.median_stopping_after or not is_decision_epoch(
+            epoch, epoch - settings.eval_every, settings.median_stopping_after
+        ):
             return False
-        return process_group.from_writer(lambda: self.session.rivals.are_better(name, epoch, self.state.best))
+        return process_group.broadcast_from_main(lambda: self.session.rivals.should_stop(name, epoch, self.state.best))
 
     def _stop_if_asked(self, done: int, total: int) -> None:
         if self.session.stop and process_group.size() == 1:  # several stop together, after it
@@ -440,7 +442,7 @@ class Training:
         whole = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
-            record = {"config": session.config, "data": self.data.protocol.binarization}
+            record = {"config": session.config, "data": self.data.dataset.protocol}
             record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:

@@ -5,21 +5,21 @@ import math
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import outermost
+from dgm_run.models.base import topmost_with_method
 
 EXAMPLES, ELEMENTS = 10_000, 2**25
 """At most so many, and so many numbers in all."""
 
 
-def initialize(model: nn.Module, train: Examples) -> None:
+def initialize(model: nn.Module, train: DataSplit) -> None:
     """Hands training examples to every part that starts from data: one with a method `initialize(x)`.
 
     Raises:
         ConfigError: a part cannot start from these examples; one line says why.
     """
-    parts = list(outermost(model, "initialize"))
+    parts = list(topmost_with_method(model, "initialize"))
     if not parts:
         return
     index = torch.randperm(len(train))[: max(1, min(EXAMPLES, ELEMENTS // math.prod(train.x.shape[1:])))]

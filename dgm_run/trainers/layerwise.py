@@ -17,10 +17,10 @@ from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
 from dgm_run.recording.log import RunLog
-from dgm_run.trainers.base import Session, TrainingSummary
+from dgm_run.trainers.base import RunContext, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
-from dgm_run.trainers.median_stopping import Rivals
+from dgm_run.trainers.median_stopping import MedianStopping
 from dgm_run.trainers.schedules import refuse_outlived
 
 
@@ -90,7 +90,7 @@ class LayerwiseTrainer(GradientTrainer):
             has_layers = bool(state) and state["layer"] == model.num_stages
             self.check_epochs(num_examples, state["step"] if has_layers else 0, bool(state))
 
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: Session) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
         course = Course(model, session)
         stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
         course.announce(
@@ -108,7 +108,7 @@ class LayerwiseTrainer(GradientTrainer):
     def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
         rng.reseed(course.outer.seed, "layer", index)
         stage = course.model.stage(index)
-        train, valid, test = (split.through(stage.prepare) for split in (data.train, data.valid, data.test))
+        train, valid, test = (split.map(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
         of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())
         name = type(stage.model).__name__
@@ -123,11 +123,11 @@ class LayerwiseTrainer(GradientTrainer):
             eval_every=alone.eval_every,
             max_steps=None,
             patience=None,
-            give_up_after=None,
+            median_stopping_after=None,
             ema_decay=None,
-            pictures_every=None,
+            image_every_epochs=None,
         )
-        data = LoadedDataset(data.protocol, train, valid, test)
+        data = LoadedDataset(data.dataset, train, valid, test)
         session, key = course.session(stage.model), "trainer.pretraining.optimizer"
         summary = Training(settings, stage.model, alone.objective, data, session, key).run()
         stage.finish()
@@ -144,7 +144,7 @@ class Course:
         ended_with: the summaries of the trainings that are over.
     """
 
-    def __init__(self, model: LayeredModel, outer: Session):
+    def __init__(self, model: LayeredModel, outer: RunContext):
         self.model, self.outer, self.first = model, outer, 0
         self.ended_with: list[TrainingSummary] = []
         self.resume = outer.resume
@@ -171,7 +171,7 @@ class Course:
     def announce(self, text: str) -> None:
         self.outer.display.say(text)
 
-    def session(self, part: nn.Module) -> Session:
+    def session(self, part: nn.Module) -> RunContext:
         """The surroundings of the next training: of a layer, or of the whole."""
         steps, epochs, resume = self.steps, self.epochs, self.resume
         self.resume = None  # it is for the training that was stopped alone
@@ -201,7 +201,7 @@ class Course:
 
     def keep_without_joint_training(self, data: LoadedDataset) -> None:
         """Writes the checkpoints of the whole as the layers have left it."""
-        record = {"config": self.outer.config, "data": data.protocol.binarization}
+        record = {"config": self.outer.config, "data": data.dataset.protocol}
         record |= {"metrics_offset": self.outer.log.sync()} | self.record(0)
         self.outer.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
         self.outer.checkpoints.save("last", self.model.state_dict(), record)
@@ -245,11 +245,11 @@ class _PartCheckpoints:
 class _LaterRivals:
     """The others, whose epochs are counted from the beginning of all trainings."""
 
-    def __init__(self, rivals: Rivals, first_epoch: int):
+    def __init__(self, rivals: MedianStopping, first_epoch: int):
         self.rivals, self.first_epoch = rivals, first_epoch
 
-    def are_better(self, name: str, epoch: int, best: float) -> bool:
-        return self.rivals.are_better(name, self.first_epoch + epoch, best)
+    def should_stop(self, name: str, epoch: int, best: float) -> bool:
+        return self.rivals.should_stop(name, self.first_epoch + epoch, best)
 
 
 class _PartLog:

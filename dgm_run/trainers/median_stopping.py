@@ -14,7 +14,7 @@ MIN_RIVALS = 4
 """Fewer say nothing about what is usual."""
 
 
-class Rivals:
+class MedianStopping:
     """What the other runs in the folder of a sweep have logged.
 
     Args:
@@ -33,13 +33,13 @@ class Rivals:
         found = [_best_by(path, name, epoch) for path in sorted(others)]
         return [value for value in found if value is not None]
 
-    def are_better(self, name: str, epoch: int, best: float) -> bool:
+    def should_stop(self, name: str, epoch: int, best: float) -> bool:
         """Whether the median of the others had more by an epoch than this run's `best`."""
         others = self.best_by(name, epoch)
         return len(others) >= MIN_RIVALS and best < median(others)
 
 
-def is_look(epoch: int, before: int, first: int) -> bool:
+def is_decision_epoch(epoch: int, before: int, first: int) -> bool:
     """Whether `first` epochs, or twice, four times, ... as many, lie in (before, epoch]."""
     return _looks(epoch, first) > _looks(before, first)
 

@@ -82,7 +82,7 @@ class TrainingState:
             num_parts: of a batch.
         """
         return {name: getattr(self, name) for name in _COUNTERS} | {
-            "history": None if self.history is None else process_group.total(self.history),
+            "history": None if self.history is None else process_group.all_reduce_sum(self.history),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
             "ema": self.ema.state_dict() if self.ema else None,
@@ -93,7 +93,7 @@ class TrainingState:
         """That of any part, from the process that takes it."""
         like = next(iter(self.memory.values()))
         own = self.memory.get(number)
-        return {name: process_group.total(own[name] if own else torch.zeros_like(like[name])) for name in like}
+        return {name: process_group.all_reduce_sum(own[name] if own else torch.zeros_like(like[name])) for name in like}
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any], takes_history: bool) -> None:
         """Goes on from a checkpoint; of several processes one takes the history up to now as its own."""

@@ -4,12 +4,17 @@ from torch import nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.objectives.base import Objective, in_data_units
 
 
 def validate(
-    model: nn.Module, objective: Objective, data: LoadedDataset, batch_size: int, seed: int, report: Report = silent
+    model: nn.Module,
+    objective: Objective,
+    data: LoadedDataset,
+    batch_size: int,
+    seed: int,
+    report: ProgressCallback = no_progress,
 ) -> dict[str, float]:
     """`objective.evaluate` in evaluation mode, in the units of the data; what `report` raises passes through.
 

@@ -127,7 +127,7 @@ def test_a_run_leaves_behind_what_it_promises(tmp_path):
     assert likelihood["unit"] == "nats"
     assert likelihood["num_examples"] == 360
     assert likelihood["settings"]["num_samples"] == 2
-    assert "dynamic" in results["binarization"]
+    assert "dynamic" in results["preprocessing"]
     assert {"valid/elbo", "train/loss", "test/log_likelihood"} <= {line["name"] for line in metrics(run)}
 
 

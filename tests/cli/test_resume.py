@@ -17,7 +17,7 @@ from dgm_run.cli.resume import add_run, add_sweep, config_dir_of, fix_data_paths
 from dgm_run.config import commands
 from dgm_run.config.commands import OwnCode, override, read_start, shell
 from dgm_run.errors import CheckpointError, ConfigError
-from dgm_run.runner.run_folder import fingerprint, saved_config
+from dgm_run.runner.run_folder import config_hash, saved_config
 from tests.support.tiny import NAMES, TINY, here, stop_after
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -412,5 +412,5 @@ def test_a_fingerprint_is_free_of_places(monkeypatch, tmp_path):
         for folder in ("a", "b"):
             cfg = dgm_run.compose(f"dataset={name}", *path, f"data_dir={folder}")
             dgm_run.config.compose.resolve_data_paths(cfg, tmp_path / folder)
-            found.add(fingerprint(dgm_run.runner.run_folder.settled(cfg)))
+            found.add(config_hash(dgm_run.runner.run_folder.settled(cfg)))
         assert len(found) == 1, name

@@ -13,7 +13,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
@@ -56,7 +56,7 @@ def of_known(
 
     def repeat() -> tuple[Estimate, Truth]:
         index = torch.multinomial(log_p_data.exp(), NUM_EXAMPLES, replacement=True)
-        data = Examples(x[index], None, lambda values: values)
+        data = DataSplit(x[index], None, lambda values: values)
         rows = EnergyLikelihood(ais, raise_, num_samples, 10_000)(model, data)
         found = next(row for row in rows if row.quantity == quantity)
         return found, Truth(population, log_p[index].mean().item())
@@ -78,7 +78,7 @@ def of_gaussian(model: EnergyModel, ais: AIS) -> Callable[[], tuple[Estimate, Tr
 
     def repeat() -> tuple[Estimate, Truth]:
         x = scale * torch.randn(NUM_EXAMPLES, 2, 1, dtype=torch.float64)
-        found = EnergyLikelihood(ais, None, 1, 10_000)(model, Examples(x, None, lambda values: values))[0]
+        found = EnergyLikelihood(ais, None, 1, 10_000)(model, DataSplit(x, None, lambda values: values))[0]
         return found, Truth(population, log_p(x).mean().item())
 
     return repeat

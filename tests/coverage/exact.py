@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.vocabulary import END, PAD, Vocabulary
@@ -52,7 +52,7 @@ class StandardNormal(ExactModel):
 
 
 def repeat_standard_normal() -> tuple[Estimate, Truth]:
-    data = Examples(torch.randn(40, DIM), None, to_float)
+    data = DataSplit(torch.randn(40, DIM), None, to_float)
     found = EXACT(StandardNormal(), data)[0]
     return found, Truth(-0.5 * DIM * (1 + LOG_2_PI))
 
@@ -67,9 +67,9 @@ class Gaussian(NamedTuple):
     def covariance(self) -> Tensor:
         return self.root @ self.root.T
 
-    def sample(self, n: int) -> Examples:
+    def sample(self, n: int) -> DataSplit:
         noise = torch.randn(n, self.root.shape[1], dtype=torch.float64)
-        return Examples(self.mean + noise @ self.root.T, None, lambda x: x)
+        return DataSplit(self.mean + noise @ self.root.T, None, lambda x: x)
 
     def expected_log_prob(self, mean: Tensor, covariance: Tensor) -> float:
         """The mean of log N(x; mean, covariance) over the data."""
@@ -136,7 +136,7 @@ def linear_baseline() -> LinearBaseline:
         torch.manual_seed(1)
         train = gaussian().sample(100)
     settings = {"latent_dim": 2, "min_scale": 0.0, "relative_min_scale": 1e-3, "tolerance": 1e-6, "max_steps": 500}
-    return LinearBaseline(**settings).fitted(nn.Identity(), train, train)
+    return LinearBaseline(**settings).fit(nn.Identity(), train, train)
 
 
 def baseline_case(index: int) -> Case:
@@ -179,7 +179,7 @@ def enumerated_case(
         with torch.random.fork_rng():
             model, x = made()
         p = shares(len(x))
-        data = Examples(x[p.multinomial(250, replacement=True)], None, lambda values: values)
+        data = DataSplit(x[p.multinomial(250, replacement=True)], None, lambda values: values)
         (found,) = (row for row in built()(model, data) if row.quantity == quantity)
         truth = (p * model.log_prob(x).double()).sum().item()
         if quantity == "bits_per_dim":
@@ -198,7 +198,7 @@ def class_conditional() -> tuple[nn.Module, Tensor]:
     x, y = 2 * torch.randn(40, 1, 1, DIM, dtype=torch.float64), torch.arange(40) % 3
     model = ClassConditional(3, lambda: PPCA((1, 1, DIM), 2, 0.01, 0.0)).double()
     model.initialize(x)
-    statistics = model.statistics(Examples(x, y, lambda values: values))
+    statistics = model.statistics(DataSplit(x, y, lambda values: values))
     for _ in range(5):
         model.em_step(statistics)
     return model.eval(), x
@@ -252,7 +252,7 @@ def ngrams() -> NgramBaseline:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         train = draw_sentences(200)
-    return NgramBaseline(2, 0.75).fitted(nn.Identity(), train, train)
+    return NgramBaseline(2, 0.75).fit(nn.Identity(), train, train)
 
 
 def repeat_ngrams() -> tuple[Estimate, Truth]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
@@ -122,7 +122,7 @@ def repeat(
 
     def evaluate() -> tuple[Estimate, Truth]:
         x = model.sample(num_examples)
-        found = {each.quantity: each for each in estimator(model, Examples(x, None, lambda values: values))}[quantity]
+        found = {each.quantity: each for each in estimator(model, DataSplit(x, None, lambda values: values))}[quantity]
         population, examples = model.true_mean, model.true_log_p(x).mean().item()
         if quantity == "elbo":
             population, examples = population - model.true_gap, examples - model.true_gap
@@ -139,7 +139,7 @@ def sampling(num_samples: int, proposal: str = "posterior") -> ImportanceSamplin
 
 
 def annealing(**settings) -> AISDecoder:
-    base = {"num_examples": None, "num_chains": 8, "num_temperatures": 20, "num_leapfrog": 2, "max_rows": 5000}
+    base = {"num_examples": None, "num_chains": 8, "num_temperatures": 20, "num_leapfrog": 2, "max_batch_rows": 5000}
     base |= {"target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "num_simulated": 0, "scale": "model"}
     return AISDecoder(**(base | settings))
 

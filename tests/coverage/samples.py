@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import MissingHalf
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.imputation.exact import Exact
@@ -81,11 +81,11 @@ def dark(num: int) -> Tensor:
 
 
 def area_case(name: str, num: int) -> Case:
-    settings = {"other": None, "num_examples": 1000, "num_samples": 1, "max_rows": 1000, "mutation": 0.2}
+    settings = {"other": None, "num_examples": 1000, "num_samples": 1, "max_batch_rows": 1000, "mutation": 0.2}
 
     def repeat() -> tuple[Estimate, Truth]:
-        data = Examples(dark(num), None, unchanged)
-        estimator = OutOfDistribution([name], **settings).fitted(Sloped(), data, data)
+        data = DataSplit(dark(num), None, unchanged)
+        estimator = OutOfDistribution([name], **settings).fit(Sloped(), data, data)
         return estimator(Sloped(), data)[0], Truth(true_area(name == "inverted"))
 
     return Case(f"dark images, {name}, {num}", "out_of_distribution", repeat)
@@ -114,7 +114,7 @@ def pseudo_likelihood_case(num_flips: int | None, repeats: int = 1) -> Case:
             model, values = make_rbm(), exact()
         x, p = energy.visible_states(model), shares(64)
         rows = p.multinomial(100, replacement=True)
-        estimator, data = PseudoLikelihood(num_flips, 1000), Examples(x[rows], None, unchanged)
+        estimator, data = PseudoLikelihood(num_flips, 1000), DataSplit(x[rows], None, unchanged)
         (found,) = average_repeats([estimator(model, data) for _ in range(repeats)], seed=0)
         on_these = values[rows].mean().item() if num_flips else None
         return found, Truth((p * values).sum().item(), on_these)
@@ -135,8 +135,8 @@ class Half(MissingHalf):
 def imputation() -> Imputation:
     with torch.random.fork_rng():
         model = truth.factor_analysis()
-        train = Examples(model.sample(500).double(), None, unchanged)
-        return Imputation({"half": Half("right")}, {"exact": Exact()}, 100, 2).fitted(model, train, train)
+        train = DataSplit(model.sample(500).double(), None, unchanged)
+        return Imputation({"half": Half("right")}, {"exact": Exact()}, 100, 2).fit(model, train, train)
 
 
 def imputation_case(method: str) -> Case:
@@ -145,7 +145,7 @@ def imputation_case(method: str) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
         with torch.random.fork_rng():
             model = truth.factor_analysis()
-        rows = imputation()(model, Examples(model.sample(100).double(), None, unchanged))
+        rows = imputation()(model, DataSplit(model.sample(100).double(), None, unchanged))
         (found,) = (row for row in rows if row.quantity == "mse_half" and row.estimator == method)
         seen = np.array([0.0, 0.0, 0.0, np.nan, np.nan, np.nan])
         _, covariance, _ = truth.conditional(model, seen)
@@ -176,7 +176,7 @@ def parzen_truth() -> float:
 
 def repeat_parzen() -> tuple[Estimate, Truth]:
     parzen, x = Parzen(100, 50, 0.3, 0.5, 2, scale=WIDTH), torch.randn(200, 2)
-    return parzen(Normal(0.0, 1.0), Examples(x, None, unchanged))[0], Truth(parzen_truth())
+    return parzen(Normal(0.0, 1.0), DataSplit(x, None, unchanged))[0], Truth(parzen_truth())
 
 
 class Normal(nn.Module):

@@ -3,14 +3,14 @@ import torch
 
 from dgm_run.data.conform import check_levels, conform_levels, conform_shapes
 from dgm_run.data.memmap import OnDisk
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 from dgm_run.errors import DataError
 
 X = torch.arange(3 * 12).reshape(3, 2, 2, 3).to(torch.uint8)
 
 
 def splits(x):
-    return Splits(Split(x), Split(x), Split(x))
+    return RawSplits(RawSplit(x), RawSplit(x), RawSplit(x))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,9 @@ def test_other_floats_are_told_the_whole_way_out(x, told):
 def test_all_splits_have_to_be_levels():
     with pytest.raises(DataError, match=r"from 0.5 to 0.5"):
         conform_levels(
-            Splits(Split(torch.ones(2, 2)), Split(torch.ones(2, 2)), Split(torch.full((2, 2), 0.5))), 256, ""
+            RawSplits(RawSplit(torch.ones(2, 2)), RawSplit(torch.ones(2, 2)), RawSplit(torch.full((2, 2), 0.5))),
+            256,
+            "",
         )
 
 

@@ -68,22 +68,22 @@ def test_flat_examples_have_holes_too():
 
 def test_the_elements_that_are_left_are_counted():
     corrupt = MissingRows(0.5)
-    drawn = corrupt.draw(3, (3, 8, 6))
-    assert corrupt.num_seen(drawn, (3, 8, 6)).tolist() == [3 * 4 * 6] * 3
-    assert GaussianNoise(0.1).num_seen(drawn, (3, 8, 6)) == 3 * 8 * 6
+    corruption_noise = corrupt.draw(3, (3, 8, 6))
+    assert corrupt.num_observed(corruption_noise, (3, 8, 6)).tolist() == [3 * 4 * 6] * 3
+    assert GaussianNoise(0.1).num_observed(corruption_noise, (3, 8, 6)) == 3 * 8 * 6
 
 
 def test_bits_behind_turned_ones_are_told_by_bayes():
     p, share = torch.tensor([0.02, 0.5, 0.9]), 0.2
     corrupt = BitFlip(share)
-    seen = corrupt.seen(Bernoulli(p.logit(), 1))
+    seen = corrupt.observation_density(Bernoulli(p.logit(), 1))
     expected = p * (1 - share) + (1 - p) * share
     torch.testing.assert_close(seen.mean, expected)
     for value in (0.0, 1.0):
         x = torch.full((3,), value)
         like = torch.where(x == 1, 1 - share, share)  # p(x~ | x = 1)
         other = torch.where(x == 1, share, 1 - share)
-        torch.testing.assert_close(corrupt.restored(Bernoulli(p.logit(), 1), x).mean,
+        torch.testing.assert_close(corrupt.posterior_of_x(Bernoulli(p.logit(), 1), x).mean,
                                    p * like / (p * like + (1 - p) * other))  # fmt: skip
     torch.manual_seed(0)
     x = (torch.rand(50_000, 3) < p).float()
@@ -97,8 +97,8 @@ def test_values_behind_noise_are_told_by_quadrature():
     joint = norm.pdf(grid, mean, scale) * norm.pdf(0.9, grid, 0.5)
     total = joint.sum() * (grid[1] - grid[0])
     seen = torch.tensor([0.9])
-    assert corrupt.seen(p).log_prob(seen).item() == pytest.approx(math.log(total), abs=1e-5)
-    q = corrupt.restored(p, seen)
+    assert corrupt.observation_density(p).log_prob(seen).item() == pytest.approx(math.log(total), abs=1e-5)
+    q = corrupt.posterior_of_x(p, seen)
     expected = (joint * grid).sum() / joint.sum()
     assert q.mean.item() == pytest.approx(expected, abs=1e-5)
     assert q.variance.item() == pytest.approx((joint * (grid - expected) ** 2).sum() / joint.sum(), abs=1e-5)
@@ -115,19 +115,19 @@ def test_salt_and_pepper_leave_the_other_values_as_they_are():
     assert replaced.double().mean().item() == pytest.approx(0.4, abs=0.005)
     assert set(seen[replaced].unique().tolist()) == {0.0, 1.0}
     assert seen[replaced].mean().item() == pytest.approx(0.5, abs=0.01)
-    assert (corrupt.known(seen).isnan() == replaced).all()
+    assert (corrupt.observed(seen).isnan() == replaced).all()
     p = IndependentGaussian(torch.full((3, 8, 6), 0.5), torch.tensor(-1.0), 3)
-    by_hand = (p.elements_log_prob(X[:5]) * ~replaced[:5]).flatten(1).sum(1)
-    torch.testing.assert_close(corrupt.seen(p).log_prob(seen[:5]), by_hand)
-    torch.testing.assert_close(corrupt.restored(p, seen[:5]).mean[replaced[:5]],
+    by_hand = (p.elementwise_log_prob(X[:5]) * ~replaced[:5]).flatten(1).sum(1)
+    torch.testing.assert_close(corrupt.observation_density(p).log_prob(seen[:5]), by_hand)
+    torch.testing.assert_close(corrupt.posterior_of_x(p, seen[:5]).mean[replaced[:5]],
                                torch.full((int(replaced[:5].sum()),), 0.5))  # fmt: skip
 
 
 def test_what_is_known_of_one_family_is_refused_of_others():
     with pytest.raises(NotImplementedError, match="likelihood=bernoulli"):
-        BitFlip(0.1).seen(IndependentGaussian(torch.zeros(1), torch.zeros(()), 1))
+        BitFlip(0.1).observation_density(IndependentGaussian(torch.zeros(1), torch.zeros(()), 1))
     with pytest.raises(NotImplementedError, match="likelihood=gaussian"):
-        GaussianNoise(0.1).restored(Bernoulli(torch.zeros(1), 1), torch.zeros(1))
+        GaussianNoise(0.1).posterior_of_x(Bernoulli(torch.zeros(1), 1), torch.zeros(1))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, math.nan])
@@ -145,15 +145,15 @@ def test_examples_are_corrupted_once_and_truth_is_kept():
     data = instantiate(cfg.dataset).load()
     whole = instantiate(dgm_run.compose().dataset).load()
     index = torch.tensor([5, 2, 9])
-    assert (data.test.clean.batch(index) == whole.test.batch(index)).all()
+    assert (data.test.uncorrupted.batch(index) == whole.test.batch(index)).all()
     once, again = data.train.batch(index).isnan(), data.train.batch(index).isnan()
     assert (once == again).all()  # while pixels are drawn anew
     assert once.any()
     assert not (once == data.test.batch(index).isnan()).all()
-    assert (data.train.num_seen[index] == (~once).flatten(1).sum(1)).all()
+    assert (data.train.num_observed[index] == (~once).flatten(1).sum(1)).all()
     other = instantiate(dgm_run.compose("dataset/corrupt=missing_at_random", "dataset.corrupt_seed=4").dataset).load()
     assert not (other.train.batch(index).isnan() == once).all()
-    assert "missing at random (share 0.5), drawn with seed 3" in data.protocol.binarization
+    assert "missing at random (probability 0.5), drawn with seed 3" in data.dataset.protocol
 
 
 def test_a_block_leaves_something_to_see():
@@ -162,15 +162,15 @@ def test_a_block_leaves_something_to_see():
 
 def test_salt_and_pepper_count_the_elements_they_leave():
     corrupt = SaltAndPepper(0.6)
-    drawn = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
-    num_seen = corrupt.num_seen(drawn, (1, 4, 4))
-    seen = corrupt.apply(torch.full((500, 1, 4, 4), 0.5), drawn)
-    assert torch.equal(num_seen, (seen == 0.5).flatten(1).sum(1))
-    assert str(corrupt) == "salt and pepper (share 0.6; replaced elements are not counted)"
+    corruption_noise = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
+    num_observed = corrupt.num_observed(corruption_noise, (1, 4, 4))
+    seen = corrupt.apply(torch.full((500, 1, 4, 4), 0.5), corruption_noise)
+    assert torch.equal(num_observed, (seen == 0.5).flatten(1).sum(1))
+    assert str(corrupt) == "salt and pepper (probability 0.6; replaced elements are not counted)"
 
 
 def test_the_mean_behind_turned_bits_is_told_from_theirs():
     corrupt = BitFlip(0.2)
     turned = corrupt((torch.rand(200_000, 1) < 0.7).float(), torch.Generator().manual_seed(1))
-    assert corrupt.mean_behind(turned.mean(0)).item() == pytest.approx(0.7, abs=0.01)
-    assert BitFlip(0.5).mean_behind(torch.tensor(0.5)) == 0.5
+    assert corrupt.debiased_mean(turned.mean(0)).item() == pytest.approx(0.7, abs=0.01)
+    assert BitFlip(0.5).debiased_mean(torch.tensor(0.5)) == 0.5

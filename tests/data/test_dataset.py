@@ -5,14 +5,14 @@ import torch
 
 from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.data.dataset import Dataset
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 from dgm_run.errors import DataError
 
 LEVELS = torch.randint(0, 17, (60, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
 
 def source(x=LEVELS, y=None):
-    return lambda: Splits(*(Split(part, y) for part in x.split(20)))
+    return lambda: RawSplits(*(RawSplit(part, y) for part in x.split(20)))
 
 
 TOY = source()
@@ -55,9 +55,9 @@ def test_another_noise_seed_draws_another_evaluation_set(options):
 
 
 def test_evaluation_sets_do_not_depend_on_the_size_of_the_training_set():
-    train, valid, test = (Split(part) for part in LEVELS.split(20))
-    smaller = Splits(Split(train.x[:5]), valid, test)
-    a, b = (dataset(lambda s=s: s, binarize="fixed").load() for s in (Splits(train, valid, test), smaller))
+    train, valid, test = (RawSplit(part) for part in LEVELS.split(20))
+    smaller = RawSplits(RawSplit(train.x[:5]), valid, test)
+    a, b = (dataset(lambda s=s: s, binarize="fixed").load() for s in (RawSplits(train, valid, test), smaller))
     assert torch.equal(a.test.batch(slice(0, 20)), b.test.batch(slice(0, 20)))
 
 
@@ -137,7 +137,7 @@ def test_real_values_and_labels_pass_unchanged():
 )
 def test_kind_and_protocol_are_told_in_words(options, kind, words):
     assert dataset(**options).kind == kind
-    assert dataset(**options).binarization == words
+    assert dataset(**options).protocol == words
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_kind_and_protocol_are_told_in_words(options, kind, words):
     ids=str,
 )  # fmt: skip
 def test_num_valid_is_named_if_noise_needs_it(options, depends):
-    train, valid, test = (Split(part) for part in LEVELS.split(20))
+    train, valid, test = (RawSplit(part) for part in LEVELS.split(20))
     both = []
     for num_valid in (20, 5):
-        splits = Splits(train, Split(valid.x[:num_valid]), test)
+        splits = RawSplits(train, RawSplit(valid.x[:num_valid]), test)
         protocol = dataset(lambda splits=splits: splits, **options)
         loaded = protocol.load()
         both.append(loaded.test.batch(slice(0, 20)))
-        assert (f"seed 777 after num_valid={num_valid} validation examples" in protocol.binarization) == depends
+        assert (f"seed 777 after num_valid={num_valid} validation examples" in protocol.protocol) == depends
     assert torch.equal(*both) != depends
 
 
@@ -173,9 +173,9 @@ def test_options_that_exclude_each_other_are_refused_at_construction(options):
 
 def test_real_values_have_no_levels_to_dequantise():
     protocol = dataset(
-        lambda: Splits(*(Split(part.float()) for part in LEVELS.split(20))), num_levels=None, dequantize=True
+        lambda: RawSplits(*(RawSplit(part.float()) for part in LEVELS.split(20))), num_levels=None, dequantize=True
     )
-    assert (protocol.kind, protocol.binarization) == ("continuous", "none")
+    assert (protocol.kind, protocol.protocol) == ("continuous", "none")
     test = protocol.load().test
     assert torch.equal(test.batch(slice(0, 20)), LEVELS[40:].float())
     assert test.log_bin_width == 0
@@ -200,7 +200,7 @@ def test_construction_reads_nothing():
         ),
         ({"source": source(LEVELS, torch.arange(7))}, "20 .* examples and 7 labels"),
         (
-            {"source": lambda: Splits(*(Split(LEVELS[:n]) for n in (20, 0, 20)))},
+            {"source": lambda: RawSplits(*(RawSplit(LEVELS[:n]) for n in (20, 0, 20)))},
             "valid split of toy is empty",
         ),
     ],
@@ -261,7 +261,7 @@ def test_labels_that_are_not_there_are_refused():
         dataset(source(y=LABELS), num_classes=2).load()
 
 
-KNOWN = Splits(*(Split(part, log_p=torch.arange(20.0)) for part in LEVELS.split(20)))
+KNOWN = RawSplits(*(RawSplit(part, log_p=torch.arange(20.0)) for part in LEVELS.split(20)))
 
 
 @pytest.mark.parametrize(
@@ -279,4 +279,4 @@ def test_the_truth_is_known_of_values_that_are_seen_as_they_are(options, known):
     test = dataset(lambda: KNOWN, **options).load().test
     assert (test.log_p is KNOWN.test.log_p) == known
     assert known or test.log_p is None
-    assert test.through(lambda x: x).log_p is None
+    assert test.map(lambda x: x).log_p is None

@@ -72,8 +72,8 @@ def test_no_network_is_said_in_one_line(tmp_path):
 
 def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert "timed out" in refusal(f"http://127.0.0.1:{silent.getsockname()[1]}/a", tmp_path / "a")
+    with socket.create_server(("127.0.0.1", 0)) as no_progress:
+        assert "timed out" in refusal(f"http://127.0.0.1:{no_progress.getsockname()[1]}/a", tmp_path / "a")
 
 
 def test_a_place_that_cannot_be_written_is_said_in_one_line(serve, tmp_path):

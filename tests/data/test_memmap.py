@@ -125,7 +125,7 @@ def test_more_examples_than_memory_can_be_trained_on(tmp_path):
     dataset = ("dataset=arrays", f"dataset.source.path={folder}", "dataset.shape=[1,128,128]",
                "dataset.num_levels=256", "dataset.binarize=dynamic")  # fmt: skip
     sizes = ("encoder.hidden_dims=[2]", "decoder.hidden_dims=[2]", "trainer.batch_size=2", "trainer.max_steps=3")
-    found = dgm_run.run(dgm_run.compose(*TINY, *dataset, *sizes, "trainer.pictures_every=null"), tmp_path / "run")
+    found = dgm_run.run(dgm_run.compose(*TINY, *dataset, *sizes, "trainer.image_every_epochs=null"), tmp_path / "run")
     assert found["training"]["steps"] == 3
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.data.memmap import OnDisk
-from dgm_run.data.split import Split, Splits, digest, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, digest, split_sizes
 from dgm_run.errors import DataError
 
 
@@ -54,4 +54,4 @@ def test_a_digest_does_not_depend_on_where_examples_are():
     x = torch.rand(20, 2, dtype=torch.float64)
     train, valid, test = three(x)
     expected = digest(three(x))
-    assert digest(Splits(Split(OnDisk(train.x)), valid, test)) == expected
+    assert digest(RawSplits(RawSplit(OnDisk(train.x)), valid, test)) == expected

@@ -19,7 +19,7 @@ def test_sentences_become_tokens_by_the_words_of_training():
     assert data.train.vocabulary.words[4:] == ["a", "b", "c"]
     assert data.test.batch(slice(None)).tolist() == [[UNKNOWN, 6.0, 2.0, 0.0]]
     assert data.train.batch(torch.tensor([1])).dtype == torch.get_default_dtype()
-    assert data.train.num_seen.tolist() == [4, 2]
+    assert data.train.num_observed.tolist() == [4, 2]
 
 
 def test_sentences_that_are_too_long_are_left_out_and_with_them_what_was_known_of_all():
@@ -128,14 +128,14 @@ def test_unusable_sentences_are_counted_before_split():
 
 def test_fixed_splits_count_long_sentences():
     data = dataset([["a"], ["a"] * 4, ["a"] * 3, []], test=[["a"], ["a"] * 9]).load()
-    assert data.protocol.notes == (
+    assert data.dataset.notes == (
         "mine, train: left out: 1 empty, 1 longer than 3 words",
         "mine, test: left out: 1 longer than 3 words",
     )
-    assert data.protocol.binarization.endswith(
+    assert data.dataset.protocol.endswith(
         "; train: left out: 1 empty, 1 longer than 3 words; test: left out: 1 longer than 3 words"
     )
-    assert dataset([["a"]]).load().protocol.notes == ()
+    assert dataset([["a"]]).load().dataset.notes == ()
 
 
 def test_what_is_known_of_words_is_not_taken_for_what_is_told_apart_of_them():

@@ -17,7 +17,7 @@ import dgm_run
 from dgm_run import rng
 from dgm_run.distributed import process_group
 from dgm_run.distributed.data_parallel import DataParallel
-from dgm_run.distributed.launch import together
+from dgm_run.distributed.launch import launch_workers
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.recording.checkpoint import Checkpoints
 from tests.support.tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
@@ -31,14 +31,14 @@ OF_EXAMPLES = (  # all that look at one example at a time, in several blocks eac
     *(f"~estimators.imputation.methods.{name}" for name in ("exact", "gibbs", "metropolis_within_gibbs")),
     "estimators.imputation.methods.importance_sampling.num_samples=4",
     "estimators.out_of_distribution.num_samples=2",
-    "estimators.out_of_distribution.max_rows=100",
+    "estimators.out_of_distribution.max_batch_rows=100",
 )
 MODELS = {
     "vae": (*TINY[:-1], *OF_EXAMPLES, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
     "density_network": (
         *TINY_DENSITY,
         "estimators.prior_sampling.num_samples=700",
-        "estimators.prior_sampling.max_rows=100",
+        "estimators.prior_sampling.max_batch_rows=100",
     ),
     "gan": ("model=gan", *SHORT, "estimators=[]", "objective.r1=1.0", "trainer.num_critic_steps=2"),
     "batch_norm": (
@@ -47,14 +47,14 @@ MODELS = {
         "estimators.importance_sampling.num_samples=2",
     ),
     "rbm": (*TINY_ENERGY, "trainer.max_epochs=2", "objective.centering_rate=0.01"),
-    "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.otherwise.num_temperatures=10"),
+    "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.fallback.num_temperatures=10"),
     "m2": TINY_LABELLED,
 }
 
 
 def train(folder, *overrides):
     """What a run has left."""
-    dgm_run.run(dgm_run.compose(*overrides, "trainer.hang_seconds=60"), folder)
+    dgm_run.run(dgm_run.compose(*overrides, "trainer.worker_timeout_seconds=60"), folder)
     return left_by(folder)
 
 
@@ -88,8 +88,8 @@ def same(one, other):
 def by_two(tmp_path_factory):
     """Folders of runs by two processes, which are started once for all of them."""
     folders = {model: tmp_path_factory.mktemp(model) / "two" for model in MODELS}
-    more = (*RAGGED, "trainer.devices=2", "trainer.hang_seconds=60")
-    together(2, in_turn, {str(folder): (*MODELS[model], *more) for model, folder in folders.items()})
+    more = (*RAGGED, "trainer.devices=2", "trainer.worker_timeout_seconds=60")
+    launch_workers(2, in_turn, {str(folder): (*MODELS[model], *more) for model, folder in folders.items()})
     return folders
 
 
@@ -272,7 +272,7 @@ def never(*arguments):
     ],
 )
 def test_no_process_starts_for_a_refusal(overrides, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("dgm_run.distributed.launch.together", never)
+    monkeypatch.setattr("dgm_run.distributed.launch.launch_workers", never)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     tiny = [option for option in TINY if not option.startswith("decoder")]
     with pytest.raises(ConfigError, match=message):
@@ -281,7 +281,7 @@ def test_no_process_starts_for_a_refusal(overrides, message, tmp_path, monkeypat
 
 
 def test_no_process_starts_for_a_used_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("dgm_run.distributed.launch.together", never)
+    monkeypatch.setattr("dgm_run.distributed.launch.launch_workers", never)
     parts = "trainer.micro_batches=2"
     found = dgm_run.run(dgm_run.compose(*TINY, parts), tmp_path)
     before = (tmp_path / "results.json").read_bytes()
@@ -302,10 +302,10 @@ def test_after_a_death_a_run_goes_on_by_itself(tmp_path, monkeypatch):
     def dies(devices, work, text, *more):
         tries.append("resume: auto" in text)
         if len(tries) == 1:
-            raise process_group.Died("process 1 was killed")
+            raise process_group.WorkerDied("process 1 was killed")
         raise ConfigError("refused as it is to be")
 
-    monkeypatch.setattr("dgm_run.distributed.launch.together", dies)
+    monkeypatch.setattr("dgm_run.distributed.launch.launch_workers", dies)
     with pytest.raises(ConfigError):
         dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path)
     assert tries == [False, True]

@@ -7,30 +7,30 @@ from pathlib import Path
 import pytest
 
 from dgm_run.distributed import process_group
-from dgm_run.distributed.launch import Died, together
+from dgm_run.distributed.launch import WorkerDied, launch_workers
 from dgm_run.distributed.signals import Interrupted, stop_requests
 from dgm_run.errors import DataError
 
 
 def add(a, b):
-    with process_group.joined(2, 60.0):
+    with process_group.open_process_group(2, 60.0):
         return a + b + 10 * process_group.rank()
 
 
 def test_what_the_first_process_returns_comes_back():
-    assert together(2, add, 3, 4) == 7
+    assert launch_workers(2, add, 3, 4) == 7
 
 
 def lack_data():
-    with process_group.joined(2, 60.0):
+    with process_group.open_process_group(2, 60.0):
         if process_group.rank() == 1:
             raise DataError("there is: no file\nsecond line")
-        process_group.highest(1)
+        process_group.all_reduce_max(1)
 
 
 def test_an_error_of_the_user_comes_back_from_any_process():
     with pytest.raises(DataError) as error:
-        together(2, lack_data)
+        launch_workers(2, lack_data)
     assert str(error.value) == "there is: no file\nsecond line"
 
 
@@ -40,31 +40,31 @@ def divide():
 
 def test_any_other_error_comes_back_with_its_traceback():
     with pytest.raises(RuntimeError, match=r"(?s)process \d failed:.*in divide.*ZeroDivisionError"):
-        together(2, divide)
+        launch_workers(2, divide)
 
 
 def be_killed():
-    with process_group.joined(2, 60.0):
-        process_group.highest(0)
+    with process_group.open_process_group(2, 60.0):
+        process_group.all_reduce_max(0)
         if process_group.rank() == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         for _ in range(600):
-            process_group.highest(0)
+            process_group.all_reduce_max(0)
             time.sleep(0.1)
 
 
 def test_a_killed_process_ends_the_others():
     begun = time.monotonic()
-    with pytest.raises(Died, match=r"was killed \(SIGKILL\)|lost the connection"):
-        together(2, be_killed)
+    with pytest.raises(WorkerDied, match=r"was killed \(SIGKILL\)|lost the connection"):
+        launch_workers(2, be_killed)
     assert time.monotonic() - begun < 50
 
 
 def wait_for_a_stop(ready):
-    with process_group.joined(2, 60.0), stop_requests() as stop:
-        process_group.highest(0)
+    with process_group.open_process_group(2, 60.0), stop_requests() as stop:
+        process_group.all_reduce_max(0)
         Path(ready).touch()
-        while not any(process_group.highest(int(bool(stop)))):
+        while not any(process_group.all_reduce_max(int(bool(stop)))):
             time.sleep(0.05)
         raise Interrupted(signal.SIGTERM, f"stopped as {process_group.size()}")
 
@@ -80,6 +80,6 @@ def test_a_signal_reaches_all_processes_and_is_named(signum, tmp_path):
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(Interrupted) as stopped:
-        together(2, wait_for_a_stop, str(ready))
+        launch_workers(2, wait_for_a_stop, str(ready))
     assert stopped.value.signum == signum
     assert stopped.value.message == "stopped as 2"

@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 from dgm_run import rng
 from dgm_run.distributed import process_group
-from dgm_run.distributed.launch import together
+from dgm_run.distributed.launch import launch_workers
 from dgm_run.errors import ConfigError, TrainingError
 
 
@@ -20,14 +20,14 @@ def blocks(n, size):
         numbers = torch.arange(n)[block]
         return {"draws": torch.rand(len(numbers), 3), "numbers": numbers, "log": numbers.double().log()}
 
-    found = process_group.over_blocks(n, size, find, lambda done, total: reports.append((done, total)))
+    found = process_group.map_blocks(n, size, find, lambda done, total: reports.append((done, total)))
     return found, torch.rand(2), reports
 
 
 def shares():
     """What falls to this process: the positions of each block, with a draw."""
     found = []
-    process_group.each_block(
+    process_group.for_each_block(
         7, 10, 4, lambda block: found.append([block.start, block.stop, torch.rand(1).item()]), lambda done, total: None
     )
     return found
@@ -38,26 +38,28 @@ def as_lists(found, after):
 
 
 def talk(folder):
-    with process_group.joined(2, 60.0):
+    with process_group.open_process_group(2, 60.0):
         me = process_group.rank()
         found = {
             "size": process_group.size(),
-            "total": process_group.total(torch.tensor([1.0, 10.0 * me])).tolist(),
-            "gathered": process_group.gathered(torch.tensor([1.0, me])).tolist(),
+            "total": process_group.all_reduce_sum(torch.tensor([1.0, 10.0 * me])).tolist(),
+            "gathered": process_group.all_gather(torch.tensor([1.0, me])).tolist(),
             "shares": shares(),
-            "highest": process_group.highest(me, 1 - me, 5),
-            "from_writer": process_group.from_writer(lambda: f"made by {process_group.rank()}"),
+            "highest": process_group.all_reduce_max(me, 1 - me, 5),
+            "from_writer": process_group.broadcast_from_main(lambda: f"made by {process_group.rank()}"),
             "blocks": [as_lists(*blocks(n, size)[:2]) for n, size in SIZES],
         }
 
         def see():
             path = os.path.join(folder, "made")
-            if process_group.is_writer():
+            if process_group.is_main_process():
                 time.sleep(0.5)
                 open(path, "w").close()
             return os.path.exists(path)
 
-        found["writer_first"] = process_group.total(torch.tensor(float(process_group.writer_first(see)))).item()
+        found["writer_first"] = process_group.all_reduce_sum(
+            torch.tensor(float(process_group.main_process_first(see)))
+        ).item()
         gathered = [None, None]
         dist.all_gather_object(gathered, found)
         return gathered
@@ -67,7 +69,7 @@ SIZES = [(10, 3), (7, 7), (1, 5), (4, 1)]
 
 
 def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
-    first, second = together(2, talk, str(tmp_path))
+    first, second = launch_workers(2, talk, str(tmp_path))
     assert first["size"] == 2
     assert first["total"] == [2.0, 10.0]
     assert first["gathered"] == [[1.0, 0.0], [1.0, 1.0]]
@@ -95,43 +97,43 @@ def test_blocks_have_random_numbers_of_their_own():
 
 def test_a_process_alone_agrees_with_itself():
     assert process_group.size() == 1
-    assert process_group.is_writer()
+    assert process_group.is_main_process()
     assert not process_group.is_started()
     x = torch.ones(2)
-    assert process_group.total(x) is x
-    assert process_group.gathered(x).tolist() == [[1.0, 1.0]]
-    assert process_group.highest(3, 1) == [3, 1]
-    assert process_group.from_writer(lambda: 7) == process_group.writer_first(lambda: 7) == 7
-    with process_group.joined(1, 1.0):
+    assert process_group.all_reduce_sum(x) is x
+    assert process_group.all_gather(x).tolist() == [[1.0, 1.0]]
+    assert process_group.all_reduce_max(3, 1) == [3, 1]
+    assert process_group.broadcast_from_main(lambda: 7) == process_group.main_process_first(lambda: 7) == 7
+    with process_group.open_process_group(1, 1.0):
         assert process_group.size() == 1
 
 
 def of_another_number():
-    with process_group.joined(3, 60.0):
+    with process_group.open_process_group(3, 60.0):
         pass
 
 
 def test_another_number_of_processes_than_the_configuration_says_is_refused():
     with pytest.raises(ConfigError, match=r"trainer.devices=3, and 2 processes were started: set it to 2"):
-        together(2, of_another_number)
+        launch_workers(2, of_another_number)
 
 
 def hang():
-    with process_group.joined(2, 2.0):
+    with process_group.open_process_group(2, 2.0):
         if process_group.rank() == 1:
             time.sleep(600)
-        process_group.highest(0)
+        process_group.all_reduce_max(0)
 
 
 def test_a_process_that_hangs_ends_the_run_with_a_message():
     begun = time.monotonic()
     with pytest.raises(TrainingError, match=r"no word from one of the processes .* it hangs, and the run is ended"):
-        together(2, hang)
+        launch_workers(2, hang)
     assert time.monotonic() - begun < 60
 
 
 def test_nowhere_takes_whatever_it_is_told():
-    nowhere = process_group.Nowhere()
+    nowhere = process_group.NullSink()
     assert nowhere.scalars({"a": 1.0}, 3, epoch=1) == 0
     assert nowhere(1, 2) == 0
     assert nowhere.sync() == 0

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from dgm_run.estimators.base import Estimate, Estimator, silent
+from dgm_run.estimators.base import Estimate, Estimator, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, mean_and_stderr
 
 
@@ -52,4 +52,4 @@ def test_an_estimator_must_say_how_it_estimates():
 
 
 def test_a_report_can_go_nowhere():
-    assert silent(1, 2) is None
+    assert no_progress(1, 2) is None

@@ -28,10 +28,10 @@ def test_one_repeat_of_seed_zero_is_itself():
 
 def test_mean_has_students_interval_over_repeats():
     values = (1.0, 2.5, 4.0, 2.0)
-    found = average(*(row(value, floor=2 * value) for value in values), seed=3)
+    found = average(*(row(value, train_reference=2 * value) for value in values), seed=3)
     expected = stats.t.interval(0.95, 3, stats.tmean(values), stats.sem(values))
     assert found.value == stats.tmean(values)
-    assert found.floor == 2 * stats.tmean(values)
+    assert found.train_reference == 2 * stats.tmean(values)
     assert found.computing_interval == pytest.approx(expected)
     assert found.interval is None
     assert found.stderr is None

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.intervals import Bias, ComputingErrors, Margin
@@ -31,7 +31,7 @@ def test_its_error_is_that_of_the_bootstrap():
     generator = np.random.default_rng(0)
     rows = WORDS.encode([["a"] * n for n in generator.integers(1, 12, 400)], 13)
     data = Sentences(rows, WORDS)
-    tokens = data.num_seen.double().numpy()
+    tokens = data.num_observed.double().numpy()
     log_p = -tokens * generator.gamma(5, 0.4, 400)
     _, stderr = perplexity(torch.tensor(log_p), data)
     chosen = generator.integers(400, size=(4000, 400))
@@ -59,7 +59,7 @@ def test_what_is_lost_against_the_truth_is_told_with_its_own_error():
 
 
 def test_images_have_bits():
-    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
+    data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
     (row,) = rate(torch.tensor([1.0, 3.0]), data, "mine", "exact")
     assert (row.quantity, row.unit) == ("bits_per_dim", "bits")
     assert row.value == pytest.approx(2 - 0.5 / math.log(2))
@@ -68,21 +68,21 @@ def test_images_have_bits():
 
 def test_examples_of_which_nothing_is_seen_have_no_rate():
     corrupt = MissingAtRandom(0.5)
-    data = Examples(torch.zeros(3, 1, 1, 2), None, lambda x: x, log_bin_width=-1.0)
-    data.corrupt, data.drawn = corrupt, torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 1, 2)
+    data = DataSplit(torch.zeros(3, 1, 1, 2), None, lambda x: x, log_bin_width=-1.0)
+    data.corrupt, data.corruption_noise = corrupt, torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 1, 2)
     (bits,) = rate(torch.tensor([0.0, -2.0, -4.0]), data, "exact", "exact")
     assert bits.num_examples == 2
     assert bits.value == pytest.approx((2 + 1) / math.log(2))
 
 
 def test_an_impossible_example_has_infinite_bits():
-    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     (bits,) = rate(torch.tensor([-math.inf, -2.0]), data, "exact", "exact")
     assert (bits.value, bits.num_examples) == (math.inf, 2)
 
 
 def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
-    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_p=torch.tensor([-1.0, -2.0]))
+    data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float, log_p=torch.tensor([-1.0, -2.0]))
     bits, true, lost = rate(torch.tensor([-1.5, -3.5]), data, "mine", "lower_bound")
     assert (bits.kind, lost.kind, true.kind) == ("upper_bound", "upper_bound", "exact")
     assert (true.value, lost.value) == (pytest.approx(-1.5), pytest.approx(1.0))
@@ -94,7 +94,7 @@ def test_errors_that_examples_share_are_turned_into_the_unit():
     ends = row.value * math.exp(-2 / 3), row.value * math.exp(1 / 3)  # three tokens a sentence
     assert row.computing_interval == pytest.approx(ends)
     assert row.interval[0] < ends[0] < ends[1] < row.interval[1]
-    data = Examples(torch.zeros(3, 1, 2, 2), None, to_float)
+    data = DataSplit(torch.zeros(3, 1, 2, 2), None, to_float)
     (row,) = rate(log_p, data, "mine", "estimate", ComputingErrors(common))
     unit = 4 * math.log(2)
     assert row.computing_interval == pytest.approx((row.value - 2 / unit, row.value + 1 / unit))
@@ -102,14 +102,14 @@ def test_errors_that_examples_share_are_turned_into_the_unit():
 
 @pytest.mark.parametrize(("of_density", "of_bits"), [("exact", "upper_bound"), ("lower_bound", "upper_bound")])
 def test_bits_of_dequantised_data_are_an_upper_bound(of_density, of_bits):
-    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
+    data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
     assert rate(torch.tensor([1.0, 3.0]), data, "mine", of_density)[0].kind == of_bits
-    data = Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     assert rate(torch.tensor([1.0, 3.0]), data, "mine", "exact")[0].kind == "exact"
 
 
 def test_a_bias_changes_its_sign_where_less_is_better():
-    log_p, data = torch.tensor([-1.0, -4.0]), Examples(torch.zeros(2, 1, 2, 2), None, to_float)
+    log_p, data = torch.tensor([-1.0, -4.0]), DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     (row,) = rate(log_p, data, "mine", "estimate", ComputingErrors(draws=Margin(0.4, 0.4), bias=Bias(-0.8)))
     factor = 1 / (4 * math.log(2))
     low, high = row.computing_interval

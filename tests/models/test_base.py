@@ -6,7 +6,7 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
-from dgm_run.models.base import LatentVariableModel, Terms
+from dgm_run.models.base import ImportanceTerms, LatentVariableModel
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -39,7 +39,7 @@ def normal(value: Tensor, mean: Tensor | float) -> Tensor:
 
 def test_terms_are_the_three_densities_at_the_same_samples():
     model, x = Sketch(), torch.randn(4, 1, 2)
-    terms = model.terms(x, 5)
+    terms = model.sample_terms(x, 5)
     assert model.calls == ["infer", "latent_prior", "decode"]
     assert terms.z.shape == (5, 4, 3)
     torch.testing.assert_close(terms.log_px, normal(x.flatten(1), terms.z[..., :2]).sum(-1))
@@ -51,14 +51,14 @@ def test_terms_are_the_three_densities_at_the_same_samples():
 
 def test_samples_are_drawn_anew_for_every_example_and_every_call():
     model, x = Sketch(), torch.zeros(4, 1, 2)
-    noise = torch.stack([model.terms(x, 5).z for _ in range(2)]).flatten()
+    noise = torch.stack([model.sample_terms(x, 5).z for _ in range(2)]).flatten()
     assert noise.unique().numel() == noise.numel()
 
 
 def test_log_weights_are_those_of_the_terms():
     model, x = Sketch(), torch.randn(4, 1, 2)
     torch.manual_seed(1)
-    expected = model.terms(x, 5).log_w
+    expected = model.sample_terms(x, 5).log_w
     torch.manual_seed(1)
     torch.testing.assert_close(model.log_weights(x, 5), expected)
 
@@ -67,9 +67,9 @@ def test_score_takes_the_distributions_it_is_given():
     model, x = Sketch(), torch.randn(4, 1, 2)
     q = DiagonalGaussian(torch.full((4, 3), 7.0), torch.full((4, 3), -20.0))
     p = StandardGaussian(3, torch.zeros(()))
-    terms = model.score(x, q, p, 2)
+    terms = model.evaluate_terms(x, q, p, 2)
     assert model.calls == ["decode"]
-    assert isinstance(terms, Terms)
+    assert isinstance(terms, ImportanceTerms)
     assert terms.q is q
     assert terms.p is p
     torch.testing.assert_close(terms.z, torch.full((2, 4, 3), 7.0), rtol=0, atol=1e-3)

@@ -94,7 +94,7 @@ def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
     overrides = (*TINY, "dataset/corrupt=missing_at_random", "objective=iwae", "objective.num_samples=2",
                  "estimators=[importance_sampling,imputation]", "estimators.imputation.num_examples=20")  # fmt: skip
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
-    assert "seen through missing at random (share 0.5), drawn with seed 0" in found["binarization"]
+    assert "seen through missing at random (probability 0.5), drawn with seed 0" in found["preprocessing"]
     rows = {(row["quantity"], row["estimator"]): row for row in found["estimates"]}
     assert rows["log_likelihood", "importance_sampling"]["value"] < 0
     assert ("mse_as_given", "mean") in rows

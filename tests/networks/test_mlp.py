@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.networks.mlp import Joint, mlp
+from dgm_run.networks.mlp import TwoInputLayer, mlp
 from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 FUNCTIONS = {
@@ -50,7 +50,7 @@ def test_without_hidden_layers_the_network_is_the_identity():
 
 @pytest.mark.parametrize("activation", ["gated", "tanh"])
 def test_a_joint_layer_is_a_layer_over_the_concatenation(activation):
-    joint = Joint(3, 2, 4, activation)
+    joint = TwoInputLayer(3, 2, 4, activation)
     alone = mlp(5, [4], activation)
     with torch.no_grad():
         alone[0].weight.copy_(torch.cat([joint.first.weight, joint.second.weight], 1))

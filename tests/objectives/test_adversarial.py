@@ -6,7 +6,7 @@ from torch import nn
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.models.latent.gan import parameters_of
 from dgm_run.objectives.adversarial import LOSSES, Adversarial
@@ -93,7 +93,7 @@ def test_penalties_of_a_linear_discriminator_are_in_closed_form():
 def test_clipping_bounds_the_discriminator_alone():
     m = model()
     before = [p.clone() for p in parameters_of(m.generator)]
-    Adversarial(**(SETTINGS | {"clip": 0.01})).constrain(m)
+    Adversarial(**(SETTINGS | {"clip": 0.01})).project_parameters(m)
     assert max(p.abs().max() for p in parameters_of(m.discriminator)) <= 0.01
     assert all(torch.equal(a, b) for a, b in zip(before, parameters_of(m.generator), strict=True))
 
@@ -101,7 +101,7 @@ def test_clipping_bounds_the_discriminator_alone():
 def test_what_is_seen_on_validation_data():
     m = model("model.spectral_norm=true")
     torch.manual_seed(1)
-    data = Examples(torch.rand(200, 1, 8, 8), None, to_float)
+    data = DataSplit(torch.rand(200, 1, 8, 8), None, to_float)
     found = Adversarial(**SETTINGS).evaluate(m, LoadedDataset(None, data, data, data), 50)
     assert found["similarity"] < -0.05
     assert found["recall"] == 0

@@ -29,7 +29,7 @@ def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
     torch.manual_seed(1)
     loss, seen = BagOfWords(0.7, bound)(made, x, progress)
     torch.manual_seed(1)
-    log_bag = made.decoder.log_bag(made.terms(x, 1).z, x).mean()
+    log_bag = made.decoder.log_bag(made.sample_terms(x, 1).z, x).mean()
     torch.testing.assert_close(loss, of_bound - 0.7 * log_bag)
     assert seen["elbo"] == named["elbo"]  # of the model, whatever the loss has beside it
     assert seen["bag_of_words"] == log_bag
@@ -37,7 +37,7 @@ def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
 
 def test_a_decoder_without_a_bag_is_refused():
     with pytest.raises(ConfigError, match="needs decoder.bag_of_words=true"):
-        BagOfWords(1.0, ELBO(1, 1.0, 0, "linear", 0.0)).memory(model(False), torch.zeros(1, 41))
+        BagOfWords(1.0, ELBO(1, 1.0, 0, "linear", 0.0)).init_state(model(False), torch.zeros(1, 41))
     with pytest.raises(ValueError, match="weight = -1.0"):
         BagOfWords(-1.0, ELBO(1, 1.0, 0, "linear", 0.0))
-    assert BagOfWords(1.0, ELBO(1, 1.0, 7, "linear", 0.0)).settles_after == 7
+    assert BagOfWords(1.0, ELBO(1, 1.0, 7, "linear", 0.0)).num_warmup_epochs == 7

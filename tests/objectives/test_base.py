@@ -40,7 +40,7 @@ def test_loss_and_terms_are_scalars_and_the_monitor_is_among_them(objective):
 def test_settings_are_frozen_and_nothing_waits_without_warmup(objective):
     with pytest.raises(AttributeError):
         objective.num_samples = 3
-    assert objective.settles_after == 0
+    assert objective.num_warmup_epochs == 0
 
 
 def test_an_objective_must_say_how_it_is_computed():

@@ -98,7 +98,7 @@ def test_warmup_weighs_the_loss_and_not_the_report(epoch, weight):
     loss, terms = objective(model, x, progress)
     torch.testing.assert_close(loss, 0.5 * weight * terms["kl"] - terms["reconstruction"])
     torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
-    assert objective.settles_after == 10
+    assert objective.num_warmup_epochs == 10
 
 
 def test_free_bits_floor_the_batch_mean_of_every_dimension():

@@ -31,7 +31,7 @@ OBJECTIVES = {  # the least log-likelihood on bars and stripes of 3 x 3, of at m
 
 def train(model, objective, batches, lr, num_steps):
     """Plain stochastic gradient descent, its rate falling to zero."""
-    memory = objective.memory(model, batches(0))
+    memory = objective.init_state(model, batches(0))
     for step in range(num_steps):
         loss, _ = objective(model, batches(step), Progress(torch.tensor(0.0), memory))
         gradients = torch.autograd.grad(loss, list(model.parameters()))
@@ -59,7 +59,7 @@ def test_bars_and_stripes_with_a_deep_machine():
     """Centered, by mean field and persistent chains, without layers trained before; exact by enumeration."""
     torch.manual_seed(0)
     x = BarsAndStripes(3)().train.x.float()
-    model = DBM(x.shape[1:], [9, 6], init_scale=0.1, visible_bias="logit_mean", num_updates=10)
+    model = DBM(x.shape[1:], [9, 6], init_scale=0.1, visible_bias="logit_mean", mean_field_steps=10)
     model.initialize(x)
     train(model, PersistentContrastiveDivergence(*SHARED, 1, 100), lambda step: x, lr=0.2, num_steps=10_000)
     log_f = torch.tensor(test_dbm.log_f_of_pixels(model))

@@ -22,7 +22,7 @@ def x():
 def test_it_is_the_log_mean_over_the_draws_that_are_kept():
     m, examples = model(), x()
     objective = MonteCarlo(20, resample=False, quasi_random=False)
-    memory = objective.memory(m, examples)
+    memory = objective.init_state(m, examples)
     loss, terms = objective(m, examples, Progress(torch.zeros(()), memory))
     assert memory["z"].shape == (20, 2)
     expected = torch.stack([m.decode(z).log_prob(examples) for z in memory["z"]]).exp().mean(0).log().mean()
@@ -50,17 +50,17 @@ def test_its_gradient_weighs_the_draws_by_what_they_explain():
 def test_quasi_random_points_fill_the_gaussian_more_evenly():
     m, n = model(), 512
     torch.manual_seed(0)
-    points = MonteCarlo(n, resample=False, quasi_random=True).memory(m, x())["z"]
+    points = MonteCarlo(n, resample=False, quasi_random=True).init_state(m, x())["z"]
     assert points.shape == (n, 2)
     assert points.mean(0).abs().max() < 0.3 / math.sqrt(n)
     assert (points.var(0) - 1).abs().max() < 0.05
-    other = MonteCarlo(n, resample=False, quasi_random=True).memory(m, x())["z"]
+    other = MonteCarlo(n, resample=False, quasi_random=True).init_state(m, x())["z"]
     assert (points != other).any()
 
 
 def test_quasi_random_points_of_another_prior_are_refused():
     with pytest.raises(ConfigError, match="points are those of prior=standard"):
-        MonteCarlo(5, resample=True, quasi_random=True).memory(model("prior=mixture"), x())
+        MonteCarlo(5, resample=True, quasi_random=True).init_state(model("prior=mixture"), x())
 
 
 def test_no_draw_is_refused():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.encoders.mlp import MLPEncoder
-from dgm_run.objectives.operator import Operator, operator_objective, turned
+from dgm_run.objectives.operator import Operator, gradient_reversal, operator_objective
 from dgm_run.posteriors.operator import OperatorPosterior
 from tests.support import exact
 
@@ -58,8 +58,8 @@ def test_q_lowers_what_the_test_functions_raise_and_p_hears_of_neither():
 
 def test_a_turned_network_is_the_same_function():
     network, x = torch.nn.Linear(2, 3), torch.randn(4, 2)
-    torch.testing.assert_close(turned(network, x), network(x))
-    gradients = [torch.autograd.grad(f.sum(), network.weight)[0] for f in (turned(network, x), network(x))]
+    torch.testing.assert_close(gradient_reversal(network, x), network(x))
+    gradients = [torch.autograd.grad(f.sum(), network.weight)[0] for f in (gradient_reversal(network, x), network(x))]
     torch.testing.assert_close(gradients[0], -gradients[1])
 
 

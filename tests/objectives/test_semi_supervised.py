@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.semi_supervised import SemiSupervised
 from tests.models.labelled.test_m2 import images, log_joint, model
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 def examples(labelled=None):
-    return Examples(images(), torch.tensor([2, 0]), to_float, labelled=labelled)
+    return DataSplit(images(), torch.tensor([2, 0]), to_float, labelled=labelled)
 
 
 def test_the_unlabelled_bound_is_the_sum_over_labels():
@@ -68,7 +68,7 @@ def test_validation_tells_the_error():
 
 def test_data_without_labels_and_settings_that_make_no_sense_are_refused():
     with pytest.raises(ConfigError, match="needs labels, and the data have none"):
-        SemiSupervised(0.1, 5).step(model(), Examples(images(), None, to_float), torch.tensor([0]), None)
+        SemiSupervised(0.1, 5).step(model(), DataSplit(images(), None, to_float), torch.tensor([0]), None)
     for settings in ((-1.0, 5), (0.1, 0)):
         with pytest.raises(ValueError, match="must not be negative"):
             SemiSupervised(*settings)

@@ -37,7 +37,7 @@ def test_learned_for_a_coin_it_tells_as_much_as_jeffreys_prior():
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.05)
     for _ in range(1500):
         optimizer.zero_grad()
-        prior.own_loss(flips).backward()
+        prior.auxiliary_loss(flips).backward()
         optimizer.step()
     with torch.no_grad():
         z = theta.logit()
@@ -51,7 +51,7 @@ def test_the_loss_is_a_bound_of_the_information():
     prior = ObjectivePrior(1, 60, 6.0, (-6.0, 0.0)).double()
     theta = (torch.arange(20_000).double() + 0.5) / 20_000
     density = prior(None).log_prob(theta.logit().unsqueeze(-1)).exp() / (theta * (1 - theta))
-    found = torch.stack([-prior.own_loss(flips) for _ in range(200)])
+    found = torch.stack([-prior.auxiliary_loss(flips) for _ in range(200)])
     assert found.mean() < information(density, theta) + 5 * found.std() / 200**0.5
     assert found.mean() > information(density, theta) - 0.1
 
@@ -68,7 +68,7 @@ def test_it_learns_from_its_own_loss_alone_and_the_decoder_does_not_hear_of_it()
     torch.manual_seed(0)
     model = instantiate(dgm_run.compose("prior=objective", "prior.num_components=5").model)
     assert not model.prior(None).log_prob(torch.zeros(40)).requires_grad
-    model.own_loss().backward()
+    model.auxiliary_loss().backward()
     assert model.prior.mean.raw.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
     assert all(parameter.requires_grad for parameter in model.decoder.parameters())

@@ -1,4 +1,4 @@
-from dgm_run.recording.estimate_id import key, way, words
+from dgm_run.recording.estimate_id import describe_method, estimate_id, values_key
 
 
 def row(**more):
@@ -12,18 +12,21 @@ def row(**more):
 
 
 def test_two_numbers_are_told_apart_by_how_they_were_found():
-    assert way(row()) == way(row(settings={"a": 2, "b": 1}, value=7.0))
+    assert estimate_id(row()) == estimate_id(row(settings={"a": 2, "b": 1}, value=7.0))
     others = [row(split="valid"), row(quantity="kl"), row(estimator="x"), row(settings={}), row(num_examples=4)]
-    assert len({way(each) for each in [row(), *others]}) == 6
-    assert len({key(each) for each in [row(), *others]}) == 6
+    assert len({estimate_id(each) for each in [row(), *others]}) == 6
+    assert len({values_key(each) for each in [row(), *others]}) == 6
 
 
 def test_a_key_is_read_by_people_too():
-    assert key(row()).startswith("test/elbo/mine/")
-    assert key(row()) == key(row(settings={"a": 2, "b": 1}))
+    assert values_key(row()).startswith("test/elbo/mine/")
+    assert values_key(row()) == values_key(row(settings={"a": 2, "b": 1}))
 
 
 def test_a_way_is_told_in_words():
-    assert words("lower_bound", "monte_carlo", {"num_samples": 5}) == "lower bound by monte_carlo (num_samples=5)"
-    assert words("exact", "linear_baseline", {}) == "exact by linear_baseline"
-    assert words("exact", "exact", {}) == "exact"
+    assert (
+        describe_method("lower_bound", "monte_carlo", {"num_samples": 5})
+        == "lower bound by monte_carlo (num_samples=5)"
+    )
+    assert describe_method("exact", "linear_baseline", {}) == "exact by linear_baseline"
+    assert describe_method("exact", "exact", {}) == "exact"

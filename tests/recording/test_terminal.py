@@ -22,7 +22,7 @@ from dgm_run.recording.terminal import Part, Terminal, conclusion, duration, fit
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
-    "estimator": "importance_sampling", "settings": {"num_samples": 5000}, "floor": None,
+    "estimator": "importance_sampling", "settings": {"num_samples": 5000}, "train_reference": None,
     "interval": [-85.0, -84.0625],
 }  # fmt: skip
 
@@ -308,10 +308,10 @@ def test_the_table_names_estimator_settings_kind_and_error():
 def test_a_floor_has_a_column_where_there_is_one():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW], "Estimates", [])
-    assert "floor" not in stream.getvalue()
-    display.estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "floor": 0.25}], "Estimates", [])
+    assert "train_reference" not in stream.getvalue()
+    display.estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "train_reference": 0.25}], "Estimates", [])
     heading, first, second = stream.getvalue().splitlines()[-4:-1]
-    assert heading.split()[:7] == ["quantity", "value", "±", "s.e.", "95%", "interval", "floor"]
+    assert heading.split()[:7] == ["quantity", "value", "±", "s.e.", "95%", "interval", "train_reference"]
     assert first.split()[1:7] == ["-84.500", "0.250", "-85.000", "to", "-84.062", "nats"]
     assert second.split()[1:7] == ["3.500", "0.250", "-85.000", "to", "-84.062", "0.250"]
 
@@ -347,7 +347,7 @@ def test_small_numbers_keep_two_digits():
 
 def test_the_conclusion_tells_the_training_the_published_number_and_what_estimators_saw_of_themselves():
     found = {
-        "binarization": "dynamic",
+        "preprocessing": "dynamic",
         "failed_estimators": {"ais": "LinAlgError: singular", "parzen": "no"},
         "published": {"kind": "paper", "values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "Table 1"},
         "estimates": [

@@ -49,11 +49,11 @@ def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
 
 def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp_path):
     paper = {"values": {"log_likelihood": -2.5}, "source": "Somebody 2020", "table": 1}
-    row = folders.estimate(-3.0, floor=-2.0, warning="the posterior has collapsed")
+    row = folders.estimate(-3.0, train_reference=-2.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config(), [row], published=paper)
     found = of(tmp_path)
-    assert list(found) == ["configuration", "value", "floor", "published", "note", "runs"]
-    assert (found["floor"][0].shown, found["floor"][0].by) == ("-2.000", -2.0)
+    assert list(found) == ["configuration", "value", "train_reference", "published", "note", "runs"]
+    assert (found["train_reference"][0].shown, found["train_reference"][0].by) == ("-2.000", -2.0)
     assert found["published"][0].by == -2.5
     assert found["note"][0].shown == "collapsed"
 

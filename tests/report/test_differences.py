@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.groups import groups
 from dgm_run.report.runs import collect
 from dgm_run.report.tables import tables
@@ -203,7 +203,7 @@ def test_values_of_another_evaluation_are_not_taken_for_those_of_this_one(tmp_pa
         first = folders.estimate(np.mean(values))
         second = folders.estimate(np.mean(values) + 9, settings={"num_samples": 7})
         path = folders.write(tmp_path / name, folders.config(prior), [first, second], values)
-        again = {key(first): np.array(values), key(second): np.array(values) + 9 + (name == "b")}
+        again = {values_key(first): np.array(values), values_key(second): np.array(values) + 9 + (name == "b")}
         np.savez(path / "values.npz", **again)
     by_settings = {json.loads(way.settings)["num_samples"]: rows for way, rows in found(tmp_path)}
     assert by_settings[5][1].difference.mean == pytest.approx(-0.75)

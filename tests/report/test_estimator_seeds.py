@@ -7,11 +7,11 @@ import torch
 from scipy import stats
 
 from dgm_run import rng
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.models.energy.rbm import RBM
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.cells import comparison
 from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
 from dgm_run.report.groups import groups
@@ -35,7 +35,7 @@ def evaluate(folder, prior, shifts, half=0.1, **more):
         whole = math.hypot(half, stats.t(3).ppf(0.975) * BASE.std(ddof=1) / 2)
         rows.append(folders.estimate(value, settings=settings, interval=[value - whole, value + whole],
                                      computing_interval=[value - half, value + half], **more))  # fmt: skip
-        values[key(rows[-1])] = BASE + shift
+        values[values_key(rows[-1])] = BASE + shift
     path = folders.write(folder / prior, folders.config(prior), rows)
     np.savez(path / "values.npz", **values)
     return path
@@ -61,7 +61,7 @@ def test_a_pooled_number_is_the_mean_without_a_seed(tmp_path):
     run, row = pooled(tmp_path)
     assert row["value"] == pytest.approx(-4.8)
     assert row["settings"] == {"num_chains": 7}
-    assert run.values[key(row)] == pytest.approx(BASE + 0.2)
+    assert run.values[values_key(row)] == pytest.approx(BASE + 0.2)
     assert row["seconds"] == 3.0
     spread = stats.t(2).ppf(0.975) * 0.2 / math.sqrt(3)
     examples = stats.t(3).ppf(0.975) * BASE.std(ddof=1) / 2  # not less of them than one evaluation has
@@ -190,9 +190,9 @@ def evaluate_rbm(model, data, seed):
     """The row of its log-likelihood, by too few temperatures for an error of log Z that is none, and its values."""
     rng.reseed(seed, "estimate energy")
     partition = AIS(num_chains=100, num_temperatures=50, schedule="linear")
-    found = EnergyLikelihood(partition, None, num_samples=1, max_rows=1000)(model, data)
+    found = EnergyLikelihood(partition, None, num_samples=1, max_batch_rows=1000)(model, data)
     estimate = next(each for each in found if each.quantity == "log_likelihood")
-    row = results.row(estimate, "test", 1.0)
+    row = results.estimate_row(estimate, "test", 1.0)
     return row | {"settings": row["settings"] | {"seed": seed}}, estimate.values.float().numpy()
 
 
@@ -200,12 +200,12 @@ def evaluate_rbm(model, data, seed):
 def test_evaluations_differ_by_no_more_than_stated():
     torch.manual_seed(3)
     model = RBM((12,), 20, 1.0, "zero").eval()
-    data = Examples(torch.randint(2, (200, 12)), None, lambda values: values.float())
+    data = DataSplit(torch.randint(2, (200, 12)), None, lambda values: values.float())
     num_held = 0
     for pair in range(NUM_PAIRS):
         rows, values = zip(*(evaluate_rbm(model, data, seed) for seed in (2 * pair, 2 * pair + 1)), strict=True)
         run = Run(Path("run"), "finished", "", {"model._target_": "RBM"}, {"estimates": list(rows)},
-                  dict(zip(map(key, rows), values, strict=True)))  # fmt: skip
+                  dict(zip(map(values_key, rows), values, strict=True)))  # fmt: skip
         ((_, (_, other)),) = compare_seeds(groups([run]))
         assert other.difference.mean != 0
         num_held += other.difference.low <= 0 <= other.difference.high

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.runs import collect, flat
 from dgm_run.report.write import report
 from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
@@ -17,7 +17,7 @@ def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):
     (run,) = collect(tmp_path)
     assert (run.state, run.path) == ("finished", tmp_path / "a" / "0")
     assert run.results["estimates"][0]["value"] == -5.0
-    assert run.values[key(run.results["estimates"][0])].tolist() == [-5.0, -4.0]
+    assert run.values[values_key(run.results["estimates"][0])].tolist() == [-5.0, -4.0]
     assert run.curves["valid/elbo"] == ([1.0, 2.0, 3.0], [-3.0, -2.0, -1.5])
     assert [file.name for file in run.pictures("samples")] == ["epoch_0003.png"]
     assert run.settings["prior._target_"] == "dgm_run.priors.StandardPrior"

@@ -11,7 +11,7 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import NO_ERRORS, NORMAL, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.models.base import log_mean_exp
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.groups import groups
 from dgm_run.report.rows import Difference
 from dgm_run.report.runs import Run
@@ -58,10 +58,10 @@ def estimate(log_p, method, draws):
 
 def run(name, seed, log_p, method, draws):
     found = estimate(log_p, method, draws)
-    row = results.row(found, "test", 1.0)
+    row = results.estimate_row(found, "test", 1.0)
     settings = {"model._target_": f"models.{name}", "dataset.name": "simulated", "seed": seed}
-    told = {"dataset": "simulated", "binarization": "none", "estimates": [row], "published": None}
-    return Run(Path(f"{name}{seed}"), "finished", "", settings, told, {key(row): found.values.numpy()})
+    told = {"dataset": "simulated", "preprocessing": "none", "estimates": [row], "published": None}
+    return Run(Path(f"{name}{seed}"), "finished", "", settings, told, {values_key(row): found.values.numpy()})
 
 
 def table(nums, method, draws, spread=lambda row: SPREAD, gain=0.0):

@@ -66,7 +66,7 @@ def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first
     paper = {"values": {"error": 1.5}, "source": "A paper"}
     for name, prior, error in (("a", "StandardPrior", 3.0), ("b", "VampPrior", 2.0)):
         rows = [folders.estimate(error, "error", unit="%"), folders.estimate(-3.0), folders.estimate(error, "kl")]
-        rows += [folders.estimate(error, "frechet_random"), folders.estimate(error, "mmd_p_value", floor=0.5)]
+        rows += [folders.estimate(error, "frechet_random"), folders.estimate(error, "mmd_p_value", train_reference=0.5)]
         folders.write(tmp_path / name, folders.config(prior), rows, published=paper)
     ways = {way.quantity: (way, rows) for way, rows in found(tmp_path)}
     assert list(ways) == ["log_likelihood", "error", "frechet_random", "kl", "mmd_p_value"]
@@ -80,4 +80,4 @@ def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first
         assert way.better is None
         assert [row.mean for row in rows] == [3.0, 2.0]
         assert [row.difference for row in rows] == ["", ""]
-    assert ways["mmd_p_value"][1][0].floor == 0.5
+    assert ways["mmd_p_value"][1][0].train_reference == 0.5

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.data.preprocessing import UNCHANGED
-from dgm_run.distributed.process_group import Nowhere
+from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator
-from dgm_run.recording.estimate_id import key
-from dgm_run.runner.evaluate import evaluated, named
+from dgm_run.recording.estimate_id import values_key
+from dgm_run.runner.evaluate import evaluate_test_set, scalar_names
 
 
 class Mean(Estimator):
@@ -21,7 +21,7 @@ class Mean(Estimator):
     def __init__(self, quantity):
         self.quantity = quantity
 
-    def fitted(self, model, train, valid, report=None):
+    def fit(self, model, train, valid, report=None):
         self.baseline = train.batch(slice(0, len(train))).mean().item()
         return self
 
@@ -41,7 +41,7 @@ class Protocol:
 
 
 def split(value):
-    return Examples(torch.full((5, 1, 2, 2), value), None, to_float)
+    return DataSplit(torch.full((5, 1, 2, 2), value), None, to_float)
 
 
 DATA = LoadedDataset(Protocol(), split(1.0), split(2.0), split(4.0))
@@ -49,7 +49,7 @@ DATA = LoadedDataset(Protocol(), split(1.0), split(2.0), split(4.0))
 
 def look(estimators, seed=0, stop=False):
     shown = {}
-    found = evaluated(nn.Identity(), estimators, DATA, seed, Nowhere(), stop, shown.__setitem__)
+    found = evaluate_test_set(nn.Identity(), estimators, DATA, seed, NullSink(), stop, shown.__setitem__)
     return *found, shown
 
 
@@ -60,8 +60,8 @@ def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
     assert rows[0]["split"] == "test"
     assert rows[0]["num_examples"] == 5
     assert "values" not in rows[0]
-    assert list(values) == [key(rows[0])]
-    assert values[key(rows[0])].tolist() == [3.0] * 5
+    assert list(values) == [values_key(rows[0])]
+    assert values[values_key(rows[0])].tolist() == [3.0] * 5
     assert shown["shown"].shape[2] == 3
 
 
@@ -85,7 +85,7 @@ class Shifted(Estimator):
 def test_a_seed_of_an_estimator_adds_rows():
     first, other = (look({"a": Shifted(seed=seed)})[0][0] for seed in (0, 1))
     assert first["value"] != other["value"]
-    assert key(first) != key(other)
+    assert values_key(first) != values_key(other)
     assert "seed" not in first["settings"]
     assert other["settings"] == {"seed": 1}
 
@@ -95,18 +95,18 @@ def test_repeats_average_over_seeds():
     (row,), values, *_ = look({"a": Shifted(seed=1, repeats=3)})
     assert row["value"] == pytest.approx(sum(alone) / 3, abs=1e-6)
     assert row["settings"] == {"seed": 1, "repeats": 3}
-    assert values[key(row)] == pytest.approx([row["value"]] * 5)
+    assert values[values_key(row)] == pytest.approx([row["value"]] * 5)
     assert row["computing_interval"][0] < min(alone) < max(alone) < row["computing_interval"][1]
 
 
 def test_progress_names_the_repeat():
-    class Heard(Nowhere):
+    class Heard(NullSink):
         names = []
 
         def evaluating(self, name):
             self.names.append(name)
 
-    evaluated(nn.Identity(), {"a": Shifted(repeats=2)}, DATA, 0, Heard(), False, {}.__setitem__)
+    evaluate_test_set(nn.Identity(), {"a": Shifted(repeats=2)}, DATA, 0, Heard(), False, {}.__setitem__)
     assert Heard.names == ["a: fitting", "a: repeat 1 of 2", "a: repeat 2 of 2"]
 
 
@@ -154,7 +154,7 @@ def test_memory_advice_names_the_settings():
         num_samples: int = 5000
         is_fast: bool = True
 
-        def fitted(self, model, train, valid, report=None):
+        def fit(self, model, train, valid, report=None):
             torch.empty(2**58)
 
     _, _, failed, _ = look({"mine": Hungry()})
@@ -207,7 +207,7 @@ def test_a_signal_ends_it():
 def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
     rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
             [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
-    assert named(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
+    assert scalar_names(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
 
 
 class Likelihood(Estimator):
@@ -237,8 +237,8 @@ def test_parts_say_what_the_likelihood_depends_on():
     class Part(nn.Module):
         likelihood_warning = "the noise is at its floor"
 
-    found, *_ = evaluated(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")}, DATA, 0,
-                         Nowhere(), False, lambda *shown: None)  # fmt: skip
+    found, *_ = evaluate_test_set(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")},
+                                  DATA, 0, NullSink(), False, lambda *shown: None)  # fmt: skip
     assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
     assert [row["warning"] for row in found[1:]] == [None, None, None]
 
@@ -253,7 +253,9 @@ def test_without_a_baseline_independent_pixels_are_one():
         shape, kind, num_levels = (1, 2, 2), "binary", 2
 
     torch.manual_seed(0)
-    splits = [Examples(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
-    found, *_ = evaluated(nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, Nowhere(), False, print)
+    splits = [DataSplit(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
+    found, *_ = evaluate_test_set(
+        nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, NullSink(), False, print
+    )
     assert len(found) == 1  # it stands in no row
     assert found[0]["warning"].startswith("worse than independent pixels (-2.7")

@@ -54,7 +54,7 @@ def test_vectors_are_shown_as_points():
 
 def test_data_that_are_no_images_have_no_pictures_but_histograms():
     draw, _, log = gallery()
-    draw.data.protocol.shape = (64,)
+    draw.data.dataset.shape = (64,)
     draw.model = nn.Linear(2, 2)
     draw(1, 1)
     assert log.pictures == {}

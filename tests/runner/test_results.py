@@ -9,7 +9,7 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.recording.estimate_id import key
+from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.results import describe_merge, environment, read, write, write_values
 from tests.support.tiny import TINY
 
@@ -43,10 +43,10 @@ def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
 
 ROW = {
     "split": "test", "quantity": "elbo", "estimator": "monte_carlo", "kind": "lower_bound", "unit": "nats",
-    "value": -1.0, "stderr": None, "floor": None, "interval": None, "computing_interval": None,
+    "value": -1.0, "stderr": None, "train_reference": None, "interval": None, "computing_interval": None,
     "num_examples": 3, "settings": {}, "diagnostics": {}, "warning": None,
 }  # fmt: skip
-WHOLE = {"binarization": "none", "estimates": [ROW], "training": {"steps": 3}, "failed_estimators": {}}
+WHOLE = {"preprocessing": "none", "estimates": [ROW], "training": {"steps": 3}, "failed_estimators": {}}
 
 
 def test_whole_results_are_read(tmp_path):
@@ -71,7 +71,7 @@ DAMAGED = {
     "null": "it holds no object",
     "[]": "it holds no object",
     "3": "it holds no object",
-    "{}": "binarization is None",
+    "{}": "preprocessing is None",
     "[" * 100_000: "maximum recursion depth",
     "\x00": "Expecting value",
     "9" * 5000: "Exceeds the limit",
@@ -88,7 +88,7 @@ DAMAGED = {
         ({"estimates": [ROW | {"limits": [0]}]}, "limits of an estimate is [0]"),
         ({"training": [1]}, "training is [1]"),
         ({"training": {"steps": "3"}}, "training.steps is '3'"),
-        ({"binarization": 3}, "binarization is 3"),
+        ({"preprocessing": 3}, "preprocessing is 3"),
         ({"failed_estimators": {"ais": 3}}, "failed_estimators is {'ais': 3}"),
         ({"failed_estimators": ["ais"]}, "failed_estimators is ['ais']"),
     ]},
@@ -112,13 +112,13 @@ def test_results_that_are_no_file_are_refused(tmp_path):
         read(tmp_path / "results.json")
 
 
-NEW = {key(ROW | {"quantity": "kl"}): np.ones(3, np.float32)}
+NEW = {values_key(ROW | {"quantity": "kl"}): np.ones(3, np.float32)}
 
 
 def damaged_values(folder):
     """Files that np.load fails at in different ways, by what is wrong with them."""
     whole = io.BytesIO()
-    np.savez_compressed(whole, **{key(ROW): np.arange(500.0)})
+    np.savez_compressed(whole, **{values_key(ROW): np.arange(500.0)})
     content = whole.getvalue()
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -126,7 +126,7 @@ def damaged_values(folder):
     )  # fmt: skip
     vast = io.BytesIO()
     with zipfile.ZipFile(vast, "w") as file:
-        file.writestr(f"{key(ROW)}.npy", header.getvalue())
+        file.writestr(f"{values_key(ROW)}.npy", header.getvalue())
     return {
         "empty": b"", "cut": content[: len(content) // 2], "no zip": b"no zip", "zeros": bytes(100),
         "torn": content[:60] + b"\xff" * 40 + content[100:], "vast": vast.getvalue(),
@@ -144,12 +144,12 @@ def test_damaged_values_are_written_anew(name, tmp_path):
 
 def test_values_that_are_whole_are_kept(tmp_path):
     path = tmp_path / "values.npz"
-    odd = key(ROW | {"quantity": "odd"})
-    np.savez(path, **{key(ROW): np.arange(3.0), odd: np.array([object()]), "gone": np.ones(2)})
+    odd = values_key(ROW | {"quantity": "odd"})
+    np.savez(path, **{values_key(ROW): np.arange(3.0), odd: np.array([object()]), "gone": np.ones(2)})
     write_values(path, [ROW, ROW | {"quantity": "kl"}, ROW | {"quantity": "odd"}], NEW)
     with np.load(path) as found:
-        assert set(found) == {key(ROW), *NEW}
-        assert found[key(ROW)].tolist() == [0.0, 1.0, 2.0]
+        assert set(found) == {values_key(ROW), *NEW}
+        assert found[values_key(ROW)].tolist() == [0.0, 1.0, 2.0]
     assert [file.name for file in tmp_path.iterdir()] == ["values.npz"]
 
 

@@ -60,8 +60,8 @@ def test_a_run_that_is_only_evaluated_again_keeps_what_it_had_found(tmp_path):
 
 DAMAGED = {
     "values.npz": [b"", b"PK\x03\x04 cut", None],
-    "results.json": [b"", b"null", b"[]", b"{}", b'{"estimates": [], "training": [1], "binarization": "x"}',
-                     b'{"estimates": [3], "training": {"steps": 3}, "binarization": "x"}', b"\xff\xfe"],
+    "results.json": [b"", b"null", b"[]", b"{}", b'{"estimates": [], "training": [1], "preprocessing": "x"}',
+                     b'{"estimates": [3], "training": {"steps": 3}, "preprocessing": "x"}', b"\xff\xfe"],
 }  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def failing(monkeypatch):
 
 def test_a_failed_estimator_loses_no_other(failing, tmp_path):
     both = (*TINY, "estimators=[importance_sampling,out_of_distribution]",
-            "+dataset@estimators.out_of_distribution.other=digits")  # fmt: skip
+            "+dataset@estimators.out_of_distribution.dataset=digits")  # fmt: skip
     found = package.run(package.compose(*both), tmp_path)
     assert found["failed_estimators"]["importance_sampling"] == "LinAlgError: singular"
     assert json.loads((tmp_path / "results.json").read_text()) == found
@@ -241,7 +241,7 @@ def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
         package.compose(*TINY, "decoder.hidden_dims=[]", "optimizer=sgd", "optimizer.lr=1e-30"), tmp_path / "a"
     )
     from dgm_run.config.compose import instantiate
-    from dgm_run.data.dataset import Examples, to_float
+    from dgm_run.data.dataset import DataSplit, to_float
 
     cfg = package.compose(*TINY)
     model = instantiate(cfg.model)
@@ -250,7 +250,7 @@ def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
         model.decoder.output.bias.zero_()
     estimator = instantiate(cfg.estimators.importance_sampling)
     x = (torch.rand(50, 1, 8, 8) < 0.5).float()
-    rows = {e.quantity: e for e in estimator(model.eval(), Examples(x, None, to_float))}
+    rows = {e.quantity: e for e in estimator(model.eval(), DataSplit(x, None, to_float))}
     assert rows["reconstruction"].value == pytest.approx(-64 * math.log(2), abs=1e-4)
     assert found["estimates"][0]["kind"] == "estimate"
 
@@ -285,7 +285,7 @@ def test_a_linear_vae_reaches_the_maximum_likelihood_of_probabilistic_pca(num_co
         "dataset.standardize=none", "likelihood=gaussian",
         "encoder.hidden_dims=[]", "decoder.hidden_dims=[]", f"model.latent_dim={num_components}",
         "posterior=full_gaussian", "optimizer.lr=5e-3", "schedule=cosine", "trainer.max_epochs=2000",
-        "trainer.patience=null", "trainer.eval_every=100", "trainer.pictures_every=null", "trainer.threads=1",
+        "trainer.patience=null", "trainer.eval_every=100", "trainer.image_every_epochs=null", "trainer.threads=1",
         "estimators.importance_sampling.num_samples=1000", "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

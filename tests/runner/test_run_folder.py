@@ -7,7 +7,7 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run_folder import changes, config_path, fingerprint, load, save_config, why_another
+from dgm_run.runner.run_folder import config_diff, config_hash, config_path, load, save_config, why_another
 from tests.support.tiny import TINY
 
 
@@ -21,7 +21,7 @@ def run(tmp_path_factory) -> Path:
 def test_changes_name_every_key_but_those_that_may_change():
     saved = {"a": 1, "trainer": {"max_epochs": 1, "batch_size": 2}, "prior": {"k": 3}, "estimators": {"x": 1}}
     now = {"a": 1, "trainer": {"max_epochs": 9, "batch_size": 4}, "prior": None, "estimators": {}, "new": 5}
-    assert changes(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
+    assert config_diff(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
 
 
 BEGUN = {
@@ -86,17 +86,17 @@ def test_what_a_resumed_run_changes_is_named(now, message):
 def test_changes_leave_out_where_data_are():
     saved = {"data_dir": "/a", "dataset": {"source": {"path": "/a/x.npz", "decoded": "/a/d", "num_valid": 1}}}
     now = {"data_dir": "/b", "dataset": {"source": {"path": "/b/x.npz", "decoded": "/b/d", "num_valid": 2}}}
-    assert changes(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
+    assert config_diff(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
 
 
 def test_a_fingerprint_is_of_what_decides_the_result():
     base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
     for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"values": {"elbo": -80.0}}}):
-        assert fingerprint(base | same) == fingerprint(base)
+        assert config_hash(base | same) == config_hash(base)
     for total in (None, 5):  # the epochs of each stage have been set by it
-        assert fingerprint(base | {"trainer": base["trainer"] | {"total_epochs": total}}) == fingerprint(base)
+        assert config_hash(base | {"trainer": base["trainer"] | {"total_epochs": total}}) == config_hash(base)
     for other in ({"trainer": {"threads": 1, "batch_size": 50}}, {"seed": 1}, {"model": {}}):
-        assert fingerprint(base | other) != fingerprint(base)
+        assert config_hash(base | other) != config_hash(base)
 
 
 def test_a_finished_run_loads_in_two_lines_and_samples(run):

@@ -7,7 +7,7 @@ from PIL import Image
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
 from dgm_run.runner.sample import draw, spherical, straight, traversals, write
 from tests.support.tiny import TINY, call
@@ -41,7 +41,7 @@ def test_models_show_what_they_have():
 def test_neighbours_are_the_nearest_by_their_pixels():
     m = model("model=gan", "decoder.hidden_dims=[4]")
     x = torch.rand(40, 1, 8, 8)
-    found = draw(m, 10, 0, Examples(x, None, to_float))
+    found = draw(m, 10, 0, DataSplit(x, None, to_float))
     samples, rows = found["samples"], found["nearest_neighbours"]
     assert torch.equal(rows[:8], samples[:8])
     for i in range(8):

@@ -41,7 +41,7 @@ def test_the_likelihood_is_that_of_the_quadrature_over_z_and_has_the_mass_one():
     data = Sentences(rows.long(), WORDS)
     found = {e.quantity: e for e in ImportanceSampling(2000, 5000, "posterior", 0.1)(model, data)}
     assert found["log_likelihood"].value == pytest.approx(exact.mean().item(), abs=0.01)
-    tokens = data.num_seen.double()
+    tokens = data.num_observed.double()
     assert found["perplexity"].value == pytest.approx(torch.exp(-exact.sum() / tokens.sum()).item(), rel=0.01)
 
 

@@ -45,7 +45,7 @@ def weights_of(model: EnergyModel) -> dict[str, np.ndarray]:
 def log_f(model: EnergyModel, beta: float = 1.0) -> Tensor:
     """log f_beta of every state, (2^N,)."""
     x = all_states(model)
-    return model.log_density(x, model.fields(x), beta).detach()
+    return model.log_unnormalized(x, model.preactivations(x), beta).detach()
 
 
 def probabilities(model: EnergyModel, beta: float = 1.0) -> Tensor:
@@ -92,11 +92,13 @@ def check_one_beta_for_each_row(model: EnergyModel) -> None:
     x = all_states(model)
     betas = torch.linspace(0, 1, len(x), dtype=x.dtype)
     expected = torch.stack([log_f(model, float(beta))[i] for i, beta in enumerate(betas)])
-    torch.testing.assert_close(model.log_density(x, model.fields(x), betas).detach(), expected)
+    torch.testing.assert_close(model.log_unnormalized(x, model.preactivations(x), betas).detach(), expected)
     # two temperatures in one batch, each row at its own
     p, n = [probabilities(model, beta) for beta in (0.2, 1.0)], 40_000
     start = torch.cat([x[torch.multinomial(each, n, replacement=True)] for each in p])
-    moved = model.gibbs_step(start, model.fields(start), torch.tensor([0.2, 1.0], dtype=x.dtype).repeat_interleave(n))
+    moved = model.gibbs_step(
+        start, model.preactivations(start), torch.tensor([0.2, 1.0], dtype=x.dtype).repeat_interleave(n)
+    )
     for draws, each in zip(moved.split(n), p, strict=True):
         check_follows(draws.detach(), each)
 
@@ -104,9 +106,11 @@ def check_one_beta_for_each_row(model: EnergyModel) -> None:
 def check_gradient_is_that_of_the_free_energy(model: EnergyModel) -> None:
     x = all_states(model)
     weights = torch.linspace(-1, 2, len(x), dtype=x.dtype)
-    by_hand = model.gradient(x, model.fields(x).detach(), weights)
+    by_hand = model.gradient(x, model.preactivations(x).detach(), weights)
     parameters = dict(model.named_parameters())
-    expected = torch.autograd.grad(-weights @ model.log_density(x, model.fields(x)), list(parameters.values()))
+    expected = torch.autograd.grad(
+        -weights @ model.log_unnormalized(x, model.preactivations(x)), list(parameters.values())
+    )
     assert set(by_hand) == set(parameters)
     for name, value in zip(parameters, expected, strict=True):
         torch.testing.assert_close(by_hand[name], value, msg=name)
@@ -117,7 +121,7 @@ def check_gibbs_leaves_every_density_as_it_is(model: EnergyModel, num_draws: int
     for beta in BETAS:
         p = probabilities(model, beta)
         start = x[torch.multinomial(p, num_draws, replacement=True)]
-        check_follows(model.gibbs_step(start, model.fields(start), beta), p)
+        check_follows(model.gibbs_step(start, model.preactivations(start), beta), p)
 
 
 def check_chains_reach_the_density(model: EnergyModel) -> None:

@@ -34,7 +34,7 @@ def estimate(value, quantity="log_likelihood", stderr=0.1, settings=None, **more
     return {
         **{"quantity": quantity, "estimator": "importance_sampling", "kind": "estimate", "value": value},
         **{"stderr": stderr, "num_examples": 4, "unit": "nats", "settings": settings or {"num_samples": 5}},
-        **{"diagnostics": {}, "warning": None, "floor": None, "split": "test", "seconds": 1.0},
+        **{"diagnostics": {}, "warning": None, "train_reference": None, "split": "test", "seconds": 1.0},
     } | more
 
 
@@ -46,14 +46,14 @@ def write(folder: Path, node: dict, estimates=None, values=None, published=None,
     if estimates is None:
         return folder
     found = {
-        "model": "VAE", "dataset": "digits", "binarization": "dynamic", "seed": node["seed"], "published": published,
+        "model": "VAE", "dataset": "digits", "preprocessing": "dynamic", "seed": node["seed"], "published": published,
         "estimates": estimates, "parameters": 1234, "environment": {"dgm_run": "0.1.0"},
         "training": {"epochs": 3, "seconds": 1.5, "examples_per_second": 1000.0, "stopped_by": "max_epochs",
                      "monitor": "valid/elbo"},
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
     if values is not None:
-        np.savez(folder / "values.npz", **{estimate_id.key(estimates[0]): np.array(values)})
+        np.savez(folder / "values.npz", **{estimate_id.values_key(estimates[0]): np.array(values)})
     (folder / "samples").mkdir()
     Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "samples" / "epoch_0003.png")
     return folder

@@ -19,7 +19,7 @@ SMALL = {
     "trainer.max_epochs": 1,
     "trainer.max_steps": 2,
     "trainer.pretraining.max_epochs": 1,
-    "trainer.pictures_every": None,
+    "trainer.image_every_epochs": None,
     "hydra.sweeper.n_trials": 2,
 }
 """Settings that make any run short."""

@@ -21,12 +21,12 @@ TINY = (
     "estimators.importance_sampling.num_samples=2",
 )
 FEW_TEMPERATURES = (
-    "estimators.energy.partition.otherwise.num_temperatures=10",
-    "estimators.energy.conservative.num_temperatures=10",
+    "estimators.energy.partition.fallback.num_temperatures=10",
+    "estimators.energy.reverse_ais.num_temperatures=10",
 )
 TINY_LAYERS = (
     *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT, *FEW_TEMPERATURES),
-    *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.otherwise.num_temperatures=10"),
+    *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.fallback.num_temperatures=10"),
 )
 TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",
             "estimators.sample_quality.num_samples=50")  # fmt: skip

@@ -3,7 +3,7 @@ import torch
 
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.trainers.best_weights import Best
+from dgm_run.trainers.best_weights import BestWeights
 
 
 def weights(value):
@@ -11,7 +11,7 @@ def weights(value):
 
 
 def test_the_last_that_was_taken_is_the_best_and_is_written_once(tmp_path):
-    best = Best(Checkpoints(tmp_path))
+    best = BestWeights(Checkpoints(tmp_path))
     best.take(weights(1.0))
     best.save(1)
     best.take(weights(2.0))
@@ -25,9 +25,9 @@ def test_the_last_that_was_taken_is_the_best_and_is_written_once(tmp_path):
 
 
 def test_that_of_a_former_session_comes_from_the_disk(tmp_path):
-    former = Best(Checkpoints(tmp_path))
+    former = BestWeights(Checkpoints(tmp_path))
     former.take(weights(3.0))
     former.save(7)
-    assert Best(Checkpoints(tmp_path)).found(7)["weight"].tolist() == [3.0] * 3
+    assert BestWeights(Checkpoints(tmp_path)).found(7)["weight"].tolist() == [3.0] * 3
     with pytest.raises(CheckpointError, match="the best checkpoint, of epoch 8, is lost: it is of epoch 7"):
-        Best(Checkpoints(tmp_path)).found(8)
+        BestWeights(Checkpoints(tmp_path)).found(8)

@@ -222,7 +222,7 @@ def test_numbers_that_are_not_positive_are_refused(option, message, tmp_path):
 
 def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
     options = ("objective.centering_rate=0.01", "schedule=constant", "trainer.batch_size=100", "trainer.eval_every=1",
-               "objective.partition.otherwise.num_temperatures=5", "objective.partition.max_log2_states=1")  # fmt: skip
+               "objective.partition.fallback.num_temperatures=5", "objective.partition.max_log2_states=1")  # fmt: skip
 
     def train(name, epochs, *more):
         overrides = (*TINY_ENERGY, *options, f"trainer.max_epochs={epochs}", *more)
@@ -251,7 +251,7 @@ def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_weights_stay_within_the_limit_of_their_norm_while_training(tmp_path):
-    options = ("objective.max_norm=0.05", "optimizer.lr=0.5", "objective.partition.otherwise.num_temperatures=5")
+    options = ("objective.max_norm=0.05", "optimizer.lr=0.5", "objective.partition.fallback.num_temperatures=5")
     dgm_run.run(dgm_run.compose(*TINY_ENERGY, *options), tmp_path)
     weights, _, _ = Checkpoints(tmp_path / "checkpoints").load("last")
     assert weights["weight"].norm(dim=0).max() <= 0.05 * (1 + 1e-6)

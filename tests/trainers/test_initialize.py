@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.initialize import EXAMPLES, initialize
 
@@ -22,7 +22,7 @@ def test_parts_are_handed_examples_and_answer_for_what_is_within_them():
     outer = Part()
     outer.inner = Part()
     model = nn.Sequential(nn.Linear(1, 1), outer)
-    train = Examples(torch.arange(EXAMPLES + 50).unsqueeze(1), None, to_float)
+    train = DataSplit(torch.arange(EXAMPLES + 50).unsqueeze(1), None, to_float)
     initialize(model, train)
     assert outer.seen.shape == (EXAMPLES, 1)
     assert len(outer.seen.unique()) == EXAMPLES
@@ -31,4 +31,4 @@ def test_parts_are_handed_examples_and_answer_for_what_is_within_them():
 
 def test_what_a_part_refuses_is_one_line():
     with pytest.raises(ConfigError, match="too few"):
-        initialize(Part("too few"), Examples(torch.zeros(3, 1), None, to_float))
+        initialize(Part("too few"), DataSplit(torch.zeros(3, 1), None, to_float))

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.validation import validate
 
@@ -15,7 +15,7 @@ class Mean(Objective):
 
 
 def loaded(n):
-    valid = Examples(torch.arange(float(n)).reshape(n, 1), None, to_float)
+    valid = DataSplit(torch.arange(float(n)).reshape(n, 1), None, to_float)
     return LoadedDataset(None, None, valid, None)
 
 

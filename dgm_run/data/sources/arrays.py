@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.memmap import OnDisk, as_tensor, mapped
-from dgm_run.data.split import Split, Splits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
@@ -40,11 +40,11 @@ class Arrays:
         self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
         _refuse_other_kind(Path(path).expanduser())  # before anything is said of a likelihood that would not fit
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         path = Path(self.path).expanduser().resolve()
         arrays = _mapped(path) if path.is_dir() else _load(path)
         if all(name in arrays for name in NAMES):
-            return Splits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
+            return RawSplits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
         if "x" not in arrays or path.is_dir():
             found = ", ".join(arrays) or "nothing"
             needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
@@ -86,17 +86,17 @@ def _mapped(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> Split:
+def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> RawSplit:
     x = arrays[name]
     if x.ndim < 1:
         raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
     if labels not in arrays:
-        return Split(_values(x, name, path))
+        return RawSplit(_values(x, name, path))
     y = _labels(arrays[labels])
     if y.dtype.kind not in "biu" or y.shape != x.shape[:1]:
         found = f"of type {y.dtype} and shape {list(y.shape)}"
         raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example; -1 is no label")
-    return Split(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
+    return RawSplit(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
 
 
 def _labels(y: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 
 ABOUT = "training, validation and test examples are the same"
 
@@ -29,11 +29,11 @@ class BarsAndStripes:
             raise ValueError(f"size = {size}: 2^(size + 1) images fit in memory for a size from 1 to 12")
         self.size = size
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         lines = torch.arange(self.size)
         patterns = (torch.arange(2**self.size).unsqueeze(1) >> lines) & 1  # (2^s, s)
         rows = patterns[:, None, :, None].expand(-1, 1, self.size, self.size)  # (2^s, 1, s, s)
         x = torch.cat([rows, rows.mT]).to(torch.uint8)
         of_both = (x.double().mean((1, 2, 3)) % 1 == 0).double()  # the blank and the full one
-        everything = Split(x, log_p=(of_both - self.size - 1) * math.log(2))
-        return Splits(everything, everything, everything, about=ABOUT)
+        everything = RawSplit(x, log_p=(of_both - self.size - 1) * math.log(2))
+        return RawSplits(everything, everything, everything, about=ABOUT)

@@ -11,7 +11,7 @@ import torch
 
 from dgm_run.data.download import RemoteFile, require
 from dgm_run.data.mat_file import read_mat
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 from dgm_run.errors import DataError
 
 FILE = RemoteFile(
@@ -33,15 +33,15 @@ class Caltech101Silhouettes:
     def __init__(self, data_dir: str, download: bool):
         self.data_dir, self.download = data_dir, download
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         (path,) = require("Caltech 101 silhouettes", self.data_dir, [FILE], self.download)
-        return Splits(train=_read(path, "train"), valid=_read(path, "val"), test=_read(path, "test"))
+        return RawSplits(train=_read(path, "train"), valid=_read(path, "val"), test=_read(path, "test"))
 
 
-def _read(path: Path, split: str) -> Split:
+def _read(path: Path, split: str) -> RawSplit:
     rows, labels = read_mat(path, [f"{split}_data", f"{split}_labels"])
     if rows.ndim != 2 or rows.shape[1] != 784 or not np.isin(rows, (0, 1)).all():
         raise DataError(f"{path}: {split}_data is no N x 784 array of 0 and 1; remove it to fetch it again")
     background = torch.from_numpy(rows.astype(np.uint8)).reshape(-1, 1, 28, 28).mT  # stored column by column
     classes = torch.from_numpy(labels.ravel().astype(np.int64)) - 1  # MATLAB counts from 1
-    return Split((1 - background).contiguous(), classes)  # stored inverted
+    return RawSplit((1 - background).contiguous(), classes)  # stored inverted

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dgm_run.data.download import RemoteFile, one_line, require
-from dgm_run.data.split import Split, Splits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 ARCHIVE = RemoteFile(
@@ -42,7 +42,7 @@ class CIFAR10:
     def __init__(self, data_dir: str, num_valid: int, download: bool):
         self.data_dir, self.num_valid, self.download = data_dir, num_valid, download
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         folder = Path(self.data_dir).expanduser().resolve() / FOLDER
         if not all((folder / name).is_file() for name in BATCHES):
             (archive,) = require("CIFAR-10", self.data_dir, [ARCHIVE], self.download)
@@ -66,7 +66,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive}: cannot be unpacked ({reason}); remove it to fetch it again") from None
 
 
-def _read(path: Path) -> Split:
+def _read(path: Path) -> RawSplit:
     """One batch: records of a byte of label, then 1,024 bytes each of red, green and blue, row by row."""
     data = np.fromfile(path, dtype=np.uint8)
     expected = BATCH_SIZE * (1 + PIXELS)
@@ -75,4 +75,4 @@ def _read(path: Path) -> Split:
     records = torch.from_numpy(data.reshape(BATCH_SIZE, 1 + PIXELS))
     if records[:, 0].max() > 9:
         raise DataError(f"{path}: has labels beyond 9; remove it to have it made again")
-    return Split(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long())
+    return RawSplit(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long())

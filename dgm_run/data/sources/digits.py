@@ -6,7 +6,7 @@ https://archive.ics.uci.edu/dataset/80
 
 import torch
 
-from dgm_run.data.split import Splits, split_sizes
+from dgm_run.data.split import RawSplits, split_sizes
 
 
 class Digits:
@@ -15,7 +15,7 @@ class Digits:
     def __init__(self, num_valid: int, num_test: int, split_seed: int):
         self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         from sklearn.datasets import load_digits  # costs a second
 
         digits = load_digits()

@@ -7,7 +7,7 @@ import torch
 
 from dgm_run.data.download import RemoteFile, require
 from dgm_run.data.mat_file import read_mat
-from dgm_run.data.split import Splits, split_sizes
+from dgm_run.data.split import RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 FILE = RemoteFile(
@@ -33,7 +33,7 @@ class FreyFaces:
         self.data_dir, self.download = data_dir, download
         self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         (path,) = require("Frey faces", self.data_dir, [FILE], self.download)
         (faces,) = read_mat(path, ["ff"])  # (560, N), each face row by row
         if faces.shape[0] != 560 or faces.dtype != "uint8":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 
 
 class GaussianMixture:
@@ -57,15 +57,15 @@ class GaussianMixture:
         self.scale, self.seed = scale, seed
         self.sizes = {"train": num_train, "valid": num_valid, "test": num_test}
 
-    def __call__(self) -> Splits:
-        return Splits(**{name: self._draw(name, num) for name, num in self.sizes.items()})
+    def __call__(self) -> RawSplits:
+        return RawSplits(**{name: self._draw(name, num) for name, num in self.sizes.items()})
 
-    def _draw(self, name: str, num: int) -> Split:
+    def _draw(self, name: str, num: int) -> RawSplit:
         generator = torch.Generator().manual_seed(rng.key(self.seed, name))
         which = torch.randint(len(self.means), (num,), generator=generator)
         noise = torch.randn(num, 2, generator=generator, dtype=torch.float64)
         x = (self.means[which] + self.scale * noise).float()
-        return Split(x, which, self.log_prob(x))
+        return RawSplit(x, which, self.log_prob(x))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of (N, 2), (N,), in nats."""

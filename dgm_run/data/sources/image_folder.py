@@ -17,7 +17,7 @@ from torch import Tensor
 from dgm_run.data.download import one_line
 from dgm_run.data.image_file import Fit, ImageReader, colour_of
 from dgm_run.data.memmap import OnDisk, as_tensor, mapped
-from dgm_run.data.split import Splits, split_sizes
+from dgm_run.data.split import RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
@@ -71,7 +71,7 @@ class ImageFolder:
         self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
         self.decoded = decoded
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         folder = Path(self.path).expanduser().resolve()
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; set dataset.source.path to a folder of images")
@@ -93,7 +93,7 @@ class ImageFolder:
             decoded, changes = self._decode(paths)
             train, valid, test = split_sizes(as_tensor(decoded), y, self.num_valid, self.num_test)
             in_memory = [split._replace(x=split.x.clone()) for split in (valid, test)]
-            splits = Splits(train._replace(x=OnDisk(train.x)), *in_memory)
+            splits = RawSplits(train._replace(x=OnDisk(train.x)), *in_memory)
         counts = {"hidden skipped": files.num_hidden, "linked twice and taken once": len(files.repeated), **changes}
         done = ", ".join(f"{count:,} {change}" for change, count in counts.items() if count)
         file_notes = (f"image_folder: {len(paths):,} files: {done}",) if done else ()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.split import Splits, split_sizes
+from dgm_run.data.split import RawSplits, split_sizes
 
 
 class LaplaceSources:
@@ -34,7 +34,7 @@ class LaplaceSources:
         gaussian = torch.randn(dim, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         self.mixing = torch.linalg.qr(gaussian).Q
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         num = self.num_train + self.num_valid + self.num_test
         generator = torch.Generator().manual_seed(rng.key(self.seed, "sources"))
         uniform = torch.rand(2, num, len(self.mixing), generator=generator, dtype=torch.float64)
@@ -43,7 +43,7 @@ class LaplaceSources:
         splits = split_sizes(x.float(), None, self.num_valid, self.num_test)
         sizes = f"num_train={self.num_train}, num_valid={self.num_valid}, num_test={self.num_test}"
         about = f"test examples drawn with seed {self.seed} for {sizes}"
-        return Splits(*(split._replace(log_p=self.log_prob(split.x.double())) for split in splits), about=about)
+        return RawSplits(*(split._replace(log_p=self.log_prob(split.x.double())) for split in splits), about=about)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of (N, dim), (N,), in nats."""

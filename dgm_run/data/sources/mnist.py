@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from dgm_run.data.download import torchvision_source
-from dgm_run.data.split import Split, Splits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 
 
 class MNIST:
@@ -36,10 +36,10 @@ class MNIST:
         self.data_dir, self.name, self.num_valid = data_dir, name, num_valid
         self.inverted, self.download = inverted, download
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         train, test = torchvision_source(self.name, self.data_dir, self.download)
         splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
-        return replace(splits, test=Split(self._images(test.data), test.targets))
+        return replace(splits, test=RawSplit(self._images(test.data), test.targets))
 
     def _images(self, levels: Tensor) -> Tensor:
         return (255 - levels if self.inverted else levels).unsqueeze(1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_run.data.download import RemoteFile, require
 from dgm_run.data.mat_file import read_mat
-from dgm_run.data.split import Split, Splits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 FILE = RemoteFile(
@@ -39,12 +39,12 @@ class Omniglot:
         self.data_dir, self.download = data_dir, download
         self.num_valid, self.split_seed = num_valid, split_seed
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         (path,) = require("Omniglot", self.data_dir, [FILE], self.download)
         train, test = read_mat(path, ["data", "testdata"])
         x, x_test = _levels(train, path), _levels(test, path)
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
-        return replace(split_sizes(x, None, self.num_valid, 0), test=Split(x_test))
+        return replace(split_sizes(x, None, self.num_valid, 0), test=RawSplit(x_test))
 
 
 def _levels(columns: np.ndarray, path: Path) -> Tensor:

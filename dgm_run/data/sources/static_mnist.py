@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.download import RemoteFile, require
-from dgm_run.data.split import Split, Splits
+from dgm_run.data.split import RawSplit, RawSplits
 from dgm_run.errors import DataError
 
 ADDRESS = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -35,7 +35,7 @@ class StaticMNIST:
     def __init__(self, data_dir: str, download: bool):
         self.data_dir, self.download = data_dir, download
 
-    def __call__(self) -> Splits:
+    def __call__(self) -> RawSplits:
         names = {split: f"binarized_mnist_{split}.amat" for split in SIZES}
         files = [
             RemoteFile(f"static_mnist/{name}", ADDRESS + name, CHECKSUMS[split], max_bytes=80_000_000)
@@ -43,7 +43,7 @@ class StaticMNIST:
         ]
         paths = require("static MNIST", self.data_dir, files, self.download)
         splits = zip(SIZES, paths, strict=True)
-        return Splits(**{split: Split(read_amat(path, SIZES[split])) for split, path in splits})
+        return RawSplits(**{split: RawSplit(read_amat(path, SIZES[split])) for split, path in splits})
 
 
 def read_amat(path: Path, num_images: int) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.estimators.base import Baseline
 
 ROWS = 1_000
@@ -20,10 +20,10 @@ def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
     One of each level is added to the counts of each pixel (Laplace's rule), so that no test example is impossible.
     Real values have other baselines; of sentences, and of data with holes, this says nothing.
     """
-    kind = data.protocol.kind
+    kind = data.dataset.kind
     if kind not in ("binary", "levels") or data.train.corrupt:
         return None
-    num_levels = 2 if kind == "binary" else data.protocol.num_levels
+    num_levels = 2 if kind == "binary" else data.dataset.num_levels
     counts = 0
     for x in data.train.batches(ROWS, TRAINED_ON):
         if bool(x.isnan().any()):
@@ -41,5 +41,5 @@ def _index(x: Tensor, num_levels: int) -> Tensor:
     return levels + num_levels * torch.arange(levels.shape[1], device=levels.device)
 
 
-def _log_prob(log_share: Tensor, data: Examples, num_levels: int) -> Tensor:
+def _log_prob(log_share: Tensor, data: DataSplit, num_levels: int) -> Tensor:
     return torch.cat([log_share[_index(x, num_levels)].sum(1).cpu() for x in data.batches(ROWS)])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.models.linear.factor_analysis import (
     AT_FLOOR,
     LEAST_RELATIVE,
@@ -80,7 +80,9 @@ class LinearBaseline(Estimator):
         check_floor(self.min_scale, self.relative_min_scale)
 
     @torch.no_grad()
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "LinearBaseline":
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "LinearBaseline":
         if train.corrupt:
             return self
         data = Moments.of(train.batches(ROWS))
@@ -133,7 +135,7 @@ class LinearBaseline(Estimator):
         return Fit(name, density, "; ".join(filter(None, (at_floor, describe_data(data.variance, data.count)))) or None)
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         floor = {"min_scale": self.min_scale, "relative_min_scale": self.relative_min_scale}
         found = []
         for done, fit in enumerate(self.fits, 1):

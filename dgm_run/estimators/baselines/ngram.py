@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import END, START
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.units import estimate_perplexity
 from dgm_run.networks.rnn import OFFSET
 
@@ -96,12 +96,14 @@ class NgramBaseline(Estimator):
         if not isinstance(data.train, Sentences):
             raise ConfigError("estimators.ngram_baseline: the data are no sentences")
 
-    def fitted(self, model: nn.Module, train: Sentences, valid: Examples, report: Report = silent) -> "NgramBaseline":
+    def fit(
+        self, model: nn.Module, train: Sentences, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "NgramBaseline":
         rows, outputs = _rows(train), len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
         return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
 
-    def __call__(self, model: nn.Module, data: Sentences, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: Sentences, report: ProgressCallback = no_progress) -> list[Estimate]:
         found = []
         for counted in self.models:
             log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)

@@ -20,6 +20,6 @@ class Exact(Imputer):
     @torch.no_grad()
     def __call__(self, model: FactorAnalysis, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         q = model.infer_seen(seen, corrupt)
-        mean = corrupt.restored(model.decode(q.mean), seen).mean
-        draws = corrupt.restored(model.decode(q.sample((num_draws,))), seen).sample()
+        mean = corrupt.posterior_of_x(model.decode(q.mean), seen).mean
+        draws = corrupt.posterior_of_x(model.decode(q.sample((num_draws,))), seen).sample()
         return Imputed(mean, draws, model.log_prob_seen(seen, corrupt), {})

@@ -23,20 +23,20 @@ class ImportanceSampling(Imputer):
 
     Args:
         num_samples: S for each example.
-        max_rows: decoder rows at a time.
+        max_batch_rows: decoder rows at a time.
 
     Raises:
         ValueError: a setting is not positive.
     """
 
     num_samples: int
-    max_rows: int
+    max_batch_rows: int
 
     requires = LatentVariableModel
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_rows) < 1:
-            raise ValueError("num_samples and max_rows must be positive")
+        if min(self.num_samples, self.max_batch_rows) < 1:
+            raise ValueError("num_samples and max_batch_rows must be positive")
 
     def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
         return super().fits(model, corrupt) and sees_through(model, corrupt)
@@ -45,18 +45,18 @@ class ImportanceSampling(Imputer):
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         of_seen = Corrupted(model, corrupt)
         q, p = of_seen.infer(seen).proposal(), of_seen.latent_prior()
-        chunk = max(1, self.max_rows // len(seen))
+        chunk = max(1, self.max_batch_rows // len(seen))
         sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]
-        terms = [of_seen.score(seen, q, p, size) for size in sizes]
+        terms = [of_seen.evaluate_terms(seen, q, p, size) for size in sizes]
         z, log_w = torch.cat([each.z for each in terms]), torch.cat([each.log_w.double() for each in terms])
 
         weights = log_w.softmax(0).to(seen.dtype)  # (S, B)
         mean = torch.zeros_like(seen)
         for rows, share in zip(z.split(chunk), weights.split(chunk), strict=True):
-            means = corrupt.restored(model.decode(rows), seen).mean
+            means = corrupt.posterior_of_x(model.decode(rows), seen).mean
             mean += (share.view(*share.shape, *[1] * (seen.dim() - 1)) * means).sum(0)
 
         chosen = torch.multinomial(weights.T, num_draws, replacement=True).T  # (K, B)
         resampled = z.gather(0, chosen.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
-        draws = corrupt.restored(model.decode(resampled), seen).sample()
+        draws = corrupt.posterior_of_x(model.decode(resampled), seen).sample()
         return Imputed(mean, draws, log_mean_exp(log_w), {"ess": effective_sample_size(log_w)})

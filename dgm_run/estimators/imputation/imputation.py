@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import Corruption, Missing, MissingValues
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
@@ -56,7 +56,7 @@ class Imputation(Estimator):
     mean worse, and no interval holds that.
 
     Args:
-        sets: corruptions by name; data that `dataset/corrupt` has corrupted are restored as they are, without these.
+        corruptions: by name. Data that `dataset/corrupt` has corrupted are restored as they are, without these.
             Those of images are left out for vectors.
         methods: imputers by name.
         num_examples: of the test set, drawn at random; fewer where there are fewer.
@@ -67,7 +67,7 @@ class Imputation(Estimator):
         ValueError: a number is not positive.
     """
 
-    sets: Mapping[str, Corruption]
+    corruptions: Mapping[str, Corruption]
     methods: Mapping[str, Imputer]
     num_examples: int
     num_draws: int
@@ -89,16 +89,16 @@ class Imputation(Estimator):
                 )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
-        kind = data.protocol.kind
+        kind = data.dataset.kind
         sets = self._sets(data.test)
         if not sets:
-            raise ConfigError("estimators.imputation.sets: they are all of images: add missing_at_random")
+            raise ConfigError("estimators.imputation.corruptions: they are all of images: add missing_at_random")
         for name, corrupt in sets.items():
             if kind not in corrupt.takes:
                 raise ConfigError(
-                    f"estimators.imputation.sets.{name}: {type(corrupt).__name__} takes "
+                    f"estimators.imputation.corruptions.{name}: {type(corrupt).__name__} takes "
                     f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
-                    f"'~estimators.imputation.sets.{name}'"
+                    f"'~estimators.imputation.corruptions.{name}'"
                 )
             if not self._fitting(model, corrupt):
                 raise ConfigError(
@@ -106,17 +106,19 @@ class Imputation(Estimator):
                     "a latent-variable model whose decoder has independent pixels, or an energy model and holes"
                 )
 
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Imputation":
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Imputation":
         x = train.batch(torch.randperm(len(train))[:NEIGHBOURS].to(train.x.device))
-        x = x if train.corrupt is None else train.corrupt.known(x)
+        x = x if train.corrupt is None else train.corrupt.observed(x)
         mean = x.nanmean(0).nan_to_num(0.5)
-        mean = mean if train.corrupt is None else train.corrupt.mean_behind(mean)
+        mean = mean if train.corrupt is None else train.corrupt.debiased_mean(mean)
         return replace(self, baseline=Known(mean, torch.where(x.isnan(), mean, x)), shown={})
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         index = torch.randperm(len(data), generator=_generator("examples"))[: self.num_examples].to(data.x.device)
-        truth, given = data.clean.batch(index), data.batch(index)
+        truth, given = data.uncorrupted.batch(index), data.batch(index)
         sets, found = self._sets(data), []
         for i, (name, corrupt) in enumerate(sets.items()):
             seen = given if name == OWN else corrupt(truth, _generator(name))
@@ -131,11 +133,13 @@ class Imputation(Estimator):
         """Of each set rows of examples, what is seen of them, and by each method the mean and a draw."""
         return {f"imputed_{name}": torch.cat(rows) for name, rows in self.shown.items() if is_image(rows[0].shape[1:])}
 
-    def _sets(self, data: Examples) -> Mapping[str, Corruption]:
+    def _sets(self, data: DataSplit) -> Mapping[str, Corruption]:
         if data.corrupt and not isinstance(data.corrupt, MissingValues):
             return {OWN: data.corrupt}
         own = {OWN: data.corrupt} if data.corrupt else {}  # holes of the data hide no truth: others stand beside them
-        return own | {name: corrupt for name, corrupt in self.sets.items() if _applies(corrupt, data.x.shape[1:])}
+        return own | {
+            name: corrupt for name, corrupt in self.corruptions.items() if _applies(corrupt, data.x.shape[1:])
+        }
 
     def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
         """The methods that fit a model, as it was trained."""
@@ -144,7 +148,7 @@ class Imputation(Estimator):
         return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
 
     def _restore(
-        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: Report,
+        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: ProgressCallback,
         standardization: Standardization | None,
     ) -> list[Estimate]:  # fmt: skip
         methods, complete = self._fitting(model, corrupt), _of_complete(model)
@@ -155,7 +159,7 @@ class Imputation(Estimator):
                 found |= _rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
             return found
 
-        rows = process_group.over_blocks(len(seen), BLOCK, find, report)
+        rows = process_group.map_blocks(len(seen), BLOCK, find, report)
         restored = {method: _imputed(method, rows) for method in methods}
 
         shown = [truth[:SHOWN], as_seen(seen[:SHOWN])]
@@ -163,7 +167,7 @@ class Imputation(Estimator):
             shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
         self.shown[name] = shown
 
-        asked, found = corrupt.asked(seen) & ~truth.isnan(), []
+        asked, found = corrupt.target_mask(seen) & ~truth.isnan(), []
         unit = "variances" if standardization else ""
         if not bool(asked.any()):
             return []  # by chance: there is nothing to restore
@@ -204,7 +208,7 @@ class Imputation(Estimator):
         return found | _medians(each)
 
     def _baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
-        known = corrupt.known(seen)
+        known = corrupt.observed(seen)
         mean, x = self.baseline
         found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._neighbour(known, x)}
         if corrupt.known_is_true:

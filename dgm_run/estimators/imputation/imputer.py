@@ -47,7 +47,7 @@ class Imputer(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """What stands beside its numbers."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_rows"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_batch_rows"}
 
     @property
     def max_draws(self) -> float:
@@ -95,7 +95,7 @@ def alternate(
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
     draws, moved, total = [], torch.zeros(len(seen), device=seen.device), torch.zeros_like(seen)
     for step in range(steps.stop):
-        p = corrupt.restored(model.decode(z), seen)
+        p = corrupt.posterior_of_x(model.decode(z), seen)
         x = p.sample()
         if step in steps:
             total += p.mean

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.bootstrap import bootstrap_stderr
 from dgm_run.estimators.labels.calibration import calibration_interval
 from dgm_run.estimators.labels.classifiers import MOST, Machines
 from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
 from dgm_run.estimators.proportions import PERCENT, SHARE, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.plots import curves
 
 ROWS = 1000
@@ -43,14 +43,16 @@ class LatentClassification(Estimator):
         _refuse_without_classes(data)
 
     @torch.no_grad()
-    def fitted(
-        self, model: LatentVariableModel, train: Examples, valid: Examples, report: Report = silent
+    def fit(
+        self, model: LatentVariableModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "LatentClassification":
         x, y = labelled(train)
         return replace(self, on_pixels=Machines.of(x, y), on_latents=Machines.of(_means(model, x), y))
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(
+        self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
         x, y = _with_labels(data)
         z = _means(model, x)
         found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, y).items()]
@@ -67,7 +69,7 @@ class Classification(Estimator):
 
     Args:
         num_samples: of z for each example and class, for p(x, y).
-        max_rows: decoder rows at a time.
+        max_batch_rows: decoder rows at a time.
         machines: the others, once `fitted`.
         seen: risks by the score that they were declined by, once called.
 
@@ -76,24 +78,26 @@ class Classification(Estimator):
     """
 
     num_samples: int
-    max_rows: int
+    max_batch_rows: int
     machines: Machines | None = None
     seen: dict[str, Tensor] = field(default_factory=dict)
 
-    requires = {"model": KnowsLabels}
+    requires = {"model": JointModel}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_rows) < 1:
-            raise ValueError("num_samples and max_rows must be positive")
+        if min(self.num_samples, self.max_batch_rows) < 1:
+            raise ValueError("num_samples and max_batch_rows must be positive")
 
-    def check(self, model: KnowsLabels, data: LoadedDataset) -> None:
+    def check(self, model: JointModel, data: LoadedDataset) -> None:
         _refuse_without_classes(data)
 
-    def fitted(self, model: KnowsLabels, train: Examples, valid: Examples, report: Report = silent) -> "Classification":
+    def fit(
+        self, model: JointModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Classification":
         return replace(self, machines=Machines.of(*labelled(train)), seen={})
 
     @torch.no_grad()
-    def __call__(self, model: KnowsLabels, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: JointModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
 
         def find(x: Tensor) -> dict[str, Tensor]:
             seen = model.observe(x)
@@ -102,7 +106,7 @@ class Classification(Estimator):
             told_jointly, density = log_joint.argmax(0), log_joint.logsumexp(0)
             return {"sure": sure, "told": told, "told_jointly": told_jointly, "density": density}
 
-        rows = data.rows(max(1, min(100, self.max_rows // model.num_classes)), find, report)
+        rows = data.map_batches(max(1, min(100, self.max_batch_rows // model.num_classes)), find, report)
         x, y = _with_labels(data)
         rows = {name: values[data.labelled] for name, values in rows.items()}
         wrong, wrong_jointly = ((rows[told] != y).double().cpu() for told in ("told", "told_jointly"))
@@ -129,7 +133,7 @@ class Classification(Estimator):
 
 def _refuse_without_classes(data: LoadedDataset) -> None:
     why = None
-    if data.protocol.num_classes is None:
+    if data.dataset.num_classes is None:
         why = "the data have no labels to tell"
     elif len(data.test.labelled) == 0:
         why = "no test example has a label"
@@ -185,13 +189,13 @@ def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
     return torch.cat([model.infer(rows).mean for rows in x.split(MEANS)])
 
 
-def _with_labels(data: Examples) -> tuple[Tensor, Tensor]:
+def _with_labels(data: DataSplit) -> tuple[Tensor, Tensor]:
     """The examples that have labels, and these."""
     blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
     return torch.cat(blocks), data.y[data.labelled]
 
 
-def labelled(train: Examples) -> tuple[Tensor, Tensor]:
+def labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
     """Examples and labels that training may use; a random part where there are very many."""
     chosen = train.labelled[torch.randperm(len(train.labelled))[:MOST].to(train.labelled.device)]
     return train.batch(chosen), train.y[chosen]

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
@@ -51,7 +51,7 @@ class AIS(PartitionFunction):
         if self.num_chains < 2 or self.num_temperatures < 1:
             raise ValueError("num_chains must be at least 2, for a standard error, and num_temperatures positive")
 
-    def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
+    def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         margin, weighed = log_mean_margin(log_w), weigh(log_w.unsqueeze(1))
@@ -68,17 +68,17 @@ class AIS(PartitionFunction):
         return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k) if any(margin) else None)
 
     @torch.no_grad()
-    def log_weights(self, model: EnergyModel, report: Report = silent) -> Tensor:
+    def log_weights(self, model: EnergyModel, report: ProgressCallback = no_progress) -> Tensor:
         """log w of every chain, (num_chains,), in float64."""
         betas = choose_temperatures(self.schedule, self.num_temperatures, model, report)
         x = model.sample_base(self.num_chains)
-        fields = model.fields(x)
+        preactivations = model.preactivations(x)
         log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         total = max(self.num_temperatures, len(betas))
         for done, (beta, next_beta) in enumerate(pairwise(betas), total - len(betas)):
-            log_w += model.log_ratio(x, fields, beta, next_beta)
-            x = model.gibbs_step(x, fields, next_beta)
-            fields = model.fields(x)
+            log_w += model.log_ratio(x, preactivations, beta, next_beta)
+            x = model.gibbs_step(x, preactivations, next_beta)
+            preactivations = model.preactivations(x)
             if done % 100 == 0:
                 report(done, total)
         return log_w

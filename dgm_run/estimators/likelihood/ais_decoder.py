@@ -12,13 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.distributions.repeated import Repeated
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
@@ -58,7 +58,7 @@ class AISDecoder(Estimator):
         schedule: linear | sigmoid.
         start: prior | encoder; the latter needs a posterior with a density.
         num_simulated: examples drawn from the model for the gap; zero for none.
-        max_rows: chains at a time, which bounds the memory.
+        max_batch_rows: chains at a time, which bounds the memory.
         scale: standard deviation of Gaussian noise around the means of the decoder: model (its own) | fit (to as many
             validation examples, by expectation maximisation with the chains' ends) | a number.
         fitted_scale: once `fitted`.
@@ -75,7 +75,7 @@ class AISDecoder(Estimator):
     schedule: Literal["linear", "sigmoid"]
     start: Literal["prior", "encoder"]
     num_simulated: int
-    max_rows: int
+    max_batch_rows: int
     scale: Literal["model", "fit"] | float
     fitted_scale: float | None = None
 
@@ -84,7 +84,13 @@ class AISDecoder(Estimator):
     def __post_init__(self):
         if not isinstance(self.scale, str) and not self.scale > 0:
             raise ValueError(f"scale = {self.scale} must be positive")
-        counts = (self.num_chains, self.num_temperatures, self.num_leapfrog, self.max_rows, self.num_examples or 1)
+        counts = (
+            self.num_chains,
+            self.num_temperatures,
+            self.num_leapfrog,
+            self.max_batch_rows,
+            self.num_examples or 1,
+        )
         if min(counts) < 1 or self.num_simulated < 0:
             raise ValueError("the numbers of examples, chains, temperatures, steps and rows must be positive")
         if not 0 < self.target_acceptance < 1:
@@ -105,8 +111,8 @@ class AISDecoder(Estimator):
             ) from None
 
     @torch.no_grad()
-    def fitted(
-        self, model: ContinuousLatentModel, train: Examples, valid: Examples, report: Report = silent
+    def fit(
+        self, model: ContinuousLatentModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "AISDecoder":
         if self.scale != "fit":
             return self
@@ -127,11 +133,13 @@ class AISDecoder(Estimator):
 
     def _squares(self, noisy: "Noisy", x: Tensor, z: Tensor) -> Tensor:
         """Mean squared distance of each example to its mean, (N,)."""
-        parts = zip(x.split(self.max_rows), z.split(self.max_rows), strict=True)
+        parts = zip(x.split(self.max_batch_rows), z.split(self.max_batch_rows), strict=True)
         return torch.cat([(rows - noisy.decode(ends).mean).square().flatten(1).mean(1) for rows, ends in parts])
 
     @torch.no_grad()
-    def __call__(self, model: ContinuousLatentModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(
+        self, model: ContinuousLatentModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
         n = min(self.num_examples or len(data), len(data))
         index = torch.randperm(len(data))[:n].to(data.x.device)
         x = data.batch(index)
@@ -168,7 +176,7 @@ class AISDecoder(Estimator):
         found = [replace(likelihood, values=None, computing_interval=computing)]  # not in the order of the split
         return found + self._bound(ways, data, settings | {"data": "simulated"}) if self.num_simulated else found
 
-    def _bound(self, ways: "Ways", data: Examples, settings: dict[str, Any]) -> list[Estimate]:
+    def _bound(self, ways: "Ways", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
         """Brackets log p(x) of examples that the model draws, and their gap.
 
         Each row states the mean of a bound, so the bias of log means is no error of it. The scatter over the examples
@@ -234,10 +242,10 @@ class Ways:
         betas: list[float],
         x: Tensor,
         num_led: int,
-        report: Report,
+        report: ProgressCallback,
     ):
         self.settings, self.noisy, self.betas, self.report = settings, noisy, betas, report
-        self.block = max(1, settings.max_rows // settings.num_chains)
+        self.block = max(1, settings.max_batch_rows // settings.num_chains)
         self.prior = noisy.model.latent_prior()
         self.acceptance: float | None = None
         pilot = x[: min(PILOT_EXAMPLES, self.block)]
@@ -264,7 +272,7 @@ class Ways:
                 self._count(len(rows))
             return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "accepted": accepted}
 
-        found = process_group.over_blocks(len(x), self.block, find, silent)
+        found = process_group.map_blocks(len(x), self.block, find, no_progress)
         if len(self.betas) > 2:
             self.acceptance = found["accepted"].mean().item() / (len(self.betas) - 2)
         return found["log_w"].T, found["ends"].transpose(0, 1)
@@ -287,7 +295,7 @@ class Ways:
                 self._count(len(rows))
             return {"log_w": log_w.T}
 
-        return process_group.over_blocks(len(x), self.block, find, silent)["log_w"].T
+        return process_group.map_blocks(len(x), self.block, find, no_progress)["log_w"].T
 
     def _pilot(self, x: Tensor) -> Tensor:
         """A step size for each temperature, found on the way along the path."""
@@ -313,7 +321,7 @@ class Ways:
     def _between(self, x: Tensor) -> tuple[Distribution, LogDensities]:
         """Where the chains of these examples start, batch shape (N,), and the densities of start and posterior."""
         from_prior = self.settings.start == "prior"
-        base = Repeated(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
+        base = BatchExpanded(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
 
         def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
             log_prior = self.prior.log_prob(z)

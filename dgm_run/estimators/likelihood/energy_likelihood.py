@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, Report, silent
+from dgm_run.data.dataset import DataSplit
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
@@ -43,33 +43,35 @@ class EnergyLikelihood(Estimator):
 
     Args:
         partition: how log Z is found.
-        conservative: the other side where log Z is an estimate; null for none.
+        reverse_ais: the other side where log Z is an estimate; null for none.
         num_samples: S for each example.
-        max_rows: examples, times samples, at a time.
+        max_batch_rows: examples, times samples, at a time.
 
     Raises:
-        ValueError: num_samples or max_rows is not positive.
+        ValueError: num_samples or max_batch_rows is not positive.
     """
 
     partition: PartitionFunction
-    conservative: RAISE | None
+    reverse_ais: RAISE | None
     num_samples: int
-    max_rows: int
+    max_batch_rows: int
 
     requires = {"model": UnnormalizedModel}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_rows) < 1:
-            raise ValueError("num_samples and max_rows must be positive")
+        if min(self.num_samples, self.max_batch_rows) < 1:
+            raise ValueError("num_samples and max_batch_rows must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: UnnormalizedModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(
+        self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
         log_p, independent = seen["log_p"] - log_z.value, seen["baseline"]
         exact = log_z.method == "exact"
         found, warnings, margin = [], [log_z.warning], log_z.margin.scale(-1)
-        if self.conservative and not exact:
+        if self.reverse_ais and not exact:
             low, gap = self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total))
             disagreement = gap.describe_disagreement(margin)
             if disagreement:
@@ -111,7 +113,7 @@ class EnergyLikelihood(Estimator):
             _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
         ]
 
-    def _observe(self, model: UnnormalizedModel, data: Examples, report: Report) -> dict[str, Tensor]:
+    def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
         """Values of each example, in float64: log f(x) with what its draws tell, a lower bound of it, the baseline."""
         num_samples = self.num_samples if model.inferred else 1
 
@@ -124,15 +126,15 @@ class EnergyLikelihood(Estimator):
                 "baseline": model.log_baseline(x).double(),
             }
 
-        rows = data.rows(max(1, self.max_rows // num_samples), find, report)
+        rows = data.map_batches(max(1, self.max_batch_rows // num_samples), find, report)
         densities = ("log_p", "elbo", "baseline")
         return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
 
     def _conservative(
-        self, model: UnnormalizedModel, data: Examples, log_p: Tensor, report: Report
+        self, model: UnnormalizedModel, data: DataSplit, log_p: Tensor, report: ProgressCallback
     ) -> tuple[Estimate, "Gap"]:  # fmt: skip
         """The log-likelihood less its gap to reverse annealing, in which the error of log Z cancels; and the gap."""
-        settings = self.conservative
+        settings = self.reverse_ais
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
         gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.data.dataset import DataSplit
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.units import rate
 from dgm_run.models.base import ExactModel
 
@@ -17,24 +17,24 @@ class ExactLikelihood(Estimator):
     The median stands in the diagnostics: a pixel that hardly ever changes makes the mean that of a few examples.
 
     Args:
-        max_rows: examples at a time.
+        max_batch_rows: examples at a time.
 
     Raises:
         ValueError: it is not positive.
     """
 
-    max_rows: int
+    max_batch_rows: int
 
     requires = {"model": ExactModel}
     takes_corrupted = True
 
     def __post_init__(self):
-        if self.max_rows < 1:
-            raise ValueError("max_rows must be positive")
+        if self.max_batch_rows < 1:
+            raise ValueError("max_batch_rows must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: ExactModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        rows = data.rows(self.max_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
+    def __call__(self, model: ExactModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+        rows = data.map_batches(self.max_batch_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
         log_p = data.in_data_units(rows["log_p"].cpu())
         seen = {"median": log_p.median().item()}
         return [

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.distributions.base import Distribution
-from dgm_run.estimators.base import Estimate, Estimator, Finely, Kind, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.proposals import (
     Proposal,
     check_density,
@@ -86,7 +86,7 @@ class ImportanceSampling(Estimator):
 
     Args:
         num_samples: S for each example.
-        max_rows: decoder rows at a time, which bounds the memory whatever S is.
+        max_batch_rows: decoder rows at a time, which bounds the memory whatever S is.
         proposal: posterior | defensive (with a share of draws of the prior, for a posterior that misses a mode).
         prior_weight: that share, of the defensive proposal.
 
@@ -95,7 +95,7 @@ class ImportanceSampling(Estimator):
     """
 
     num_samples: int
-    max_rows: int
+    max_batch_rows: int
     proposal: Proposal
     prior_weight: float
 
@@ -103,8 +103,8 @@ class ImportanceSampling(Estimator):
     takes_corrupted = True
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_rows) < 1:
-            raise ValueError("num_samples and max_rows must be positive")
+        if min(self.num_samples, self.max_batch_rows) < 1:
+            raise ValueError("num_samples and max_batch_rows must be positive")
         if not 0 < self.prior_weight <= 0.5:
             raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and at most be 0.5")
         if self.proposal == "defensive" and self.num_samples * self.prior_weight < 1:
@@ -119,10 +119,12 @@ class ImportanceSampling(Estimator):
             check_density(model.infer(data.train.batch(slice(0, 1))).proposal(), model.latent_prior())
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(
+        self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
         p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
         settings: dict[str, Any] = {"num_samples": self.num_samples}
-        progress = Finely(report, len(data), self.num_samples)
+        progress = FineProgress(report, len(data), self.num_samples)
         has_no_variance = False
 
         def find(x: Tensor) -> dict[str, Tensor]:
@@ -133,7 +135,7 @@ class ImportanceSampling(Estimator):
             has_no_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
             return self._evaluate(model, x, q, p, progress)
 
-        rows = data.rows(min(self.max_rows, 100), find, progress)
+        rows = data.map_batches(min(self.max_batch_rows, 100), find, progress)
         if self.proposal == "defensive":
             base = settings.get("proposal", "posterior")
             settings["proposal"] = f"defensive, {base} with {self.prior_weight:g} of the prior"
@@ -146,26 +148,26 @@ class ImportanceSampling(Estimator):
         x: Tensor,
         q: Distribution,
         p: Distribution,
-        progress: Finely,
+        progress: FineProgress,
     ) -> dict[str, Tensor]:
         weights = StreamingWeights(self.num_samples, len(x), x.device)
         means = {name: RunningMean() for name in ("elbo", "reconstruction", "kl")}
         if self.proposal == "defensive":
             from_prior = choose_prior_draws(self.num_samples, self.prior_weight, x.device)
-        chunk = max(1, self.max_rows // len(x))
+        chunk = max(1, self.max_batch_rows // len(x))
         for first in range(0, self.num_samples, chunk):
             end = min(first + chunk, self.num_samples)
             if self.proposal == "defensive":
                 log_w, terms = score_defensively(model, x, q, p, self.prior_weight, from_prior[first:end])
             else:
-                terms = model.score(x, q, p, end - first)
+                terms = model.evaluate_terms(x, q, p, end - first)
                 log_w = terms.log_w
             weights.add(log_w, first)
             means["elbo"].add(terms.log_w)
             means["reconstruction"].add(terms.log_px)
             means["kl"].add(terms.log_qz.double() - terms.log_pz.double())
             progress.within(len(x), end)
-        first_mean, second_mean = q.two_means()
+        first_mean, second_mean = q.independent_mean_estimates()
         return {
             **weights.columns(),
             **{name: each.mean for name, each in means.items()},
@@ -175,7 +177,7 @@ class ImportanceSampling(Estimator):
         }
 
     def _estimates(
-        self, columns: dict[str, Tensor], data: Examples, settings: dict[str, Any], no_variance: str | None
+        self, columns: dict[str, Tensor], data: DataSplit, settings: dict[str, Any], no_variance: str | None
     ) -> list[Estimate]:
         n = len(data)
         error = sampling_error(columns, self.num_samples)

@@ -55,7 +55,7 @@ class LargestWeights:
     def join(self) -> None:
         """Takes in what the other processes have kept of other samples."""
         if self.has_fit:
-            self._parts = [process_group.gathered(self.values()).flatten(0, 1)]
+            self._parts = [process_group.all_gather(self.values()).flatten(0, 1)]
 
     def values(self) -> Tensor:
         """Returns the largest log weights, the largest first: (tail + 1, B)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.intervals import NO_MARGIN, Margin
 from dgm_run.models.energy.base import EnergyModel
 
@@ -35,7 +35,7 @@ class PartitionFunction(ABC):
     """A frozen dataclass of settings, called on a model."""
 
     @abstractmethod
-    def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
+    def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         """log Z of the model, in nats; `report` is told how far the work has come."""
 
 
@@ -60,7 +60,7 @@ class Exact(PartitionFunction):
         if not 0 <= self.max_log2_states <= MAX_LOG2_STATES:
             raise ValueError(f"max_log2_states = {self.max_log2_states} must lie between 0 and {MAX_LOG2_STATES}")
 
-    def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
+    def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         if model.log2_states > self.max_log2_states:
             raise ConfigError(
                 f"an exact likelihood would sum 2^{model.log2_states:.0f} states, and max_log2_states = "
@@ -75,15 +75,15 @@ class ExactWhereItFits(PartitionFunction):
 
     Args:
         max_log2_states: the most terms that are summed, as a power of two.
-        otherwise: the estimator for larger models.
+        fallback: the estimator for larger models.
     """
 
     max_log2_states: float
-    otherwise: PartitionFunction
+    fallback: PartitionFunction
 
     def __post_init__(self):
         Exact(self.max_log2_states)  # which says what is wrong with it
 
-    def __call__(self, model: EnergyModel, report: Report = silent) -> LogPartition:
-        method = Exact(self.max_log2_states) if model.log2_states <= self.max_log2_states else self.otherwise
+    def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
+        method = Exact(self.max_log2_states) if model.log2_states <= self.max_log2_states else self.fallback
         return method(model, report)

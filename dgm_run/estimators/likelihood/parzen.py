@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import NO_MARGIN, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.weights import JACKKNIFE_GROUPS, StreamingWeights, jackknife_stderr
 from dgm_run.models.base import LatentVariableModel
@@ -61,7 +61,9 @@ class Parzen(Estimator):
             raise ValueError("num_samples, num_valid and num_scales must be positive, and 0 < min_scale <= max_scale")
 
     @torch.no_grad()
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "Parzen":
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Parzen":
         samples = self._draw(model)
         x = valid.batch(torch.randperm(len(valid))[: self.num_valid].to(valid.x.device))
         ends = math.log(self.min_scale), math.log(self.max_scale)
@@ -73,14 +75,14 @@ class Parzen(Estimator):
         return replace(self, scale=scales[found.index(max(found))])
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         samples = self._draw(model)
 
         def find(x: Tensor) -> dict[str, Tensor]:
             weights = weigh_kernels(samples, self.scale, x)
             return {"log_p": weights.log_mean, "log_sums": weights.log_sums.T}
 
-        rows = data.rows(ROWS, find, report)
+        rows = data.map_batches(ROWS, find, report)
         log_sums = rows["log_sums"].T
         stderr = jackknife_stderr(log_sums)
         of_samples = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)

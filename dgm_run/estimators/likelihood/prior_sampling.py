@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.distributed import process_group
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.weights import (
     JACKKNIFE_GROUPS,
     SamplingError,
@@ -32,32 +32,34 @@ class PriorSampling(Estimator):
 
     Args:
         num_samples: S.
-        max_rows: draws, and examples, at a time.
+        max_batch_rows: draws, and examples, at a time.
 
     Raises:
         ValueError: a setting is not positive.
     """
 
     num_samples: int
-    max_rows: int
+    max_batch_rows: int
 
     requires = {"model": DensityNetwork}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_rows) < 1:
-            raise ValueError("num_samples and max_rows must be positive")
+        if min(self.num_samples, self.max_batch_rows) < 1:
+            raise ValueError("num_samples and max_batch_rows must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: DensityNetwork, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(
+        self, model: DensityNetwork, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
         weights = StreamingWeights(self.num_samples, len(data), data.x.device, JACKKNIFE_GROUPS)
         p = model.latent_prior()
 
         def draw(block: slice) -> None:
             p_x = model.decode(p.sample((block.stop - block.start,)))
-            log_w = torch.cat([p_x.pairwise_log_prob(x).T for x in data.batches(self.max_rows)], 1)
+            log_w = torch.cat([p_x.pairwise_log_prob(x).T for x in data.batches(self.max_batch_rows)], 1)
             weights.add(log_w, block.start)
 
-        process_group.each_block(process_group.new_stream(), self.num_samples, self.max_rows, draw, report)
+        process_group.for_each_block(process_group.new_stream(), self.num_samples, self.max_batch_rows, draw, report)
         weights.join()
         columns = {name: values.cpu() for name, values in weights.columns().items()}
         error = shared_error(weights)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import LatentVariableModel, Terms
+from dgm_run.models.base import ImportanceTerms, LatentVariableModel
 
 Proposal = Literal["posterior", "defensive"]
 
@@ -28,7 +28,7 @@ def choose_prior_draws(num_samples: int, prior_weight: float, device: torch.devi
 
 def score_defensively(
     model: LatentVariableModel, x: Tensor, q: Distribution, p: Distribution, prior_weight: float, from_prior: Tensor
-) -> tuple[Tensor, Terms]:
+) -> tuple[Tensor, ImportanceTerms]:
     """Weighs samples of the mixture (1 - a) q(z | x) + a p(z), a = `prior_weight`.
 
     Such a weight is at most p(x | z) / a: it has a variance wherever the likelihood is bounded.
@@ -54,7 +54,9 @@ def score_defensively(
     log_mixture = torch.logaddexp(math.log1p(-prior_weight) + log_qz, math.log(prior_weight) + log_pz)
     place = from_prior.int().argsort(stable=True).argsort()  # where each sample stands in z
     own = slice(num_own)
-    return (log_px + (log_pz - log_mixture))[place], Terms(q, p, z[own], log_px[own], log_pz[own], log_qz[own])
+    return (log_px + (log_pz - log_mixture))[place], ImportanceTerms(
+        q, p, z[own], log_px[own], log_pz[own], log_qz[own]
+    )
 
 
 def check_density(q: Distribution, p: Distribution) -> None:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.data.dataset import Examples
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.data.dataset import DataSplit
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip, flip_one
 
@@ -24,24 +24,26 @@ class PseudoLikelihood(Estimator):
 
     Args:
         num_flips: pixels of each example, drawn at random; null for all of them.
-        max_rows: examples at a time.
+        max_batch_rows: examples at a time.
 
     Raises:
         ValueError: a setting is not positive.
     """
 
     num_flips: int | None
-    max_rows: int
+    max_batch_rows: int
 
     requires = {"model": BinaryEnergyModel}
 
     def __post_init__(self):
-        if self.max_rows < 1 or (self.num_flips is not None and self.num_flips < 1):
-            raise ValueError("num_flips and max_rows must be positive")
+        if self.max_batch_rows < 1 or (self.num_flips is not None and self.num_flips < 1):
+            raise ValueError("num_flips and max_batch_rows must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: BinaryEnergyModel, data: Examples, report: Report = silent) -> list[Estimate]:
-        rows = data.rows(self.max_rows, lambda x: self._find(model, x), report)
+    def __call__(
+        self, model: BinaryEnergyModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        rows = data.map_batches(self.max_batch_rows, lambda x: self._find(model, x), report)
         log_p = rows["log_p"].cpu()
         if not self.num_flips:
             return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]

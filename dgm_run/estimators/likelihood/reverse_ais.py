@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import UnnormalizedModel
@@ -44,18 +44,18 @@ class RAISE:
             raise ValueError("num_examples, num_chains and num_temperatures must be positive")
 
     @torch.no_grad()
-    def __call__(self, model: UnnormalizedModel, x: Tensor, report: Report = silent) -> Tensor:
+    def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:
         """A conservative log p(x) of every example, (B, *shape) -> (B,), in float64."""
         state, log_ratio = model.draw(x, self.num_chains)
         energy = model.energy
-        fields = energy.fields(state)
-        log_w = log_ratio.double() + energy.log_density(state, fields) - energy.log_base_partition()
+        preactivations = energy.preactivations(state)
+        log_w = log_ratio.double() + energy.log_unnormalized(state, preactivations) - energy.log_base_partition()
         betas = choose_temperatures(self.schedule, self.num_temperatures, energy, report)[::-1]
         total = max(self.num_temperatures, len(betas))
         for done, (beta, lower_beta) in enumerate(pairwise(betas), total - len(betas)):
-            state = energy.gibbs_step(state, fields, beta)
-            fields = energy.fields(state)
-            log_w += energy.log_ratio(state, fields, beta, lower_beta)
+            state = energy.gibbs_step(state, preactivations, beta)
+            preactivations = energy.preactivations(state)
+            log_w += energy.log_ratio(state, preactivations, beta, lower_beta)
             if done % 100 == 0:
                 report(done, total)
         return log_mean_exp(log_w.view(self.num_chains, -1))

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.models.energy.base import EnergyModel
 
 FixedSchedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
@@ -48,7 +48,9 @@ def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
     return betas.tolist()
 
 
-def choose_temperatures(schedule: Schedule, num: int, model: EnergyModel, report: Report = silent) -> list[float]:
+def choose_temperatures(
+    schedule: Schedule, num: int, model: EnergyModel, report: ProgressCallback = no_progress
+) -> list[float]:
     """Inverse temperatures of a schedule; `adaptive` finds them in a pilot, whose temperatures count towards `num`.
 
     A quarter of them give the log weights of the pilot an even variance along the path. The others lie as those of
@@ -77,11 +79,11 @@ def choose_temperatures(schedule: Schedule, num: int, model: EnergyModel, report
 def _increments(model: EnergyModel, betas: Sequence[float]) -> Tensor:
     """What each step of annealing adds to the log weights of the chains of a pilot, (K, C), in float64."""
     x = model.sample_base(PILOT_CHAINS)
-    fields, found = model.fields(x), []
+    preactivations, found = model.preactivations(x), []
     for beta, next_beta in pairwise(betas):
-        found.append(model.log_ratio(x, fields, beta, next_beta).double())
-        x = model.gibbs_step(x, fields, next_beta)
-        fields = model.fields(x)
+        found.append(model.log_ratio(x, preactivations, beta, next_beta).double())
+        x = model.gibbs_step(x, preactivations, next_beta)
+        preactivations = model.preactivations(x)
     return torch.stack(found).cpu()
 
 

@@ -106,7 +106,7 @@ class StreamingWeights:
     def join(self) -> None:
         """Takes in what the other processes have accumulated of other samples."""
         for name in ("log_sums", "log_rest", "log_sum_squares"):
-            setattr(self, name, process_group.gathered(getattr(self, name)).logsumexp(0))
+            setattr(self, name, process_group.all_gather(getattr(self, name)).logsumexp(0))
         self.largest.join()
 
     @property

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Dataset, Examples, LoadedDataset
+from dgm_run.data.dataset import Dataset, DataSplit, LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
-from dgm_run.estimators.ood.transforms import STRANGE, is_binary
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.ood.transforms import TRANSFORMS, is_binary
 from dgm_run.estimators.proportions import SHARE, bounded_interval, width_as_stderr
 from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import is_image
 from dgm_run.recording.plots import histograms
 
@@ -76,13 +76,13 @@ class OutOfDistribution(Estimator):
     is it plus the nats of x compressed; `joint`, of models of labels, max_y log p(x, y).
 
     Args:
-        sets: corruptions of the test data; see data/strange.py.
-        other: another data set, whose test examples are asked for as well, binarised or dequantised as those of the
+        transforms: corruptions of the test data; see estimators/ood/transforms.py.
+        dataset: another data set, whose test examples are asked for as well, binarised or dequantised as those of the
             run are; null for none.
         num_examples: of each set, drawn at random; fewer where there are fewer.
         num_samples: for each log p(x) that is not in closed form.
-        max_rows: examples, times samples, at a time.
-        mutation: share of the pixels that noise replaces for the background model.
+        max_batch_rows: examples, times samples, at a time.
+        mutation_rate: share of the pixels that noise replaces for the background model.
         background, typical, shown: once `fitted`: that model, the mean log p(x) of training data, and some of them.
         seen: log p(x) of every set, once called.
 
@@ -90,12 +90,12 @@ class OutOfDistribution(Estimator):
         ValueError: a number is out of its range, or a corruption is not known.
     """
 
-    sets: Sequence[str]
-    other: Dataset | None
+    transforms: Sequence[str]
+    dataset: Dataset | None
     num_examples: int
     num_samples: int
-    max_rows: int
-    mutation: float
+    max_batch_rows: int
+    mutation_rate: float
     background: Background | None = None
     typical: float | None = None
     shown: Tensor | None = None
@@ -104,53 +104,57 @@ class OutOfDistribution(Estimator):
     takes = ("binary", "levels", "continuous")
 
     def __post_init__(self):
-        unknown = [name for name in self.sets if name not in STRANGE]
+        unknown = [name for name in self.transforms if name not in TRANSFORMS]
         if unknown:
-            raise ValueError(f"sets: there is no {', '.join(unknown)}; there are {', '.join(STRANGE)}")
-        if min(self.num_examples, self.num_samples, self.max_rows) < 1 or not 0 <= self.mutation < 1:
-            raise ValueError("num_examples, num_samples and max_rows must be positive, and mutation in [0, 1)")
+            raise ValueError(f"transforms: there is no {', '.join(unknown)}; there are {', '.join(TRANSFORMS)}")
+        if min(self.num_examples, self.num_samples, self.max_batch_rows) < 1 or not 0 <= self.mutation_rate < 1:
+            raise ValueError(
+                "num_examples, num_samples and max_batch_rows must be positive, and mutation_rate in [0, 1)"
+            )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
             raise ConfigError(f"estimators.out_of_distribution: {type(model).__name__} has no likelihood")
-        if not is_image(tuple(data.protocol.shape)) or data.protocol.num_levels is None:
+        if not is_image(tuple(data.dataset.shape)) or data.dataset.num_levels is None:
             raise ConfigError("estimators.out_of_distribution: it corrupts images of grey levels, and these are none")
-        if self.other and tuple(self.other.shape) != tuple(data.protocol.shape):
-            shapes = [list(each.shape) for each in (self.other, data.protocol)]
-            raise ConfigError(f"estimators.out_of_distribution.other: its examples are {shapes[0]}, not {shapes[1]}")
-        if self.other and self.other.num_levels is None:
-            raise ConfigError("estimators.out_of_distribution.other: it has real values, not grey levels")
-        if self.other:
-            self.other.adopt_protocol(data.protocol)
-            if self.other.kind != data.protocol.kind:
+        if self.dataset and tuple(self.dataset.shape) != tuple(data.dataset.shape):
+            shapes = [list(each.shape) for each in (self.dataset, data.dataset)]
+            raise ConfigError(f"estimators.out_of_distribution.dataset: its examples are {shapes[0]}, not {shapes[1]}")
+        if self.dataset and self.dataset.num_levels is None:
+            raise ConfigError("estimators.out_of_distribution.dataset: it has real values, not grey levels")
+        if self.dataset:
+            self.dataset.adopt_protocol(data.dataset)
+            if self.dataset.kind != data.dataset.kind:
                 raise ConfigError(
-                    f"estimators.out_of_distribution.other: its data are {self.other.kind}, not {data.protocol.kind}: "
-                    "binarise both by dataset.binarize, or choose another"
+                    f"estimators.out_of_distribution.dataset: its data are {self.dataset.kind}, "
+                    f"not {data.dataset.kind}: binarise both by dataset.binarize, or choose another"
                 )
-            process_group.writer_first(self.other.load)  # what it cannot read it tells now, not after the training
+            process_group.main_process_first(
+                self.dataset.load
+            )  # what it cannot read it tells now, not after the training
 
     @torch.no_grad()
-    def fitted(
-        self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "OutOfDistribution":
         x = self._some(train)
         typical = self._log_density(model, x, report).mean().item()
-        return replace(self, background=Background.of(x, self.mutation), typical=typical, shown=x[:8], seen={})
+        return replace(self, background=Background.of(x, self.mutation_rate), typical=typical, shown=x[:8], seen={})
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         known = self._some(data)
-        strange = {name: STRANGE[name](known) for name in self.sets}
-        if self.other:
-            strange[self.other.name] = self._some(self.other.load(data.x.device).test).to(known)
+        strange = {name: TRANSFORMS[name](known) for name in self.transforms}
+        if self.dataset:
+            strange[self.dataset.name] = self._some(self.dataset.load(data.x.device).test).to(known)
         total = len(strange) + 1
 
-        def report_set(index: int) -> Report:
+        def report_set(index: int) -> ProgressCallback:
             return lambda done, of: report(index * of + done, total * of)
 
         of_known, found = self._scores(model, known, report_set(0)), []
         self.seen["test data"] = of_known["log_likelihood"]
-        settings = {"num_samples": self.num_samples, "mutation": self.mutation}
+        settings = {"num_samples": self.num_samples, "mutation_rate": self.mutation_rate}
         for index, (name, x) in enumerate(strange.items(), 1):
             scores = self._scores(model, x, report_set(index))
             self.seen[name] = scores["log_likelihood"]
@@ -162,7 +166,7 @@ class OutOfDistribution(Estimator):
                     "mean": scores[score].mean().item(),
                     "mean_of_data": of_known[score].mean().item(),
                 }
-                stderr = area_stderr(of_known[score], scores[score], name in self.sets)
+                stderr = area_stderr(of_known[score], scores[score], name in self.transforms)
                 interval = bounded_interval(value, stderr, min(len(known), len(x)))
                 below = interval[1] < BLIND  # and not by chance
                 blind = _blindness(areas, seen) if score == "log_likelihood" and below else None
@@ -176,17 +180,17 @@ class OutOfDistribution(Estimator):
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """A row of training examples, and below it what each corruption makes of them."""
-        rows = [self.shown, *(STRANGE[name](self.shown) for name in self.sets)]
+        rows = [self.shown, *(TRANSFORMS[name](self.shown) for name in self.transforms)]
         return {"out_of_distribution": torch.cat(rows)}
 
     def plots(self) -> dict[str, np.ndarray]:
         """Histograms of log p(x), of test data and of what is not of their kind."""
         return {"log_likelihoods": histograms(self.seen, "log p(x), nats")}
 
-    def _some(self, data: Examples) -> Tensor:
+    def _some(self, data: DataSplit) -> Tensor:
         return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))
 
-    def _scores(self, model: nn.Module, x: Tensor, report: Report) -> dict[str, Tensor]:
+    def _scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
         """Each (N,): the larger, the more like data."""
         log_p = self._log_density(model, x, report)
         found = {
@@ -195,32 +199,34 @@ class OutOfDistribution(Estimator):
             "likelihood_ratio": log_p - self.background.log_prob(x).to(log_p),
             "complexity": log_p + compressed(x).to(log_p),
         }
-        if isinstance(model, KnowsLabels):
+        if isinstance(model, JointModel):
             found["joint"] = self._log_joint(model, x)
         return {name: values.cpu() for name, values in found.items()}
 
-    def _log_density(self, model: nn.Module, x: Tensor, report: Report) -> Tensor:
+    def _log_density(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> Tensor:
         exact = isinstance(model, ExactModel)
 
         def find(block: slice) -> dict[str, Tensor]:
             log_p = model.log_prob(x[block]) if exact else log_mean_exp(self._log_weights(model, x[block]).double())
             return {"log_p": log_p.double()}
 
-        rows = self.max_rows if exact else max(1, self.max_rows // self.num_samples)
-        return process_group.over_blocks(len(x), rows, find, report)["log_p"]
+        rows = self.max_batch_rows if exact else max(1, self.max_batch_rows // self.num_samples)
+        return process_group.map_blocks(len(x), rows, find, report)["log_p"]
 
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
         if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal that has one
-            return model.score(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
+            return model.evaluate_terms(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
         return model.log_weights(x, self.num_samples)
 
-    def _log_joint(self, model: KnowsLabels, x: Tensor) -> Tensor:
+    def _log_joint(self, model: JointModel, x: Tensor) -> Tensor:
         """max_y log p(x, y)."""
 
         def find(block: slice) -> dict[str, Tensor]:
             return {"log_p": model.log_joint(model.observe(x[block]), self.num_samples).double().amax(0)}
 
-        return process_group.over_blocks(len(x), max(1, self.max_rows // model.num_classes), find, silent)["log_p"]
+        return process_group.map_blocks(len(x), max(1, self.max_batch_rows // model.num_classes), find, no_progress)[
+            "log_p"
+        ]
 
 
 def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str:

@@ -56,6 +56,6 @@ def noise(x: Tensor) -> Tensor:
     return uniform.round() if is_binary(x) else uniform
 
 
-STRANGE: dict[str, Callable[[Tensor], Tensor]] = {
+TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
     each.__name__: each for each in (black, half_contrast, inverted, rotated, mirrored, shuffled, noisy, noise)
 }

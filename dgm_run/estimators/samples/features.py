@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.recording.image_grid import is_image
 
 Kind = Literal["classifier", "random", "pca", "pixels"]
@@ -50,7 +50,7 @@ class Features:
 
 def fit(
     kind: Kind,
-    train: Examples,
+    train: DataSplit,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
     index: Tensor | None = None,

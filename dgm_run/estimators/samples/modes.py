@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.sources.gaussian_mixture import GaussianMixture
-from dgm_run.data.split import Splits
+from dgm_run.data.split import RawSplits
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 
 NEAR = 3
@@ -37,7 +37,7 @@ class Modes(Estimator):
         ValueError: there is no sample.
     """
 
-    source: GaussianMixture | Callable[[], Splits]
+    source: GaussianMixture | Callable[[], RawSplits]
     num_samples: int
 
     takes = ("continuous",)
@@ -48,11 +48,11 @@ class Modes(Estimator):
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(self.source, GaussianMixture):
-            known = f"the modes of {data.protocol.name} are not known"
+            known = f"the modes of {data.dataset.name} are not known"
             raise ConfigError(f"estimators.modes: {known}: set dataset=gaussian_mixture, or leave the estimator out")
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         means = self.source.means
         distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
         is_near = distances <= NEAR * self.source.scale
@@ -63,10 +63,18 @@ class Modes(Estimator):
         more = {"unit": "", "settings": {"num_samples": self.num_samples}}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
-        near = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval), "floor": of_data}
+        near = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval), "train_reference": of_data}
         return [
             Estimate(
-                "modes", "modes", "estimate", len(found), None, len(is_near), **more, warning=missed, floor=of_all
+                "modes",
+                "modes",
+                "estimate",
+                len(found),
+                None,
+                len(is_near),
+                **more,
+                warning=missed,
+                train_reference=of_all,
             ),
             Estimate("high_quality", "modes", "estimate", share, num_examples=len(is_near), **near, **more),
         ]

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, Report, silent
+from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 from dgm_run.estimators.samples.blocks import block_stderr
@@ -91,7 +91,7 @@ class Found(NamedTuple):
         return cls(value, width_as_stderr(interval), interval=interval, limits=(low, high))
 
 
-def _held(train: Examples) -> Tensor:
+def _held(train: DataSplit) -> Tensor:
     """Positions of all training examples; of those that stay on the disk of a part, evenly spaced."""
     num = len(train) if train.disk is None else min(len(train), HELD)
     return torch.linspace(0, len(train) - 1, num, dtype=torch.float64).round().long().to(train.x.device)
@@ -140,20 +140,22 @@ class SampleQuality(Estimator):
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         key = "estimators.sample_quality"
         if self.features == "classifier" and data.train.y is None:
-            raise ConfigError(f"{key}.features: {data.protocol.name} has no labels: set {key}.features=random")
+            raise ConfigError(f"{key}.features: {data.dataset.name} has no labels: set {key}.features=random")
         if self.means and not isinstance(model, LatentVariableModel):
             raise ConfigError(f"{key}.means: {type(model).__name__} has no p(x | z): set {key}.means=false")
         n = min(self.num_samples, len(data.train), len(data.test))
         if n < 2 * self.num_neighbours:
             raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
 
-    def fitted(self, model: nn.Module, train: Examples, valid: Examples, report: Report = silent) -> "SampleQuality":
+    def fit(
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "SampleQuality":
         held = _held(train)
         x, features = train.batch(held), fit(self.features, train, self.feature_seed, report, held)
         return replace(self, known=Known(features, x, features(x)))
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: Examples, report: Report = silent) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         features, train = self.known.features, self.known
         n = min(self.num_samples, len(data), len(train.x))
         blocks = []
@@ -182,8 +184,8 @@ class SampleQuality(Estimator):
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
         return [
             Estimate(
-                name, "sample_quality", "estimate", num_examples=n, settings=settings, floor=floors[name].value,
-                **each._asdict(),
+                name, "sample_quality", "estimate", num_examples=n, settings=settings,
+                train_reference=floors[name].value, **each._asdict(),
             )
             for name, each in found.items()
         ]  # fmt: skip

@@ -54,7 +54,9 @@ class UnnormalizedModel(nn.Module, ABC):
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log p(x | s) f(s) - log q(s | x), (S, B): the mean of their exponentials is an unbiased p(x) Z."""
         states, log_ratio = self.draw(x, num_samples)
-        return (log_ratio + self.energy.log_density(states, self.energy.fields(states))).view(num_samples, -1)
+        return (log_ratio + self.energy.log_unnormalized(states, self.energy.preactivations(states))).view(
+            num_samples, -1
+        )
 
 
 class Inferred(NamedTuple):
@@ -67,7 +69,7 @@ class Inferred(NamedTuple):
     """
 
     states: Tensor
-    fields: Tensor
+    preactivations: Tensor
     entropy: Tensor
 
 
@@ -77,7 +79,7 @@ class EnergyModel(UnnormalizedModel):
     The model stands at the end of a path of densities f_beta, from f_0, independent units with the means of the
     training data, whose Z is known, to f_1 = f. Sampling, training and the estimate of Z walk on it.
 
-    What s sends to the other hidden units, the `fields`, costs the one product of matrices on the way, so it is
+    What s sends to the other hidden units, the `preactivations`, costs the one product of matrices on the way, so it is
     made once and handed to all that need it.
 
     Attributes:
@@ -93,39 +95,39 @@ class EnergyModel(UnnormalizedModel):
     def initialize(self, x: Tensor) -> None:
         """Sets what starts from the training data: the base of the path and, if so set, the visible biases."""
 
-    def constrain(self) -> None:
+    def project_parameters(self) -> None:
         """Puts parameters that a step has moved back to where they mean something."""
 
     @abstractmethod
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         """What reaches the hidden units: (B, *state_shape) -> (B, M) or more axes."""
 
     @abstractmethod
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """log f_beta, not normalised: (B,), nats. `beta` is one number, or one for each state, (B,)."""
 
-    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+    def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         """log f_other - log f_beta, (B,), nats."""
-        return self.log_density(state, fields, other) - self.log_density(state, fields, beta)
+        return self.log_unnormalized(state, preactivations, other) - self.log_unnormalized(state, preactivations, beta)
 
     @abstractmethod
-    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """A sweep of Gibbs sampling from a state with these fields, which leaves f_beta as it is."""
 
     @abstractmethod
-    def hidden_means(self, fields: Tensor) -> Tensor:
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
         """p(h = 1 | s) of the units that are summed out, (B, M); M is zero where there are none."""
 
     @abstractmethod
-    def visible_means(self, fields: Tensor) -> Tensor:
+    def visible_means(self, preactivations: Tensor) -> Tensor:
         """The mean of p(x | h) at one draw of p(h | s), (B, *shape)."""
 
     @abstractmethod
-    def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
+    def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
         """How far x is from its `visible_means`, in `error_measure`, (B,). It is no likelihood."""
 
     @abstractmethod
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """-sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
 
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
@@ -155,7 +157,7 @@ class EnergyModel(UnnormalizedModel):
 
     def infer(self, x: Tensor) -> Inferred:
         """What x stands for among the states."""
-        return Inferred(x, self.fields(x), x.new_zeros(()))
+        return Inferred(x, self.preactivations(x), x.new_zeros(()))
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
         states = repeated(x, num_samples)
@@ -165,53 +167,53 @@ class EnergyModel(UnnormalizedModel):
         """The pixels of a state, (B, *shape)."""
         return state
 
-    def with_visible(self, state: Tensor, x: Tensor) -> Tensor:
+    def replace_visible(self, state: Tensor, x: Tensor) -> Tensor:
         """The state with other pixels."""
         return x
 
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) = -log sum_s f(x, s), (B,), nats; an upper bound of it where s is inferred."""
-        state, fields, entropy = self.infer(x)
-        return -self.log_density(state, fields) - entropy
+        state, preactivations, entropy = self.infer(x)
+        return -self.log_unnormalized(state, preactivations) - entropy
 
     def features(self, x: Tensor) -> Tensor:
         """p(h = 1 | x) of all hidden units, (B, M)."""
-        return self.hidden_means(self.infer(x).fields)
+        return self.hidden_means(self.infer(x).preactivations)
 
-    def gibbs(self, state: Tensor, num_steps: int, fields: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def gibbs(self, state: Tensor, num_steps: int, preactivations: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`num_steps` sweeps; the state they end in and its fields."""
-        fields = self.fields(state) if fields is None else fields
+        preactivations = self.preactivations(state) if preactivations is None else preactivations
         for _ in range(num_steps):
-            state = self.gibbs_step(state, fields)
-            fields = self.fields(state)
-        return state, fields
+            state = self.gibbs_step(state, preactivations)
+            preactivations = self.preactivations(state)
+        return state, preactivations
 
     @torch.no_grad()
     def anneal(self, n: int, num_steps: int) -> tuple[Tensor, Tensor]:
         """n chains led from the base to the model in `num_steps` sweeps; their states and fields."""
         state = self.sample_base(n)
-        fields = self.fields(state)
+        preactivations = self.preactivations(state)
         for step in range(num_steps):
-            state = self.gibbs_step(state, fields, (step + 1) / num_steps)
-            fields = self.fields(state)
-        return state, fields
+            state = self.gibbs_step(state, preactivations, (step + 1) / num_steps)
+            preactivations = self.preactivations(state)
+        return state, preactivations
 
     def sample(self, n: int, num_steps: int = 1000) -> Tensor:
         """n draws, (n, *shape), each the end of a chain of its own."""
         return self.visible(self.anneal(n, num_steps)[0])
 
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
-        state, fields, _ = self.infer(x)
+        state, preactivations, _ = self.infer(x)
         while True:
-            state = self.gibbs_step(state, fields)
-            state = self.with_visible(state, torch.where(observed, x, self.visible(state)))
-            fields = self.fields(state)
+            state = self.gibbs_step(state, preactivations)
+            state = self.replace_visible(state, torch.where(observed, x, self.visible(state)))
+            preactivations = self.preactivations(state)
             yield self.visible(state)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
-        return self.visible_means(self.infer(x).fields)
+        return self.visible_means(self.infer(x).preactivations)
 
     def filters(self) -> Tensor | None:
         """What the hidden units next to the pixels look for: columns of a weight matrix, (D, N), if there is one."""
@@ -220,10 +222,10 @@ class EnergyModel(UnnormalizedModel):
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Chains of the model as means and as draws, x above its reconstruction, and filters, each (N, *shape)."""
-        states, fields = self.anneal(64, 500)
+        states, preactivations = self.anneal(64, 500)
         x = x[:32]
         found = {
-            "samples": self.visible_means(fields),
+            "samples": self.visible_means(preactivations),
             "samples_drawn": self.visible(states),
             "reconstructions": pairs(x, self.reconstruct(x), columns=8),
         }
@@ -253,12 +255,14 @@ def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
     return beta.view(-1, *[1] * (num_dims - 1)) if isinstance(beta, Tensor) else beta
 
 
-def scaled(fields: Tensor, beta: float | Tensor) -> Tensor:
+def scaled(preactivations: Tensor, beta: float | Tensor) -> Tensor:
     """beta times the fields, one beta for all rows or one for each; at the end of the path, the fields themselves."""
-    return fields if isinstance(beta, float) and beta == 1 else column(beta, fields.dim()) * fields
+    return (
+        preactivations if isinstance(beta, float) and beta == 1 else column(beta, preactivations.dim()) * preactivations
+    )
 
 
-def softplus_increase(fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+def softplus_increase(preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
     """sum_j softplus(other f_j) - softplus(beta f_j), (B, M) -> (B,), nats.
 
     On a fine path by the slope half-way: two sums in single precision would differ by little more than their rounding
@@ -266,8 +270,8 @@ def softplus_increase(fields: Tensor, beta: float | Tensor, other: float | Tenso
     out is of third order, below 0.002 nats over 1,000 steps of such a machine, and less where they are more.
     """
     if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > FINE:
-        return F.softplus(scaled(fields, other)).sum(-1) - F.softplus(scaled(fields, beta)).sum(-1)
-    return (other - beta) * (fields * (0.5 * (beta + other) * fields).sigmoid()).sum(-1)
+        return F.softplus(scaled(preactivations, other)).sum(-1) - F.softplus(scaled(preactivations, beta)).sum(-1)
+    return (other - beta) * (preactivations * (0.5 * (beta + other) * preactivations).sigmoid()).sum(-1)
 
 
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:

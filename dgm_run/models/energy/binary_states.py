@@ -36,7 +36,7 @@ class BinaryStates(EnergyModel):
         self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))
 
     @abstractmethod
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds under f_beta of the units of the state at one draw of the hidden units, (B, N)."""
 
     @torch.no_grad()
@@ -47,44 +47,44 @@ class BinaryStates(EnergyModel):
             self.visible_bias[: self.num_pixels] = logits
 
     @abstractmethod
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         """What log f_beta has beyond the biases of the state, (B,)."""
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """((1 - beta) b_0 + beta b)'s + interaction."""
         units = self._units(state)
         if isinstance(beta, Tensor):
             biases = beta * dot(units, self.visible_bias) + (1 - beta) * dot(units, self.base_logits)
         else:
             biases = dot(units, torch.lerp(self.base_logits, self.visible_bias, beta))
-        return biases + self.interaction(state, fields, beta)
+        return biases + self.hidden_term(state, preactivations, beta)
 
-    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+    def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         biases = (other - beta) * dot(self._units(state), self.visible_bias - self.base_logits)
-        return biases + self.interaction_increase(state, fields, beta, other)
+        return biases + self.hidden_term_increase(state, preactivations, beta, other)
 
-    def interaction_increase(
-        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
         """The interaction at `other` less that at `beta`, (B,).
 
         In double precision: on a fine path it is as small as the rounding errors of the two.
         """
-        fields = fields.double()
-        return self.interaction(state, fields, other) - self.interaction(state, fields, beta)
+        preactivations = preactivations.double()
+        return self.hidden_term(state, preactivations, other) - self.hidden_term(state, preactivations, beta)
 
     def _units(self, state: Tensor) -> Tensor:
         """What the biases apply to, (B, N)."""
         return state.flatten(1)
 
-    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return rng.bernoulli(self.state_logits(fields, beta).sigmoid()).view_as(state)
+    def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return rng.bernoulli(self.state_logits(preactivations, beta).sigmoid()).view_as(state)
 
-    def _visible_logits(self, fields: Tensor) -> Tensor:
-        return self.state_logits(fields, 1.0)[:, : math.prod(self.shape)]
+    def _visible_logits(self, preactivations: Tensor) -> Tensor:
+        return self.state_logits(preactivations, 1.0)[:, : math.prod(self.shape)]
 
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self._visible_logits(fields).sigmoid().unflatten(-1, self.shape)
+    def visible_means(self, preactivations: Tensor) -> Tensor:
+        return self._visible_logits(preactivations).sigmoid().unflatten(-1, self.shape)
 
     def sample_base(self, n: int) -> Tensor:
         draws = rng.bernoulli(self.base_logits.sigmoid().expand(n, -1))
@@ -97,8 +97,8 @@ class BinaryStates(EnergyModel):
     def log_baseline(self, x: Tensor) -> Tensor:
         return log_independent(x, self.base_logits[: self.num_pixels])
 
-    def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
-        return -log_bernoulli(x.flatten(1), self._visible_logits(fields))
+    def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
+        return -log_bernoulli(x.flatten(1), self._visible_logits(preactivations))
 
 
 class BinaryEnergyModel(BinaryStates):

@@ -40,48 +40,48 @@ class Boltzmann(BinaryEnergyModel):
         """W, (D, D): the mean of the raw weights and their transpose, without the diagonal."""
         return _symmetric(self.raw_weight)
 
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         """b + W x, the log-odds of every pixel given the others: (B, D)."""
         return affine(self.visible_bias, state.flatten(1), self.weight)
 
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        return beta * 0.5 * (state.flatten(1) * (fields - self.visible_bias)).sum(-1)
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return beta * 0.5 * (state.flatten(1) * (preactivations - self.visible_bias)).sum(-1)
 
-    def interaction_increase(
-        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        return self.interaction(state, fields, other - beta)  # which is linear
+        return self.hidden_term(state, preactivations, other - beta)  # which is linear
 
-    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        return self._sweep(state, fields, beta, None)
+    def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        return self._sweep(state, preactivations, beta, None)
 
-    def _sweep(self, x: Tensor, fields: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
+    def _sweep(self, x: Tensor, preactivations: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
         """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
-        state, fields, weight = x.flatten(1).clone(), fields.clone(), self.weight
+        state, preactivations, weight = x.flatten(1).clone(), preactivations.clone(), self.weight
         u, order = rng.uniform_like(state), range(state.shape[1])
         for i in order if torch.rand(()) < 0.5 else reversed(order):
-            logit = beta * fields[:, i] + (1 - beta) * self.base_logits[i]
+            logit = beta * preactivations[:, i] + (1 - beta) * self.base_logits[i]
             new = (u[:, i] < logit.sigmoid()).to(state.dtype)
             if observed is not None:
                 new = torch.where(observed[..., i], state[:, i], new)
-            fields.addr_(new - state[:, i], weight[i])
+            preactivations.addr_(new - state[:, i], weight[i])
             state[:, i] = new
         return state.view_as(x)
 
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         state, known = x, observed.expand(x.shape).flatten(1)
         while True:
-            state = self._sweep(state, self.fields(state), 1.0, known)
+            state = self._sweep(state, self.preactivations(state), 1.0, known)
             yield state
 
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         """Of every pixel given the others."""
-        return mix(self.base_logits, fields, beta)
+        return mix(self.base_logits, preactivations, beta)
 
-    def hidden_means(self, fields: Tensor) -> Tensor:
-        return fields[:, :0]
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
+        return preactivations[:, :0]
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         x = state.flatten(1)
         return {
             "visible_bias": -(weights @ x),

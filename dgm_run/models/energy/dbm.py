@@ -32,7 +32,7 @@ class DBM(BinaryStates, LayeredModel):
         num_hidden: units of every hidden layer, from below.
         init_scale: the weights start from N(0, init_scale^2), the hidden biases at zero.
         visible_bias: logit_mean starts the biases of the pixels at the logits of the training means, zero at zero.
-        num_updates: of the mean field, all layers each.
+        mean_field_steps: of the mean field, all layers each.
 
     Attributes:
         weights: W_l, (units of l - 1, units of l), the lowest first.
@@ -52,13 +52,13 @@ class DBM(BinaryStates, LayeredModel):
         num_hidden: Sequence[int],
         init_scale: float,
         visible_bias: Literal["logit_mean", "zero"],
-        num_updates: int,
+        mean_field_steps: int,
     ):
         self.sizes = layer_sizes(shape, num_hidden)
         super().__init__(shape, sum(self.sizes[2::2]), visible_bias)
-        if num_updates < 1:
-            raise ValueError(f"num_updates = {num_updates} must be positive")
-        self.num_updates, self.num_stages, self.init_scale = num_updates, len(num_hidden), init_scale
+        if mean_field_steps < 1:
+            raise ValueError(f"mean_field_steps = {mean_field_steps} must be positive")
+        self.mean_field_steps, self.num_stages, self.init_scale = mean_field_steps, len(num_hidden), init_scale
         for layer in range(1, len(self.sizes)):
             weight = init_scale * torch.randn(self.sizes[layer - 1], self.sizes[layer])
             self.register_parameter(f"weight_{layer}", nn.Parameter(weight))
@@ -100,26 +100,26 @@ class DBM(BinaryStates, LayeredModel):
         layers = range(2, len(self.sizes), 2)
         return torch.cat([self._from_above(layer, odd, self._from_below(layer, odd)) for layer in layers], -1)
 
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         """What reaches the odd layers, (B, units of them)."""
         even = self._even(state)
         return self._to_odd(even, self._from_below(1, even))
 
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scaled(fields, beta)).sum(-1)
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return F.softplus(scaled(preactivations, beta)).sum(-1)
 
-    def interaction_increase(
-        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        return softplus_increase(fields, beta, other)
+        return softplus_increase(preactivations, beta, other)
 
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        odd = self._odd(rng.bernoulli(scaled(fields, beta).sigmoid()))
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        odd = self._odd(rng.bernoulli(scaled(preactivations, beta).sigmoid()))
         return mix(self.base_logits, self._to_even(odd), beta)
 
-    def hidden_means(self, fields: Tensor) -> Tensor:
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
         """p(s_l = 1 | the even layers) of the odd layers."""
-        return fields.sigmoid()
+        return preactivations.sigmoid()
 
     @torch.no_grad()
     def _mean_field(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,11 +127,11 @@ class DBM(BinaryStates, LayeredModel):
         x = x.flatten(1)
         from_pixels = affine(self.biases[1], x, self.weights[0])
         below, logits = self._upward(from_pixels), None
-        fields = self._to_odd([x, *below], from_pixels)
-        for _ in range(self.num_updates):
-            logits = self._to_hidden_even(self._odd(fields.sigmoid()))
-            fields = self._to_odd([x, *logits.sigmoid().split(self.sizes[2::2], -1)], from_pixels)
-        return logits, fields
+        preactivations = self._to_odd([x, *below], from_pixels)
+        for _ in range(self.mean_field_steps):
+            logits = self._to_hidden_even(self._odd(preactivations.sigmoid()))
+            preactivations = self._to_odd([x, *logits.sigmoid().split(self.sizes[2::2], -1)], from_pixels)
+        return logits, preactivations
 
     def _upward(self, from_pixels: Tensor) -> list[Tensor]:
         """Means of the hidden even layers in one pass from below, what is missing from above made up for."""
@@ -147,9 +147,9 @@ class DBM(BinaryStates, LayeredModel):
         return found
 
     def infer(self, x: Tensor) -> Inferred:
-        logits, fields = self._mean_field(x)
+        logits, preactivations = self._mean_field(x)
         means = logits.sigmoid()
-        return Inferred(torch.cat([x.flatten(1), means], -1), fields, -log_bernoulli(means, logits))
+        return Inferred(torch.cat([x.flatten(1), means], -1), preactivations, -log_bernoulli(means, logits))
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
         logits, _ = self._mean_field(x)
@@ -160,16 +160,16 @@ class DBM(BinaryStates, LayeredModel):
     def visible(self, state: Tensor) -> Tensor:
         return state[:, : self.num_pixels].unflatten(-1, self.shape)
 
-    def with_visible(self, state: Tensor, x: Tensor) -> Tensor:
+    def replace_visible(self, state: Tensor, x: Tensor) -> Tensor:
         return torch.cat([x.flatten(1), state[:, self.num_pixels :]], -1)
 
     def features(self, x: Tensor) -> Tensor:
         """Means of all hidden layers under the mean field, from below, (B, units of them)."""
-        states, fields, _ = self.infer(x)
-        return torch.cat(_interleave(self._even(states), self._odd(fields.sigmoid()))[1:], -1)
+        states, preactivations, _ = self.infer(x)
+        return torch.cat(_interleave(self._even(states), self._odd(preactivations.sigmoid()))[1:], -1)
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        h = fields.sigmoid().mul_(-weights.unsqueeze(-1))
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
         layers = _interleave(self._even(state), self._odd(h))
         found = {f"weight_{layer}": layers[layer - 1].T @ layers[layer] for layer in range(1, len(layers))}
         return found | {"visible_bias": -(weights @ state), "hidden_bias": h.sum(0)}
@@ -201,7 +201,7 @@ class DBM(BinaryStates, LayeredModel):
             return h @ model.hidden_bias + F.softplus(model._to_even(model._odd(h))).sum(-1)
 
         def of_even(state: Tensor) -> Tensor:
-            return model.log_density(state, model.fields(state))
+            return model.log_unnormalized(state, model.preactivations(state))
 
         device = self.hidden_bias.device
         if len(self.hidden_bias) <= len(self.visible_bias):

@@ -84,42 +84,42 @@ class GaussianRBM(EnergyModel):
         return torch.addcmul(self.data_mean, self.data_scale, u).unflatten(-1, self.shape)
 
     @torch.no_grad()
-    def constrain(self) -> None:
+    def project_parameters(self) -> None:
         self.log_var.clamp_(min=self.min_log_var)
 
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         return affine(self.hidden_bias, self._standardised(state) * torch.exp(-self.log_var), self.weight)
 
-    def log_density(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         deviation = self._standardised(state) - column(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
-        return F.softplus(scaled(fields, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
+        return F.softplus(scaled(preactivations, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
 
-    def log_ratio(self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
+    def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         precision = torch.exp(-self.log_var)
         linear = (self._standardised(state) * (precision * self.visible_bias)).sum(-1)
         square = 0.5 * (precision * self.visible_bias.square()).sum()
-        return softplus_increase(fields, beta, other) + (other - beta) * (linear - (other + beta) * square)
+        return softplus_increase(preactivations, beta, other) + (other - beta) * (linear - (other + beta) * square)
 
-    def gibbs_step(self, state: Tensor, fields: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        mean = self._visible_means(fields, beta)
+    def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        mean = self._visible_means(preactivations, beta)
         return self._in_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
 
-    def visible_means(self, fields: Tensor) -> Tensor:
-        return self._in_data_units(self._visible_means(fields, 1.0))
+    def visible_means(self, preactivations: Tensor) -> Tensor:
+        return self._in_data_units(self._visible_means(preactivations, 1.0))
 
-    def _visible_means(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli(scaled(fields, beta).sigmoid())
+    def _visible_means(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        h = rng.bernoulli(scaled(preactivations, beta).sigmoid())
         return column(beta) * affine(self.visible_bias, h, self.weight.T)
 
-    def hidden_means(self, fields: Tensor) -> Tensor:
-        return fields.sigmoid()
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
+        return preactivations.sigmoid()
 
-    def reconstruction_error(self, x: Tensor, fields: Tensor) -> Tensor:
-        return (x - self.visible_means(fields)).square().flatten(1).sum(1)
+    def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
+        return (x - self.visible_means(preactivations)).square().flatten(1).sum(1)
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        u, precision, h = self._standardised(state), torch.exp(-self.log_var), fields.sigmoid()
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        u, precision, h = self._standardised(state), torch.exp(-self.log_var), preactivations.sigmoid()
         weighted, deviation = h * weights.unsqueeze(-1), u - self.visible_bias
         found = {
             "weight": -precision.unsqueeze(-1) * (u.T @ weighted),

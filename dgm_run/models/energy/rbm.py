@@ -48,26 +48,26 @@ class RBM(BinaryEnergyModel):
         self.weight = nn.Parameter(init_scale * torch.randn(math.prod(shape), num_hidden))
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
 
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         return affine(self.hidden_bias, state.flatten(1), self.weight)
 
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scaled(fields, beta)).sum(-1)
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return F.softplus(scaled(preactivations, beta)).sum(-1)
 
-    def interaction_increase(
-        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        return softplus_increase(fields, beta, other)
+        return softplus_increase(preactivations, beta, other)
 
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli(scaled(fields, beta).sigmoid())
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        h = rng.bernoulli(scaled(preactivations, beta).sigmoid())
         return mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
 
-    def hidden_means(self, fields: Tensor) -> Tensor:
-        return fields.sigmoid()
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
+        return preactivations.sigmoid()
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, h = state.flatten(1), fields.sigmoid().mul_(-weights.unsqueeze(-1))
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, h = state.flatten(1), preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
         return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:

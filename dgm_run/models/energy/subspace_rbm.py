@@ -52,30 +52,34 @@ class SubspaceRBM(BinaryEnergyModel):
         self.unit_bias = nn.Parameter(torch.zeros(num_gates, num_units))
         self.gate_bias = nn.Parameter(torch.zeros(num_gates))
 
-    def fields(self, state: Tensor) -> Tensor:
+    def preactivations(self, state: Tensor) -> Tensor:
         """a, (B, M, K)."""
         return affine(self.unit_bias.flatten(), state.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
 
-    def _gate_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
+    def _gate_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         """Log-odds of an open gate, its units summed out: (B, M)."""
         closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
-        return column(beta) * self.gate_bias.to(fields.dtype) - closed + F.softplus(scaled(fields, beta)).sum(-1)
+        return (
+            column(beta) * self.gate_bias.to(preactivations.dtype)
+            - closed
+            + F.softplus(scaled(preactivations, beta)).sum(-1)
+        )
 
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        return self.unit_bias.numel() * math.log(2) + F.softplus(self._gate_logits(fields, beta)).sum(-1)
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return self.unit_bias.numel() * math.log(2) + F.softplus(self._gate_logits(preactivations, beta)).sum(-1)
 
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli(self._gate_logits(fields, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
-        on = h * rng.bernoulli(scaled(fields, beta).sigmoid())  # units behind a closed gate reach no pixel
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        h = rng.bernoulli(self._gate_logits(preactivations, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
+        on = h * rng.bernoulli(scaled(preactivations, beta).sigmoid())  # units behind a closed gate reach no pixel
         return mixed_affine(self.base_logits, self.visible_bias, on.flatten(1), self.weight.T, beta)
 
-    def hidden_means(self, fields: Tensor) -> Tensor:
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
         """p(h_j = 1 | x), (B, M)."""
-        return self._gate_logits(fields, 1.0).sigmoid()
+        return self._gate_logits(preactivations, 1.0).sigmoid()
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, gates = state.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(fields)
-        units = gates.unsqueeze(-1) * fields.sigmoid()  # (B, M, K)
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        x, gates = state.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(preactivations)
+        units = gates.unsqueeze(-1) * preactivations.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
             "weight": x.T @ units.flatten(1),

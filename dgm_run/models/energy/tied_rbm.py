@@ -53,25 +53,25 @@ class TiedRBM(RBM):
     def initialize(self, x: Tensor) -> None:
         super().initialize(x.flatten(0, 1))
 
-    def fields(self, state: Tensor) -> Tensor:
-        return super().fields(self._units(state))
+    def preactivations(self, state: Tensor) -> Tensor:
+        return super().preactivations(self._units(state))
 
-    def interaction(self, state: Tensor, fields: Tensor, beta: float | Tensor) -> Tensor:
-        return self.hidden_copies * super().interaction(state, fields, beta)
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return self.hidden_copies * super().hidden_term(state, preactivations, beta)
 
-    def interaction_increase(
-        self, state: Tensor, fields: Tensor, beta: float | Tensor, other: float | Tensor
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        return self.hidden_copies * super().interaction_increase(state, fields, beta, other)
+        return self.hidden_copies * super().hidden_term_increase(state, preactivations, beta, other)
 
-    def state_logits(self, fields: Tensor, beta: float | Tensor) -> Tensor:
-        p = scaled(fields, beta).sigmoid()
+    def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        p = scaled(preactivations, beta).sigmoid()
         h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
         logits = mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
         return logits.repeat(1, self.visible_copies)
 
-    def gradient(self, state: Tensor, fields: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        found = super().gradient(self._units(state), fields, weights)
+    def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        found = super().gradient(self._units(state), preactivations, weights)
         for name in ("weight", "hidden_bias"):
             found[name].mul_(self.hidden_copies)
         return found

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dgm_run.models.base import LatentVariableModel, log_mean_exp
 
 
-class KnowsLabels(nn.Module, ABC):
+class JointModel(nn.Module, ABC):
     """Tells p(x, y), and from it or by itself which label an example has.
 
     Attributes:
@@ -34,7 +34,7 @@ class KnowsLabels(nn.Module, ABC):
         """Means of p(x | y, z) at n draws of z for each class, the same ones: (K n, *shape), of the type of `like`."""
 
 
-class LabelledModel(KnowsLabels, LatentVariableModel):
+class LabelledModel(JointModel, LatentVariableModel):
     """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).
 
     As a model of x alone the label is a latent variable: the first `num_classes` places of its code, one-hot.
@@ -53,9 +53,9 @@ class LabelledModel(KnowsLabels, LatentVariableModel):
         """
 
     @torch.no_grad()
-    def own_pictures(self, x: Tensor) -> dict[str, Tensor]:
+    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Also a row for every class."""
-        return super().own_pictures(x) | {"by_class": self.by_class(8, x)}
+        return super().extra_pictures(x) | {"by_class": self.by_class(8, x)}
 
     def log_joint_weights_of_all(self, seen: Tensor) -> Tensor:
         """`log_joint_weights` for every class: (K, B)."""

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.models.base import ExactModel
-from dgm_run.models.labelled.base import KnowsLabels
+from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.linear.factor_analysis import FactorAnalysis, FittedByEM, Moments
 
 
-class ClassConditional(KnowsLabels, ExactModel, FittedByEM):
+class ClassConditional(JointModel, ExactModel, FittedByEM):
     """p(x, y) = p(y) p(x | y), each p(x | y) a factor analysis; p(y | x) is by the rule of Bayes, exact.
 
     Learned from labelled examples alone. As a model of x it is the mixture of its parts.
@@ -60,7 +60,7 @@ class ClassConditional(KnowsLabels, ExactModel, FittedByEM):
         z = self.parts[0].latent_prior().sample((n,)).to(like)
         return torch.cat([part.decode(z).mean for part in self.parts])
 
-    def statistics(self, train: Examples) -> tuple[Tensor, list[Moments]]:
+    def statistics(self, train: DataSplit) -> tuple[Tensor, list[Moments]]:
         """Shares of the classes, (K,), and the moments of each, of the examples whose labels may be used."""
         y = train.y[train.labelled]
         of_class = [train.labelled[y == k] for k in range(self.num_classes)]

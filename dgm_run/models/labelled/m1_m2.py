@@ -144,4 +144,4 @@ class M1M2(LabelledModel, LayeredModel):
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Its own: those of M1 would be of another prior."""
-        return self.own_pictures(x)
+        return self.extra_pictures(x)

@@ -19,7 +19,7 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.models.labelled.base import LabelledModel
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.linear import linear
-from dgm_run.networks.mlp import Activation, Joint
+from dgm_run.networks.mlp import Activation, TwoInputLayer
 
 
 class M2(LabelledModel):
@@ -60,7 +60,7 @@ class M2(LabelledModel):
         self.latent_dim, self.num_classes, self.z_dim = latent_dim, num_classes, latent_dim - num_classes
         self.classifier, self.encoder, self.decoder = classifier, encoder, decoder
         self.head = linear(classifier.feature_dim, num_classes)
-        self.joint = Joint(encoder.feature_dim, num_classes, hidden_dim, activation)
+        self.joint = TwoInputLayer(encoder.feature_dim, num_classes, hidden_dim, activation)
         self.recognition = GaussianLayer(hidden_dim, self.z_dim, log_var_range)
 
     def classify(self, seen: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
-from dgm_run.distributions.repeated import Repeated
+from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.priors.base import StandalonePrior
 
@@ -30,9 +30,9 @@ class DensityNetwork(ContinuousLatentModel):
         super().__init__()
         self.latent_dim, self.prior, self.decoder = latent_dim, prior, decoder
 
-    def infer(self, x: Tensor) -> Repeated:
+    def infer(self, x: Tensor) -> BatchExpanded:
         """The prior, which is all that this model knows of z before it has weighed draws."""
-        return Repeated(self.latent_prior(), len(x))
+        return BatchExpanded(self.latent_prior(), len(x))
 
     def latent_prior(self) -> Distribution:
         return self.prior(None)

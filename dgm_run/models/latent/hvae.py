@@ -15,9 +15,9 @@ from dgm_run.distributions.hierarchical import Hierarchical
 from dgm_run.encoders.base import Encoder
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.gaussian import GaussianLayer
-from dgm_run.networks.mlp import Activation, Joint, mlp
+from dgm_run.networks.mlp import Activation, TwoInputLayer, mlp
 from dgm_run.posteriors.base import ExplicitPosterior
-from dgm_run.priors.base import Prior, SelfTaught
+from dgm_run.priors.base import AuxiliaryLossPrior, Prior
 
 
 class HVAE(ContinuousLatentModel):
@@ -59,7 +59,7 @@ class HVAE(ContinuousLatentModel):
             raise ValueError(
                 f"total_dim = {total_dim} counts both levels: it must exceed latent_dim = {latent_dim} > 0"
             )
-        if isinstance(prior, SelfTaught):
+        if isinstance(prior, AuxiliaryLossPrior):
             raise ValueError("this prior learns from p(x | z) of one level: use model=vae, or another prior")
         if not hidden_dims:
             raise ValueError("hidden_dims: the networks of the lower level need a hidden layer")
@@ -70,7 +70,7 @@ class HVAE(ContinuousLatentModel):
         # q: the upper level through all hidden layers but the last, where x joins in; p: through all of them
         *first, last = hidden_dims
         self.from_upper = mlp(latent_dim, first, activation)
-        self.joint = Joint(encoder.feature_dim, first[-1] if first else latent_dim, last, activation)
+        self.joint = TwoInputLayer(encoder.feature_dim, first[-1] if first else latent_dim, last, activation)
         self.recognition = GaussianLayer(last, self.lower_dim, log_var_range)
         self.to_lower = mlp(latent_dim, hidden_dims, activation)
         self.generation = GaussianLayer(last, self.lower_dim, log_var_range)

@@ -9,9 +9,9 @@ from torch import Tensor
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.models.base import ContinuousLatentModel
-from dgm_run.networks.held_fixed import held_fixed
+from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.posteriors.base import Posterior
-from dgm_run.priors.base import Prior, SelfTaught
+from dgm_run.priors.base import AuxiliaryLossPrior, Prior
 
 
 class VAE(ContinuousLatentModel):
@@ -34,11 +34,11 @@ class VAE(ContinuousLatentModel):
         self.latent_dim = latent_dim
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
 
-    def own_loss(self) -> Tensor | float:
-        if not isinstance(self.prior, SelfTaught) or not torch.is_grad_enabled():
+    def auxiliary_loss(self) -> Tensor | float:
+        if not isinstance(self.prior, AuxiliaryLossPrior) or not torch.is_grad_enabled():
             return 0.0
-        with held_fixed(self.decoder):
-            return self.prior.own_loss(self.decode)
+        with frozen_parameters(self.decoder):
+            return self.prior.auxiliary_loss(self.decode)
 
     def infer(self, x: Tensor) -> Distribution:
         return self.posterior(x)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.distributions.full_gaussian import FullGaussian
@@ -39,7 +39,7 @@ class FittedByEM(ABC):
     """A model that expectation maximisation fits, a step at a time."""
 
     @abstractmethod
-    def statistics(self, train: Examples) -> Any:
+    def statistics(self, train: DataSplit) -> Any:
         """All that a step needs to know of the training examples."""
 
     @abstractmethod
@@ -160,8 +160,8 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
 
     def log_prob_seen(self, seen: Tensor, corrupt: Corruption) -> Tensor:
         """log p(x~) of what is seen of each example, (B, *shape) -> (B,), nats."""
-        known = corrupt.known(seen).double().flatten(1)
-        return corrupt.seen_linear(self.density).log_prob(known).to(seen.dtype)
+        known = corrupt.observed(seen).double().flatten(1)
+        return corrupt.observation_density_linear(self.density).log_prob(known).to(seen.dtype)
 
     def infer(self, x: Tensor) -> FullGaussian:
         """The exact posterior."""
@@ -169,8 +169,8 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
 
     def infer_seen(self, seen: Tensor, corrupt: Corruption) -> FullGaussian:
         """Exact as well, where the corruption leaves p(x~) a Gaussian."""
-        p = corrupt.seen_linear(self.density)
-        found = p.posterior(corrupt.known(seen).double().flatten(1))
+        p = corrupt.observation_density_linear(self.density)
+        found = p.posterior(corrupt.observed(seen).double().flatten(1))
         return found.map(lambda parameter: parameter.to(seen.dtype))
 
     def latent_prior(self) -> StandardGaussian:
@@ -181,7 +181,7 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
         mean = (z @ p.weight.T + p.bias).unflatten(-1, self.shape)
         return IndependentGaussian(mean, 0.5 * p.log_var.view(self.shape), len(self.shape))
 
-    def statistics(self, train: Examples) -> "Moments":
+    def statistics(self, train: DataSplit) -> "Moments":
         return Moments.of(train.batches(ROWS))
 
     @torch.no_grad()

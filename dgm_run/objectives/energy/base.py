@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
@@ -33,7 +33,7 @@ class Phases(NamedTuple):
     """
 
     states: Tensor
-    fields: Tensor
+    preactivations: Tensor
     weights: Tensor
     loss: Tensor
 
@@ -86,11 +86,11 @@ class EnergyObjective(Objective):
             raise ValueError(f"sparsity_target = {self.sparsity_target} must lie in (0, 1); null switches it off")
 
     @torch.no_grad()
-    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         if self.centering_rate is None and self.sparsity_target is None:
             return {}
-        states, fields, _ = model.infer(x)
-        state_mean, hidden_mean = states.flatten(1).mean(0), model.hidden_means(fields).mean(0)
+        states, preactivations, _ = model.infer(x)
+        state_mean, hidden_mean = states.flatten(1).mean(0), model.hidden_means(preactivations).mean(0)
         found = {}
         if self.centering_rate is not None:
             found |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
@@ -101,7 +101,7 @@ class EnergyObjective(Objective):
         return found
 
     @abstractmethod
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         """What this step compares; `states` are what the examples of a batch stand for, with their fields."""
 
     def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
@@ -110,12 +110,12 @@ class EnergyObjective(Objective):
     def __call__(
         self, model: EnergyModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        progress = progress or Progress(torch.zeros(()), self.memory(model, x))
+        progress = progress or Progress(torch.zeros(()), self.init_state(model, x))
         memory = progress.memory
         with torch.no_grad():
-            inferred, fields, _ = model.infer(x)
-            hidden_mean = model.hidden_means(fields).mean(0)
-            states, all_fields, weights, value = self.phases(model, inferred, fields, progress)
+            inferred, preactivations, _ = model.infer(x)
+            hidden_mean = model.hidden_means(preactivations).mean(0)
+            states, all_fields, weights, value = self.phases(model, inferred, preactivations, progress)
             gradients = model.gradient(states, all_fields, weights)
             self.learned(gradients, memory)
             self._decay(model, gradients)
@@ -136,8 +136,8 @@ class EnergyObjective(Objective):
                 gradients[name].add_(weight, alpha=self.weight_decay)
 
     @torch.no_grad()
-    def constrain(self, model: EnergyModel) -> None:
-        model.constrain()
+    def project_parameters(self, model: EnergyModel) -> None:
+        model.project_parameters()
         if self.max_norm is not None:
             for _, weight in _weights_of(model):
                 norms = weight.norm(dim=0, keepdim=True).clamp(min=1e-12)
@@ -145,11 +145,11 @@ class EnergyObjective(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: Report = silent
+        self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         log_z = self.partition(model, report).value
         valid = _observe(model, data.valid, batch_size, report)
-        train = _observe(model, data.train, batch_size, silent, len(data.valid))
+        train = _observe(model, data.train, batch_size, no_progress, len(data.valid))
         activity = valid["hidden"].mean(0)  # (M,)
         log_f = valid.get("log_f", -valid["free_energy"])
         found = {
@@ -177,23 +177,23 @@ def _weights_of(model: EnergyModel) -> list[tuple[str, nn.Parameter]]:
 
 
 def _observe(
-    model: EnergyModel, data: Examples, batch_size: int, report: Report, num: int | None = None
+    model: EnergyModel, data: DataSplit, batch_size: int, report: ProgressCallback, num: int | None = None
 ) -> dict[str, Tensor]:
     """What can be seen of the first `num` examples, one row for each, in float64."""
 
     def find(x: Tensor) -> dict[str, Tensor]:
-        states, fields, entropy = model.infer(x)
+        states, preactivations, entropy = model.infer(x)
         found = {
-            "free_energy": -model.log_density(states, fields) - entropy,
+            "free_energy": -model.log_unnormalized(states, preactivations) - entropy,
             "baseline": model.log_baseline(x),
-            "reconstruction": model.reconstruction_error(x, fields),
-            "hidden": model.hidden_means(fields),
+            "reconstruction": model.reconstruction_error(x, preactivations),
+            "hidden": model.hidden_means(preactivations),
         }
         if model.inferred:
             found["log_f"] = log_mean_exp(model.log_weights(x, WATCHED_SAMPLES))
         return {name: value.double() for name, value in found.items()}
 
-    return data.rows(batch_size, find, report, num)
+    return data.map_batches(batch_size, find, report, num)
 
 
 def check_num_steps(num_steps: int, grow_every: int | None) -> None:
@@ -210,14 +210,14 @@ def num_sweeps(progress: Progress, num_steps: int, grow_every: int | None) -> in
 
 
 def data_against(
-    model: EnergyModel, x: Tensor, fields: Tensor, v: Tensor, v_fields: Tensor, v_weights: Tensor | None = None
+    model: EnergyModel, x: Tensor, preactivations: Tensor, v: Tensor, v_fields: Tensor, v_weights: Tensor | None = None
 ) -> Phases:
     """mean F(x) - mean F(v), or the weighted mean with `v_weights`, which sum to one."""
     if v_weights is None:
-        v_weights = fields.new_full((len(v),), 1 / len(v))
-    states, all_fields = torch.cat([x, v]), torch.cat([fields, v_fields])
-    weights = torch.cat([fields.new_full((len(x),), 1 / len(x)), -v_weights])
-    return Phases(states, all_fields, weights, -(weights @ model.log_density(states, all_fields)))
+        v_weights = preactivations.new_full((len(v),), 1 / len(v))
+    states, all_fields = torch.cat([x, v]), torch.cat([preactivations, v_fields])
+    weights = torch.cat([preactivations.new_full((len(x),), 1 / len(x)), -v_weights])
+    return Phases(states, all_fields, weights, -(weights @ model.log_unnormalized(states, all_fields)))
 
 
 class _GivenGradient(torch.autograd.Function):

@@ -33,7 +33,10 @@ class ContrastiveDivergence(EnergyObjective):
         super().__post_init__()
         check_num_steps(self.num_steps, self.grow_every)
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         return data_against(
-            model, states, fields, *model.gibbs(states, num_sweeps(progress, self.num_steps, self.grow_every), fields)
+            model,
+            states,
+            preactivations,
+            *model.gibbs(states, num_sweeps(progress, self.num_steps, self.grow_every), preactivations),
         )

@@ -22,21 +22,21 @@ class ExactLikelihood(EnergyObjective):
 
     requires = {"model": BinaryEnergyModel}
 
-    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         num_pixels = x[0].numel()
         if num_pixels > MAX_PIXELS:
             raise ConfigError(
                 f"objective: an exact gradient sums over 2^{num_pixels} states, and 2^{MAX_PIXELS} is the limit: "
                 "take objective=pcd"
             )
-        return super().memory(model, x)
+        return super().init_state(model, x)
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         v = _all_states(states.shape[1:], states.dtype, states.device)
-        v_fields = model.fields(v)
-        log_f = model.log_density(v, v_fields)
-        compared = data_against(model, states, fields, v, v_fields, log_f.softmax(0))
-        return compared._replace(loss=log_f.logsumexp(0) - model.log_density(states, fields).mean())
+        v_fields = model.preactivations(v)
+        log_f = model.log_unnormalized(v, v_fields)
+        compared = data_against(model, states, preactivations, v, v_fields, log_f.softmax(0))
+        return compared._replace(loss=log_f.logsumexp(0) - model.log_unnormalized(states, preactivations).mean())
 
 
 @functools.lru_cache(maxsize=1)

@@ -45,14 +45,14 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         if not 0 <= self.fast_decay < 1:
             raise ValueError(f"fast_decay = {self.fast_decay} must lie in [0, 1)")
 
-    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         fast = {f"fast_{name}": torch.zeros_like(value.detach()) for name, value in model.named_parameters()}
-        return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
+        return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         v, _ = _moved(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, states, fields, v, model.fields(v))
+        return data_against(model, states, preactivations, v, model.preactivations(v))
 
     def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
         for name, gradient in gradients.items():

@@ -40,23 +40,23 @@ class ParallelTempering(EnergyObjective):
         if self.num_chains < 1:
             raise ValueError(f"num_chains = {self.num_chains} must be positive")
 
-    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         chains = model.sample_base(self.num_temperatures * self.num_chains)
-        return super().memory(model, x) | {"chains": chains}
+        return super().init_state(model, x) | {"chains": chains}
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
-        betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=fields.dtype)
-        v = model.gibbs_step(chains, model.fields(chains), betas.repeat_interleave(self.num_chains))
-        v_fields = model.fields(v)
+        betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=preactivations.dtype)
+        v = model.gibbs_step(chains, model.preactivations(chains), betas.repeat_interleave(self.num_chains))
+        v_fields = model.preactivations(v)
         for first in (0, 1):
             order = self._exchange(model, v, v_fields, betas, first)
             v, v_fields = v[order], v_fields[order]
         chains.copy_(v)
         cold = slice(-self.num_chains, None)
-        return data_against(model, states, fields, v[cold], v_fields[cold])
+        return data_against(model, states, preactivations, v[cold], v_fields[cold])
 
-    def _exchange(self, model: EnergyModel, v: Tensor, fields: Tensor, betas: Tensor, first: int) -> Tensor:
+    def _exchange(self, model: EnergyModel, v: Tensor, preactivations: Tensor, betas: Tensor, first: int) -> Tensor:
         """Where every chain takes its state from, after offers between r and r + 1 for r = first, first + 2, ..."""
         num, place = self.num_chains, torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
         upper = (self.num_temperatures - first) // 2 * 2 + first
@@ -64,8 +64,8 @@ class ParallelTempering(EnergyObjective):
         if not len(hot):
             return place.flatten()
         beta_hot, beta_cold = betas[hot // num], betas[cold // num]
-        log_ratio = model.log_ratio(v[hot], fields[hot], beta_hot, beta_cold)
-        log_ratio += model.log_ratio(v[cold], fields[cold], beta_cold, beta_hot)
+        log_ratio = model.log_ratio(v[hot], preactivations[hot], beta_hot, beta_cold)
+        log_ratio += model.log_ratio(v[cold], preactivations[cold], beta_cold, beta_hot)
         accepted = rng.uniform_like(log_ratio).log() < log_ratio
         order = place.flatten().clone()
         order[hot] = torch.where(accepted, cold, hot)

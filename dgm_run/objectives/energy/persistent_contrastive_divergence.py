@@ -34,10 +34,10 @@ class PersistentContrastiveDivergence(EnergyObjective):
         if min(self.num_steps, self.num_chains) < 1:
             raise ValueError("num_steps and num_chains must be positive")
 
-    def memory(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
-        return super().memory(model, x) | {"chains": model.sample_base(self.num_chains)}
+    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+        return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)}
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         v, v_fields = model.gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, states, fields, v, v_fields)
+        return data_against(model, states, preactivations, v, v_fields)

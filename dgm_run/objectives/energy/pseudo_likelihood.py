@@ -38,15 +38,17 @@ class PseudoLikelihood(EnergyObjective):
         if self.num_flips < 1:
             raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
 
-    def phases(self, model: EnergyModel, states: Tensor, fields: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         flipped = flip_one(repeated(states, self.num_flips))  # (S B, *shape)
-        flipped_fields = model.fields(flipped)
-        gain = model.log_density(states, fields).repeat(self.num_flips) - model.log_density(flipped, flipped_fields)
+        flipped_fields = model.preactivations(flipped)
+        gain = model.log_unnormalized(states, preactivations).repeat(self.num_flips) - model.log_unnormalized(
+            flipped, flipped_fields
+        )
         scale = states[0].numel() / len(flipped)
         weights = scale * torch.sigmoid(-gain)  # of d(-log sigmoid(gain)) / d F
         return Phases(
             torch.cat([states, flipped]),
-            torch.cat([fields, flipped_fields]),
+            torch.cat([preactivations, flipped_fields]),
             torch.cat([weights.view(self.num_flips, -1).sum(0), -weights]),
             -scale * F.logsigmoid(gain).sum(),
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.estimators.base import Report, silent
+from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.dbn import DBN
@@ -59,14 +59,16 @@ class UpDown(Objective):
         return loss, {"reconstruction": down[0].detach()}
 
     @torch.no_grad()
-    def evaluate(self, model: DBN, data: LoadedDataset, batch_size: int, report: Report = silent) -> dict[str, float]:
+    def evaluate(
+        self, model: DBN, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+    ) -> dict[str, float]:
         log_z = self.partition(model.top, report).value
 
         def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, WATCHED_SAMPLES).double()
             return {"log_f": log_mean_exp(log_w), "bound": log_w.mean(0), "baseline": model.log_baseline(x).double()}
 
-        rows = data.valid.rows(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, find, report)
         means = {name: values.mean().item() for name, values in rows.items()}
         return {
             "log_likelihood": means["log_f"] - log_z,

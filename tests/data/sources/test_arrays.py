@@ -159,8 +159,8 @@ def test_arrays_that_have_changed_are_not_taken_for_those_of_the_run(tmp_path, x
                   "dataset.shape=[4,3]", "dataset.num_levels=256", "dataset.binarize=dynamic",
                   "dataset.source.num_valid=5", "dataset.source.num_test=5")  # fmt: skip
     found = run(cfg, tmp_path / "run")
-    assert re.fullmatch(r"dynamic \(.*\); md5 [0-9a-f]{8}", found["binarization"])
-    assert evaluate(cfg, tmp_path / "run")["binarization"] == found["binarization"]
+    assert re.fullmatch(r"dynamic \(.*\); md5 [0-9a-f]{8}", found["preprocessing"])
+    assert evaluate(cfg, tmp_path / "run")["preprocessing"] == found["preprocessing"]
     save(tmp_path, x=x[::-1].repeat(5, 0))
     with pytest.raises(CheckpointError, match="arrays is not what it was when the run began: then dynamic .*md5"):
         evaluate(cfg, tmp_path / "run")

@@ -17,9 +17,7 @@ def test_it_is_prose_and_every_sentence_is_there_once():
 def test_its_checksum_stands_beside_every_number():
     dataset = instantiate(compose("dataset=pydoc").dataset)
     data = dataset.load()
-    assert re.search(
-        r"; md5 [0-9a-f]{8}, left out: \d+ longer than 40 words, \d+ repeated$", data.protocol.binarization
-    )
+    assert re.search(r"; md5 [0-9a-f]{8}, left out: \d+ longer than 40 words, \d+ repeated$", data.dataset.protocol)
     assert len(data.train) > 900
     assert len(data.train.vocabulary) == 1500
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
 
 
 def dataset(kind, num_levels, train, test, **more):
     protocol = SimpleNamespace(kind=kind, num_levels=num_levels)
-    splits = [Examples(x, None, to_float, **more) for x in (train, train, test)]
+    splits = [DataSplit(x, None, to_float, **more) for x in (train, train, test)]
     return LoadedDataset(protocol, *splits)
 
 
@@ -37,5 +37,5 @@ def test_of_other_data_nothing_is_said():
     hidden = torch.where(torch.rand(5, 1, 2, 2) < 0.5, torch.nan, x)
     assert fit_independent_pixels(dataset("binary", 2, hidden, hidden)) is None
     holes = MissingAtRandom(0.5)
-    seen = {"corrupt": holes, "drawn": holes.draw(5, (1, 2, 2))}
+    seen = {"corrupt": holes, "corruption_noise": holes.draw(5, (1, 2, 2))}
     assert fit_independent_pixels(dataset("binary", 2, x, x, **seen)) is None

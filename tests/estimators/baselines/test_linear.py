@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 from dgm_run.config.compose import compose
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.estimators.baselines.linear import LinearBaseline
 
 SETTINGS = {"latent_dim": 3, "min_scale": 0.0, "relative_min_scale": 1e-3, "tolerance": 1e-9, "max_steps": 5000}
@@ -19,12 +19,12 @@ def examples(n, seed):
     torch.manual_seed(0)
     weight, bias, scale = torch.randn(3, 8), torch.randn(8), torch.rand(8) + 0.2
     torch.manual_seed(seed)
-    return Examples(torch.randn(n, 3) @ weight + bias + scale * torch.randn(n, 8), None, to_float)
+    return DataSplit(torch.randn(n, 3) @ weight + bias + scale * torch.randn(n, 8), None, to_float)
 
 
 def test_both_are_fitted_to_the_training_data_and_asked_about_others():
     train, test = examples(500, 1), examples(100, 2)
-    columns, ppca, factors = LinearBaseline(**SETTINGS).fitted(NO_MODEL, train, train)(NO_MODEL, test)
+    columns, ppca, factors = LinearBaseline(**SETTINGS).fit(NO_MODEL, train, train)(NO_MODEL, test)
     assert (columns.quantity, ppca.quantity, factors.quantity) == ("independent_columns", "ppca", "factor_analysis")
     assert ppca.kind == "exact"
     x, y = train.x.double().numpy(), test.x.double().numpy()
@@ -39,7 +39,7 @@ def test_both_are_fitted_to_the_training_data_and_asked_about_others():
 
 def test_more_dimensions_than_pixels_are_as_many_as_there_can_be():
     train = examples(100, 1)
-    found = LinearBaseline(**(SETTINGS | {"latent_dim": 40})).fitted(NO_MODEL, train, train)
+    found = LinearBaseline(**(SETTINGS | {"latent_dim": 40})).fit(NO_MODEL, train, train)
     assert found.fits[1].density.latent_dim == 7
 
 
@@ -53,8 +53,8 @@ def test_settings_that_make_no_sense_are_refused(name, value):
 
 
 def values(x, **settings):
-    train = Examples(x, None, to_float)
-    found = LinearBaseline(**(SETTINGS | settings)).fitted(NO_MODEL, train, train)(NO_MODEL, train)
+    train = DataSplit(x, None, to_float)
+    found = LinearBaseline(**(SETTINGS | settings)).fit(NO_MODEL, train, train)(NO_MODEL, train)
     return {each.quantity: each for each in found}
 
 
@@ -113,5 +113,5 @@ def test_its_floor_is_that_of_the_model(overrides, holder):
 def test_of_corrupted_data_it_says_nothing():
     train = examples(50, 1)
     holes = MissingAtRandom(0.5)
-    seen = Examples(train.x, None, to_float, corrupt=holes, drawn=holes.draw(50, (8,)))
-    assert LinearBaseline(**SETTINGS).fitted(NO_MODEL, seen, seen)(NO_MODEL, seen) == []
+    seen = DataSplit(train.x, None, to_float, corrupt=holes, corruption_noise=holes.draw(50, (8,)))
+    assert LinearBaseline(**SETTINGS).fit(NO_MODEL, seen, seen)(NO_MODEL, seen) == []

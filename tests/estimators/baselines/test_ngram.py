@@ -43,7 +43,7 @@ def test_rows_of_the_table_are_perplexities():
     words = Vocabulary(["a", "b"])
     train = Sentences(words.encode([["a", "b", "a"], ["b", "b"], ["a"]], 5), words)
     test = Sentences(words.encode([["b", "a"], ["a", "a"]], 5), words)
-    fitted = NgramBaseline(2, 0.75).fitted(torch.nn.Identity(), train, train)
+    fitted = NgramBaseline(2, 0.75).fit(torch.nn.Identity(), train, train)
     one, two = fitted(torch.nn.Identity(), test)
     assert (one.estimator, two.estimator, one.quantity) == ("1-gram", "2-gram", "perplexity")
     model = KneserNey(ROWS, 2, 4, 0.75)

@@ -7,7 +7,7 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf, MissingRows, SaltAndPepper
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
@@ -30,12 +30,12 @@ def setting(num=40):
     model = truth.factor_analysis()
     torch.manual_seed(0)
     x = model.sample(num)
-    return model, Examples(x, None, to_float), Examples(model.sample(500), None, to_float)
+    return model, DataSplit(x, None, to_float), DataSplit(model.sample(500), None, to_float)
 
 
 def evaluate(estimator, model, test, train):
     torch.manual_seed(1)
-    fitted = estimator.fitted(model, train, train)
+    fitted = estimator.fit(model, train, train)
     return fitted, {(row.quantity, row.estimator): row for row in fitted(model, test)}
 
 
@@ -77,12 +77,12 @@ def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
     _, rows = evaluate(estimator, model, test, train)
     assert "psnr" not in rows["mse_gaussian_noise", "exact"].diagnostics  # of values without a peak
     low, high = test.x.min(), test.x.max()
-    test, train = (Examples(((each.x - low) / (high - low)).clamp(0, 1), None, to_float) for each in (test, train))
+    test, train = (DataSplit(((each.x - low) / (high - low)).clamp(0, 1), None, to_float) for each in (test, train))
     model.bias.data.sub_(low.item()).div_((high - low).item())
     for name, parameter in model.named_parameters():
         if "weight" in name:
             parameter.data.div_((high - low).item())
-    _, scaled = evaluate(replace(estimator, sets={"gaussian_noise": GaussianNoise(0.1)}), model, test, train)
+    _, scaled = evaluate(replace(estimator, corruptions={"gaussian_noise": GaussianNoise(0.1)}), model, test, train)
     row = scaled["mse_gaussian_noise", "exact"]
     assert row.diagnostics["psnr"] == pytest.approx(-10 * torch.tensor(row.value).log10().item())
     assert rows["mse_gaussian_noise", "as_seen"].value == pytest.approx(0.25, rel=0.3)
@@ -92,7 +92,7 @@ def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
 def test_binary_pixels_have_scores_of_their_own():
     torch.manual_seed(0)
     model = truth.binary_vae().double()
-    test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
+    test, train = (DataSplit(model.sample(n), None, to_float) for n in (30, 100))
     estimator = Imputation({"missing_half": Half("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3)
     _, rows = evaluate(estimator, model, test, train)
     row = rows["mse_missing_half", "chain"]
@@ -134,7 +134,7 @@ def test_data_with_holes_of_their_own_are_restored_without_others():
     _, rows = evaluate(estimator, model, data.test, data.train)
     assert {name for name, _ in rows} == {"mse_as_given"}
     mean = rows["mse_as_given", "mean"]
-    train, test = data.train, data.test.clean
+    train, test = data.train, data.test.uncorrupted
     torch.manual_seed(1)
     torch.randperm(len(train))
     chosen = torch.randperm(360)[:5]
@@ -169,7 +169,7 @@ def test_two_models_restore_the_same_elements_of_the_same_examples():
         (model, {"exact": Exact()}, 1),
         (other, {"exact": Exact(), "chain": PseudoGibbs(5, 1)}, 2),
     ):
-        fitted = Imputation(sets, methods, 20, 2).fitted(each, train, train)
+        fitted = Imputation(sets, methods, 20, 2).fit(each, train, train)
         torch.manual_seed(seed)
         rows = {(row.quantity, row.estimator): row.value for row in replace(fitted, shown={})(each, test)}
         found.append([rows[f"mse_{name}", "nearest_neighbour"] for name in sets])
@@ -180,7 +180,7 @@ def test_two_models_restore_the_same_elements_of_the_same_examples():
 def test_numbers_carry_what_they_depend_on():
     torch.manual_seed(0)
     model = truth.binary_vae().double()
-    test, train = (Examples(model.sample(n), None, to_float) for n in (30, 100))
+    test, train = (DataSplit(model.sample(n), None, to_float) for n in (30, 100))
     methods = {"sampled": ImportanceSampling(20, 100), "chain": PseudoGibbs(30, 10)}
     _, rows = evaluate(Imputation({"half": Half("left")}, methods, 20, 3), model, test, train)
     expected = {"half": "side left", "num_draws": 3, "num_samples": 20}
@@ -209,7 +209,7 @@ def test_a_vector_needs_a_set_that_is_not_of_images():
     protocol = instantiate(dgm_run.compose(*overrides).dataset)
     data = LoadedDataset(protocol, *setting()[1:], setting()[1])
     estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
-    with pytest.raises(ConfigError, match=r"imputation.sets: they are all of images: add missing_at_random"):
+    with pytest.raises(ConfigError, match=r"imputation.corruptions: they are all of images: add missing_at_random"):
         estimator.check(truth.factor_analysis(), data)
     with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
         instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)

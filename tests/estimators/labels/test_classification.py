@@ -6,7 +6,7 @@ from sklearn.svm import SVC
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.labels.classification import Classification, LatentClassification, _declined
 from tests.models.labelled.test_m2 import images, log_joint, model
@@ -19,7 +19,7 @@ def digits():
 
 def test_the_other_machines_see_the_labelled_examples_alone(digits):
     m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
-    found = Classification(2, 1000).fitted(m, digits.train, digits.valid)(m, digits.test)
+    found = Classification(2, 1000).fit(m, digits.train, digits.valid)(m, digits.test)
     errors = {each.quantity: each for each in found}
     seen = digits.train.labelled
     x, y = digits.train.batch(seen).flatten(1).double().numpy(), digits.train.y[seen].numpy()
@@ -35,7 +35,7 @@ def test_the_other_machines_see_the_labelled_examples_alone(digits):
 
 def test_error_rates_have_intervals_of_proportions(digits):
     m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
-    rows = Classification(2, 1000).fitted(m, digits.train, digits.valid)(m, digits.test)
+    rows = Classification(2, 1000).fit(m, digits.train, digits.valid)(m, digits.test)
     for row in rows:
         assert row.interval[0] <= row.value <= row.interval[1], row.quantity
         assert row.stderr > 0
@@ -60,8 +60,8 @@ def test_errors_are_those_of_both_posteriors_over_labels():
     exact = log_joint(m, x)
     y = exact.argmax(1)
     torch.manual_seed(0)
-    seen, asked = Examples(x, torch.arange(16) % 3, to_float), Examples(x, y, to_float)
-    rows = Classification(2000, 100).fitted(m, seen, seen)(m, asked)
+    seen, asked = DataSplit(x, torch.arange(16) % 3, to_float), DataSplit(x, y, to_float)
+    rows = Classification(2000, 100).fit(m, seen, seen)(m, asked)
     told = {each.quantity: each.value for each in rows} | {(e.quantity, e.estimator): e.value for e in rows}
     assert told["error_joint"] <= 100 / 16  # but for a near tie
     wrong = (m.classify(x).argmax(1) != y).double()
@@ -76,7 +76,7 @@ def test_errors_are_those_of_both_posteriors_over_labels():
 
 def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(digits):
     m = instantiate(dgm_run.compose("model=m1", "model.latent_dim=5", "encoder.hidden_dims=[]").model)
-    found = LatentClassification().fitted(m, digits.train, digits.valid)(m, digits.test)
+    found = LatentClassification().fit(m, digits.train, digits.valid)(m, digits.test)
     errors = {each.quantity: each.value for each in found}
     seen = digits.train.labelled
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(d
 
 def test_what_cannot_be_asked_is_refused():
     protocol = type("", (), {"num_classes": None})
-    data = Examples(images(), None, to_float)
+    data = DataSplit(images(), None, to_float)
     with pytest.raises(ConfigError, match="the data have no labels to tell"):
         LatentClassification().check(None, LoadedDataset(protocol, data, data, data))
     protocol.num_classes = 3

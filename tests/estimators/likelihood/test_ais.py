@@ -87,7 +87,7 @@ def test_log_z_of_a_deep_machine_at_full_scale():
     """112 machines of 7-4-5 units side by side, whose log Z is a sum over the 16 states of their middle layers."""
     torch.manual_seed(3)
     num, sizes, exact = 112, (7, 4, 5), 0.0
-    model = DBM((num * 7,), [num * 4, num * 5], init_scale=0.0, visible_bias="zero", num_updates=1)
+    model = DBM((num * 7,), [num * 4, num * 5], init_scale=0.0, visible_bias="zero", mean_field_steps=1)
     middle = energy.states(4)
     with torch.no_grad():
         model.visible_bias.normal_()

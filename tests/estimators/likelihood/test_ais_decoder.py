@@ -6,9 +6,9 @@ from torch.distributions import MultivariateNormal
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import silent
+from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, Noisy, Ways
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
@@ -18,7 +18,7 @@ from tests.support import exact
 pytestmark = pytest.mark.usefixtures("double")
 
 SETTINGS = {"num_examples": None, "num_chains": 16, "num_temperatures": 300, "num_leapfrog": 3, "num_simulated": 0,
-            "target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "max_rows": 5000,
+            "target_acceptance": 0.65, "schedule": "sigmoid", "start": "prior", "max_batch_rows": 5000,
             "scale": "model"}  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def linear(num_pixels=16, latent_dim=2, variance=0.1):
 
 def evaluate(model, x, **settings):
     torch.manual_seed(1)
-    found = AISDecoder(**(SETTINGS | settings))(model, Examples(x, None, to_float))
+    found = AISDecoder(**(SETTINGS | settings))(model, DataSplit(x, None, to_float))
     return {estimate.quantity: estimate for estimate in found}
 
 
@@ -62,8 +62,8 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
         return point_at(draws, log_densities), torch.ones(point.z.shape[:-1])
 
     monkeypatch.setattr(Ways, "_move", perfect)
-    settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_rows": 10**6}))
-    ways = Ways(settings, Noisy(model, None), betas, x, 0, silent)
+    settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_batch_rows": 10**6}))
+    ways = Ways(settings, Noisy(model, None), betas, x, 0, no_progress)
     levels = torch.stack([tempered(model, x, beta)[2] for beta in betas])  # (T + 1, N)
     steps = torch.tensor(betas).diff().unsqueeze(-1)
 
@@ -128,9 +128,11 @@ def test_examples_are_a_random_part_and_rows_are_bounded():
     decode = model.decode
     model.decode = lambda z: rows.append(z.shape[:-1].numel()) or decode(z)
     reports = []
-    estimator = AISDecoder(**(SETTINGS | {"num_examples": 40, "num_chains": 4, "num_temperatures": 5, "max_rows": 50}))
+    estimator = AISDecoder(
+        **(SETTINGS | {"num_examples": 40, "num_chains": 4, "num_temperatures": 5, "max_batch_rows": 50})
+    )
     x = torch.cat([torch.zeros(500, 16), torch.ones(500, 16)])
-    estimate = estimator(model, Examples(x, None, to_float), lambda *done: reports.append(done))[0]
+    estimate = estimator(model, DataSplit(x, None, to_float), lambda *done: reports.append(done))[0]
     assert estimate.num_examples == 40
     assert estimate.stderr > 0  # some of both halves
     assert max(rows) <= 50
@@ -149,7 +151,7 @@ def test_a_start_without_a_density_is_refused():
 
 
 def loaded(x):
-    return LoadedDataset(None, *[Examples(x, None, to_float)] * 3)
+    return LoadedDataset(None, *[DataSplit(x, None, to_float)] * 3)
 
 
 @torch.no_grad()
@@ -157,10 +159,10 @@ def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
     model, truth = linear(variance=0.4), linear(variance=0.1)
     torch.manual_seed(2)
     x = truth.sample(300)
-    data = Examples(x, None, to_float)
+    data = DataSplit(x, None, to_float)
     settings = SETTINGS | {"scale": "fit", "num_chains": 4, "num_temperatures": 200}
     torch.manual_seed(3)
-    fitted = AISDecoder(**settings).fitted(model, data, data)
+    fitted = AISDecoder(**settings).fit(model, data, data)
 
     def log_p(scale):
         p = model.density

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.likelihood.partition import Exact
@@ -15,11 +15,11 @@ from tests.support import energy
 def examples(model, n=50):
     torch.manual_seed(0)
     x = energy.visible_states(model)
-    return Examples(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
+    return DataSplit(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
 
 
-def found(model, data, partition, max_rows=7, conservative=None):
-    rows = EnergyLikelihood(partition, conservative, 10, max_rows)(model, data)
+def found(model, data, partition, max_batch_rows=7, reverse_ais=None):
+    rows = EnergyLikelihood(partition, reverse_ais, 10, max_batch_rows)(model, data)
     return {row.quantity: row for row in rows}
 
 
@@ -59,7 +59,7 @@ def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
         model.weight[:, 0] = 4.0
         model.visible_bias.fill_(-2.0)
         model.hidden_bias.copy_(torch.tensor([-12.0, 0.0, 0.0]))
-    data = Examples(model.sample(2000, 200).float(), None, to_float)
+    data = DataSplit(model.sample(2000, 200).float(), None, to_float)
     model, model.starts_at_means = model.float(), False
     model.initialize(data.x)  # sets the base alone
     assert found(model, data, Exact(20), 500)["log_likelihood"].warning is None
@@ -107,7 +107,7 @@ def test_an_estimate_that_rests_on_few_chains_says_so():
 
 def test_the_effective_sample_size_is_that_of_the_median_example():
     model = test_dbm.make(scale=2.0)
-    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)
     seen = found(model, data, Exact(20), 50)["log_likelihood"].diagnostics["ess_median"]
     w = model.log_weights(data.x, 100_000).exp()
@@ -154,7 +154,7 @@ def test_reverse_annealing_above_the_estimate_is_told():
     with torch.no_grad():
         model.weight.mul_(6)
     x = energy.visible_states(model)
-    data = Examples(x[energy.log_f(model).argsort()[:20]].repeat(10, 1, 1, 1), None, lambda values: values)
+    data = DataSplit(x[energy.log_f(model).argsort()[:20]].repeat(10, 1, 1, 1), None, lambda values: values)
     torch.manual_seed(0)
     rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 10, 2, "linear"))
     exact = found(model, data, Exact(20))["log_likelihood"].value
@@ -174,7 +174,7 @@ def test_one_example_says_nothing_of_a_gap():
 
 def test_the_bound_has_the_error_of_its_draws():
     model = test_dbm.make(scale=2.0)
-    data = Examples(energy.visible_states(model)[:5], None, lambda x: x)
+    data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)
     values = [found(model, data, Exact(20), 50)["elbo"] for _ in range(400)]
     spread = torch.tensor([row.value for row in values]).std().item()

@@ -3,19 +3,19 @@ import math
 import pytest
 import torch
 
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.estimators.likelihood.exact_likelihood import ExactLikelihood
 from dgm_run.models.linear.ppca import PPCA
 
 
-@pytest.mark.parametrize("max_rows", [1, 7, 100])
-def test_it_is_the_mean_of_the_closed_form_over_all_examples(max_rows):
+@pytest.mark.parametrize("max_batch_rows", [1, 7, 100])
+def test_it_is_the_mean_of_the_closed_form_over_all_examples(max_batch_rows):
     torch.manual_seed(0)
     model, x = PPCA((5,), 2, 0.01, 0.0), torch.randn(20, 5)
     log_p = model.log_prob(x).double().detach()
     reports = []
-    likelihood, bits = ExactLikelihood(max_rows)(
-        model, Examples(x, None, to_float, log_bin_width=-math.log(16)), lambda *done: reports.append(done)
+    likelihood, bits = ExactLikelihood(max_batch_rows)(
+        model, DataSplit(x, None, to_float, log_bin_width=-math.log(16)), lambda *done: reports.append(done)
     )
     assert (likelihood.quantity, likelihood.kind) == ("log_likelihood", "exact")
     assert likelihood.value == pytest.approx(log_p.mean().item())
@@ -26,5 +26,5 @@ def test_it_is_the_mean_of_the_closed_form_over_all_examples(max_rows):
 
 
 def test_no_rows_at_a_time_are_refused():
-    with pytest.raises(ValueError, match="max_rows must be positive"):
+    with pytest.raises(ValueError, match="max_batch_rows must be positive"):
         ExactLikelihood(0)

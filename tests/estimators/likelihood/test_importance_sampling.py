@@ -8,33 +8,33 @@ from scipy.stats import t
 from torch import Tensor, nn
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling, RunningMean
 from dgm_run.estimators.likelihood.weights import StreamingWeights
-from dgm_run.models.base import LatentVariableModel, Terms
+from dgm_run.models.base import ImportanceTerms, LatentVariableModel
 from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def examples(x: Tensor) -> Examples:
-    return Examples(x, None, to_float)
+def examples(x: Tensor) -> DataSplit:
+    return DataSplit(x, None, to_float)
 
 
 def by_name(estimates: list) -> dict:
     return {estimate.quantity: estimate for estimate in estimates}
 
 
-def sampler(num_samples: int, max_rows: int, proposal: str = "posterior", prior_weight: float = 0.1):
-    return ImportanceSampling(num_samples, max_rows, proposal, prior_weight)
+def sampler(num_samples: int, max_batch_rows: int, proposal: str = "posterior", prior_weight: float = 0.1):
+    return ImportanceSampling(num_samples, max_batch_rows, proposal, prior_weight)
 
 
-def evaluate(model: nn.Module, x: Tensor, num_samples: int, max_rows: int = 1000, **proposal) -> dict:
-    return by_name(sampler(num_samples, max_rows, **proposal)(model, examples(x)))
+def evaluate(model: nn.Module, x: Tensor, num_samples: int, max_batch_rows: int = 1000, **proposal) -> dict:
+    return by_name(sampler(num_samples, max_batch_rows, **proposal)(model, examples(x)))
 
 
 class Scripted(LatentVariableModel):
@@ -58,7 +58,7 @@ class Scripted(LatentVariableModel):
     def decode(self, z: Tensor) -> Distribution:
         raise NotImplementedError
 
-    def score(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> Terms:
+    def evaluate_terms(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> ImportanceTerms:
         columns = x.flatten().long().tolist()
         first = self.given[columns[0]]
         for column in columns:
@@ -67,7 +67,7 @@ class Scripted(LatentVariableModel):
         self.rows.append(num_samples * len(x))
         assert first + num_samples <= self.table.shape[1]
         part = self.table[:, first : first + num_samples, columns]
-        return Terms(q, p, torch.zeros(num_samples, len(x), 1), *part)
+        return ImportanceTerms(q, p, torch.zeros(num_samples, len(x), 1), *part)
 
 
 NUM_SAMPLES, NUM_EXAMPLES = 37, 23
@@ -78,13 +78,13 @@ def scripted() -> tuple[Scripted, Tensor]:
     return model, torch.arange(float(NUM_EXAMPLES)).unsqueeze(1)
 
 
-@pytest.mark.parametrize("max_rows", [1, 5, 23, 60, 1000])
-def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_rows):
+@pytest.mark.parametrize("max_batch_rows", [1, 5, 23, 60, 1000])
+def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_batch_rows):
     model, x = scripted()
-    found = by_name(sampler(NUM_SAMPLES, max_rows)(model, examples(x)))
+    found = by_name(sampler(NUM_SAMPLES, max_batch_rows)(model, examples(x)))
     assert model.given == [NUM_SAMPLES] * NUM_EXAMPLES
-    assert model.calls == {"infer": math.ceil(NUM_EXAMPLES / min(max_rows, 100)), "latent_prior": 1}
-    assert max(model.rows) <= max_rows
+    assert model.calls == {"infer": math.ceil(NUM_EXAMPLES / min(max_batch_rows, 100)), "latent_prior": 1}
+    assert max(model.rows) <= max_batch_rows
 
     log_px, log_pz, log_qz = model.table.numpy()
     log_w = log_px + log_pz - log_qz
@@ -136,7 +136,7 @@ def _reshaped(model: nn.Module) -> nn.Module:
 def test_at_the_exact_posterior_it_is_the_likelihood_without_noise(full):
     model, x = exact.factor_analysis(2, 4, full), torch.randn(30, 4)
     log_p = exact.factor_analysis_log_p(model, x)
-    found = evaluate(model, x, 7, max_rows=50)
+    found = evaluate(model, x, 7, max_batch_rows=50)
     for name in ("log_likelihood", "elbo"):
         assert found[name].value == pytest.approx(log_p.mean().item(), abs=1e-10)
         assert found[name].stderr == pytest.approx(log_p.std().item() / math.sqrt(30))
@@ -149,7 +149,7 @@ def test_its_mean_over_few_samples_is_the_importance_weighted_bound_within_its_o
     model = exact.toy(prior)
     bound = exact.toy_expectation(model, 3, lambda log_w: log_w.exp().mean(0).log()).item()
     elbo = exact.toy_expectation(model, 1, lambda log_w: log_w[0]).item()
-    found = evaluate(model, torch.full((20_000, 1), exact.TOY_X), 3, max_rows=5000)
+    found = evaluate(model, torch.full((20_000, 1), exact.TOY_X), 3, max_batch_rows=5000)
     for name, expected in (("log_likelihood", bound), ("elbo", elbo)):
         assert found[name].stderr < 0.01
         assert abs(found[name].value - expected) < 5 * found[name].stderr
@@ -169,28 +169,28 @@ def test_the_mean_weight_is_unbiased_however_few_the_samples():
     assert abs(weights.log_mean.mean().item() - exact.toy_log_p(model)) > 0.02  # its logarithm is not
 
 
-@pytest.mark.parametrize("max_rows", [7, 100, 10_000])
-def test_many_samples_reach_the_likelihood_in_chunks_or_at_once(max_rows):
+@pytest.mark.parametrize("max_batch_rows", [7, 100, 10_000])
+def test_many_samples_reach_the_likelihood_in_chunks_or_at_once(max_batch_rows):
     model = exact.bernoulli_vae(2, "standard")
     x = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 0]])
     expected = exact.bernoulli_log_p(model, x).mean()
-    assert evaluate(model, x, 4000, max_rows)["log_likelihood"].value == pytest.approx(expected, abs=0.1)
+    assert evaluate(model, x, 4000, max_batch_rows)["log_likelihood"].value == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize("num_samples", [2, 50, 600])
-@pytest.mark.parametrize("max_rows", [7, 64, 1000])
-def test_the_decoder_never_sees_more_rows_than_allowed(num_samples, max_rows):
+@pytest.mark.parametrize("max_batch_rows", [7, 64, 1000])
+def test_the_decoder_never_sees_more_rows_than_allowed(num_samples, max_batch_rows):
     model, rows = exact.bernoulli_vae(2, "standard"), []
     model.decoder.register_forward_hook(lambda module, inputs, output: rows.append(inputs[0].shape[:-1].numel()))
-    evaluate(model, torch.zeros(20, 3), num_samples, max_rows)
-    assert max(rows) <= max_rows
+    evaluate(model, torch.zeros(20, 3), num_samples, max_batch_rows)
+    assert max(rows) <= max_batch_rows
     assert sum(rows) == 20 * num_samples
 
 
-@pytest.mark.parametrize("max_rows", [1, 30, 1000])
-def test_progress_is_reported_up_to_the_total(max_rows):
+@pytest.mark.parametrize("max_batch_rows", [1, 30, 1000])
+def test_progress_is_reported_up_to_the_total(max_batch_rows):
     reports = []
-    estimator = sampler(2, max_rows)
+    estimator = sampler(2, max_batch_rows)
     estimator(exact.toy("standard"), examples(torch.zeros(250, 1)), lambda *args: reports.append(args))
     assert [total for _, total in reports] == [500] * len(reports)  # rows of the decoder
     done = [count for count, _ in reports]
@@ -200,7 +200,7 @@ def test_progress_is_reported_up_to_the_total(max_rows):
 
 def test_the_error_of_draws_is_that_of_repetitions():
     model, x = exact.toy("mixture"), torch.full((300, 1), exact.TOY_X)
-    found = [evaluate(model, x, 12, max_rows=10_000) for _ in range(100)]
+    found = [evaluate(model, x, 12, max_batch_rows=10_000) for _ in range(100)]
     for name in ("log_likelihood", "elbo", "reconstruction", "kl"):
         half = [row[name].value - row[name].computing_interval[0] for row in found]  # above it reaches by the bias too
         scatter = np.std([row[name].value for row in found])
@@ -209,7 +209,7 @@ def test_the_error_of_draws_is_that_of_repetitions():
 
 def test_the_interval_reaches_above_by_the_bias():
     model, x = exact.toy("mixture"), torch.full((20_000, 1), exact.TOY_X)
-    found = evaluate(model, x, 10, max_rows=10_000)
+    found = evaluate(model, x, 10, max_batch_rows=10_000)
     likelihood, bits = found["log_likelihood"], found["bits_per_dim"]
     bias = likelihood.value - exact.toy_log_p(model)
     assert likelihood.diagnostics["bias"] == pytest.approx(bias, rel=0.3)
@@ -311,19 +311,21 @@ def test_a_bound_is_called_a_bound_and_nothing_keeps_a_graph():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("settings", [{"num_samples": 0, "max_rows": 10}, {"num_samples": 10, "max_rows": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"num_samples": 0, "max_batch_rows": 10}, {"num_samples": 10, "max_batch_rows": 0}]
+)
 def test_settings_that_are_not_positive_are_refused(settings):
-    with pytest.raises(ValueError, match="num_samples and max_rows must be positive"):
+    with pytest.raises(ValueError, match="num_samples and max_batch_rows must be positive"):
         sampler(**settings)
     overrides = (f"estimators.importance_sampling.{name}={value}" for name, value in settings.items())
-    with pytest.raises(ConfigError, match="num_samples and max_rows must be positive"):
+    with pytest.raises(ConfigError, match="num_samples and max_batch_rows must be positive"):
         instantiate(compose(*overrides).estimators)
 
 
 def test_bits_of_dequantised_data_count_the_levels_not_the_density():
     # a uniform density over [0, 1] gives each of 16 levels the mass 1/16: four bits
     model = Scripted(torch.zeros(3, 1, 3))
-    data = Examples(torch.arange(3.0).unsqueeze(1).expand(3, 5), None, to_float, log_bin_width=-math.log(16))
+    data = DataSplit(torch.arange(3.0).unsqueeze(1).expand(3, 5), None, to_float, log_bin_width=-math.log(16))
     model.infer = lambda x: DiagonalGaussian(x[:, :1], torch.zeros(len(x), 1))
-    model.score = lambda x, q, p, n: Terms(q, p, x[None], *torch.zeros(3, n, len(x)))
+    model.evaluate_terms = lambda x, q, p, n: ImportanceTerms(q, p, x[None], *torch.zeros(3, n, len(x)))
     assert by_name(sampler(1, 10)(model, data))["bits_per_dim"].value == pytest.approx(4.0)

@@ -5,7 +5,7 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.distributed import process_group
 from dgm_run.estimators.intervals import Margin, student_quantile
 from dgm_run.estimators.likelihood.parzen import Parzen
@@ -33,9 +33,9 @@ def examples(n, seed, scale=0.3):
 
 def test_it_is_the_density_of_kernels_of_the_width_that_validation_data_choose():
     samples, valid, test = examples(500, 0), examples(80, 1), examples(50, 2)
-    data = [Examples(x, None, to_float) for x in (valid, test)]
+    data = [DataSplit(x, None, to_float) for x in (valid, test)]
     torch.manual_seed(0)
-    fitted = Parzen(**SETTINGS).fitted(Memory(samples), data[0], data[0])
+    fitted = Parzen(**SETTINGS).fit(Memory(samples), data[0], data[0])
     found = fitted(Memory(samples), data[1])[0]
 
     def log_p(x, scale):
@@ -61,10 +61,10 @@ def in_one_piece(stream, n, block_size, work, report):
 
 def test_with_the_noise_of_the_model_it_is_the_estimate_by_draws_of_the_prior(monkeypatch):
     model = instantiate(dgm_run.compose("model=gan", "model.latent_dim=3", "likelihood.scale=0.2").model)
-    data = Examples(torch.rand(30, 1, 8, 8), None, to_float)
+    data = DataSplit(torch.rand(30, 1, 8, 8), None, to_float)
     torch.manual_seed(1)
-    kernels = Parzen(**(SETTINGS | {"min_scale": 0.2, "max_scale": 0.2, "num_scales": 1})).fitted(model, data, data)
-    monkeypatch.setattr(process_group, "each_block", in_one_piece)
+    kernels = Parzen(**(SETTINGS | {"min_scale": 0.2, "max_scale": 0.2, "num_scales": 1})).fit(model, data, data)
+    monkeypatch.setattr(process_group, "for_each_block", in_one_piece)
     torch.manual_seed(1)
     value = kernels(model, data)[0].value
     draws = PriorSampling(500, 1000)(model, data)[0]
@@ -78,7 +78,7 @@ class Normal(torch.nn.Module):
 
 def test_error_holds_what_other_samples_find():
     torch.manual_seed(3)
-    data = Examples(torch.randn(500, 10), None, to_float)
+    data = DataSplit(torch.randn(500, 10), None, to_float)
     parzen = Parzen(**(SETTINGS | {"num_samples": 200}), scale=0.8)
     found = [parzen(Normal(), data)[0] for _ in range(60)]
     spread = torch.tensor([each.value for each in found]).std().item()
@@ -88,7 +88,7 @@ def test_error_holds_what_other_samples_find():
 
 
 def test_one_sample_has_no_error_of_samples():
-    data = Examples(torch.randn(20, 10), None, to_float)
+    data = DataSplit(torch.randn(20, 10), None, to_float)
     parzen = Parzen(**(SETTINGS | {"num_samples": 1}), scale=0.4)
     assert parzen(Normal(), data)[0].computing_interval is None
 

@@ -7,7 +7,7 @@ from scipy.stats import t
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.estimators.likelihood.prior_sampling import PriorSampling
 
 
@@ -20,15 +20,15 @@ def model(weight=1.0):
 
 
 def examples(m, n=25):
-    return Examples(m.sample(n), None, to_float)
+    return DataSplit(m.sample(n), None, to_float)
 
 
-@pytest.mark.parametrize("max_rows", [7, 1000])
-def test_it_is_the_log_mean_over_the_same_draws_for_all_examples(max_rows, monkeypatch):
+@pytest.mark.parametrize("max_batch_rows", [7, 1000])
+def test_it_is_the_log_mean_over_the_same_draws_for_all_examples(max_batch_rows, monkeypatch):
     m = model()
     data, reports, drawn, decode = examples(m), [], [], m.decode
     monkeypatch.setattr(m, "decode", lambda z: drawn.append(z) or decode(z))
-    likelihood, bits = PriorSampling(100, max_rows)(m, data, lambda *done: reports.append(done))
+    likelihood, bits = PriorSampling(100, max_batch_rows)(m, data, lambda *done: reports.append(done))
     monkeypatch.undo()
     z = torch.cat(drawn)
     assert len(z.unique(dim=0)) == 100

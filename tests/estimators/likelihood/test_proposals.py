@@ -5,7 +5,7 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.errors import ConfigError
@@ -25,7 +25,7 @@ def made(*overrides):
 
 
 def examples(x):
-    return Examples(x, None, to_float)
+    return DataSplit(x, None, to_float)
 
 
 @pytest.mark.parametrize(("num_samples", "weight"), [(10, 0.1), (37, 0.1), (500, 0.05), (8, 0.5)])
@@ -64,7 +64,7 @@ def test_a_mode_that_q_misses_is_found():
     model.posterior.head.weight.zero_()
     model.posterior.head.bias.copy_(torch.tensor([0.5, 0.0]))
     expected = exact.toy_log_p(model)
-    settings = {"num_samples": 400, "max_rows": 10_000, "prior_weight": 0.1}
+    settings = {"num_samples": 400, "max_batch_rows": 10_000, "prior_weight": 0.1}
     found = {
         name: ImportanceSampling(proposal=name, **settings)(model, examples(x))[0]
         for name in ("posterior", "defensive")

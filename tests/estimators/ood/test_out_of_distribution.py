@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Normal
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.ood.out_of_distribution import (
     Background,
@@ -26,8 +26,8 @@ from dgm_run.models.linear.factor_analysis import Moments
 from dgm_run.models.linear.ppca import PPCA, maximum_likelihood
 
 DATA = Path(os.environ.get("DGM_DATA_DIR", "data"))
-SETTINGS = {"sets": ["black", "inverted", "noise"], "other": None, "num_examples": 300, "num_samples": 20,
-            "max_rows": 1000, "mutation": 0.2}  # fmt: skip
+SETTINGS = {"transforms": ["black", "inverted", "noise"], "dataset": None, "num_examples": 300, "num_samples": 20,
+            "max_batch_rows": 1000, "mutation_rate": 0.2}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def digits():
 @torch.no_grad()
 def test_scores_are_those_of_the_exact_density(digits):
     data, model = digits
-    estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 2000})).fitted(model, data.train, data.valid)
+    estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 2000})).fit(model, data.train, data.valid)
     found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
     typical = estimator.typical
     assert typical == pytest.approx(model.log_prob(data.train.batch(slice(None))).mean().item(), abs=0.1)  # its noise
@@ -65,8 +65,8 @@ def test_scores_are_those_of_the_exact_density(digits):
 
 def test_what_is_likelier_than_data_is_told_in_words(digits):
     data, model = digits
-    bright = Examples(1 - data.test.x, None, to_float)  # as if the model had been trained on these, and badly
-    estimator = OutOfDistribution(**(SETTINGS | {"sets": ["inverted"]})).fitted(model, bright, bright)
+    bright = DataSplit(1 - data.test.x, None, to_float)  # as if the model had been trained on these, and badly
+    estimator = OutOfDistribution(**(SETTINGS | {"transforms": ["inverted"]})).fit(model, bright, bright)
     rows = {row.estimator: row for row in estimator(model, bright)}
     assert rows["log_likelihood"].value < 0.01
     assert rows["log_likelihood"].warning.startswith("likelier than data (")
@@ -85,12 +85,12 @@ def test_models_of_every_kind_are_asked():
         (("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]"), {"joint"}),
     ):
         model = instantiate(dgm_run.compose(*overrides).model).eval()
-        estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 20, "sets": ["noise"]}))
-        rows = estimator.fitted(model, data.train, data.valid)(model, data.test)
+        estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 20, "transforms": ["noise"]}))
+        rows = estimator.fit(model, data.train, data.valid)(model, data.test)
         expected = {"log_likelihood", "typicality", "likelihood_ratio", "complexity"} | more
         assert {row.estimator for row in rows} == expected
         assert all(math.isfinite(row.value) for row in rows)
-    shown = estimator.fitted(model, data.train, data.valid).pictures(model)["out_of_distribution"]
+    shown = estimator.fit(model, data.train, data.valid).pictures(model)["out_of_distribution"]
     assert shown.shape == (16, 1, 8, 8)
 
 
@@ -98,7 +98,9 @@ def test_another_data_set_is_asked_about_too(digits):
     data, model = digits
     other = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset)
     other.name = "again"
-    estimator = OutOfDistribution(**(SETTINGS | {"sets": [], "other": other})).fitted(model, data.train, data.valid)
+    estimator = OutOfDistribution(**(SETTINGS | {"transforms": [], "dataset": other})).fit(
+        model, data.train, data.valid
+    )
     rows = {row.estimator: row for row in estimator(model, data.test)}
     assert rows["log_likelihood"].quantity == "auroc_again"
     assert rows["log_likelihood"].value == pytest.approx(0.5, abs=0.1)
@@ -152,10 +154,10 @@ def test_nats_of_what_is_compressed():
 
 def test_what_cannot_be_asked_is_refused():
     with pytest.raises(ValueError, match="there is no blak; there are black, half_contrast"):
-        OutOfDistribution(**(SETTINGS | {"sets": ["blak"]}))
+        OutOfDistribution(**(SETTINGS | {"transforms": ["blak"]}))
     with pytest.raises(ValueError, match="must be positive"):
         OutOfDistribution(**(SETTINGS | {"num_examples": 0}))
-    x = Examples(torch.rand(5, 4), None, to_float)
+    x = DataSplit(torch.rand(5, 4), None, to_float)
     vectors = LoadedDataset(type("", (), {"shape": (4,), "num_levels": 4}), x, x, x)
     with pytest.raises(ConfigError, match="Identity has no likelihood"):
         OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), vectors)
@@ -164,21 +166,21 @@ def test_what_cannot_be_asked_is_refused():
     grey = LoadedDataset(instantiate(dgm_run.compose("dataset.binarize=none").dataset), x, x, x)
     model = PPCA((1, 8, 8), 1, 0.1, 0.0)
     for other, message in (
-        (("dataset=bars_and_stripes",), r"other: its examples are \[1, 4, 4\], not \[1, 8, 8\]"),
-        (("dataset=laplace_sources",), r"other: its examples are"),
+        (("dataset=bars_and_stripes",), r"dataset: its examples are \[1, 4, 4\], not \[1, 8, 8\]"),
+        (("dataset=laplace_sources",), r"dataset: its examples are"),
     ):
-        estimator = OutOfDistribution(**(SETTINGS | {"other": instantiate(dgm_run.compose(*other).dataset)}))
+        estimator = OutOfDistribution(**(SETTINGS | {"dataset": instantiate(dgm_run.compose(*other).dataset)}))
         with pytest.raises(ConfigError, match=message):
             estimator.check(model, grey)
     estimator = OutOfDistribution(
-        **(SETTINGS | {"other": instantiate(dgm_run.compose("dataset.binarize=dynamic").dataset)})
+        **(SETTINGS | {"dataset": instantiate(dgm_run.compose("dataset.binarize=dynamic").dataset)})
     )
     estimator.check(model, grey)
-    assert estimator.other.kind == "levels"  # as those of the run
+    assert estimator.dataset.kind == "levels"  # as those of the run
     lost = dgm_run.compose("dataset=arrays", "dataset.source.path=nowhere.npz", "dataset.shape=[1,8,8]",
                            "dataset.num_levels=17")  # fmt: skip
     with pytest.raises(DataError, match="nowhere.npz: no such file"):  # before training
-        OutOfDistribution(**(SETTINGS | {"other": instantiate(lost.dataset)})).check(model, grey)
+        OutOfDistribution(**(SETTINGS | {"dataset": instantiate(lost.dataset)})).check(model, grey)
 
 
 @torch.no_grad()
@@ -192,8 +194,8 @@ def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
     model.weight.copy_(best.weight)
     model.bias.copy_(best.bias)
     model.raw_log_var.copy_((best.log_var[:1].exp() - 1e-4).log())
-    settings = SETTINGS | {"sets": ["black", "half_contrast"], "num_examples": 1000}
-    estimator = OutOfDistribution(**settings).fitted(model, data.train, data.valid)
+    settings = SETTINGS | {"transforms": ["black", "half_contrast"], "num_examples": 1000}
+    estimator = OutOfDistribution(**settings).fit(model, data.train, data.valid)
     found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
     assert found["auroc_black", "log_likelihood"].value < 0.05
     assert found["auroc_black", "typicality"].value > 0.9

@@ -1,17 +1,17 @@
 import pytest
 import torch
 
-from dgm_run.estimators.ood.transforms import NOISE, STRANGE, is_binary
+from dgm_run.estimators.ood.transforms import NOISE, TRANSFORMS, is_binary
 
 GREY = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(5))
 BITS = (GREY > 0.5).float()
 
 
-@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("x", [GREY, BITS], ids=["grey", "binary"])
 def test_images_stay_images_of_their_kind(name, x):
     before = x.clone()
-    made = STRANGE[name](x)
+    made = TRANSFORMS[name](x)
     assert made.shape == x.shape
     assert ((made >= 0) & (made <= 1)).all()
     assert is_binary(x) <= is_binary(made)
@@ -20,7 +20,7 @@ def test_images_stay_images_of_their_kind(name, x):
 
 
 def test_each_does_what_it_is_called():
-    make = {name: function(GREY) for name, function in STRANGE.items()}
+    make = {name: function(GREY) for name, function in TRANSFORMS.items()}
     assert not make["black"].any()
     torch.testing.assert_close(make["half_contrast"], GREY / 2)
     torch.testing.assert_close(make["inverted"] + GREY, torch.ones_like(GREY))
@@ -32,13 +32,13 @@ def test_each_does_what_it_is_called():
 
 
 def test_the_order_of_pixels_is_the_same_for_all_images():
-    made = STRANGE["shuffled"](torch.arange(16.0).view(1, 1, 4, 4).expand(3, 1, 4, 4))
+    made = TRANSFORMS["shuffled"](torch.arange(16.0).view(1, 1, 4, 4).expand(3, 1, 4, 4))
     assert (made == made[0]).all()
 
 
 def test_binary_pixels_are_dropped_and_flipped():
     torch.manual_seed(0)
     x = torch.ones(200, 1, 10, 10)
-    assert STRANGE["half_contrast"](x).mean().item() == pytest.approx(0.5, abs=0.02)
-    assert STRANGE["noisy"](x).mean().item() == pytest.approx(1 - NOISE, abs=0.01)
-    assert STRANGE["rotated"](torch.eye(3)[:2].view(1, 1, 2, 3)).shape == (1, 1, 2, 3)
+    assert TRANSFORMS["half_contrast"](x).mean().item() == pytest.approx(0.5, abs=0.02)
+    assert TRANSFORMS["noisy"](x).mean().item() == pytest.approx(1 - NOISE, abs=0.01)
+    assert TRANSFORMS["rotated"](torch.eye(3)[:2].view(1, 1, 2, 3)).shape == (1, 1, 2, 3)

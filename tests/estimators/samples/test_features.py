@@ -3,7 +3,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.estimators.samples.features import fit
 
 
@@ -40,7 +40,7 @@ def test_the_same_seed_makes_the_same_features_and_disturbs_no_other_draws(digit
 def test_principal_components_are_those_of_a_library():
     torch.manual_seed(0)
     x = torch.randn(200, 2, 40) @ torch.randn(40, 40)
-    z = fit("pca", Examples(x, None, to_float), 0)(x)
+    z = fit("pca", DataSplit(x, None, to_float), 0)(x)
     peer = torch.from_numpy(PCA(64).fit_transform(x.flatten(1).double().numpy()))
     across = torch.corrcoef(torch.cat([z, peer], 1).T)[:64, 64:].abs()
     torch.testing.assert_close(across.fliplr(), torch.eye(64).double(), rtol=0, atol=1e-6)
@@ -49,15 +49,15 @@ def test_principal_components_are_those_of_a_library():
 def test_principal_components_along_which_data_do_not_vary_are_left_out():
     x = torch.zeros(100, 1, 3, 3)
     x[:, 0, 0] = torch.rand(100, 3)
-    z = fit("pca", Examples(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
+    z = fit("pca", DataSplit(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
     assert z.shape == (1, 3)
     assert z.abs().max() < 10
 
 
 def test_pixels_are_as_they_are_and_vectors_have_features_too():
     x = torch.rand(30, 2, 3)
-    assert torch.equal(fit("pixels", Examples(x, None, to_float), 0)(x), x.flatten(1).double())
-    assert fit("random", Examples(x, None, to_float), 0)(x).shape == (30, 64)
+    assert torch.equal(fit("pixels", DataSplit(x, None, to_float), 0)(x), x.flatten(1).double())
+    assert fit("random", DataSplit(x, None, to_float), 0)(x).shape == (30, 64)
     y = (x.sum((1, 2)) > 3).long()
-    features = fit("classifier", Examples(x, y, to_float), 0)
+    features = fit("classifier", DataSplit(x, y, to_float), 0)
     assert (features.probabilities(x).argmax(1) == y).all()

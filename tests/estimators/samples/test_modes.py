@@ -32,7 +32,7 @@ def test_modes_with_a_sample_within_three_deviations_are_found():
     # at the first mode, just within and just beyond the reach of the second, between all of them
     modes, share = measured(Fixed((-4.0, -4.0), (-4.0, 0.29), (0.31, 0.0), (2.0, 2.0)))
     assert modes.value == 2
-    assert (modes.floor, modes.unit) == (9, "")
+    assert (modes.train_reference, modes.unit) == (9, "")
     assert "at 7 of 9 modes" in modes.warning
     assert share.value == 0.5
     assert share.interval == pytest.approx(tuple(binomtest(500, 1000).proportion_ci(method="wilson")))
@@ -43,13 +43,13 @@ def test_modes_with_a_sample_within_three_deviations_are_found():
 def test_draws_of_the_data_find_all_and_lie_at_them_as_often_as_the_floor_says():
     modes, share = measured(Fixed(*SOURCE().test.x.tolist()), 20_000)
     assert (modes.value, modes.warning) == (9, None)
-    assert abs(share.value - share.floor) < 5 * share.stderr
-    assert share.floor == pytest.approx(1 - math.exp(-4.5))
+    assert abs(share.value - share.train_reference) < 5 * share.stderr
+    assert share.train_reference == pytest.approx(1 - math.exp(-4.5))
 
 
 def test_data_whose_modes_are_not_known_are_refused():
-    protocol = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0)
+    dataset = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0)
     with pytest.raises(ConfigError, match="modes of others are not known: set dataset=gaussian_mixture"):
-        Modes(lambda: None, 10).check(None, type("Data", (), {"protocol": protocol}))
+        Modes(lambda: None, 10).check(None, type("Data", (), {"dataset": dataset}))
     with pytest.raises(ValueError, match="num_samples = 0"):
         Modes(SOURCE, 0)

@@ -7,7 +7,7 @@ from torch import nn
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import Examples, LoadedDataset, to_float
+from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.samples.sample_quality import SampleQuality, _interval_of_square
 from dgm_run.models.base import LatentVariableModel
@@ -32,8 +32,8 @@ def digits():
     """The data, an estimator that has seen the first 900 training examples, and the other 357."""
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
     whole = data.train
-    data.train = Examples(whole.x[:900], whole.y[:900], whole.prepare)
-    return data, SampleQuality(**SETTINGS).fitted(None, data.train, data.valid), whole.batch(slice(900, None))
+    data.train = DataSplit(whole.x[:900], whole.y[:900], whole.prepare)
+    return data, SampleQuality(**SETTINGS).fit(None, data.train, data.valid), whole.batch(slice(900, None))
 
 
 def measure(digits, x):
@@ -45,15 +45,15 @@ def measure(digits, x):
 def test_a_model_that_draws_unseen_data_is_at_the_floor(digits):
     found = measure(digits, digits[2])
     assert all(estimate.num_examples == 350 for estimate in found.values())
-    assert found["cfid"].value < 2 * found["cfid"].floor
+    assert found["cfid"].value < 2 * found["cfid"].train_reference
     assert found["coverage"].value > 0.8
-    assert found["coverage"].floor == pytest.approx(found["coverage"].diagnostics["expected"], abs=0.03)
+    assert found["coverage"].train_reference == pytest.approx(found["coverage"].diagnostics["expected"], abs=0.03)
     assert found["kid"].value < 0.1
     assert abs(found["c2st_linear"].value - 0.5) < 0.15
-    assert found["mmd_p_value"].floor > 0.02
+    assert found["mmd_p_value"].train_reference > 0.02
     assert found["cfid"].diagnostics["classifier_accuracy"] > 0.95
     assert not any(estimate.warning for estimate in found.values())
-    assert found["nearest_train"].value == pytest.approx(found["nearest_train"].floor, rel=0.1)
+    assert found["nearest_train"].value == pytest.approx(found["nearest_train"].train_reference, rel=0.1)
     settings = {"num_samples": 350, "features": "classifier", "dim": 64, "k": 5, "feature_seed": 0}
     assert found["cfid"].settings == settings
 
@@ -102,10 +102,10 @@ def test_each_number_sees_what_it_is_for(digits):
     assert few["class_kl"].diagnostics["class_7"] < 0.02
 
     copies = measure(digits, x)
-    assert copies["nearest_train"].value < 0.6 * copies["nearest_train"].floor
+    assert copies["nearest_train"].value < 0.6 * copies["nearest_train"].train_reference
 
     noise = measure(digits, torch.rand(500, 1, 8, 8))
-    assert noise["cfid"].value > 10 * noise["cfid"].floor
+    assert noise["cfid"].value > 10 * noise["cfid"].train_reference
     assert noise["c2st_linear"].value > 0.95
     assert noise["c2st_linear"].diagnostics["p_value"] < 1e-6
     assert noise["mmd_p_value"].value == 0.01
@@ -133,7 +133,7 @@ def test_means_are_drawn_where_they_are_asked_for():
     seen = []
     settings = SETTINGS | {"features": "pixels", "num_samples": 30, "num_permutations": 9}
     for means in (False, True):
-        estimator = SampleQuality(**(settings | {"means": means})).fitted(model, data.train, data.valid)
+        estimator = SampleQuality(**(settings | {"means": means})).fit(model, data.train, data.valid)
         seen.append({e.quantity: e for e in estimator(model, data.test)})
         drawn = estimator._draw(model, 20)
         assert ((drawn == 0) | (drawn == 1)).all() == (not means)
@@ -143,7 +143,7 @@ def test_means_are_drawn_where_they_are_asked_for():
 
 
 def test_what_cannot_be_done_is_refused_before_training():
-    x = Examples(torch.rand(50, 4), None, to_float)
+    x = DataSplit(torch.rand(50, 4), None, to_float)
     protocol = type("", (), {"name": "faces"})
     data = LoadedDataset(protocol, x, x, x)
     with pytest.raises(ConfigError, match=r"faces has no labels: set estimators.sample_quality.features=random"):

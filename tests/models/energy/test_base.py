@@ -34,27 +34,29 @@ def test_ratios_of_single_precision_are_those_of_double(name, step):
     x = states_of(name, model)
     with torch.no_grad():
         for beta in (0.0, 0.3, 1 - step):
-            low, high = (model.log_density(x, model.fields(x), at) for at in (beta, beta + step))
+            low, high = (model.log_unnormalized(x, model.preactivations(x), at) for at in (beta, beta + step))
             truth = (high - low) / step
-            found = single.log_ratio(x.float(), single.fields(x.float()), beta, beta + step).double() / step
+            found = single.log_ratio(x.float(), single.preactivations(x.float()), beta, beta + step).double() / step
             torch.testing.assert_close(found, truth, rtol=2e-5, atol=2e-5)
 
 
 def test_small_steps_add_up_over_a_fine_path():
     """As in a machine with 500 hidden units; two sums in single precision differ by rounding errors of 0.1 nats."""
     torch.manual_seed(0)
-    fields = 5 * torch.randn(20, 500)
+    preactivations = 5 * torch.randn(20, 500)
     betas = np.linspace(0, 1, 5001)
-    total = sum(softplus_increase(fields, low, high).double() for low, high in itertools.pairwise(betas))
-    truth = np.logaddexp(0, fields.double().numpy()).sum(1) - 500 * np.log(2)
+    total = sum(softplus_increase(preactivations, low, high).double() for low, high in itertools.pairwise(betas))
+    truth = np.logaddexp(0, preactivations.double().numpy()).sum(1) - 500 * np.log(2)
     np.testing.assert_allclose(total.numpy(), truth, atol=2e-3)
 
 
 def test_the_largest_fine_step_is_as_good():
-    fields = 20 * torch.randn(4, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    preactivations = 20 * torch.randn(4, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     betas = np.linspace(0, 1, round(1 / FINE) + 1)
-    total = sum(softplus_increase(fields, low, high) for low, high in itertools.pairwise(betas))
-    np.testing.assert_allclose(total.numpy(), np.logaddexp(0, fields.numpy()).sum(1) - 500 * np.log(2), atol=5e-3)
+    total = sum(softplus_increase(preactivations, low, high) for low, high in itertools.pairwise(betas))
+    np.testing.assert_allclose(
+        total.numpy(), np.logaddexp(0, preactivations.numpy()).sum(1) - 500 * np.log(2), atol=5e-3
+    )
 
 
 def test_one_beta_for_each_row_multiplies_any_number_of_axes():

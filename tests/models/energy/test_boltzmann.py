@@ -37,13 +37,13 @@ def test_fields_are_the_log_odds_of_a_pixel_given_the_others():
     model = make()
     p = np.exp(log_joint(model))[:, 0]
     x = energy.states(4)
-    fields = model.fields(energy.visible_states(model)).detach().numpy()
+    preactivations = model.preactivations(energy.visible_states(model)).detach().numpy()
     for row, state in enumerate(x):
         for i in range(4):
             on, off = state.copy(), state.copy()
             on[i], off[i] = 1, 0
             places = [int((x == s).all(1).argmax()) for s in (on, off)]
-            np.testing.assert_allclose(fields[row, i], np.log(p[places[0]] / p[places[1]]))
+            np.testing.assert_allclose(preactivations[row, i], np.log(p[places[0]] / p[places[1]]))
 
 
 def test_exact_training_matches_the_pairwise_moments_of_the_data():
@@ -52,7 +52,7 @@ def test_exact_training_matches_the_pairwise_moments_of_the_data():
     model = make()
     data = energy.visible_states(model)[torch.multinomial(torch.rand(16, dtype=torch.float64), 400, replacement=True)]
     objective = ExactLikelihood(Exact(20), 0.0, None, None, None, 0.0)
-    progress = Progress(torch.tensor(0.0), objective.memory(model, data))
+    progress = Progress(torch.tensor(0.0), objective.init_state(model, data))
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
 
     def closure():
@@ -74,7 +74,7 @@ def test_a_sweep_is_reversible():
     counts, num_pixels = torch.zeros(16, 16), 4
     for _ in range(400):  # one direction for a whole batch
         start = x[torch.multinomial(p, 1000, replacement=True)]
-        end = model.gibbs_step(start, model.fields(start))
+        end = model.gibbs_step(start, model.preactivations(start))
         pairs = energy.index_of(start) * 2**num_pixels + energy.index_of(end)
         counts += torch.bincount(pairs, minlength=256).view(16, 16)
     both = counts + counts.T

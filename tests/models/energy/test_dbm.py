@@ -13,9 +13,9 @@ from tests.support import energy
 SHAPE = (1, 1, 3)
 
 
-def make(dtype=torch.float64, num_hidden=(2, 2), num_updates=10, scale=1.0):
+def make(dtype=torch.float64, num_hidden=(2, 2), mean_field_steps=10, scale=1.0):
     torch.manual_seed(5)
-    model = DBM(SHAPE, list(num_hidden), init_scale=scale, visible_bias="logit_mean", num_updates=num_updates)
+    model = DBM(SHAPE, list(num_hidden), init_scale=scale, visible_bias="logit_mean", mean_field_steps=mean_field_steps)
     with torch.no_grad():
         for value in (model.visible_bias, model.hidden_bias, model.base_logits[:3]):
             value.normal_()
@@ -69,7 +69,7 @@ def biases_of(model):
 
 @pytest.mark.parametrize("num_hidden", [(2, 2), (2, 3, 2)])
 def test_the_mean_field_ends_where_every_mean_agrees_with_its_neighbours(num_hidden):
-    model = make(num_hidden=num_hidden, num_updates=500)
+    model = make(num_hidden=num_hidden, mean_field_steps=500)
     layers, biases = layers_under_the_mean_field(model, energy.visible_states(model)), biases_of(model)
     w = energy.weights_of(model)
     for at in range(1, len(layers)):
@@ -94,7 +94,7 @@ def test_the_free_energy_is_the_variational_one(num_hidden):
 def test_the_free_energy_falls_with_every_update_and_stays_above_the_truth():
     truth = -log_f_of_pixels(make(scale=2.0))
     x = energy.visible_states(make())
-    found = [make(num_updates=n, scale=2.0).free_energy(x).detach().numpy() for n in (1, 2, 5, 50)]
+    found = [make(mean_field_steps=n, scale=2.0).free_energy(x).detach().numpy() for n in (1, 2, 5, 50)]
     for before, after in itertools.pairwise(found):
         assert (after <= before + 1e-12).all()
     assert (found[0] > found[-1] + 1e-6).any()
@@ -114,7 +114,7 @@ def test_one_upward_pass_makes_up_for_what_is_missing_from_above():
 
 
 def test_the_first_update_starts_from_the_upward_pass():
-    model = make(num_updates=1, scale=2.0)
+    model = make(mean_field_steps=1, scale=2.0)
     x, w, biases = energy.states(3), energy.weights_of(model), biases_of(model)
     first = expit(2 * x @ w["weight_1"] + biases[1])
     second = expit(first @ w["weight_2"] + biases[2])
@@ -158,7 +158,7 @@ def test_a_step_along_the_centered_gradient_is_a_step_of_the_centered_machine():
     weights = torch.randn(len(states), dtype=torch.float64)
     weights -= weights.mean()
     state_mean, hidden_mean = torch.rand(6).double(), torch.rand(4).double()
-    found = model.centered(model.gradient(states, model.fields(states), weights), state_mean, hidden_mean)
+    found = model.centered(model.gradient(states, model.preactivations(states), weights), state_mean, hidden_mean)
 
     means = [state_mean[:3], hidden_mean[:2], state_mean[3:], hidden_mean[2:]]
     centered = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
@@ -184,11 +184,11 @@ def test_a_step_along_the_centered_gradient_is_a_step_of_the_centered_machine():
         for name in ("visible_bias", "hidden_bias"):
             centered[name].sub_(shift[name])
 
-    def log_density(parameters):
+    def log_unnormalized(parameters):
         return torch.func.functional_call(model, parameters, (states,))
 
-    model.forward = lambda s: model.log_density(s, model.fields(s))
-    loss = -(weights @ log_density(ordinary()))
+    model.forward = lambda s: model.log_unnormalized(s, model.preactivations(s))
+    loss = -(weights @ log_unnormalized(ordinary()))
     gradients = torch.autograd.grad(loss, list(centered.values()))
     with torch.no_grad():
         before = {name: value.clone() for name, value in ordinary().items()}

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import expit, log_expit, logsumexp
 
-from dgm_run.data.dataset import Examples
+from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.models.energy.dbn import DBN
@@ -64,7 +64,7 @@ def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias(num_hidden
 
 def test_the_estimator_reports_the_likelihood_and_a_bound_below_it():
     model = make()
-    data = Examples(energy.visible_states(model), None, lambda x: x)
+    data = DataSplit(energy.visible_states(model), None, lambda x: x)
     torch.manual_seed(0)
     rows = {row.quantity: row for row in EnergyLikelihood(Exact(20), None, 20_000, 40_000)(model, data)}
     assert rows["log_likelihood"].value == pytest.approx(log_p(model).mean(), abs=0.02)

@@ -81,7 +81,7 @@ def test_every_density_on_the_path_has_the_mass_that_is_claimed(beta):
     axis = np.arange(-40, 40, 0.1)
     x = as_tensor(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2), model)
     with torch.no_grad():
-        total = model.log_density(x, model.fields(x), beta).logsumexp(0) + 2 * math.log(0.1)
+        total = model.log_unnormalized(x, model.preactivations(x), beta).logsumexp(0) + 2 * math.log(0.1)
     if beta == 0.0:
         torch.testing.assert_close(total, model.log_base_partition())
     if beta == 1.0:
@@ -91,16 +91,18 @@ def test_every_density_on_the_path_has_the_mass_that_is_claimed(beta):
     log_normal = -0.5 * (((at[:, None] - means) / scale) ** 2 + np.log(2 * np.pi * scale**2)).sum(-1)
     expected = logsumexp(log_normal + np.log(p), axis=1)
     y = as_tensor(at, model)
-    found = (model.log_density(y, model.fields(y), beta) - total).detach().numpy()
+    found = (model.log_unnormalized(y, model.preactivations(y), beta) - total).detach().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
 def test_every_row_may_have_a_temperature_of_its_own():
     model = make()
     x, betas = as_tensor(points(7), model), torch.linspace(0, 1, 7, dtype=torch.float64)
-    expected = torch.cat([model.log_density(x[[i]], model.fields(x[[i]]), float(b)) for i, b in enumerate(betas)])
-    torch.testing.assert_close(model.log_density(x, model.fields(x), betas), expected)
-    assert model.gibbs_step(x, model.fields(x), betas).shape == x.shape
+    expected = torch.cat(
+        [model.log_unnormalized(x[[i]], model.preactivations(x[[i]]), float(b)) for i, b in enumerate(betas)]
+    )
+    torch.testing.assert_close(model.log_unnormalized(x, model.preactivations(x), betas), expected)
+    assert model.gibbs_step(x, model.preactivations(x), betas).shape == x.shape
 
 
 @pytest.mark.parametrize("learn_variance", [True, False])
@@ -108,7 +110,7 @@ def test_the_gradient_by_hand_is_that_of_autograd(learn_variance):
     model = make(learn_variance=learn_variance, min_scale=0.05)
     x = as_tensor(points(), model)
     weights = torch.linspace(-1, 2, len(x), dtype=x.dtype)
-    by_hand = model.gradient(x, model.fields(x).detach(), weights)
+    by_hand = model.gradient(x, model.preactivations(x).detach(), weights)
     parameters = dict(model.named_parameters())
     assert set(by_hand) == set(parameters)
     assert ("log_var" in parameters) == learn_variance
@@ -123,7 +125,7 @@ def test_gibbs_sampling_leaves_every_density_on_the_path_as_it_is(beta):
     model = make()
     x = as_tensor(draws(model, beta, 50_000), model)
     with torch.no_grad():
-        check_follows(model.gibbs_step(x, model.fields(x), beta), model, beta)
+        check_follows(model.gibbs_step(x, model.preactivations(x), beta), model, beta)
 
 
 def test_chains_start_at_the_base_and_reach_the_model():
@@ -185,7 +187,7 @@ def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
             model.hidden_bias.sub_((shift * torch.exp(-model.log_var)) @ model.weight)
             model.visible_bias.add_(shift)
         x = as_tensor(points(4), model)
-        gradient = model.gradient(x, model.fields(x), weights)
+        gradient = model.gradient(x, model.preactivations(x), weights)
         mean, hidden = x[:2].flatten(1).mean(0), model.features(x[:2]).mean(0)
         gradient = model.centered({k: g for k, g in gradient.items() if k != "log_var"}, mean, hidden)
         with torch.no_grad():
@@ -246,7 +248,7 @@ def test_scales_stop_at_their_limit_and_a_limit_of_zero_is_refused():
     with torch.no_grad():
         model.log_var[0] = -20.0
     rest = model.log_var[1:].detach().clone()
-    model.constrain()
+    model.project_parameters()
     assert torch.exp(0.5 * model.log_var[0]).item() == pytest.approx(0.05)
     torch.testing.assert_close(model.log_var[1:].detach(), rest)
     with pytest.raises(ValueError, match="min_scale = 0"):

@@ -80,4 +80,4 @@ def test_a_pixel_that_contradicts_a_certain_one_counts_in_full():
     with torch.no_grad():
         model.visible_bias.fill_(40.0)
     x = torch.zeros(1, 1)
-    torch.testing.assert_close(model.reconstruction_error(x, model.fields(x)).detach(), torch.tensor([40.0]))
+    torch.testing.assert_close(model.reconstruction_error(x, model.preactivations(x)).detach(), torch.tensor([40.0]))

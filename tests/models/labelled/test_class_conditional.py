@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 import dgm_run
-from dgm_run.data.dataset import Examples, to_float
+from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.labels.classification import Classification
 from dgm_run.models.labelled.class_conditional import ClassConditional
@@ -25,7 +25,7 @@ def data(n=600, seed=0):
     means, weights = fixed.normal(0, 1.5, (K, 5)), fixed.normal(size=(K, 5, 2))
     y = generator.choice(K, n, p=[0.5, 0.3, 0.2])
     x = means[y] + np.einsum("nij,nj->ni", weights[y], generator.normal(size=(n, 2))) + generator.normal(0, 0.7, (n, 5))
-    return Examples(torch.tensor(x).view(-1, *SHAPE), torch.tensor(y), to_float)
+    return DataSplit(torch.tensor(x).view(-1, *SHAPE), torch.tensor(y), to_float)
 
 
 def fitted(part=PPCA, num_steps=300, train=None):
@@ -105,7 +105,7 @@ def test_draws_have_the_shares_and_the_means_of_the_classes():
 def test_errors_and_risks_are_those_of_bayes():
     model, train = fitted()
     test = data(400, seed=2)
-    estimator = Classification(1, 1000).fitted(model, train, train)
+    estimator = Classification(1, 1000).fit(model, train, train)
     rows = {(row.quantity, row.estimator): row for row in estimator(model, test)}
     wrong = dense(model, test.x.flatten(1).numpy()).argmax(1) != test.y.numpy()
     assert rows["error", "q(y|x)"].value == pytest.approx(100 * wrong.mean())

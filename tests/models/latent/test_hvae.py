@@ -26,7 +26,7 @@ def x(n=4):
 def test_its_weights_are_the_densities_of_both_levels_one_by_one():
     m = model().double()
     examples = x().double()
-    terms = m.terms(examples, 3)
+    terms = m.sample_terms(examples, 3)
     lower, upper = terms.z.split([3, 2], -1)
 
     def gaussian(layer, features, value):

@@ -72,7 +72,7 @@ def test_every_parameter_gets_a_gradient(cell):
     if cell.model == "dlgm" and "autoregressive" in cell.parts:
         pytest.skip("a single dimension has none before it")
     model = instantiate(cells.config(cell).model)  # at its start, where no clamp is reached
-    (model.log_weights(model.sample(50), 2).sum() + model.own_loss()).backward()
+    (model.log_weights(model.sample(50), 2).sum() + model.auxiliary_loss()).backward()
     assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
 
 

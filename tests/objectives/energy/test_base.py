@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.models.energy.rbm import RBM
@@ -18,7 +18,7 @@ from tests.support import energy
 def loaded(model):
     x = energy.visible_states(model)
     torch.manual_seed(0)
-    split = [Examples(x[torch.randint(len(x), (n,))], None, lambda values: values.double()) for n in (90, 31)]
+    split = [DataSplit(x[torch.randint(len(x), (n,))], None, lambda values: values.double()) for n in (90, 31)]
     return LoadedDataset(None, split[0], split[1], None)
 
 
@@ -87,11 +87,11 @@ def test_sparsity_pulls_the_hidden_biases_to_the_target_and_nothing_else(module,
     plain, sparse = (
         objective(centering_rate=centering_rate, **s) for s in ({}, {"sparsity_target": 0.2, "sparsity_cost": 3.0})
     )
-    memory = sparse.memory(model, energy.visible_states(model)[:2])
+    memory = sparse.init_state(model, energy.visible_states(model)[:2])
     before = memory["activity"].clone()
     expected = gradients(plain, model, x, {k: v.clone() for k, v in memory.items()})
     found = gradients(sparse, model, x, memory)
-    now = model.hidden_means(model.infer(x).fields).mean(0).detach()
+    now = model.hidden_means(model.infer(x).preactivations).mean(0).detach()
     activity = 0.9 * before + 0.1 * now
     torch.testing.assert_close(memory["activity"], activity)
     for name, value in found.items():
@@ -103,7 +103,7 @@ def test_sparsity_reaches_its_target():
     torch.manual_seed(0)
     model, x = RBM((6,), 5, init_scale=0.1, visible_bias="zero"), torch.bernoulli(torch.full((100, 6), 0.5))
     sparse = objective(sparsity_target=0.1, sparsity_cost=5.0)
-    memory = sparse.memory(model, x)
+    memory = sparse.init_state(model, x)
     for _ in range(500):
         found = gradients(sparse, model, x, memory)
         with torch.no_grad():
@@ -116,7 +116,7 @@ def test_long_weights_are_cut_to_the_limit_and_short_ones_stay():
     for module in (test_rbm, test_dbm):
         model = module.make()
         before = {name: value.detach().clone() for name, value in model.named_parameters()}
-        objective(max_norm=1.2).constrain(model)
+        objective(max_norm=1.2).project_parameters(model)
         for name, value in model.named_parameters():
             norms = before[name].norm(dim=0) if "weight" in name else torch.zeros(())
             expected = before[name] * torch.where(norms > 1.2, 1.2 / norms, torch.ones(()).double())
@@ -127,7 +127,7 @@ def test_long_weights_are_cut_to_the_limit_and_short_ones_stay():
 def test_a_machine_without_hidden_units_cannot_be_sparse():
     model = test_boltzmann.make()
     with pytest.raises(ConfigError, match=r"Boltzmann has no hidden units: set objective.sparsity_target=null"):
-        objective(sparsity_target=0.1).memory(model, energy.visible_states(model))
+        objective(sparsity_target=0.1).init_state(model, energy.visible_states(model))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_settings_outside_their_range_are_refused(settings):
 def test_a_deep_machine_is_watched_by_draws_of_its_hidden_units():
     model = test_dbm.make(scale=2.0)
     x = energy.visible_states(model).repeat(200, 1, 1, 1)
-    data = LoadedDataset(None, *[Examples(x, None, lambda values: values)] * 2, None)
+    data = LoadedDataset(None, *[DataSplit(x, None, lambda values: values)] * 2, None)
     torch.manual_seed(0)
     found = objective().evaluate(model, data, 400)
     exact = (test_dbm.log_f_of_pixels(model).mean() - model.log_partition()).item()

@@ -12,7 +12,7 @@ from tests.support import energy
 
 def gradients(model, x, centering_rate=None, memory=None):
     objective = ExactLikelihood(Exact(20), 0.0, None, centering_rate, None, 0.0)
-    memory = memory or objective.memory(model, x)
+    memory = memory or objective.init_state(model, x)
     loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
     return loss, torch.autograd.grad(loss, list(model.parameters())), memory
 
@@ -22,7 +22,7 @@ def test_loss_and_gradient_are_those_of_the_likelihood():
     x = energy.visible_states(model)[[3, 11, 11, 40]]
     loss, found, _ = gradients(model, x)
     every = energy.visible_states(model)
-    log_p = model.log_density(every, model.fields(every)).log_softmax(0)[[3, 11, 11, 40]]
+    log_p = model.log_unnormalized(every, model.preactivations(every)).log_softmax(0)[[3, 11, 11, 40]]
     torch.testing.assert_close(loss, -log_p.mean())
     for value, expected in zip(found, torch.autograd.grad(-log_p.mean(), list(model.parameters())), strict=True):
         torch.testing.assert_close(value, expected)
@@ -62,7 +62,7 @@ def test_centered_training_does_not_mind_which_value_is_called_one(centering_rat
 def test_the_offsets_follow_the_means_of_the_batches():
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
     objective = ExactLikelihood(Exact(20), 0.0, None, 0.25, None, 0.0)
-    memory = objective.memory(model, energy.visible_states(model)[:8])
+    memory = objective.init_state(model, energy.visible_states(model)[:8])
     visible, hidden = memory["state_mean"].clone(), memory["hidden_mean"].clone()
     objective(model, x, Progress(torch.tensor(0.0), memory))
     torch.testing.assert_close(memory["state_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
@@ -77,7 +77,7 @@ def test_real_valued_pixels_are_refused():
 
 def test_too_many_pixels_are_refused():
     with pytest.raises(ConfigError, match=r"2\^64 states.*objective=pcd"):
-        ExactLikelihood(Exact(20), 0.0, None, None, None, 0.0).memory(None, torch.zeros(2, 1, 8, 8))
+        ExactLikelihood(Exact(20), 0.0, None, None, None, 0.0).init_state(None, torch.zeros(2, 1, 8, 8))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.5])

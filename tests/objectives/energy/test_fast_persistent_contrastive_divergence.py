@@ -19,7 +19,7 @@ def fast_pcd(num_steps=2, num_chains=5, fast_lr=0.1, fast_decay=0.9):
 def test_chains_move_under_the_sum_of_slow_and_fast_parameters():
     model, objective = make(), fast_pcd()
     x = energy.visible_states(model)[:4]
-    memory = objective.memory(model, x)
+    memory = objective.init_state(model, x)
     moved = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in moved.named_parameters():
@@ -39,7 +39,7 @@ def test_chains_move_under_the_sum_of_slow_and_fast_parameters():
 def test_fast_parameters_follow_the_gradient_of_the_slow_model_and_decay():
     model, objective = make(), fast_pcd(fast_lr=0.5, fast_decay=0.8)
     x = energy.visible_states(model)[:4]
-    memory = objective.memory(model, x)
+    memory = objective.init_state(model, x)
     with torch.no_grad():
         for name, _ in model.named_parameters():
             memory[f"fast_{name}"].normal_()

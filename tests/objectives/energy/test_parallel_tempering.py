@@ -24,11 +24,11 @@ def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatur
     chains = torch.cat([every[torch.multinomial(each, NUM_CHAINS, replacement=True)] for each in p])
     memory, x = {"chains": chains}, every[:2]
     with torch.no_grad():
-        found = objective.phases(model, x, model.fields(x), Progress(torch.tensor(0.0), memory))
+        found = objective.phases(model, x, model.preactivations(x), Progress(torch.tensor(0.0), memory))
     for draws, each in zip(memory["chains"].split(NUM_CHAINS), p, strict=True):
         energy.check_follows(draws, each)
     assert torch.equal(found.states[2:], memory["chains"][-NUM_CHAINS:])
-    torch.testing.assert_close(found.fields[2:], model.fields(found.states[2:]).detach())
+    torch.testing.assert_close(found.preactivations[2:], model.preactivations(found.states[2:]).detach())
 
 
 def test_states_travel_through_all_temperatures():
@@ -40,9 +40,9 @@ def test_states_travel_through_all_temperatures():
     every = energy.visible_states(model)
     chains = every[torch.arange(4).repeat_interleave(2000)]  # told apart by temperature
     with torch.no_grad():
-        betas, fields = torch.linspace(0, 1, 4), model.fields(chains)
-        first = objective._exchange(model, chains, fields, betas, 0).view(4, -1) // 2000
-        second = objective._exchange(model, chains, fields, betas, 1).view(4, -1) // 2000
+        betas, preactivations = torch.linspace(0, 1, 4), model.preactivations(chains)
+        first = objective._exchange(model, chains, preactivations, betas, 0).view(4, -1) // 2000
+        second = objective._exchange(model, chains, preactivations, betas, 1).view(4, -1) // 2000
     assert first[:, 0].tolist() == [1, 0, 3, 2]
     assert second[:, 0].tolist() == [0, 2, 1, 3]
 
@@ -54,7 +54,7 @@ def test_exchanges_are_accepted_with_their_probability():
     hot, cold = (every[[row]].expand(NUM_CHAINS, 1, 2, 3) for row in (50, 5))
     v, betas = torch.cat([hot, cold]), torch.tensor([0.0, 1.0])
     with torch.no_grad():
-        order = objective._exchange(model, v, model.fields(v), betas, first=0)
+        order = objective._exchange(model, v, model.preactivations(v), betas, first=0)
     f0, f1 = energy.log_f(model, 0.0), energy.log_f(model, 1.0)
     p = min(1.0, (f1[50] + f0[5] - f0[50] - f1[5]).exp().item())
     swapped = (order[:NUM_CHAINS] >= NUM_CHAINS).float().mean().item()
@@ -65,7 +65,7 @@ def test_exchanges_are_accepted_with_their_probability():
 
 def test_there_are_as_many_chains_of_every_temperature_as_asked_for():
     model = make()
-    assert tempering(3, 5).memory(model, energy.visible_states(model))["chains"].shape == (15, 1, 2, 3)
+    assert tempering(3, 5).init_state(model, energy.visible_states(model))["chains"].shape == (15, 1, 2, 3)
 
 
 @pytest.mark.parametrize(("settings", "message"), [((1, 5), "objective=pcd"), ((2, 0), "num_chains = 0")])

@@ -16,7 +16,7 @@ def test_chains_go_on_from_where_they_were():
     model, objective = make(), pcd(num_steps=2)
     x = energy.visible_states(model)[:4]
     torch.manual_seed(0)
-    memory = objective.memory(model, x)
+    memory = objective.init_state(model, x)
     start = memory["chains"].clone()
     torch.manual_seed(1)
     objective(model, x, Progress(torch.tensor(0.0), memory))
@@ -28,14 +28,14 @@ def test_chains_go_on_from_where_they_were():
 
 def test_chains_start_from_the_base_and_there_are_as_many_as_asked_for():
     model = make(torch.float32)
-    chains = pcd(num_chains=20_000).memory(model, energy.visible_states(model))["chains"]
+    chains = pcd(num_chains=20_000).init_state(model, energy.visible_states(model))["chains"]
     energy.check_follows(chains, energy.probabilities(model, 0.0))
 
 
 def test_the_gradient_compares_the_data_with_the_chains():
     model, objective = make(), pcd(num_chains=3)
     x = energy.visible_states(model)[:7]
-    memory = objective.memory(model, x)
+    memory = objective.init_state(model, x)
     loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
     found = torch.autograd.grad(loss, list(model.parameters()))
     surrogate = model.free_energy(x).mean() - model.free_energy(memory["chains"]).mean()

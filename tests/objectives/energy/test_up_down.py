@@ -4,7 +4,7 @@ import torch
 from scipy.special import expit
 
 from dgm_run.config.compose import compose, validate
-from dgm_run.data.dataset import Examples, LoadedDataset
+from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.sources.bars_and_stripes import BarsAndStripes
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.partition import Exact
@@ -51,7 +51,7 @@ def test_every_weight_follows_its_own_delta_rule():
 def test_evaluation_watches_the_likelihood_of_the_validation_data():
     model = make()
     x = energy.visible_states(model).repeat(500, 1, 1, 1)
-    data = LoadedDataset(None, None, Examples(x, None, lambda values: values), None)
+    data = LoadedDataset(None, None, DataSplit(x, None, lambda values: values), None)
     torch.manual_seed(0)
     found = UpDown(1, None, Exact(20)).evaluate(model, data, 1000)
     assert found["elbo"] < found["log_likelihood"] < log_p(model).mean()  # ten draws are few here

@@ -6,7 +6,7 @@ from torch import Tensor
 from dgm_run.distributions.base import Distribution
 
 
-class Repeated(Distribution):
+class BatchExpanded(Distribution):
     """p(z) of batch shape (), as one of batch shape (B,) whose elements are all the same.
 
     Args:

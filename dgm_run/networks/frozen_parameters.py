@@ -7,7 +7,7 @@ from torch import nn
 
 
 @contextmanager
-def held_fixed(*parts: nn.Module) -> Iterator[None]:
+def frozen_parameters(*parts: nn.Module) -> Iterator[None]:
     """What is computed inside gives no gradient to the parameters of these parts, and to all else what it would."""
     learning = [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
     for parameter in learning:

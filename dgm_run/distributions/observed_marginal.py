@@ -6,7 +6,7 @@ from torch import Tensor
 from dgm_run.distributions.base import Distribution
 
 
-class Incomplete(Distribution):
+class ObservedMarginal(Distribution):
     """The marginal over the elements that are known: p(x_o | z) by p(x | z), where x is NaN at the others.
 
     Args:
@@ -30,12 +30,12 @@ class Incomplete(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         missing = value.isnan()
-        log_p = self.p.elements_log_prob(value.masked_fill(missing, 0.0))
+        log_p = self.p.elementwise_log_prob(value.masked_fill(missing, 0.0))
         log_p = log_p.masked_fill(missing, 0.0)
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
 
-class Completed(Distribution):
+class ConditionalCompletion(Distribution):
     """p(x | x_o, z): the known elements of `seen` as they are, and p(x | z) at the others, which are NaN.
 
     Raises:
@@ -58,7 +58,7 @@ class Completed(Distribution):
 
 
 def _independent(p: Distribution) -> Distribution:
-    if type(p).elements_log_prob is Distribution.elements_log_prob:
+    if type(p).elementwise_log_prob is Distribution.elementwise_log_prob:
         raise NotImplementedError(
             f"the elements of {type(p).__name__} are not independent: choose decoder=mlp, conv or resnet"
         )

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.networks.held_fixed import held_fixed
+from dgm_run.networks.frozen_parameters import frozen_parameters
 
 
 def test_a_part_held_fixed_passes_gradients_on_and_takes_none():
     part, x = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
     part.bias.requires_grad_(False)
-    with held_fixed(part):
+    with frozen_parameters(part):
         value = part(x).sum()
     value.backward()
     assert part.weight.grad is None
@@ -19,6 +19,6 @@ def test_a_part_held_fixed_passes_gradients_on_and_takes_none():
 
 def test_it_is_let_go_when_something_fails():
     part = nn.Linear(2, 3)
-    with pytest.raises(ZeroDivisionError), held_fixed(part):
+    with pytest.raises(ZeroDivisionError), frozen_parameters(part):
         _ = 1 / 0
     assert part.weight.requires_grad

@@ -1,13 +1,13 @@
 import torch
 
+from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
-from dgm_run.distributions.repeated import Repeated
 
 P = DiagonalGaussian(torch.tensor([1.0, -2.0]), torch.tensor([0.3, -0.5]))
 
 
 def test_every_element_is_the_same_density_with_draws_of_its_own():
-    q = Repeated(P, 3)
+    q = BatchExpanded(P, 3)
     z, log_q = q.rsample_and_log_prob((4,))
     assert (z.shape, log_q.shape, q.batch_shape) == ((4, 3, 2), (4, 3), (3,))
     torch.testing.assert_close(log_q, P.log_prob(z))

@@ -1,0 +1,146 @@
+"""`python -m tests.language`: measures how plainly the package is written, and fails where a limit is passed.
+
+A docstring begins with a verb or a noun, a function is a verb phrase, a line assigns one thing, sentences are short.
+`--list MEASURE` prints the places that a measure counts.
+"""
+
+import argparse
+import ast
+import re
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LIMITS = {
+    "docstrings that begin with a pronoun or a preposition, %": 2.0,
+    "functions named by a participle, %": 1.0,
+    "assignments of several values at once, %": 2.0,
+    "words of a sentence in docstrings, median": 16.0,
+    "characters of a test's name, median": 40.0,
+    "lines of the longest file": 400.0,
+    "lines of the longest function": 40.0,
+}
+BAD_BEGINNING = re.compile(
+    r"(about|above|after|all|among|and|any|as|at|before|below|between|beyond|both|by|each|either|every|for|from|how|if|in|"
+    r"into|it|its|like|most|near|no|none|nothing|of|on|ones?|only|others?|out|over|per|so|some|such|than|that|their|them|"
+    r"these|they|this|those|through|to|under|until|up|upon|what|whatever|when|where|whether|which|while|who|whose|why|with|"
+    r"within|without)\b",
+    re.IGNORECASE,
+)
+NO_PARTICIPLE = re.compile(r"(embed|feed|need|read|seed|speed|proceed|exceed)$")
+
+
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield node.body[0].lineno, text
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def begins_badly(text: str) -> bool:
+    return bool(BAD_BEGINNING.match(text))
+
+
+def is_participle(name: str) -> bool:
+    word = name.strip("_").partition("_")[0]
+    return "_" not in name.strip("_") and word.endswith("ed") and not NO_PARTICIPLE.match(word)
+
+
+def is_packed(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Tuple)
+        and isinstance(node.value, ast.Tuple)
+        and len(node.targets[0].elts) == len(node.value.elts)
+    )
+
+
+def body_lines(node: ast.FunctionDef) -> int:
+    first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+    return node.end_lineno - first.lineno + 1
+
+
+def sentences(text: str) -> list[str]:
+    prose = re.split(r"\n\s*(?:Args|Attributes|Raises|Returns|Yields|Sources?)\b", text)[0]
+    found = re.split(r"(?<=[.!?])\s+|:\s*\n|\n\s*\n", prose)
+    return [each for each in found if len(each.split()) > 2]
+
+
+def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
+    """Returns the value of each measure, and the places that it counts."""
+    places: dict[str, list[str]] = {name: [] for name in LIMITS}
+    names = list(LIMITS)
+    counts = dict.fromkeys(("docstrings", "functions", "assignments"), 0)
+    words: list[int] = []
+    longest_file = longest_function = 0
+    for path in sorted((ROOT / "dgm_run").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        tree, where = ast.parse(text), path.relative_to(ROOT)
+        longest_file = max(longest_file, text.count("\n"))
+        if text.count("\n") > LIMITS[names[5]]:
+            places[names[5]].append(f"{where}: {text.count(chr(10))}")
+        for line, doc in docstrings(tree):
+            counts["docstrings"] += 1
+            lengths = [len(each.split()) for each in sentences(doc)]
+            words += lengths
+            if begins_badly(doc):
+                places[names[0]].append(f"{where}:{line}: {doc.splitlines()[0]}")
+            if lengths and max(lengths) > 25:
+                places[names[3]].append(f"{where}:{line}: {max(lengths)} words")
+        for function in functions(tree):
+            counts["functions"] += 1
+            if is_participle(function.name):
+                places[names[1]].append(f"{where}:{function.lineno}: {function.name}")
+            longest_function = max(longest_function, body_lines(function))
+            if body_lines(function) > LIMITS[names[6]]:
+                places[names[6]].append(f"{where}:{function.lineno}: {function.name}, {body_lines(function)}")
+        for node in ast.walk(tree):
+            counts["assignments"] += isinstance(node, ast.Assign)
+            if is_packed(node):
+                places[names[2]].append(f"{where}:{node.lineno}")
+    tests = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for function in functions(ast.parse(path.read_text(encoding="utf-8"))):
+            if function.name.startswith("test_"):
+                tests.append(len(function.name))
+                if len(function.name) > LIMITS[names[4]]:
+                    places[names[4]].append(f"{path.relative_to(ROOT)}:{function.lineno}: {function.name}")
+    values = {
+        names[0]: 100 * len(places[names[0]]) / counts["docstrings"],
+        names[1]: 100 * len(places[names[1]]) / counts["functions"],
+        names[2]: 100 * len(places[names[2]]) / counts["assignments"],
+        names[3]: statistics.median(words),
+        names[4]: statistics.median(tests),
+        names[5]: longest_file,
+        names[6]: longest_function,
+    }
+    return values, places
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.language", description=__doc__)
+    parser.add_argument("--list", metavar="MEASURE", help="words of a measure's name: prints the places that it counts")
+    args = parser.parse_args()
+    values, places = measure()
+    if args.list:
+        for name, found in places.items():
+            if args.list in name:
+                print("\n".join(found))
+        return
+    for name, value in values.items():
+        mark = "ok" if value <= LIMITS[name] else "TOO MUCH"
+        print(f"{value:7.1f}  at most {LIMITS[name]:5.1f}  {mark:8}  {name}")
+    sys.exit(any(value > LIMITS[name] for name, value in values.items()))
+
+
+if __name__ == "__main__":
+    main()
