@@ -1,24 +1,32 @@
-"""The README's commands run, and its numbers are those that its commands print."""
+"""The commands of the README and of docs/ run, what they print is what the pages say, and the pages are complete."""
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from dgm_run.config.compose import validate
+from dgm_run.config.compose import conf_dir, validate
 from tests.support import readme
 from tests.support.tiny import call
 
 COMMANDS = readme.read_commands()
 RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
+PAGES_WITH_COMMANDS = [name for name, text in readme.PAGES.items() if readme.read_commands(text)]
+NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
+"""What makes a command too long, or its data too rare, for a fast test."""
 
 
-def test_the_readme_has_commands_of_all_kinds():
+def test_pages_have_commands_of_all_kinds():
     assert {each[0] for each in COMMANDS} == {*FUNCTIONS, "tensorboard"}
-    assert len(RUNS) > 20
+    assert len(RUNS) > 30
+    assert len(PAGES_WITH_COMMANDS) > 12
+
+
+def test_no_command_is_shown_twice():
+    found = [" ".join(each) for each in RUNS]
+    assert sorted(found) == sorted(set(found))
 
 
 @pytest.mark.parametrize("arguments", RUNS, ids=" ".join)
@@ -26,6 +34,45 @@ def test_a_command_composes(arguments, monkeypatch, tmp_path):
     monkeypatch.setenv("DGM_DATA_DIR", str(tmp_path))
     for config in readme.compose_jobs(arguments[1:]):
         validate(config)
+
+
+def anchors(text):
+    """Returns the anchors of a page's headings, as a forge makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("name", readme.PAGES)
+def test_links_lead_somewhere(name):
+    folder = (readme.ROOT / name).parent
+    for target in re.findall(r"\]\(([^)]+)\)", readme.PAGES[name]):
+        path, _, anchor = target.partition("#")
+        assert (folder / path).exists(), target
+        page = (folder / path).resolve().relative_to(readme.ROOT.resolve()).as_posix() if path else name
+        assert not anchor or anchor in anchors(readme.PAGES[page]), target
+
+
+def test_the_index_links_every_page():
+    linked = set(re.findall(r"\]\((\w+\.md)\)", readme.PAGES["docs/README.md"]))
+    assert linked == {Path(name).name for name in readme.PAGES} - {"README.md"}
+    assert "(docs/README.md)" in readme.PAGES["README.md"]
+
+
+def test_the_file_tree_names_every_folder():
+    (tree,) = re.findall(r"^    dgm_run/\n((?:      \S.*\n)+)", readme.PAGES["README.md"], re.MULTILINE)
+    folders = {path.name for path in (readme.ROOT / "dgm_run").iterdir() if (path / "__init__.py").exists()}
+    assert set(re.findall(r"^      (\w+)/ ", tree, re.MULTILINE)) == folders
+
+
+@pytest.mark.parametrize(
+    "group",
+    [*("model", "prior", "posterior", "encoder", "decoder", "likelihood", "objective", "dataset", "dataset/corrupt"),
+     *("optimizer", "schedule", "trainer", "estimators")],
+)  # fmt: skip
+def test_every_choice_is_explained(group):
+    text = " ".join(text for name, text in readme.PAGES.items() if name.startswith("docs/"))
+    for path in (conf_dir() / group).glob("*.yaml"):
+        assert re.search(rf"`([\w/]+=)?{path.stem}`", text), path.stem
 
 
 def newest(root, pattern):
@@ -38,7 +85,7 @@ def run_folders(root):
 
 
 def run(arguments, root, data):
-    """Runs one command of the README, shortened, where the README's reader would."""
+    """Runs one command of a page, shortened, where its reader would."""
     name, *rest = arguments
     if name == "dgm-run":
         more = readme.shorten(readme.compose_jobs(rest), rest) if "sweep.resume" not in " ".join(rest) else []
@@ -63,14 +110,18 @@ def small_estimators(words):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_command_runs(tmp_path):
+@pytest.mark.parametrize("page", PAGES_WITH_COMMANDS)
+def test_every_command_runs(page, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     readme.write_data(data)
     readme.write_own_files(tmp_path)
-    write_own_prior(tmp_path)
+    readme.write_own_prior(tmp_path)
+    commands = readme.read_commands(readme.PAGES[page])
+    if not any(each[0] == "dgm-run" for each in commands):
+        commands = [["dgm-run"], *commands]  # a run for the commands that are about one
     failed = []
-    for arguments in COMMANDS:
+    for arguments in commands:
         if arguments[0] == "tensorboard" or ("trainer.devices=4" in arguments and (os.cpu_count() or 1) < 4):
             continue
         done = run(arguments, tmp_path, data)
@@ -79,17 +130,22 @@ def test_every_command_runs(tmp_path):
     assert not failed, failed
 
 
-def write_own_prior(folder: Path) -> None:
-    """Writes mine.py and conf/prior/mine.yaml as the README shows them."""
-    (code,) = [each for each in readme.read_code() if "mine.py" in each]
-    (folder / "mine.py").write_text(code)
-    (yaml,) = re.findall(r"```yaml\n(# conf/prior/mine.yaml.*?)```", readme.TEXT, re.DOTALL)
-    (folder / "conf" / "prior").mkdir(parents=True)
-    (folder / "conf" / "prior" / "mine.yaml").write_text(yaml)
+def short_example(page):
+    """Returns the first command of a page that runs in seconds on embedded data; None where there is none."""
+    for arguments in readme.read_commands(readme.PAGES[page]):
+        if arguments in RUNS and not any(word.startswith(NEEDS_MORE) or "mine." in word for word in arguments[1:]):
+            return arguments
+    return None
+
+
+@pytest.mark.parametrize("page", filter(short_example, PAGES_WITH_COMMANDS))
+def test_an_example_of_the_page_runs(page, tmp_path):
+    done = run(short_example(page), tmp_path, tmp_path / "data")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_own_prior_runs_as_shown(tmp_path):
-    write_own_prior(tmp_path)
+    readme.write_own_prior(tmp_path)
     (arguments,) = [each for each in COMMANDS if "--config-dir" in each]
     more = ("trainer.max_epochs=1", "trainer.max_steps=2", "estimators.importance_sampling.num_samples=2")
     done = call("main", *arguments[1:], *more, cwd=tmp_path)
@@ -106,24 +162,19 @@ def test_own_arrays_run_as_shown(tmp_path):
 
 
 def test_python_examples_run_as_shown(tmp_path, monkeypatch):
-    from dgm_run import compose
-    from dgm_run import run as run_from_python
-    from tests.support.tiny import TINY
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    run_from_python(compose(*TINY, "prior=vampprior"), tmp_path / "trained")
-    (code,) = [each for each in readme.read_code() if "import dgm_run\n" in each]
-    code = re.sub(r'"outputs/\d[^"]*"', repr(str(tmp_path / "trained")), code)
-    code = code.replace('"trainer.max_epochs=20"', '"trainer.max_epochs=1", "trainer.max_steps=2"')
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)  # the project's own text
-    assert names["x"].shape == (64, 1, 8, 8)
+    blocks = [each for each in readme.read_code() if "import dgm_run\n" in each]
+    assert len(blocks) == 2
+    for code in blocks:  # the first one trains the run of the second
+        code = code.replace('"trainer.max_epochs=20"', '"trainer.max_epochs=1", "trainer.max_steps=2"')
+        names = {}
+        exec(compile(code, "README.md", "exec"), names)  # the project's own text
+        assert names["x"].shape == (64, 1, 8, 8)
     assert (tmp_path / "outputs" / "mine" / "results.json").exists()
 
 
 def quoted_table():
-    """The estimates that the README quotes of `make run`: quantity to value, error and interval."""
+    """The estimates that docs/likelihoods.md quotes of `make run`: quantity to value, error and interval."""
     rows = re.findall(r"    test/(\w+) +(-?[\d.]+) +([\d.]+) +(-?[\d.]+) to (-?[\d.]+) +nats", readme.TEXT)
     return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 

@@ -18,11 +18,8 @@ from dgm_run.config import commands
 from dgm_run.config.commands import OwnCode, override, read_start, shell
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.runner.run_folder import config_hash, saved_config
+from tests.support.readme import own_prior, write_own_prior
 from tests.support.tiny import NAMES, TINY, here, stop_after
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
-PRIOR = re.search(r"```python\n# mine.py\n(.*?)```", README, re.DOTALL)[1]
-YAML = re.search(r"```yaml\n# conf/prior/mine.yaml\n(.*?)```", README, re.DOTALL)[1]
 
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
 
@@ -59,10 +56,8 @@ def type_here(monkeypatch, capfd):
 
 
 def project(folder: Path, conf: str = "conf") -> Path:
-    """A folder with README's prior and its YAML."""
-    (folder / conf / "prior").mkdir(parents=True)
-    (folder / "mine.py").write_text(PRIOR)
-    (folder / conf / "prior" / "mine.yaml").write_text(YAML)
+    """A folder with the prior of docs/own_parts.md and its YAML."""
+    write_own_prior(folder, conf)
     return folder
 
 
@@ -97,7 +92,7 @@ def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, ty
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> Path:
-    """A finished run with README's prior, in its project."""
+    """A finished run with that prior, in its project."""
     folder = project(tmp_path_factory.mktemp("own"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
@@ -154,7 +149,7 @@ def test_foreign_code_in_a_run_folder_is_not_built(command, target, copy, elsewh
     start = read_start(run)
     evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
     commands.write_start(run, commands.Start((*start.overrides, *evil), start.own))
-    (copy / "mine.py").write_text("from subprocess import Popen\n" + PRIOR)
+    (copy / "mine.py").write_text("from subprocess import Popen\n" + own_prior()[0])
     done = type_here(command.format(run=run) + " " + OPTIONS.format(copy), elsewhere)
     assert done.returncode == 1
     assert f"dataset.source._target_: {target} is code outside dgm_run" in done.stderr
@@ -412,5 +407,5 @@ def test_a_fingerprint_is_free_of_places(monkeypatch, tmp_path):
         for folder in ("a", "b"):
             cfg = dgm_run.compose(f"dataset={name}", *path, f"data_dir={folder}")
             dgm_run.config.compose.resolve_data_paths(cfg, tmp_path / folder)
-            found.add(config_hash(dgm_run.runner.run_folder.settled(cfg)))
+            found.add(config_hash(dgm_run.runner.run_folder.resolve_config(cfg)))
         assert len(found) == 1, name

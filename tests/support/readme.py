@@ -1,4 +1,4 @@
-"""The README's commands, read from its text, and what makes them short."""
+"""The commands of the README and of the pages in docs/, read from their text, and what makes them short."""
 
 import re
 import shlex
@@ -13,7 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 import dgm_run
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+"""The text of each page by its path, the README first."""
+
+TEXT = "\n".join(PAGES.values())
 
 SMALL = {
     "trainer.max_epochs": 1,
@@ -35,16 +42,32 @@ SMALL_ESTIMATORS = {
 """Settings that make any estimator, and any partition function, cheap."""
 
 
-def read_commands() -> list[list[str]]:
+def read_commands(text: str = TEXT) -> list[list[str]]:
     """Returns the words of every indented command that starts with dgm-, in the order of the text."""
-    lines = re.sub(r"\\\n\s*", " ", TEXT).splitlines()
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
     commands = [shlex.split(line, comments=True) for line in lines if re.match(r"    (dgm-|tensorboard )", line)]
     return [each for each in commands if "..." not in each and "--help" not in each]
 
 
-def read_code() -> list[str]:
+def read_code(text: str = TEXT) -> list[str]:
     """Returns the blocks of Python, in the order of the text."""
-    return re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def own_prior() -> tuple[str, str]:
+    """Returns mine.py and conf/prior/mine.yaml as docs/own_parts.md shows them."""
+    text = PAGES["docs/own_parts.md"]
+    (code,) = [each for each in read_code(text) if each.startswith("# mine.py\n")]
+    (yaml,) = re.findall(r"```yaml\n(# conf/prior/mine.yaml\n.*?)```", text, re.DOTALL)
+    return code, yaml
+
+
+def write_own_prior(folder: Path, conf: str = "conf") -> None:
+    """Writes the prior and its YAML into a folder."""
+    code, yaml = own_prior()
+    (folder / conf / "prior").mkdir(parents=True)
+    (folder / "mine.py").write_text(code)
+    (folder / conf / "prior" / "mine.yaml").write_text(yaml)
 
 
 def is_sweep(arguments: list[str]) -> bool:
@@ -117,7 +140,7 @@ def write_data(folder: Path) -> None:
 
 
 def write_own_files(folder: Path) -> None:
-    """Writes what the README calls mine.npz and mine.txt."""
+    """Writes what the pages call mine.npz and mine.txt."""
     generator = np.random.default_rng(0)
     np.savez(folder / "mine.npz", x=generator.integers(0, 256, (2100, 28, 28), dtype=np.uint8))
     words = ["the", "cat", "sees", "a", "tree", "and", "hears", "my", "dog", "today"]
