@@ -1,4 +1,4 @@
-"""`python -m tests.language`: measures how plainly the package is written, and fails where a limit is passed.
+"""`python -m tests.language`: measures how plainly package and pages are written, and fails where a limit is passed.
 
 A docstring begins with a verb or a noun, a function is a verb phrase, a line assigns one thing, sentences are short.
 `--list MEASURE` prints the places that a measure counts.
@@ -21,6 +21,9 @@ LIMITS = {
     "characters of a test's name, median": 40.0,
     "lines of the longest file": 400.0,
     "lines of the longest function": 40.0,
+    "bytes of README.md": 7000.0,
+    "words of a sentence in README.md, median": 16.0,
+    "words of a sentence in docs/, median": 16.0,
 }
 BAD_BEGINNING = re.compile(
     r"(about|above|after|all|among|and|any|as|at|before|below|between|beyond|both|by|each|either|every|for|from|how|if|in|"
@@ -75,6 +78,22 @@ def sentences(text: str) -> list[str]:
     return [each for each in found if len(each.split()) > 2]
 
 
+def prose_of(markdown: str) -> str:
+    """Returns the text of a page without headings, code, tables, pictures; each item of a list is a paragraph."""
+    text = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(#|\||!|    ).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(- |\d+\. )", "\n", text, flags=re.MULTILINE)
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+
+
+def measure_pages(paths: list[Path]) -> tuple[float, list[str]]:
+    """Returns the median number of words in a sentence of these pages, and the sentences over 25 words."""
+    found = [(path, each) for path in paths for each in sentences(prose_of(path.read_text(encoding="utf-8")))]
+    long = [f"{path.relative_to(ROOT)}: {len(each.split())} words: {each[:60]!r}" for path, each in found
+            if len(each.split()) > 25]  # fmt: skip
+    return statistics.median(len(each.split()) for _, each in found), long
+
+
 def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
     """Returns the value of each measure, and the places that it counts."""
     places: dict[str, list[str]] = {name: [] for name in LIMITS}
@@ -114,6 +133,8 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
                 tests.append(len(function.name))
                 if len(function.name) > LIMITS[names[4]]:
                     places[names[4]].append(f"{path.relative_to(ROOT)}:{function.lineno}: {function.name}")
+    readme_words, places[names[8]] = measure_pages([ROOT / "README.md"])
+    docs_words, places[names[9]] = measure_pages(sorted((ROOT / "docs").glob("*.md")))
     values = {
         names[0]: 100 * len(places[names[0]]) / counts["docstrings"],
         names[1]: 100 * len(places[names[1]]) / counts["functions"],
@@ -122,6 +143,9 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
         names[4]: statistics.median(tests),
         names[5]: longest_file,
         names[6]: longest_function,
+        names[7]: (ROOT / "README.md").stat().st_size,
+        names[8]: readme_words,
+        names[9]: docs_words,
     }
     return values, places
 
