@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dgm_run.cli.help_text import GROUPS
 from dgm_run.config.compose import conf_dir, validate
 from tests.support import readme
 from tests.support.tiny import call
@@ -64,11 +65,7 @@ def test_the_file_tree_names_every_folder():
     assert set(re.findall(r"^      (\w+)/ ", tree, re.MULTILINE)) == folders
 
 
-@pytest.mark.parametrize(
-    "group",
-    [*("model", "prior", "posterior", "encoder", "decoder", "likelihood", "objective", "dataset", "dataset/corrupt"),
-     *("optimizer", "schedule", "trainer", "estimators")],
-)  # fmt: skip
+@pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_is_explained(group):
     text = " ".join(text for name, text in readme.PAGES.items() if name.startswith("docs/"))
     for path in (conf_dir() / group).glob("*.yaml"):
@@ -195,7 +192,7 @@ def test_the_numbers_of_make_run_are_quoted(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_likelihood_of_a_black_image_is_quoted(tmp_path):
+def test_black_images_are_likelier_as_quoted(tmp_path):
     import dgm_run
 
     if "DGM_DATA_DIR" not in os.environ:
