@@ -44,6 +44,8 @@ class DBM(BinaryStates, LayeredModel):
         ValueError: there are fewer than two hidden layers, one is empty, or there is no update.
     """
 
+    hidden_bias_name = "hidden_bias"
+
     inferred = True
 
     def __init__(
