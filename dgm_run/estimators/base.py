@@ -109,7 +109,8 @@ class Estimate:
         """
         values = values.double().cpu()
         value, stderr = mean_and_stderr(values)
-        computing, interval = errors.margin, None
+        computing = errors.margin
+        interval = None
         if stderr is not None:
             interval = errors.add_examples(Margin.student(stderr, len(values) - 1)).around(value)
             stderr = math.hypot(stderr, errors.common.stderr)
@@ -134,7 +135,9 @@ class FineProgress:
     """
 
     def __init__(self, report: ProgressCallback, num_examples: int, num_parts: int):
-        self.report, self.total, self.num_parts = report, num_examples * num_parts, num_parts
+        self.report = report
+        self.total = num_examples * num_parts
+        self.num_parts = num_parts
         self.done = self.told = 0
 
     def __call__(self, done: int, total: int) -> None:

@@ -46,7 +46,8 @@ class Margin(NamedTuple):
 
     def scale(self, factor: float) -> "Margin":
         """Returns the margin of the value times a factor; a negative one exchanges the sides."""
-        below, above = abs(factor) * self.below, abs(factor) * self.above
+        below = abs(factor) * self.below
+        above = abs(factor) * self.above
         return Margin(below, above) if factor >= 0 else Margin(above, below)
 
     def around(self, value: float) -> tuple[float, float]:

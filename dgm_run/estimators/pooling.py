@@ -81,7 +81,8 @@ def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computi
     margins = _margins(evaluations)
     if len(margins) < len(evaluations):
         return None
-    total, stated = _mean_margin(margins), _mean_margin([each.computing_margin for each in evaluations])
+    total = _mean_margin(margins)
+    stated = _mean_margin([each.computing_margin for each in evaluations])
     if total == stated:  # there is nothing but computing
         return computing
     if _holds_spread(evaluations):

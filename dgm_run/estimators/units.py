@@ -67,7 +67,8 @@ def estimate_perplexity(
     value, stderr = perplexity(log_p, data)
     rate = -len(log_p) / data.num_observed.sum().item()  # of the logarithm, for a nat of the mean of log p
     errors = errors.scale(rate)
-    computing, interval = errors.margin, None
+    computing = errors.margin
+    interval = None
     if stderr is not None:
         of_examples = Margin.student(stderr / value, len(log_p) - 1)
         interval = _around_logarithm(value, errors.add_examples(of_examples))

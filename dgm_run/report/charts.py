@@ -9,7 +9,9 @@ from typing import NamedTuple
 from dgm_run.report.cells import Span
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
-WIDTH, HEIGHT, MARGIN = 640, 300, 48
+WIDTH = 640
+HEIGHT = 300
+MARGIN = 48
 POINTS = 300
 """Of a curve, at most."""
 FAR = 10
@@ -100,7 +102,8 @@ def _range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
     """From what most curves have left behind early to the best; one that has gone astray does not press them flat."""
     lows = sorted(sorted(y)[len(y) // 20] for y in curves)
     highs = sorted(max(y) for y in curves)
-    middle, high = lows[len(lows) // 2], highs[-1]
+    middle = lows[len(lows) // 2]
+    high = highs[-1]
     if high - highs[len(highs) // 2] > 10 * (highs[len(highs) // 2] - middle):
         high = highs[len(highs) // 2]
     low = max(lows[0], middle - 2 * (high - middle))

@@ -41,7 +41,8 @@ def add_differences(rows: Sequence[Row], of_one_run: bool = False) -> list[Row]:
         of_one_run: whether they are evaluations of one run, on the same examples.
     """
     level = 1 - (1 - LEVEL) / max(1, math.comb(len(rows), 2))
-    first, spread = rows[0], _pool(rows)
+    first = rows[0]
+    spread = _pool(rows)
     compared = "evaluation" if of_one_run else "configuration" if spread else "trained model"
 
     def subtract(row: Row) -> Difference | str:
@@ -88,7 +89,8 @@ def _subtract_means(row: Row, first: Row, level: float, spread: Spread) -> Diffe
     stderr, freedom, over = _stderr_of_runs(row, first, spread)
     half = student_quantile(freedom, level) * stderr
     computing = _computing_of_both(row, first, level)
-    margin, told = combine(Margin(half, half), computing), [over]
+    margin = combine(Margin(half, half), computing)
+    told = [over]
     if examples := _scatter(row, first, level):
         margin = combine(margin, examples.margin)
         told.append(f"{examples.num} examples")
@@ -107,16 +109,19 @@ def _stderr_of_runs(row: Row, first: Row, spread: Spread) -> tuple[float, float,
     should at the level of six rows. Two samples of the smaller size bound the degrees of freedom, and the error with
     them. A row with one run takes the pooled spread.
     """
-    num, num_first = len(row.values), len(first.values)
+    num = len(row.values)
+    num_first = len(first.values)
     over = f"{num} and {num_first} runs"
     if not (row.has_several_runs and first.has_several_runs):
         rows = f"of {spread.num_rows} configuration" + ("s" if spread.num_rows > 1 else "")
         return math.sqrt(spread.variance * (1 / num + 1 / num_first)), spread.freedom, f"{over} with the spread {rows}"
-    ours, theirs = _by_seeds_of_data(row), _by_seeds_of_data(first)
+    ours = _by_seeds_of_data(row)
+    theirs = _by_seeds_of_data(first)
     if ours.keys() == theirs.keys() and len(ours) == num == num_first:
         apart = np.array([ours[seed] - theirs[seed] for seed in ours])
         return float(apart.std(ddof=1)) / math.sqrt(num), num - 1, f"{num} pairs of runs"
-    a, b = row.variance / num, first.variance / num_first
+    a = row.variance / num
+    b = first.variance / num_first
     welch = (a + b) ** 2 / max(a**2 / (num - 1) + b**2 / (num_first - 1), 1e-300)
     return math.sqrt(a + b), min(max(1.0, welch), 2 * (min(num, num_first) - 1)), over
 
@@ -138,7 +143,8 @@ class _Scatter(NamedTuple):
 
 def _scatter(row: Row, first: Row, level: float) -> _Scatter | None:
     """None where one of the rows has no values of single examples."""
-    ours, theirs = row.values_of_examples, first.values_of_examples
+    ours = row.values_of_examples
+    theirs = first.values_of_examples
     if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
         return None
     apart = ours - theirs

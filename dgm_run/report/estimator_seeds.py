@@ -24,7 +24,8 @@ SEED = "seed"
 
 def pool_seeds(run: Run) -> Run:
     """Returns a run whose estimates by several seeds are their means, and none has a seed among its settings."""
-    estimates, values = [], dict(run.values)
+    estimates = []
+    values = dict(run.values)
     for same in _by_seed(run).values():
         rows = _independent(same)
         pooled = _without_seed(rows[0])

@@ -68,7 +68,8 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     for run in runs:
         told = {key: value for key in run.settings if _is_of_interest(key) and (value := _told(run, key)) is not None}
         found.setdefault(tuple(sorted((key, str(value)) for key, value in told.items())), []).append(run)
-    kept, repeated = [], []
+    kept = []
+    repeated = []
     for same in found.values():
         newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
         kept.append(newest)

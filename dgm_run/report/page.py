@@ -102,7 +102,8 @@ def _td(cell: Cell, drawn: str) -> str:
 
 
 def _costs(groups: Sequence[Group]) -> Iterator[_Section]:
-    rows, about = [], []
+    rows = []
+    about = []
     for group in groups:
         for run in group.runs:
             training = run.results["training"]
@@ -120,7 +121,8 @@ def _curves(groups: Sequence[Group]) -> Iterator[_Section]:
     charts: dict[tuple[str, str], list[Line]] = {}
     for group in groups:
         for run in group.runs:
-            monitor, data = run.results["training"]["monitor"], str(run.results.get("dataset"))
+            monitor = run.results["training"]["monitor"]
+            data = str(run.results.get("dataset"))
             if len(run.curves.get(monitor, ((),))[0]) > 1:
                 charts.setdefault((monitor, data), []).append(Line(group.name, *run.curves[monitor]))
     for (monitor, data), lines in charts.items():

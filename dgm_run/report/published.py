@@ -56,7 +56,8 @@ def published(runs: Sequence[Run]) -> str:
 
 
 def _cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
-    wanted, training = run.published, run.results.get("training") or {}
+    wanted = run.published
+    training = run.results.get("training") or {}
     target = wanted.values[row["quantity"]]
     low = _conservative(run, row)
     decimals = max(2, len(str(target).partition(".")[2]))

@@ -109,7 +109,8 @@ class Row:
     @property
     def note(self) -> str:
         """What is wrong with the runs behind it, and over how many seeds of the estimator it is a mean."""
-        runs, lost = self.group.runs, self.group.lost
+        runs = self.group.runs
+        lost = self.group.lost
         notes = [_some(sum(not math.isfinite(each["value"]) for each in self.estimates), len(runs), "not finite")]
         notes.append(_some(sum(run.is_collapsed for run in runs), len(runs), "collapsed"))
         for state in dict.fromkeys(run.state for run in lost):

@@ -267,7 +267,9 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     for line in lines:
         try:
             row = json.loads(line)
-            name, epoch, value = str(row["name"]), float(row["epoch"]), float(row["value"])
+            name = str(row["name"])
+            epoch = float(row["epoch"])
+            value = float(row["value"])
         except (ValueError, KeyError, TypeError):
             continue  # cut short
         if math.isfinite(epoch) and math.isfinite(value):

@@ -34,7 +34,8 @@ def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[
     if estimator_seeds == "pool":
         kept = [pool_seeds(run) for run in kept]
     without = [run for run in runs if run.state != "finished"]
-    finished, others = groups(kept, without), [*repeated, *without]
+    finished = groups(kept, without)
+    others = [*repeated, *without]
     found = list(tables(finished))
     if estimator_seeds == "compare":
         found += compare_seeds(finished)

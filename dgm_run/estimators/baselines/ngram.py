@@ -35,7 +35,9 @@ class KneserNey:
     """
 
     def __init__(self, sentences: Sequence[Sequence[int]], order: int, num_tokens: int, discount: float):
-        self.order, self.num_tokens, self.discount = order, num_tokens, discount
+        self.order = order
+        self.num_tokens = num_tokens
+        self.discount = discount
         windows = Counter(window for sentence in sentences for window in self._windows(sentence))
         self.levels = [_by_context(windows)]
         for _ in range(order - 1):
@@ -99,7 +101,8 @@ class NgramBaseline(Estimator):
     def fit(
         self, model: nn.Module, train: Sentences, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "NgramBaseline":
-        rows, outputs = _rows(train), len(train.vocabulary) - OFFSET
+        rows = _rows(train)
+        outputs = len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
         return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
 

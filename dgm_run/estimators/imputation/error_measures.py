@@ -32,7 +32,8 @@ def binary_scores(mean: Tensor, truth: Tensor) -> dict[str, float]:
     """Cross-entropy in nats an element, and F1 of the ones where the mean exceeds one half: (N,), (N,)."""
     p = mean.double().clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     nll = -torch.where(truth == 1, p, 1 - p).log().mean().item()
-    told, true = mean > 0.5, truth == 1
+    told = mean > 0.5
+    true = truth == 1
     both = (told & true).sum().item()
     return {"nll": nll, "f1": 2 * both / max(1, told.sum().item() + true.sum().item())}
 
@@ -50,6 +51,7 @@ def ranks_of_interval(num_draws: int, share: float) -> tuple[int, float]:
 def interval(draws: Tensor, truth: Tensor, low: int) -> dict[str, float]:
     """The share of true values, (N,), between the ranks `low` of their draws, (K, N), and how wide that is."""
     ordered = draws.sort(0).values
-    bottom, top = ordered[low - 1], ordered[len(draws) - low]
+    bottom = ordered[low - 1]
+    top = ordered[len(draws) - low]
     inside = (truth >= bottom) & (truth <= top)
     return {"coverage": inside.double().mean().item(), "width": (top - bottom).double().mean().item()}

@@ -32,7 +32,8 @@ class Gibbs(Chain):
         observed = ~seen.isnan()
         start = torch.where(observed, seen, model.sample(len(seen), num_steps=self.burn_in + 1))
         kept = set(torch.linspace(self.burn_in, self.num_steps - 1, num_draws).round().int().tolist())
-        draws, total = [], torch.zeros_like(start)
+        draws = []
+        total = torch.zeros_like(start)
         for step, x in zip(range(self.num_steps), model.completions(start, observed), strict=False):
             if step >= self.burn_in:
                 total += x

@@ -44,11 +44,13 @@ class ImportanceSampling(Imputer):
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         of_seen = Corrupted(model, corrupt)
-        q, p = of_seen.infer(seen).proposal(), of_seen.latent_prior()
+        q = of_seen.infer(seen).proposal()
+        p = of_seen.latent_prior()
         chunk = max(1, self.max_batch_rows // len(seen))
         sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]
         terms = [of_seen.evaluate_terms(seen, q, p, size) for size in sizes]
-        z, log_w = torch.cat([each.z for each in terms]), torch.cat([each.log_w.double() for each in terms])
+        z = torch.cat([each.z for each in terms])
+        log_w = torch.cat([each.log_w.double() for each in terms])
 
         weights = log_w.softmax(0).to(seen.dtype)  # (S, B)
         mean = torch.zeros_like(seen)

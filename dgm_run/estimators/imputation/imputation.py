@@ -118,8 +118,10 @@ class Imputation(Estimator):
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         index = torch.randperm(len(data), generator=_generator("examples"))[: self.num_examples].to(data.x.device)
-        truth, given = data.uncorrupted.batch(index), data.batch(index)
-        sets, found = self._sets(data), []
+        truth = data.uncorrupted.batch(index)
+        given = data.batch(index)
+        sets = self._sets(data)
+        found = []
         for i, (name, corrupt) in enumerate(sets.items()):
             seen = given if name == OWN else corrupt(truth, _generator(name))
 
@@ -151,7 +153,8 @@ class Imputation(Estimator):
         self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: ProgressCallback,
         standardization: Standardization | None,
     ) -> list[Estimate]:  # fmt: skip
-        methods, complete = self._fitting(model, corrupt), _of_complete(model)
+        methods = self._fitting(model, corrupt)
+        complete = _of_complete(model)
 
         def find(block: slice) -> dict[str, Tensor]:
             found = {}
@@ -167,7 +170,8 @@ class Imputation(Estimator):
             shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
         self.shown[name] = shown
 
-        asked, found = corrupt.target_mask(seen) & ~truth.isnan(), []
+        asked = corrupt.target_mask(seen) & ~truth.isnan()
+        found = []
         unit = "variances" if standardization else ""
         if not bool(asked.any()):
             return []  # by chance: there is nothing to restore
@@ -218,7 +222,8 @@ class Imputation(Estimator):
     def _neighbour(self, known: Tensor, x: Tensor) -> Tensor:
         """The nearest training example by the elements that are known."""
         weight = (~known.isnan()).to(x).flatten(1)  # (B, D)
-        value, rows = known.nan_to_num(0.0).flatten(1), x.flatten(1)
+        value = known.nan_to_num(0.0).flatten(1)
+        rows = x.flatten(1)
         squares = weight @ rows.square().T - 2 * value @ rows.T  # up to a constant of each example
         return x[squares.argmin(1)]
 

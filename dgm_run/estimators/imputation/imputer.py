@@ -93,7 +93,9 @@ def alternate(
     """
     z = model.infer_seen(seen, corrupt).sample()
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
-    draws, moved, total = [], torch.zeros(len(seen), device=seen.device), torch.zeros_like(seen)
+    draws = []
+    moved = torch.zeros(len(seen), device=seen.device)
+    total = torch.zeros_like(seen)
     for step in range(steps.stop):
         p = corrupt.posterior_of_x(model.decode(z), seen)
         x = p.sample()

@@ -51,7 +51,8 @@ class MetropolisWithinGibbs(Chain):
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        prior, step = model.latent_prior(), iter(range(self.num_steps))
+        prior = model.latent_prior()
+        step = iter(range(self.num_steps))
 
         def move(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
             q = model.infer(x)

@@ -29,10 +29,12 @@ def calibration_interval(confidence: Tensor, is_right: Tensor) -> tuple[float, f
     if num < 4:
         return None
     apart = confidence.double() - is_right.double()
-    place, half = place_in_bins(confidence), torch.arange(num, device=confidence.device) % 2
+    place = place_in_bins(confidence)
+    half = torch.arange(num, device=confidence.device) % 2
     signs = torch.stack([bin_sums(apart[half != side], place[half != side]) for side in (0, 1)]).sign()  # (2, BINS)
     crossed, stderr = mean_and_stderr(signs[half, place] * apart)
-    value, t = calibration_error(confidence, is_right), student_quantile(num - 1)
+    value = calibration_error(confidence, is_right)
+    t = student_quantile(num - 1)
     found = bin_sums(apart, place).sign()[place] * apart
     squares = (found - found.mean()).square().sum().item() + NORMAL**2
     low = max(0.0, crossed - t * math.sqrt(1 + CORRELATION) * (stderr or 0.0))

@@ -103,14 +103,16 @@ class Classification(Estimator):
             seen = model.observe(x)
             sure, told = model.classify(seen).max(1)
             log_joint = model.log_joint(seen, self.num_samples).double()  # (K, B)
-            told_jointly, density = log_joint.argmax(0), log_joint.logsumexp(0)
+            told_jointly = log_joint.argmax(0)
+            density = log_joint.logsumexp(0)
             return {"sure": sure, "told": told, "told_jointly": told_jointly, "density": density}
 
         rows = data.map_batches(max(1, min(100, self.max_batch_rows // model.num_classes)), find, report)
         x, y = _with_labels(data)
         rows = {name: values[data.labelled] for name, values in rows.items()}
         wrong, wrong_jointly = ((rows[told] != y).double().cpu() for told in ("told", "told_jointly"))
-        sure, density = rows["sure"].exp().double().cpu(), rows["density"].cpu()
+        sure = rows["sure"].exp().double().cpu()
+        density = rows["density"].cpu()
         self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(density, wrong)})
         others = self.machines.wrong(x, y)
         return [
@@ -179,7 +181,8 @@ def _calibration(sure: Tensor, wrong: Tensor, by: str) -> Estimate:
 
     Of N examples it is too high, most where the truth is zero, and the interval reaches further down than up.
     """
-    value, interval = calibration_error(sure, 1 - wrong), calibration_interval(sure, 1 - wrong)
+    value = calibration_error(sure, 1 - wrong)
+    interval = calibration_interval(sure, 1 - wrong)
     stderr = width_as_stderr(interval) if interval else None
     return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE)
 

@@ -54,9 +54,11 @@ class AIS(PartitionFunction):
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
-        margin, weighed = log_mean_margin(log_w), weigh(log_w.unsqueeze(1))
+        margin = log_mean_margin(log_w)
+        weighed = weigh(log_w.unsqueeze(1))
         low, high = margin.around(log_z)
-        ess, k = weighed["ess"].item(), weighed["pareto_k"].item() if "pareto_k" in weighed else None
+        ess = weighed["ess"].item()
+        k = weighed["pareto_k"].item() if "pareto_k" in weighed else None
         seen = {
             "log_z": log_z,
             "log_z_low": low,

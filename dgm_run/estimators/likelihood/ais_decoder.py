@@ -185,7 +185,8 @@ class AISDecoder(Estimator):
         z = ways.prior.sample((self.num_simulated,))
         x = ways.noisy.decode(z).sample()
         columns = _on_cpu(weigh(ways.forward(x)[0]))
-        low, high = columns["log_p"], -log_mean_exp(-ways.backward(x, z)).cpu()
+        low = columns["log_p"]
+        high = -log_mean_exp(-ways.backward(x, z)).cpu()
         gap = (high - low).mean().item()
         wide = None
         if gap > WIDE:
@@ -211,7 +212,8 @@ class Noisy:
     """
 
     def __init__(self, model: ContinuousLatentModel, scale: float | None):
-        self.model, self.log_scale = model, None if scale is None else math.log(scale)
+        self.model = model
+        self.log_scale = None if scale is None else math.log(scale)
 
     def decode(self, z: Tensor) -> Distribution:
         p_x = self.model.decode(z)
@@ -244,12 +246,16 @@ class Ways:
         num_led: int,
         report: ProgressCallback,
     ):
-        self.settings, self.noisy, self.betas, self.report = settings, noisy, betas, report
+        self.settings = settings
+        self.noisy = noisy
+        self.betas = betas
+        self.report = report
         self.block = max(1, settings.max_batch_rows // settings.num_chains)
         self.prior = noisy.model.latent_prior()
         self.acceptance: float | None = None
         pilot = x[: min(PILOT_EXAMPLES, self.block)]
-        self.done, self.total = 0, (num_led + len(pilot)) * (len(betas) - 1)
+        self.done = 0
+        self.total = (num_led + len(pilot)) * (len(betas) - 1)
         self.step_sizes = self._pilot(pilot)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -284,7 +290,8 @@ class Ways:
         """
 
         def find(block: slice) -> dict[str, Tensor]:
-            rows, ends = x[block], z[block]
+            rows = x[block]
+            ends = z[block]
             _, log_densities = self._between(rows)
             point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)

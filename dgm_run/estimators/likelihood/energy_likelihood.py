@@ -68,9 +68,12 @@ class EnergyLikelihood(Estimator):
     ) -> list[Estimate]:
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
-        log_p, independent = seen["log_p"] - log_z.value, seen["baseline"]
+        log_p = seen["log_p"] - log_z.value
+        independent = seen["baseline"]
         exact = log_z.method == "exact"
-        found, warnings, margin = [], [log_z.warning], log_z.margin.scale(-1)
+        found = []
+        warnings = [log_z.warning]
+        margin = log_z.margin.scale(-1)
         if self.reverse_ais and not exact:
             low, gap = self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total))
             disagreement = gap.describe_disagreement(margin)
@@ -143,7 +146,8 @@ class EnergyLikelihood(Estimator):
         stderr = interval = computing_interval = None
         if error is not None and gap.stderr is not None:
             drawn = Margin(gap.margin, gap.margin)
-            stderr, computing_interval = math.hypot(error, gap.stderr), drawn.around(found)
+            stderr = math.hypot(error, gap.stderr)
+            computing_interval = drawn.around(found)
             interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
         return Estimate(
             *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),

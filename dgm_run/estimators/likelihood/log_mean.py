@@ -38,7 +38,8 @@ def log_mean_margin(log_w: Tensor) -> Margin:
 def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]:
     """Ends of the interval of log E w, by the quantiles of the studentised differences of resampled means."""
     w = (log_w - log_w.max()).exp()
-    mean, error = w.mean(), (w.std() / math.sqrt(len(w)) / w.mean()).item()
+    mean = w.mean()
+    error = (w.std() / math.sqrt(len(w)) / w.mean()).item()
     drawn = w[torch.randint(len(w), (RESAMPLES, len(w)), generator=generator)]
     means = drawn.mean(1)
     errors = drawn.std(1) / math.sqrt(len(w)) / means
@@ -46,7 +47,8 @@ def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]
     if not has_spread.any():  # the logs differ, and the weights do not
         return log_w.max().item(), log_w.max().item()
     differences = (means / mean).log()[has_spread] / errors[has_spread]
-    tail, student = (1 - LEVEL) / 2, student_quantile(len(w) - 1)
+    tail = (1 - LEVEL) / 2
+    student = student_quantile(len(w) - 1)
     below, above = differences.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     value = (mean.log() + log_w.max()).item()
     return value - max(above, student) * error, value - min(below, -student) * error

@@ -49,8 +49,10 @@ def score_defensively(
     z, log_qz = q.rsample_and_log_prob((num_own,))
     if num_prior:
         of_prior = p.sample((num_prior, len(x)))
-        z, log_qz = torch.cat([z, of_prior]), torch.cat([log_qz, q.log_prob(of_prior)])
-    log_px, log_pz = model.decode(z).log_prob(x), p.log_prob(z)
+        z = torch.cat([z, of_prior])
+        log_qz = torch.cat([log_qz, q.log_prob(of_prior)])
+    log_px = model.decode(z).log_prob(x)
+    log_pz = p.log_prob(z)
     log_mixture = torch.logaddexp(math.log1p(-prior_weight) + log_qz, math.log(prior_weight) + log_pz)
     place = from_prior.int().argsort(stable=True).argsort()  # where each sample stands in z
     own = slice(num_own)

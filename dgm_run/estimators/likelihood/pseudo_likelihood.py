@@ -57,7 +57,8 @@ class PseudoLikelihood(Estimator):
 
     def _find(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
         """Values of examples, (B,), in float64, and the squares of their standard errors from the choice of pixels."""
-        num_pixels, free_energy = x[0].numel(), model.free_energy(x)
+        num_pixels = x[0].numel()
+        free_energy = model.free_energy(x)
         total = torch.zeros_like(free_energy, dtype=torch.float64)
         squares = torch.zeros_like(total)
         for pixel in range(self.num_flips or num_pixels):
@@ -67,6 +68,7 @@ class PseudoLikelihood(Estimator):
             squares += log_p.square()
         if not self.num_flips:
             return {"log_p": total, "square": squares}
-        num, factor = self.num_flips, num_pixels / self.num_flips
+        num = self.num_flips
+        factor = num_pixels / self.num_flips
         square = (squares - total.square() / num).clamp(min=0) * num / max(1, num - 1)  # of the sum
         return {"log_p": factor * total, "square": factor**2 * square}

@@ -79,7 +79,8 @@ def choose_temperatures(
 def _increments(model: EnergyModel, betas: Sequence[float]) -> Tensor:
     """What each step of annealing adds to the log weights of the chains of a pilot, (K, C), in float64."""
     x = model.sample_base(PILOT_CHAINS)
-    preactivations, found = model.preactivations(x), []
+    preactivations = model.preactivations(x)
+    found = []
     for beta, next_beta in pairwise(betas):
         found.append(model.log_ratio(x, preactivations, beta, next_beta).double())
         x = model.gibbs_step(x, preactivations, next_beta)
@@ -95,7 +96,8 @@ def _density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor
     """
     ends = torch.linspace(0, len(increments), min(PILOT_BLOCKS, len(increments)) + 1).round().long()
     edges = torch.tensor(betas, dtype=torch.float64)[ends]
-    lengths, counts = edges.diff(), ends.diff()
+    lengths = edges.diff()
+    counts = ends.diff()
     variances = torch.stack([block.sum(0).var() for block in increments.split(counts.tolist())])
     return edges, (variances * counts).sqrt() / lengths
 
@@ -111,7 +113,8 @@ def _place(edges: Tensor, density: Tensor, num: int) -> list[float]:
         total = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), total, PUBLISHED_SHARE)
     places = torch.linspace(0, 1, num + 1, dtype=torch.float64)
     betas = _interpolate(places, total, grid)
-    betas[0], betas[-1] = 0.0, 1.0
+    betas[0] = 0.0
+    betas[-1] = 1.0
     return betas.tolist()
 
 

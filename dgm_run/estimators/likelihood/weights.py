@@ -93,7 +93,8 @@ class StreamingWeights:
         log_w = log_w.double()
         self.log_sum_squares = torch.logaddexp(self.log_sum_squares, (2 * log_w).logsumexp(0))
         num_grouped = min(max(self.num_grouped - first, 0), len(log_w))
-        grouped, rest = log_w[:num_grouped], log_w[num_grouped:]
+        grouped = log_w[:num_grouped]
+        rest = log_w[num_grouped:]
         if len(rest):
             self.log_rest = torch.logaddexp(self.log_rest, rest.logsumexp(0))
         if len(grouped):
@@ -211,7 +212,8 @@ def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
     gains = levels[:, :-1] - levels[:, 1:]  # by twice the samples
     if not gains.isfinite().all():
         return None
-    ratio, gain = _ratio(gains.mean(0)), gains[:, 0].mean().clamp(min=0).item()
+    ratio = _ratio(gains.mean(0))
+    gain = gains[:, 0].mean().clamp(min=0).item()
     slope = gain / (1 - ratio) ** 2  # of the bias in the ratio
     own = ratio / (1 - ratio) * gains[:, 0]
     below = gains[:, 1:].sum(1)
@@ -224,7 +226,8 @@ def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
 
 def _ratio(values: Tensor) -> float:
     """Ratio of successive values that fall geometrically, within `RATIOS`; `HALF` where it cannot be seen."""
-    above, below = values[:-1].sum().item(), values[1:].sum().item()
+    above = values[:-1].sum().item()
+    below = values[1:].sum().item()
     if not below > 0:
         return HALF
     return min(max(above / below, RATIOS[0]), RATIOS[1])

@@ -152,7 +152,8 @@ class OutOfDistribution(Estimator):
         def report_set(index: int) -> ProgressCallback:
             return lambda done, of: report(index * of + done, total * of)
 
-        of_known, found = self._scores(model, known, report_set(0)), []
+        of_known = self._scores(model, known, report_set(0))
+        found = []
         self.seen["test data"] = of_known["log_likelihood"]
         settings = {"num_samples": self.num_samples, "mutation_rate": self.mutation_rate}
         for index, (name, x) in enumerate(strange.items(), 1):
@@ -263,7 +264,8 @@ def area_stderr(data: Tensor, strange: Tensor, is_paired: bool) -> float | None:
     """
     if min(len(data), len(strange)) < 2:
         return None
-    of_data, of_strange = _shares_below(data, strange), 1 - _shares_below(strange, data)
+    of_data = _shares_below(data, strange)
+    of_strange = 1 - _shares_below(strange, data)
     if is_paired:
         return ((of_data + of_strange).std() / math.sqrt(len(data))).item()
     return torch.sqrt(of_data.var() / len(data) + of_strange.var() / len(strange)).item()
@@ -271,7 +273,8 @@ def area_stderr(data: Tensor, strange: Tensor, is_paired: bool) -> float | None:
 
 def _shares_below(x: Tensor, others: Tensor) -> Tensor:
     """The share of others that each element exceeds, ties counted by half: of (N,) and (M,), (N,)."""
-    among_all, among_own = _mean_ranks(torch.cat([x, others]))[: len(x)], _mean_ranks(x)
+    among_all = _mean_ranks(torch.cat([x, others]))[: len(x)]
+    among_own = _mean_ranks(x)
     return (among_all - among_own) / len(others)
 
 

@@ -101,7 +101,8 @@ class FeatureNetwork(nn.Module):
         self.below = nn.Sequential(*below, nn.Flatten())
         with torch.no_grad():
             dim = self.below(torch.zeros(1, *shape)).shape[1]
-        self.features, self.head = nn.Linear(dim, DIM), nn.Linear(DIM, num_classes)
+        self.features = nn.Linear(dim, DIM)
+        self.head = nn.Linear(DIM, num_classes)
 
     def embed(self, x: Tensor) -> Tensor:
         """What the last layer reads, before its nonlinearity: (B, *shape) -> (B, D)."""

@@ -13,7 +13,8 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
     It is too high for small samples, by about (D^2 / 2 + 2 D) / N for two of equal size: compare only at equal N.
     """
-    x, y = x.double(), y.double()
+    x = x.double()
+    y = y.double()
     root = _square_root(_covariance(x))
     across = torch.linalg.eigvalsh(root @ _covariance(y) @ root).clamp(min=0).sqrt().sum()
     apart = (x.mean(0) - y.mean(0)).square().sum()

@@ -37,7 +37,8 @@ def _gaussian_kernels(x: Tensor, y: Tensor) -> list[Tensor]:
 
 def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
     """How often two random halves of both samples, (N, D) each, are at least as far apart as they are."""
-    n, both = len(x), torch.cat([x, y]).double()
+    n = len(x)
+    both = torch.cat([x, y]).double()
     squares = torch.cdist(both, both).square()
     kernel = torch.exp(-squares / _median_within(squares[:n, :n])).fill_diagonal_(0)
     halves = both.new_full((num_permutations + 1, 2 * n), -1.0)
@@ -94,7 +95,9 @@ def _unbiased(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
 
 def _discrepancies(kernel: Tensor, halves: Tensor, n: int) -> Tensor:
     """Of each row of signs, (P, 2N), whose kernel has no diagonal."""
-    first, second = (halves > 0).to(kernel.dtype), (halves < 0).to(kernel.dtype)
-    of_first, of_second = first @ kernel, second @ kernel
+    first = (halves > 0).to(kernel.dtype)
+    second = (halves < 0).to(kernel.dtype)
+    of_first = first @ kernel
+    of_second = second @ kernel
     within = ((of_first * first).sum(1) + (of_second * second).sum(1)) / (n * (n - 1))
     return within - 2 * (of_first * second).sum(1) / n**2

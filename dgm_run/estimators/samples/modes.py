@@ -56,10 +56,12 @@ class Modes(Estimator):
         means = self.source.means
         distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
         is_near = distances <= NEAR * self.source.scale
-        found, missed = which[is_near].unique().tolist(), None
+        found = which[is_near].unique().tolist()
+        missed = None
         if len(found) < len(means):
             missed = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
-        of_all, of_data = len(means), -math.expm1(-(NEAR**2) / 2)
+        of_all = len(means)
+        of_data = -math.expm1(-(NEAR**2) / 2)
         more = {"unit": "", "settings": {"num_samples": self.num_samples}}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))

@@ -36,9 +36,13 @@ def manifolds(data: Tensor, samples: Tensor, k: int) -> Manifolds:
     Raises:
         ValueError: there are no k neighbours.
     """
-    data, samples = data.double(), samples.double()
-    around_data, around_samples = radii(data, k), radii(samples, k)
-    num_balls, is_hit, recall = [], [], torch.zeros(len(data), dtype=torch.bool, device=data.device)
+    data = data.double()
+    samples = samples.double()
+    around_data = radii(data, k)
+    around_samples = radii(samples, k)
+    num_balls = []
+    is_hit = []
+    recall = torch.zeros(len(data), dtype=torch.bool, device=data.device)
     nearest = torch.full((len(data),), torch.inf, dtype=data.dtype, device=data.device)
     for rows, around_rows in zip(samples.split(ROWS), around_samples.split(ROWS), strict=True):
         distances = torch.cdist(rows, data)

@@ -151,12 +151,14 @@ class SampleQuality(Estimator):
         self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "SampleQuality":
         held = _held(train)
-        x, features = train.batch(held), fit(self.features, train, self.feature_seed, report, held)
+        x = train.batch(held)
+        features = fit(self.features, train, self.feature_seed, report, held)
         return replace(self, known=Known(features, x, features(x)))
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        features, train = self.known.features, self.known
+        features = self.known.features
+        train = self.known
         n = min(self.num_samples, len(data), len(train.x))
         blocks = []
         for first in range(0, n, ROWS):
@@ -262,8 +264,10 @@ class SampleQuality(Estimator):
 
         Errors are linearised. Those of the shares among samples are none in the score, in the first order.
         """
-        p, q = self.known.features.probabilities(samples), self.known.features.probabilities(data)
-        among_data, among_samples = q.mean(0), p.mean(0)
+        p = self.known.features.probabilities(samples)
+        q = self.known.features.probabilities(data)
+        among_data = q.mean(0)
+        among_samples = p.mean(0)
         relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
         log_score, stderr = mean_and_stderr(relative)
         margin = Margin.student(stderr or 0.0, len(p) - 1)
