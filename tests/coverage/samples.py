@@ -13,7 +13,7 @@ from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.imputation import Imputation
-from dgm_run.estimators.labels.classification import _calibration, _declined, error
+from dgm_run.estimators.labels.classification import _estimate_calibration, _estimate_selective_error, estimate_error
 from dgm_run.estimators.likelihood.parzen import Parzen
 from dgm_run.estimators.likelihood.pseudo_likelihood import PseudoLikelihood
 from dgm_run.estimators.ood.out_of_distribution import OutOfDistribution, area
@@ -35,7 +35,7 @@ def unchanged(x: Tensor) -> Tensor:
 
 def error_case(num: int, share: float) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
-        return error("error", (torch.rand(num) < share).double(), "q(y|x)"), Truth(100 * share)
+        return estimate_error("error", (torch.rand(num) < share).double(), "q(y|x)"), Truth(100 * share)
 
     return Case(f"{share:.0%} wrong of {num}", "classification, error", repeat)
 
@@ -46,7 +46,7 @@ def declined_case(index: int, name: str, population: float) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
         score = torch.rand(300, dtype=torch.float64)
         wrong = (torch.rand(300) < 0.4 * (1 - score).square()).double()
-        return _declined(score, wrong, "q(y|x)")[index], Truth(100 * population)
+        return _estimate_selective_error(score, wrong, "q(y|x)")[index], Truth(100 * population)
 
     return Case("scores with known risk, 300", f"classification, {name}", repeat)
 
@@ -54,7 +54,7 @@ def declined_case(index: int, name: str, population: float) -> Case:
 def repeat_calibration() -> tuple[Estimate, Truth]:
     sure = torch.where(torch.rand(300) < 0.5, 0.7, 0.9).double()
     wrong = (torch.rand(300) > sure - 0.1).double()
-    return _calibration(sure, wrong, "q(y|x)"), Truth(0.1)
+    return _estimate_calibration(sure, wrong, "q(y|x)"), Truth(0.1)
 
 
 class Sloped(ExactModel):

@@ -18,7 +18,7 @@ from dgm_run.estimators.likelihood.weights import (
     sampling_error,
     weigh,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.energy.base import UnnormalizedModel
 
 COLLAPSED = 0.002
@@ -111,7 +111,7 @@ class EnergyLikelihood(Estimator):
         return [
             _estimate("log_likelihood", log_p, warning="; ".join(filter(None, warnings)) or None, **method),
             *found,
-            *rate(log_p, data, **method),
+            *convert_likelihood(log_p, data, **method),
             partition,
             _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
         ]

@@ -6,7 +6,7 @@ import torch
 
 from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.base import ExactModel
 
 
@@ -39,5 +39,5 @@ class ExactLikelihood(Estimator):
         seen = {"median": log_p.median().item()}
         return [
             Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=seen),
-            *rate(log_p, data, "exact", "exact"),
+            *convert_likelihood(log_p, data, "exact", "exact"),
         ]

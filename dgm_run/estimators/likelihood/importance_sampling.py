@@ -28,7 +28,7 @@ from dgm_run.estimators.likelihood.weights import (
     sampling_diagnostics,
     sampling_error,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
@@ -166,7 +166,7 @@ class ImportanceSampling(Estimator):
             means["elbo"].add(terms.log_w)
             means["reconstruction"].add(terms.log_px)
             means["kl"].add(terms.log_qz.double() - terms.log_pz.double())
-            progress.within(len(x), end)
+            progress.report_parts(len(x), end)
         first_mean, second_mean = q.independent_mean_estimates()
         return {
             **weights.columns(),
@@ -206,7 +206,7 @@ class ImportanceSampling(Estimator):
         warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), no_variance))) or None
         return [
             Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
-            *rate(columns["log_p"], data, **method),
+            *convert_likelihood(columns["log_p"], data, **method),
             estimate("elbo", "lower_bound"),
             estimate("reconstruction", "estimate"),
             estimate("kl", "estimate", warning=_NOTHING_IN_Z if collapsed else None),

@@ -16,7 +16,7 @@ from dgm_run.estimators.likelihood.weights import (
     jackknife_stderr,
     sampling_diagnostics,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.latent.density_network import DensityNetwork
 
 FEW = 5
@@ -81,7 +81,7 @@ class PriorSampling(Estimator):
         }
         return [
             Estimate.over(log_p, "log_likelihood", warning=few or describe_heavy_tails(seen, advice), **method),
-            *rate(log_p, data, **method),
+            *convert_likelihood(log_p, data, **method),
         ]
 
 
