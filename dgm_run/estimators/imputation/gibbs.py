@@ -1,4 +1,4 @@
-"""Gibbs sampling of the missing elements, those that are known held fixed."""
+"""Gibbs sampling of the missing elements with the observed ones held fixed."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from dgm_run.models.energy.base import UnnormalizedModel
 
 @dataclass(frozen=True)
 class Gibbs(Chain):
-    """The chain of a Boltzmann machine or a belief network, by its own rule; its states are averaged.
+    """The Gibbs chain of a Boltzmann machine or a belief network; the mean imputation averages its states.
 
     Args:
-        num_steps: of the chain.
-        burn_in: of them that do not count.
+        num_steps: number of steps of the chain.
+        burn_in: number of first steps that are dropped.
     """
 
     num_steps: int
@@ -24,8 +24,8 @@ class Gibbs(Chain):
 
     requires = UnnormalizedModel
 
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        return super().fits(model, corrupt) and isinstance(corrupt, Missing)
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().supports(model, corrupt) and isinstance(corrupt, Missing)
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
