@@ -10,7 +10,7 @@ from benchmarks.data import load
 from benchmarks.table import DECODER, Contender, Options, measure, show
 from dgm_run.config.compose import instantiate
 from dgm_run.estimators.base import no_progress
-from dgm_run.estimators.likelihood.ais_decoder import Noisy, Ways
+from dgm_run.estimators.likelihood.ais_decoder import AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.temperatures import temperatures
 
 HIDDEN = (300, 300)
@@ -27,11 +27,11 @@ def run(options: Options) -> None:
     settings, model = instantiate(cfg.estimators.ais_decoder), ours.model_of(cfg, options.device).eval()
     x = load(options.device).test.batch(slice(0, NUM_EXAMPLES)).to(options.device)
     count = options.turns(40)
-    ways = Ways(settings, Noisy(model, None), temperatures("sigmoid", count), x, 0, no_progress)
+    chains = AnnealedChains(settings, NoisyDecoder(model, None), temperatures("sigmoid", count), x, 0, no_progress)
     gradients = 1 + (count - 1) * settings.num_leapfrog
     rows = NUM_EXAMPLES * NUM_CHAINS
     contenders = [
-        Contender("dgm-run", gradients * rows, torch.no_grad()(lambda: ways.forward(x))),
+        Contender("dgm-run", gradients * rows, torch.no_grad()(lambda: chains.run_forward(x))),
         Contender(DECODER, gradients * rows, _passes(gradients, rows, x, options.device)),
     ]
     title = f"Annealed importance sampling of a decoder {LATENT_DIM}-300-300-784, {NUM_CHAINS} chains each"

@@ -1,4 +1,4 @@
-"""What is reported: numbers with their method, settings and error."""
+"""Estimates and estimators: numbers with their method, settings and error."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,12 +17,12 @@ Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
 
 
 class Baseline(NamedTuple):
-    """What a model has to beat.
+    """A simple density that a model has to beat.
 
     Attributes:
-        name: of the baseline.
-        log_p: its log p(x) of each example of the split, in its order, (N,), nats, in float64 on the CPU.
-        advice: what to try where a model is worse.
+        name: name of the baseline.
+        log_p: log p(x) of each example under the baseline, in the order of the split, (N,), nats, float64 on the CPU.
+        advice: advice to the user where a model is worse.
     """
 
     name: str
@@ -32,30 +32,28 @@ class Baseline(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number about a model and a data split, per example.
+    """A number about a model and a data split, per example.
 
     Attributes:
-        quantity: what it is, e.g. log_likelihood.
-        estimator: how it was found.
+        quantity: name of the quantity, e.g. log_likelihood.
+        estimator: name of the method.
         kind: exact, a bound, or an estimate.
         value: mean over the examples.
-        stderr: standard error of the value, of the choice of the examples and of computing together; None where it
-            has none. A value that is not finite has neither an error nor an interval.
-        num_examples: how many examples were used.
-        unit: nats unless said otherwise.
-        settings: of the estimator.
-        diagnostics: what it saw of itself: effective sample sizes, acceptance rates; None for what is not known, and in
-            the place of NaN.
-        warning: why the number is not to be trusted, or what it shows to have gone wrong.
-        train_reference: the same number with training examples in the place of samples: what a perfect model would
-            reach.
-        interval: 95% interval of what the value estimates, over all examples that could have been drawn; by Student's t
-            of the standard error where it is left out.
-        computing_interval: 95% interval of what exact computing would find on these very examples; None where computing
-            is exact, or adds an error that is not known.
+        stderr: standard error of the value, from the choice of the examples and from computing together; None where it
+            is not known. A value that is not finite has neither an error nor an interval.
+        num_examples: number of examples used.
+        unit: nats by default.
+        settings: settings of the estimator.
+        diagnostics: effective sample sizes, acceptance rates and the like; None where one is not known or is NaN.
+        warning: reason to distrust the number, or a failure that it shows.
+        train_reference: the same number with training examples in place of samples, which a perfect model would reach.
+        interval: 95% interval of the quantity over the population of examples. Its default is Student's t interval with
+            this standard error.
+        computing_interval: 95% interval of the exact value on the same examples; None where computing is exact, or its
+            error is not known.
         limits: least and largest value that the quantity can have, None for none; the intervals end there.
-        values: of each example where the whole split was looked at, in its order, (N,): two runs are compared by them.
-        baseline: whose number it is, where it is not that of the model.
+        values: value of each example of the whole split, in its order, (N,), which pair two runs; None for a part.
+        baseline: the baseline that the number belongs to; None for the model itself.
     """
 
     quantity: str
@@ -100,16 +98,17 @@ class Estimate:
         errors: ComputingErrors = NO_ERRORS,
         **more,
     ) -> "Estimate":
-        """The mean of what each example of a whole split has, with the errors of its examples and of computing.
+        """Averages the values of all examples of a split and states the errors of examples and of computing.
 
         Args:
-            values: of each example, in their order, (N,).
-            quantity, estimator, kind, more: as of an `Estimate`.
-            errors: of computing.
+            values: value of each example, in the order of the split, (N,).
+            quantity, estimator, kind, more: fields of the `Estimate`.
+            errors: errors of computing.
         """
         values = values.double().cpu()
         value, stderr = mean_and_stderr(values)
-        computing, interval = errors.margin, None
+        computing = errors.margin
+        interval = None
         if stderr is not None:
             interval = errors.add_examples(Margin.student(stderr, len(values) - 1)).around(value)
             stderr = math.hypot(stderr, errors.common.stderr)
@@ -121,33 +120,36 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def no_progress(done: int, total: int) -> None:
-    """A report that goes nowhere."""
+    """Ignores the progress."""
 
 
 class FineProgress:
-    """A report of the examples done that is told, in between, of the parts of the block at work.
+    """Progress counted in parts of the work on each example, so that it also moves within a block.
 
     Args:
-        report: told of all of them.
-        num_examples: in all.
-        num_parts: of the work on each.
+        report: receives the parts done and the parts in all.
+        num_examples: number of examples in all.
+        num_parts: number of parts of the work on each example.
     """
 
     def __init__(self, report: ProgressCallback, num_examples: int, num_parts: int):
-        self.report, self.total, self.num_parts = report, num_examples * num_parts, num_parts
-        self.done = self.told = 0
+        self.report = report
+        self.total = num_examples * num_parts
+        self.num_parts = num_parts
+        self.done = 0
+        self.reported = 0
 
     def __call__(self, done: int, total: int) -> None:
         self.done = done * self.num_parts
-        self._tell(self.done)
+        self._report(self.done)
 
-    def within(self, num_examples: int, parts_done: int) -> None:
-        """So many parts of the work on each of the examples of a block are done."""
-        self._tell(min(self.total, self.done + num_examples * parts_done))
+    def report_parts(self, num_examples: int, parts_done: int) -> None:
+        """Reports the parts that are done of each of the `num_examples` examples of the current block."""
+        self._report(min(self.total, self.done + num_examples * parts_done))
 
-    def _tell(self, done: int) -> None:
-        if done > self.told:
-            self.told = done
+    def _report(self, done: int) -> None:
+        if done > self.reported:
+            self.reported = done
             self.report(done, self.total)
 
 
@@ -156,11 +158,11 @@ class Estimator(ABC):
     """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
 
     Attributes:
-        seed: of its own draws, apart from the seed of the run.
-        repeats: evaluations, under `seed` and the seeds that follow it; their mean is reported. What has to be fitted
-            is fitted once, under the first of them.
-        requires: the kinds of model it goes with.
-        takes_corrupted: whether it can do with what is left of corrupted data.
+        seed: seed of the estimator's own draws, apart from the seed of the run.
+        repeats: number of evaluations, under `seed` and the seeds that follow it; their mean is reported. `fit` is
+            called once, under the first seed.
+        requires: kinds of model that the estimator accepts.
+        takes_corrupted: whether the estimator accepts corrupted data.
     """
 
     seed: Annotated[int, NOT_NEGATIVE] = 0
@@ -170,7 +172,7 @@ class Estimator(ABC):
     takes_corrupted: ClassVar[bool] = False
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
-        """Refuses what it will not be able to evaluate, before the model is trained.
+        """Refuses a model or data that the estimator cannot evaluate, before the training.
 
         Raises:
             ConfigError: one line that says what to choose instead.
@@ -179,7 +181,7 @@ class Estimator(ABC):
     def fit(
         self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Estimator":
-        """The estimator with what it has to learn from training and validation examples first; most have nothing to."""
+        """Returns the estimator fitted to training and validation examples; most need no fit and return themselves."""
         return self
 
     @abstractmethod
@@ -187,15 +189,15 @@ class Estimator(ABC):
         """Averages over the examples of `data`.
 
         Args:
-            model: of the kind in `requires`, in evaluation mode.
+            model: a model of the kind in `requires`, in evaluation mode.
             data: one split.
-            report: told how far the work has come, as (parts done, parts in all).
+            report: receives the progress, as (parts done, parts in all).
         """
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
-        """What there is to see of its work, once `fitted`: images (N, *shape) by name, to be shown in rows of eight."""
+        """Returns images (N, *shape) by name, to be shown in rows of eight, after `fit`."""
         return {}
 
     def plots(self) -> dict[str, np.ndarray]:
-        """Curves and histograms of what it found at its last call, by name: (H, W, 3) bytes."""
+        """Draws curves and histograms of the last call, by name: (H, W, 3) bytes."""
         return {}

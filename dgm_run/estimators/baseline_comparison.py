@@ -1,4 +1,4 @@
-"""Whether a model is worse than the baselines that stand beside it."""
+"""Comparison of a model with baselines: warns where the model is worse."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from dgm_run.estimators.base import Baseline, Estimate
 from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, mean_and_stderr
 
 STANDARD_ERRORS = 2
-"""A model is worse where the difference exceeds so many of its standard errors with what computing leaves open,"""
-MATERIAL = 0.01
-"""and so many nats of an example: of two fits of one family one always ends a little below the other."""
+"""Standard errors, joined with the margin of computing, that the gap of a worse model exceeds."""
+MIN_GAP = 0.01
+"""Nats an example that the gap of a worse model exceeds: two fits of one family always differ a little."""
 
 
 def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
-    """Whether there is a likelihood of the model and no baseline beside it."""
+    """Tells whether the estimates hold a likelihood of the model and no baseline."""
     found = any(each.quantity in ("log_likelihood", "elbo") for each in estimates)
     return found and not any(each.baseline for each in estimates)
 
@@ -22,12 +22,12 @@ def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
 def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
     """Adds a warning to each likelihood of the model that lies below the best baseline.
 
-    Where both are known of every example the difference is paired. The warning stands beside the log-likelihood, or
-    beside the ELBO where there is none; of sentences beside the perplexity, as those of the baselines do.
+    The difference is paired where both have a value for every example. The warning stands beside the log-likelihood, or
+    beside the ELBO where there is no log-likelihood. For sentences it stands beside the perplexity, like the baselines.
 
     Args:
-        estimates: all that was found on one split, in the units of `Estimate`.
-        unreported: a baseline that stands in no row.
+        estimates: all estimates on one split, in the units of `Estimate`.
+        unreported: a baseline that has no row.
     """
     baselines = [each for each in estimates if each.baseline]
     if unreported:
@@ -41,34 +41,34 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
     for likelihood in likelihoods:
         warning = _describe_worse(likelihood, baselines)
         if warning:
-            warnings[id(_shown(likelihood, models, baselines))] = warning
+            warnings[id(_select_row(likelihood, models, baselines))] = warning
     return [_with_warning(each, warnings[id(each)]) if id(each) in warnings else each for each in estimates]
 
 
 def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
     best = max(baselines, key=lambda each: float(each.baseline.log_p.mean()))
-    gap, stderr = _difference(likelihood, best.baseline)
-    # nothing can be said by a single example, nor of what is not finite, which is warned of elsewhere
+    gap, stderr = _subtract(likelihood, best.baseline)
+    # a single example decides nothing, and other warnings name values that are not finite
     if stderr is None:
         return None
     computing = _computing_margin(likelihood)
     margin = math.hypot(STANDARD_ERRORS * stderr, computing.above)
-    if likelihood.values is None and likelihood.interval:  # which reaches up by a bias that no other field states
+    if likelihood.values is None and likelihood.interval:  # it reaches up by a bias that no other field states
         margin = max(margin, likelihood.interval[1] - likelihood.value)
-    if not gap > max(margin, MATERIAL):
+    if not gap > max(margin, MIN_GAP):
         return None
     stderr = math.hypot(stderr, min(computing) / NORMAL)  # one side alone has the bias
     value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"
     name = f"{best.baseline.name} ({value})"
-    by = f"{_digits(gap)} ± {_digits(stderr)} nats"
+    by = f"{_format_nats(gap)} ± {_format_nats(stderr)} nats"
     if likelihood.kind == "lower_bound":
         return f"this lower bound lies below {name} by {by}: the model may be better than that: {best.baseline.advice}"
     by += ", as far as this estimate tells" if likelihood.kind == "estimate" else ""
     return f"worse than {name} by {by}: {best.baseline.advice}"
 
 
-def _difference(likelihood: Estimate, baseline: Baseline) -> tuple[float, float | None]:
-    """How far the model lies below the baseline, and the standard error of that; None where it has none."""
+def _subtract(likelihood: Estimate, baseline: Baseline) -> tuple[float, float | None]:
+    """Returns the gap by which the model lies below the baseline, nats, and its standard error, None if unknown."""
     if likelihood.values is not None and len(likelihood.values) == len(baseline.log_p):
         return mean_and_stderr(baseline.log_p - likelihood.values)
     mean, stderr = mean_and_stderr(baseline.log_p)
@@ -82,8 +82,8 @@ def _computing_margin(likelihood: Estimate) -> Margin:
     return Margin.from_interval(likelihood.value, interval) if interval else NO_MARGIN
 
 
-def _shown(likelihood: Estimate, models: Sequence[Estimate], baselines: Sequence[Estimate]) -> Estimate:
-    """The row beside which the baselines are read."""
+def _select_row(likelihood: Estimate, models: Sequence[Estimate], baselines: Sequence[Estimate]) -> Estimate:
+    """Returns the row of the model in the unit of the baselines."""
     if baselines[0].quantity == "perplexity":
         for each in models:
             if each.quantity == "perplexity" and each.estimator == likelihood.estimator:
@@ -92,12 +92,12 @@ def _shown(likelihood: Estimate, models: Sequence[Estimate], baselines: Sequence
 
 
 def _with_warning(estimate: Estimate, warning: str) -> Estimate:
-    if "collapsed" in (estimate.warning or ""):  # which says that it is no better, and what to try
+    if "collapsed" in (estimate.warning or ""):  # that warning says the same and gives advice
         return estimate
     return replace(estimate, warning="; ".join(filter(None, (estimate.warning, warning))))
 
 
-def _digits(nats: float) -> str:
+def _format_nats(nats: float) -> str:
     if nats < 1e-6:
         return "0"
     return f"{nats:.2f}" if 0.1 <= nats < 1e5 else f"{nats:.2g}"

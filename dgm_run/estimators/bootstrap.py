@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 NUM_RESAMPLES = 200
-"""They give a standard error to within a twentieth of itself."""
+"""Number of resamples, which gives a standard error to within a twentieth of itself."""
 
 
 def bootstrap_stderr(statistic: Callable[[Tensor], float], num_examples: int) -> float | None:
-    """Standard error of a statistic of N examples; None of a single one.
+    """Estimates the standard error of a statistic of N examples; None for a single example.
 
-    The resamples have random numbers of their own, so that no other draw depends on them.
+    A generator of its own draws the resamples, so that no other draw depends on them.
 
     Args:
-        statistic: of the examples at these positions, (N,), some of which occur several times.
+        statistic: maps positions of examples, (N,), some of which occur several times, to the statistic.
         num_examples: N.
     """
     if num_examples < 2:
         return None
     generator = torch.Generator().manual_seed(0)
-    found = [statistic(torch.randint(num_examples, (num_examples,), generator=generator)) for _ in range(NUM_RESAMPLES)]
-    return torch.tensor(found, dtype=torch.float64).std().item()
+    positions = (torch.randint(num_examples, (num_examples,), generator=generator) for _ in range(NUM_RESAMPLES))
+    return torch.tensor([statistic(index) for index in positions], dtype=torch.float64).std().item()

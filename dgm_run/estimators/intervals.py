@@ -1,4 +1,4 @@
-"""95% intervals of estimates, and how independent errors combine."""
+"""95% intervals of estimates, and the combination of independent errors."""
 
 import math
 from collections.abc import Sequence
@@ -41,12 +41,13 @@ class Margin(NamedTuple):
 
     @property
     def stderr(self) -> float:
-        """Standard error of a normal distribution with an interval of the same width."""
+        """Standard error of the normal distribution whose 95% interval has the same width."""
         return (self.below + self.above) / (2 * NORMAL)
 
     def scale(self, factor: float) -> "Margin":
         """Returns the margin of the value times a factor; a negative one exchanges the sides."""
-        below, above = abs(factor) * self.below, abs(factor) * self.above
+        below = abs(factor) * self.below
+        above = abs(factor) * self.above
         return Margin(below, above) if factor >= 0 else Margin(above, below)
 
     def around(self, value: float) -> tuple[float, float]:
@@ -55,14 +56,14 @@ class Margin(NamedTuple):
 
 
 NO_MARGIN = Margin()
-"""Of what is exact."""
+"""Margin of an exact number."""
 
 Limits = tuple[float | None, float | None]
 """Least and largest value that a quantity can have; None where there is none."""
 
 
 def clip_interval(interval: Sequence[float], limits: Limits) -> tuple[float, float]:
-    """Ends an interval at the limits of its quantity; one that lies beyond them shows an error, and stays."""
+    """Clips an interval to the limits of its quantity; an interval beyond them shows an error and stays."""
     low, high = interval
     least, most = limits
     clipped = (low if least is None else max(low, least), high if most is None else min(high, most))
@@ -70,7 +71,7 @@ def clip_interval(interval: Sequence[float], limits: Limits) -> tuple[float, flo
 
 
 def combine(*margins: Margin) -> Margin:
-    """Margin of a sum of values with independent errors: each side is the root of the sum of squares.
+    """Returns the margin of a sum of values with independent errors: each side is the root of the sum of squares.
 
     Source: G. Zou, A. Donner, Construction of confidence limits about effect measures, 2008 (the MOVER method).
     """
@@ -78,14 +79,14 @@ def combine(*margins: Margin) -> Margin:
 
 
 def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
-    """Margin of computing in the mean of evaluations by independent draws.
+    """Returns the margin of computing of the mean of evaluations by independent draws.
 
-    Each stated margin covers by itself, so together they give that of the mean: the part that both sides have falls
-    with the root. What one side has beyond the other is taken for a bias, which all evaluations share, and stays. Where
-    the values lie further apart than the stated errors explain, Student's t over the values is stated if it is wider.
+    The part that both sides of a stated margin share falls with the root of the number of evaluations. The excess of
+    one side counts as a bias, which all evaluations share, and stays. Where the spread of the values contradicts the
+    stated errors, Student's t over the values is stated if it is wider.
 
     Args:
-        values: of the evaluations, two at least.
+        values: values of the evaluations, two at least.
         stated: their margins of computing.
     """
     num = len(values)
@@ -102,8 +103,8 @@ def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
 def contradicts(values: Sequence[float], stated: Sequence[Margin]) -> bool:
     """Tests whether values lie further apart than their stated margins explain, by chi-square at 1%.
 
-    The sum of squares is compared with the mean of the stated variances, which is its expectation for each degree of
-    freedom. So one margin that is far too short decides nothing. Any spread contradicts margins of zero.
+    The sum of squares over its degrees of freedom has the mean of the stated variances as its expectation. So one
+    margin that is far too short decides nothing. Any spread contradicts margins of zero.
     """
     if not all(map(math.isfinite, values)):
         return False
@@ -113,11 +114,11 @@ def contradicts(values: Sequence[float], stated: Sequence[Margin]) -> bool:
 
 
 class Bias(NamedTuple):
-    """A known bias of a value, which is stated as it is: intervals reach further by it, towards the truth.
+    """A known bias of a value: its intervals reach further by the bias, towards the truth.
 
     Attributes:
         value: expectation of the value less the truth.
-        stderr: standard error of that; the bias may be larger than it is estimated.
+        stderr: standard error of the estimated bias.
     """
 
     value: float = 0.0
@@ -128,9 +129,9 @@ class Bias(NamedTuple):
         return Bias(factor * self.value, abs(factor) * self.stderr)
 
     def widen(self, margin: Margin) -> Margin:
-        """Returns the margin of the value, given that of its random errors.
+        """Returns the margin of the value, given the margin of its random errors.
 
-        The bias adds to one side itself, its error as an independent one.
+        The bias adds to one side as it is, and its error as an independent error.
         """
         error = NORMAL * self.stderr
         if self.value > 0:
@@ -139,17 +140,16 @@ class Bias(NamedTuple):
 
 
 NO_BIAS = Bias()
-"""Of a value whose expectation is the truth."""
+"""Bias of a value whose expectation is the truth."""
 
 
 class ComputingErrors(NamedTuple):
     """Errors that computing adds to the mean over examples.
 
     Attributes:
-        common: margin of the error of all examples alike, as that of log Z.
-        draws: margin of the error of the mean by draws of each example by itself, which the scatter over the examples
-            holds already.
-        bias: expectation of the value less what exact computing would find, as far as it is known.
+        common: margin of the error that all examples share, like the error of log Z.
+        draws: margin of the error from independent draws for each example, which the scatter over the examples holds.
+        bias: expectation of the value less the exact value, as far as it is known.
     """
 
     common: Margin = NO_MARGIN
@@ -162,20 +162,20 @@ class ComputingErrors(NamedTuple):
 
     @property
     def margin(self) -> Margin:
-        """Margin of the value as an estimate of what exact computing would find on the same examples."""
+        """Margin of the value as an estimate of the exact value on the same examples."""
         return self.bias.widen(combine(self.common, self.draws))
 
     def add_examples(self, examples: Margin) -> Margin:
-        """Returns the margin of the value for all examples, given that of the scatter over these."""
+        """Returns the margin over the population, given the margin of the scatter over these examples."""
         return self.bias.widen(combine(examples, self.common))
 
 
 NO_ERRORS = ComputingErrors()
-"""Of exact computing."""
+"""Errors of exact computing."""
 
 
 def student_quantile(freedom: float, level: float = LEVEL) -> float:
-    """Quantile of Student's t on either side of which an interval of this level ends."""
+    """Returns the quantile of Student's t at which a two-sided interval of this level ends."""
     from scipy.special import stdtrit  # a fifth of a second
 
     if math.isinf(freedom):
@@ -184,14 +184,14 @@ def student_quantile(freedom: float, level: float = LEVEL) -> float:
 
 
 def chi_square_quantile(freedom: float, level: float) -> float:
-    """Quantile of the chi-square distribution below which a share `level` of it lies."""
+    """Returns the chi-square quantile below which a share `level` of the distribution lies."""
     from scipy.special import chdtri  # a fifth of a second
 
     return float(chdtri(freedom, 1 - level))
 
 
 def mean_and_stderr(values: "Tensor") -> tuple[float, float | None]:
-    """Mean over examples and its standard error, in float64; one example has no standard error."""
+    """Returns the mean over examples and its standard error, in float64; one example has no standard error."""
     values = values.double()
     stderr = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else None
     return values.mean().item(), stderr

@@ -6,24 +6,24 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import Limits
 
 LOG_PROBABILITIES = ("log_likelihood", "elbo", "reconstruction", "pseudo_likelihood", "baseline", "true_log_likelihood")
-"""By these names, or these with more behind an underscore. Of continuous data they are densities, without limits."""
-OF_DISCRETE: dict[str, Limits] = {
+"""Names of quantities, which more may follow behind an underscore. For continuous data they have no limits."""
+LIMITS_OF_DISCRETE_DATA: dict[str, Limits] = {
     **dict.fromkeys(LOG_PROBABILITIES, (None, 0.0)),
     "bits_per_dim": (0.0, None),
     "perplexity": (1.0, None),
 }
-OF_ALL: dict[str, Limits] = {"kl": (0.0, None), "kl_from_truth": (0.0, None)}
+LIMITS_OF_ALL_DATA: dict[str, Limits] = {"kl": (0.0, None), "kl_from_truth": (0.0, None)}
 
 
 def add_limits(estimate: Estimate, is_discrete: bool) -> Estimate:
     """Returns the estimate with the limits of its quantity, if it states none.
 
     Args:
-        estimate: of the model or of a baseline.
-        is_discrete: whether the data are, so that p(x) is a probability and its logarithm at most zero.
+        estimate: an estimate of the model or of a baseline.
+        is_discrete: whether the data are discrete, so that p(x) is a probability and its logarithm at most zero.
     """
-    limits = OF_ALL.get(estimate.quantity)
+    limits = LIMITS_OF_ALL_DATA.get(estimate.quantity)
     if is_discrete:
-        names = (each for each in OF_DISCRETE if f"{estimate.quantity}_".startswith(f"{each}_"))
-        limits = next((OF_DISCRETE[name] for name in names), limits)
+        names = (each for each in LIMITS_OF_DISCRETE_DATA if f"{estimate.quantity}_".startswith(f"{each}_"))
+        limits = next((LIMITS_OF_DISCRETE_DATA[name] for name in names), limits)
     return replace(estimate, limits=limits) if limits and not estimate.limits else estimate

@@ -1,17 +1,18 @@
-"""Evaluations of one number under several seeds as one: their mean, and the error that is seen in their spread.
+"""Pooling of evaluations of one number under several seeds: their mean and its errors.
 
-With R evaluations the error of computing is that of a mean of R. What each states of itself gives it; their spread does
-where it contradicts them, as `intervals.margin_of_mean` says:
+The pooled error of computing is that of a mean of R evaluations. The stated errors give it, or the spread of the
+evaluations where that contradicts them (`intervals.margin_of_mean`):
 
-- The part of a stated margin that both sides have falls with the root of R. What one side has beyond the other is taken
-  for a bias, which all evaluations share, and stays.
-- Where no error of computing is stated the intervals hold it, if they explain the spread. They stay as they are.
-- Examples: the square of a stated margin less that of computing, for an interval holds both. It is never less than the
-  scatter over the examples has. Where the values of single examples are not known, nothing is taken off, but where the
-  whole interval is that of computing.
+- The part that both sides of a stated margin share falls with the root of R. The excess of one side counts as a bias,
+  which all evaluations share, and stays.
+- Where no error of computing is stated, and the intervals explain the spread, they hold that error. They stay as they
+  are.
+- The margin of the examples is the root of the square of a stated margin less that of computing: an interval holds
+  both. It is never less than the margin of the scatter over the examples. Where the values of single examples are not
+  known, the stated margin stays whole, unless computing is all of it.
 
-Each rule errs to the wide side: a row does not tell an error that all examples share from one of each example, and the
-latter is counted in the scatter and in the spread.
+Each rule errs to the wide side. A row does not separate an error that all examples share from an independent one of
+each example. The latter counts both in the scatter and in the spread.
 """
 
 import math
@@ -28,7 +29,7 @@ class Number(NamedTuple):
     """A number and its errors, as an `Estimate` or a row of results.json states them.
 
     Attributes:
-        value, stderr, interval, computing_interval: as of an `Estimate`.
+        value, stderr, interval, computing_interval: fields of an `Estimate`.
     """
 
     value: float
@@ -38,7 +39,7 @@ class Number(NamedTuple):
 
     @property
     def margin(self) -> Margin | None:
-        """Of the examples and of computing; None where no interval is stated."""
+        """Margin of the examples and of computing; None where no interval is stated."""
         return None if self.interval is None else Margin.from_interval(self.value, self.interval)
 
     @property
@@ -52,8 +53,8 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
 
     Args:
         evaluations: two at least.
-        scatter: margin of the mean of the values of single examples, which are means over the evaluations; None where
-            they are not known.
+        scatter: margin of the mean over the examples of their values averaged over the evaluations; None where these
+            values are not known.
     """
     values = [each.value for each in evaluations]
     value = sum(values) / len(values)
@@ -68,7 +69,7 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
 
 
 def _computing_margin(evaluations: Sequence[Number]) -> Margin:
-    """Margin of computing: the stated one, else that of the spread, which the whole stated error bounds."""
+    """Returns the margin of computing: the stated one, else that of the spread, bounded by the whole stated error."""
     values = [each.value for each in evaluations]
     seen = margin_of_mean(values, [each.computing_margin for each in evaluations])
     if not _holds_spread(evaluations):
@@ -77,12 +78,13 @@ def _computing_margin(evaluations: Sequence[Number]) -> Margin:
 
 
 def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computing: Margin) -> Margin | None:
-    """Margin of examples and computing together; None where no interval is stated."""
+    """Returns the margin of examples and computing together; None where no interval is stated."""
     margins = _margins(evaluations)
     if len(margins) < len(evaluations):
         return None
-    total, stated = _mean_margin(margins), _mean_margin([each.computing_margin for each in evaluations])
-    if total == stated:  # there is nothing but computing
+    total = _mean_margin(margins)
+    stated = _mean_margin([each.computing_margin for each in evaluations])
+    if total == stated:  # computing is the only error
         return computing
     if _holds_spread(evaluations):
         return Margin(*map(max, total, scatter)) if scatter else total
@@ -91,7 +93,7 @@ def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computi
 
 
 def _holds_spread(evaluations: Sequence[Number]) -> bool:
-    """Whether no error of computing is stated, and the intervals explain the spread: they hold that error as well."""
+    """Tells whether the intervals hold an unstated error of computing: none is stated, and they explain the spread."""
     margins = _margins(evaluations)
     is_stated = any(each.computing_interval for each in evaluations) or len(margins) < len(evaluations)
     return not is_stated and not contradicts([each.value for each in evaluations], margins)
@@ -102,7 +104,7 @@ def _margins(evaluations: Sequence[Number]) -> list[Margin]:
 
 
 def _stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None:
-    """The stated standard error, in the ratio in which the interval has changed: a bias is in the latter alone."""
+    """Scales the stated standard error by the ratio of the pooled to the stated interval; the interval has the bias."""
     stated = [each.stderr for each in evaluations if each.stderr is not None]
     if len(stated) < len(evaluations):
         return None
@@ -122,7 +124,7 @@ def _mean_margin(margins: Sequence[Margin]) -> Margin:
 
 
 def merge_warnings(warnings: Iterable[str | None]) -> str | None:
-    """Joins warnings; of parts that differ in their numbers alone the first stays. None where there are none."""
+    """Joins warnings and keeps the first of parts that differ in their numbers alone; None where there are none."""
     parts = [part for warning in warnings if warning for part in warning.split("; ")]
     distinct: dict[str, str] = {}
     for part in parts:

@@ -1,4 +1,4 @@
-"""Intervals of proportions, which hold the truth where few cases or none are seen.
+"""Intervals of proportions that cover the truth even where few cases or none are observed.
 
 Sources: E. Wilson, Probable inference, the law of succession, and statistical inference, 1927; L. Brown, T. Cai,
 A. DasGupta, Interval estimation for a binomial proportion, 2001, https://doi.org/10.1214/ss/1009213286.
@@ -18,11 +18,11 @@ SHARE = (0.0, 1.0)
 
 
 def wilson_interval(share: float, num: float) -> tuple[float, float]:
-    """95% interval of a probability.
+    """Returns Wilson's 95% interval of a probability.
 
     Args:
-        share: of successes.
-        num: independent trials, not necessarily whole.
+        share: share of successes.
+        num: number of independent trials, not necessarily whole.
     """
     square = NORMAL**2
     centre = (share + square / (2 * num)) / (1 + square / num)
@@ -33,31 +33,31 @@ def wilson_interval(share: float, num: float) -> tuple[float, float]:
 def bounded_interval(
     value: float, stderr: float | None, num: int, most: float = math.inf
 ) -> tuple[float, float]:  # fmt: skip
-    """95% interval of a number in [0, 1] that is no plain share, as an area or a share above a threshold.
+    """Returns a 95% interval of a number in [0, 1] that is no plain share, like an area.
 
-    It is Wilson's, of as many trials as would give a share this standard error.
+    It is Wilson's interval for the number of trials that gives a share this standard error.
 
     Args:
-        value: in [0, 1].
+        value: a number in [0, 1].
         stderr: its standard error; zero or None where all examples are alike.
-        num: trials that are assumed where there is no standard error.
-        most: trials that are assumed at most.
+        num: number of trials where there is no standard error.
+        most: largest number of trials.
     """
     variance = value * (1 - value)
     return wilson_interval(value, min(most, variance / stderr**2) if stderr and variance > 0 else num)
 
 
 def width_as_stderr(interval: tuple[float, float]) -> float:
-    """Standard error of a normal distribution with a 95% interval of this width: never zero, as p (1 - p) may be."""
+    """Returns the standard error of a normal 95% interval of this width, which is never zero, unlike p (1 - p)."""
     return Margin((interval[1] - interval[0]) / 2, (interval[1] - interval[0]) / 2).stderr
 
 
 def estimate_proportion(hits: Tensor, quantity: str, estimator: str, unit: str = "", **more) -> Estimate:
-    """The share of hits among the examples of a split, with Wilson's interval.
+    """Estimates the share of hits among the examples of a split, with Wilson's interval.
 
     Args:
         hits: zeros and ones, (N,), in the order of the examples.
-        quantity, estimator, more: as of an `Estimate`.
+        quantity, estimator, more: fields of the `Estimate`.
         unit: "" for a share, "%" for per cent.
     """
     scale = 100 if unit == PERCENT else 1

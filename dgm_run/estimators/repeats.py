@@ -1,4 +1,4 @@
-"""An estimator called under several seeds: the mean of what it found."""
+"""Repeats of an estimator under several seeds: the mean of their estimates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,20 +10,20 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import Margin, mean_and_stderr
 from dgm_run.estimators.pooling import Number, merge_warnings, pool
 
-ERRORS_OF_ONE = ("log_z_low", "log_z_high", "monte_carlo_stderr", "raise_gap_stderr")
-"""Diagnostics that are an error of one evaluation: the intervals of the mean state that of the mean."""
+ERRORS_OF_ONE_REPEAT = ("log_z_low", "log_z_high", "monte_carlo_stderr", "raise_gap_stderr")
+"""Diagnostics that state an error of one evaluation; the intervals of the mean state the error of the mean."""
 
 
 def average_repeats(repeats: Sequence[Sequence[Estimate]], seed: int) -> list[Estimate]:
-    """Averages what an estimator found under each seed, row by row.
+    """Averages the estimates of an estimator under several seeds, row by row.
 
     Args:
         repeats: the estimates under `seed` and each of the seeds that follow it, in one order.
-        seed: of the estimator. It stands in the settings where it is not 0, as `repeats` does where it is not 1. Exact
-            numbers have neither: no draws go into them.
+        seed: seed of the estimator. It stands in the settings where it is not 0, like `repeats` where it is not 1.
+            Exact numbers have neither, because they use no draws.
 
     Raises:
-        ValueError: two repeats have other rows.
+        ValueError: two repeats have different rows.
     """
     noted = {"seed": seed} if seed else {}
     if len(repeats) > 1:
@@ -32,13 +32,13 @@ def average_repeats(repeats: Sequence[Sequence[Estimate]], seed: int) -> list[Es
         return list(repeats[0])
     rows = [[(each.quantity, each.estimator) for each in estimates] for estimates in repeats]
     if any(each != rows[0] for each in rows):
-        raise ValueError(f"its rows differ from seed to seed, and have no mean: {rows}: set repeats=1")
+        raise ValueError(f"the rows differ from seed to seed, so they have no mean: {rows}: set repeats=1")
     averages = repeats[0] if len(repeats) == 1 else [_average(same) for same in zip(*repeats, strict=True)]
     return [each if _is_exact(each) else replace(each, settings={**each.settings, **noted}) for each in averages]
 
 
 def _is_exact(estimate: Estimate) -> bool:
-    """Whether no draws go into a number; exact bits of dequantised data are an upper bound by their kind."""
+    """Tells whether a number uses no draws; exact bits of dequantised data are an upper bound by their kind."""
     return "exact" in (estimate.kind, estimate.estimator)
 
 
@@ -46,7 +46,7 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
     if all(map(_is_exact, estimates)):
         return estimates[0]
     found = torch.tensor([each.value for each in estimates], dtype=torch.float64)
-    spread = (found - found[0]).std().item()  # of equal values exactly zero
+    spread = (found - found[0]).std().item()  # exactly zero for equal values
     values = _mean_values(estimates)
     stderr = None if values is None else mean_and_stderr(values)[1]
     scatter = None if values is None or stderr is None else Margin.student(stderr, len(values) - 1)
@@ -54,7 +54,7 @@ def _average(estimates: Sequence[Estimate]) -> Estimate:
     diagnostics = {
         name: _mean([each.diagnostics.get(name) for each in estimates])
         for name in estimates[0].diagnostics
-        if name not in ERRORS_OF_ONE
+        if name not in ERRORS_OF_ONE_REPEAT
     }
     return replace(
         estimates[0],

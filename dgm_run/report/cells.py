@@ -1,94 +1,95 @@
-"""What stands in the tables of a report, whatever they are written in."""
+"""Cells and columns of the tables of a report, for Markdown and HTML."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dgm_run.report.rows import Difference, Row, columns, digits
+from dgm_run.report.rows import Difference, Row, format_nats, varying_settings
 
 
 class Span(NamedTuple):
-    """From where to where a number may lie, and what it is held against, if anything."""
+    """An interval around a number, with a reference value if there is one."""
 
     low: float
     high: float
-    against: float | None = None
+    reference: float | None = None
 
 
 class Cell(NamedTuple):
-    """A place in a table.
+    """A cell of a table.
 
     Attributes:
         shown: the text.
-        by: what it is sorted by.
-        is_best: whether it is the best of its column, or cannot be told from that.
-        span: around `by`, of a number that may be drawn.
-        tip: what is shown beside the pointer, where there is one.
+        sort_key: the value that a column is sorted by.
+        is_best: whether the cell is the best of its column, or does not differ significantly from the best.
+        span: interval around `sort_key`, where the number is drawn.
+        tip: text beside the pointer, where there is one.
     """
 
     shown: str
-    by: object
+    sort_key: object
     is_best: bool = False
     span: Span | None = None
     tip: str = ""
 
 
-NOTHING = Cell("", "")
+EMPTY = Cell("", "")
 
 
-def plain(value: object) -> Cell:
-    """What is shown is what it is sorted by."""
+def make_cell(value: object) -> Cell:
+    """Returns a cell that shows the value it is sorted by."""
     return Cell(str(value), value)
 
 
-def number(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
-    """What a configuration has found; by how many runs is told if it is not usual."""
-    known = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
-    span = Span(row.mean - row.stderr, row.mean + row.stderr) if known else None
-    return Cell(row.number(usual), row.mean, is_best, span, f"95%: {_interval(row)}" if row.interval else "")
+def make_number_cell(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
+    """Returns the cell of a row's number; it states the number of runs where that is not `usual`."""
+    is_finite = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
+    span = Span(row.mean - row.stderr, row.mean + row.stderr) if is_finite else None
+    tip = f"95%: {_format_interval(row)}" if row.interval else ""
+    return Cell(row.format_number(usual), row.mean, is_best, span, tip)
 
 
-def comparison(rows: Sequence[Row]) -> dict[str, list[Cell]]:
-    """The columns, by their heads, of configurations that have found a number in one way; empty ones are left out."""
-    names = columns(rows)
+def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
+    """Returns the columns of one table by their heads, without empty columns."""
+    names = varying_settings(rows)
     found: dict[str, list[Cell]] = {
-        **{name: [plain(row.group.settings.get(name, "")) for row in rows] for name in names},
-        **({} if names else {"configuration": [plain(row.group.name) for row in rows]}),
-        "value": [number(row) for row in rows],
-        "95% interval": [plain(_interval(row)) for row in rows],
-        _head(rows): [_difference(row) for row in rows],
+        **{name: [make_cell(row.group.settings.get(name, "")) for row in rows] for name in names},
+        **({} if names else {"configuration": [make_cell(row.group.name) for row in rows]}),
+        "value": [make_number_cell(row) for row in rows],
+        "95% interval": [make_cell(_format_interval(row)) for row in rows],
+        _describe_differences(rows): [_make_difference_cell(row) for row in rows],
         "train_reference": [
-            NOTHING if row.train_reference is None else Cell(digits(row.train_reference), row.train_reference)
+            EMPTY if row.train_reference is None else Cell(format_nats(row.train_reference), row.train_reference)
             for row in rows
         ],
-        "published": [_published(row) for row in rows],
-        "note": [plain(row.note) for row in rows],
-        "runs": [plain(", ".join(run.name for run in row.group.runs)) for row in rows],
+        "published": [_make_published_cell(row) for row in rows],
+        "note": [make_cell(row.note) for row in rows],
+        "runs": [make_cell(", ".join(run.name for run in row.group.runs)) for row in rows],
     }
     return {head: column for head, column in found.items() if any(cell.shown for cell in column)}
 
 
-def _interval(row: Row) -> str:
-    return " to ".join(map(digits, row.interval or ()))
+def _format_interval(row: Row) -> str:
+    return " to ".join(map(format_nats, row.interval or ()))
 
 
-def _head(rows: Sequence[Row]) -> str:
-    """Says what the differences of a table compare."""
+def _describe_differences(rows: Sequence[Row]) -> str:
+    """Returns the head of the column of differences."""
     compared = rows[0].compared
     return f"difference to the {'first' if compared == 'evaluation' else 'best'} {compared} (95% for all pairs)"
 
 
-def _difference(row: Row) -> Cell:
-    """With its interval and what it is computed from, or why there is none."""
+def _make_difference_cell(row: Row) -> Cell:
+    """Returns a difference with its interval and the source of its error, or the reason why there is none."""
     if not isinstance(row.difference, Difference):
-        return Cell(row.difference, "")  # of the first row nothing
+        return Cell(row.difference, "")  # empty in the first row
     mean, low, high, over = row.difference
-    span = Span(low, high, against=0.0) if math.isfinite(high - low) else None
-    return Cell(f"{digits(mean)} ({digits(low)} to {digits(high)}, {over})", mean, span=span)
+    span = Span(low, high, reference=0.0) if math.isfinite(high - low) else None
+    return Cell(f"{format_nats(mean)} ({format_nats(low)} to {format_nats(high)}, {over})", mean, span=span)
 
 
-def _published(row: Row) -> Cell:
+def _make_published_cell(row: Row) -> Cell:
     if row.published is None:
-        return NOTHING
+        return EMPTY
     value, where = row.published
     return Cell(f"{value:g} ({where})", value)

@@ -1,4 +1,4 @@
-"""Evaluations of one run under several seeds of an estimator: one mean, or rows of a table."""
+"""Seeds of an estimator: evaluations of one run become one mean, or rows of a table."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,23 +14,24 @@ from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
 from dgm_run.report.rows import NUM_SEEDS, Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import EstimateSpec, published_of, spec_of
+from dgm_run.report.tables import EstimateSpec, find_published, make_spec
 
 EstimatorSeeds = Literal["separate", "pool", "compare"]
-"""What a report makes of evaluations of one run that differ by the seed of the estimator."""
+"""Treatment of evaluations of one run that differ by the seed of the estimator."""
 SEED = "seed"
-"""Among the settings of an estimate the seed of its estimator; 0 where it is left out."""
+"""Key of the estimator's seed among the settings of an estimate; 0 where it is left out."""
 
 
 def pool_seeds(run: Run) -> Run:
-    """Returns a run whose estimates by several seeds are their means, and none has a seed among its settings."""
-    estimates, values = [], dict(run.values)
-    for same in _by_seed(run).values():
-        rows = _independent(same)
-        pooled = _without_seed(rows[0])
+    """Returns the run with the means of its estimates over estimator seeds, without a seed in their settings."""
+    estimates = []
+    values = dict(run.values)
+    for same in _group_seeds(run).values():
+        rows = _drop_shared_draws(same)
+        pooled = _drop_seed(rows[0])
         arrays = [run.values.get(values_key(row)) for row in rows]
         if len(rows) > 1:
-            pooled |= _mean(rows, arrays)
+            pooled |= _average(rows, arrays)
         if all(array is not None for array in arrays) and len({len(array) for array in arrays}) == 1:
             values[values_key(pooled)] = np.mean(arrays, 0, dtype=np.float64)
         estimates.append(pooled)
@@ -38,52 +39,55 @@ def pool_seeds(run: Run) -> Run:
 
 
 def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
-    """Yields a table for each number that a run has under several seeds: a row for each, the lowest first."""
+    """Yields a table for each number that a run has under several seeds, with a row for each seed, the lowest first."""
     for group in groups:
         for run in group.runs:
-            for way, rows in _by_seed(run).items():
-                if len({row["value"] for row in rows}) > 1:  # what no draws go into is always the same
-                    told = published_of(way, [run])
-                    found = [Row(Group({"estimator seed": _seed(row)}, [run], (), {}), [row], "", told) for row in rows]
-                    yield replace(way, run=run.name), add_differences(found, of_one_run=True)
+            for spec, rows in _group_seeds(run).items():
+                if len({row["value"] for row in rows}) > 1:  # equal values show that there are no draws
+                    published = find_published(spec, [run])
+                    found = [
+                        Row(Group({"estimator seed": _read_seed(row)}, [run], (), {}), [row], "", published)
+                        for row in rows
+                    ]
+                    yield replace(spec, run=run.name), add_differences(found, of_one_run=True)
 
 
-def _by_seed(run: Run) -> dict[EstimateSpec, list[Mapping[str, Any]]]:
-    """The estimates of a run by how they were found but for the seed, the lowest seed first."""
+def _group_seeds(run: Run) -> dict[EstimateSpec, list[Mapping[str, Any]]]:
+    """Groups the estimates of a run that differ by the estimator's seed alone, the lowest seed first."""
     found: dict[EstimateSpec, list[Mapping[str, Any]]] = {}
     for row in run.results["estimates"]:
-        found.setdefault(spec_of(run, _without_seed(row)), []).append(row)
-    return {way: sorted(rows, key=_seed) for way, rows in found.items()}
+        found.setdefault(make_spec(run, _drop_seed(row)), []).append(row)
+    return {spec: sorted(rows, key=_read_seed) for spec, rows in found.items()}
 
 
-def _seed(row: Mapping[str, Any]) -> int:
+def _read_seed(row: Mapping[str, Any]) -> int:
     seed = row["settings"].get(SEED)
     return seed if isinstance(seed, int) else 0
 
 
-def _seeds(row: Mapping[str, Any]) -> range:
-    """All seeds of an evaluation with repeats, each of which takes the seed that follows."""
+def _read_seeds(row: Mapping[str, Any]) -> range:
+    """Returns all seeds of an evaluation; each repeat takes the seed that follows."""
     repeats = row["settings"].get("repeats")
-    return range(_seed(row), _seed(row) + (repeats if isinstance(repeats, int) else 1))
+    return range(_read_seed(row), _read_seed(row) + (repeats if isinstance(repeats, int) else 1))
 
 
-def _independent(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Leaves out evaluations that repeat a seed of one before them: their draws are the same."""
+def _drop_shared_draws(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Drops evaluations that share a seed, and so their draws, with one before them."""
     found: list[Mapping[str, Any]] = []
     for row in rows:
-        if not any(set(_seeds(row)) & set(_seeds(other)) for other in found):
+        if not any(set(_read_seeds(row)) & set(_read_seeds(other)) for other in found):
             found.append(row)
     return found
 
 
-def _without_seed(row: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_seed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "settings": {name: value for name, value in row["settings"].items() if name != SEED}}
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
-    """Fields of the mean of estimates of one model by independent computing."""
+def _average(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
+    """Returns the fields of the mean of estimates of one model by independent draws."""
     errors = ("stderr", "interval", "computing_interval")
-    found = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _scatter(arrays))
+    found = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _measure_scatter(arrays))
     intervals = {name: getattr(found, name) for name in ("interval", "computing_interval")}
     if limits := rows[0].get("limits"):
         intervals = {name: each and clip_interval(each, limits) for name, each in intervals.items()}
@@ -92,12 +96,12 @@ def _mean(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]
         **intervals,
         "warning": merge_warnings(row.get("warning") for row in rows),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
-        NUM_SEEDS: sum(len(_seeds(row)) for row in rows),
+        NUM_SEEDS: sum(len(_read_seeds(row)) for row in rows),
     }
 
 
-def _scatter(arrays: Sequence[np.ndarray | None]) -> Margin | None:
-    """Margin of the mean over examples of their mean values."""
+def _measure_scatter(arrays: Sequence[np.ndarray | None]) -> Margin | None:
+    """Returns the margin of the mean over examples of their values averaged over the evaluations."""
     lengths = {0 if array is None else len(array) for array in arrays}
     if len(lengths) > 1 or max(lengths) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Runs that differ by their seeds alone, and what the others differ by."""
+"""Groups of runs that differ by their seeds alone, and the settings by which groups differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 from dgm_run.config.compose import MACHINE_KEYS
 from dgm_run.report.runs import Run
 
-OF_NO_INTEREST = (
+NEUTRAL_KEYS = (
     *(
         "hydra",
         "published",
@@ -18,7 +18,7 @@ OF_NO_INTEREST = (
     ),
     *("trainer.median_stopping_after", *MACHINE_KEYS),
 )
-"""What changes no number, or is one itself."""
+"""Keys that change no number of a model."""
 
 MODEL = "model._target_"
 DATA = "dataset.name"
@@ -29,17 +29,16 @@ class Group:
     """Runs of one configuration under several seeds.
 
     Attributes:
-        settings: what it differs by from others, by short names.
-        runs: its runs.
-        lost: others like them that have no results.
-        brought: by what it differs as well, and that is the same in all groups of its model, or of its data: these
-            bring it along.
+        settings: settings by which the group differs from others, by short names.
+        runs: runs with results.
+        lost: runs of the same configuration without results.
+        implied: differing settings that follow from the choice of the model or of the data in all groups.
     """
 
     settings: Mapping[str, Any]
     runs: Sequence[Run]
     lost: Sequence[Run]
-    brought: Mapping[str, Any]
+    implied: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -50,25 +49,26 @@ def is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed" or key.endswith("_seed")
 
 
-def seeds(run: Run) -> tuple:
-    """All its seeds, in an order that is the same for all runs."""
-    return tuple(sorted((key, str(plain(value))) for key, value in run.settings.items() if is_seed(key)))
+def list_seeds(run: Run) -> tuple:
+    """Returns all seeds of a run with their keys, in one order for all runs."""
+    return tuple(sorted((key, str(normalize(value))) for key, value in run.settings.items() if is_seed(key)))
 
 
-def plain(value: Any) -> Any:
-    """A setting as it is compared: 1 and 1.0 are the same."""
+def normalize(value: Any) -> Any:
+    """Returns a setting in a form that compares equal for 1 and 1.0."""
     if isinstance(value, list):
-        return tuple(map(plain, value))
+        return tuple(map(normalize, value))
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs, and those of them that only repeat another one, configuration, seeds and all; the newest is kept."""
+def split_repeated(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Returns the runs, and apart those that repeat the configuration and seeds of a newer run."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        told = {key: value for key in run.settings if _is_of_interest(key) and (value := _told(run, key)) is not None}
-        found.setdefault(tuple(sorted((key, str(value)) for key, value in told.items())), []).append(run)
-    kept, repeated = [], []
+        settings = {key: value for key in run.settings if _is_relevant(key) and (value := _read(run, key)) is not None}
+        found.setdefault(tuple(sorted((key, str(value)) for key, value in settings.items())), []).append(run)
+    kept = []
+    repeated = []
     for same in found.values():
         newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
         kept.append(newest)
@@ -77,49 +77,49 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     return [run for run in runs if run in kept], repeated
 
 
-def groups(runs: Sequence[Run], others: Sequence[Run] = ()) -> list[Group]:
-    """Runs by what they differ by, but for seeds, in the order in which they come.
+def group_runs(runs: Sequence[Run], others: Sequence[Run] = ()) -> list[Group]:
+    """Groups runs that differ by their seeds alone, in the order of their first runs.
 
     Args:
-        runs: with results.
-        others: without, which belong to a group if they differ from its runs by nothing.
+        runs: runs with results.
+        others: runs without results, each of which joins the group of its configuration.
     """
-    like = [run for run in others if run.settings]
-    keys = differing([*runs, *like])
+    lost_runs = [run for run in others if run.settings]
+    keys = find_differing_keys([*runs, *lost_runs])
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault(_values(run, keys), []).append(run)
+        found.setdefault(_read_all(run, keys), []).append(run)
     lost: dict[tuple, list[Run]] = {}
-    for run in like:
-        lost.setdefault(_values(run, keys), []).append(run)
-    keys = [key for i, key in enumerate(keys) if len({values[i] for values in found}) > 1]  # by which results differ
-    brought = _brought([_values(of[0], keys) for of in found.values()], keys)
-    own = [key for key in keys if key not in brought]
+    for run in lost_runs:
+        lost.setdefault(_read_all(run, keys), []).append(run)
+    keys = [key for i, key in enumerate(keys) if len({values[i] for values in found}) > 1]  # runs with results differ
+    implied = _find_implied_keys([_read_all(of[0], keys) for of in found.values()], keys)
+    own = [key for key in keys if key not in implied]
     return [
-        Group(_settings(own, of[0]), of, lost.get(values, ()), _settings(brought, of[0]))
+        Group(_shorten_settings(own, of[0]), of, lost.get(values, ()), _shorten_settings(implied, of[0]))
         for values, of in found.items()
     ]
 
 
-def _values(run: Run, keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(_told(run, key)) for key in keys)
+def _read_all(run: Run, keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(_read(run, key)) for key in keys)
 
 
-def _told(run: Run, key: str) -> Any:
-    """A setting as it is compared; one that there is none of, as in a run of older code, is as one that is off."""
-    value = plain(run.settings.get(key))
+def _read(run: Run, key: str) -> Any:
+    """Returns a setting for comparison; a missing one, as in a run of older code, equals one that is off."""
+    value = normalize(run.settings.get(key))
     return None if value is False else value
 
 
-def _brought(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
-    """Keys that have one value wherever the model is one, of groups with these values of all keys; or the data are."""
-    by_model = _following(MODEL, [key for key in keys if key != DATA], values, keys)
-    by_data = _following(DATA, [key for key in keys if key.startswith("dataset.")], values, keys)
+def _find_implied_keys(values: Sequence[tuple], keys: Sequence[str]) -> list[str]:
+    """Returns the keys that follow from the model or the data, given the values of all keys in each group."""
+    by_model = _find_following(MODEL, [key for key in keys if key != DATA], values, keys)
+    by_data = _find_following(DATA, [key for key in keys if key.startswith("dataset.")], values, keys)
     return [key for key in keys if key in by_model or key in by_data]
 
 
-def _following(chosen: str, candidates: Sequence[str], values: Sequence[tuple], keys: Sequence[str]) -> set[str]:
-    """The candidates that have one value wherever the chosen key has one."""
+def _find_following(chosen: str, candidates: Sequence[str], values: Sequence[tuple], keys: Sequence[str]) -> set[str]:
+    """Returns the candidates that have one value for each value of the chosen key."""
     if chosen not in keys:
         return set()
     place = {key: i for i, key in enumerate(keys)}
@@ -131,47 +131,47 @@ def _following(chosen: str, candidates: Sequence[str], values: Sequence[tuple], 
     }
 
 
-def differing(runs: Sequence[Run]) -> list[str]:
-    """The keys by which runs differ, without those that only follow from another choice."""
-    keys = sorted(dict.fromkeys(key for run in runs for key in run.settings), key=_place)
+def find_differing_keys(runs: Sequence[Run]) -> list[str]:
+    """Returns the keys by which runs differ, without those that only follow from another choice."""
+    keys = sorted(dict.fromkeys(key for run in runs for key in run.settings), key=_rank_part)
     kept: list[str] = []
     for key in keys:
-        if is_seed(key) or not _is_of_interest(key) or f"{key}._target_" in keys:  # null in the place of a part
+        if is_seed(key) or not _is_relevant(key) or f"{key}._target_" in keys:  # null in the place of a part
             continue
         targets: dict[tuple, set[str]] = {}
         for run in runs:
-            choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _above(key))
-            targets.setdefault(choice, set()).add(str(_told(run, key)))
-        differs = any(len(values) > 1 for values in targets.values())
-        if differs and not any(_follows(key, other, runs) for other in kept):
+            choice = tuple(str(run.settings.get(f"{above}._target_")) for above in _list_parents(key))
+            targets.setdefault(choice, set()).add(str(_read(run, key)))
+        is_different = any(len(values) > 1 for values in targets.values())
+        if is_different and not any(_is_copy(key, other, runs) for other in kept):
             kept.append(key)
     return kept
 
 
-def _is_of_interest(key: str) -> bool:
-    return not any(key == each or key.startswith(f"{each}.") for each in OF_NO_INTEREST)
+def _is_relevant(key: str) -> bool:
+    return not any(key == each or key.startswith(f"{each}.") for each in NEUTRAL_KEYS)
 
 
-def _place(key: str) -> int:
-    """The model and the data first: what other parts repeat of them is left out."""
+def _rank_part(key: str) -> int:
+    """Ranks the model and the data first, so that copies of their settings in other parts are left out."""
     return 0 if key.startswith("model.") else 1 if key.startswith("dataset.") else 2
 
 
-def _follows(key: str, other: str, runs: Sequence[Run]) -> bool:
-    """Whether a key has the name of another one in a part, and its value in all runs, as sizes and shapes do."""
+def _is_copy(key: str, other: str, runs: Sequence[Run]) -> bool:
+    """Tells whether a key has the last name of another key and its value in all runs, like sizes and shapes."""
     if key.rpartition(".")[2] != other.rpartition(".")[2] or key.endswith("_target_"):
         return False
     having = [run.settings for run in runs if key in run.settings]
-    return all(other in settings and plain(settings[key]) == plain(settings[other]) for settings in having)
+    return all(other in settings and normalize(settings[key]) == normalize(settings[other]) for settings in having)
 
 
-def _above(key: str) -> list[str]:
-    """The nodes that a key stands in, but for the one whose target it names."""
+def _list_parents(key: str) -> list[str]:
+    """Returns the nodes above a key, without the node whose target it names."""
     parts = key.removesuffix("._target_").split(".")
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
-def _settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
+def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
     found = {}
     for key in keys:
         value = run.settings.get(key)

@@ -1,98 +1,105 @@
-"""The comparison as Markdown."""
+"""The report as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from dgm_run.report.cells import Cell, comparison
+from dgm_run.report.cells import Cell, make_columns
 from dgm_run.report.groups import Group
-from dgm_run.report.overview import READING, Overview, overviews
+from dgm_run.report.overview import READING_NOTE, Overview, make_overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import EstimateSpec, versions
+from dgm_run.report.tables import EstimateSpec, describe_versions
 
 
-def document(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]) -> str:
-    """What is known at a glance, all tables, what is to be read with care and the runs that have no numbers."""
+def render_document(
+    groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
+) -> str:
+    """Renders the overview, all tables, the warnings and the runs without results."""
     found = []
-    for way, rows in tables:
-        found += [f"## {escaped(way.title)}", "", escaped(way.describe()), "", *_table(comparison(rows)), ""]
-    return _text([*_glance(groups, tables, others), *found, *_care(groups), *_without_numbers(others)])
+    for spec, rows in tables:
+        found += [f"## {escape(spec.title)}", "", escape(spec.describe()), "", *_render_table(make_columns(rows)), ""]
+    return _join([*_render_overviews(groups, tables, others), *found, *_list_warnings(groups), *_list_failed(others)])
 
 
-def summary(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]) -> str:
-    """The same without the tables of single quantities, for a terminal."""
-    return _text([*_glance(groups, tables, others), *_care(groups), *_without_numbers(others)])
+def render_summary(
+    groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
+) -> str:
+    """Renders the document without the tables of single quantities, for a terminal."""
+    return _join([*_render_overviews(groups, tables, others), *_list_warnings(groups), *_list_failed(others)])
 
 
-def status(groups: Sequence[Group], others: Sequence[Run]) -> str:
-    """How many runs have ended, and how."""
+def describe_status(groups: Sequence[Group], others: Sequence[Run]) -> str:
+    """States the number of runs in each state."""
     finished = [run for group in groups for run in group.runs]
     states = Counter(run.state for run in (*finished, *others))
-    collapsed = sum(run.is_collapsed for run in finished)
-    told = ", ".join(f"{count} {state}" for state, count in states.items())
-    return f"{len(groups)} configurations; runs: {told}" + (f"; {collapsed} collapsed" if collapsed else "")
+    num_collapsed = sum(run.is_collapsed for run in finished)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{len(groups)} configurations; runs: {counts}" + (f"; {num_collapsed} collapsed" if num_collapsed else "")
 
 
-def _text(lines: Sequence[str]) -> str:
+def _join(lines: Sequence[str]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _glance(
+def _render_overviews(
     groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
 ) -> Iterator[str]:  # fmt: skip
-    yield from (f"# {status(groups, others)}", "")
-    if found := versions([run for group in groups for run in group.runs]):
-        yield from (escaped(f"Runs of different versions: {'; '.join(found)}."), "")
-    for overview in overviews(tables):
-        yield from (f"## {escaped(overview.data)}", "", *_overview(overview), "")
+    yield from (f"# {describe_status(groups, others)}", "")
+    if found := describe_versions([run for group in groups for run in group.runs]):
+        yield from (escape(f"Runs of different versions: {'; '.join(found)}."), "")
+    for overview in make_overviews(tables):
+        yield from (f"## {escape(overview.data)}", "", *_render_overview(overview), "")
 
 
-def _care(groups: Sequence[Group]) -> Iterator[str]:
+def _list_warnings(groups: Sequence[Group]) -> Iterator[str]:
     runs = [run for group in groups for run in group.runs]
-    warned = [(run, *each) for run in runs for each in run.warnings] + [
+    warnings = [(run, *each) for run in runs for each in run.warnings] + [
         (run, "results.json", run.message) for run in runs if run.message
     ]
-    if warned:
-        yield from ("## To be read with care", "")
-        yield from (f"- {escaped(run.name)}: {escaped(what)}: {escaped(warning)}" for run, what, warning in warned)
+    if warnings:
+        yield from ("## Warnings", "")
+        yield from (f"- {escape(run.name)}: {escape(what)}: {escape(warning)}" for run, what, warning in warnings)
         yield ""
 
 
-def _without_numbers(others: Sequence[Run]) -> Iterator[str]:
-    for head, runs in without_numbers(others).items():
-        yield from (f"## {head.capitalize()}", "")
-        yield from (f"- {run.state}: {escaped(run.name)}: {escaped(run.told)}" for run in runs)
+def _list_failed(others: Sequence[Run]) -> Iterator[str]:
+    for head, runs in group_failed(others).items():
+        yield from (f"## {head}", "")
+        yield from (f"- {run.state}: {escape(run.name)}: {escape(run.description)}" for run in runs)
         yield ""
 
 
-def without_numbers(others: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs without results by their heads: those that were refused before training are no failures."""
+def group_failed(others: Sequence[Run]) -> dict[str, list[Run]]:
+    """Groups runs without results by heading: runs refused before training have one of their own."""
     refused = [run for run in others if run.state == "refused"]
-    found = {"without numbers": [run for run in others if run.state != "refused"], "refused before training": refused}
+    found = {
+        "Runs without results": [run for run in others if run.state != "refused"],
+        "Runs refused before training": refused,
+    }
     return {head: runs for head, runs in found.items() if runs}
 
 
-def _overview(overview: Overview) -> Iterator[str]:
-    yield from _table(overview.cells)
-    yield from ("", READING, "")
-    yield from (f"- {escaped(each)}" for each in overview.legend)
+def _render_overview(overview: Overview) -> Iterator[str]:
+    yield from _render_table(overview.cells)
+    yield from ("", READING_NOTE, "")
+    yield from (f"- {escape(each)}" for each in overview.legend)
 
 
-def _table(cells: Mapping[str, Sequence[Cell]]) -> Iterator[str]:
-    """Columns by their heads."""
-    yield line(list(cells))
-    yield line(["---"] * len(cells))
+def _render_table(cells: Mapping[str, Sequence[Cell]]) -> Iterator[str]:
+    """Yields the lines of a table of columns by their heads."""
+    yield render_row(list(cells))
+    yield render_row(["---"] * len(cells))
     for row in zip(*cells.values(), strict=True):
-        yield line([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
+        yield render_row([f"**{cell.shown}**" if cell.is_best else cell.shown for cell in row])
 
 
-def line(cells: Sequence[str]) -> str:
-    """Of a table."""
-    return f"| {' | '.join(escaped(cell) for cell in cells)} |"
+def render_row(cells: Sequence[str]) -> str:
+    """Returns a row of a table."""
+    return f"| {' | '.join(escape(cell) for cell in cells)} |"
 
 
-def escaped(text: str) -> str:
-    """As it is, to a reader of Markdown that takes HTML."""
+def escape(text: str) -> str:
+    """Escapes text so that a reader of Markdown with HTML shows it as it is."""
     for character, written in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"), ("\n", " ")):
         text = text.replace(character, written)
     return text

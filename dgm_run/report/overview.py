@@ -1,17 +1,18 @@
-"""A row for each configuration: what it has found of what matters first, and what that has cost."""
+"""The overview: a row for each configuration with its main numbers and their cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dgm_run.report.cells import NOTHING, Cell, number, plain
+from dgm_run.report.cells import EMPTY, Cell, make_cell, make_number_cell
 from dgm_run.report.groups import Group
-from dgm_run.report.rows import Difference, Row, columns
-from dgm_run.report.tables import FIRST, EstimateSpec
+from dgm_run.report.rows import Difference, Row, varying_settings
+from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec
 
-READING = (
-    "± the standard error over runs, of a single one that of its examples and of computing. Bold: the best of a "
-    "column, and what its difference to that, with an interval that holds for all pairs of a column together (95%), "
-    "does not tell from it. Configurations are compared where a column has several runs of any, else trained models."
+READING_NOTE = (
+    "± is the standard error over runs; for a single run, that of its examples and of computing. Bold marks the best "
+    "number of a column and all that do not differ from it significantly. The intervals of the differences hold for "
+    "all pairs of a column together (95%). A column with several runs of any configuration compares configurations, "
+    "else trained models."
 )
 
 
@@ -20,84 +21,90 @@ class Overview:
     """Configurations on the same data, the best of the first column first.
 
     Attributes:
-        data: what they were tested on.
-        cells: of each column, by its head.
-        ways: how the numbers of a column were found, by its head.
-        names: of the configurations.
-        brought: by each model, which have no column.
+        data: description of the test data.
+        cells: cells of each column, by its head.
+        specs: method of the numbers of a column, by its head.
+        names: names of the configurations.
+        implied: settings that follow from each model, which have no column.
     """
 
     data: str
     cells: Mapping[str, Sequence[Cell]]
-    ways: Mapping[str, EstimateSpec]
+    specs: Mapping[str, EstimateSpec]
     names: Sequence[str]
-    brought: Mapping[str, Mapping[str, object]]
+    implied: Mapping[str, Mapping[str, object]]
 
     @property
     def legend(self) -> list[str]:
-        """What is to be said below the table."""
-        ways = [f"{head}: {way.describe_method()}; {way.num_examples} examples" for head, way in self.ways.items()]
-        return ways + [
+        """Notes below the table: the method of each column, and settings that follow from a model."""
+        methods = [
+            f"{head}: {spec.describe_method()}; {spec.num_examples} examples" for head, spec in self.specs.items()
+        ]
+        return methods + [
             f"{model}: {', '.join(f'{key}={value}' for key, value in settings.items() if value != 'none')}"
-            for model, settings in self.brought.items()
+            for model, settings in self.implied.items()
             if settings
         ]
 
 
-def overviews(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator[Overview]:
-    """One for each data set on which numbers that matter first were found."""
+def make_overviews(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator[Overview]:
+    """Yields an overview for each data set that has main quantities."""
     of_data: dict[str, dict[EstimateSpec, list[Row]]] = {}
-    for way, rows in tables:
-        if way.quantity in FIRST and not way.run and not _is_known_in_nats(way, rows, tables):
-            of_data.setdefault(way.describe_data(), {})[way] = rows
+    for spec, rows in tables:
+        if spec.quantity in MAIN_QUANTITIES and not spec.run and not _has_column_in_nats(spec, rows, tables):
+            of_data.setdefault(spec.describe_data(), {})[spec] = rows
     for data, found in of_data.items():
-        yield _overview(data, found)
+        yield _make_overview(data, found)
 
 
-def _is_known_in_nats(way: EstimateSpec, rows: Sequence[Row], tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> bool:
-    """Bits that no paper names, where the nats stand beside them."""
+def _has_column_in_nats(
+    spec: EstimateSpec, rows: Sequence[Row], tables: Sequence[tuple[EstimateSpec, list[Row]]]
+) -> bool:
+    """Tells whether the rows are bits without a published number, whose nats have a column already."""
     # exact densities of dequantised data give bits that are bounds
-    in_nats = replace(way, quantity="log_likelihood", unit="nats", kind="")
-    known = way.quantity == "bits_per_dim" and any(replace(other, kind="") == in_nats for other, _ in tables)
-    return known and not any(row.published for row in rows)
+    in_nats = replace(spec, quantity="log_likelihood", unit="nats", kind="")
+    has_nats = spec.quantity == "bits_per_dim" and any(replace(other, kind="") == in_nats for other, _ in tables)
+    return has_nats and not any(row.published for row in rows)
 
 
-def _overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
+def _make_overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
     first = {row.group.name: row for rows in reversed(found.values()) for row in rows}
     order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
-    members = [first[name] for name in order]  # each where it stands in the leftmost column that has it
-    ways = {f"{way.quantity} [{i}]": way for i, way in enumerate(found, 1)}
-    cells = {name: [plain(row.group.settings.get(name, "")) for row in members] for name in columns(members)}
+    members = [first[name] for name in order]  # the row of each in the leftmost column that has it
+    specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(found, 1)}
+    names = varying_settings(members)
+    cells = {name: [make_cell(row.group.settings.get(name, "")) for row in members] for name in names}
     if not cells:
-        cells = {"configuration": [plain(name) for name in order]}
-    for head, way in ways.items():
-        by_name = {row.group.name: row for row in found[way]}
-        cells[head] = [_number(by_name.get(row.group.name), found[way][0], len(row.group.runs)) for row in members]
-    cells |= _costs([row.group for row in members])
+        cells = {"configuration": [make_cell(name) for name in order]}
+    for head, spec in specs.items():
+        by_name = {row.group.name: row for row in found[spec]}
+        best = found[spec][0]
+        cells[head] = [_mark_best(by_name.get(row.group.name), best, len(row.group.runs)) for row in members]
+    cells |= _make_cost_columns([row.group for row in members])
     if any(row.note for row in members):
-        cells["note"] = [plain(row.note) for row in members]
-    brought = {str(row.group.settings.get("model")): row.group.brought for row in members}
-    return Overview(data, cells, ways, order, brought)
+        cells["note"] = [make_cell(row.note) for row in members]
+    implied = {str(row.group.settings.get("model")): row.group.implied for row in members}
+    return Overview(data, cells, specs, order, implied)
 
 
-def _number(row: Row | None, best: Row, num_runs: int) -> Cell:
+def _mark_best(row: Row | None, best: Row, num_runs: int) -> Cell:
     if row is None:
-        return NOTHING
+        return EMPTY
     apart = row.difference
     is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
-    return number(row, is_best, num_runs)
+    return make_number_cell(row, is_best, num_runs)
 
 
-def _costs(groups: Sequence[Group]) -> dict[str, list[Cell]]:
+def _make_cost_columns(groups: Sequence[Group]) -> dict[str, list[Cell]]:
     trainings = [[run.results["training"] for run in group.runs] for group in groups]
     return {
         "parameters": [Cell(f"{n:,}", n) for n in (group.runs[0].results["parameters"] for group in groups)],
-        "epochs": [_mean([each["epochs"] for each in of_group], 0) for of_group in trainings],
-        "minutes": [_mean([each["seconds"] / 60 for each in of_group], 1) for of_group in trainings],
-        "runs": [plain(len(group.runs)) for group in groups],
+        "epochs": [_average([each["epochs"] for each in of_group], 0) for of_group in trainings],
+        "minutes": [_average([each["seconds"] / 60 for each in of_group], 1) for of_group in trainings],
+        "runs": [make_cell(len(group.runs)) for group in groups],
     }
 
 
-def _mean(values: Sequence[float], decimals: int) -> Cell:
+def _average(values: Sequence[float], decimals: int) -> Cell:
     mean = sum(values) / len(values)
     return Cell(f"{mean:,.{decimals}f}", mean)

@@ -1,11 +1,11 @@
-"""What runs of presets have found, beside the numbers that they are to reach."""
+"""A table of the numbers of presets' runs beside the published numbers that they should reach."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgm_run.config.published import KINDS, split_source
 from dgm_run.recording.estimate_id import describe_method
-from dgm_run.report.markdown import escaped, line
+from dgm_run.report.markdown import escape, render_row
 from dgm_run.report.runs import Published, Run
 from dgm_run.report.verdict import judge
 
@@ -31,7 +31,7 @@ LIKELIHOODS = ("log_likelihood", CONSERVATIVE, "elbo", "bits_per_dim", "perplexi
 
 
 class Footnotes:
-    """Texts below a table, numbered in the order in which they are asked for; equal ones have one number."""
+    """Texts below a table, numbered in the order of their first use; equal texts share a number."""
 
     def __init__(self):
         self._numbers: dict[str, int] = {}
@@ -40,59 +40,61 @@ class Footnotes:
         return f"[^{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
 
     def lines(self) -> list[str]:
-        return [f"[^{number}]: {escaped(text)}" for text, number in self._numbers.items()]
+        return [f"[^{number}]: {escape(text)}" for text, number in self._numbers.items()]
 
 
-def published(runs: Sequence[Run]) -> str:
-    """A table in Markdown with a row for every way in which a run has found a number of its preset."""
+def render_published(runs: Sequence[Run]) -> str:
+    """Renders a table in Markdown with a row for each estimate of a quantity that a run's preset names."""
     found = [(run, row) for run in runs if run.published for row in run.results["estimates"]]
     found = [(run, row) for run, row in found if row["quantity"] in run.published.values]
     if not found:
         return ""
     found.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
     footnotes = Footnotes()
-    table = [line(HEADS), line(["---"] * len(HEADS)), *(line(_cells(run, row, footnotes)) for run, row in found)]
+    table = [render_row(HEADS), render_row(["---"] * len(HEADS))]
+    table += [render_row(_make_cells(run, row, footnotes)) for run, row in found]
     return "\n".join(["# Numbers of presets, and what their runs found", "", ABOUT, *table, "", *footnotes.lines(), ""])
 
 
-def _cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
-    wanted, training = run.published, run.results.get("training") or {}
-    target = wanted.values[row["quantity"]]
-    low = _conservative(run, row)
+def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
+    published = run.published
+    training = run.results.get("training") or {}
+    target = published.values[row["quantity"]]
+    low = _find_conservative(run, row)
     decimals = max(2, len(str(target).partition(".")[2]))
     return [
         run.experiment or "",
         f"{run.results['dataset']}, {run.results['preprocessing']}",
         row["quantity"],
-        _digits(target, decimals),
-        _whose(wanted, footnotes),
-        _number(row, decimals),
+        _format_digits(target, decimals),
+        _describe_source(published, footnotes),
+        _format_number(row, decimals),
         describe_method(row["kind"], row["estimator"], row["settings"]),
-        _number(low, decimals) if low else "",
-        _verdict(wanted, row, low) + _warned(_warnings(run, row), footnotes),
+        _format_number(low, decimals) if low else "",
+        _judge_both(published, row, low) + _mark_warnings(_list_warnings(run, row), footnotes),
         str(training.get("epochs", "")),
         f"{training.get('seconds', 0.0) / 60:.1f} min",
     ]
 
 
-def _whose(wanted: Published, footnotes: Footnotes) -> str:
-    source, where = split_source(wanted.source)
-    return ": ".join(filter(None, (KINDS.get(wanted.kind), where))) + footnotes.mark(source)
+def _describe_source(published: Published, footnotes: Footnotes) -> str:
+    source, where = split_source(published.source)
+    return ": ".join(filter(None, (KINDS.get(published.kind), where))) + footnotes.mark(source)
 
 
-def _conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The row of the conservative side of a likelihood that rests on AIS: of several the next, as they are written."""
-    if row["quantity"] != "log_likelihood" or "ais" not in _estimators(row):
+def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns the conservative side of a likelihood by AIS: the next such row, as each evaluation writes its own."""
+    if row["quantity"] != "log_likelihood" or "ais" not in _split_estimators(row):
         return None
     rows = run.results["estimates"]
     place = next(i for i, each in enumerate(rows) if each is row)
     return next((each for each in [*rows[place:], *rows[:place]] if each["quantity"] == CONSERVATIVE), None)
 
 
-def _verdict(wanted: Published, row: Mapping[str, Any], low: Mapping[str, Any] | None) -> str:
-    target = wanted.values[row["quantity"]]
+def _judge_both(published: Published, row: Mapping[str, Any], low: Mapping[str, Any] | None) -> str:
+    target = published.values[row["quantity"]]
     verdicts = [
-        judge(row["quantity"], str(each.get("unit", "nats")), each["value"], each.get("stderr"), target, wanted.kind)
+        judge(row["quantity"], str(each.get("unit", "nats")), each["value"], each.get("stderr"), target, published.kind)
         for each in (row, low)
         if each
     ]
@@ -101,12 +103,12 @@ def _verdict(wanted: Published, row: Mapping[str, Any], low: Mapping[str, Any] |
     return f"{verdicts[0]}; {verdicts[1]} by the conservative side"
 
 
-def _warned(warnings: Sequence[str], footnotes: Footnotes) -> str:
+def _mark_warnings(warnings: Sequence[str], footnotes: Footnotes) -> str:
     return ", with a warning" + " ".join(map(footnotes.mark, warnings)) if warnings else ""
 
 
-def _warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
-    """What the run warned of that concerns a number: of itself, of a likelihood that it shares, of a collapse."""
+def _list_warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
+    """Returns the warnings about a number: its own, those of likelihoods with its estimator, and of a collapse."""
     found = []
     for each in run.results["estimates"]:
         warning = str(each.get("warning") or "")
@@ -116,21 +118,21 @@ def _warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
 
 
 def _share_estimator(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether both are likelihoods that rest on one estimate; reverse AIS is told beside AIS."""
+    """Tells whether both are likelihoods by one estimator; reverse AIS counts as AIS."""
     if not {one["quantity"], other["quantity"]} <= set(LIKELIHOODS):
         return False
-    return bool(_estimators(one) & _estimators(other))
+    return bool(_split_estimators(one) & _split_estimators(other))
 
 
-def _estimators(row: Mapping[str, Any]) -> set[str]:
+def _split_estimators(row: Mapping[str, Any]) -> set[str]:
     names = set(row["estimator"].split(", "))
     return names | {"ais"} if row["quantity"] == CONSERVATIVE else names
 
 
-def _number(row: Mapping[str, Any], decimals: int) -> str:
-    error = "" if row.get("stderr") is None else f" ± {_digits(row['stderr'], decimals)}"
-    return _digits(row["value"], decimals) + error
+def _format_number(row: Mapping[str, Any], decimals: int) -> str:
+    error = "" if row.get("stderr") is None else f" ± {_format_digits(row['stderr'], decimals)}"
+    return _format_digits(row["value"], decimals) + error
 
 
-def _digits(value: float, decimals: int) -> str:
+def _format_digits(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if abs(value) < 1e7 else f"{value:.4g}"

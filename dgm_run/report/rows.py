@@ -1,4 +1,4 @@
-"""A row of a table: what the runs of one configuration have found in one way."""
+"""Rows of a table: the numbers of the runs of one configuration by one method."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,7 @@ from dgm_run.report.groups import Group
 from dgm_run.report.runs import Run
 
 NUM_SEEDS = "num_estimator_seeds"
-"""Key of an estimate that is a mean over seeds of its estimator: how many."""
-
+"""Key of the number of estimator seeds that an estimate is a mean over."""
 
 Compared = Literal["trained model", "configuration", "evaluation"]
 
@@ -22,9 +21,9 @@ class Difference(NamedTuple):
     """Difference of two rows, with an interval that holds for all pairs of rows of the table together.
 
     Attributes:
-        mean: how far they are apart.
+        mean: the difference.
         low, high: ends of the interval.
-        over: what the interval is computed from.
+        over: sources of the error that the interval holds.
     """
 
     mean: float
@@ -35,14 +34,14 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What a group has found in one way.
+    """The number of a group by one method.
 
     Attributes:
-        group: its settings, and those of its runs that have it.
-        estimates: of each run, as in results.json.
-        difference: to the first row, or in words why there is none.
-        published: the number of a paper and where it stands, or None.
-        compared: what the differences of its table are differences of.
+        group: the group with those of its runs that have the number.
+        estimates: estimate of each run, as in results.json.
+        difference: difference to the first row, or the reason why there is none.
+        published: the number of a paper and its source, or None.
+        compared: the things that the differences of the table compare.
     """
 
     group: Group
@@ -59,7 +58,7 @@ class Row:
 
     @property
     def values(self) -> list[float]:
-        """Of the runs whose number is finite, or of all where none is."""
+        """Numbers of the runs that are finite, or all numbers where none is."""
         found = [float(each["value"]) for each in self.estimates]
         return [value for value in found if math.isfinite(value)] or found
 
@@ -73,25 +72,25 @@ class Row:
 
     @property
     def variance(self) -> float:
-        """Sample variance over the runs, of which there are several."""
+        """Sample variance over several runs."""
         return float(np.var(self.values, ddof=1))
 
     @property
     def stderr(self) -> float | None:
-        """Over the runs; of a single one that of its examples and of computing."""
+        """Standard error over the runs; for a single run, that of its examples and of computing."""
         if self.has_several_runs:
             return math.sqrt(self.variance / len(self.values))
         return next((each.get("stderr") for each in self.estimates if math.isfinite(each["value"])), None)
 
     @property
     def interval(self) -> Sequence[float] | None:
-        """95% interval of the number of a single run, which need not be symmetric; None of several runs."""
+        """95% interval of the number of a single run, which may be asymmetric; None for several runs."""
         found = [each.get("interval") for each in self.estimates if math.isfinite(each["value"])]
         return found[0] if len(found) == 1 else None
 
     @property
     def values_of_examples(self) -> np.ndarray | None:
-        """Of each test example the mean over the runs, (N,); None where their numbers were made of anything else."""
+        """Mean over the runs for each test example, (N,); None where the numbers are not means of these values."""
         found = []
         for run, estimate in self.finite_estimates:
             values = run.values.get(values_key(estimate))
@@ -102,45 +101,48 @@ class Row:
 
     @property
     def train_reference(self) -> float | None:
-        """What a perfect model would reach, where that is told."""
+        """Number that a perfect model would reach; None where it is not known."""
         found = [each.get("train_reference") for each in self.estimates]
         return found[0] if len(found) == 1 else None
 
     @property
     def note(self) -> str:
-        """What is wrong with the runs behind it, and over how many seeds of the estimator it is a mean."""
-        runs, lost = self.group.runs, self.group.lost
-        notes = [_some(sum(not math.isfinite(each["value"]) for each in self.estimates), len(runs), "not finite")]
-        notes.append(_some(sum(run.is_collapsed for run in runs), len(runs), "collapsed"))
+        """Failures and warnings of the runs, and the number of estimator seeds of a mean."""
+        runs = self.group.runs
+        lost = self.group.lost
+        num_infinite = sum(not math.isfinite(each["value"]) for each in self.estimates)
+        notes = [_count_part(num_infinite, len(runs), "not finite")]
+        notes.append(_count_part(sum(run.is_collapsed for run in runs), len(runs), "collapsed"))
         for state in dict.fromkeys(run.state for run in lost):
-            notes.append(_some(sum(run.state == state for run in lost), len(runs) + len(lost), state))
+            notes.append(_count_part(sum(run.state == state for run in lost), len(runs) + len(lost), state))
         if any(each.get("warning") and "collapsed" not in str(each["warning"]) for each in self.estimates):
-            notes.append("to be read with care")
+            notes.append("see warnings")
         seeds = sorted({each.get(NUM_SEEDS, 1) for each in self.estimates})
         if seeds[-1] > 1:
             notes.append(f"mean of {' or '.join(map(str, seeds))} estimator seeds")
         return ", ".join(filter(None, notes))
 
-    def number(self, usual: int = 1) -> str:
-        """`mean ± standard error`, over the runs where there are several: how many is told if it is not usual."""
-        error = "" if self.stderr is None else f" ± {digits(self.stderr)}"
-        return digits(self.mean) + error + ("" if len(self.values) == usual else f" ({_runs(len(self.values))})")
+    def format_number(self, usual: int = 1) -> str:
+        """Returns `mean ± standard error`, with the number of runs where that is not `usual`."""
+        error = "" if self.stderr is None else f" ± {format_nats(self.stderr)}"
+        num = len(self.values)
+        return format_nats(self.mean) + error + ("" if num == usual else f" ({_count_runs(num)})")
 
 
-def _some(num: int, total: int, what: str) -> str:
+def _count_part(num: int, total: int, what: str) -> str:
     return "" if not num else what if num == total else f"{num} of {total} {what}"
 
 
-def _runs(count: int) -> str:
+def _count_runs(count: int) -> str:
     return f"{count} run" + ("s" if count > 1 else "")
 
 
-def columns(rows: Sequence[Row]) -> list[str]:
-    """The settings by which the rows of a table differ."""
+def varying_settings(rows: Sequence[Row]) -> list[str]:
+    """Returns the settings by which the rows of a table differ."""
     names = dict.fromkeys(name for row in rows for name in row.group.settings)
     return [name for name in names if len({str(row.group.settings.get(name)) for row in rows}) > 1]
 
 
-def digits(value: float) -> str:
-    """As nats are told; a number that is beyond all reason by its size."""
+def format_nats(value: float) -> str:
+    """Formats a number with three decimals, or a huge one with four digits."""
     return f"{value:.3f}" if abs(value) < 1e7 else f"{value:.4g}"

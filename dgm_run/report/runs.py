@@ -1,4 +1,4 @@
-"""The runs in a folder, as they are found on the disk: finished, failed, refused, stopped, or damaged."""
+"""Runs of a folder, read from the disk: finished, failed, refused, stopped, or damaged."""
 
 import json
 import math
@@ -19,12 +19,12 @@ State = Literal["finished", "failed", "refused", "unfinished", "running", "damag
 
 
 class Published(NamedTuple):
-    """Numbers that a preset is to reach.
+    """Published numbers that a preset should reach.
 
     Attributes:
-        values: by quantity.
-        source: where they stand.
-        kind: whose numbers they are, one of `published.KINDS`; empty where the run does not say so.
+        values: numbers by quantity.
+        source: title and table of the source.
+        kind: origin of the numbers, one of `published.KINDS`; empty where the run does not state it.
     """
 
     values: Mapping[str, float]
@@ -33,23 +33,23 @@ class Published(NamedTuple):
 
     @property
     def where(self) -> str:
-        """Whose numbers they are, and where they stand."""
+        """Origin and source of the numbers."""
         return f"{KINDS[self.kind]}: {self.source}" if self.kind in KINDS else self.source
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder.
+    """A run folder.
 
     Attributes:
-        path: where it is.
-        state: whether it has ended, and how; `refused` before its training began.
-        message: what is to be said of it, where it is not whole.
-        settings: its configuration, flat: dotted key to value.
-        results: the contents of results.json; empty where it is not finished.
-        values: of single test examples, by `way.key`, (N,) each.
+        path: path of the folder.
+        state: state of the run; a `refused` run failed before its training.
+        message: failure or defect of the run; empty for none.
+        settings: flat configuration: dotted key to value.
+        results: contents of results.json; empty for a run that is not finished.
+        values: values of single test examples by `estimate_id.values_key`, (N,) each.
         curves: logged values by name, as (epochs, values).
-        root: the folder that the report is about.
+        root: folder of the report.
     """
 
     path: Path
@@ -63,62 +63,62 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its path, from the root on."""
+        """Path of the run relative to the root."""
         return str(self.path) if self.root in (None, self.path) else str(self.path.relative_to(self.root))
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
-        """What its numbers are to be read with: (quantity or estimator, warning)."""
+        """Warnings of the run: (quantity or estimator, warning)."""
         failed = [(name, f"failed: {why}") for name, why in self.results.get("failed_estimators", {}).items()]
-        warned = [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
-        return list(dict.fromkeys(failed + warned))  # several evaluations may say the same
+        of_rows = [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
+        return list(dict.fromkeys(failed + of_rows))  # several evaluations may have the same warning
 
     @property
     def is_collapsed(self) -> bool:
-        """Whether its estimators found that the model has learned next to nothing."""
+        """True where a warning states that the model has collapsed."""
         return any("collapsed" in warning for _, warning in self.warnings)
 
     @property
     def version(self) -> str:
-        """Of the code that found its numbers."""
+        """Version of the code that computed the numbers."""
         found = self.results.get("environment") or {}
         names = ("dgm_run", "torch", "commit")
         return ", ".join(f"{name} {found[name]}" for name in names if found.get(name)) or "unknown"
 
     @property
     def overrides(self) -> list[str]:
-        """What it was begun with."""
+        """Overrides of the run."""
         return read_overrides(self.path) or []
 
     @property
     def experiment(self) -> str | None:
-        """The preset that it was begun with."""
+        """Preset of the run; None without one."""
         chosen = [each.partition("=")[2] for each in self.overrides if each.startswith("+experiment=")]
         return chosen[0] if chosen else None
 
     @property
     def published(self) -> "Published | None":
-        """The numbers that its preset is to reach."""
-        told = self.results.get("published")
-        return Published(told["values"], told["source"], told["kind"]) if told else None
+        """Published numbers that the preset should reach; None where it names none."""
+        row = self.results.get("published")
+        return Published(row["values"], row["source"], row["kind"]) if row else None
 
     @property
-    def told(self) -> str:
-        """What it was begun with, and what is to be said of it."""
-        begun = ", ".join(each for each in self.overrides if not each.startswith("trainer.resume="))
-        return f"{begun}: {self.message}" if begun else self.message
+    def description(self) -> str:
+        """Overrides of the run and its message."""
+        overrides = ", ".join(each for each in self.overrides if not each.startswith("trainer.resume="))
+        return f"{overrides}: {self.message}" if overrides else self.message
 
     def pictures(self, name: str) -> list[Path]:
-        """The picture files of this name, the last one last; those that were cut short at once are none."""
+        """Lists the picture files of this name, the latest last, without empty files."""
         return [file for file in sorted((self.path / name).glob("*.png")) if file.is_file() and file.stat().st_size]
 
 
-def collect(folder: Path) -> list[Run]:
-    """All runs in a folder and below it, in the order of their paths; none is fatal."""
-    closed: list[OSError] = []
-    paths = [Path(at) for at, folders, files in os.walk(folder, onerror=closed.append) if _is_run(at, folders, files)]
-    runs = [_whole(path) for path in sorted(paths, key=_in_order)]
-    runs += [Run(Path(error.filename), "damaged", f"it cannot be read: {error.strerror}") for error in closed]
+def collect_runs(folder: Path) -> list[Run]:
+    """Reads all runs in a folder and below it, in the order of their paths; a damaged run raises no error."""
+    errors: list[OSError] = []
+    paths = [Path(at) for at, folders, files in os.walk(folder, onerror=errors.append) if _is_run(at, folders, files)]
+    runs = [_read_safely(path) for path in sorted(paths, key=_sort_key)]
+    runs += [Run(Path(error.filename), "damaged", f"it cannot be read: {error.strerror}") for error in errors]
     return [replace(run, root=folder) for run in runs]
 
 
@@ -126,48 +126,48 @@ def _is_run(at: str, folders: Sequence[str], files: Sequence[str]) -> bool:
     return "results.json" in files or (".hydra" in folders and Path(at, ".hydra", "config.yaml").exists())
 
 
-def _whole(path: Path) -> Run:
-    """A run; whatever is wrong with its files costs it alone."""
+def _read_safely(path: Path) -> Run:
+    """Reads a run; an error in its files makes it a damaged run."""
     try:
         return _read(path)
     except Exception as error:  # files can be damaged in more ways than can be listed
-        return Run(path, "damaged", f"it cannot be read: {type(error).__name__}: {_line(error)}")
+        return Run(path, "damaged", f"it cannot be read: {type(error).__name__}: {_first_line(error)}")
 
 
-def _in_order(path: Path) -> list[tuple[bool, int, str]]:
-    """10 after 9."""
+def _sort_key(path: Path) -> list[tuple[bool, int, str]]:
+    """Returns a key that sorts numbers by value: 10 after 9."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in path.parts]
 
 
 def _read(path: Path) -> Run:
     try:
         config = yaml.safe_load((path / ".hydra" / "config.yaml").read_text())
-        settings = dict(flat(config)) if isinstance(config, dict) else None
+        settings = dict(flatten(config)) if isinstance(config, dict) else None
         if settings is None or "model" not in config:
             return Run(path, "damaged", ".hydra/config.yaml is no configuration of a run")
         json.dumps(settings, default=str)  # a ValueError where a value holds itself
     except FileNotFoundError:
         return Run(path, "damaged", "there is no .hydra/config.yaml beside its results.json")
     except (OSError, ValueError, yaml.YAMLError) as error:
-        return Run(path, "damaged", f".hydra/config.yaml cannot be read: {_line(error)}")
-    curves = _curves(path)
+        return Run(path, "damaged", f".hydra/config.yaml cannot be read: {_first_line(error)}")
+    curves = _read_curves(path)
     try:
         results = json.loads((path / "results.json").read_text())
         if not isinstance(results, dict) or not isinstance(results.get("estimates"), list):
             raise ValueError("no list of estimates")
     except FileNotFoundError:
-        return Run(path, *_without_results(path), settings, curves=curves)
+        return Run(path, *_find_state(path), settings, curves=curves)
     except (OSError, ValueError) as error:
-        return Run(path, "damaged", f"results.json cannot be read: {_line(error)}", settings, curves=curves)
+        return Run(path, "damaged", f"results.json cannot be read: {_first_line(error)}", settings, curves=curves)
     results, skipped = _clean(results)
     if skipped and not results["estimates"]:
         return Run(path, "damaged", "results.json cannot be read: no estimate in it is whole", settings, curves=curves)
-    values, lost = _values(path)
+    values, lost = _read_values(path)
     messages = [f"{skipped} of its estimates cannot be read, and are left out"] if skipped else []
     return Run(path, "finished", "; ".join([*messages, *lost]), settings, results, values, curves)
 
 
-def _without_results(path: Path) -> tuple[State, str]:
+def _find_state(path: Path) -> tuple[State, str]:
     if is_run_folder_locked(path):
         return "running", "it is at work"
     error = path / "error.txt"
@@ -180,9 +180,9 @@ def _without_results(path: Path) -> tuple[State, str]:
 
 
 def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The same with what the report needs of the kind that it needs, and how many estimates are not whole."""
+    """Gives the fields that the report needs valid types; returns the results and the number of dropped estimates."""
     training = results.get("training") if isinstance(results.get("training"), dict) else {}
-    numbers = {name: _number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
+    numbers = {name: _clean_number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
     of_dicts = {
         name: results.get(name) if isinstance(results.get(name), dict) else {}
@@ -190,19 +190,19 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
     }
     of_text = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
     whole = [row for row in results["estimates"] if _is_estimate(row)]
-    cleaned = {"training": numbers | words, "parameters": _number(results.get("parameters"))}
-    cleaned["published"] = _published(results.get("published"))
+    cleaned = {"training": numbers | words, "parameters": _clean_number(results.get("parameters"))}
+    cleaned["published"] = _clean_published(results.get("published"))
     return results | cleaned | of_dicts | of_text | {"estimates": whole}, len(results["estimates"]) - len(whole)
 
 
-def _published(told: Any) -> dict[str, Any] | None:
-    if not isinstance(told, dict) or not isinstance(told.get("values"), dict):
+def _clean_published(row: Any) -> dict[str, Any] | None:
+    if not isinstance(row, dict) or not isinstance(row.get("values"), dict):
         return None
-    values = {str(quantity): float(value) for quantity, value in told["values"].items() if _fits(value)}
-    return {"values": values, "source": str(told.get("source", "")), "kind": str(told.get("kind", ""))}
+    values = {str(quantity): float(value) for quantity, value in row["values"].items() if _is_float(value)}
+    return {"values": values, "source": str(row.get("source", "")), "kind": str(row.get("kind", ""))}
 
 
-def _number(value: Any) -> float:
+def _clean_number(value: Any) -> float:
     return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
@@ -210,8 +210,8 @@ def _is_estimate(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
-        and _fits(row.get("value"))
-        and all(row.get(name) is None or _fits(row[name]) for name in ("stderr", "train_reference"))
+        and _is_float(row.get("value"))
+        and all(row.get(name) is None or _is_float(row[name]) for name in ("stderr", "train_reference"))
         and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
         and (row.get("limits") is None or _are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)
@@ -219,8 +219,8 @@ def _is_estimate(row: Any) -> bool:
     )
 
 
-def _fits(value: Any) -> bool:
-    """Whether it is a number that a float can hold, or not a number at all as floats know it."""
+def _is_float(value: Any) -> bool:
+    """Tells whether a value is a number that a float can hold, NaN included."""
     try:
         return isinstance(value, int | float) and isinstance(float(value), float)
     except OverflowError:
@@ -228,25 +228,25 @@ def _fits(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    """Whether it is an interval, of which no end is NaN: its margin would be zero."""
-    return isinstance(value, list) and len(value) == 2 and all(_fits(end) and not math.isnan(end) for end in value)
+    """Tells whether a value is an interval without a NaN, which would make its margin zero."""
+    return isinstance(value, list) and len(value) == 2 and all(_is_float(end) and not math.isnan(end) for end in value)
 
 
 def _are_limits(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(each is None or _fits(each) for each in value)
+    return isinstance(value, list) and len(value) == 2 and all(each is None or _is_float(each) for each in value)
 
 
-def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested dicts by their dotted keys."""
+def flatten(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the leaves of nested dicts with their dotted keys."""
     if isinstance(node, dict) and node:
         for name, value in node.items():
-            yield from flat(value, f"{key}.{name}" if key else str(name))
+            yield from flatten(value, f"{key}.{name}" if key else str(name))
     else:
         yield key, node
 
 
-def _values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Those that are rows of finite numbers, and what is to be said where some cannot be read."""
+def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Reads the values of single examples, and returns messages about those that cannot be read."""
     if not (path / "values.npz").exists():
         return {}, []
     try:
@@ -254,11 +254,11 @@ def _values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             arrays = dict(found)
         rows = {name: each for name, each in arrays.items() if each.ndim == 1 and len(each) and each.dtype.kind == "f"}
         return rows, [] if len(rows) == len(arrays) else ["some of values.npz are no numbers of single examples"]
-    except Exception as error:  # of zlib, zipfile, tokenize, ... by where it is damaged
+    except Exception as error:  # from zlib, zipfile, tokenize, ..., depending on the damage
         return {}, [f"values.npz cannot be read, so that nothing is paired with it: {type(error).__name__}"]
 
 
-def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     found: dict[str, tuple[list[float], list[float]]] = {}
     try:
         lines = (path / "metrics.jsonl").read_text(errors="replace").splitlines()
@@ -267,7 +267,9 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     for line in lines:
         try:
             row = json.loads(line)
-            name, epoch, value = str(row["name"]), float(row["epoch"]), float(row["value"])
+            name = str(row["name"])
+            epoch = float(row["epoch"])
+            value = float(row["value"])
         except (ValueError, KeyError, TypeError):
             continue  # cut short
         if math.isfinite(epoch) and math.isfinite(value):
@@ -277,5 +279,5 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

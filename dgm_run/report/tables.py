@@ -1,4 +1,4 @@
-"""Numbers side by side: only those that were found in the same way, on the same data."""
+"""Tables of numbers by the same method on the same data."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from dgm_run.report.groups import Group
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
 
-FIRST = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
-HIGHER = (
+MAIN_QUANTITIES = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
+HIGHER_IS_BETTER = (
     "log_likelihood",
     "elbo",
     "pseudo_likelihood",
@@ -28,35 +28,35 @@ HIGHER = (
     "high_quality",
     "auroc",
 )
-LOWER = (
+LOWER_IS_BETTER = (
     *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth", "calibration_error", "cfid", "frechet", "kid"),
     *("mmd", "class_kl", "duplicates"),
 )
-"""Of quantities by these names, and by these with more behind an underscore, one end is the better one."""
+"""Names of quantities with a better direction, which more may follow behind an underscore."""
 NOT_RANKED = ("mmd_p_value",)
 
 
 def better_direction(quantity: str) -> Literal["higher", "lower"] | None:
-    """Which of two numbers of a quantity is the better one, if either is."""
-    for better, names in (("higher", HIGHER), ("lower", LOWER)):
-        named = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
-        if named and quantity not in NOT_RANKED:
+    """Returns the better direction of a quantity; None where it has none."""
+    for better, names in (("higher", HIGHER_IS_BETTER), ("lower", LOWER_IS_BETTER)):
+        has_name = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
+        if has_name and quantity not in NOT_RANKED:
             return better
     return None
 
 
 @dataclass(frozen=True)
 class EstimateSpec:
-    """How a number was found; numbers of two ways are never ranked together.
+    """Method and data of a number; only numbers of one specification are ranked together.
 
     Attributes:
-        split, quantity, estimator, kind, unit: as in results.json.
-        settings: of the estimator, as JSON.
-        num_examples: that it was found on.
-        dataset, preprocessing: of the data.
-        data: what else decides which examples are tested, as JSON.
-        apart: what of that tells it from another way in the same words.
-        run: whose evaluations under several seeds of the estimator are compared; empty where configurations are.
+        split, quantity, estimator, kind, unit: fields of results.json.
+        settings: settings of the estimator, as JSON.
+        num_examples: number of test examples.
+        dataset, preprocessing: name and preprocessing of the data.
+        data: other settings that choose the test examples, as JSON.
+        distinction: those of these settings that differ from a specification with the same description.
+        run: the run whose estimator seeds are compared; empty where configurations are compared.
     """
 
     split: str
@@ -69,21 +69,21 @@ class EstimateSpec:
     dataset: str
     preprocessing: str
     data: str
-    apart: str = ""
+    distinction: str = ""
     run: str = ""
 
     @property
     def title(self) -> str:
-        """Of its table."""
+        """Title of the table."""
         return f"{self.quantity} by seed of the estimator" if self.run else self.quantity
 
     @property
     def better(self) -> Literal["higher", "lower"] | None:
-        """Which of two numbers is the better one, if either is."""
+        """Better direction of the quantity; None where it has none."""
         return better_direction(self.quantity)
 
     def describe(self) -> str:
-        """In a line, for the head of a table."""
+        """Describes method and data in a line, for the head of a table."""
         end = f"; {self.better} is better" if self.better else ""
         if self.run:
             end = f"; evaluations of the run {self.run} under several seeds of the estimator"
@@ -95,82 +95,85 @@ class EstimateSpec:
 
     def describe_data(self) -> str:
         path = json.loads(self.data).get("dataset.source.path")
-        more = ", ".join(filter(None, (path, self.apart)))
+        more = ", ".join(filter(None, (path, self.distinction)))
         return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.preprocessing}"
 
 
-def versions(runs: Sequence[Run]) -> list[str]:
-    """Of the code, each with the number of its runs, where there are several: their numbers may not compare."""
+def describe_versions(runs: Sequence[Run]) -> list[str]:
+    """Returns several versions of the code with their numbers of runs, since these may not compare; [] for one."""
     found = Counter(run.version for run in runs)
     return [f"{count} by {version}" for version, count in found.most_common()] if len(found) > 1 else []
 
 
-def tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
-    """For every way in which a number was found the groups that have it, the best first."""
+def make_tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
+    """Yields a table for each specification of numbers: a row for each group that has one, the best first."""
     found: dict[EstimateSpec, list[Row]] = {}
     for group in groups:
         of_group: dict[EstimateSpec, list[tuple[Run, Mapping[str, Any]]]] = {}
         for run in group.runs:
             for estimate in run.results["estimates"]:
-                of_group.setdefault(spec_of(run, estimate), []).append((run, estimate))
-        for way, pairs in of_group.items():
+                of_group.setdefault(make_spec(run, estimate), []).append((run, estimate))
+        for spec, pairs in of_group.items():
             runs, estimates = zip(*pairs, strict=True)
-            row = Row(replace(group, runs=runs), estimates, "", published_of(way, runs))
-            found.setdefault(way, []).append(row)
-    apart = _apart(list(found))
-    for way in sorted(found, key=lambda way: _rank(way, len(found[way]))):
-        rows = found[way]
-        if way.better:
-            sign = 1 if way.better == "lower" else -1
+            row = Row(replace(group, runs=runs), estimates, "", find_published(spec, runs))
+            found.setdefault(spec, []).append(row)
+    distinctions = _distinguish(list(found))
+    for spec in sorted(found, key=lambda spec: _rank(spec, len(found[spec]))):
+        rows = found[spec]
+        if spec.better:
+            sign = 1 if spec.better == "lower" else -1
             rows.sort(key=lambda row, sign=sign: (not math.isfinite(row.mean), sign * row.mean))
             rows = add_differences(rows)
-        yield replace(way, apart=apart[way]), rows
+        yield replace(spec, distinction=distinctions[spec]), rows
 
 
-def _apart(ways: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
-    """What tells each way from others that are described in the same words."""
+def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
+    """Returns the data settings that distinguish each specification from others with the same description."""
     same: dict[tuple[str, str], list[EstimateSpec]] = {}
-    for way in ways:
-        same.setdefault((way.quantity, way.describe()), []).append(way)
+    for spec in specs:
+        same.setdefault((spec.quantity, spec.describe()), []).append(spec)
     found = {}
     for others in same.values():
-        data = [json.loads(way.data) for way in others]
+        data = [json.loads(spec.data) for spec in others]
         names = [name for name in dict.fromkeys(name for each in data for name in each)
                  if len({str(each.get(name)) for each in data}) > 1]  # fmt: skip
-        for way, each in zip(others, data, strict=True):
-            found[way] = ", ".join(f"{name}={each.get(name)}" for name in names)
+        for spec, each in zip(others, data, strict=True):
+            found[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
     return found
 
 
-def spec_of(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
-    """Returns how a row of results.json was found."""
+def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
+    """Returns the specification of a row of results.json."""
     settings = json.dumps(row["settings"], sort_keys=True)
-    named = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
-    data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _data(run))
-    return EstimateSpec(*named, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
+    words = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
+    data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _list_data_settings(run))
+    return EstimateSpec(*words, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
 
 
-def _data(run: Run) -> str:
-    """What decides which examples are tested, and is no choice of what is trained on."""
-    has_digest = "md5 " in str(run.results.get("preprocessing"))  # which says more than the place does
+def _list_data_settings(run: Run) -> str:
+    """Returns the settings that choose the test examples, but not those of the training alone, as JSON."""
+    has_digest = "md5 " in str(run.results.get("preprocessing"))  # the digest identifies data better than a path
     places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
     # densities are in the units of the data, whatever units the model sees
     free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
     if run.settings.get("dataset.num_levels") is None:
-        free += ("dataset.dequantize",)  # of levels alone
-    told = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
-    # what is off is as what older code does not know of
-    told = {key: value for key, value in told.items() if value is not None and value is not False}
-    return json.dumps(told, sort_keys=True, default=str)
+        free += ("dataset.dequantize",)  # it applies to levels alone
+    found = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
+    # a setting that is off equals one that older code does not have
+    found = {key: value for key, value in found.items() if value is not None and value is not False}
+    return json.dumps(found, sort_keys=True, default=str)
 
 
-def _rank(way: EstimateSpec, num_rows: int) -> tuple:
-    """What matters first, and what most configurations have."""
-    place = FIRST.index(way.quantity) if way.quantity in FIRST else len(FIRST)
-    return place, way.dataset, way.quantity, -num_rows, way.estimator, way.settings, way.num_examples, way.data
+def _rank(spec: EstimateSpec, num_rows: int) -> tuple:
+    """Returns a key that sorts main quantities first, then by the number of configurations."""
+    is_main = spec.quantity in MAIN_QUANTITIES
+    place = MAIN_QUANTITIES.index(spec.quantity) if is_main else len(MAIN_QUANTITIES)
+    return place, spec.dataset, spec.quantity, -num_rows, spec.estimator, spec.settings, spec.num_examples, spec.data
 
 
-def published_of(way: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:
-    """The number of a paper for this quantity, and where it stands."""
-    told = next((run.published for run in runs if run.published), None)
-    return (told.values[way.quantity], told.where) if told and way.quantity in told.values else None
+def find_published(spec: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:
+    """Returns the published number for this quantity and its source; None where there is none."""
+    published = next((run.published for run in runs if run.published), None)
+    if published and spec.quantity in published.values:
+        return published.values[spec.quantity], published.where
+    return None

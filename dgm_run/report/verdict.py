@@ -1,4 +1,4 @@
-"""Whether a run has reached a published number."""
+"""Verdicts on runs against published numbers."""
 
 import math
 from typing import Literal, NamedTuple
@@ -9,11 +9,11 @@ Verdict = Literal["reproduced", "better", "worse", "differs", "a bound", "beyond
 
 
 class Tolerance(NamedTuple):
-    """How far from a published number another one of the same unit may lie, and reproduces it.
+    """Largest distance from a published number of the same unit that counts as reproduced.
 
     Attributes:
-        distance: within which it always does.
-        errors_below: within two standard errors it does as well, where two of them are smaller than this.
+        distance: distance that always counts.
+        errors_below: bound on two standard errors, below which a distance of two standard errors counts too.
     """
 
     distance: float

@@ -1,51 +1,55 @@
-"""`dgm-report FOLDER`: what came out of many runs."""
+"""`dgm-report FOLDER`: a comparison of many runs."""
 
 from pathlib import Path
 
 from dgm_run.errors import UserError
 from dgm_run.report.estimator_seeds import EstimatorSeeds, compare_seeds, pool_seeds
-from dgm_run.report.groups import distinct, groups
-from dgm_run.report.markdown import document, summary
-from dgm_run.report.page import page
-from dgm_run.report.published import published
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs, split_repeated
+from dgm_run.report.markdown import render_document, render_summary
+from dgm_run.report.page import render_page
+from dgm_run.report.published import render_published
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 
 
 def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[str, list[Path]]:
     """Writes report.html and report.md into the folder, and published.md where presets name a number to be reached.
 
     Args:
-        folder: with runs in it, or below.
-        estimator_seeds: what becomes of evaluations of one run that differ by the seed of the estimator: `separate`
-            gives each its table, as to any other settings; `pool` takes their mean; `compare` adds a table in which
-            each is a row.
+        folder: a folder with runs in it or below it.
+        estimator_seeds: treatment of evaluations of one run that differ by the seed of the estimator. `separate` gives
+            each a table, as for any other settings; `pool` takes their mean; `compare` adds a table with a row for
+            each.
 
     Returns:
-        What is known at a glance, as Markdown, and the files.
+        A summary as Markdown, and the files.
 
     Raises:
-        UserError: there is no run in it, or it cannot be written.
+        UserError: the folder has no run, or a file cannot be written.
     """
-    runs = collect(folder)
+    runs = collect_runs(folder)
     if not runs:
         raise UserError(f"{folder}: there is no run in it, or below")
-    kept, repeated = distinct([run for run in runs if run.state == "finished"])
+    kept, repeated = split_repeated([run for run in runs if run.state == "finished"])
     if estimator_seeds == "pool":
         kept = [pool_seeds(run) for run in kept]
     without = [run for run in runs if run.state != "finished"]
-    finished, others = groups(kept, without), [*repeated, *without]
-    found = list(tables(finished))
+    finished = group_runs(kept, without)
+    others = [*repeated, *without]
+    found = list(make_tables(finished))
     if estimator_seeds == "compare":
         found += compare_seeds(finished)
     files = [folder / "report.html", folder / "report.md"]
-    written = [page(f"Runs in {folder}", finished, found, others), document(finished, found, others)]
-    if table := published(kept):
+    contents = [
+        render_page(f"Runs in {folder}", finished, found, others),
+        render_document(finished, found, others),
+    ]
+    if table := render_published(kept):
         files.append(folder / "published.md")
-        written.append(table)
+        contents.append(table)
     try:
-        for file, content in zip(files, written, strict=True):
+        for file, content in zip(files, contents, strict=True):
             file.write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    return summary(finished, found, others), files
+    return render_summary(finished, found, others), files

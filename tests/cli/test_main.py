@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dgm_run.cli import main
-from dgm_run.report.runs import collect
+from dgm_run.report.runs import collect_runs
 from tests.support import folders
 from tests.support.tiny import TINY, command, dgm_run, metrics, refused
 
@@ -200,7 +200,7 @@ def test_a_range_to_search_in_is_refused_without_a_search(tmp_path, monkeypatch,
 def test_why_a_run_has_failed_is_kept_in_its_folder(tmp_path, monkeypatch, capfd):
     done = refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
     assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
-    assert [run.state for run in collect(tmp_path)] == ["refused"]
+    assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
 
 
 def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):

@@ -13,14 +13,19 @@ from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.imputation import Imputation
-from dgm_run.estimators.labels.classification import _calibration, _declined, error
+from dgm_run.estimators.labels.classification import _estimate_calibration, _estimate_selective_error, estimate_error
 from dgm_run.estimators.likelihood.parzen import Parzen
 from dgm_run.estimators.likelihood.pseudo_likelihood import PseudoLikelihood
-from dgm_run.estimators.ood.out_of_distribution import OutOfDistribution, area
+from dgm_run.estimators.ood.out_of_distribution import OutOfDistribution, auroc
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.estimators.samples.features import Features
 from dgm_run.estimators.samples.modes import Modes
-from dgm_run.estimators.samples.sample_quality import Known, SampleQuality, Seen, _nearest_train
+from dgm_run.estimators.samples.sample_quality import (
+    FeatureBatch,
+    SampleQuality,
+    TrainReference,
+    _measure_nearest_train,
+)
 from dgm_run.models.base import ExactModel
 from tests.coverage import Case, Truth
 from tests.coverage.exact import shares
@@ -35,7 +40,7 @@ def unchanged(x: Tensor) -> Tensor:
 
 def error_case(num: int, share: float) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
-        return error("error", (torch.rand(num) < share).double(), "q(y|x)"), Truth(100 * share)
+        return estimate_error("error", (torch.rand(num) < share).double(), "q(y|x)"), Truth(100 * share)
 
     return Case(f"{share:.0%} wrong of {num}", "classification, error", repeat)
 
@@ -46,7 +51,7 @@ def declined_case(index: int, name: str, population: float) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
         score = torch.rand(300, dtype=torch.float64)
         wrong = (torch.rand(300) < 0.4 * (1 - score).square()).double()
-        return _declined(score, wrong, "q(y|x)")[index], Truth(100 * population)
+        return _estimate_selective_error(score, wrong, "q(y|x)")[index], Truth(100 * population)
 
     return Case("scores with known risk, 300", f"classification, {name}", repeat)
 
@@ -54,7 +59,7 @@ def declined_case(index: int, name: str, population: float) -> Case:
 def repeat_calibration() -> tuple[Estimate, Truth]:
     sure = torch.where(torch.rand(300) < 0.5, 0.7, 0.9).double()
     wrong = (torch.rand(300) > sure - 0.1).double()
-    return _calibration(sure, wrong, "q(y|x)"), Truth(0.1)
+    return _estimate_calibration(sure, wrong, "q(y|x)"), Truth(0.1)
 
 
 class Sloped(ExactModel):
@@ -73,7 +78,7 @@ def true_area(is_inverted: bool) -> float:
         torch.manual_seed(6)
         x, model = dark(1_000_000), Sloped()
         other = 1 - x if is_inverted else torch.rand_like(x)
-    return area(model.log_prob(x), model.log_prob(other))
+    return auroc(model.log_prob(x), model.log_prob(other))
 
 
 def dark(num: int) -> Tensor:
@@ -200,7 +205,7 @@ def sample_quality() -> SampleQuality:
         train = torch.randn(400, 2)
     weight = torch.tensor([[2.0, -1.0, 0.0], [0.0, 1.0, -2.0]])
     features = Features(lambda x: x, torch.zeros(2), torch.ones(2), lambda x: x @ weight)
-    return SampleQuality(300, "classifier", 0, 5, 1, False, Known(features, train, train.double()))
+    return SampleQuality(300, "classifier", 0, 5, 1, False, TrainReference(features, train, train.double()))
 
 
 @cache
@@ -209,8 +214,8 @@ def compare_samples(seed: int) -> dict[str, Estimate]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         x, y = torch.randn(300, 2), Normal(1.0, 1.0).sample(300)
-        data, samples = Seen(x, x.double()), Seen(y, y.double())
-        rows = sample_quality()._compare(data, samples) | _nearest_train(samples, sample_quality().known)
+        data, samples = FeatureBatch(x, x.double()), FeatureBatch(y, y.double())
+        rows = sample_quality()._compare(data, samples) | _measure_nearest_train(samples, sample_quality().reference)
     return {
         name: Estimate(name, "sample_quality", "estimate", num_examples=300, **row._asdict())
         for name, row in rows.items()

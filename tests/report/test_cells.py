@@ -2,17 +2,17 @@ import math
 
 import pytest
 
-from dgm_run.report.cells import Span, comparison, number
-from dgm_run.report.groups import Group, groups
+from dgm_run.report.cells import Span, make_columns, make_number_cell
+from dgm_run.report.groups import Group, group_runs
 from dgm_run.report.rows import Row
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
 def of(folder):
-    ((_, rows),) = tables(groups(collect(folder)))
-    return comparison(rows)
+    ((_, rows),) = make_tables(group_runs(collect_runs(folder)))
+    return make_columns(rows)
 
 
 def test_columns_of_a_table(tmp_path):
@@ -21,7 +21,7 @@ def test_columns_of_a_table(tmp_path):
     assert [cell.shown for cell in found["prior"]] == ["VampPrior", "StandardPrior"]
     assert [cell.shown for cell in found["runs"]] == ["2, 3", "0, 1"]
     best, other = found["value"]
-    assert other.by == pytest.approx(-4.95)
+    assert other.sort_key == pytest.approx(-4.95)
     assert best.span == pytest.approx((-4.0, -3.9, None), nan_ok=True)
 
 
@@ -42,7 +42,7 @@ def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
         folders.write(tmp_path / name, folders.config(name), [folders.estimate(value)], values)
     best, other = of(tmp_path)["difference to the best trained model (95% for all pairs)"]
     assert (best.shown, best.span) == ("", None)
-    assert other.by == pytest.approx(-2.0)
+    assert other.sort_key == pytest.approx(-2.0)
     half = 3.182446 * math.sqrt(0.32 / 3 / 4)  # Student's t with 3 degrees of freedom
     assert other.span == (pytest.approx(-2.0 - half, abs=1e-4), pytest.approx(-2.0 + half, abs=1e-4), 0.0)
 
@@ -53,8 +53,8 @@ def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp
     folders.write(tmp_path / "a", folders.config(), [row], published=paper)
     found = of(tmp_path)
     assert list(found) == ["configuration", "value", "train_reference", "published", "note", "runs"]
-    assert (found["train_reference"][0].shown, found["train_reference"][0].by) == ("-2.000", -2.0)
-    assert found["published"][0].by == -2.5
+    assert (found["train_reference"][0].shown, found["train_reference"][0].sort_key) == ("-2.000", -2.0)
+    assert found["published"][0].sort_key == -2.5
     assert found["note"][0].shown == "collapsed"
 
 
@@ -63,4 +63,4 @@ def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp
 ])  # fmt: skip
 def test_a_number_without_a_finite_error_is_not_drawn(value, stderr, span):
     row = Row(Group({}, [], [], {}), [{"value": value, "stderr": stderr}], "", None)
-    assert number(row).span == span
+    assert make_number_cell(row).span == span

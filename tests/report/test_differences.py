@@ -6,16 +6,16 @@ import pytest
 from scipy import stats
 
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.groups import groups
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 PRIORS = ("StandardPrior", "VampPrior")
 
 
 def found(folder):
-    return list(tables(groups(collect(folder))))
+    return list(make_tables(group_runs(collect_runs(folder))))
 
 
 def write(folder, prior, seed, values, fixed_labels=False, **more):

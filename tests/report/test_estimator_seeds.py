@@ -12,14 +12,14 @@ from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.cells import comparison
+from dgm_run.report.cells import make_columns
 from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
-from dgm_run.report.groups import groups
-from dgm_run.report.markdown import document
-from dgm_run.report.overview import overviews
-from dgm_run.report.page import page
-from dgm_run.report.runs import Run, collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.markdown import render_document
+from dgm_run.report.overview import make_overviews
+from dgm_run.report.page import render_page
+from dgm_run.report.runs import Run, collect_runs
+from dgm_run.report.tables import make_tables
 from dgm_run.runner import results
 from tests.support import folders
 
@@ -46,14 +46,14 @@ def ends(row, name):
 
 
 def pooled(folder):
-    (run,) = map(pool_seeds, collect(folder))
+    (run,) = map(pool_seeds, collect_runs(folder))
     (row,) = run.results["estimates"]
     return run, row
 
 
 def test_by_itself_each_seed_has_its_table(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2, 2: 0.1})
-    assert len(list(tables(groups(collect(tmp_path))))) == 3
+    assert len(list(make_tables(group_runs(collect_runs(tmp_path))))) == 3
 
 
 def test_a_pooled_number_is_the_mean_without_a_seed(tmp_path):
@@ -122,7 +122,7 @@ def test_the_same_draws_are_pooled_once(tmp_path):
 def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2})
     evaluate(tmp_path, "VampPrior", {3: 1.0})
-    ((_, (best, other)),) = tables(groups(list(map(pool_seeds, collect(tmp_path)))))
+    ((_, (best, other)),) = make_tables(group_runs(list(map(pool_seeds, collect_runs(tmp_path)))))
     assert (best.note, other.note) == ("", "mean of 2 estimator seeds")
     assert other.difference.mean == pytest.approx(-0.9)
 
@@ -130,21 +130,21 @@ def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
 def test_rows_say_where_one_run_has_more_seeds(tmp_path):
     evaluate(tmp_path / "a", "StandardPrior", {0: 0.0, 1: 0.2})
     folders.write(tmp_path / "b", folders.config(seed=1), [folders.estimate(-4.5, settings={"num_chains": 7})])
-    ((_, (row,)),) = tables(groups(list(map(pool_seeds, collect(tmp_path)))))
+    ((_, (row,)),) = make_tables(group_runs(list(map(pool_seeds, collect_runs(tmp_path)))))
     assert row.note == "mean of 1 or 2 estimator seeds"
 
 
 def test_other_settings_are_not_pooled(tmp_path):
     rows = [folders.estimate(-3.0, settings={"seed": 1, "repeats": repeats}) for repeats in (1, 5)]
     folders.write(tmp_path, folders.config(), rows)
-    (run,) = map(pool_seeds, collect(tmp_path))
+    (run,) = map(pool_seeds, collect_runs(tmp_path))
     assert [row["settings"] for row in run.results["estimates"]] == [{"repeats": 1}, {"repeats": 5}]
 
 
 def test_compared_seeds_are_rows_with_differences(tmp_path):
     evaluate(tmp_path, "StandardPrior", {1: 0.07, 0: 0.0})
     evaluate(tmp_path, "VampPrior", {0: 1.0})
-    ((way, (first, other)),) = compare_seeds(groups(collect(tmp_path)))
+    ((way, (first, other)),) = compare_seeds(group_runs(collect_runs(tmp_path)))
     assert way.title == "log_likelihood by seed of the estimator"
     assert way.describe().endswith("evaluations of the run StandardPrior under several seeds of the estimator")
     assert [row.group.settings for row in (first, other)] == [{"estimator seed": 0}, {"estimator seed": 1}]
@@ -157,30 +157,30 @@ def test_compared_seeds_share_their_examples(tmp_path):
     """Without values of single examples the errors of computing are all by which two evaluations differ."""
     path = evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.07})
     (path / "values.npz").unlink()
-    ((_, (_, other)),) = compare_seeds(groups(collect(tmp_path)))
+    ((_, (_, other)),) = compare_seeds(group_runs(collect_runs(tmp_path)))
     half = math.hypot(0.1, 0.1)
     assert other.difference == (*map(pytest.approx, (0.07, 0.07 - half, 0.07 + half)), "computing")
 
 
 def test_numbers_without_draws_are_not_compared(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.0})
-    assert list(compare_seeds(groups(collect(tmp_path)))) == []
+    assert list(compare_seeds(group_runs(collect_runs(tmp_path)))) == []
 
 
 def test_a_report_says_what_it_compares(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.07})
-    found = groups(collect(tmp_path))
+    found = group_runs(collect_runs(tmp_path))
     added = list(compare_seeds(found))
-    shown = [*tables(found), *added]
-    text = document(found, shown, [])
+    shown = [*make_tables(found), *added]
+    text = render_document(found, shown, [])
     assert (
         "| estimator seed | value | 95% interval | difference to the first evaluation (95% for all pairs) | runs |"
         in text
     )
     assert "| 1 | -4.930 ± 0.100 | -8.369 to -1.491 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
-    assert ">log_likelihood by seed of the estimator</h2>" in page("x", found, shown, [])
-    assert list(overviews(added)) == []  # seeds of an estimator are no configurations
-    assert "estimator seed" in comparison(added[0][1])
+    assert ">log_likelihood by seed of the estimator</h2>" in render_page("x", found, shown, [])
+    assert list(make_overviews(added)) == []  # seeds of an estimator are no configurations
+    assert "estimator seed" in make_columns(added[0][1])
 
 
 NUM_PAIRS = 50
@@ -206,7 +206,7 @@ def test_evaluations_differ_by_no_more_than_stated():
         rows, values = zip(*(evaluate_rbm(model, data, seed) for seed in (2 * pair, 2 * pair + 1)), strict=True)
         run = Run(Path("run"), "finished", "", {"model._target_": "RBM"}, {"estimates": list(rows)},
                   dict(zip(map(values_key, rows), values, strict=True)))  # fmt: skip
-        ((_, (_, other)),) = compare_seeds(groups([run]))
+        ((_, (_, other)),) = compare_seeds(group_runs([run]))
         assert other.difference.mean != 0
         num_held += other.difference.low <= 0 <= other.difference.high
     assert num_held >= 46

@@ -1,12 +1,12 @@
 import os
 
-from dgm_run.report.groups import differing, distinct, groups, is_seed
-from dgm_run.report.runs import collect
+from dgm_run.report.groups import find_differing_keys, group_runs, is_seed, split_repeated
+from dgm_run.report.runs import collect_runs
 from tests.support import folders
 
 
 def test_runs_that_differ_by_their_seeds_are_one_group(tmp_path):
-    found = groups(collect(folders.sweep(tmp_path)))
+    found = group_runs(collect_runs(folders.sweep(tmp_path)))
     assert [group.settings for group in found] == [{"prior": "StandardPrior"}, {"prior": "VampPrior"}]
     assert [len(group.runs) for group in found] == [2, 2]
     assert found[1].name == "prior=VampPrior"
@@ -14,10 +14,12 @@ def test_runs_that_differ_by_their_seeds_are_one_group(tmp_path):
 
 def test_what_only_follows_from_a_choice_is_no_difference(tmp_path):
     folders.sweep(tmp_path)
-    assert differing(collect(tmp_path)) == ["prior._target_"]  # not prior.num_components, which one of them has
+    assert find_differing_keys(collect_runs(tmp_path)) == [
+        "prior._target_"
+    ]  # not prior.num_components, which one of them has
     folders.write(tmp_path / "4", folders.config("VampPrior", prior__num_components=20), [folders.estimate(-3.0)])
-    assert differing(collect(tmp_path)) == ["prior._target_", "prior.num_components"]
-    names = [group.name for group in groups(collect(tmp_path))]
+    assert find_differing_keys(collect_runs(tmp_path)) == ["prior._target_", "prior.num_components"]
+    names = [group.name for group in group_runs(collect_runs(tmp_path))]
     assert names == ["prior=StandardPrior", "prior=VampPrior, prior.num_components=10",
                      "prior=VampPrior, prior.num_components=20"]  # fmt: skip
 
@@ -27,10 +29,10 @@ def test_estimators_and_machines_make_no_other_configuration(tmp_path):
     folders.write(tmp_path / "b", folders.config(trainer__threads=7, estimators={}), [folders.estimate(-3.0)])
     settings = {"energy": {"seed": 1, "repeats": 5}}
     folders.write(tmp_path / "c", folders.config(estimators=settings), [folders.estimate(-3.0)])
-    runs = collect(tmp_path)
-    (group,) = groups(runs)
+    runs = collect_runs(tmp_path)
+    (group,) = group_runs(runs)
     assert group.name == "all"
-    assert len(distinct(runs)[1]) == 2
+    assert len(split_repeated(runs)[1]) == 2
     assert is_seed("dataset.label_seed")
     assert is_seed("seed")
     assert not is_seed("dataset.seeds")
@@ -44,14 +46,14 @@ def test_whole_numbers_are_numbers_and_what_is_off_is_not_there(tmp_path):
     objective(tmp_path / "a", 0, beta=1.0, warmup=None, tempered=False)
     objective(tmp_path / "b", 1, beta=1, tempered=False)
     objective(tmp_path / "c", 2, beta=1)  # by older code
-    (group,) = groups(collect(tmp_path))
+    (group,) = group_runs(collect_runs(tmp_path))
     assert len(group.runs) == 3
 
 
 def test_a_setting_that_only_some_have_is_a_difference(tmp_path):
     objective(tmp_path / "a", 0, beta=1)
     objective(tmp_path / "b", 1, beta=1, free_bits=3)
-    assert [group.settings for group in groups(collect(tmp_path))] == [{}, {"objective.free_bits": 3}]
+    assert [group.settings for group in group_runs(collect_runs(tmp_path))] == [{}, {"objective.free_bits": 3}]
 
 
 def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
@@ -60,7 +62,7 @@ def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
         node = folders.config()
         node["dataset"]["corrupt"] = corrupt
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
-    found = {group.runs[0].path.name: group.settings["dataset.corrupt"] for group in groups(collect(tmp_path))}
+    found = {group.runs[0].path.name: group.settings["dataset.corrupt"] for group in group_runs(collect_runs(tmp_path))}
     assert found == {"a": "none", "b": "Holes"}
 
 
@@ -70,7 +72,7 @@ def test_settings_of_one_name_in_parts_that_never_meet_are_told_apart(tmp_path):
     for i, steps in enumerate((2, 3)):
         node = folders.config(seed=i, posterior={"num_steps": steps})
         folders.write(tmp_path / f"vae{i}", node, [folders.estimate(-3.0)])
-    assert len(groups(collect(tmp_path))) == 4
+    assert len(group_runs(collect_runs(tmp_path))) == 4
 
 
 def test_what_has_failed_is_known_to_its_configuration(tmp_path):
@@ -80,8 +82,8 @@ def test_what_has_failed_is_known_to_its_configuration(tmp_path):
     lost = folders.write(tmp_path / "lost", folders.config(seed=2, objective={"beta": 2}))
     elsewhere = folders.write(tmp_path / "elsewhere", folders.config(seed=2, objective={"beta": 3}))
     (elsewhere / "error.txt").write_text("not finite")
-    runs = collect(tmp_path)
-    found = groups([run for run in runs if run.results], [run for run in runs if not run.results])
+    runs = collect_runs(tmp_path)
+    found = group_runs([run for run in runs if run.results], [run for run in runs if not run.results])
     assert [group.settings for group in found] == [{"objective.beta": 1}, {"objective.beta": 2}]
     assert [[run.path for run in group.lost] for group in found] == [[], [lost]]
 
@@ -90,14 +92,14 @@ def test_sizes_that_parts_repeat_are_told_once(tmp_path):
     for name, size in (("a", 2), ("b", 5)):
         node = folders.config(model__latent_dim=size, prior__latent_dim=size)
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
-    assert differing(collect(tmp_path)) == ["model.latent_dim"]
+    assert find_differing_keys(collect_runs(tmp_path)) == ["model.latent_dim"]
 
 
 def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
     for name, seed, value in (("a", 0, -3.0), ("again", 0, -3.0), ("b", 1, -4.0)):
         path = folders.write(tmp_path / name, folders.config(seed=seed), [folders.estimate(value)])
         os.utime(path / "results.json", (1, 2 if name == "again" else 1))
-    kept, repeated = distinct(collect(tmp_path))
+    kept, repeated = split_repeated(collect_runs(tmp_path))
     assert [run.path.name for run in kept] == ["again", "b"]
     assert [(run.path.name, run.state) for run in repeated] == [("a", "repeated")]
     assert repeated[0].message == "the same configuration and seeds as again, which is newer"
@@ -107,14 +109,14 @@ def test_published_numbers_make_no_other_configuration(tmp_path):
     for name, value in (("a", -1.0), ("b", -2.0)):
         node = folders.config(seed=int(-value), published={"values": {"elbo": value}})
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
-    assert len(groups(collect(tmp_path))) == 1
+    assert len(group_runs(collect_runs(tmp_path))) == 1
 
 
 def test_what_the_data_bring_along_names_no_configuration(tmp_path):
     for name, shape, binarize in (("digits", 8, "fixed"), ("mnist", 28, "fixed"), ("mnist", 28, "dynamic")):
         node = folders.config(dataset={"name": name, "shape": [1, shape, shape], "binarize": binarize})
         folders.write(tmp_path / f"{name}_{binarize}", node, [folders.estimate(-3.0)])
-    found = {group.runs[0].path.name: group for group in groups(collect(tmp_path))}
+    found = {group.runs[0].path.name: group for group in group_runs(collect_runs(tmp_path))}
     assert found["digits_fixed"].name == "dataset.binarize=fixed, dataset.name=digits"
     assert found["mnist_dynamic"].settings == {"dataset.name": "mnist", "dataset.binarize": "dynamic"}
-    assert found["mnist_fixed"].brought == {"dataset.shape": [1, 28, 28]}
+    assert found["mnist_fixed"].implied == {"dataset.shape": [1, 28, 28]}

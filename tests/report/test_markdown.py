@@ -1,16 +1,16 @@
 import json
 
-from dgm_run.report.groups import groups
-from dgm_run.report.markdown import document
-from dgm_run.report.page import page
-from dgm_run.report.runs import Run, collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.markdown import render_document
+from dgm_run.report.page import render_page
+from dgm_run.report.runs import Run, collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
 def test_tables_and_what_has_no_numbers(tmp_path):
-    found = groups(collect(folders.sweep(tmp_path)))
-    text = document(found, list(tables(found)), [Run(tmp_path / "x", "failed", "a | b\nc")])
+    found = group_runs(collect_runs(folders.sweep(tmp_path)))
+    text = render_document(found, list(make_tables(found)), [Run(tmp_path / "x", "failed", "a | b\nc")])
     lines = text.splitlines()
     assert lines[0] == "# 2 configurations; runs: 4 finished, 1 failed"
     how = "estimate by importance_sampling (num_samples=5), nats; 4 examples of digits test, binarisation dynamic; "
@@ -30,16 +30,16 @@ def versions_and_collapse(folder):
     results = json.loads((other / "results.json").read_text())
     results["environment"] = {"dgm_run": "0.2.0", "commit": "abc"}
     (other / "results.json").write_text(json.dumps(results))
-    return groups(collect(folder))
+    return group_runs(collect_runs(folder))
 
 
 def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_path):
     found = versions_and_collapse(tmp_path)
-    text = document(found, list(tables(found)), [])
+    text = render_document(found, list(make_tables(found)), [])
     assert "Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc." in text
     assert "(2 runs) | 1 of 2 collapsed |" in text
-    assert "## To be read with care\n\n- b: kl: the posterior has collapsed" in text
-    html = page("x", found, list(tables(found)), [])
+    assert "## Warnings\n\n- b: kl: the posterior has collapsed" in text
+    html = render_page("x", found, list(make_tables(found)), [])
     assert "<p>Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc.</p>" in html
     assert '<td data-by="1 of 2 collapsed">' in html
 
@@ -47,7 +47,7 @@ def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_pat
 def test_what_a_run_says_of_itself_is_text_and_nothing_else(tmp_path):
     row = folders.estimate(-3.0, warning="<img src=x onerror=alert(1)> & `code` | cell")
     folders.write(tmp_path / "a", folders.config(), [row])
-    found = groups(collect(tmp_path))
-    text = document(found, list(tables(found)), [])
+    found = group_runs(collect_runs(tmp_path))
+    text = render_document(found, list(make_tables(found)), [])
     assert "log_likelihood: &lt;img src=x onerror=alert(1)> &amp; 'code' \\| cell" in text
     assert "<img" not in text

@@ -1,16 +1,16 @@
 import numpy as np
 
-from dgm_run.report.groups import groups
-from dgm_run.report.markdown import document
-from dgm_run.report.overview import overviews
-from dgm_run.report.page import page
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.markdown import render_document
+from dgm_run.report.overview import make_overviews
+from dgm_run.report.page import render_page
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
 def overview(folder):
-    (found,) = overviews(list(tables(groups(collect(folder)))))
+    (found,) = make_overviews(list(make_tables(group_runs(collect_runs(folder)))))
     return found
 
 
@@ -48,7 +48,7 @@ def test_numbers_that_were_found_in_other_ways_stand_in_columns_of_their_own(tmp
     found = overview(tmp_path)
     heads = [head for head in found.cells if head.endswith("]")]
     assert heads == ["log_likelihood [1]", "log_likelihood [2]", "error [3]"]
-    ways = [found.ways[head].describe_method() for head in heads]
+    ways = [found.specs[head].describe_method() for head in heads]
     assert {way.partition("(")[2] for way in ways[:2]} == {"num_samples=5), nats", "num_samples=50), nats"}
     assert {column(found, "prior")[0], column(found, "prior")[1]} == {"A", "B"}
     for head in heads[:2]:
@@ -64,15 +64,18 @@ def test_data_sets_have_a_table_each_and_what_went_wrong_is_noted(tmp_path):
     folder = folders.write(tmp_path / "c", other, [folders.estimate(-80.0)])
     results = folder / "results.json"
     results.write_text(results.read_text().replace('"digits"', '"mnist"'))
-    first, second = overviews(list(tables(groups(collect(tmp_path)))))
+    first, second = make_overviews(list(make_tables(group_runs(collect_runs(tmp_path)))))
     assert (first.data.split()[0], second.data.split()[0]) == ("digits", "mnist")
     assert column(first, "note") == ["collapsed", ""]
     assert "note" not in second.cells
 
 
 def test_it_stands_first_in_page_and_document(tmp_path):
-    found = groups(collect(folders.sweep(tmp_path)))
-    text, html = document(found, list(tables(found)), []), page("x", found, list(tables(found)), [])
+    found = group_runs(collect_runs(folders.sweep(tmp_path)))
+    text, html = (
+        render_document(found, list(make_tables(found)), []),
+        render_page("x", found, list(make_tables(found)), []),
+    )
     assert "## digits test, binarisation dynamic" in text.split("## log_likelihood")[0]
     assert "| VampPrior | **-3.950 ± 0.050** | 1,234 | 3 | 0.0 | 2 |" in text
     assert "- log_likelihood [1]: estimate by importance_sampling (num_samples=5), nats; 4 examples\n" in text
@@ -111,4 +114,4 @@ def test_bits_stand_there_where_nats_do_not_or_a_paper_names_them(tmp_path):
         ("named", [nats, bits], {"values": {"bits_per_dim": 0.4}}, ["log_likelihood [1]", "bits_per_dim [2]"]),
     ):
         folders.write(tmp_path / name, folders.config(), rows, published=published)
-        assert list(overview(tmp_path / name).ways) == heads
+        assert list(overview(tmp_path / name).specs) == heads

@@ -5,18 +5,18 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dgm_run.report.groups import groups
-from dgm_run.report.page import page
-from dgm_run.report.runs import Run, collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.page import render_page
+from dgm_run.report.runs import Run, collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def made(folder, others=()):
-    found = groups(collect(folders.sweep(folder)))
-    return page("Runs in <here>", found, list(tables(found)), others)
+    found = group_runs(collect_runs(folders.sweep(folder)))
+    return render_page("Runs in <here>", found, list(make_tables(found)), others)
 
 
 class Names(HTMLParser):
@@ -46,14 +46,14 @@ def test_it_needs_nothing_from_elsewhere_and_shows_what_it_is_given_as_text(tmp_
 def test_what_an_estimator_warned_of_is_told(tmp_path):
     row = folders.estimate(-3.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config(), [row])
-    found = groups(collect(tmp_path))
-    assert "the posterior has collapsed" in page("x", found, list(tables(found)), [])
+    found = group_runs(collect_runs(tmp_path))
+    assert "the posterior has collapsed" in render_page("x", found, list(make_tables(found)), [])
 
 
 def test_an_interval_is_shown_by_the_pointer(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0, interval=[-3.25, -2.5])])
-    found = groups(collect(tmp_path))
-    assert ' title="95%: -3.250 to -2.500">-3.000' in page("x", found, list(tables(found)), [])
+    found = group_runs(collect_runs(tmp_path))
+    assert ' title="95%: -3.250 to -2.500">-3.000' in render_page("x", found, list(make_tables(found)), [])
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")

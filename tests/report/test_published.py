@@ -1,7 +1,7 @@
 import pytest
 
-from dgm_run.report.published import CONSERVATIVE, published
-from dgm_run.report.runs import collect
+from dgm_run.report.published import CONSERVATIVE, render_published
+from dgm_run.report.runs import collect_runs
 from tests.support.folders import config, estimate, write
 
 PAPER = {
@@ -20,7 +20,7 @@ def begun_with(folder, *overrides):
 
 def table(folder):
     """The rows as dicts by short heads, and the footnotes by their marks."""
-    lines = published(collect(folder)).splitlines()
+    lines = render_published(collect_runs(folder)).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
     notes = dict(line.split(": ", 1) for line in lines if line.startswith("[^"))
     return [dict(zip(HEAD, row, strict=True)) for row in cells], notes
@@ -121,4 +121,4 @@ def test_a_collapse_concerns_all_numbers(tmp_path):
 def test_without_presets_there_is_no_table(tmp_path):
     write(tmp_path / "a", config(), [estimate(-1.0)])
     write(tmp_path / "b", config(), [estimate(-1.0)], published={"values": {"error": 1.0}, "source": "x"})
-    assert published(collect(tmp_path)) == ""
+    assert render_published(collect_runs(tmp_path)) == ""

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dgm_run.report.groups import groups
-from dgm_run.report.rows import NUM_SEEDS, columns, digits
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.rows import NUM_SEEDS, format_nats, varying_settings
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
@@ -12,9 +12,11 @@ def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):
     for seed, value in enumerate((-5.0, float("nan"), -4.0)):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value)])
     folders.write(tmp_path / "lost", folders.config(seed=3))
-    every = collect(tmp_path)
-    ((_, (row,)),) = tables(groups([run for run in every if run.results], [run for run in every if not run.results]))
-    assert row.number() == "-4.500 ± 0.500 (2 runs)"
+    every = collect_runs(tmp_path)
+    ((_, (row,)),) = make_tables(
+        group_runs([run for run in every if run.results], [run for run in every if not run.results])
+    )
+    assert row.format_number() == "-4.500 ± 0.500 (2 runs)"
     assert row.note == "1 of 3 not finite, 1 of 4 unfinished"
 
 
@@ -22,7 +24,7 @@ def test_one_run_has_the_error_that_its_estimate_states(tmp_path):
     """That of the finite one, where another run of the row has no number."""
     for seed, (value, stderr) in enumerate(((float("nan"), 9.0), (-3.0, 0.25))):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value, stderr=stderr)])
-    ((_, (row,)),) = tables(groups(collect(tmp_path)))
+    ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))
     assert (row.stderr, row.has_several_runs) == (0.25, False)
 
 
@@ -30,24 +32,24 @@ def test_values_of_examples_are_means_over_runs(tmp_path):
     values = [np.array([-5.0, -3.0]), np.array([-6.0, -3.0])]
     for seed, each in enumerate(values):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(each.mean())], each)
-    ((_, (row,)),) = tables(groups(collect(tmp_path)))
+    ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))
     assert row.values_of_examples == pytest.approx([-5.5, -3.0])
     folders.write(tmp_path / "2", folders.config(seed=2), [folders.estimate(-4.0)])
-    ((_, (row,)),) = tables(groups(collect(tmp_path)))
+    ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))
     assert row.values_of_examples is None
 
 
 def test_a_mean_over_seeds_of_the_estimator_says_so(tmp_path):
     folders.write(tmp_path, folders.config(), [folders.estimate(-3.0) | {NUM_SEEDS: 4}])
-    ((_, (row,)),) = tables(groups(collect(tmp_path)))
+    ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))
     assert row.note == "mean of 4 estimator seeds"
 
 
 def test_columns_are_what_rows_differ_by(tmp_path):
-    ((_, rows),) = tables(groups(collect(folders.sweep(tmp_path))))
-    assert columns(rows) == ["prior"]
-    assert columns(rows[:1]) == []
+    ((_, rows),) = make_tables(group_runs(collect_runs(folders.sweep(tmp_path))))
+    assert varying_settings(rows) == ["prior"]
+    assert varying_settings(rows[:1]) == []
 
 
 def test_numbers_beyond_reason_are_short():
-    assert [digits(v) for v in (-84.5, -2.172e28, float("nan"))] == ["-84.500", "-2.172e+28", "nan"]
+    assert [format_nats(v) for v in (-84.5, -2.172e28, float("nan"))] == ["-84.500", "-2.172e+28", "nan"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.runs import collect, flat
+from dgm_run.report.runs import collect_runs, flatten
 from dgm_run.report.write import report
 from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
 from tests.support import folders
@@ -14,7 +14,7 @@ from tests.support import folders
 
 def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):
     folders.write(tmp_path / "a" / "0", folders.config(), [folders.estimate(-5.0)], [-5.0, -4.0])
-    (run,) = collect(tmp_path)
+    (run,) = collect_runs(tmp_path)
     assert (run.state, run.path) == ("finished", tmp_path / "a" / "0")
     assert run.results["estimates"][0]["value"] == -5.0
     assert run.values[values_key(run.results["estimates"][0])].tolist() == [-5.0, -4.0]
@@ -40,7 +40,7 @@ def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra" / "config.yaml").write_text(text)
     (tmp_path / "nothing_at_all").mkdir()
-    found = {run.path.name: run for run in collect(tmp_path)}
+    found = {run.path.name: run for run in collect_runs(tmp_path)}
     states = {name: run.state for name, run in found.items()}
     assert states == {
         **dict.fromkeys(("cut", "list", "no_value", "yaml", "other", "empty"), "damaged"),
@@ -56,7 +56,7 @@ def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
 def test_failed_estimators_are_warnings(tmp_path):
     path = folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)]) / "results.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"failed_estimators": {"ais": "out of memory"}}))
-    (run,) = collect(tmp_path)
+    (run,) = collect_runs(tmp_path)
     assert run.warnings == [("ais", "failed: out of memory")]
     _, files = report(tmp_path)
     assert all("failed: out of memory" in file.read_text() for file in files)
@@ -65,11 +65,11 @@ def test_failed_estimators_are_warnings(tmp_path):
 def test_nothing_is_unpickled(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)])
     np.savez(tmp_path / "a" / "values.npz", evil=np.array([object()], dtype=object))
-    assert collect(tmp_path)[0].values == {}
+    assert collect_runs(tmp_path)[0].values == {}
 
 
 def test_leaves_have_dotted_keys():
-    assert dict(flat({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
 
 
 def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
@@ -89,7 +89,7 @@ def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
     lines = ['{"name": "valid/elbo", "epoch": 1, "value": NaN}', '{"name": "valid/elbo", "epoch": 2, "value": null}']
     with open(tmp_path / "speed" / "metrics.jsonl", "a") as file:
         file.write("\n".join([*lines, '{"name": "valid/elbo", "epoch": 9, "value": -1.0}', ""]))
-    found = collect(tmp_path)
+    found = collect_runs(tmp_path)
     assert {run.state for run in found} == {"finished"}
     assert [len(run.results["estimates"]) for run in found] == [1] * 7
     messages = {run.path.name: run.message for run in found if run.message}
@@ -104,7 +104,7 @@ def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
 def test_results_without_a_configuration_are_named(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "results.json").write_text("{}")
-    (run,) = collect(tmp_path)
+    (run,) = collect_runs(tmp_path)
     assert (run.state, run.message) == ("damaged", "there is no .hydra/config.yaml beside its results.json")
 
 
@@ -115,7 +115,7 @@ def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
         for left in (LOCK, HOLDER):  # by a process that was killed
             (tmp_path / name / left).touch()
     with lock_run_folder(tmp_path / "working"):
-        found = {run.path.name: (run.state, run.message) for run in collect(tmp_path)}
+        found = {run.path.name: (run.state, run.message) for run in collect_runs(tmp_path)}
     assert found["working"] == ("running", "it is at work")
     assert found["early"] == ("unfinished", "it ended before its first checkpoint")
 
@@ -124,8 +124,8 @@ def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
     path = folders.write(tmp_path / "a", folders.config())
     (path / "error.txt").write_text("the loss is not finite\n")
     (path / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=9\n- trainer.resume=auto\n")
-    (run,) = collect(tmp_path)
-    assert run.told == "optimizer.lr=9: the loss is not finite"
+    (run,) = collect_runs(tmp_path)
+    assert run.description == "optimizer.lr=9: the loss is not finite"
 
 
 def test_a_refused_run_is_no_failure(tmp_path):
@@ -135,9 +135,9 @@ def test_a_refused_run_is_no_failure(tmp_path):
     (path / "error.txt").write_text("model.latent_dim = 0 must be at least 1\n")
     shown, files = report(tmp_path)
     assert shown.startswith("# 1 configurations; runs: 1 finished, 1 refused\n")
-    assert "\n## Refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
+    assert "\n## Runs refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
     assert "Without numbers" not in shown
-    assert ">refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
+    assert ">Runs refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
 
 
 def rewritten(name, text):
@@ -216,13 +216,13 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 def test_equal_warnings_of_two_evaluations_are_one(tmp_path):
     rows = [folders.estimate(-3.0, settings={"seed": seed}, warning="low") for seed in (1, 2)]
     folders.write(tmp_path, folders.config(), rows)
-    (run,) = collect(tmp_path)
+    (run,) = collect_runs(tmp_path)
     assert run.warnings == [("log_likelihood", "low")]
 
 
 def test_an_interval_with_an_end_that_is_nan(tmp_path):
     damaged = folders.estimate(-5.0, interval=[float("nan"), -4.0])
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0, interval=[-6.0, -4.0]), damaged])
-    (run,) = collect(tmp_path)
+    (run,) = collect_runs(tmp_path)
     assert [each["interval"] for each in run.results["estimates"]] == [[-6.0, -4.0]]
     assert "1 of its estimates cannot be read" in run.message

@@ -12,10 +12,10 @@ from dgm_run.estimators.intervals import NO_ERRORS, NORMAL, ComputingErrors, Mar
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.models.base import log_mean_exp
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.groups import groups
+from dgm_run.report.groups import group_runs
 from dgm_run.report.rows import Difference
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import tables
+from dgm_run.report.tables import make_tables
 from dgm_run.runner import results
 
 NUM_TABLES = 300
@@ -78,7 +78,7 @@ def table(nums, method, draws, spread=lambda row: SPREAD, gain=0.0):
             if max(nums) > 1:
                 log_p += draws.normal(0, spread(i))
             runs.append(run(f"M{i}", seed, log_p, method, draws))
-    ((_, rows),) = tables(groups(runs))
+    ((_, rows),) = make_tables(group_runs(runs))
     return rows
 
 

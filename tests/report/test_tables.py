@@ -1,14 +1,14 @@
 import pytest
 
-from dgm_run.report.groups import groups
-from dgm_run.report.rows import columns
-from dgm_run.report.runs import collect
-from dgm_run.report.tables import tables
+from dgm_run.report.groups import group_runs
+from dgm_run.report.rows import varying_settings
+from dgm_run.report.runs import collect_runs
+from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
 def found(folder):
-    return list(tables(groups(collect(folder))))
+    return list(make_tables(group_runs(collect_runs(folder))))
 
 
 def test_the_best_stands_first_with_its_spread_over_seeds(tmp_path):
@@ -23,10 +23,10 @@ def test_the_best_stands_first_with_its_spread_over_seeds(tmp_path):
     assert best.group.name == "prior=VampPrior"
     assert best.mean == pytest.approx(-4 + 0.05)
     assert best.stderr == pytest.approx(0.05)  # 0.1 apart
-    assert best.number() == "-3.950 ± 0.050 (2 runs)"
+    assert best.format_number() == "-3.950 ± 0.050 (2 runs)"
     assert best.difference == ""
     assert other.difference.mean == pytest.approx(-1)
-    assert columns(rows) == ["prior"]
+    assert varying_settings(rows) == ["prior"]
 
 
 def test_published_numbers_stand_beside_their_own_quantities_alone(tmp_path):
@@ -59,7 +59,7 @@ def test_numbers_that_were_found_in_other_ways_are_not_ranked_together(tmp_path)
 def test_one_run_is_one_run_however_often_it_was_evaluated(tmp_path):
     rows = [folders.estimate(-3.0, num_examples=10), folders.estimate(-3.5, num_examples=40)]
     folders.write(tmp_path / "a", folders.config(), rows)
-    assert sorted(row.number() for _, (row,) in found(tmp_path)) == ["-3.000 ± 0.100", "-3.500 ± 0.100"]
+    assert sorted(row.format_number() for _, (row,) in found(tmp_path)) == ["-3.000 ± 0.100", "-3.500 ± 0.100"]
 
 
 def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first(tmp_path):
@@ -74,7 +74,7 @@ def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first
     assert [row.mean for row in ways["frechet_random"][1]] == [2.0, 3.0]
     assert ways["error"][1][0].published == (1.5, "A paper")
     assert ways["log_likelihood"][1][0].published is None
-    assert ways["error"][1][0].number() == "2.000 ± 0.100"
+    assert ways["error"][1][0].format_number() == "2.000 ± 0.100"
     for quantity in ("kl", "mmd_p_value"):  # no end of them is the better one
         way, rows = ways[quantity]
         assert way.better is None

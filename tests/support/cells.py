@@ -15,7 +15,7 @@ from torch import Tensor
 from dgm_run.config.compose import PARTS, compose, conf_dir, instantiate, validate
 from dgm_run.config.signature import target_of
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.likelihood.proposals import choose_prior_draws, score_defensively
+from dgm_run.estimators.likelihood.proposals import choose_prior_draws, weigh_defensive_samples
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.labelled.base import LabelledModel
 from dgm_run.models.latent.density_network import DensityNetwork
@@ -229,7 +229,7 @@ def _log_weights(model: LatentVariableModel, x: Tensor) -> Tensor:
     q, p = model.infer(x), model.latent_prior()
     from_prior = choose_prior_draws(NUM_SAMPLES, PRIOR_WEIGHT, x.device)
     try:
-        return score_defensively(model, x, q, p, PRIOR_WEIGHT, from_prior)[0]
+        return weigh_defensive_samples(model, x, q, p, PRIOR_WEIGHT, from_prior)[0]
     except NotImplementedError:
         return model.log_weights(x, NUM_SAMPLES)
 

@@ -1,4 +1,4 @@
-"""What independent pixels reach on binary data and on grey levels: a baseline for models that bring none."""
+"""Independent pixels on binary data and on grey levels: a baseline for models that have none of their own."""
 
 import torch
 from torch import Tensor
@@ -8,24 +8,24 @@ from dgm_run.estimators.base import Baseline
 
 ROWS = 1_000
 """Examples at a time."""
-TRAINED_ON = 60_000
-"""The first training examples, by which the shares of the levels are told."""
+NUM_TRAIN = 60_000
+"""Number of the first training examples, which give the shares of the levels."""
 ADVICE = "train longer, or change optimizer.lr or the sizes of the networks"
 
 
 @torch.no_grad()
 def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
-    """Returns log p(x) of the test examples where each pixel by itself has the levels of the training data.
+    """Fits independent pixels with the level shares of the training data; returns log p(x) of the test examples.
 
     One of each level is added to the counts of each pixel (Laplace's rule), so that no test example is impossible.
-    Real values have other baselines; of sentences, and of data with holes, this says nothing.
+    Returns None for real values, which have other baselines, for sentences, and for data with missing elements.
     """
     kind = data.dataset.kind
     if kind not in ("binary", "levels") or data.train.corrupt:
         return None
     num_levels = 2 if kind == "binary" else data.dataset.num_levels
     counts = 0
-    for x in data.train.batches(ROWS, TRAINED_ON):
+    for x in data.train.batches(ROWS, NUM_TRAIN):
         if bool(x.isnan().any()):
             return None
         index = _index(x, num_levels)
@@ -36,7 +36,7 @@ def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
 
 
 def _index(x: Tensor, num_levels: int) -> Tensor:
-    """The place of each element in a table of pixels and levels, (B, D)."""
+    """Returns the index of each element in a table of pixels and levels, (B, D)."""
     levels = (x.flatten(1) * (num_levels - 1)).round().long()
     return levels + num_levels * torch.arange(levels.shape[1], device=levels.device)
 

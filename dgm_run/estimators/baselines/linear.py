@@ -1,4 +1,4 @@
-"""What linear models reach on the same data."""
+"""Linear Gaussian baselines: independent columns, PPCA and factor analysis."""
 
 import math
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ class Fit:
     """A density fitted to the training data.
 
     Attributes:
-        name: of the family.
-        density: over flat examples, in double precision.
-        warning: what its likelihood depends on; None for nothing.
+        name: name of the family.
+        density: density over flat examples, in double precision.
+        warning: settings or data that the likelihood depends on; None for none.
     """
 
     name: str
@@ -48,17 +48,17 @@ class LinearBaseline(Estimator):
     """log p(x) of independent columns, of PPCA and of factor analysis, fitted to the training data.
 
     PPCA is in closed form. Factor analysis starts from the PPCA of the standardised columns, so that the units of the
-    data do not matter, and goes on by expectation maximisation until a step gains less than `tolerance`. What a decoder
-    with Gaussian noise is worth shows against these: they take a second. Of corrupted data, whose moments are not those
-    of what is behind, and of data that are all equal, it says nothing.
+    data do not matter. It goes on by expectation maximisation until a step gains less than `tolerance`. These fits take
+    a second, and a decoder with Gaussian noise should beat them. There are no rows for corrupted data, whose moments
+    differ from those of the clean data, nor for data that are all equal.
 
     Args:
         latent_dim: k.
         min_scale: the absolute part of the floor of the noise, a standard deviation in the units of the data.
         relative_min_scale: the part relative to the standard deviation of each column (`noise_floor`).
-        tolerance: nats of an example.
-        max_steps: of expectation maximisation, at most.
-        fits: once `fitted`.
+        tolerance: gain of a step at which the fit stops, nats per example.
+        max_steps: largest number of steps of expectation maximisation.
+        fits: the fitted densities, after `fit`.
 
     Raises:
         ValueError: a setting is not positive, or is no floor.
@@ -86,19 +86,21 @@ class LinearBaseline(Estimator):
         if train.corrupt:
             return self
         data = Moments.of(train.batches(ROWS))
-        # the moments of data with holes are not numbers; data that are all equal have no scale to stand on
+        # missing elements make the moments NaN; data that are all equal have no scale for a floor
         if not bool(data.covariance.isfinite().all()) or not (self.min_scale > 0 or bool((data.variance > 0).any())):
             return self
-        return replace(self, fits=tuple(self._fits(data)))
+        return replace(self, fits=tuple(self._fit_all(data)))
 
     @property
     def _floor(self) -> tuple[float, float]:
         return self.min_scale, max(self.relative_min_scale, LEAST_RELATIVE)
 
-    def _fits(self, data: Moments) -> list[Fit]:
+    def _fit_all(self, data: Moments) -> list[Fit]:
         floor = resolved_floor(data.variance, *self._floor)
         log_var = torch.maximum(data.variance, floor.square()).log()
-        fits = [self._fit("independent_columns", IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)]
+        fits = [
+            self._describe_fit("independent_columns", IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)
+        ]
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         if latent_dim < 1:
             return fits
@@ -106,11 +108,11 @@ class LinearBaseline(Estimator):
         ppca = maximum_likelihood(data, latent_dim, shared.square())
         return [
             *fits,
-            self._fit("ppca", ppca, shared, data),
-            self._fit("factor_analysis", self._factor_analysis(data, latent_dim, floor), floor, data),
+            self._describe_fit("ppca", ppca, shared, data),
+            self._describe_fit("factor_analysis", self._fit_factor_analysis(data, latent_dim, floor), floor, data),
         ]
 
-    def _factor_analysis(self, data: Moments, latent_dim: int, floor: Tensor) -> LinearGaussian:
+    def _fit_factor_analysis(self, data: Moments, latent_dim: int, floor: Tensor) -> LinearGaussian:
         scale = torch.where(data.variance > 0, data.variance.sqrt(), floor)
         standardised = data.scaled(1 / scale)
         min_variance = (floor / scale).square()
@@ -125,7 +127,9 @@ class LinearBaseline(Estimator):
             before = now
         return LinearGaussian(best.weight * scale.unsqueeze(-1), data.mean, best.log_var + 2 * scale.log())
 
-    def _fit(self, name: str, density: LinearGaussian | IndependentGaussian, floor: Tensor, data: Moments) -> Fit:
+    def _describe_fit(
+        self, name: str, density: LinearGaussian | IndependentGaussian, floor: Tensor, data: Moments
+    ) -> Fit:
         log_var = 2 * density.log_scale if isinstance(density, IndependentGaussian) else density.log_var
         num_at_floor = int((log_var - 2 * floor.log() < math.log1p(AT_FLOOR)).sum())
         if name == "ppca":

@@ -1,4 +1,4 @@
-"""What counting words reaches on the same sentences.
+"""N-gram baselines for sentences.
 
 Sources: R. Kneser, H. Ney, Improved backing-off for m-gram language modeling, 1995; S. Chen, J. Goodman, An empirical
 study of smoothing techniques for language modeling, 1999 (interpolated).
@@ -29,29 +29,31 @@ class KneserNey:
 
     Args:
         sentences: tokens with their ends, without padding.
-        order: n, tokens in a window.
-        num_tokens: that can be predicted.
-        discount: taken off every count.
+        order: n, the number of tokens in a window.
+        num_tokens: number of tokens that can be predicted.
+        discount: subtracted from every count.
     """
 
     def __init__(self, sentences: Sequence[Sequence[int]], order: int, num_tokens: int, discount: float):
-        self.order, self.num_tokens, self.discount = order, num_tokens, discount
+        self.order = order
+        self.num_tokens = num_tokens
+        self.discount = discount
         windows = Counter(window for sentence in sentences for window in self._windows(sentence))
-        self.levels = [_by_context(windows)]
+        self.levels = [_group_by_context(windows)]
         for _ in range(order - 1):
-            windows = Counter(window[1:] for window in windows)  # in how many contexts, not how often
-            self.levels.append(_by_context(windows))
+            windows = Counter(window[1:] for window in windows)  # counts contexts, not occurrences
+            self.levels.append(_group_by_context(windows))
 
     def _windows(self, sentence: Sequence[int]) -> list[Context]:
         padded = [START] * (self.order - 1) + list(sentence)
         return [tuple(padded[i : i + self.order]) for i in range(len(sentence))]
 
     def log_prob(self, sentence: Sequence[int]) -> float:
-        """log p of a sentence and its end, nats."""
+        """Returns log p of a sentence and its end, nats."""
         return sum(math.log(self.prob(window[:-1], window[-1])) for window in self._windows(sentence))
 
     def prob(self, context: Context, token: int, level: int = 0) -> float:
-        """p(token | context)."""
+        """Returns p(token | context)."""
         if level == self.order:
             return 1 / self.num_tokens
         shorter = self.prob(context[1:], token, level + 1)
@@ -62,7 +64,7 @@ class KneserNey:
         return (max(counts[token] - self.discount, 0) + self.discount * len(counts) * shorter) / total
 
 
-def _by_context(windows: Counter) -> dict[Context, Counter]:
+def _group_by_context(windows: Counter) -> dict[Context, Counter]:
     found: dict[Context, Counter] = defaultdict(Counter)
     for window, count in windows.items():
         found[window[:-1]][window[-1]] = count
@@ -71,15 +73,15 @@ def _by_context(windows: Counter) -> dict[Context, Counter]:
 
 @dataclass(frozen=True)
 class NgramBaseline(Estimator):
-    """The perplexity of words by themselves, and given one and two before them.
+    """Perplexities of n-gram models of the orders 1 to `max_order`.
 
     Args:
-        max_order: of the longest windows.
-        discount: of Kneser and Ney.
-        models: once `fitted`.
+        max_order: largest n.
+        discount: discount of Kneser and Ney.
+        models: the fitted models, after `fit`.
 
     Raises:
-        ValueError: there is no window, or the discount is no share.
+        ValueError: `max_order` is not positive, or the discount does not lie between 0 and 1.
     """
 
     max_order: int
@@ -94,25 +96,26 @@ class NgramBaseline(Estimator):
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(data.train, Sentences):
-            raise ConfigError("estimators.ngram_baseline: the data are no sentences")
+            raise ConfigError("estimators.ngram_baseline: the data are no sentences: leave the estimator out")
 
     def fit(
         self, model: nn.Module, train: Sentences, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "NgramBaseline":
-        rows, outputs = _rows(train), len(train.vocabulary) - OFFSET
+        rows = _strip_padding(train)
+        outputs = len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
         return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
 
     def __call__(self, model: nn.Module, data: Sentences, report: ProgressCallback = no_progress) -> list[Estimate]:
         found = []
-        for counted in self.models:
-            log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)
-            name = f"{counted.order}-gram"
+        for ngram in self.models:
+            log_p = torch.tensor([ngram.log_prob(row) for row in _strip_padding(data)], dtype=torch.float64)
+            name = f"{ngram.order}-gram"
             more = {"settings": {"discount": self.discount}, "baseline": Baseline(name, log_p, ADVICE)}
             found.append(estimate_perplexity(log_p, data, name, "exact", **more))
-            report(counted.order, len(self.models))
+            report(ngram.order, len(self.models))
         return found
 
 
-def _rows(data: Sentences) -> list[list[int]]:
+def _strip_padding(data: Sentences) -> list[list[int]]:
     return [row[: row.index(END) + 1] for row in data.x.tolist()]

@@ -1,4 +1,4 @@
-"""How far restored elements are from the true ones."""
+"""Error measures of imputed elements against the true ones."""
 
 from typing import NamedTuple
 
@@ -6,50 +6,62 @@ import torch
 from torch import Tensor
 
 MIN_PROBABILITY = 1e-3
-"""Of a binary element, for the cross-entropy: means of few draws are zero or one now and then."""
+"""Smallest probability of a binary element in the cross-entropy: means of few draws may be exactly zero or one."""
 
 
-class Errors(NamedTuple):
-    """The mean squared error over elements, and its standard error over examples, not all of which have as many."""
+class SquaredError(NamedTuple):
+    """Mean squared error over elements, and its standard error over examples, whose numbers of elements differ."""
 
     mean: float
     stderr: float | None
 
     @classmethod
-    def of(cls, guess: Tensor, truth: Tensor, asked: Tensor) -> "Errors":
-        """Over the elements where `asked`: (B, *shape) each."""
-        squares = (guess - truth).square().masked_fill(~asked, 0.0).flatten(1).double().sum(1)
-        counts = asked.flatten(1).double().sum(1)
+    def measure(cls, guess: Tensor, truth: Tensor, is_target: Tensor) -> "SquaredError":
+        """Averages the squared errors over the elements where `is_target`: (B, *shape) each."""
+        squares = (guess - truth).square().masked_fill(~is_target, 0.0).flatten(1).double().sum(1)
+        counts = is_target.flatten(1).double().sum(1)
         mean = squares.sum() / counts.sum()
         if len(counts) < 2:
             return cls(mean.item(), None)
-        # of a ratio of two sums over the examples, linearised
+        # linearises a ratio of two sums over the examples
         scatter = (squares - mean * counts).std() / counts.mean()
         return cls(mean.item(), (scatter / len(counts) ** 0.5).item())
 
 
-def binary_scores(mean: Tensor, truth: Tensor) -> dict[str, float]:
-    """Cross-entropy in nats an element, and F1 of the ones where the mean exceeds one half: (N,), (N,)."""
+def score_binary(mean: Tensor, truth: Tensor) -> dict[str, float]:
+    """Returns the cross-entropy in nats per element, and F1 of the ones, predicted where the mean exceeds one half.
+
+    Args:
+        mean, truth: (N,) each.
+    """
     p = mean.double().clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     nll = -torch.where(truth == 1, p, 1 - p).log().mean().item()
-    told, true = mean > 0.5, truth == 1
-    both = (told & true).sum().item()
-    return {"nll": nll, "f1": 2 * both / max(1, told.sum().item() + true.sum().item())}
+    predicted = mean > 0.5
+    true = truth == 1
+    both = (predicted & true).sum().item()
+    return {"nll": nll, "f1": 2 * both / max(1, predicted.sum().item() + true.sum().item())}
 
 
-def ranks_of_interval(num_draws: int, share: float) -> tuple[int, float]:
-    """The rank j from below, and from above, whose draws hold a new one as nearly as can be in this share of cases.
+def choose_interval_rank(num_draws: int, share: float) -> tuple[int, float]:
+    """Returns the rank j whose interval of draws has a coverage nearest to `share`, and that coverage.
 
-    K draws and a new one of the same density are in any order: between the j-th and the (K + 1 - j)-th of them it lies
-    with probability (K + 1 - 2 j) / (K + 1), which is returned as well.
+    The interval goes from the j-th lowest to the j-th highest of K draws. All orders of K draws and a new one of the
+    same density are equally likely. So the new one lies in it with probability (K + 1 - 2 j) / (K + 1).
     """
     low = max(1, round((1 - share) / 2 * (num_draws + 1)))
     return low, 1 - 2 * low / (num_draws + 1)
 
 
-def interval(draws: Tensor, truth: Tensor, low: int) -> dict[str, float]:
-    """The share of true values, (N,), between the ranks `low` of their draws, (K, N), and how wide that is."""
+def score_interval(draws: Tensor, truth: Tensor, low: int) -> dict[str, float]:
+    """Returns coverage and mean width of the interval between the `low`-th lowest and highest draws.
+
+    Args:
+        draws: (K, N).
+        truth: (N,).
+        low: rank of the ends.
+    """
     ordered = draws.sort(0).values
-    bottom, top = ordered[low - 1], ordered[len(draws) - low]
+    bottom = ordered[low - 1]
+    top = ordered[len(draws) - low]
     inside = (truth >= bottom) & (truth <= top)
     return {"coverage": inside.double().mean().item(), "width": (top - bottom).double().mean().item()}

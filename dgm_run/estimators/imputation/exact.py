@@ -12,7 +12,7 @@ from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 @dataclass(frozen=True)
 class Exact(Imputer):
-    """z is drawn from its exact posterior; the mean of x is linear in that of z."""
+    """Exact imputation: z is drawn from its exact posterior, and the mean of x is linear in the mean of z."""
 
     requires = FactorAnalysis
     is_exact = True

@@ -1,4 +1,4 @@
-"""Gibbs sampling of the missing elements, those that are known held fixed."""
+"""Gibbs sampling of the missing elements with the observed ones held fixed."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from dgm_run.models.energy.base import UnnormalizedModel
 
 @dataclass(frozen=True)
 class Gibbs(Chain):
-    """The chain of a Boltzmann machine or a belief network, by its own rule; its states are averaged.
+    """The Gibbs chain of a Boltzmann machine or a belief network; the mean imputation averages its states.
 
     Args:
-        num_steps: of the chain.
-        burn_in: of them that do not count.
+        num_steps: number of steps of the chain.
+        burn_in: number of first steps that are dropped.
     """
 
     num_steps: int
@@ -24,15 +24,16 @@ class Gibbs(Chain):
 
     requires = UnnormalizedModel
 
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        return super().fits(model, corrupt) and isinstance(corrupt, Missing)
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().supports(model, corrupt) and isinstance(corrupt, Missing)
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         observed = ~seen.isnan()
         start = torch.where(observed, seen, model.sample(len(seen), num_steps=self.burn_in + 1))
         kept = set(torch.linspace(self.burn_in, self.num_steps - 1, num_draws).round().int().tolist())
-        draws, total = [], torch.zeros_like(start)
+        draws = []
+        total = torch.zeros_like(start)
         for step, x in zip(range(self.num_steps), model.completions(start, observed), strict=False):
             if step >= self.burn_in:
                 total += x

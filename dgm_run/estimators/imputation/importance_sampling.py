@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Imputed, Imputer, sees_through
+from dgm_run.estimators.imputation.imputer import Imputed, Imputer, has_observed_density
 from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
 from dgm_run.models.corrupted import Corrupted
 
 
 @dataclass(frozen=True)
 class ImportanceSampling(Imputer):
-    """E[x | x~] = sum_s w_s E[x | x~, z_s], the weights those of log p(x~), normalised.
+    """E[x | x~] = sum_s w_s E[x | x~, z_s] with the normalised importance weights of log p(x~).
 
-    An encoder that has seen complete examples alone may miss p(z | x~) by far: the effective sample size says so.
+    An encoder trained on complete examples alone may be far from p(z | x~): then the effective sample size is small.
 
     Args:
         num_samples: S for each example.
@@ -38,17 +38,19 @@ class ImportanceSampling(Imputer):
         if min(self.num_samples, self.max_batch_rows) < 1:
             raise ValueError("num_samples and max_batch_rows must be positive")
 
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        return super().fits(model, corrupt) and sees_through(model, corrupt)
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().supports(model, corrupt) and has_observed_density(model, corrupt)
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         of_seen = Corrupted(model, corrupt)
-        q, p = of_seen.infer(seen).proposal(), of_seen.latent_prior()
+        q = of_seen.infer(seen).proposal()
+        p = of_seen.latent_prior()
         chunk = max(1, self.max_batch_rows // len(seen))
         sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]
         terms = [of_seen.evaluate_terms(seen, q, p, size) for size in sizes]
-        z, log_w = torch.cat([each.z for each in terms]), torch.cat([each.log_w.double() for each in terms])
+        z = torch.cat([each.z for each in terms])
+        log_w = torch.cat([each.log_w.double() for each in terms])
 
         weights = log_w.softmax(0).to(seen.dtype)  # (S, B)
         mean = torch.zeros_like(seen)

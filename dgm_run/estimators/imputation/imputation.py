@@ -1,4 +1,4 @@
-"""What a model makes of examples with holes, or behind noise."""
+"""Imputation of corrupted test examples: missing elements and noise."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,12 @@ from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
-from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
+from dgm_run.estimators.imputation.error_measures import (
+    SquaredError,
+    choose_interval_rank,
+    score_binary,
+    score_interval,
+)
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import Corrupted
@@ -24,19 +29,19 @@ from dgm_run.recording.image_grid import grey_where_missing, is_image
 
 BLOCK = 50
 """Examples at a time."""
-NEIGHBOURS = 10_000
-"""Training examples among which the nearest is looked for."""
-SHOWN = 8
-OWN = "as_given"
-"""The name of the examples' own corruption among the sets."""
+NUM_NEIGHBOURS = 10_000
+"""Number of training examples that the nearest neighbour is searched among."""
+NUM_SHOWN = 8
+OWN_CORRUPTION = "as_given"
+"""Name of the corruption that the data already have, beside the names of the others."""
 
 
-class Known(NamedTuple):
-    """What the baselines know of training data.
+class TrainReference(NamedTuple):
+    """Training data of the baselines.
 
     Attributes:
-        mean: of every element over the examples where it is known, (*shape).
-        x: examples, (N, *shape), those means where nothing is known.
+        mean: mean of every element over the examples where it is observed, (*shape).
+        x: examples, (N, *shape), with these means in the place of missing elements.
     """
 
     mean: Tensor
@@ -45,23 +50,23 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Imputation(Estimator):
-    """The squared error of E[x | x~] over the elements to be restored, by every method that fits the model.
+    """The squared error of E[x | x~] over the target elements, by every method that supports the model.
 
-    Beside it stand two baselines: the mean of the training data, and the nearest training example, by what is known.
-    In the diagnostics are the error of single draws, which is about twice as large where the model is right; of real
-    values how many of the true ones an interval of the draws holds; of binary ones cross-entropy and F1.
+    Two baselines stand beside it: the mean of the training data, and the training example nearest in the observed
+    elements. The diagnostics hold the error of single draws, about twice as large where the model is right. For real
+    values they hold the coverage of an interval of the draws, for binary ones cross-entropy and F1.
 
-    Which examples, and which of their elements, depends on nothing but the data: two models restore the same. The
-    intervals are of all examples that could have been drawn, for this number of draws of each. Fewer draws make the
-    mean worse, and no interval holds that.
+    The examples and their target elements depend on the data alone, so that all models impute the same. The intervals
+    are over the population of examples, for this number of draws. Fewer draws worsen the mean, which no interval shows.
 
     Args:
-        corruptions: by name. Data that `dataset/corrupt` has corrupted are restored as they are, without these.
-            Those of images are left out for vectors.
+        corruptions: corruptions by name. Data corrupted by `dataset/corrupt` are imputed as they are, without these.
+            Vectors skip the corruptions of image regions.
         methods: imputers by name.
-        num_examples: of the test set, drawn at random; fewer where there are fewer.
-        num_draws: of each example.
-        baseline, shown: once `fitted`.
+        num_examples: number of test examples, drawn at random; fewer where there are fewer.
+        num_draws: number of draws of each example.
+        baseline: training data of the baselines, after `fit`.
+        shown: rows of pictures by corruption, after a call.
 
     Raises:
         ValueError: a number is not positive.
@@ -71,7 +76,7 @@ class Imputation(Estimator):
     methods: Mapping[str, Imputer]
     num_examples: int
     num_draws: int
-    baseline: Known | None = None
+    baseline: TrainReference | None = None
     shown: dict[str, list[Tensor]] = field(default_factory=dict)
 
     takes_corrupted = True
@@ -84,157 +89,173 @@ class Imputation(Estimator):
         for name, method in self.methods.items():
             if self.num_draws > method.max_draws:
                 raise ValueError(
-                    f"num_draws = {self.num_draws}, and the chain of {name} has {method.max_draws} steps that count: "
+                    f"num_draws = {self.num_draws} exceeds the {method.max_draws} steps of {name} after its burn-in: "
                     f"raise methods.{name}.num_steps"
                 )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         kind = data.dataset.kind
-        sets = self._sets(data.test)
-        if not sets:
-            raise ConfigError("estimators.imputation.corruptions: they are all of images: add missing_at_random")
-        for name, corrupt in sets.items():
+        corruptions = self._select_corruptions(data.test)
+        if not corruptions:
+            raise ConfigError(
+                "estimators.imputation.corruptions: all of them need images, and the data are vectors: "
+                "add missing_at_random"
+            )
+        for name, corrupt in corruptions.items():
             if kind not in corrupt.takes:
                 raise ConfigError(
                     f"estimators.imputation.corruptions.{name}: {type(corrupt).__name__} takes "
                     f"{' or '.join(corrupt.takes)} data, and these are {kind}: leave it out by "
                     f"'~estimators.imputation.corruptions.{name}'"
                 )
-            if not self._fitting(model, corrupt):
+            if not self._select_methods(model, corrupt):
                 raise ConfigError(
-                    f"estimators.imputation: no method restores {name} with {type(model).__name__}: choose "
-                    "a latent-variable model whose decoder has independent pixels, or an energy model and holes"
+                    f"estimators.imputation: no method imputes {name} with {type(model).__name__}: choose a "
+                    "latent-variable model with independent pixels given z, or an energy model and missing elements"
                 )
 
     def fit(
         self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Imputation":
-        x = train.batch(torch.randperm(len(train))[:NEIGHBOURS].to(train.x.device))
+        x = train.batch(torch.randperm(len(train))[:NUM_NEIGHBOURS].to(train.x.device))
         x = x if train.corrupt is None else train.corrupt.observed(x)
         mean = x.nanmean(0).nan_to_num(0.5)
         mean = mean if train.corrupt is None else train.corrupt.debiased_mean(mean)
-        return replace(self, baseline=Known(mean, torch.where(x.isnan(), mean, x)), shown={})
+        return replace(self, baseline=TrainReference(mean, torch.where(x.isnan(), mean, x)), shown={})
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        index = torch.randperm(len(data), generator=_generator("examples"))[: self.num_examples].to(data.x.device)
-        truth, given = data.uncorrupted.batch(index), data.batch(index)
-        sets, found = self._sets(data), []
-        for i, (name, corrupt) in enumerate(sets.items()):
-            seen = given if name == OWN else corrupt(truth, _generator(name))
+        index = torch.randperm(len(data), generator=_new_generator("examples"))[: self.num_examples].to(data.x.device)
+        truth = data.uncorrupted.batch(index)
+        given = data.batch(index)
+        corruptions = self._select_corruptions(data)
+        found = []
+        for i, (name, corrupt) in enumerate(corruptions.items()):
+            seen = given if name == OWN_CORRUPTION else corrupt(truth, _new_generator(name))
 
             def report_block(done: int, total: int, before: int = i * len(truth)) -> None:
-                report(before + done, len(sets) * len(truth))
+                report(before + done, len(corruptions) * len(truth))
 
-            found += self._restore(model, name, corrupt, truth, seen, report_block, data.standardization)
+            found += self._impute(model, name, corrupt, truth, seen, report_block, data.standardization)
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
-        """Of each set rows of examples, what is seen of them, and by each method the mean and a draw."""
+        """Returns rows for each corruption: examples, corrupted examples, and a mean and a draw by each method."""
         return {f"imputed_{name}": torch.cat(rows) for name, rows in self.shown.items() if is_image(rows[0].shape[1:])}
 
-    def _sets(self, data: DataSplit) -> Mapping[str, Corruption]:
+    def _select_corruptions(self, data: DataSplit) -> Mapping[str, Corruption]:
         if data.corrupt and not isinstance(data.corrupt, MissingValues):
-            return {OWN: data.corrupt}
-        own = {OWN: data.corrupt} if data.corrupt else {}  # holes of the data hide no truth: others stand beside them
+            return {OWN_CORRUPTION: data.corrupt}
+        # missing values of the data have no known truth, so that others stand beside them
+        own = {OWN_CORRUPTION: data.corrupt} if data.corrupt else {}
         return own | {
-            name: corrupt for name, corrupt in self.corruptions.items() if _applies(corrupt, data.x.shape[1:])
+            name: corrupt for name, corrupt in self.corruptions.items() if _is_applicable(corrupt, data.x.shape[1:])
         }
 
-    def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
-        """The methods that fit a model, as it was trained."""
-        learned_from_holes = isinstance(model, Corrupted) and not isinstance(model, ExactModel)
-        able = {name: each for name, each in self.methods.items() if not (learned_from_holes and each.shows_complete)}
-        return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
+    def _select_methods(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
+        """Returns the methods that support a model, given whether it was trained on complete examples."""
+        is_trained_on_corrupted = isinstance(model, Corrupted) and not isinstance(model, ExactModel)
+        return {
+            name: each
+            for name, each in self.methods.items()
+            if not (is_trained_on_corrupted and each.encodes_complete)
+            and each.supports(_unwrap_corrupted(model), corrupt)
+        }
 
-    def _restore(
+    def _impute(
         self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: ProgressCallback,
         standardization: Standardization | None,
     ) -> list[Estimate]:  # fmt: skip
-        methods, complete = self._fitting(model, corrupt), _of_complete(model)
+        methods = self._select_methods(model, corrupt)
+        complete = _unwrap_corrupted(model)
 
         def find(block: slice) -> dict[str, Tensor]:
             found = {}
             for method, imputer in methods.items():
-                found |= _rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
+                found |= _to_rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
             return found
 
         rows = process_group.map_blocks(len(seen), BLOCK, find, report)
-        restored = {method: _imputed(method, rows) for method in methods}
+        imputed = {method: _from_rows(method, rows) for method in methods}
 
-        shown = [truth[:SHOWN], grey_where_missing(seen[:SHOWN])]
-        for each in restored.values():
-            shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
+        shown = [truth[:NUM_SHOWN], grey_where_missing(seen[:NUM_SHOWN])]
+        for each in imputed.values():
+            shown += [each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]]
         self.shown[name] = shown
 
-        asked, found = corrupt.target_mask(seen) & ~truth.isnan(), []
+        is_target = corrupt.target_mask(seen) & ~truth.isnan()
+        found = []
         unit = "variances" if standardization else ""
-        if not bool(asked.any()):
-            return []  # by chance: there is nothing to restore
-        of_set = {name: str(corrupt) if name == OWN else corrupt.settings}
-        for method, each in restored.items():
-            settings = of_set | {"num_draws": self.num_draws} | methods[method].settings
-            doubt = self._doubt(each, truth, asked)
-            warning = self._warning(model, doubt)
-            found.append(_error(name, method, each.mean, truth, asked, settings, doubt, warning, unit))
+        if not bool(is_target.any()):
+            return []  # the random corruption has left all elements as they are
+        corruption = {name: str(corrupt) if name == OWN_CORRUPTION else corrupt.settings}
+        for method, each in imputed.items():
+            settings = corruption | {"num_draws": self.num_draws} | methods[method].settings
+            diagnostics = self._diagnose(each, truth, is_target)
+            warning = self._describe_doubt(model, diagnostics)
+            found.append(
+                _estimate_error(name, method, each.mean, truth, is_target, settings, diagnostics, warning, unit)
+            )
             if each.log_p is not None:
                 kind = "exact" if methods[method].is_exact else "estimate"
-                how = {"settings": settings, "diagnostics": _medians(each), "warning": warning}
+                how = {"settings": settings, "diagnostics": _take_medians(each), "warning": warning}
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
                 found.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **how))
-        for method, guess in self._baselines(corrupt, seen).items():
-            found.append(_error(name, method, guess, truth, asked, of_set, {}, None, unit))
+        for method, guess in self._impute_by_baselines(corrupt, seen).items():
+            found.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
         return found
 
-    def _warning(self, model: nn.Module, doubt: dict[str, float]) -> str | None:
-        if doubt.get("ess_median", math.inf) >= 2:
+    def _describe_doubt(self, model: nn.Module, diagnostics: dict[str, float]) -> str | None:
+        if diagnostics.get("ess_median", math.inf) >= 2:
             return None
         if isinstance(model, Corrupted):
-            return "it rests on single draws: raise methods.importance_sampling.num_samples"
+            return "single draws carry the weight: raise methods.importance_sampling.num_samples"
         if isinstance(model, DensityNetwork):
-            return "it rests on single draws of the prior, and so do the chains: the model has no q(z | x)"
-        return "it rests on single draws of a q(z | x) that does not know such holes: trust the chains"
+            return "single draws of the prior carry the weight, also of the chains: the model has no q(z | x)"
+        return "single draws of a q(z | x) trained on complete examples carry the weight: trust the chains"
 
-    def _doubt(self, each: Imputed, truth: Tensor, asked: Tensor) -> dict[str, float]:
-        """What the draws say of how far the mean can be trusted."""
-        found = {"mse_of_draws": sum(Errors.of(draw, truth, asked).mean for draw in each.draws) / len(each.draws)}
+    def _diagnose(self, each: Imputed, truth: Tensor, is_target: Tensor) -> dict[str, float]:
+        """Returns diagnostics of the draws, which show how reliable the mean is."""
+        errors = [SquaredError.measure(draw, truth, is_target).mean for draw in each.draws]
+        found = {"mse_of_draws": sum(errors) / len(errors)}
         if bool(((truth == 0) | (truth == 1)).all()):
-            found |= binary_scores(each.mean[asked], truth[asked])
+            found |= score_binary(each.mean[is_target], truth[is_target])
         else:
-            low, nominal = ranks_of_interval(self.num_draws, 0.9)
-            found |= interval(each.draws[:, asked], truth[asked], low) | {"nominal": nominal}
-        return found | _medians(each)
+            low, nominal = choose_interval_rank(self.num_draws, 0.9)
+            found |= score_interval(each.draws[:, is_target], truth[is_target], low) | {"nominal": nominal}
+        return found | _take_medians(each)
 
-    def _baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
-        known = corrupt.observed(seen)
+    def _impute_by_baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
+        observed = corrupt.observed(seen)
         mean, x = self.baseline
-        found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._neighbour(known, x)}
+        found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._find_neighbour(observed, x)}
         if corrupt.known_is_true:
-            found = {name: torch.where(known.isnan(), guess, known) for name, guess in found.items()}
+            found = {name: torch.where(observed.isnan(), guess, observed) for name, guess in found.items()}
         return found if isinstance(corrupt, Missing) else {"as_seen": seen} | found
 
-    def _neighbour(self, known: Tensor, x: Tensor) -> Tensor:
-        """The nearest training example by the elements that are known."""
-        weight = (~known.isnan()).to(x).flatten(1)  # (B, D)
-        value, rows = known.nan_to_num(0.0).flatten(1), x.flatten(1)
+    def _find_neighbour(self, observed: Tensor, x: Tensor) -> Tensor:
+        """Returns the training example nearest in the observed elements, for each example, (B, *shape)."""
+        weight = (~observed.isnan()).to(x).flatten(1)  # (B, D)
+        value = observed.nan_to_num(0.0).flatten(1)
+        rows = x.flatten(1)
         squares = weight @ rows.square().T - 2 * value @ rows.T  # up to a constant of each example
         return x[squares.argmin(1)]
 
 
-def _error(
-    name: str, method: str, guess: Tensor, truth: Tensor, asked: Tensor, settings: dict[str, Any],
-    seen: dict[str, float], warning: str | None, unit: str,
+def _estimate_error(
+    name: str, method: str, guess: Tensor, truth: Tensor, is_target: Tensor, settings: dict[str, Any],
+    diagnostics: dict[str, float], warning: str | None, unit: str,
 ) -> Estimate:  # fmt: skip
-    errors = Errors.of(guess, truth, asked)
-    if bool(asked.all()) and truth.min() >= 0 and truth.max() <= 1:
-        seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
-    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), unit, settings, seen, warning)
+    error = SquaredError.measure(guess, truth, is_target)
+    if bool(is_target.all()) and truth.min() >= 0 and truth.max() <= 1:
+        diagnostics = diagnostics | {"psnr": -10 * math.log10(max(error.mean, 1e-12))}
+    return Estimate(f"mse_{name}", method, "estimate", *error, len(truth), unit, settings, diagnostics, warning)
 
 
-def _applies(corrupt: Corruption, shape: Sequence[int]) -> bool:
-    """Whether a corruption makes sense of this shape: regions are those of images."""
+def _is_applicable(corrupt: Corruption, shape: Sequence[int]) -> bool:
+    """Tells whether a corruption accepts this shape: regions need images."""
     try:
         corrupt.check(shape)
     except ValueError:
@@ -242,28 +263,28 @@ def _applies(corrupt: Corruption, shape: Sequence[int]) -> bool:
     return True
 
 
-def _medians(each: Imputed) -> dict[str, float]:
-    return {f"{name}_median": values.median().item() for name, values in each.seen.items()}
+def _take_medians(each: Imputed) -> dict[str, float]:
+    return {f"{name}_median": values.median().item() for name, values in each.diagnostics.items()}
 
 
-def _generator(what: str) -> torch.Generator:
-    """Of the same numbers in every run."""
-    return torch.Generator().manual_seed(rng.key(0, f"imputation {what}"))
+def _new_generator(purpose: str) -> torch.Generator:
+    """Returns a generator that gives the same numbers in every run."""
+    return torch.Generator().manual_seed(rng.key(0, f"imputation {purpose}"))
 
 
-def _of_complete(model: nn.Module) -> nn.Module:
+def _unwrap_corrupted(model: nn.Module) -> nn.Module:
     return model.model if isinstance(model, Corrupted) else model
 
 
-def _rows(method: str, each: Imputed) -> dict[str, Tensor]:
-    """As tensors (B, ...)."""
-    rows = {"mean": each.mean, "draws": each.draws.movedim(0, 1)} | each.seen
+def _to_rows(method: str, each: Imputed) -> dict[str, Tensor]:
+    """Splits the imputations of a method into tensors (B, ...) by name, which `map_blocks` concatenates."""
+    rows = {"mean": each.mean, "draws": each.draws.movedim(0, 1)} | each.diagnostics
     return {f"{method} {name}": row for name, row in rows.items()} | (
         {} if each.log_p is None else {f"{method} log_p": each.log_p}
     )
 
 
-def _imputed(method: str, rows: Mapping[str, Tensor]) -> Imputed:
-    """From such tensors."""
+def _from_rows(method: str, rows: Mapping[str, Tensor]) -> Imputed:
+    """Joins the tensors of a method, as `_to_rows` names them, into its imputations."""
     own = {name.removeprefix(f"{method} "): row for name, row in rows.items() if name.startswith(f"{method} ")}
     return Imputed(own.pop("mean"), own.pop("draws").movedim(1, 0), own.pop("log_p", None), own)

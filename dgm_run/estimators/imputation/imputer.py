@@ -1,4 +1,4 @@
-"""What may stand in the holes of an example, or behind its noise, by a model."""
+"""Imputers: methods that draw the missing or noisy elements of an example from a model."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,62 +16,62 @@ from dgm_run.models.corrupted import Corrupted
 
 
 class Imputed(NamedTuple):
-    """Examples restored.
+    """Imputations of examples.
 
     Attributes:
         mean: E[x | x~], the single imputation, (B, *shape).
-        draws: of p(x | x~), the multiple imputations, (K, B, *shape).
-        log_p: log p(x~), (B,), nats, or None where the method does not know it.
-        seen: what it saw of itself, (B,) each.
+        draws: draws of p(x | x~), the multiple imputations, (K, B, *shape).
+        log_p: log p(x~), (B,), nats; None where the method has no estimate of it.
+        diagnostics: (B,) each, by name.
     """
 
     mean: Tensor
     draws: Tensor
     log_p: Tensor | None
-    seen: dict[str, Tensor]
+    diagnostics: dict[str, Tensor]
 
 
 class Imputer(ABC):
-    """A frozen dataclass of settings.
+    """A method of imputation: a frozen dataclass of settings, called on a model.
 
     Attributes:
-        requires: the kind of model it goes with.
-        is_exact: whether `log_p` is.
-        shows_complete: whether it has q(z | x) look at complete examples; a model of corrupted ones has never seen any.
+        requires: kind of model that the method accepts.
+        is_exact: whether `log_p` is exact.
+        encodes_complete: whether the method encodes complete examples; a model trained on corrupted ones cannot.
     """
 
     requires: ClassVar[type]
     is_exact: ClassVar[bool] = False
-    shows_complete: ClassVar[bool] = False
+    encodes_complete: ClassVar[bool] = False
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What stands beside its numbers."""
+        """Settings that stand beside its numbers."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_batch_rows"}
 
     @property
     def max_draws(self) -> float:
-        """How many draws it has to give of each example."""
+        """Largest number of draws of each example."""
         return math.inf
 
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        """Whether it can restore what this corruption leaves."""
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        """Tells whether the method can impute with this model and corruption."""
         return isinstance(model, self.requires)
 
     @abstractmethod
     def __call__(self, model: nn.Module, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        """Restores examples.
+        """Imputes examples.
 
         Args:
-            model: of complete examples, in evaluation mode.
+            model: a model of complete examples, in evaluation mode.
             seen: x~, (B, *shape).
             corrupt: p(x~ | x).
             num_draws: K.
         """
 
 
-def sees_through(model: LatentVariableModel, corrupt: Corruption) -> bool:
-    """Whether p(x~ | z) is known, as it is where the elements of p(x | z) are independent."""
+def has_observed_density(model: LatentVariableModel, corrupt: Corruption) -> bool:
+    """Tells whether p(x~ | z) has a closed form, as where the elements of p(x | z) are independent."""
     try:
         Corrupted(model, corrupt)
     except ConfigError:
@@ -80,20 +80,27 @@ def sees_through(model: LatentVariableModel, corrupt: Corruption) -> bool:
 
 
 Move = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A complete x and z, (B, L), to the next z and whether it is another, (B,)."""
+"""Maps a complete x and z, (B, L), to the next z and whether it is new, (B,)."""
 
 
-def alternate(
+def run_chain(
     model: LatentVariableModel, seen: Tensor, corrupt: Corruption, move: Move, steps: range, num_draws: int
 ) -> Imputed:
-    """A chain that draws z by `move`, and x given z and x~; its means are averaged and its last part is thinned.
+    """Runs a chain that draws z by `move`, and x given z and x~; averages its means and thins its draws.
 
     Args:
-        steps: those that count, as a range of all: range(burn_in, num_steps).
+        model: a model of complete examples.
+        seen: x~, (B, *shape).
+        corrupt: p(x~ | x).
+        move: draws the next z.
+        steps: range(burn_in, num_steps), the steps that are averaged.
+        num_draws: K, spread evenly over these steps.
     """
     z = model.infer_seen(seen, corrupt).sample()
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
-    draws, moved, total = [], torch.zeros(len(seen), device=seen.device), torch.zeros_like(seen)
+    draws = []
+    moved = torch.zeros(len(seen), device=seen.device)
+    total = torch.zeros_like(seen)
     for step in range(steps.stop):
         p = corrupt.posterior_of_x(model.decode(z), seen)
         x = p.sample()
@@ -107,11 +114,11 @@ def alternate(
 
 
 class Chain(Imputer):
-    """Gives the states of a chain.
+    """An imputer whose draws are states of a Markov chain.
 
     Args:
-        num_steps: of the chain.
-        burn_in: of them that do not count.
+        num_steps: number of steps of the chain.
+        burn_in: number of first steps that are dropped.
     """
 
     num_steps: int

@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Chain, Imputed, alternate, sees_through
+from dgm_run.estimators.imputation.imputer import Chain, Imputed, has_observed_density, run_chain
 from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
 class MetropolisWithinGibbs(Chain):
-    """Pseudo-Gibbs whose z is only offered, and taken by the rule of Metropolis and Hastings: it tends to p(x | x~).
+    """Pseudo-Gibbs sampling with a Metropolis-Hastings test of each proposed z: it converges to p(x | x~).
 
     Args:
-        num_steps: of the chain.
-        burn_in: of them that do not count.
-        num_trusted: the first steps, in which every z is taken: a start that no offer can match would never be left.
+        num_steps: number of steps of the chain.
+        burn_in: number of first steps that are dropped.
+        num_trusted: number of first steps that accept every z; else a chain may never leave a start of large weight.
     """
 
     num_steps: int
@@ -30,7 +30,7 @@ class MetropolisWithinGibbs(Chain):
     num_trusted: int
 
     requires = LatentVariableModel
-    shows_complete = True
+    encodes_complete = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -38,9 +38,9 @@ class MetropolisWithinGibbs(Chain):
             raise ValueError(f"num_trusted = {self.num_trusted} must lie between 0 and burn_in = {self.burn_in}")
 
     @torch.no_grad()
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        """Also q(z | x) has to be known at every z."""
-        if not super().fits(model, corrupt) or not sees_through(model, corrupt):
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        """Tells whether the chain can run, which also needs the density of q(z | x) at every z."""
+        if not super().supports(model, corrupt) or not has_observed_density(model, corrupt):
             return False
         z = model.latent_prior().sample((1,))
         try:
@@ -51,15 +51,16 @@ class MetropolisWithinGibbs(Chain):
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        prior, step = model.latent_prior(), iter(range(self.num_steps))
+        prior = model.latent_prior()
+        step = iter(range(self.num_steps))
 
         def move(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
             q = model.infer(x)
-            offered = q.sample()
-            log_w = [model.decode(each).log_prob(x) + prior.log_prob(each) - q.log_prob(each) for each in (z, offered)]
-            taken = rng.uniform_like(log_w[0]).log() < log_w[1] - log_w[0]
+            proposed = q.sample()
+            log_w = [model.decode(each).log_prob(x) + prior.log_prob(each) - q.log_prob(each) for each in (z, proposed)]
+            is_accepted = rng.uniform_like(log_w[0]).log() < log_w[1] - log_w[0]
             if next(step) < self.num_trusted:
-                taken = torch.ones_like(taken)
-            return torch.where(taken.unsqueeze(-1), offered, z), taken
+                is_accepted = torch.ones_like(is_accepted)
+            return torch.where(is_accepted.unsqueeze(-1), proposed, z), is_accepted
 
-        return alternate(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
+        return run_chain(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)

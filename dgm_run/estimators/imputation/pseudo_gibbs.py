@@ -10,34 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Chain, Imputed, alternate, sees_through
+from dgm_run.estimators.imputation.imputer import Chain, Imputed, has_observed_density, run_chain
 from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
 class PseudoGibbs(Chain):
-    """z from q(z | x) and x from p(x | z, x~), in turn. As far from p(x | x~) as q is from the posterior.
+    """A chain that draws z from q(z | x) and x from p(x | z, x~) in turn.
 
-    Where q is the posterior, as in factor analysis, this is Gibbs sampling.
+    Its equilibrium is as far from p(x | x~) as q is from the posterior. Where q is the posterior, as in factor
+    analysis, this is Gibbs sampling.
 
     Args:
-        num_steps: of the chain.
-        burn_in: of them that do not count.
+        num_steps: number of steps of the chain.
+        burn_in: number of first steps that are dropped.
     """
 
     num_steps: int
     burn_in: int
 
     requires = LatentVariableModel
-    shows_complete = True
+    encodes_complete = True
 
-    def fits(self, model: nn.Module, corrupt: Corruption) -> bool:
-        return super().fits(model, corrupt) and sees_through(model, corrupt)
+    def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
+        return super().supports(model, corrupt) and has_observed_density(model, corrupt)
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         def move(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
             return model.infer(x).sample(), torch.ones_like(z[:, 0])
 
-        found = alternate(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
-        return found._replace(seen={})
+        found = run_chain(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
+        return found._replace(diagnostics={})

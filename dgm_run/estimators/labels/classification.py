@@ -1,4 +1,4 @@
-"""How often labels are told wrongly from a few labelled examples."""
+"""Error rates of classification from a few labelled examples."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +12,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.bootstrap import bootstrap_stderr
 from dgm_run.estimators.labels.calibration import calibration_interval
-from dgm_run.estimators.labels.classifiers import MOST, Machines
+from dgm_run.estimators.labels.classifiers import MAX_EXAMPLES, Classifiers
 from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
 from dgm_run.estimators.proportions import PERCENT, SHARE, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
@@ -21,21 +21,22 @@ from dgm_run.recording.plots import curves
 
 ROWS = 1000
 """Examples at a time."""
-MEANS = 100
-"""Examples at a time whose posterior means are asked for."""
+MEAN_ROWS = 100
+"""Examples at a time for the posterior means: some posteriors estimate a mean by many draws."""
 
 
 @dataclass(frozen=True)
 class LatentClassification(Estimator):
-    """Errors, in per cent, of machines fitted to the labelled training examples: to x itself, and to the mean of
-    q(z | x), which makes of a model that knows no labels the M1 of Kingma et al. 2014.
+    """Error rates, in per cent, of classifiers fitted to the labelled training examples.
+
+    They see x itself, or the mean of q(z | x). The latter makes a model without labels the M1 of Kingma et al. 2014.
 
     Args:
-        on_pixels, on_latents: the machines, once `fitted`.
+        on_pixels, on_latents: the classifiers, after `fit`.
     """
 
-    on_pixels: Machines | None = None
-    on_latents: Machines | None = None
+    on_pixels: Classifiers | None = None
+    on_latents: Classifiers | None = None
 
     requires = {"model": LatentVariableModel}
 
@@ -46,32 +47,36 @@ class LatentClassification(Estimator):
     def fit(
         self, model: LatentVariableModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "LatentClassification":
-        x, y = labelled(train)
-        return replace(self, on_pixels=Machines.of(x, y), on_latents=Machines.of(_means(model, x), y))
+        x, y = draw_labelled(train)
+        on_latents = Classifiers.fit(_posterior_means(model, x), y)
+        return replace(self, on_pixels=Classifiers.fit(x, y), on_latents=on_latents)
 
     @torch.no_grad()
     def __call__(
         self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
-        x, y = _with_labels(data)
-        z = _means(model, x)
-        found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, y).items()]
-        return found + [error(f"error_{name}", wrong, "baseline") for name, wrong in self.on_pixels.wrong(x, y).items()]
+        x, y = _select_labelled(data)
+        on_latents = self.on_latents.find_mistakes(_posterior_means(model, x), y)
+        on_pixels = self.on_pixels.find_mistakes(x, y)
+        return [
+            *(estimate_error(f"error_{name}_of_z", wrong, "m1") for name, wrong in on_latents.items()),
+            *(estimate_error(f"error_{name}", wrong, "baseline") for name, wrong in on_pixels.items()),
+        ]
 
 
 @dataclass(frozen=True)
 class Classification(Estimator):
-    """Error of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
+    """Error rates of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Beside them those of machines fitted to the labelled training examples; and what error is left where the tenth of
-    the decisions is declined that is least sure, by q(y | x) or by p(x), or over all such shares in the mean. What
-    p(x, y) is of M1 + M2 is one of what M1 infers.
+    Beside them stand the error rates of classifiers fitted to the labelled training examples. Two more rows state the
+    error of selective prediction by q(y | x) or by p(x): where the least certain tenth of the decisions is declined,
+    and the mean over all coverages. In M1 + M2, the x of p(x, y) is the latent that M1 infers.
 
     Args:
-        num_samples: of z for each example and class, for p(x, y).
+        num_samples: number of samples of z for each example and class, for p(x, y).
         max_batch_rows: decoder rows at a time.
-        machines: the others, once `fitted`.
-        seen: risks by the score that they were declined by, once called.
+        baselines: the classifiers for comparison, after `fit`.
+        seen: risks at each coverage by the score, after a call.
 
     Raises:
         ValueError: a setting is not positive.
@@ -79,7 +84,7 @@ class Classification(Estimator):
 
     num_samples: int
     max_batch_rows: int
-    machines: Machines | None = None
+    baselines: Classifiers | None = None
     seen: dict[str, Tensor] = field(default_factory=dict)
 
     requires = {"model": JointModel}
@@ -94,36 +99,43 @@ class Classification(Estimator):
     def fit(
         self, model: JointModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Classification":
-        return replace(self, machines=Machines.of(*labelled(train)), seen={})
+        return replace(self, baselines=Classifiers.fit(*draw_labelled(train)), seen={})
 
     @torch.no_grad()
     def __call__(self, model: JointModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
 
         def find(x: Tensor) -> dict[str, Tensor]:
             seen = model.observe(x)
-            sure, told = model.classify(seen).max(1)
+            log_confidence, label = model.classify(seen).max(1)
             log_joint = model.log_joint(seen, self.num_samples).double()  # (K, B)
-            told_jointly, density = log_joint.argmax(0), log_joint.logsumexp(0)
-            return {"sure": sure, "told": told, "told_jointly": told_jointly, "density": density}
+            return {
+                "log_confidence": log_confidence,
+                "label": label,
+                "joint_label": log_joint.argmax(0),
+                "density": log_joint.logsumexp(0),
+            }
 
         rows = data.map_batches(max(1, min(100, self.max_batch_rows // model.num_classes)), find, report)
-        x, y = _with_labels(data)
+        x, y = _select_labelled(data)
         rows = {name: values[data.labelled] for name, values in rows.items()}
-        wrong, wrong_jointly = ((rows[told] != y).double().cpu() for told in ("told", "told_jointly"))
-        sure, density = rows["sure"].exp().double().cpu(), rows["density"].cpu()
-        self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(density, wrong)})
-        others = self.machines.wrong(x, y)
+        is_wrong = (rows["label"] != y).double().cpu()
+        is_wrong_jointly = (rows["joint_label"] != y).double().cpu()
+        confidence = rows["log_confidence"].exp().double().cpu()
+        density = rows["density"].cpu()
+        self.seen.update({"q(y|x)": risks(confidence, is_wrong), "p(x)": risks(density, is_wrong)})
+        by_joint = estimate_error("error_joint", is_wrong_jointly, "p(x,y)")
+        mistakes = self.baselines.find_mistakes(x, y)
         return [
-            error("error", wrong, "q(y|x)"),
-            replace(error("error_joint", wrong_jointly, "p(x,y)"), settings={"num_samples": self.num_samples}),
-            *_declined(sure, wrong, "q(y|x)"),
-            *_declined(density, wrong, "p(x)"),
-            _calibration(sure, wrong, "q(y|x)"),
-            *(error(f"error_{name}", wrong, "baseline") for name, wrong in others.items()),
+            estimate_error("error", is_wrong, "q(y|x)"),
+            replace(by_joint, settings={"num_samples": self.num_samples}),
+            *_estimate_selective_error(confidence, is_wrong, "q(y|x)"),
+            *_estimate_selective_error(density, is_wrong, "p(x)"),
+            _estimate_calibration(confidence, is_wrong, "q(y|x)"),
+            *(estimate_error(f"error_{name}", wrong, "baseline") for name, wrong in mistakes.items()),
         ]
 
     def plots(self) -> dict[str, np.ndarray]:
-        """What is wrong of the decisions that are made, against how many are, by what the others are declined by."""
+        """Draws risk against coverage, one curve for each score that declines decisions."""
         lines = {}
         for name, values in self.seen.items():
             coverage = torch.arange(1, len(values) + 1) / len(values)
@@ -134,20 +146,19 @@ class Classification(Estimator):
 def _refuse_without_classes(data: LoadedDataset) -> None:
     why = None
     if data.dataset.num_classes is None:
-        why = "the data have no labels to tell"
+        why = "the data have no labels"
     elif len(data.test.labelled) == 0:
         why = "no test example has a label"
     elif len(data.train.y[data.train.labelled].unique()) == 1:
-        why = "all training labels are the same, so that there is nothing to tell"
+        why = "all training labels are the same"
     if why:
-        raise ConfigError(f"estimators: {why}: choose a dataset that has several, or drop this estimator")
+        raise ConfigError(f"estimators: {why}: choose a dataset with several classes, or drop this estimator")
 
 
-def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
-    """What remains wrong of q(y | x) where decisions with a small score are declined.
+def _estimate_selective_error(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
+    """Estimates the error rate of q(y | x) where decisions with a small score are declined.
 
-    The intervals are of all examples that could have been drawn; the score below which decisions are declined is drawn
-    with them.
+    The intervals are over the population of examples; the threshold of the score is part of what is resampled.
     """
     found = {}
     for name, risk in (
@@ -174,36 +185,37 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
     ]
 
 
-def _calibration(sure: Tensor, wrong: Tensor, by: str) -> Estimate:
-    """The calibration error, with an interval that knows of its bias.
+def _estimate_calibration(confidence: Tensor, wrong: Tensor, by: str) -> Estimate:
+    """Estimates the calibration error, with an interval that allows for its bias.
 
-    Of N examples it is too high, most where the truth is zero, and the interval reaches further down than up.
+    The error of N examples is too high, most where the truth is zero. So the interval reaches further down than up.
     """
-    value, interval = calibration_error(sure, 1 - wrong), calibration_interval(sure, 1 - wrong)
+    value = calibration_error(confidence, 1 - wrong)
+    interval = calibration_interval(confidence, 1 - wrong)
     stderr = width_as_stderr(interval) if interval else None
     return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE)
 
 
-def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
-    """Of q(z | x); few at a time: some know it by many draws only."""
-    return torch.cat([model.infer(rows).mean for rows in x.split(MEANS)])
+def _posterior_means(model: LatentVariableModel, x: Tensor) -> Tensor:
+    """Returns the means of q(z | x), (N, L)."""
+    return torch.cat([model.infer(rows).mean for rows in x.split(MEAN_ROWS)])
 
 
-def _with_labels(data: DataSplit) -> tuple[Tensor, Tensor]:
-    """The examples that have labels, and these."""
+def _select_labelled(data: DataSplit) -> tuple[Tensor, Tensor]:
+    """Returns the examples that have labels, and their labels."""
     blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
     return torch.cat(blocks), data.y[data.labelled]
 
 
-def labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
-    """Examples and labels that training may use; a random part where there are very many."""
-    chosen = train.labelled[torch.randperm(len(train.labelled))[:MOST].to(train.labelled.device)]
+def draw_labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
+    """Draws at most `MAX_EXAMPLES` labelled training examples, and returns them with their labels."""
+    chosen = train.labelled[torch.randperm(len(train.labelled))[:MAX_EXAMPLES].to(train.labelled.device)]
     return train.batch(chosen), train.y[chosen]
 
 
-def error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
-    """In per cent, of whether each example was told wrongly, (N,).
+def estimate_error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
+    """Estimates an error rate in per cent from 1 for each wrong label and 0 for each right one, (N,).
 
-    The interval is of the examples that could have been drawn, given the model and the classifiers as they were fitted.
+    The interval is over the population of examples, given the fitted model and classifiers.
     """
     return estimate_proportion(wrong, quantity, estimator, PERCENT)

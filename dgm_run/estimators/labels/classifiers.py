@@ -1,4 +1,4 @@
-"""Machines that learn labels from a few examples, to hold others against."""
+"""Baseline classifiers: 1-NN, logistic regression and SVM fitted to the labelled examples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,39 +6,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST = 5000
-"""Labelled examples that they are fitted to, at most."""
+MAX_EXAMPLES = 5000
+"""Largest number of labelled examples that the classifiers are fitted to."""
 
 
 @dataclass(frozen=True)
-class Machines:
+class Classifiers:
     """The nearest neighbour, logistic regression and a support vector machine.
 
     Args:
-        fits: each by its name.
+        by_name: the fitted classifiers.
     """
 
-    fits: dict[str, Any]
+    by_name: dict[str, Any]
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor) -> "Machines":
-        """Fitted to examples, (N, ...), and their labels, (N,)."""
+    def fit(cls, x: Tensor, y: Tensor) -> "Classifiers":
+        """Fits the classifiers to examples, (N, ...), and their labels, (N,)."""
         from sklearn.linear_model import LogisticRegression  # costs a second
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.svm import SVC
 
-        machines = {
+        classifiers = {
             "nearest_neighbour": KNeighborsClassifier(1),
             "logistic_regression": LogisticRegression(max_iter=1000),
             "svm": SVC(),
         }
-        return cls({name: machine.fit(_flat(x), y.cpu().numpy()) for name, machine in machines.items()})
+        return cls({name: each.fit(_flatten(x), y.cpu().numpy()) for name, each in classifiers.items()})
 
-    def wrong(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Whether each is wrong about each example: name to (N,)."""
-        told = {name: torch.from_numpy(machine.predict(_flat(x))) for name, machine in self.fits.items()}
-        return {name: (labels != y.cpu()).double() for name, labels in told.items()}
+    def find_mistakes(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Returns 1 for each example whose label a classifier predicts wrongly, else 0: name to (N,)."""
+        predicted = {name: torch.from_numpy(each.predict(_flatten(x))) for name, each in self.by_name.items()}
+        return {name: (labels != y.cpu()).double() for name, labels in predicted.items()}
 
 
-def _flat(x: Tensor) -> Any:
+def _flatten(x: Tensor) -> Any:
     return x.flatten(1).double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""How good decisions are that may be declined: calibration, and risk against coverage.
+"""Selective prediction: calibration, and risk against coverage where decisions may be declined.
 
 Sources: C. Guo et al., On calibration of modern neural networks, 2017, https://arxiv.org/abs/1706.04599; Y. Geifman,
 R. El-Yaniv, Selective classification for deep neural networks, 2017, https://arxiv.org/abs/1705.08500.
@@ -13,11 +13,14 @@ BINS = 15
 
 
 def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
-    """How far confidence and accuracy lie apart, of (N,) in [0, 1] each: the mean over bins of equal width.
+    """Returns the expected calibration error: the mean distance of confidence and accuracy over bins of equal width.
 
-    Chance alone makes it positive: it is too high by about the mean over bins of the standard error of a bin.
+    Chance alone makes it positive: its bias is about the mean over bins of the standard error of a bin.
+
+    Args:
+        confidence, is_right: (N,) in [0, 1] each.
     """
-    apart = bin_sums(confidence.double() - is_right.double(), place_in_bins(confidence))
+    apart = sum_in_bins(confidence.double() - is_right.double(), place_in_bins(confidence))
     return (apart.abs().sum() / len(confidence)).item()
 
 
@@ -26,22 +29,22 @@ def place_in_bins(confidence: Tensor) -> Tensor:
     return (confidence * BINS).long().clamp(max=BINS - 1)
 
 
-def bin_sums(values: Tensor, place: Tensor) -> Tensor:
+def sum_in_bins(values: Tensor, place: Tensor) -> Tensor:
     """Sums values, (N,), within their bins: (BINS,)."""
     return values.new_zeros(BINS).index_add(0, place, values)
 
 
 def risks(score: Tensor, is_wrong: Tensor) -> Tensor:
-    """Share of wrong decisions among the k with the largest scores, k = 1 ... N: (N,)."""
+    """Returns the share of wrong decisions among the k with the largest scores, k = 1 ... N: (N,)."""
     ordered = is_wrong.double()[score.argsort(descending=True)]
     return ordered.cumsum(0) / torch.arange(1, len(ordered) + 1, dtype=torch.float64, device=ordered.device)
 
 
 def risk_at(score: Tensor, is_wrong: Tensor, coverage: float) -> float:
-    """Share of wrong decisions where only this share of them is made, those with the largest scores."""
+    """Returns the share of wrong decisions where only a share `coverage` is made, those with the largest scores."""
     return risks(score, is_wrong)[math.ceil(coverage * len(score)) - 1].item()
 
 
 def area_under_risk(score: Tensor, is_wrong: Tensor) -> float:
-    """The mean of the risk over all coverages."""
+    """Returns the mean of the risk over all coverages."""
     return risks(score, is_wrong).mean().item()

@@ -12,31 +12,31 @@ from torch import Tensor
 
 from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
-from dgm_run.estimators.likelihood.pareto import UNRELIABLE
+from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.estimators.likelihood.weights import weigh
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
 
-FEWEST_EFFECTIVE = 0.1
-"""Share of the chains; where fewer carry the weight, the error of log Z is not to be trusted."""
-FEWEST_CHAINS = 5
-"""Chains that have to carry the weight, however few there are: log weights with a standard deviation of 3 are held in
-80% of cases by 3 chains and in 87% by 5."""
+MIN_EFFECTIVE_SHARE = 0.1
+"""Share of the chains that has to carry the weight, or the error of log Z may exceed the stated one."""
+MIN_EFFECTIVE_CHAINS = 5
+"""Number of chains that has to carry the weight. For log weights with a standard deviation of 3, the interval covers in
+80% of cases with 3 such chains and in 87% with 5."""
 
 
 @dataclass(frozen=True)
 class AIS(PartitionFunction):
-    """log Z_0 + log of the mean of w = prod_k f_{k + 1}(x_k) / f_k(x_k), x_k led along the path by Gibbs sampling.
+    """log Z_0 + log of the mean of w = prod_k f_{k + 1}(x_k) / f_k(x_k), where Gibbs sampling moves x_k along the path.
 
-    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average, and the likelihood made of it is too
-    high on average: the fewer temperatures, the more. A single estimate can err on either side. Its interval is that of
-    `log_mean_margin`; chains that have all missed a mode show nothing of it.
+    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average. The likelihood is then too high on
+    average, the more so with few temperatures. A single estimate can err on either side. Its interval is that of
+    `log_mean_margin`, which cannot see a mode that all chains have missed.
 
     Args:
-        num_chains: independent chains.
-        num_temperatures: steps from the base to the model, those of the pilot of an adaptive schedule among them.
+        num_chains: number of independent chains.
+        num_temperatures: steps from the base to the model, including the pilot of an adaptive schedule.
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
 
     Raises:
@@ -54,10 +54,12 @@ class AIS(PartitionFunction):
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
-        margin, weighed = log_mean_margin(log_w), weigh(log_w.unsqueeze(1))
+        margin = log_mean_margin(log_w)
+        weighed = weigh(log_w.unsqueeze(1))
         low, high = margin.around(log_z)
-        ess, k = weighed["ess"].item(), weighed["pareto_k"].item() if "pareto_k" in weighed else None
-        seen = {
+        ess = weighed["ess"].item()
+        k = weighed["pareto_k"].item() if "pareto_k" in weighed else None
+        diagnostics = {
             "log_z": log_z,
             "log_z_low": low,
             "log_z_high": high,
@@ -65,11 +67,12 @@ class AIS(PartitionFunction):
             "ais_log_weight_std": log_w.std().item(),
             "ais_pareto_k": k,
         }
-        return LogPartition(log_z, "ais", margin, asdict(self), seen, self._warning(ess, k) if any(margin) else None)
+        warning = self._describe_doubt(ess, k) if any(margin) else None
+        return LogPartition(log_z, "ais", margin, asdict(self), diagnostics, warning)
 
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: ProgressCallback = no_progress) -> Tensor:
-        """log w of every chain, (num_chains,), in float64."""
+        """Runs the chains and returns log w of each, (num_chains,), in float64."""
         betas = choose_temperatures(self.schedule, self.num_temperatures, model, report)
         x = model.sample_base(self.num_chains)
         preactivations = model.preactivations(x)
@@ -83,10 +86,10 @@ class AIS(PartitionFunction):
                 report(done, total)
         return log_w
 
-    def _warning(self, ess: float, pareto_k: float | None) -> str | None:
-        if ess < max(FEWEST_EFFECTIVE * self.num_chains, FEWEST_CHAINS):
-            reason = f"log Z rests on {ess:.1f} of {self.num_chains} chains"
-        elif pareto_k is not None and pareto_k > UNRELIABLE:
+    def _describe_doubt(self, ess: float, pareto_k: float | None) -> str | None:
+        if ess < max(MIN_EFFECTIVE_SHARE * self.num_chains, MIN_EFFECTIVE_CHAINS):
+            reason = f"only {ess:.1f} of {self.num_chains} chains carry the weight of log Z"
+        elif pareto_k is not None and pareto_k > UNRELIABLE_K:
             reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
         else:
             return None

@@ -1,4 +1,4 @@
-"""log p(x) of any decoder by annealed importance sampling with Hamiltonian dynamics, from below and from above.
+"""Annealed importance sampling of log p(x) of any decoder, with Hamiltonian dynamics: a lower and an upper bound.
 
 Sources: Y. Wu et al., On the quantitative analysis of decoder-based generative models, 2017,
 https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal likelihood using bidirectional Monte Carlo,
@@ -27,41 +27,42 @@ from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 FIRST_STEP = 0.1
 PILOT_EXAMPLES = 20
 PILOT_RATE = 0.1
-"""How much the log of the step size moves in the pilot for acceptance that is off by one."""
+"""Change of the log of the step size in the pilot for an acceptance that is off by one."""
 JITTER = 0.2
-"""Share by which step sizes are drawn around their own, so that no trajectory closes on itself."""
+"""Relative half-width of the uniform jitter of step sizes, which keeps trajectories from closing on themselves."""
 FIT_STEPS = 5
-"""Of expectation maximisation of the noise, which share the temperatures of one estimate."""
-WIDE = 5.0
-"""Nats between the bounds, beyond which the estimate is off by too much."""
-FEW = 2
-"""Chains of the median example that carry the weight, below which the estimate is not to be trusted."""
+"""Steps of expectation maximisation of the noise, which share the temperatures of one estimate."""
+MAX_GAP = 5.0
+"""Gap between the bounds, nats, above which there is a warning."""
+MIN_EFFECTIVE_CHAINS = 2
+"""Effective sample size of the median example below which there is a warning."""
 
 
 @dataclass(frozen=True)
 class AISDecoder(Estimator):
-    """log 1/C sum_c w_c, chains led from the prior, or from q(z | x), to the posterior by Hamiltonian Monte Carlo.
+    """log 1/C sum_c w_c, with chains that HMC moves from the prior, or from q(z | x), to the posterior.
 
-    In the mean below log p(x), and above it by b nats with probability less than exp(-b). With `num_simulated` the
-    same chains are led backwards from exact posterior samples of data that the model has drawn, which is above in the
-    mean: the gap between the two bounds, on these data, bounds the error of both (bidirectional Monte Carlo).
+    Its expectation lies below log p(x); it exceeds log p(x) by b nats with probability less than exp(-b).
+    `num_simulated` adds bidirectional Monte Carlo: the model draws data, and the same chains run backwards from exact
+    posterior samples. Their expectation lies above. The gap between the bounds, on these data, bounds the error of
+    both.
 
-    Step sizes are found in a pilot run, one for each temperature, and then kept: chains that adapt on the way give no
-    bound. Many temperatures with short trajectories do better than few with long ones at the same number of gradients.
+    A pilot run chooses a step size for each temperature, which then stays: chains that adapt on the way give no bound.
+    Many temperatures with short trajectories do better than few with long ones at the same number of gradients.
 
     Args:
-        num_examples: of the split, drawn at random; null for all of them.
+        num_examples: number of examples of the split, drawn at random; null for all of them.
         num_chains: C, for each example.
         num_temperatures: T.
-        num_leapfrog: steps of a trajectory; there is one for each temperature.
-        target_acceptance: of the pilot.
+        num_leapfrog: leapfrog steps of a trajectory; there is one trajectory for each temperature.
+        target_acceptance: acceptance that the pilot aims at.
         schedule: linear | sigmoid.
         start: prior | encoder; the latter needs a posterior with a density.
-        num_simulated: examples drawn from the model for the gap; zero for none.
+        num_simulated: number of examples drawn from the model for the gap; zero for none.
         max_batch_rows: chains at a time, which bounds the memory.
         scale: standard deviation of Gaussian noise around the means of the decoder: model (its own) | fit (to as many
             validation examples, by expectation maximisation with the chains' ends) | a number.
-        fitted_scale: once `fitted`.
+        fitted_scale: the standard deviation, after `fit`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -83,7 +84,7 @@ class AISDecoder(Estimator):
 
     def __post_init__(self):
         if not isinstance(self.scale, str) and not self.scale > 0:
-            raise ValueError(f"scale = {self.scale} must be positive")
+            raise ValueError(f"scale = {self.scale} must be positive, or be model or fit")
         counts = (
             self.num_chains,
             self.num_temperatures,
@@ -121,18 +122,18 @@ class AISDecoder(Estimator):
         betas = temperatures(self.schedule, max(2, self.num_temperatures // FIT_STEPS))
         scale = model.generate(1).variance.mean().sqrt().item()
         for step in range(FIT_STEPS):
-            noisy = Noisy(model, scale)
+            noisy = NoisyDecoder(model, scale)
 
             def report_part(done: int, total: int, step: int = step) -> None:
                 report(step * total + done, FIT_STEPS * total)
 
-            log_w, z = Ways(self, noisy, betas, x, n, report_part).forward(x)
-            squares = torch.stack([self._squares(noisy, x, ends) for ends in z])
+            log_w, z = AnnealedChains(self, noisy, betas, x, n, report_part).run_forward(x)
+            squares = torch.stack([self._mean_squares(noisy, x, ends) for ends in z])
             scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
         return replace(self, fitted_scale=scale)
 
-    def _squares(self, noisy: "Noisy", x: Tensor, z: Tensor) -> Tensor:
-        """Mean squared distance of each example to its mean, (N,)."""
+    def _mean_squares(self, noisy: "NoisyDecoder", x: Tensor, z: Tensor) -> Tensor:
+        """Returns the mean squared distance of each example to its decoded mean, (N,)."""
         parts = zip(x.split(self.max_batch_rows), z.split(self.max_batch_rows), strict=True)
         return torch.cat([(rows - noisy.decode(ends).mean).square().flatten(1).mean(1) for rows, ends in parts])
 
@@ -144,18 +145,18 @@ class AISDecoder(Estimator):
         index = torch.randperm(len(data))[:n].to(data.x.device)
         x = data.batch(index)
         betas = temperatures(self.schedule, self.num_temperatures)
-        noisy = Noisy(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
-        ways = Ways(self, noisy, betas, x, n + 2 * self.num_simulated, report)
+        noisy = NoisyDecoder(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
+        chains = AnnealedChains(self, noisy, betas, x, n + 2 * self.num_simulated, report)
 
-        forward, _ = ways.forward(x)  # (C, N)
-        columns = _on_cpu(weigh(forward))
+        log_w, _ = chains.run_forward(x)  # (C, N)
+        columns = _move_to_cpu(weigh(log_w))
         error = sampling_error(columns, self.num_chains)
-        seen = sampling_diagnostics(columns, error) | {"acceptance": ways.acceptance}
+        diagnostics = sampling_diagnostics(columns, error) | {"acceptance": chains.acceptance}
         if self.fitted_scale:
-            seen["fitted_scale"] = self.fitted_scale
-        few = None
-        if seen["ess_median"] < min(FEW, self.num_chains):
-            few = (
+            diagnostics["fitted_scale"] = self.fitted_scale
+        warning = None
+        if diagnostics["ess_median"] < min(MIN_EFFECTIVE_CHAINS, self.num_chains):
+            warning = (
                 "a single chain carries most of the weight: take more temperatures "
                 "(estimators.ais_decoder.num_temperatures)"
             )
@@ -168,50 +169,57 @@ class AISDecoder(Estimator):
             *("log_likelihood", "ais", "estimate"),
             errors=error.of_independent_samples,
             settings=settings,
-            diagnostics=seen,
-            warning=few,
+            diagnostics=diagnostics,
+            warning=warning,
         )
         # another evaluation takes other examples, so that it differs by more than the error of computing
         computing = likelihood.computing_interval if n == len(data) else None
         found = [replace(likelihood, values=None, computing_interval=computing)]  # not in the order of the split
-        return found + self._bound(ways, data, settings | {"data": "simulated"}) if self.num_simulated else found
+        if not self.num_simulated:
+            return found
+        return found + self._estimate_bounds(chains, data, settings | {"data": "simulated"})
 
-    def _bound(self, ways: "Ways", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
-        """Brackets log p(x) of examples that the model draws, and their gap.
+    def _estimate_bounds(self, chains: "AnnealedChains", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
+        """Estimates a lower and an upper bound of log p(x) on examples that the model draws, and their gap.
 
         Each row states the mean of a bound, so the bias of log means is no error of it. The scatter over the examples
-        holds what the chains add. No error of computing is stated: other evaluations draw other examples.
+        holds the error of the chains. No error of computing is stated: other evaluations draw other examples.
         """
-        z = ways.prior.sample((self.num_simulated,))
-        x = ways.noisy.decode(z).sample()
-        columns = _on_cpu(weigh(ways.forward(x)[0]))
-        low, high = columns["log_p"], -log_mean_exp(-ways.backward(x, z)).cpu()
+        z = chains.prior.sample((self.num_simulated,))
+        x = chains.noisy.decode(z).sample()
+        columns = _move_to_cpu(weigh(chains.run_forward(x)[0]))
+        low = columns["log_p"]
+        high = -log_mean_exp(-chains.run_backward(x, z)).cpu()
         gap = (high - low).mean().item()
-        wide = None
-        if gap > WIDE:
-            wide = f"the bounds lie {gap:.0f} nats apart: take more temperatures, or trust the first digits"
+        warning = None
+        if gap > MAX_GAP:
+            warning = (
+                f"the bounds lie {gap:.0f} nats apart, and the estimate may be off by as much: take more temperatures "
+                "(estimators.ais_decoder.num_temperatures)"
+            )
         rows = (
             Estimate.over(data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", settings=settings),
             Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
-            Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=wide),
+            Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=warning),
         )
-        return [replace(each, values=None) for each in rows]  # of other examples than those of the split
+        return [replace(each, values=None) for each in rows]  # the examples are not those of the split
 
 
-def _on_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+def _move_to_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: values.cpu() for name, values in columns.items()}
 
 
-class Noisy:
-    """A model whose decoder has other noise than its own.
+class NoisyDecoder:
+    """A model with Gaussian noise of a given scale around the means of its decoder.
 
     Args:
-        model: of which the rest is taken.
+        model: the model, whose other parts stay.
         scale: standard deviation of Gaussian noise around the means; None for the model's own.
     """
 
     def __init__(self, model: ContinuousLatentModel, scale: float | None):
-        self.model, self.log_scale = model, None if scale is None else math.log(scale)
+        self.model = model
+        self.log_scale = None if scale is None else math.log(scale)
 
     def decode(self, z: Tensor) -> Distribution:
         p_x = self.model.decode(z)
@@ -220,72 +228,77 @@ class Noisy:
         return IndependentGaussian(p_x.mean, p_x.mean.new_full((), self.log_scale), len(p_x.event_shape))
 
 
-class Ways:
-    """Chains between the start and the posterior of each example, both ways, with the step sizes of one pilot.
+class AnnealedChains:
+    """Chains between the start and the posterior of each example, in both directions, with step sizes of one pilot.
 
     Args:
-        settings: of the estimator.
-        noisy: the model whose likelihood is asked for.
-        betas: from 0 to 1.
+        settings: the estimator.
+        noisy: the model whose likelihood is estimated.
+        betas: inverse temperatures from 0 to 1.
         x: examples for the pilot.
-        num_led: examples led one way or the other in all, for the report.
-        report: told how far it has come.
+        num_examples: number of examples of all runs together, for the progress.
+        report: receives the progress.
 
     Attributes:
-        acceptance: mean probability of keeping a trajectory, once chains have run forwards.
+        acceptance: mean probability of accepting a trajectory, after `run_forward`.
     """
 
     def __init__(
         self,
         settings: AISDecoder,
-        noisy: Noisy,
+        noisy: NoisyDecoder,
         betas: list[float],
         x: Tensor,
-        num_led: int,
+        num_examples: int,
         report: ProgressCallback,
     ):
-        self.settings, self.noisy, self.betas, self.report = settings, noisy, betas, report
+        self.settings = settings
+        self.noisy = noisy
+        self.betas = betas
+        self.report = report
         self.block = max(1, settings.max_batch_rows // settings.num_chains)
         self.prior = noisy.model.latent_prior()
         self.acceptance: float | None = None
         pilot = x[: min(PILOT_EXAMPLES, self.block)]
-        self.done, self.total = 0, (num_led + len(pilot)) * (len(betas) - 1)
-        self.step_sizes = self._pilot(pilot)
+        self.done = 0
+        self.total = (num_examples + len(pilot)) * (len(betas) - 1)
+        self.step_sizes = self._choose_step_sizes(pilot)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Log weights of the chains from the start to the posterior, (C, N), and their ends, (C, N, L).
+    def run_forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the chains from the start to the posterior; returns log weights, (C, N), and ends, (C, N, L).
 
         The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
         """
 
         def find(block: slice) -> dict[str, Tensor]:
             rows = x[block]
-            start, log_densities = self._between(rows)
+            start, log_densities = self._find_ends(rows)
             point = point_at(start.sample((self.settings.num_chains,)), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
-            accepted = torch.zeros_like(log_w[0])
+            acceptance = torch.zeros_like(log_w[0])
             for t in range(1, len(self.betas)):
                 log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
                 if t < len(self.betas) - 1:  # a move after the last weight would change nothing
                     point, probability = self._move(point, t, log_densities)
-                    accepted += probability.mean(0)
+                    acceptance += probability.mean(0)
                 self._count(len(rows))
-            return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "accepted": accepted}
+            return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "acceptance": acceptance}
 
         found = process_group.map_blocks(len(x), self.block, find, no_progress)
         if len(self.betas) > 2:
-            self.acceptance = found["accepted"].mean().item() / (len(self.betas) - 2)
+            self.acceptance = found["acceptance"].mean().item() / (len(self.betas) - 2)
         return found["log_w"].T, found["ends"].transpose(0, 1)
 
-    def backward(self, x: Tensor, z: Tensor) -> Tensor:
-        """The same increments on the way back from z, a sample of the posterior of x by how they were drawn: (C, N).
+    def run_backward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Runs the chains back from z, an exact posterior sample of x, and returns their log weights, (C, N).
 
         The mean of exp(-log w) is unbiased for 1 / p(x).
         """
 
         def find(block: slice) -> dict[str, Tensor]:
-            rows, ends = x[block], z[block]
-            _, log_densities = self._between(rows)
+            rows = x[block]
+            ends = z[block]
+            _, log_densities = self._find_ends(rows)
             point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             for t in range(len(self.betas) - 1, 0, -1):
@@ -297,9 +310,9 @@ class Ways:
 
         return process_group.map_blocks(len(x), self.block, find, no_progress)["log_w"].T
 
-    def _pilot(self, x: Tensor) -> Tensor:
-        """A step size for each temperature, found on the way along the path."""
-        start, log_densities = self._between(x)
+    def _choose_step_sizes(self, x: Tensor) -> Tensor:
+        """Runs a pilot along the path that adapts the step size, and returns it for each temperature, (T,)."""
+        start, log_densities = self._find_ends(x)
         z = start.sample((self.settings.num_chains,))
         point = point_at(z, log_densities)
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
@@ -318,8 +331,8 @@ class Ways:
         jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
         return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
 
-    def _between(self, x: Tensor) -> tuple[Distribution, LogDensities]:
-        """Where the chains of these examples start, batch shape (N,), and the densities of start and posterior."""
+    def _find_ends(self, x: Tensor) -> tuple[Distribution, LogDensities]:
+        """Returns the start of the chains of these examples, batch shape (N,), and log densities of start and end."""
         from_prior = self.settings.start == "prior"
         base = BatchExpanded(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
 

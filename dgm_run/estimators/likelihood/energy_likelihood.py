@@ -1,4 +1,4 @@
-"""The likelihood of an energy model, and what it has to be held against."""
+"""The likelihood of an energy model, beside its conservative side and a baseline."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +10,7 @@ from torch import Tensor
 from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
-from dgm_run.estimators.likelihood.partition import PartitionFunction
+from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from dgm_run.estimators.likelihood.weights import (
     describe_heavy_tails,
@@ -18,11 +18,11 @@ from dgm_run.estimators.likelihood.weights import (
     sampling_error,
     weigh,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.energy.base import UnnormalizedModel
 
-COLLAPSED = 0.002
-"""A model that gains fewer nats a pixel over the baseline has learned nothing but the means of the pixels."""
+MIN_GAIN = 0.002
+"""Gain over the baseline, nats per pixel, below which a model has learned the means of the pixels alone."""
 ADVICE = "train longer, start the visible biases at the data means, or change optimizer.lr"
 
 
@@ -30,20 +30,20 @@ ADVICE = "train longer, start the visible biases at the data means, or change op
 class EnergyLikelihood(Estimator):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
-    Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x), and
-    the ELBO, the mean of the logs, stands beside it. It is a lower bound only as far as log Z is exact.
+    Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x). The
+    ELBO, the mean of the logs, stands beside it. It is a lower bound only where log Z is exact.
 
-    The error of log Z is common to all examples, and part of the stated error.
+    All examples share the error of log Z, which is part of the stated error.
 
     Annealed importance sampling understates log Z on average, so that the likelihood is optimistic on average. Beside
-    it stands a conservative one: less the difference to reverse annealing, which is measured on a part of the examples.
-    That is conservative for the annealed model, the one that chains of as many temperatures draw from. A model that is
-    far from it can lie on either side. Where the two differ by more than their errors there is a warning, and the
-    stated interval reaches to that of the other side.
+    it stands a conservative likelihood: less the gap to reverse annealing, which is measured on a part of the examples.
+    It is conservative for the annealed model, from which chains of as many temperatures draw. A model far from the
+    annealed one can lie on either side. Where the two differ by more than their errors there is a warning, and the
+    stated interval extends to the interval of the other side.
 
     Args:
-        partition: how log Z is found.
-        reverse_ais: the other side where log Z is an estimate; null for none.
+        partition: method for log Z.
+        reverse_ais: the conservative side where log Z is an estimate; null for none.
         num_samples: S for each example.
         max_batch_rows: examples, times samples, at a time.
 
@@ -67,54 +67,67 @@ class EnergyLikelihood(Estimator):
         self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
-        seen = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
-        log_p, independent = seen["log_p"] - log_z.value, seen["baseline"]
-        exact = log_z.method == "exact"
-        found, warnings, margin = [], [log_z.warning], log_z.margin.scale(-1)
-        if self.reverse_ais and not exact:
-            low, gap = self._conservative(model, data, log_p, lambda done, total: report(2 * total + done, 3 * total))
+        columns = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
+        log_p = columns["log_p"] - log_z.value
+        baseline = Baseline("independent pixels", columns["baseline"], ADVICE)
+        margin = log_z.margin.scale(-1)
+        warnings = [log_z.warning]
+        found = []
+        if self.reverse_ais and log_z.method != "exact":
+
+            def report_reverse(done: int, total: int) -> None:
+                report(2 * total + done, 3 * total)
+
+            low, gap = self._estimate_conservative(model, data, log_p, report_reverse)
             disagreement = gap.describe_disagreement(margin)
             if disagreement:
                 warnings.append(disagreement)
                 low = replace(low, warning=disagreement)
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
             found.append(low)
-        method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
-        method |= {"kind": "exact" if exact and not model.inferred else "estimate"}
-        method["errors"] = ComputingErrors(common=margin)
         if model.inferred:
-            error = sampling_error(seen, self.num_samples)
-            drawn = sampling_diagnostics(seen, error)
-            method["estimator"] = f"importance_sampling, {log_z.method}"
-            method["settings"] = {"num_samples": self.num_samples, **log_z.settings}
-            method["diagnostics"] = {**drawn, **log_z.diagnostics}
-            bound = method | {
-                "kind": "lower_bound" if exact else "estimate",
-                "estimator": f"monte_carlo, {log_z.method}",
-            }
-            of_draws = math.sqrt(seen["elbo_variance"].mean().item() / self.num_samples / len(data))
-            bound["errors"] = ComputingErrors(common=margin, draws=Margin.student(of_draws))
-            found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
-            method["errors"] = error.of_independent_samples._replace(common=margin)
-            warnings.append(describe_heavy_tails(drawn, f"raise num_samples, now {self.num_samples}"))
-        warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:]), margin))
-        of_log_z = None if exact else margin.scale(-1).around(log_z.value)
-        partition = Estimate(
-            *("log_partition", log_z.method, "exact" if exact else "estimate", log_z.value),
-            None if exact else margin.stderr, len(data),
-            settings=log_z.settings, interval=of_log_z, computing_interval=of_log_z,
-        )  # fmt: skip
-        baseline = Baseline("independent pixels", independent, ADVICE)
+            method = self._describe_sampling(columns, log_z, margin)
+            found.insert(0, self._estimate_elbo(columns, log_z, margin, method))
+            advice = f"raise num_samples, now {self.num_samples}"
+            warnings.append(describe_heavy_tails(method["diagnostics"], advice))
+        else:
+            kind = "exact" if log_z.method == "exact" else "estimate"
+            method = {"estimator": log_z.method, "kind": kind, "errors": ComputingErrors(common=margin)}
+            method |= {"settings": log_z.settings, "diagnostics": log_z.diagnostics}
+        warnings.append(_describe_collapse(log_p, baseline.log_p, math.prod(data.x.shape[1:]), margin))
         return [
             _estimate("log_likelihood", log_p, warning="; ".join(filter(None, warnings)) or None, **method),
             *found,
-            *rate(log_p, data, **method),
-            partition,
-            _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
+            *convert_likelihood(log_p, data, **method),
+            _estimate_partition(log_z, margin, len(data)),
+            _estimate("baseline", baseline.log_p, estimator="independent_pixels", kind="exact", baseline=baseline),
         ]
 
+    def _describe_sampling(self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin) -> dict[str, Any]:
+        """Returns the method of a likelihood whose hidden units are sampled, as fields of an `Estimate`."""
+        error = sampling_error(columns, self.num_samples)
+        return {
+            "estimator": f"importance_sampling, {log_z.method}",
+            "kind": "estimate",
+            "errors": error.of_independent_samples._replace(common=margin),
+            "settings": {"num_samples": self.num_samples, **log_z.settings},
+            "diagnostics": {**sampling_diagnostics(columns, error), **log_z.diagnostics},
+        }
+
+    def _estimate_elbo(
+        self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin, method: dict[str, Any]
+    ) -> Estimate:
+        elbo = columns["elbo"]
+        stderr = math.sqrt(columns["elbo_variance"].mean().item() / self.num_samples / len(elbo))
+        bound = method | {
+            "estimator": f"monte_carlo, {log_z.method}",
+            "kind": "lower_bound" if log_z.method == "exact" else "estimate",
+            "errors": ComputingErrors(common=margin, draws=Margin.student(stderr)),
+        }
+        return _estimate("elbo", elbo - log_z.value, **bound)
+
     def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
-        """Values of each example, in float64: log f(x) with what its draws tell, a lower bound of it, the baseline."""
+        """Returns values of each example, float64: log f(x) with columns of its weights, the ELBO, the baseline."""
         num_samples = self.num_samples if model.inferred else 1
 
         def find(x: Tensor) -> dict[str, Tensor]:
@@ -130,10 +143,14 @@ class EnergyLikelihood(Estimator):
         densities = ("log_p", "elbo", "baseline")
         return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
 
-    def _conservative(
+    def _estimate_conservative(
         self, model: UnnormalizedModel, data: DataSplit, log_p: Tensor, report: ProgressCallback
     ) -> tuple[Estimate, "Gap"]:  # fmt: skip
-        """The log-likelihood less its gap to reverse annealing, in which the error of log Z cancels; and the gap."""
+        """Estimates the log-likelihood less its gap to reverse annealing, where the error of log Z cancels.
+
+        Returns:
+            The estimate and the gap.
+        """
         settings = self.reverse_ais
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
@@ -143,7 +160,8 @@ class EnergyLikelihood(Estimator):
         stderr = interval = computing_interval = None
         if error is not None and gap.stderr is not None:
             drawn = Margin(gap.margin, gap.margin)
-            stderr, computing_interval = math.hypot(error, gap.stderr), drawn.around(found)
+            stderr = math.hypot(error, gap.stderr)
+            computing_interval = drawn.around(found)
             interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
         return Estimate(
             *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),
@@ -155,17 +173,17 @@ class EnergyLikelihood(Estimator):
 
 
 def _without_num_examples(settings: RAISE) -> dict[str, Any]:
-    """The settings but for the limit of the examples, beside which their actual number stands."""
+    """Returns the settings without `num_examples`, a limit; their actual number stands beside them."""
     return {name: value for name, value in asdict(settings).items() if name != "num_examples"}
 
 
 class Gap(NamedTuple):
-    """How far reverse annealing lies below the likelihood, over the same examples.
+    """Gap by which reverse annealing lies below the likelihood, over the same examples.
 
     Attributes:
-        mean: nats.
-        stderr: its standard error; None of one example.
-        num_examples: that it was measured on.
+        mean: mean gap, nats.
+        stderr: its standard error; None for one example.
+        num_examples: number of these examples.
     """
 
     mean: float
@@ -174,11 +192,11 @@ class Gap(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half of its 95% interval; infinite of one example."""
+        """Half-width of its 95% interval; infinite for one example."""
         return math.inf if self.stderr is None else Margin.student(self.stderr, self.num_examples - 1).below
 
     def describe_disagreement(self, of_log_p: Margin) -> str | None:
-        """Says that the gap exceeds the errors of both sides, if it does; `of_log_p` is that of the likelihood."""
+        """Warns where the gap exceeds the errors of both sides; `of_log_p` is the margin of the likelihood."""
         size = abs(self.mean)
         if not size > math.hypot(self.margin, of_log_p.below if self.mean > 0 else of_log_p.above):
             return None
@@ -193,8 +211,19 @@ def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more)
     return Estimate.over(values, quantity, estimator, kind, **more)
 
 
-def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:
-    """Warns of a model that gains nothing over independent pixels, wherever log Z may lie in its interval."""
-    if not (log_p - independent).mean() + margin.above < COLLAPSED * num_pixels:
+def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) -> Estimate:
+    """Returns the row of log Z; `margin` is that of -log Z."""
+    is_exact = log_z.method == "exact"
+    interval = None if is_exact else margin.scale(-1).around(log_z.value)
+    return Estimate(
+        *("log_partition", log_z.method, "exact" if is_exact else "estimate", log_z.value),
+        None if is_exact else margin.stderr, num_examples,
+        settings=log_z.settings, interval=interval, computing_interval=interval,
+    )  # fmt: skip
+
+
+def _describe_collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:
+    """Warns of a model that gains nothing over independent pixels, wherever log Z lies in its interval."""
+    if not (log_p - independent).mean() + margin.above < MIN_GAIN * num_pixels:
         return None
     return f"collapsed: no better than independent pixels ({independent.mean():.2f}); {ADVICE}"

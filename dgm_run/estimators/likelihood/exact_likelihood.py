@@ -1,4 +1,4 @@
-"""log p(x) of models that have it in closed form."""
+"""Exact log p(x) of models that have it in closed form."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ import torch
 
 from dgm_run.data.dataset import DataSplit
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.base import ExactModel
 
 
 @dataclass(frozen=True)
 class ExactLikelihood(Estimator):
-    """The mean of log p(x), and the bits of a dimension.
+    """The mean of log p(x), and the bits per dimension.
 
-    The median stands in the diagnostics: a pixel that hardly ever changes makes the mean that of a few examples.
+    The median stands in the diagnostics, because a pixel that hardly ever changes lets a few examples set the mean.
 
     Args:
         max_batch_rows: examples at a time.
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: `max_batch_rows` is not positive.
     """
 
     max_batch_rows: int
@@ -36,8 +36,8 @@ class ExactLikelihood(Estimator):
     def __call__(self, model: ExactModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         rows = data.map_batches(self.max_batch_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
         log_p = data.in_data_units(rows["log_p"].cpu())
-        seen = {"median": log_p.median().item()}
+        diagnostics = {"median": log_p.median().item()}
         return [
-            Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=seen),
-            *rate(log_p, data, "exact", "exact"),
+            Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=diagnostics),
+            *convert_likelihood(log_p, data, "exact", "exact"),
         ]

@@ -19,7 +19,7 @@ from dgm_run.estimators.likelihood.proposals import (
     check_density,
     choose_prior_draws,
     has_lighter_tails,
-    score_defensively,
+    weigh_defensive_samples,
 )
 from dgm_run.estimators.likelihood.weights import (
     SamplingError,
@@ -28,29 +28,27 @@ from dgm_run.estimators.likelihood.weights import (
     sampling_diagnostics,
     sampling_error,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.base import LatentVariableModel
 
 ACTIVE_VARIANCE = 0.01
-"""A latent dimension is active where Var_x E_q[z | x] exceeds this (Burda et al. 2016, section 5.2)."""
+"""Var_x E_q[z | x] above which a latent dimension is active (Burda et al. 2016, section 5.2)."""
+MIN_KL = 0.2
+"""KL in nats below which z holds almost no information about x."""
 
-
-COLLAPSED = 0.2
-"""Nats of KL below which z carries next to nothing of x."""
-
-_NOTHING_IN_Z = "the posterior has collapsed, z carries next to nothing of x: try objective.warmup_epochs"
-_NO_VARIANCE = (
+_COLLAPSED = "the posterior has collapsed, z holds almost no information about x: try objective.warmup_epochs"
+_INFINITE_VARIANCE = (
     "the weights have infinite variance, as the prior has exponential tails and the proposal Gaussian ones: set "
     "estimators.importance_sampling.proposal=defensive, or choose posterior=kumaraswamy with model=vae or hvae"
 )
 
 
 class RunningMean:
-    """Mean and variance over samples that come chunk by chunk, (S', B) at a time, in float64."""
+    """Mean and variance over samples that arrive in chunks, (S', B) at a time, in float64."""
 
     def __init__(self):
         self.count = 0
-        self.shift: Tensor | None = None  # near the mean, so that squares cancel nothing
+        self.shift: Tensor | None = None  # near the mean, so that the difference of squares keeps its digits
         self.sum: Tensor | float = 0.0
         self.sum_squares: Tensor | float = 0.0
 
@@ -66,29 +64,29 @@ class RunningMean:
 
     @property
     def mean(self) -> Tensor:
-        """(B,)."""
+        """Mean over the samples, (B,)."""
         return self.shift + self.sum / self.count
 
     @property
     def variance_of_mean(self) -> Tensor:
-        """(B,); NaN of a single sample."""
+        """Variance of the mean, (B,); NaN for a single sample."""
         scatter = self.sum_squares - self.sum.square() / self.count
         return scatter.clamp(min=0) / (self.count - 1) / self.count if self.count > 1 else torch.nan * scatter
 
 
 @dataclass(frozen=True)
 class ImportanceSampling(Estimator):
-    """log 1/S sum_s p(x, z_s) / q(z_s | x), and with it the ELBO, its two terms and the active units.
+    """log 1/S sum_s p(x, z_s) / q(z_s | x), the ELBO, its two terms and the number of active units.
 
-    In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
-    reaches above it by an estimate of that bias. An effective sample size near one says that it rests on a single
-    draw: then that estimate is not to be trusted either.
+    The expectation of the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
+    reaches further up by an estimate of that bias. An effective sample size near one means that a single draw carries
+    the weight. Then the estimate of the bias is unreliable too.
 
     Args:
         num_samples: S for each example.
-        max_batch_rows: decoder rows at a time, which bounds the memory whatever S is.
-        proposal: posterior | defensive (with a share of draws of the prior, for a posterior that misses a mode).
-        prior_weight: that share, of the defensive proposal.
+        max_batch_rows: decoder rows at a time, which bounds the memory for any S.
+        proposal: posterior | defensive (mixed with the prior, for a posterior that misses a mode).
+        prior_weight: share of the prior in the defensive proposal.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -106,7 +104,7 @@ class ImportanceSampling(Estimator):
         if min(self.num_samples, self.max_batch_rows) < 1:
             raise ValueError("num_samples and max_batch_rows must be positive")
         if not 0 < self.prior_weight <= 0.5:
-            raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and at most be 0.5")
+            raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and be at most 0.5")
         if self.proposal == "defensive" and self.num_samples * self.prior_weight < 1:
             raise ValueError(
                 f"num_samples = {self.num_samples} has no draw of the prior at prior_weight = {self.prior_weight}: "
@@ -122,17 +120,17 @@ class ImportanceSampling(Estimator):
     def __call__(
         self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
-        p = model.latent_prior()  # once: a VampPrior encodes its pseudo-inputs here
+        p = model.latent_prior()  # outside the loop: a VampPrior encodes its pseudo-inputs here
         settings: dict[str, Any] = {"num_samples": self.num_samples}
         progress = FineProgress(report, len(data), self.num_samples)
-        has_no_variance = False
+        has_infinite_variance = False
 
         def find(x: Tensor) -> dict[str, Tensor]:
-            nonlocal has_no_variance
+            nonlocal has_infinite_variance
             inferred = model.infer(x)
             settings.update(inferred.proposal_settings)
             q = inferred.proposal()
-            has_no_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
+            has_infinite_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
             return self._evaluate(model, x, q, p, progress)
 
         rows = data.map_batches(min(self.max_batch_rows, 100), find, progress)
@@ -140,7 +138,7 @@ class ImportanceSampling(Estimator):
             base = settings.get("proposal", "posterior")
             settings["proposal"] = f"defensive, {base} with {self.prior_weight:g} of the prior"
         columns = {name: values.cpu() for name, values in rows.items()}
-        return self._estimates(columns, data, settings, _NO_VARIANCE if has_no_variance else None)
+        return self._summarize(columns, data, settings, _INFINITE_VARIANCE if has_infinite_variance else None)
 
     def _evaluate(
         self,
@@ -158,7 +156,7 @@ class ImportanceSampling(Estimator):
         for first in range(0, self.num_samples, chunk):
             end = min(first + chunk, self.num_samples)
             if self.proposal == "defensive":
-                log_w, terms = score_defensively(model, x, q, p, self.prior_weight, from_prior[first:end])
+                log_w, terms = weigh_defensive_samples(model, x, q, p, self.prior_weight, from_prior[first:end])
             else:
                 terms = model.evaluate_terms(x, q, p, end - first)
                 log_w = terms.log_w
@@ -166,7 +164,7 @@ class ImportanceSampling(Estimator):
             means["elbo"].add(terms.log_w)
             means["reconstruction"].add(terms.log_px)
             means["kl"].add(terms.log_qz.double() - terms.log_pz.double())
-            progress.within(len(x), end)
+            progress.report_parts(len(x), end)
         first_mean, second_mean = q.independent_mean_estimates()
         return {
             **weights.columns(),
@@ -176,26 +174,26 @@ class ImportanceSampling(Estimator):
             "second_mean": second_mean.double(),
         }
 
-    def _estimates(
-        self, columns: dict[str, Tensor], data: DataSplit, settings: dict[str, Any], no_variance: str | None
+    def _summarize(
+        self, columns: dict[str, Tensor], data: DataSplit, settings: dict[str, Any], variance_warning: str | None
     ) -> list[Estimate]:
         n = len(data)
         error = sampling_error(columns, self.num_samples)
         columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
         diagnostics = sampling_diagnostics(columns, error)
-        # a covariance of two means, not the variance of one: to that the noise of samples would add
+        # the covariance of two independent means, because the variance of one would hold the noise of its samples
         first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
         covariance = (first * second).sum(0) / max(n - 1, 1)
         active = float((covariance > ACTIVE_VARIANCE).sum())
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
             stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
-            # of one sample it is not known
+            # NaN for one sample
             of_mean = SamplingError(stderr if math.isfinite(stderr) else None, freedom=max(1, n - 1))
             errors = of_mean.of_independent_samples
             return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
 
-        collapsed = columns["kl"].mean().item() < COLLAPSED
+        is_collapsed = columns["kl"].mean().item() < MIN_KL
         method = {
             "estimator": "importance_sampling",
             "kind": "estimate",
@@ -203,13 +201,13 @@ class ImportanceSampling(Estimator):
             "settings": settings,
             "diagnostics": diagnostics,
         }
-        warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), no_variance))) or None
+        warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), variance_warning))) or None
         return [
             Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
-            *rate(columns["log_p"], data, **method),
+            *convert_likelihood(columns["log_p"], data, **method),
             estimate("elbo", "lower_bound"),
             estimate("reconstruction", "estimate"),
-            estimate("kl", "estimate", warning=_NOTHING_IN_Z if collapsed else None),
+            estimate("kl", "estimate", warning=_COLLAPSED if is_collapsed else None),
             Estimate(
                 *("active_units", "posterior_means", "estimate", active, None, n),
                 unit=f"of {len(covariance)}",
@@ -222,8 +220,8 @@ class ImportanceSampling(Estimator):
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
         if diagnostics["ess_median"] < 2:
-            bias = "not known" if error.bias is None else "not to be trusted"
-            return f"the median example rests on a single draw, so the bias is {bias}: {advice}"
+            bias = "unknown" if error.bias is None else "unreliable"
+            return f"a single draw carries the weight of the median example, so the bias is {bias}: {advice}"
         if error.bias is None:
-            return f"few samples of an example have a finite weight, so the bias is not known: {advice}"
+            return f"few samples of an example have a finite weight, so the bias is unknown: {advice}"
         return describe_heavy_tails(diagnostics, advice)

@@ -1,4 +1,4 @@
-"""The log of a mean of importance weights, with an interval that covers where few weights carry it."""
+"""The log of a mean of importance weights, with an interval that covers even where few weights dominate."""
 
 import math
 
@@ -10,53 +10,58 @@ from dgm_run.models.base import log_mean_exp
 
 RESAMPLES = 1000
 SEED = 20_080_705
-"""Of the resampling, so that one set of weights has one interval."""
-FARTHEST_BELOW = -math.log((1 - LEVEL) / 2)
-"""By Markov's inequality an unbiased estimate exceeds the mean e^b-fold with a probability of at most e^-b."""
+"""Seed of the resampling, so that one set of weights has one interval."""
+MAX_BELOW = -math.log((1 - LEVEL) / 2)
+"""Largest margin below: by Markov's inequality an unbiased estimate exceeds e^b times the mean with p <= e^-b."""
 
 
 def log_mean_margin(log_w: Tensor) -> Margin:
-    """Margin of log mean exp(log_w) as an estimate of log E w, log_w (C,) of independent draws, C at least 2.
+    """Returns the margin of log mean exp(log_w) as an estimate of log E w.
 
-    The interval is that of the studentised bootstrap, or of Student's t where that is wider, as for few weights. Both
-    are too short where the largest weights that there are have not been drawn, so the upper end is at least the one
-    that two half-normal distributions of log w around its median have: where log w is normal with a standard deviation
-    of 3, the bootstrap of 100 weights holds the truth in 70% of cases, all together in 95%.
+    The interval is that of the studentised bootstrap, or Student's t where that is wider, as for few weights. Both are
+    too short where no chain has drawn the largest weights. So the upper end is at least the one of two half-normal
+    distributions of log w around its median. For a normal log w with a standard deviation of 3, the bootstrap of 100
+    weights covers in 70% of cases, and all together cover in 95%.
+
+    Args:
+        log_w: log weights of C independent draws, (C,), C at least 2.
     """
     log_w = log_w.double().cpu()
     value = log_mean_exp(log_w)
-    if (log_w == log_w[0]).all() or value.isnan() or value == math.inf:  # of what is not finite there is no interval
+    if (log_w == log_w[0]).all() or value.isnan() or value == math.inf:  # no interval without finite weights
         return NO_MARGIN
     if not log_w.isfinite().sum() > 1:
-        return Margin(FARTHEST_BELOW, math.inf)
+        return Margin(MAX_BELOW, math.inf)
     generator = torch.Generator().manual_seed(SEED)
     low, high = _bootstrap(log_w, generator)
-    high = max(high, _half_normals(log_w[log_w.isfinite()], generator))
-    return Margin(min(max(value.item() - low, 0.0), FARTHEST_BELOW), max(high - value.item(), 0.0))
+    high = max(high, _bound_by_half_normals(log_w[log_w.isfinite()], generator))
+    return Margin(min(max(value.item() - low, 0.0), MAX_BELOW), max(high - value.item(), 0.0))
 
 
 def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]:
-    """Ends of the interval of log E w, by the quantiles of the studentised differences of resampled means."""
+    """Returns the ends of the interval of log E w by quantiles of the studentised differences of resampled means."""
     w = (log_w - log_w.max()).exp()
-    mean, error = w.mean(), (w.std() / math.sqrt(len(w)) / w.mean()).item()
+    mean = w.mean()
+    error = (w.std() / math.sqrt(len(w)) / w.mean()).item()
     drawn = w[torch.randint(len(w), (RESAMPLES, len(w)), generator=generator)]
     means = drawn.mean(1)
     errors = drawn.std(1) / math.sqrt(len(w)) / means
-    has_spread = errors > 0  # not so where one weight has been drawn every time
+    has_spread = errors > 0  # not where a resample holds one weight alone
     if not has_spread.any():  # the logs differ, and the weights do not
         return log_w.max().item(), log_w.max().item()
     differences = (means / mean).log()[has_spread] / errors[has_spread]
-    tail, student = (1 - LEVEL) / 2, student_quantile(len(w) - 1)
+    tail = (1 - LEVEL) / 2
+    student = student_quantile(len(w) - 1)
     below, above = differences.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     value = (mean.log() + log_w.max()).item()
     return value - max(above, student) * error, value - min(below, -student) * error
 
 
-def _half_normals(log_w: Tensor, generator: torch.Generator) -> float:
-    """Upper end of log E w where log w is half-normal on either side of its median, each side with a scale of its own.
+def _bound_by_half_normals(log_w: Tensor, generator: torch.Generator) -> float:
+    """Returns the upper end of log E w for half-normal log w on either side of its median, with two scales.
 
     The scales are drawn from their posterior under a flat prior of their logs. The median needs no draws: where it is
-    too high the distances above it are too short, and what is left of its error changes no coverage.
+    too high, the distances above it are too short. The rest of its error does not change the coverage.
     """
     if (log_w == log_w[0]).all():
         return log_w[0].item()

@@ -1,4 +1,4 @@
-"""log Z of an energy model: what stands between its free energy and a likelihood."""
+"""The log partition function of an energy model, exact or estimated."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from dgm_run.models.energy.base import EnergyModel
 
 @dataclass(frozen=True)
 class LogPartition:
-    """log Z, and how it was found.
+    """log Z with its method and error.
 
     Attributes:
-        value: nats.
+        value: log Z, nats.
         method: exact, or the name of the estimator.
-        margin: of the value.
-        settings: of the estimator.
-        diagnostics: what it saw of itself.
-        warning: why it is not to be trusted.
+        margin: margin of the value.
+        settings: settings of the estimator.
+        diagnostics: diagnostics of the estimator.
+        warning: reason to distrust the value.
     """
 
     value: float
@@ -32,26 +32,26 @@ class LogPartition:
 
 
 class PartitionFunction(ABC):
-    """A frozen dataclass of settings, called on a model."""
+    """A method for log Z: a frozen dataclass of settings, called on a model."""
 
     @abstractmethod
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
-        """log Z of the model, in nats; `report` is told how far the work has come."""
+        """Returns log Z of the model, nats; `report` receives the progress."""
 
 
 MAX_LOG2_STATES = 28
-"""The most that anyone would wait for."""
+"""Largest limit of an enumeration; more states take hours."""
 
 
 @dataclass(frozen=True)
 class Exact(PartitionFunction):
-    """By enumeration, in blocks and in float64.
+    """log Z by enumeration, in blocks and in float64.
 
     Args:
-        max_log2_states: at most 2^max_log2_states terms; 2^20 of them take some 10 s for 784 pixels.
+        max_log2_states: log2 of the largest number of terms; 2^20 of them take some 10 s for 784 pixels.
 
     Raises:
-        ValueError: the limit is negative, or beyond what anyone would wait for.
+        ValueError: the limit is negative, or above `MAX_LOG2_STATES`.
     """
 
     max_log2_states: float
@@ -71,10 +71,10 @@ class Exact(PartitionFunction):
 
 @dataclass(frozen=True)
 class ExactWhereItFits(PartitionFunction):
-    """By enumeration where there are few states, else by an estimate.
+    """log Z by enumeration where there are few states, else by an estimator.
 
     Args:
-        max_log2_states: the most terms that are summed, as a power of two.
+        max_log2_states: log2 of the largest number of terms of an enumeration.
         fallback: the estimator for larger models.
     """
 
@@ -82,7 +82,7 @@ class ExactWhereItFits(PartitionFunction):
     fallback: PartitionFunction
 
     def __post_init__(self):
-        Exact(self.max_log2_states)  # which says what is wrong with it
+        Exact(self.max_log2_states)  # raises on a bad limit
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         method = Exact(self.max_log2_states) if model.log2_states <= self.max_log2_states else self.fallback

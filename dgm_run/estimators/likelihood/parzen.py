@@ -1,8 +1,8 @@
-"""log p(x) under a kernel density of samples, for comparison with papers that knew no better.
+"""Parzen windows: log p(x) under a kernel density of samples, for comparison with old papers.
 
 Sources: O. Breuleux et al., Quickly generating representative samples from an RBM-derived process, 2011; I. Goodfellow
-et al., Generative adversarial networks, 2014, https://arxiv.org/abs/1406.2661; why not to: L. Theis et al., A note on
-the evaluation of generative models, 2016, https://arxiv.org/abs/1511.01844.
+et al., Generative adversarial networks, 2014, https://arxiv.org/abs/1406.2661; L. Theis et al., A note on the
+evaluation of generative models, 2016, https://arxiv.org/abs/1511.01844 (reasons against it).
 """
 
 import math
@@ -31,17 +31,17 @@ MISLEADS = (
 class Parzen(Estimator):
     """The log density of Gaussian kernels of one width around samples of the model.
 
-    The width is the one that validation examples like best. Samples of a model with p(x | z) are its means, so that
-    the kernel is its only noise. The interval holds what as many other samples would find with this width, but not what
-    more of them would.
+    The width maximises the density of validation examples. Samples of a model with p(x | z) are its means, so that the
+    kernel is its only noise. The interval holds the scatter of as many other samples with this width, but not the
+    effect of more samples.
 
     Args:
-        num_samples: of the model.
-        num_valid: validation examples that choose the width, drawn at random; fewer where there are fewer.
+        num_samples: number of samples of the model.
+        num_valid: number of validation examples that choose the width, drawn at random; fewer where there are fewer.
         min_scale: the smallest width tried, a standard deviation in units of the data.
-        max_scale: the largest one.
-        num_scales: how many are tried, each larger than the one before by the same factor.
-        scale: the width, once `fitted`.
+        max_scale: the largest width tried.
+        num_scales: number of widths, from the smallest to the largest by equal factors.
+        scale: the chosen width, after `fit`.
 
     Raises:
         ValueError: a number is not positive, or the range is reversed.
@@ -87,20 +87,19 @@ class Parzen(Estimator):
         stderr = jackknife_stderr(log_sums)
         of_samples = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
-        seen = {"scale": self.scale}
         log_p = data.in_data_units(rows["log_p"].cpu())
-        more = {"settings": settings, "diagnostics": seen, "warning": MISLEADS}
+        more = {"settings": settings, "diagnostics": {"scale": self.scale}, "warning": MISLEADS}
         return [Estimate.over(log_p, "parzen", "parzen", "estimate", ComputingErrors(common=of_samples), **more)]
 
     def _draw(self, model: nn.Module) -> Tensor:
-        """Samples, or means where the model has p(x | z), (S, *shape)."""
+        """Draws samples, or means where the model has p(x | z), (S, *shape)."""
         sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
-        decodes = isinstance(model, LatentVariableModel)
-        return torch.cat([model.generate(n).mean if decodes else model.sample(n) for n in sizes])
+        has_decoder = isinstance(model, LatentVariableModel)
+        return torch.cat([model.generate(n).mean if has_decoder else model.sample(n) for n in sizes])
 
 
 def weigh_kernels(samples: Tensor, scale: float, x: Tensor) -> StreamingWeights:
-    """Log densities of Gaussian kernels around samples (S, *shape), at examples (N, *shape), as weights of each."""
+    """Returns the log densities of kernels around samples (S, *shape) at examples (N, *shape), as log weights."""
     weights = StreamingWeights(len(samples), len(x), x.device, JACKKNIFE_GROUPS)
     log_scale = samples.new_tensor(math.log(scale))
     for first in range(0, len(samples), ROWS):

@@ -1,4 +1,4 @@
-"""log p(x) by draws of the prior, which serve all examples."""
+"""log p(x) by draws from the prior that all examples share."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ from dgm_run.estimators.likelihood.weights import (
     jackknife_stderr,
     sampling_diagnostics,
 )
-from dgm_run.estimators.units import rate
+from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.latent.density_network import DensityNetwork
 
-FEW = 5
-"""Draws that the median example rests on, below which the estimate is worth nothing."""
+MIN_EFFECTIVE_DRAWS = 5
+"""Effective sample size of the median example below which the estimate is worthless."""
 
 
 @dataclass(frozen=True)
 class PriorSampling(Estimator):
     """log 1/S sum_s p(x | z_s), z_s from the prior.
 
-    A draw costs one row of the decoder and one product with all examples, so that many can be taken. Where the
-    posterior is much narrower than the prior none of them hits it, and the number is low by many nats.
+    A draw costs one row of the decoder and one product with all examples, so that many draws are cheap. Where the
+    posterior is much narrower than the prior no draw hits it, and the number is low by many nats.
 
     Args:
         num_samples: S.
@@ -62,13 +62,15 @@ class PriorSampling(Estimator):
         process_group.for_each_block(process_group.new_stream(), self.num_samples, self.max_batch_rows, draw, report)
         weights.join()
         columns = {name: values.cpu() for name, values in weights.columns().items()}
-        error = shared_error(weights)
-        seen = sampling_diagnostics(columns, error)
-        few = None
-        if seen["ess_median"] < FEW:
-            few = (
-                f"the median example rests on {seen['ess_median']:.1f} of {self.num_samples:,} draws of the prior: the "
-                "estimate is worthless: raise estimators.prior_sampling.num_samples, or take estimators=[ais_decoder]"
+        error = estimate_shared_error(weights)
+        diagnostics = sampling_diagnostics(columns, error)
+        warning = None
+        ess = diagnostics["ess_median"]
+        if ess < MIN_EFFECTIVE_DRAWS:
+            warning = (
+                f"only {ess:.1f} of {self.num_samples:,} draws of the prior carry the weight of the median example, so "
+                "the estimate is worthless: raise estimators.prior_sampling.num_samples, or take "
+                "estimators=[ais_decoder]"
             )
         advice = "take more samples (estimators.prior_sampling.num_samples), or estimators=[ais_decoder]"
         log_p = data.in_data_units(columns["log_p"])
@@ -77,16 +79,18 @@ class PriorSampling(Estimator):
             "kind": "estimate",
             "errors": error.of_shared_samples,
             "settings": {"num_samples": self.num_samples},
-            "diagnostics": seen,
+            "diagnostics": diagnostics,
         }
         return [
-            Estimate.over(log_p, "log_likelihood", warning=few or describe_heavy_tails(seen, advice), **method),
-            *rate(log_p, data, **method),
+            Estimate.over(
+                log_p, "log_likelihood", warning=warning or describe_heavy_tails(diagnostics, advice), **method
+            ),
+            *convert_likelihood(log_p, data, **method),
         ]
 
 
-def shared_error(weights: StreamingWeights) -> SamplingError:
-    """Estimates the errors of the mean over examples by draws that all of them share."""
+def estimate_shared_error(weights: StreamingWeights) -> SamplingError:
+    """Estimates the errors of the mean over examples from draws that all examples share."""
     num_groups = weights.num_groups
     if num_groups < 2:
         return SamplingError()

@@ -1,4 +1,4 @@
-"""Where importance samples of z come from: q(z | x), or a mixture with the prior that misses nothing.
+"""Proposals for importance samples of z: q(z | x), or a defensive mixture with the prior that misses no mode.
 
 Source: T. Hesterberg, Weighted average importance sampling and defensive mixture distributions, 1995,
 https://doi.org/10.1080/00401706.1995.10484303.
@@ -18,39 +18,41 @@ Proposal = Literal["posterior", "defensive"]
 
 
 def choose_prior_draws(num_samples: int, prior_weight: float, device: torch.device) -> Tensor:
-    """Returns which of S samples are drawn from the prior, (S,): each is with the probability `prior_weight`.
+    """Draws a mask of the S samples that come from the prior, (S,), each with the probability `prior_weight`.
 
-    How many there are is fixed but for rounding, so that their share adds no variance.
+    Their number is fixed up to rounding, so that it adds no variance.
     """
     num_prior = math.floor(num_samples * prior_weight + torch.rand(()).item())
     return (torch.randperm(num_samples) < num_prior).to(device)
 
 
-def score_defensively(
+def weigh_defensive_samples(
     model: LatentVariableModel, x: Tensor, q: Distribution, p: Distribution, prior_weight: float, from_prior: Tensor
 ) -> tuple[Tensor, ImportanceTerms]:
-    """Weighs samples of the mixture (1 - a) q(z | x) + a p(z), a = `prior_weight`.
+    """Draws and weighs samples of the mixture (1 - a) q(z | x) + a p(z), a = `prior_weight`.
 
-    Such a weight is at most p(x | z) / a: it has a variance wherever the likelihood is bounded.
+    Such a weight is at most p(x | z) / a, so it has a variance wherever the likelihood is bounded.
 
     Args:
-        model: with these q and p.
+        model: the model of q and p.
         x: (B, *shape).
         q: q(z | x), batch shape (B,), with a density at every z.
         p: p(z), batch shape ().
         prior_weight: a.
-        from_prior: (S,), which samples the prior gives.
+        from_prior: mask of the samples from the prior, (S,).
 
     Returns:
-        Log weights of all samples in their order, (S, B), and the terms of those that q has given.
+        Log weights of all samples in their order, (S, B), and the terms of the samples from q.
     """
     num_prior = int(from_prior.sum())
     num_own = len(from_prior) - num_prior
     z, log_qz = q.rsample_and_log_prob((num_own,))
     if num_prior:
         of_prior = p.sample((num_prior, len(x)))
-        z, log_qz = torch.cat([z, of_prior]), torch.cat([log_qz, q.log_prob(of_prior)])
-    log_px, log_pz = model.decode(z).log_prob(x), p.log_prob(z)
+        z = torch.cat([z, of_prior])
+        log_qz = torch.cat([log_qz, q.log_prob(of_prior)])
+    log_px = model.decode(z).log_prob(x)
+    log_pz = p.log_prob(z)
     log_mixture = torch.logaddexp(math.log1p(-prior_weight) + log_qz, math.log(prior_weight) + log_pz)
     place = from_prior.int().argsort(stable=True).argsort()  # where each sample stands in z
     own = slice(num_own)
@@ -70,14 +72,14 @@ def check_density(q: Distribution, p: Distribution) -> None:
             density.log_prob(p.sample((1, *q.batch_shape)))
         except NotImplementedError:
             raise ConfigError(
-                f"estimators.importance_sampling.proposal: a mixture needs the density at every z, and this {name} "
-                "knows it at its own samples alone: set proposal=posterior"
+                f"estimators.importance_sampling.proposal: a mixture needs the density at every z, and this {name} has "
+                "it at its own samples alone: set proposal=posterior"
             ) from None
 
 
 def has_lighter_tails(q: Distribution, p: Distribution) -> bool:
-    """Whether p has exponential tails along a dimension in which those of q are Gaussian.
+    """Tells whether p has exponential tails along a dimension where the tails of q are Gaussian.
 
-    Weights p(x | z) p(z) / q(z | x) then have no variance where the likelihood levels off, however wide q is.
+    Then the weights p(x | z) p(z) / q(z | x) have infinite variance where the likelihood levels off, at any width of q.
     """
     return any(in_p and not in_q for in_p, in_q in zip(p.exponential_tails, q.exponential_tails, strict=True))

@@ -1,4 +1,4 @@
-"""The pseudo-likelihood of binary energy models, for comparison with those who report it.
+"""The pseudo-likelihood of binary energy models, for comparison with papers that report it.
 
 Source: J. Besag, Statistical analysis of non-lattice data, 1975.
 """
@@ -18,12 +18,12 @@ from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip, flip_on
 
 @dataclass(frozen=True)
 class PseudoLikelihood(Estimator):
-    """sum_d log p(x_d | all other pixels), by all pixels of every example, or without bias by some, drawn at random.
+    """sum_d log p(x_d | all other pixels), over all pixels, or an unbiased estimate from random pixels.
 
-    It needs no Z, and is no likelihood: it may rank models otherwise than log p(x).
+    It needs no Z, and is no likelihood: it may rank models in another order than log p(x).
 
     Args:
-        num_flips: pixels of each example, drawn at random; null for all of them.
+        num_flips: number of random pixels of each example; null for all pixels.
         max_batch_rows: examples at a time.
 
     Raises:
@@ -43,21 +43,22 @@ class PseudoLikelihood(Estimator):
     def __call__(
         self, model: BinaryEnergyModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
-        rows = data.map_batches(self.max_batch_rows, lambda x: self._find(model, x), report)
+        rows = data.map_batches(self.max_batch_rows, lambda x: self._sum_conditionals(model, x), report)
         log_p = rows["log_p"].cpu()
         if not self.num_flips:
             return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]
         errors = NO_ERRORS
         if len(log_p) > 1:
-            # of a single pixel each the scatter over the examples is the most that its choice can add
+            # with a single pixel each, the scatter over the examples bounds the error from its choice
             scatter = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
             errors = ComputingErrors(draws=Margin.student(math.sqrt(scatter / len(log_p))))
         settings = {"num_flips": self.num_flips}
         return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", errors, settings=settings)]
 
-    def _find(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
-        """Values of examples, (B,), in float64, and the squares of their standard errors from the choice of pixels."""
-        num_pixels, free_energy = x[0].numel(), model.free_energy(x)
+    def _sum_conditionals(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
+        """Returns the sum of each example, (B,), float64, and its squared standard error from the choice of pixels."""
+        num_pixels = x[0].numel()
+        free_energy = model.free_energy(x)
         total = torch.zeros_like(free_energy, dtype=torch.float64)
         squares = torch.zeros_like(total)
         for pixel in range(self.num_flips or num_pixels):
@@ -67,6 +68,7 @@ class PseudoLikelihood(Estimator):
             squares += log_p.square()
         if not self.num_flips:
             return {"log_p": total, "square": squares}
-        num, factor = self.num_flips, num_pixels / self.num_flips
+        num = self.num_flips
+        factor = num_pixels / self.num_flips
         square = (squares - total.square() / num).clamp(min=0) * num / max(1, num - 1)  # of the sum
         return {"log_p": factor * total, "square": factor**2 * square}

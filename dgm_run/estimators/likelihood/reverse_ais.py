@@ -20,14 +20,14 @@ from dgm_run.models.energy.base import UnnormalizedModel
 class RAISE:
     """log of w = f_1(x) / Z_0 prod_k f_k(x_k) / f_{k + 1}(x_k), where x_k comes from x by Gibbs sampling back to f_0.
 
-    The mean of w is the probability of x under the annealed model, that of a chain led along the path, so its log
-    is too low on average. The more temperatures, the closer the annealed model is to the model itself. Where x is
-    only a part of the state the rest is drawn from q(s | x), and w carries p(x | s) / q(s | x).
+    The mean of w is the probability of x under the annealed model, from which a chain along the path draws. So its log
+    is too low on average. More temperatures bring the annealed model closer to the model itself. Where x is only a part
+    of the state, the rest is drawn from q(s | x), and w carries p(x | s) / q(s | x).
 
     Args:
-        num_examples: at most so many examples are led back.
-        num_chains: for each of them.
-        num_temperatures: steps from the model to the base, those of the pilot of an adaptive schedule among them.
+        num_examples: largest number of examples.
+        num_chains: number of chains for each of them.
+        num_temperatures: steps from the model to the base, including the pilot of an adaptive schedule.
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
 
     Raises:
@@ -45,7 +45,7 @@ class RAISE:
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:
-        """A conservative log p(x) of every example, (B, *shape) -> (B,), in float64."""
+        """Estimates a conservative log p(x) of every example, (B, *shape) -> (B,), in float64."""
         state, log_ratio = model.draw(x, self.num_chains)
         energy = model.energy
         preactivations = energy.preactivations(state)

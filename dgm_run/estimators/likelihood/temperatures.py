@@ -1,7 +1,8 @@
 """Inverse temperatures of the path from a base to a model.
 
-Sources: R. Salakhutdinov, I. Murray, On the quantitative analysis of deep belief networks, 2008; for the even variance
-of the log weights R. Grosse, C. Maddison, R. Salakhutdinov, Annealing between distributions by averaging moments, 2013.
+Sources: R. Salakhutdinov, I. Murray, On the quantitative analysis of deep belief networks, 2008; R. Grosse,
+C. Maddison, R. Salakhutdinov, Annealing between distributions by averaging moments, 2013 (even variance of the log
+weights).
 """
 
 from collections.abc import Sequence
@@ -18,22 +19,22 @@ FixedSchedule = Literal["linear", "sigmoid", "salakhutdinov_murray"]
 Schedule = Literal["linear", "sigmoid", "salakhutdinov_murray", "adaptive"]
 
 PUBLISHED = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10_000))
-"""Pieces of the path, and how many of the 14,500 temperatures of Salakhutdinov and Murray each has."""
+"""Pieces of the path, each with its number of the 14,500 temperatures of Salakhutdinov and Murray."""
 PILOT_CHAINS = 100
 PILOT_ROUNDS = 2
 PILOT_SHARE = 0.05
 """Share of the temperatures that a round of the pilot takes."""
 PUBLISHED_SHARE = 0.75
-"""Share of the temperatures that lie as those of Salakhutdinov and Murray."""
+"""Share of the temperatures that follow the schedule of Salakhutdinov and Murray."""
 PILOT_BLOCKS = 50
 """Blocks of temperatures over which the variance of the log weights is measured."""
 
 
 def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
-    """Inverse temperatures from 0 to 1, about `num` of them after the first.
+    """Returns inverse temperatures from 0 to 1, about `num` of them after the first.
 
-    `sigmoid` puts more of them at both ends; `salakhutdinov_murray` has 0.5 / 1,000, 0.4 / 10,000 and 0.1 / 100,000
-    as its steps, as in their code, and as many temperatures in the same proportions for another `num` than 14,500.
+    `sigmoid` puts more of them at both ends. `salakhutdinov_murray` has the steps 0.5 / 1,000, 0.4 / 10,000 and
+    0.1 / 100,000 of their code. For a `num` other than 14,500 it keeps these proportions.
     """
     if schedule == "salakhutdinov_murray":
         betas = [0.0]
@@ -51,35 +52,36 @@ def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
 def choose_temperatures(
     schedule: Schedule, num: int, model: EnergyModel, report: ProgressCallback = no_progress
 ) -> list[float]:
-    """Inverse temperatures of a schedule; `adaptive` finds them in a pilot, whose temperatures count towards `num`.
+    """Returns inverse temperatures of a schedule; `adaptive` runs a pilot, whose temperatures count towards `num`.
 
-    A quarter of them give the log weights of the pilot an even variance along the path. The others lie as those of
-    Salakhutdinov and Murray, because the modes of a trained model part near 1, where few chains of a short pilot move
-    between them.
+    A quarter of them give the log weights of the pilot an even variance along the path. The others follow the schedule
+    of Salakhutdinov and Murray. The modes of a trained model part near 1, and few chains of a short pilot move between
+    them.
 
     Args:
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
-        num: temperatures in all.
-        model: that the path leads to.
-        report: told of the temperatures of the pilot.
+        num: number of temperatures in all.
+        model: the end of the path.
+        report: receives the progress of the pilot.
     """
     if schedule != "adaptive":
         return temperatures(schedule, num)
     num_pilot = max(2, round(PILOT_SHARE * num))
     betas = temperatures("linear", num_pilot)
     for done in range(PILOT_ROUNDS):
-        edges, density = _density(betas, _increments(model, betas))
+        edges, density = _estimate_density(betas, _run_pilot(model, betas))
         left = num_pilot if done + 1 < PILOT_ROUNDS else max(1, num - PILOT_ROUNDS * num_pilot)
-        betas = _place(edges, density, left)
+        betas = _place_temperatures(edges, density, left)
         report((done + 1) * num_pilot, num)
     return betas
 
 
 @torch.no_grad()
-def _increments(model: EnergyModel, betas: Sequence[float]) -> Tensor:
-    """What each step of annealing adds to the log weights of the chains of a pilot, (K, C), in float64."""
+def _run_pilot(model: EnergyModel, betas: Sequence[float]) -> Tensor:
+    """Runs pilot chains and returns the increment of their log weights at each step, (K, C), in float64."""
     x = model.sample_base(PILOT_CHAINS)
-    preactivations, found = model.preactivations(x), []
+    preactivations = model.preactivations(x)
+    found = []
     for beta, next_beta in pairwise(betas):
         found.append(model.log_ratio(x, preactivations, beta, next_beta).double())
         x = model.gibbs_step(x, preactivations, next_beta)
@@ -87,21 +89,23 @@ def _increments(model: EnergyModel, betas: Sequence[float]) -> Tensor:
     return torch.stack(found).cpu()
 
 
-def _density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor]:
-    """Edges of blocks of the path, (M + 1,), and how dense temperatures should lie in each, (M,), up to a factor.
+def _estimate_density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns edges of blocks of the path, (M + 1,), and the best density of temperatures in each, (M,).
 
-    A block of length L with steps of length d adds a variance V = L d r to the log weights, where r is the variance of
-    d log f / d beta times the sweeps over which it is correlated. The sum of V is the least for a density of sqrt(r).
+    The density holds up to a factor. A block of length L with steps of length d adds a variance V = L d r to the log
+    weights. Here r is the variance of d log f / d beta times its correlation time in sweeps. A density of sqrt(r)
+    minimises the sum of V.
     """
     ends = torch.linspace(0, len(increments), min(PILOT_BLOCKS, len(increments)) + 1).round().long()
     edges = torch.tensor(betas, dtype=torch.float64)[ends]
-    lengths, counts = edges.diff(), ends.diff()
+    lengths = edges.diff()
+    counts = ends.diff()
     variances = torch.stack([block.sum(0).var() for block in increments.split(counts.tolist())])
     return edges, (variances * counts).sqrt() / lengths
 
 
-def _place(edges: Tensor, density: Tensor, num: int) -> list[float]:
-    """`num` temperatures after the first, some by the density, the others by the published schedule."""
+def _place_temperatures(edges: Tensor, density: Tensor, num: int) -> list[float]:
+    """Returns `num` temperatures after the first, some by the density, the others by the published schedule."""
     published = torch.tensor([0.0, *(high for _, high, _ in PUBLISHED)], dtype=torch.float64)
     counts = torch.tensor([0, *(count for _, _, count in PUBLISHED)], dtype=torch.float64).cumsum(0)
     grid = torch.cat([edges, published]).unique()
@@ -111,12 +115,13 @@ def _place(edges: Tensor, density: Tensor, num: int) -> list[float]:
         total = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), total, PUBLISHED_SHARE)
     places = torch.linspace(0, 1, num + 1, dtype=torch.float64)
     betas = _interpolate(places, total, grid)
-    betas[0], betas[-1] = 0.0, 1.0
+    betas[0] = 0.0
+    betas[-1] = 1.0
     return betas.tolist()
 
 
 def _interpolate(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Piecewise linear function through (x, y), x rising, at other places."""
+    """Evaluates the piecewise linear function through (x, y), with x rising, at the points `at`."""
     right = torch.searchsorted(x, at).clamp(1, len(x) - 1)
     share = (at - x[right - 1]) / (x[right] - x[right - 1])
     return torch.lerp(y[right - 1], y[right], share.clamp(0, 1))

@@ -1,7 +1,7 @@
-"""Importance weights as they come chunk by chunk, and what finitely many of them leave open.
+"""Importance weights in chunks, and the errors of their finite number.
 
 Sources: T. Rainforth et al., On nesting Monte Carlo estimators, 2018, https://arxiv.org/abs/1709.06181 (the logarithm
-of a mean of S weights is biased by order 1 / S); A. Vehtari et al., Pareto smoothed importance sampling, 2024,
+of a mean of S weights has a bias of order 1 / S); A. Vehtari et al., Pareto smoothed importance sampling, 2024,
 https://arxiv.org/abs/1507.02646.
 """
 
@@ -14,28 +14,28 @@ from torch import Tensor
 
 from dgm_run.distributed import process_group
 from dgm_run.estimators.intervals import NO_BIAS, NO_MARGIN, Bias, ComputingErrors, Margin
-from dgm_run.estimators.likelihood.pareto import UNRELIABLE, LargestWeights
+from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K, LargestWeights
 
 JACKKNIFE_GROUPS = 32
-"""Groups of samples that all examples share, which are left out in turn."""
+"""Number of groups of samples that all examples share; the jackknife leaves each out in turn."""
 NUM_GROUPS = 8
-"""Groups of samples whose estimates are compared, a power of two. More groups extrapolate over a longer way."""
-HALF = 0.5
+"""Number of groups of samples whose estimates are compared, a power of two. More groups extrapolate further."""
+ASYMPTOTIC_RATIO = 0.5
 """Factor by which twice as many samples lower bias and variance where weights have a variance and S is large."""
-RATIOS = (0.4, 0.85)
+RATIO_RANGE = (0.4, 0.85)
 """Range of that factor: few bounded weights fall faster, weights with heavy tails slower."""
 RATIO_STDERR = 0.06
-"""How far the factor at S lies off that at more samples: of VAEs of digits it rises by up to 0.1."""
-MANY_HEAVY = 0.25
-"""Share of examples with a heavy tail of weights from which on the estimate warns."""
+"""Error of the factor at S as the factor at more samples: for VAEs of digits it rises by up to 0.1."""
+MAX_HEAVY_SHARE = 0.25
+"""Share of examples with a heavy tail of weights above which there is a warning."""
 
 
 class SamplingError(NamedTuple):
-    """What finitely many samples add to a mean of log estimates, nats.
+    """Error of a mean of log estimates from finitely many samples, nats.
 
     Attributes:
         stderr: standard error of the mean on the same examples; None where it is not known.
-        bias: None where it is not known.
+        bias: bias of the mean; None where it is not known.
         freedom: degrees of freedom of the standard error.
     """
 
@@ -45,40 +45,41 @@ class SamplingError(NamedTuple):
 
     @property
     def margin(self) -> Margin:
-        """The margin of the random error alone; none where it is not known."""
+        """Margin of the random error alone; no margin where it is not known."""
         return NO_MARGIN if self.stderr is None else Margin.student(self.stderr, self.freedom)
 
     @property
     def of_independent_samples(self) -> ComputingErrors:
-        """The errors where samples are independent for each example."""
+        """Errors where each example has samples of its own."""
         return ComputingErrors(draws=self.margin, bias=self.bias or NO_BIAS)
 
     @property
     def of_shared_samples(self) -> ComputingErrors:
-        """The errors where all examples share the samples."""
+        """Errors where all examples share the samples."""
         return ComputingErrors(common=self.margin, bias=self.bias or NO_BIAS)
 
 
 class StreamingWeights:
-    """Accumulates (S, B) log weights chunk by chunk in bounded memory, in float64.
+    """Sums of (S, B) log weights that arrive in chunks, in bounded memory and float64.
 
-    Sample s belongs to group s mod G, but for the last S mod G samples, so that all groups have one size. Estimates by
-    single groups, and by groups taken together, show how bias and variance fall with the number of samples.
+    Sample s belongs to group s mod G. The last S mod G samples belong to none, so that all groups have one size.
+    Estimates by single groups, and by groups taken together, show the fall of bias and variance with the number of
+    samples.
 
     Args:
-        num_samples: S in all.
+        num_samples: S, the number of samples in all.
         num_examples: B.
-        device: where the log weights are.
-        num_groups: G at most, a power of two.
+        device: device of the log weights.
+        num_groups: largest G, a power of two.
 
     Attributes:
-        num_grouped: samples that belong to a group.
+        num_grouped: number of samples that belong to a group.
         log_sums: log of the sum of the weights of each group, (G, B), float64.
     """
 
     def __init__(self, num_samples: int, num_examples: int, device: torch.device, num_groups: int = NUM_GROUPS):
         self.num_samples = num_samples
-        most = num_samples if num_samples < 8 else num_samples // 2  # estimates by single samples tell little
+        most = num_samples if num_samples < 8 else num_samples // 2  # estimates by single samples are too noisy
         self.num_groups = min(num_groups, 1 << (most.bit_length() - 1))
         self.num_grouped = num_samples - num_samples % self.num_groups
         shape = (self.num_groups, num_examples)
@@ -88,12 +89,13 @@ class StreamingWeights:
         self.largest = LargestWeights(num_samples, num_examples, device)
 
     def add(self, log_w: Tensor, first: int) -> None:
-        """Takes in the log weights of samples `first`, `first` + 1, ... of each example, (S', B)."""
+        """Adds the log weights of samples `first`, `first` + 1, ... of each example, (S', B)."""
         self.largest.add(log_w)
         log_w = log_w.double()
         self.log_sum_squares = torch.logaddexp(self.log_sum_squares, (2 * log_w).logsumexp(0))
         num_grouped = min(max(self.num_grouped - first, 0), len(log_w))
-        grouped, rest = log_w[:num_grouped], log_w[num_grouped:]
+        grouped = log_w[:num_grouped]
+        rest = log_w[num_grouped:]
         if len(rest):
             self.log_rest = torch.logaddexp(self.log_rest, rest.logsumexp(0))
         if len(grouped):
@@ -104,7 +106,7 @@ class StreamingWeights:
             self.log_sums = torch.logaddexp(self.log_sums, rounds.logsumexp(0))
 
     def join(self) -> None:
-        """Takes in what the other processes have accumulated of other samples."""
+        """Merges the sums of the other processes, which have other samples."""
         for name in ("log_sums", "log_rest", "log_sum_squares"):
             setattr(self, name, process_group.all_gather(getattr(self, name)).logsumexp(0))
         self.largest.join()
@@ -130,9 +132,9 @@ class StreamingWeights:
         return parts - math.log(self.num_grouped // num_parts)
 
     def columns(self) -> dict[str, Tensor]:
-        """What `sampling_error` and `sampling_diagnostics` take, of each example: (B, ...) by name.
+        """Returns columns of each example for `sampling_error` and `sampling_diagnostics`: (B, ...) by name.
 
-        The levels have 1, 2, 4, ..., G parts; of the first level there is no variance.
+        The levels have 1, 2, 4, ..., G parts; the first level has no variance.
         """
         levels = [self.level(1 << i) for i in range(self.num_groups.bit_length())]
         found = {
@@ -147,27 +149,27 @@ class StreamingWeights:
 
 
 def weigh(log_w: Tensor) -> dict[str, Tensor]:
-    """Columns of `StreamingWeights` of log weights that are there at once, (S, B)."""
+    """Returns the columns of `StreamingWeights` for all log weights at once, (S, B)."""
     weights = StreamingWeights(*log_w.shape, log_w.device)
     weights.add(log_w, 0)
     return weights.columns()
 
 
 def jackknife_stderr(log_sums: Tensor) -> float | None:
-    """Standard error of the mean over examples of log 1/S sum_s w_s, by samples that all examples share.
+    """Estimates the standard error of the mean over examples of log 1/S sum_s w_s, from samples that all share.
 
-    Linearised it would be far too small where single samples carry the weight of an example.
+    A linearised error would be far too small where single samples carry the weight of an example.
 
     Args:
-        log_sums: of `StreamingWeights`, the log of the sum of the weights of each group, (G, N).
+        log_sums: log of the sum of the weights of each group of `StreamingWeights`, (G, N).
 
     Returns:
-        None of a single group, or where the weights of some example are zero but for those of one group.
+        The standard error, or None for a single group, or where one group has all the weight of some example.
     """
     num_groups = len(log_sums)
     if num_groups < 2:
         return None
-    # groups of one size: what the log of their number adds is the same for all
+    # the groups have one size, so the log of their number is the same for all
     means = [torch.cat([log_sums[:g], log_sums[g + 1 :]]).logsumexp(0).mean() for g in range(num_groups)]
     apart = torch.stack(means) - torch.stack(means).mean()
     variance = (num_groups - 1) / num_groups * apart.square().sum().item()
@@ -175,16 +177,16 @@ def jackknife_stderr(log_sums: Tensor) -> float | None:
 
 
 def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingError:
-    """Estimates the errors of the mean over the examples of log 1/S sum_s w_s.
+    """Estimates bias and standard error of the mean over the examples of log 1/S sum_s w_s.
 
-    Both are seen at fewer samples, by comparing parts of them, and extrapolated to all samples by the ratio of
-    successive levels. Averages over the examples make that precise. Mass that no sample has hit shows in neither.
+    Parts of the samples show both at fewer samples, and the ratio of successive levels extrapolates them to S. Averages
+    over the examples make that precise. Neither shows mass that no sample has hit.
 
     Args:
-        columns: of `StreamingWeights.columns` of all examples, whose samples are independent.
+        columns: columns of `StreamingWeights.columns` of all examples, whose samples are independent.
         num_samples: S.
     """
-    if "level_variances" not in columns:  # of a single sample
+    if "level_variances" not in columns:  # a single sample
         return SamplingError()
     variances = columns["level_variances"].mean(0)
     ratio = _ratio(variances)
@@ -196,26 +198,27 @@ def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingErro
 
 
 def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
-    """Estimates the bias of the mean of log estimates by S samples from those by S, S/2, S/4, ... samples.
+    """Estimates the bias of the mean of log estimates by S samples from estimates by S, S/2, S/4, ... samples.
 
-    It is the sum of all that doubling S again and again would add, a geometric series. Its error is that of a finite
-    number of examples, by linearisation, and that of a ratio which is not the same at every S.
+    It is minus the sum of the gains from doubling S again and again, a geometric series. Its error has two parts: a
+    finite number of examples, linearised, and a ratio that varies with S.
 
     Args:
-        levels: of each example, or one row of the mean over all of them, (N, levels).
-        num_samples: S; the levels rest on as many of them as make groups of one size.
+        levels: levels of each example, or one row of their mean over all examples, (N, levels).
+        num_samples: S; the levels use the samples that make groups of one size.
 
     Returns:
-        None where some estimate is not finite.
+        The bias, or None where some estimate is not finite.
     """
     gains = levels[:, :-1] - levels[:, 1:]  # by twice the samples
     if not gains.isfinite().all():
         return None
-    ratio, gain = _ratio(gains.mean(0)), gains[:, 0].mean().clamp(min=0).item()
+    ratio = _ratio(gains.mean(0))
+    gain = gains[:, 0].mean().clamp(min=0).item()
     slope = gain / (1 - ratio) ** 2  # of the bias in the ratio
     own = ratio / (1 - ratio) * gains[:, 0]
     below = gains[:, 1:].sum(1)
-    if below.mean() > 0 and RATIOS[0] < ratio < RATIOS[1]:
+    if below.mean() > 0 and RATIO_RANGE[0] < ratio < RATIO_RANGE[1]:
         own = own + slope * (gains[:, :-1].sum(1) - ratio * below) / below.mean()
     by_examples = own.std().item() / math.sqrt(len(own)) if len(own) > 1 else 0.0
     shrink = _shrink(ratio, gains.shape[1], num_samples)
@@ -223,15 +226,16 @@ def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
 
 
 def _ratio(values: Tensor) -> float:
-    """Ratio of successive values that fall geometrically, within `RATIOS`; `HALF` where it cannot be seen."""
-    above, below = values[:-1].sum().item(), values[1:].sum().item()
+    """Estimates the ratio of values in a geometric fall, within `RATIO_RANGE`; `ASYMPTOTIC_RATIO` without a fall."""
+    above = values[:-1].sum().item()
+    below = values[1:].sum().item()
     if not below > 0:
-        return HALF
-    return min(max(above / below, RATIOS[0]), RATIOS[1])
+        return ASYMPTOTIC_RATIO
+    return min(max(above / below, RATIO_RANGE[0]), RATIO_RANGE[1])
 
 
 def _shrink(ratio: float, num_doublings: int, num_samples: int) -> float:
-    """Factor from what the samples of 2^`num_doublings` groups of one size leave open to what all S samples do."""
+    """Returns the factor from the error of the samples in 2^`num_doublings` equal groups to that of all S samples."""
     return ratio ** -math.log2(1 - num_samples % (1 << num_doublings) / num_samples)
 
 
@@ -242,16 +246,16 @@ def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> di
     found |= {"monte_carlo_stderr": error.stderr, "bias": error.bias.value if error.bias else None}
     if "pareto_k" in columns:
         k = columns["pareto_k"]
-        found |= {"pareto_k_median": k.median().item(), "pareto_k_high": (k > UNRELIABLE).double().mean().item()}
+        found |= {"pareto_k_median": k.median().item(), "pareto_k_high": (k > UNRELIABLE_K).double().mean().item()}
     return found
 
 
 def describe_heavy_tails(diagnostics: dict[str, float | None], advice: str) -> str | None:
     """Warns where the weights of many examples have too heavy a tail; `advice` says what to do."""
     share = diagnostics.get("pareto_k_high")
-    if share is None or share <= MANY_HEAVY:
+    if share is None or share <= MAX_HEAVY_SHARE:
         return None
     return (
-        f"the weights of {100 * share:.0f}% of the examples have heavy tails (Pareto k above {UNRELIABLE}): the "
-        f"estimate settles slowly, and its error may be larger than stated: {advice}"
+        f"the weights of {100 * share:.0f}% of the examples have heavy tails (Pareto k above {UNRELIABLE_K}): the "
+        f"estimate converges slowly, and its error may be larger than stated: {advice}"
     )

@@ -1,12 +1,11 @@
-"""Whether a model knows what it does not know: test data against what is not of their kind.
+"""Out-of-distribution detection: AUROC of scores that separate test data from other data.
 
 Sources: E. Nalisnick et al., Do deep generative models know what they don't know?, 2019,
 https://arxiv.org/abs/1810.09136, and Detecting out-of-distribution inputs to deep generative models using typicality,
 2019, https://arxiv.org/abs/1906.02994; J. Ren et al., Likelihood ratios for out-of-distribution detection, 2019,
 https://arxiv.org/abs/1906.02845; J. Serra et al., Input complexity and out-of-distribution detection with
-likelihood-based generative models, 2020, https://arxiv.org/abs/1909.11480; of the error of the area: E. DeLong,
-D. DeLong, D. Clarke-Pearson, Comparing the areas under two or more correlated receiver operating characteristic curves,
-1988.
+likelihood-based generative models, 2020, https://arxiv.org/abs/1909.11480; E. DeLong, D. DeLong, D. Clarke-Pearson,
+Comparing the areas under two or more correlated receiver operating characteristic curves, 1988 (the standard error).
 """
 
 import math
@@ -31,35 +30,36 @@ from dgm_run.recording.image_grid import is_image
 from dgm_run.recording.plots import histograms
 
 MIN_VARIANCE = 1e-4
-"""Of a pixel in the background model."""
-TOLD = 0.7
-"""Area above which a score is said to know them."""
-BLIND = 0.5
-"""Area below which the likelihood finds what is strange likelier than data."""
+"""Smallest variance of a pixel in the background model."""
+GOOD_AUROC = 0.7
+"""AUROC above which a warning recommends a score."""
+CHANCE_AUROC = 0.5
+"""AUROC of chance; below it the likelihood prefers the other data."""
 
 
 class Background(NamedTuple):
-    """Independent pixels fitted to training data, some of whose pixels were replaced by noise.
+    """Independent pixels fitted to training data with some pixels replaced by noise.
 
     Attributes:
-        mean: (D,).
-        variance: (D,); None where pixels are binary.
+        mean: mean of each pixel, (D,).
+        variance: variance of each pixel, (D,); None where pixels are binary.
     """
 
     mean: Tensor
     variance: Tensor | None
 
     @classmethod
-    def of(cls, x: Tensor, share: float) -> "Background":
+    def fit(cls, x: Tensor, share: float) -> "Background":
+        """Fits the pixels to images (N, *shape), a share of whose pixels is replaced by noise in expectation."""
         x = x.flatten(1).double()
         mean = (1 - share) * x.mean(0) + share / 2
         if is_binary(x):
             return cls(mean.clamp(1e-4, 1 - 1e-4), None)
-        square = (1 - share) * x.square().mean(0) + share / 3  # of a uniform pixel
+        square = (1 - share) * x.square().mean(0) + share / 3  # 1/3: the mean square of a uniform pixel
         return cls(mean, (square - mean.square()).clamp(min=MIN_VARIANCE))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """(N, *shape) -> (N,), nats."""
+        """Returns log p(x), (N, *shape) -> (N,), nats."""
         x = x.flatten(1).double()
         if self.variance is None:
             return x @ self.mean.log() + (1 - x) @ (1 - self.mean).log()
@@ -69,25 +69,29 @@ class Background(NamedTuple):
 
 @dataclass(frozen=True)
 class OutOfDistribution(Estimator):
-    """Area under the ROC curve of several scores, with test data as what is to be known again.
+    """Area under the ROC curve (AUROC) of several scores, with test data as the positive class.
 
-    `log_likelihood` is log p(x), of energy models up to a constant; `typicality` is how near it comes to the mean over
-    training data; `likelihood_ratio` is it less that of independent pixels fitted to noisy training data; `complexity`
-    is it plus the nats of x compressed; `joint`, of models of labels, max_y log p(x, y).
+    - `log_likelihood`: log p(x), of energy models up to a constant.
+    - `typicality`: minus the distance of log p(x) from its mean over training data.
+    - `likelihood_ratio`: log p(x) less that of independent pixels fitted to noisy training data.
+    - `complexity`: log p(x) plus the compressed size of x in nats.
+    - `joint`: max_y log p(x, y), of models of labels.
 
     Args:
-        transforms: corruptions of the test data; see estimators/ood/transforms.py.
-        dataset: another data set, whose test examples are asked for as well, binarised or dequantised as those of the
-            run are; null for none.
-        num_examples: of each set, drawn at random; fewer where there are fewer.
-        num_samples: for each log p(x) that is not in closed form.
+        transforms: transforms of the test data by name; see estimators/ood/transforms.py.
+        dataset: another data set, whose test examples are binarised or dequantised like those of the run; null for
+            none.
+        num_examples: number of examples of each set, drawn at random; fewer where there are fewer.
+        num_samples: number of samples for each log p(x) without a closed form.
         max_batch_rows: examples, times samples, at a time.
         mutation_rate: share of the pixels that noise replaces for the background model.
-        background, typical, shown: once `fitted`: that model, the mean log p(x) of training data, and some of them.
-        seen: log p(x) of every set, once called.
+        background: the background model, after `fit`.
+        typical: mean log p(x) of training data, after `fit`.
+        shown: some training examples, after `fit`.
+        seen: log p(x) of every set, after a call.
 
     Raises:
-        ValueError: a number is out of its range, or a corruption is not known.
+        ValueError: a number is out of its range, or a transform is unknown.
     """
 
     transforms: Sequence[str]
@@ -106,7 +110,7 @@ class OutOfDistribution(Estimator):
     def __post_init__(self):
         unknown = [name for name in self.transforms if name not in TRANSFORMS]
         if unknown:
-            raise ValueError(f"transforms: there is no {', '.join(unknown)}; there are {', '.join(TRANSFORMS)}")
+            raise ValueError(f"transforms: unknown {', '.join(unknown)}; choose from {', '.join(TRANSFORMS)}")
         if min(self.num_examples, self.num_samples, self.max_batch_rows) < 1 or not 0 <= self.mutation_rate < 1:
             raise ValueError(
                 "num_examples, num_samples and max_batch_rows must be positive, and mutation_rate in [0, 1)"
@@ -114,14 +118,24 @@ class OutOfDistribution(Estimator):
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
-            raise ConfigError(f"estimators.out_of_distribution: {type(model).__name__} has no likelihood")
+            raise ConfigError(
+                f"estimators.out_of_distribution: {type(model).__name__} has no likelihood: leave the estimator out"
+            )
         if not is_image(tuple(data.dataset.shape)) or data.dataset.num_levels is None:
-            raise ConfigError("estimators.out_of_distribution: it corrupts images of grey levels, and these are none")
+            raise ConfigError(
+                "estimators.out_of_distribution: the transforms need images of grey levels: choose such a dataset, or "
+                "leave the estimator out"
+            )
         if self.dataset and tuple(self.dataset.shape) != tuple(data.dataset.shape):
             shapes = [list(each.shape) for each in (self.dataset, data.dataset)]
-            raise ConfigError(f"estimators.out_of_distribution.dataset: its examples are {shapes[0]}, not {shapes[1]}")
+            raise ConfigError(
+                f"estimators.out_of_distribution.dataset: its examples are {shapes[0]}, not {shapes[1]}: choose one of "
+                "the shape of the run's data"
+            )
         if self.dataset and self.dataset.num_levels is None:
-            raise ConfigError("estimators.out_of_distribution.dataset: it has real values, not grey levels")
+            raise ConfigError(
+                "estimators.out_of_distribution.dataset: it has real values: choose one of grey levels or binary pixels"
+            )
         if self.dataset:
             self.dataset.adopt_protocol(data.dataset)
             if self.dataset.kind != data.dataset.kind:
@@ -129,75 +143,76 @@ class OutOfDistribution(Estimator):
                     f"estimators.out_of_distribution.dataset: its data are {self.dataset.kind}, "
                     f"not {data.dataset.kind}: binarise both by dataset.binarize, or choose another"
                 )
-            process_group.main_process_first(
-                self.dataset.load
-            )  # what it cannot read it tells now, not after the training
+            process_group.main_process_first(self.dataset.load)  # unreadable data fail before the training
 
     @torch.no_grad()
     def fit(
         self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "OutOfDistribution":
-        x = self._some(train)
+        x = self._draw(train)
         typical = self._log_density(model, x, report).mean().item()
-        return replace(self, background=Background.of(x, self.mutation_rate), typical=typical, shown=x[:8], seen={})
+        return replace(self, background=Background.fit(x, self.mutation_rate), typical=typical, shown=x[:8], seen={})
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        known = self._some(data)
-        strange = {name: TRANSFORMS[name](known) for name in self.transforms}
+        test = self._draw(data)
+        others = {name: TRANSFORMS[name](test) for name in self.transforms}
         if self.dataset:
-            strange[self.dataset.name] = self._some(self.dataset.load(data.x.device).test).to(known)
-        total = len(strange) + 1
+            others[self.dataset.name] = self._draw(self.dataset.load(data.x.device).test).to(test)
+        total = len(others) + 1
 
         def report_set(index: int) -> ProgressCallback:
             return lambda done, of: report(index * of + done, total * of)
 
-        of_known, found = self._scores(model, known, report_set(0)), []
-        self.seen["test data"] = of_known["log_likelihood"]
+        scores_of_test = self._compute_scores(model, test, report_set(0))
+        found = []
+        self.seen["test data"] = scores_of_test["log_likelihood"]
         settings = {"num_samples": self.num_samples, "mutation_rate": self.mutation_rate}
-        for index, (name, x) in enumerate(strange.items(), 1):
-            scores = self._scores(model, x, report_set(index))
+        for index, (name, x) in enumerate(others.items(), 1):
+            scores = self._compute_scores(model, x, report_set(index))
             self.seen[name] = scores["log_likelihood"]
-            areas = {score: area(of_known[score], values) for score, values in scores.items()}
-            for score, value in areas.items():
-                seen = {
-                    "average_precision": average_precision(of_known[score], scores[score]),
-                    "false_positives_at_95": false_positives(of_known[score], scores[score], 0.95),
+            aurocs = {score: auroc(scores_of_test[score], values) for score, values in scores.items()}
+            for score, value in aurocs.items():
+                data_score = scores_of_test[score]
+                diagnostics = {
+                    "average_precision": average_precision(data_score, scores[score]),
+                    "false_positives_at_95": false_positive_rate(data_score, scores[score], 0.95),
                     "mean": scores[score].mean().item(),
-                    "mean_of_data": of_known[score].mean().item(),
+                    "mean_of_data": data_score.mean().item(),
                 }
-                stderr = area_stderr(of_known[score], scores[score], name in self.transforms)
-                interval = bounded_interval(value, stderr, min(len(known), len(x)))
-                below = interval[1] < BLIND  # and not by chance
-                blind = _blindness(areas, seen) if score == "log_likelihood" and below else None
+                stderr = auroc_stderr(data_score, scores[score], name in self.transforms)
+                interval = bounded_interval(value, stderr, min(len(test), len(x)))
+                is_below_chance = interval[1] < CHANCE_AUROC
+                warns = score == "log_likelihood" and is_below_chance
+                warning = _describe_failure(aurocs, diagnostics) if warns else None
                 found.append(
                     Estimate(
                         f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
-                        seen, blind, interval=interval, limits=SHARE,
+                        diagnostics, warning, interval=interval, limits=SHARE,
                     )
                 )  # fmt: skip
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
-        """A row of training examples, and below it what each corruption makes of them."""
+        """Returns a row of training examples, and below it a row of each transform of them."""
         rows = [self.shown, *(TRANSFORMS[name](self.shown) for name in self.transforms)]
         return {"out_of_distribution": torch.cat(rows)}
 
     def plots(self) -> dict[str, np.ndarray]:
-        """Histograms of log p(x), of test data and of what is not of their kind."""
+        """Draws histograms of log p(x) of test data and of the other sets."""
         return {"log_likelihoods": histograms(self.seen, "log p(x), nats")}
 
-    def _some(self, data: DataSplit) -> Tensor:
+    def _draw(self, data: DataSplit) -> Tensor:
         return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))
 
-    def _scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
-        """Each (N,): the larger, the more like data."""
+    def _compute_scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
+        """Returns the scores by name, (N,) each; a larger score means more like data."""
         log_p = self._log_density(model, x, report)
         found = {
             "log_likelihood": log_p,
             "typicality": -(log_p - self.typical).abs(),
             "likelihood_ratio": log_p - self.background.log_prob(x).to(log_p),
-            "complexity": log_p + compressed(x).to(log_p),
+            "complexity": log_p + measure_complexity(x).to(log_p),
         }
         if isinstance(model, JointModel):
             found["joint"] = self._log_joint(model, x)
@@ -214,12 +229,12 @@ class OutOfDistribution(Estimator):
         return process_group.map_blocks(len(x), rows, find, report)["log_p"]
 
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
-        if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal that has one
+        if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal with one
             return model.evaluate_terms(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
         return model.log_weights(x, self.num_samples)
 
     def _log_joint(self, model: JointModel, x: Tensor) -> Tensor:
-        """max_y log p(x, y)."""
+        """Returns max_y log p(x, y), (N,)."""
 
         def find(block: slice) -> dict[str, Tensor]:
             return {"log_p": model.log_joint(model.observe(x[block]), self.num_samples).double().amax(0)}
@@ -229,68 +244,71 @@ class OutOfDistribution(Estimator):
         ]
 
 
-def _blindness(areas: dict[str, float], seen: dict[str, float]) -> str:
-    """What is to be said where the likelihood prefers what is strange."""
-    best = max(areas, key=lambda score: areas[score])
-    means = f"{seen['mean']:.1f} against {seen['mean_of_data']:.1f} nats"
-    other = f"{best} does ({areas[best]:.2f})" if areas[best] > TOLD else "nor does another score"
-    return f"likelier than data ({means}): the likelihood alone does not know it; {other}"
+def _describe_failure(aurocs: dict[str, float], diagnostics: dict[str, float]) -> str:
+    """Warns that the likelihood prefers the other data, and names a score that detects them."""
+    best = max(aurocs, key=lambda score: aurocs[score])
+    means = f"{diagnostics['mean']:.1f} against {diagnostics['mean_of_data']:.1f} nats"
+    other = f"{best} does ({aurocs[best]:.2f})" if aurocs[best] > GOOD_AUROC else "nor does another score"
+    return f"likelier than data ({means}): the likelihood alone does not detect it; {other}"
 
 
-def compressed(x: Tensor) -> Tensor:
-    """Nats of each example as zlib leaves it, of 8-bit grey levels or of single bits: (N, *shape) -> (N,)."""
+def measure_complexity(x: Tensor) -> Tensor:
+    """Returns the size of each example compressed by zlib, nats: (N, *shape) -> (N,).
+
+    Grey levels have 8 bits before the compression, binary pixels one.
+    """
     flat = x.flatten(1).cpu()
     if is_binary(flat):
-        import numpy as np
-
         rows = np.packbits(flat.bool().numpy(), axis=1)
     else:
         rows = (255 * flat.clamp(0, 1)).round().byte().numpy()
     return torch.tensor([8 * math.log(2) * len(zlib.compress(row.tobytes(), 9)) for row in rows], dtype=torch.float64)
 
 
-def area(data: Tensor, strange: Tensor) -> float:
-    """How often a data point has a larger score than a strange one, ties counted by half: of (N,) and (M,)."""
-    return _shares_below(data, strange).mean().item()
+def auroc(data: Tensor, other: Tensor) -> float:
+    """Returns the share of pairs whose data point has the larger score, ties by half: (N,), (M,)."""
+    return _share_below(data, other).mean().item()
 
 
-def area_stderr(data: Tensor, strange: Tensor, is_paired: bool) -> float | None:
-    """Standard error of an area after DeLong; None of single examples.
+def auroc_stderr(data: Tensor, other: Tensor, is_paired: bool) -> float | None:
+    """Estimates the standard error of an AUROC after DeLong; None for single examples.
 
     Args:
-        data, strange: scores, (N,) and (M,).
-        is_paired: whether each strange example is made of the data point in its place, so that both are drawn together.
+        data, other: scores, (N,) and (M,).
+        is_paired: whether each other example is a transform of the data point in its place.
     """
-    if min(len(data), len(strange)) < 2:
+    if min(len(data), len(other)) < 2:
         return None
-    of_data, of_strange = _shares_below(data, strange), 1 - _shares_below(strange, data)
+    of_data = _share_below(data, other)
+    of_other = 1 - _share_below(other, data)
     if is_paired:
-        return ((of_data + of_strange).std() / math.sqrt(len(data))).item()
-    return torch.sqrt(of_data.var() / len(data) + of_strange.var() / len(strange)).item()
+        return ((of_data + of_other).std() / math.sqrt(len(data))).item()
+    return torch.sqrt(of_data.var() / len(data) + of_other.var() / len(other)).item()
 
 
-def _shares_below(x: Tensor, others: Tensor) -> Tensor:
-    """The share of others that each element exceeds, ties counted by half: of (N,) and (M,), (N,)."""
-    among_all, among_own = _mean_ranks(torch.cat([x, others]))[: len(x)], _mean_ranks(x)
+def _share_below(x: Tensor, others: Tensor) -> Tensor:
+    """Returns the share of the others that each element exceeds, ties by half: (N,), (M,) -> (N,)."""
+    among_all = _mean_ranks(torch.cat([x, others]))[: len(x)]
+    among_own = _mean_ranks(x)
     return (among_all - among_own) / len(others)
 
 
 def _mean_ranks(x: Tensor) -> Tensor:
-    """The rank of each element from 1 on, the mean of ranks for ties, (N,)."""
+    """Returns the rank of each element from 1 on, the mean rank for ties, (N,)."""
     values, place = x.unique(return_inverse=True)
     counts = torch.bincount(place, minlength=len(values)).double()
     return (counts.cumsum(0) - (counts - 1) / 2)[place]
 
 
-def average_precision(data: Tensor, strange: Tensor) -> float:
-    """Area under precision against recall, data to be found."""
+def average_precision(data: Tensor, other: Tensor) -> float:
+    """Returns the area under the precision-recall curve, with data as the positive class."""
     from sklearn.metrics import average_precision_score  # costs a second
 
-    truth = torch.cat([torch.ones(len(data)), torch.zeros(len(strange))])
-    return float(average_precision_score(truth.numpy(), torch.cat([data, strange]).numpy()))
+    truth = torch.cat([torch.ones(len(data)), torch.zeros(len(other))])
+    return float(average_precision_score(truth.numpy(), torch.cat([data, other]).numpy()))
 
 
-def false_positives(data: Tensor, strange: Tensor, share: float) -> float:
-    """Share of the strange that are taken for data where this share of the data is."""
-    threshold = data.sort().values[math.floor((1 - share) * len(data))]
-    return (strange >= threshold).double().mean().item()
+def false_positive_rate(data: Tensor, other: Tensor, recall: float) -> float:
+    """Returns the share of other examples above the threshold that a share `recall` of the data exceeds."""
+    threshold = data.sort().values[math.floor((1 - recall) * len(data))]
+    return (other >= threshold).double().mean().item()

@@ -1,7 +1,7 @@
-"""The error of a number about two samples, by the same number of parts of them.
+"""Standard errors of a number about two samples, from disjoint blocks of them.
 
-The variance of such a number falls with the size of both samples. So the scatter over G disjoint blocks of both, over
-the root of G, is its standard error for the whole: of what the data add, and of what the samples add. The mean over
+The variance of such a number falls with the size of both samples. So its scatter over G disjoint blocks of both, over
+the root of G, is the standard error for the whole. It holds the scatter of the data and of the samples. The mean over
 several partitions makes the estimate of the variance steadier.
 """
 
@@ -18,19 +18,19 @@ NUM_PARTITIONS = 3
 def block_stderr(
     statistic: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, least: int
 ) -> tuple[Tensor, int] | None:  # fmt: skip
-    """Standard errors of numbers about two samples, and degrees of freedom; None where there are too few examples.
+    """Estimates standard errors of K numbers about two samples, and their degrees of freedom; None for few examples.
 
     The degrees are those of one partition. More would trust the variance of small blocks too far.
 
     Args:
-        statistic: the numbers, (K,), of two samples.
+        statistic: maps two samples to the numbers, (K,).
         x, y: (N, D) each.
-        least: size of a block below which the numbers mean little.
+        least: smallest size of a block that makes the numbers meaningful.
     """
     num = min(MOST_BLOCKS, len(x) // least, len(y) // least)
     if num < FEWEST_BLOCKS:
         return None
-    generator = torch.Generator().manual_seed(0)  # no other draw depends on it
+    generator = torch.Generator().manual_seed(0)  # its own, so that no other draw changes
     variances = []
     for _ in range(NUM_PARTITIONS):
         blocks = [

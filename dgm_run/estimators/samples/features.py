@@ -1,4 +1,4 @@
-"""Features of examples in which distances mean something: of a classifier trained in place, or without labels."""
+"""Features of examples for distances: those of a classifier trained in place, or others without labels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,23 +14,25 @@ from dgm_run.recording.image_grid import is_image
 Kind = Literal["classifier", "random", "pca", "pixels"]
 
 DIM = 64
-SMALLEST = 1e-6
-"""Of the variance of a principal component, as a share of the largest: data do not vary along the others."""
+MIN_RELATIVE_VARIANCE = 1e-6
+"""Smallest variance of a principal component relative to the largest: data do not vary along the others."""
 STEPS = 800
 BATCH = 128
 ROWS = 1000
-"""Examples at a time, once it is trained."""
+"""Examples at a time after the training."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Examples (N, *shape) to features (N, D), each with mean 0 and variance 1 over the training data, pixels apart.
+    """A map of examples (N, *shape) to features (N, D), with mean 0 and variance 1 over the training data.
+
+    Pixels as features are not standardised.
 
     Args:
-        embed: a batch, before that.
-        mean: (D,).
-        scale: (D,).
-        classify: a batch to log-odds of its classes, (B, K); None where there are no labels.
+        embed: maps a batch to features before the standardisation.
+        mean: mean of these, (D,).
+        scale: standard deviation of these, (D,).
+        classify: maps a batch to log-odds of its classes, (B, K); None where there are no labels.
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -44,26 +46,26 @@ class Features:
 
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
-        """Of the classes of each example, (N, K)."""
+        """Returns class probabilities, (N, K), float64."""
         return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
 
 
-def fit(
+def fit_features(
     kind: Kind,
     train: DataSplit,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
     index: Tensor | None = None,
 ) -> Features:
-    """Features of training examples: the same for the same examples and seed, whatever else is drawn.
+    """Fits features to training examples; the same examples and seed give the same features.
 
     Args:
-        kind: classifier (of the labels: what it has before its last layer) | random (the same network, untrained) |
+        kind: classifier (the last hidden layer of a classifier of the labels) | random (the same network, untrained) |
             pca | pixels.
-        train: with labels, for a classifier.
-        seed: of the network and of its training.
-        report: told of a classifier's training, as (steps done, steps in all).
-        index: positions of the examples to learn from; None for all.
+        train: the training examples, with labels for a classifier.
+        seed: seed of the network and of its training.
+        report: receives the progress of a classifier's training, as (steps done, steps in all).
+        index: positions of the examples to fit to; None for all.
     """
     with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(seed)
@@ -72,40 +74,41 @@ def fit(
         y = None if train.y is None else train.y[index]
         if kind == "pixels":
             dim = x[0].numel()
-            return Features(_flat, x.new_zeros(dim), x.new_ones(dim))
+            return Features(_flatten, x.new_zeros(dim), x.new_ones(dim))
         if kind == "pca":
-            return _standardised(_principal_components(x), x)
+            return _standardize(_fit_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
         if kind == "classifier":
             _train(network, x[y >= 0], y[y >= 0], report)  # -1 is no label
     network.eval()
-    return _standardised(network.embed, x, network if kind == "classifier" else None)
+    return _standardize(network.embed, x, network if kind == "classifier" else None)
 
 
 class FeatureNetwork(nn.Module):
-    """Two convolutions, by steps of two, and two linear layers over images; linear layers alone over other data.
+    """A classifier of two convolutions of stride two and two linear layers; data other than images skip the former.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_classes: K.
     """
 
     def __init__(self, shape: tuple[int, ...], num_classes: int):
         super().__init__()
-        below: list[nn.Module] = []
+        layers: list[nn.Module] = []
         if is_image(shape):
             channels = shape[0]
             for width in (16, 32):
-                below += [nn.Conv2d(channels, width, 5, 2, 2), nn.ReLU()]
+                layers += [nn.Conv2d(channels, width, 5, 2, 2), nn.ReLU()]
                 channels = width
-        self.below = nn.Sequential(*below, nn.Flatten())
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
-            dim = self.below(torch.zeros(1, *shape)).shape[1]
-        self.features, self.head = nn.Linear(dim, DIM), nn.Linear(DIM, num_classes)
+            dim = self.convolutions(torch.zeros(1, *shape)).shape[1]
+        self.features = nn.Linear(dim, DIM)
+        self.head = nn.Linear(DIM, num_classes)
 
     def embed(self, x: Tensor) -> Tensor:
-        """What the last layer reads, before its nonlinearity: (B, *shape) -> (B, D)."""
-        return self.features(self.below(x))
+        """Returns the input of the last layer before its nonlinearity: (B, *shape) -> (B, D)."""
+        return self.features(self.convolutions(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(F.relu(self.embed(x)))
@@ -114,7 +117,7 @@ class FeatureNetwork(nn.Module):
 def _train(network: FeatureNetwork, x: Tensor, y: Tensor, report: Callable[[int, int], None]) -> None:
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
-    for step, index in enumerate(_batches(len(x)), 1):
+    for step, index in enumerate(_draw_batches(len(x)), 1):
         index = index.to(x.device)
         F.cross_entropy(network(x[index]), y[index]).backward()
         optimizer.step()
@@ -123,8 +126,8 @@ def _train(network: FeatureNetwork, x: Tensor, y: Tensor, report: Callable[[int,
         report(step, STEPS)
 
 
-def _batches(n: int) -> Iterator[Tensor]:
-    """STEPS batches of epochs in random order."""
+def _draw_batches(n: int) -> Iterator[Tensor]:
+    """Yields STEPS batches of positions from epochs in random order."""
     queue = torch.randperm(n)
     for _ in range(STEPS):
         if len(queue) < min(BATCH, n):
@@ -133,14 +136,14 @@ def _batches(n: int) -> Iterator[Tensor]:
         queue = queue[BATCH:]
 
 
-def _principal_components(x: Tensor) -> Callable[[Tensor], Tensor]:
-    flat = _flat(x).double()
+def _fit_principal_components(x: Tensor) -> Callable[[Tensor], Tensor]:
+    flat = _flatten(x).double()
     values, vectors = torch.linalg.eigh(torch.cov(flat.T, correction=0))
-    chosen = vectors[:, values > SMALLEST * values[-1]][:, -DIM:]
-    return lambda rows: _flat(rows).double() @ chosen
+    chosen = vectors[:, values > MIN_RELATIVE_VARIANCE * values[-1]][:, -DIM:]
+    return lambda rows: _flatten(rows).double() @ chosen
 
 
-def _standardised(
+def _standardize(
     embed: Callable[[Tensor], Tensor], x: Tensor, classify: Callable[[Tensor], Tensor] | None = None
 ) -> Features:
     dim = embed(x[:1]).shape[1]
@@ -148,5 +151,5 @@ def _standardised(
     return Features(embed, raw.mean(0), raw.std(0).clamp(min=1e-6 * raw.std()), classify)
 
 
-def _flat(x: Tensor) -> Tensor:
+def _flatten(x: Tensor) -> Tensor:
     return x.flatten(1)

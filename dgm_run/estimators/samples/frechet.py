@@ -1,4 +1,4 @@
-"""The Frechet distance of the Gaussians that have the moments of two samples.
+"""The Frechet distance of two samples: that of the Gaussians with their moments.
 
 Source: M. Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017,
 https://arxiv.org/abs/1706.08500.
@@ -9,11 +9,12 @@ from torch import Tensor
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    """|m_x - m_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^(1/2)) of features (N, D), (M, D).
+    """Returns |m_x - m_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^(1/2)) of features (N, D), (M, D).
 
-    It is too high for small samples, by about (D^2 / 2 + 2 D) / N for two of equal size: compare only at equal N.
+    Its bias is about (D^2 / 2 + 2 D) / N for two samples of size N, so compare only at equal N.
     """
-    x, y = x.double(), y.double()
+    x = x.double()
+    y = y.double()
     root = _square_root(_covariance(x))
     across = torch.linalg.eigvalsh(root @ _covariance(y) @ root).clamp(min=0).sqrt().sum()
     apart = (x.mean(0) - y.mean(0)).square().sum()

@@ -1,4 +1,4 @@
-"""Kernel distances of two samples: the maximum mean discrepancy with Gaussian and with cubic kernels.
+"""Kernel distances of two samples: the maximum mean discrepancy (MMD) with Gaussian and with cubic kernels.
 
 Sources: A. Gretton et al., A kernel two-sample test, 2012, https://jmlr.org/papers/v13/gretton12a.html; M. Binkowski et
 al., Demystifying MMD GANs, 2018, https://arxiv.org/abs/1801.01401 (kernel inception distance).
@@ -10,60 +10,67 @@ import torch
 from torch import Tensor
 
 BLOCK = 1000
-"""Examples of a block of the cubic distance, at most, and as many blocks as there are; at least ten."""
+"""Largest size of a block of the cubic distance; there are at least ten blocks."""
 
 
 def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
-    """The squared maximum mean discrepancy of two samples, (N, D) each: without bias, with the kernel
-    exp(-|a - b|^2 / h), h the median squared distance within x.
+    """Returns the unbiased squared MMD of two samples, (N, D) each.
+
+    The kernel is exp(-|a - b|^2 / h), with h the median squared distance within x.
     """
-    return _unbiased(*_gaussian_kernels(x, y))
+    return _estimate_discrepancy(*_gaussian_kernels(x, y))
 
 
 def discrepancy_stderr(x: Tensor, y: Tensor) -> float:
-    """Standard error of `squared_discrepancy` of two samples of one size, (N, D) each, as of a U-statistic.
+    """Estimates the standard error of `squared_discrepancy`, a U-statistic of two samples of one size, (N, D) each.
 
-    Where both are of one distribution it is too large by the root of two.
+    Where both samples have the same distribution it is too large by the root of two.
     """
     return _pair_stderr(_pair_terms(*_gaussian_kernels(x, y)))
 
 
 def _gaussian_kernels(x: Tensor, y: Tensor) -> list[Tensor]:
-    """Within x, within y, and across."""
+    """Returns the kernel matrices within x, within y, and across."""
     squares = [torch.cdist(a, b).square() for a, b in ((x, x), (y, y), (x, y))]
     h = _median_within(squares[0])
     return [torch.exp(-distances / h) for distances in squares]
 
 
 def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
-    """How often two random halves of both samples, (N, D) each, are at least as far apart as they are."""
-    n, both = len(x), torch.cat([x, y]).double()
+    """Returns the p-value of the permutation test: the share of random splits with at least the observed discrepancy.
+
+    Args:
+        x, y: samples, (N, D) each.
+        num_permutations: number of random splits of both samples into halves.
+    """
+    n = len(x)
+    both = torch.cat([x, y]).double()
     squares = torch.cdist(both, both).square()
     kernel = torch.exp(-squares / _median_within(squares[:n, :n])).fill_diagonal_(0)
     halves = both.new_full((num_permutations + 1, 2 * n), -1.0)
-    halves[0, :n] = 1  # as they are
+    halves[0, :n] = 1  # the samples themselves
     halves[1:].scatter_(1, torch.rand(num_permutations, 2 * n).to(both.device).argsort(1)[:, :n], 1.0)
-    # up to constants that all halves share, s' K s is the discrepancy: within the halves less across
-    found = _discrepancies(kernel, halves, n)
+    # up to constants that all splits share, s' K s is the discrepancy: within the halves less across
+    found = _split_discrepancies(kernel, halves, n)
     return ((found[1:] >= found[0] - 1e-12).sum().item() + 1) / (num_permutations + 1)
 
 
 def cubic_distances(x: Tensor, y: Tensor) -> Tensor:
-    """The squared discrepancy, without bias, of blocks of both samples, (N, D) each, with (a'b / D + 1)^3: (blocks,).
+    """Returns the unbiased squared MMD of blocks of both samples, (N, D) each, with (a'b / D + 1)^3: (blocks,).
 
     Their mean is the kernel inception distance of these features.
     """
-    return torch.stack([_unbiased(*kernels) for kernels in _cubic_kernels(x, y)])
+    return torch.stack([_estimate_discrepancy(*kernels) for kernels in _cubic_kernels(x, y)])
 
 
 def cubic_stderr(x: Tensor, y: Tensor) -> float:
-    """Standard error of the mean of `cubic_distances`, as of a U-statistic: the blocks share no examples."""
+    """Estimates the standard error of the mean of `cubic_distances`, U-statistics of blocks without shared examples."""
     by_pair = torch.cat([_pair_terms(*kernels) for kernels in _cubic_kernels(x, y)])
     return _pair_stderr(by_pair)
 
 
 def _cubic_kernels(x: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
-    """Of each block: within x, within y, and across."""
+    """Yields the kernel matrices of each block: within x, within y, and across."""
     size = max(2, min(BLOCK, len(x) // 10))
     dim = x.shape[1]
     for a, b in zip(x.double().split(size), y.double().split(size), strict=True):
@@ -76,7 +83,7 @@ def _median_within(squares: Tensor) -> Tensor:
 
 
 def _pair_terms(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
-    """What each pair of examples, the i-th of both samples, has in the discrepancy, (N,)."""
+    """Returns the term of each pair of examples, the i-th of both samples, in the discrepancy, (N,)."""
     within = [(k.sum(1) - k.diagonal()) / (len(k) - 1) for k in (of_x, of_y)]
     return within[0] + within[1] - across.mean(1) - across.mean(0)
 
@@ -85,16 +92,20 @@ def _pair_stderr(terms: Tensor) -> float:
     return (2 * terms.std() / len(terms) ** 0.5).item()
 
 
-def _unbiased(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
-    def within(k: Tensor) -> Tensor:
+def _estimate_discrepancy(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
+    """Returns the unbiased squared MMD from the kernel matrices within x, within y, and across."""
+
+    def mean_off_diagonal(k: Tensor) -> Tensor:
         return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
-    return within(of_x) + within(of_y) - 2 * across.mean()
+    return mean_off_diagonal(of_x) + mean_off_diagonal(of_y) - 2 * across.mean()
 
 
-def _discrepancies(kernel: Tensor, halves: Tensor, n: int) -> Tensor:
-    """Of each row of signs, (P, 2N), whose kernel has no diagonal."""
-    first, second = (halves > 0).to(kernel.dtype), (halves < 0).to(kernel.dtype)
-    of_first, of_second = first @ kernel, second @ kernel
+def _split_discrepancies(kernel: Tensor, halves: Tensor, n: int) -> Tensor:
+    """Returns the discrepancy of each split, a row of signs of `halves`, (P, 2N); the kernel has a zero diagonal."""
+    first = (halves > 0).to(kernel.dtype)
+    second = (halves < 0).to(kernel.dtype)
+    of_first = first @ kernel
+    of_second = second @ kernel
     within = ((of_first * first).sum(1) + (of_second * second).sum(1)) / (n * (n - 1))
     return within - 2 * (of_first * second).sum(1) / n**2

@@ -1,4 +1,4 @@
-"""How many modes of a mixture the samples of a model find, and how many samples lie at one.
+"""Mode coverage of a Gaussian mixture: the modes that samples find, and the share of samples near a mode.
 
 Source: A. Srivastava et al., VEEGAN: Reducing mode collapse in GANs using implicit variational learning, 2017,
 https://arxiv.org/abs/1705.07761
@@ -18,23 +18,24 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 
-NEAR = 3
-"""Standard deviations of a mode within which a sample lies at it."""
+MAX_DEVIATIONS = 3
+"""Distance from a mode, in standard deviations, within which a sample belongs to it."""
 
 
 @dataclass(frozen=True)
 class Modes(Estimator):
-    """`modes` is how many have a sample within three standard deviations, `high_quality` the share of such samples.
+    """The number of modes with a sample within three standard deviations, and the share of such samples.
 
-    Beside the share stands what draws of the data themselves have, 1 - exp(-9/2). Its interval is of all samples that
-    could have been drawn. The number of modes has none: a mode that no sample has shown may have any small mass.
+    The quantities are `modes` and `high_quality`. Draws of the data have a share of 1 - exp(-9/2), which stands beside
+    it. The interval of the share is over all samples of the model. The number of modes has none: a mode without a
+    sample may have any small mass.
 
     Args:
-        source: of the data, whose modes are known.
-        num_samples: of the model.
+        source: source of the data, whose modes are known.
+        num_samples: number of samples of the model.
 
     Raises:
-        ValueError: there is no sample.
+        ValueError: `num_samples` is not positive.
     """
 
     source: GaussianMixture | Callable[[], RawSplits]
@@ -55,15 +56,16 @@ class Modes(Estimator):
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         means = self.source.means
         distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
-        is_near = distances <= NEAR * self.source.scale
-        found, missed = which[is_near].unique().tolist(), None
+        is_near = distances <= MAX_DEVIATIONS * self.source.scale
+        found = which[is_near].unique().tolist()
+        warning = None
         if len(found) < len(means):
-            missed = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
-        of_all, of_data = len(means), -math.expm1(-(NEAR**2) / 2)
+            warning = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
+        share_of_data = -math.expm1(-(MAX_DEVIATIONS**2) / 2)
         more = {"unit": "", "settings": {"num_samples": self.num_samples}}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
-        near = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval), "train_reference": of_data}
+        errors = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval)}
         return [
             Estimate(
                 "modes",
@@ -73,8 +75,17 @@ class Modes(Estimator):
                 None,
                 len(is_near),
                 **more,
-                warning=missed,
-                train_reference=of_all,
+                warning=warning,
+                train_reference=len(means),
             ),
-            Estimate("high_quality", "modes", "estimate", share, num_examples=len(is_near), **near, **more),
+            Estimate(
+                "high_quality",
+                "modes",
+                "estimate",
+                share,
+                num_examples=len(is_near),
+                train_reference=share_of_data,
+                **errors,
+                **more,
+            ),
         ]

@@ -1,4 +1,4 @@
-"""Precision and recall, density and coverage: do samples lie where data are, and data where samples are?
+"""Precision, recall, density and coverage of samples by balls around each example.
 
 Sources: T. Kynkaanniemi et al., Improved precision and recall metric for assessing generative models, 2019,
 https://arxiv.org/abs/1904.06991; M. F. Naeem et al., Reliable fidelity and diversity metrics for generative models,
@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 ROWS = 1000
-"""Of a table of distances at a time."""
+"""Rows of a table of distances at a time."""
 
 
-class Manifolds(NamedTuple):
-    """What balls around each example, out to its k-th neighbour of its own kind, hold of the other kind.
+class PrecisionRecall(NamedTuple):
+    """Values of each example, float64, by balls that reach to the k-th neighbour among its own kind.
 
     Attributes:
-        precision: whether a sample lies in the ball of a data point, (M,).
-        recall: whether a data point lies in the ball of a sample, (N,).
-        density: in how many balls of data points a sample lies, over k, (M,): one in the mean where both are alike.
-        coverage: whether there is a sample in the ball of a data point, (N,); `expected_coverage` where both are alike.
+        precision: 1 where a sample lies in the ball of a data point, (M,).
+        recall: 1 where a data point lies in the ball of a sample, (N,).
+        density: number of balls of data points that hold a sample, over k, (M,). Its mean is one for samples of the
+            data's distribution.
+        coverage: 1 where the ball of a data point holds a sample, (N,). Its mean is `expected_coverage` for samples of
+            the data's distribution.
     """
 
     precision: Tensor
@@ -30,15 +32,19 @@ class Manifolds(NamedTuple):
     coverage: Tensor
 
 
-def manifolds(data: Tensor, samples: Tensor, k: int) -> Manifolds:
-    """Of features (N, D) of data and (M, D) of samples, with k neighbours.
+def measure_precision_recall(data: Tensor, samples: Tensor, k: int) -> PrecisionRecall:
+    """Measures precision, recall, density and coverage from features of data, (N, D), and of samples, (M, D).
 
     Raises:
         ValueError: there are no k neighbours.
     """
-    data, samples = data.double(), samples.double()
-    around_data, around_samples = radii(data, k), radii(samples, k)
-    num_balls, is_hit, recall = [], [], torch.zeros(len(data), dtype=torch.bool, device=data.device)
+    data = data.double()
+    samples = samples.double()
+    around_data = radii(data, k)
+    around_samples = radii(samples, k)
+    num_balls = []
+    is_hit = []
+    recall = torch.zeros(len(data), dtype=torch.bool, device=data.device)
     nearest = torch.full((len(data),), torch.inf, dtype=data.dtype, device=data.device)
     for rows, around_rows in zip(samples.split(ROWS), around_samples.split(ROWS), strict=True):
         distances = torch.cdist(rows, data)
@@ -47,13 +53,13 @@ def manifolds(data: Tensor, samples: Tensor, k: int) -> Manifolds:
         is_hit.append(inside.any(1))
         recall |= (distances <= around_rows.unsqueeze(1)).any(0)
         nearest = torch.minimum(nearest, distances.amin(0))
-    return Manifolds(
+    return PrecisionRecall(
         torch.cat(is_hit).double(), recall.double(), torch.cat(num_balls) / k, (nearest <= around_data).double()
     )
 
 
 def expected_coverage(num_data: int, num_samples: int, k: int) -> float:
-    """Of two samples of one distribution."""
+    """Returns the expected coverage of two samples of one distribution."""
     missed = 1.0
     for j in range(1, k + 1):
         missed *= (num_data - j) / (num_samples + num_data - j)
@@ -61,17 +67,17 @@ def expected_coverage(num_data: int, num_samples: int, k: int) -> float:
 
 
 def radii(x: Tensor, k: int) -> Tensor:
-    """The distance of each example of (N, D) to its k-th neighbour among the others, (N,).
+    """Returns the distance of each example of (N, D) to its k-th neighbour among the others, (N,).
 
     Raises:
         ValueError: there are no k others.
     """
     if not 1 <= k < len(x):
-        raise ValueError(f"{len(x)} examples have no {k} neighbours each")
+        raise ValueError(f"{len(x)} examples have no {k} neighbours each: take more examples or fewer neighbours")
     return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(ROWS)])
 
 
-def nearest(x: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest row of `among`, (M, D), and which one it is, for each row of x: (N,), (N,)."""
+def find_nearest(x: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the distance of each row of x to the nearest row of `among`, (M, D), and its index: (N,), (N,)."""
     found = [torch.cdist(rows, among).min(1) for rows in x.split(ROWS)]
     return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])

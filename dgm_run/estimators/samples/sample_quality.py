@@ -1,4 +1,4 @@
-"""How samples of a model compare with data that it has not seen, beside how training data do."""
+"""Distances between samples of a model and held-out data, beside those of training data."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
 from dgm_run.estimators.samples.blocks import block_stderr
-from dgm_run.estimators.samples.features import Features, fit
+from dgm_run.estimators.samples.features import Features, fit_features
 from dgm_run.estimators.samples.frechet import frechet_distance
 from dgm_run.estimators.samples.kernel import (
     cubic_distances,
@@ -23,33 +23,38 @@ from dgm_run.estimators.samples.kernel import (
     permutation_p_value,
     squared_discrepancy,
 )
-from dgm_run.estimators.samples.precision_recall import expected_coverage, manifolds, nearest, radii
+from dgm_run.estimators.samples.precision_recall import (
+    expected_coverage,
+    find_nearest,
+    measure_precision_recall,
+    radii,
+)
 from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_accuracy
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.recording.image_grid import pairs
 
 ROWS = 1000
 """Samples at a time."""
-COMPARED = 2000
-"""Examples of each kind for the test by permutations, at most: it holds all distances at once."""
-CLOSE = 0.01
-"""Share of data points whose nearest other one is so near that two samples as near count as duplicates."""
-HELD = 20_000
-"""Training examples of those that stay on the disk: they may be more than fit into memory."""
+MAX_PERMUTED = 2000
+"""Largest number of examples of each kind for the permutation test, which holds all distances at once."""
+DUPLICATE_QUANTILE = 0.01
+"""Quantile of the nearest-neighbour distances of data below which two samples count as duplicates."""
+MAX_FROM_DISK = 20_000
+"""Largest number of training examples from the disk, which may not all fit into memory."""
 BLOCK_NEIGHBOURS = 12
-"""Examples of a block of precision and recall for each neighbour, at least."""
-SHOWN = 32
-COLLAPSED = 0.05
+"""Smallest number of examples of a block of precision and recall for each neighbour."""
+NUM_SHOWN = 32
+MIN_RECALL = 0.05
 """Recall below which samples that look like data have collapsed."""
-FORGOTTEN = 0.1
-"""Share of a class among samples over that among data, below which the class is forgotten."""
+MIN_RELATIVE_SHARE = 0.1
+"""Share of a class among samples over that among data, below which a warning names the class."""
 
 
-class Known(NamedTuple):
-    """What is learnt of the training data.
+class TrainReference(NamedTuple):
+    """Training examples with their features.
 
     Attributes:
-        features: of examples.
+        features: the map of examples to features.
         x: the training examples, (N, *shape).
         z: their features, (N, D).
     """
@@ -59,15 +64,15 @@ class Known(NamedTuple):
     z: Tensor
 
 
-class Seen(NamedTuple):
+class FeatureBatch(NamedTuple):
     """Examples, (n, *shape), and their features, (n, D)."""
 
     x: Tensor
     z: Tensor
 
 
-class Found(NamedTuple):
-    """One number about two samples, as the fields of an `Estimate`."""
+class Metric(NamedTuple):
+    """A number about two samples, as the fields of an `Estimate`."""
 
     value: float
     stderr: float | None = None
@@ -79,21 +84,21 @@ class Found(NamedTuple):
     limits: Limits | None = None
 
     @classmethod
-    def share(cls, value: float, num: float, **more: Any) -> "Found":
-        """A share of so many independent trials."""
+    def from_share(cls, value: float, num: float, **more: Any) -> "Metric":
+        """Returns a share among `num` independent trials."""
         interval = wilson_interval(value, num)
         return cls(value, width_as_stderr(interval), interval=interval, limits=SHARE, **more)
 
     @classmethod
-    def within(cls, value: float, margin: Margin, low: float | None = None, high: float | None = None) -> "Found":
-        """A number between two limits, which its interval does not pass."""
+    def from_margin(cls, value: float, margin: Margin, low: float | None = None, high: float | None = None) -> "Metric":
+        """Returns a number with this margin, whose interval ends at the limits `low` and `high`."""
         interval = clip_interval(margin.around(value), (low, high))
         return cls(value, width_as_stderr(interval), interval=interval, limits=(low, high))
 
 
-def _held(train: DataSplit) -> Tensor:
-    """Positions of all training examples; of those that stay on the disk of a part, evenly spaced."""
-    num = len(train) if train.disk is None else min(len(train), HELD)
+def _choose_train_index(train: DataSplit) -> Tensor:
+    """Returns positions of all training examples, or of an evenly spaced part where they stay on the disk."""
+    num = len(train) if train.disk is None else min(len(train), MAX_FROM_DISK)
     return torch.linspace(0, len(train) - 1, num, dtype=torch.float64).round().long().to(train.x.device)
 
 
@@ -101,23 +106,22 @@ def _held(train: DataSplit) -> Tensor:
 class SampleQuality(Estimator):
     """Distances between samples of the model and held-out data, by features of the examples.
 
-    Beside each stands its floor: the same with as many training examples in the place of samples, which is what a
-    perfect model reaches. All subsets are drawn at random, and all are of one size: most of these numbers depend on
-    it. None is a likelihood, and one alone says little: the mean image has a precision of one.
+    Beside each stands its train reference: the same distance with training examples in place of samples, which a
+    perfect model reaches. All subsets are random and of one size, because most of these numbers depend on it. None is
+    a likelihood, and one alone says little: the mean image has a precision of one.
 
-    The intervals are of what samples and held-out data of this size find in the mean over all that could have been
-    drawn, given the training data and the features. The Frechet distance has none: its bias, which falls with the size
-    as 1 / N, is mostly larger than its scatter. The accuracies are those of the very classifiers that were fitted. The
-    p-value has that of the permutations alone.
+    The intervals cover the mean over all samples and held-out data of this size, given the training data and the
+    features. The Frechet distance has none: its bias, which falls as 1 / N, mostly exceeds its scatter. The accuracies
+    are those of the fitted classifiers. The interval of the p-value holds the error of the permutations alone.
 
     Args:
-        num_samples: of the model, of the training and of the held-out data; fewer where there are fewer.
+        num_samples: number of samples, of training and of held-out examples; fewer where there are fewer.
         features: classifier (trained in place, on the labels) | random (the same network, untrained) | pca | pixels.
-        feature_seed: of the network, so that runs with other seeds are measured by the same one.
+        feature_seed: seed of the network, which all compared runs share.
         num_neighbours: k of precision, recall, density and coverage.
-        num_permutations: of the test of the discrepancy.
+        num_permutations: number of permutations of the test of the discrepancy.
         means: whether samples are the means of p(x | z), without its noise.
-        known: what it has learnt, once `fitted`.
+        reference: training examples and features, after `fit`.
 
     Raises:
         ValueError: a number is not positive.
@@ -129,7 +133,7 @@ class SampleQuality(Estimator):
     num_neighbours: int
     num_permutations: int
     means: bool
-    known: Known | None = None
+    reference: TrainReference | None = None
 
     takes = ("binary", "levels", "continuous")
 
@@ -150,27 +154,30 @@ class SampleQuality(Estimator):
     def fit(
         self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "SampleQuality":
-        held = _held(train)
-        x, features = train.batch(held), fit(self.features, train, self.feature_seed, report, held)
-        return replace(self, known=Known(features, x, features(x)))
+        index = _choose_train_index(train)
+        x = train.batch(index)
+        features = fit_features(self.features, train, self.feature_seed, report, index)
+        return replace(self, reference=TrainReference(features, x, features(x)))
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        features, train = self.known.features, self.known
+        features = self.reference.features
+        train = self.reference
         n = min(self.num_samples, len(data), len(train.x))
         blocks = []
         for first in range(0, n, ROWS):
             blocks.append(self._draw(model, min(ROWS, n - first)))
             report(first + len(blocks[-1]), 2 * n)
         x = torch.cat(blocks)
-        samples = Seen(x, features(x))
-        kept = _some(len(data), n, x.device)
-        held_out = Seen(data.batch(kept), features(data.batch(kept)))
-        some = _some(len(train.x), n, x.device)
+        samples = FeatureBatch(x, features(x))
+        test_index = _draw_index(len(data), n, x.device)
+        held_out = FeatureBatch(data.batch(test_index), features(data.batch(test_index)))
+        train_index = _draw_index(len(train.x), n, x.device)
+        train_part = FeatureBatch(train.x[train_index], train.z[train_index])
 
-        floors = self._compare(held_out, Seen(train.x[some], train.z[some])) | _nearest_train(held_out, train)
+        references = self._compare(held_out, train_part) | _measure_nearest_train(held_out, train)
         report(3, 4)
-        found = self._compare(held_out, samples) | _nearest_train(samples, train)
+        found = self._compare(held_out, samples) | _measure_nearest_train(samples, train)
         report(1, 1)
 
         settings = {"num_samples": n, "features": self.features, "dim": samples.z.shape[1], "k": self.num_neighbours}
@@ -179,91 +186,94 @@ class SampleQuality(Estimator):
         if self.means:
             settings["means"] = True
         if features.classify:
-            y = data.y[kept]
+            y = data.y[test_index]
             is_right = (features.probabilities(held_out.x).argmax(1) == y)[y >= 0].double()
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
         return [
             Estimate(
                 name, "sample_quality", "estimate", num_examples=n, settings=settings,
-                train_reference=floors[name].value, **each._asdict(),
+                train_reference=references[name].value, **each._asdict(),
             )
             for name, each in found.items()
         ]  # fmt: skip
 
     @torch.no_grad()
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
-        """Samples, and below each the training example that is nearest by the features."""
-        samples = self._draw(model, SHOWN)
-        _, which = nearest(self.known.features(samples), self.known.z)
-        return {"nearest_neighbours": pairs(samples, self.known.x[which], columns=8)}
+        """Returns samples, and below each the training example nearest in the features."""
+        samples = self._draw(model, NUM_SHOWN)
+        _, index = find_nearest(self.reference.features(samples), self.reference.z)
+        return {"nearest_neighbours": pairs(samples, self.reference.x[index], columns=8)}
 
     def _draw(self, model: nn.Module, n: int) -> Tensor:
         return model.generate(n).mean if self.means else model.sample(n)
 
-    def _compare(self, data: Seen, samples: Seen) -> dict[str, Found]:
+    def _compare(self, data: FeatureBatch, samples: FeatureBatch) -> dict[str, Metric]:
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
-        found = {name: Found(frechet_distance(data.z, samples.z))}
+        found = {name: Metric(frechet_distance(data.z, samples.z))}
         margin = Margin.student(cubic_stderr(data.z, samples.z), n - 1)
-        found["kid"] = Found.within(cubic_distances(data.z, samples.z).mean().item(), margin)
-        found |= self._manifolds(data.z, samples.z)
-        found["recall"] = found["recall"]._replace(warning=_collapse(found["precision"].value, found["recall"].value))
+        found["kid"] = Metric.from_margin(cubic_distances(data.z, samples.z).mean().item(), margin)
+        found |= self._measure_precision_recall(data.z, samples.z)
+        warning = _describe_collapse(found["precision"].value, found["recall"].value)
+        found["recall"] = found["recall"]._replace(warning=warning)
         expected = {"expected": expected_coverage(n, n, self.num_neighbours)}
         found["coverage"] = found["coverage"]._replace(diagnostics=expected)
 
-        some = data.z[:COMPARED], samples.z[:COMPARED]
-        margin = Margin.student(discrepancy_stderr(*some), len(some[0]) - 1)
-        found["mmd"] = Found.within(squared_discrepancy(*some).item(), margin)
-        p_value = permutation_p_value(*some, self.num_permutations)
+        parts = data.z[:MAX_PERMUTED], samples.z[:MAX_PERMUTED]
+        margin = Margin.student(discrepancy_stderr(*parts), len(parts[0]) - 1)
+        found["mmd"] = Metric.from_margin(squared_discrepancy(*parts).item(), margin)
+        p_value = permutation_p_value(*parts, self.num_permutations)
         of_permutations = wilson_interval(p_value, self.num_permutations + 1)
-        found["mmd_p_value"] = Found(p_value, computing_interval=of_permutations, limits=SHARE)
+        found["mmd_p_value"] = Metric(p_value, computing_interval=of_permutations, limits=SHARE)
         for quantity, is_right in (
             ("c2st_linear", linear_accuracy(data.z, samples.z)),
             ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),
         ):
             by_chance = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
             diagnostics = {"p_value": float(by_chance)}
-            found[quantity] = Found.share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
+            found[quantity] = Metric.from_share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
 
-        closest = radii(data.z, 1).quantile(CLOSE)
-        is_close = (radii(samples.z, 1) <= closest).double()
-        found["duplicates"] = Found.share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
-        return found | (self._classes(data.x, samples.x) if self.known.features.classify else {})
+        max_distance = radii(data.z, 1).quantile(DUPLICATE_QUANTILE)
+        is_close = (radii(samples.z, 1) <= max_distance).double()
+        found["duplicates"] = Metric.from_share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
+        return found | (self._compare_classes(data.x, samples.x) if self.reference.features.classify else {})
 
-    def _manifolds(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
-        """Precision, recall, density and coverage, whose errors are of samples and data both.
+    def _measure_precision_recall(self, data: Tensor, samples: Tensor) -> dict[str, Metric]:
+        """Measures precision, recall, density and coverage with errors that hold samples and data.
 
-        They are by blocks. Where those are all alike, the scatter over the examples of one kind is the least.
+        The errors come from blocks. The scatter over the examples of one kind is their lower bound.
         """
         k = self.num_neighbours
 
         def means(x: Tensor, y: Tensor) -> Tensor:
-            return torch.stack([values.mean() for values in manifolds(x, y, k)])
+            return torch.stack([values.mean() for values in measure_precision_recall(x, y, k)])
 
         errors = block_stderr(means, data, samples, BLOCK_NEIGHBOURS * k)
         found = {}
-        for i, (quantity, values) in enumerate(manifolds(data, samples, k)._asdict().items()):
+        for i, (quantity, values) in enumerate(measure_precision_recall(data, samples, k)._asdict().items()):
             value, of_one_kind = mean_and_stderr(values)
             if errors is None:
-                found[quantity] = Found(value)
+                found[quantity] = Metric(value)
                 continue
             stderrs, freedom = errors
             margin = Margin.student(max(stderrs[i].item(), of_one_kind or 0.0), freedom)
             if quantity == "density":
-                found[quantity] = Found.within(value, margin, low=0.0)
+                found[quantity] = Metric.from_margin(value, margin, low=0.0)
                 continue
             low, high = wilson_interval(value, len(values))
             margin = Margin(max(margin.below, value - low), max(margin.above, high - value))
-            found[quantity] = Found.within(value, margin, 0.0, 1.0)
+            found[quantity] = Metric.from_margin(value, margin, 0.0, 1.0)
         return found
 
-    def _classes(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
-        """How the samples fall into classes: sharply or not, and as often as data or not.
+    def _compare_classes(self, data: Tensor, samples: Tensor) -> dict[str, Metric]:
+        """Compares the predicted classes: the classifier score, and the KL of class shares from those of the data.
 
-        Errors are linearised. Those of the shares among samples are none in the score, in the first order.
+        Errors are linearised. To first order the error of the shares among samples adds nothing to the score.
         """
-        p, q = self.known.features.probabilities(samples), self.known.features.probabilities(data)
-        among_data, among_samples = q.mean(0), p.mean(0)
+        p = self.reference.features.probabilities(samples)
+        q = self.reference.features.probabilities(data)
+        among_data = q.mean(0)
+        among_samples = p.mean(0)
         relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
         log_score, stderr = mean_and_stderr(relative)
         margin = Margin.student(stderr or 0.0, len(p) - 1)
@@ -273,33 +283,31 @@ class SampleQuality(Estimator):
         apart = (among_samples * log_ratio).sum()
         moved = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)
         of_kl = _interval_of_square(apart.clamp(min=0).item(), Margin.student(moved.sqrt().item()).above)
-        forgotten = (among_samples < FORGOTTEN * among_data).nonzero().flatten().tolist()
-        warning = f"collapse: there are next to no samples of class {', '.join(map(str, forgotten))}"
+        rare = (among_samples < MIN_RELATIVE_SHARE * among_data).nonzero().flatten().tolist()
+        warning = f"collapse: there are next to no samples of class {', '.join(map(str, rare))}"
         shares = {f"class_{k}": share for k, share in enumerate(among_samples.tolist())}
         return {
-            "classifier_score": Found(score, width_as_stderr(of_score), interval=of_score),
-            "class_kl": Found(
-                apart.item(), width_as_stderr(of_kl), "nats", shares, warning if forgotten else None, of_kl
-            ),
+            "classifier_score": Metric(score, width_as_stderr(of_score), interval=of_score),
+            "class_kl": Metric(apart.item(), width_as_stderr(of_kl), "nats", shares, warning if rare else None, of_kl),
         }
 
 
-def _nearest_train(samples: Seen, train: Known) -> dict[str, Found]:
-    return {"nearest_train": Found(*mean_and_stderr(nearest(samples.z, train.z)[0]))}
+def _measure_nearest_train(samples: FeatureBatch, train: TrainReference) -> dict[str, Metric]:
+    return {"nearest_train": Metric(*mean_and_stderr(find_nearest(samples.z, train.z)[0]))}
 
 
 def _interval_of_square(value: float, half: float) -> tuple[float, float]:
-    """Interval of a number that is near zero as a square is: of its root, which is nearer to a normal one."""
+    """Returns the interval of a number that behaves like a square, by its root, which is closer to normal."""
     root = math.sqrt(value)
     around = half / (2 * root) if root > 0 else math.sqrt(half)
     return max(0.0, root - around) ** 2, (root + around) ** 2
 
 
-def _collapse(precision: float, recall: float) -> str | None:
-    if recall >= COLLAPSED or precision < recall:
+def _describe_collapse(precision: float, recall: float) -> str | None:
+    if recall >= MIN_RECALL or precision < recall:
         return None
     return f"collapse: only {recall:.1%} of the data lie among the samples"
 
 
-def _some(n: int, num: int, device: torch.device) -> Tensor:
+def _draw_index(n: int, num: int, device: torch.device) -> Tensor:
     return torch.randperm(n)[:num].to(device)

@@ -3,14 +3,19 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, log_loss
 
-from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
+from dgm_run.estimators.imputation.error_measures import (
+    SquaredError,
+    choose_interval_rank,
+    score_binary,
+    score_interval,
+)
 
 
 def test_the_error_is_that_of_the_asked_elements_and_its_own_error_that_of_the_bootstrap():
     torch.manual_seed(0)
     guess, truth = torch.rand(300, 5, 4), torch.rand(300, 5, 4)
     asked = torch.rand(300, 5, 4) < torch.rand(300, 1, 1)
-    found = Errors.of(guess, truth, asked)
+    found = SquaredError.measure(guess, truth, asked)
     squares = (guess - truth).square().numpy()
     mask = asked.numpy()
     assert found.mean == pytest.approx(squares[mask].mean(), rel=1e-5)
@@ -18,22 +23,22 @@ def test_the_error_is_that_of_the_asked_elements_and_its_own_error_that_of_the_b
     chosen = generator.integers(300, size=(2000, 300))
     means = [squares[i][mask[i]].mean() for i in chosen]
     assert found.stderr == pytest.approx(np.std(means), rel=0.1)
-    assert Errors.of(guess[:1], truth[:1], asked[:1] | True).stderr is None
+    assert SquaredError.measure(guess[:1], truth[:1], asked[:1] | True).stderr is None
 
 
 def test_binary_scores_are_those_of_another_library():
     torch.manual_seed(0)
     p, truth = 0.01 + 0.98 * torch.rand(500), (torch.rand(500) < 0.3).float()
-    found = binary_scores(p, truth)
+    found = score_binary(p, truth)
     assert found["nll"] == pytest.approx(log_loss(truth, p.double()), rel=1e-3)
     assert found["f1"] == pytest.approx(f1_score(truth, p > 0.5))
-    assert binary_scores(torch.zeros(2), torch.zeros(2)) == {"nll": pytest.approx(0.001, rel=0.01), "f1": 0.0}
+    assert score_binary(torch.zeros(2), torch.zeros(2)) == {"nll": pytest.approx(0.001, rel=0.01), "f1": 0.0}
 
 
 @pytest.mark.parametrize(("num_draws", "low", "nominal"), [(19, 1, 0.9), (99, 5, 0.9), (2, 1, 1 / 3)])
 def test_intervals_hold_what_they_are_said_to_hold(num_draws, low, nominal):
-    assert ranks_of_interval(num_draws, 0.9) == (low, pytest.approx(nominal))
+    assert choose_interval_rank(num_draws, 0.9) == (low, pytest.approx(nominal))
     torch.manual_seed(0)
-    found = interval(torch.randn(num_draws, 40_000), torch.randn(40_000), low)
+    found = score_interval(torch.randn(num_draws, 40_000), torch.randn(40_000), low)
     assert found["coverage"] == pytest.approx(nominal, abs=0.01)
     assert found["width"] > 0

@@ -24,6 +24,6 @@ def test_means_and_draws_are_those_of_the_sum_over_all_states():
 
 def test_it_fills_holes_alone():
     model = RBM(truth.SHAPE, 3, 1.0, "zero")
-    assert Gibbs(5, 1).fits(model, MissingAtRandom(0.5))
-    assert not Gibbs(5, 1).fits(model, BitFlip(0.1))
-    assert not Gibbs(5, 1).fits(truth.binary_vae(), MissingAtRandom(0.5))
+    assert Gibbs(5, 1).supports(model, MissingAtRandom(0.5))
+    assert not Gibbs(5, 1).supports(model, BitFlip(0.1))
+    assert not Gibbs(5, 1).supports(truth.binary_vae(), MissingAtRandom(0.5))

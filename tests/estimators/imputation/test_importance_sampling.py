@@ -47,14 +47,14 @@ def test_with_the_exact_posterior_no_weight_differs_from_another():
     found = ImportanceSampling(20_000, 10_000)(model, seen, HOLES, 10)
     exact = Exact()(model, seen, HOLES, 2)
     torch.testing.assert_close(found.log_p, exact.log_p)
-    torch.testing.assert_close(found.seen["ess"], torch.full((4,), 20_000.0))
+    torch.testing.assert_close(found.diagnostics["ess"], torch.full((4,), 20_000.0))
     torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=0.05)
 
 
 def test_decoders_whose_pixels_hang_together_are_left_out():
     overrides = ("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2")
     model = instantiate(compose(*overrides).model).eval()
-    assert not ImportanceSampling(10, 10).fits(model, HOLES)
-    assert ImportanceSampling(10, 10).fits(truth.binary_vae(), HOLES)
+    assert not ImportanceSampling(10, 10).supports(model, HOLES)
+    assert ImportanceSampling(10, 10).supports(truth.binary_vae(), HOLES)
     with pytest.raises(ValueError, match="must be positive"):
         ImportanceSampling(0, 10)

@@ -11,7 +11,7 @@ from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
-from dgm_run.estimators.imputation.imputation import Imputation, _generator
+from dgm_run.estimators.imputation.imputation import Imputation, _new_generator
 from dgm_run.estimators.imputation.pseudo_gibbs import PseudoGibbs
 from dgm_run.models.latent.gan import GAN
 from tests.support import truth
@@ -107,7 +107,7 @@ def test_what_cannot_be_restored_is_refused_before_training():
     with pytest.raises(ConfigError, match="GaussianNoise takes continuous data, and these are binary: leave it out by"):
         estimator.check(truth.binary_vae(), data)
     estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"exact": Exact()}, 20, 3)
-    with pytest.raises(ConfigError, match="no method restores bit_flip with VAE"):
+    with pytest.raises(ConfigError, match="no method imputes bit_flip with VAE"):
         estimator.check(truth.binary_vae(), data)
     gan = instantiate(dgm_run.compose("model=gan").model)
     assert isinstance(gan, GAN)
@@ -121,9 +121,9 @@ def test_what_rests_on_single_draws_is_told_with_what_helps():
     doubt = {"ess_median": 1.2}
     without_encoder = instantiate(dgm_run.compose("model=density_network").model)
     estimator = Imputation({}, {}, 20, 3)
-    assert estimator._warning(without_encoder, doubt).endswith("so do the chains: the model has no q(z | x)")
-    assert estimator._warning(truth.binary_vae(), doubt).endswith("trust the chains")
-    assert estimator._warning(truth.binary_vae(), {"ess_median": 20.0}) is None
+    assert estimator._describe_doubt(without_encoder, doubt).endswith("also of the chains: the model has no q(z | x)")
+    assert estimator._describe_doubt(truth.binary_vae(), doubt).endswith("trust the chains")
+    assert estimator._describe_doubt(truth.binary_vae(), {"ess_median": 20.0}) is None
 
 
 def test_data_with_holes_of_their_own_are_restored_without_others():
@@ -148,8 +148,8 @@ def test_salt_and_pepper_ask_for_what_they_have_replaced():
     model, test, train = setting()
     estimator = Imputation({"salt": SaltAndPepper(0.4)}, {"exact": Exact()}, 100, 19)
     _, rows = evaluate(estimator, model, test, train)
-    drawn = SaltAndPepper(0.4).draw(40, (1, 1, 6), _generator("salt"))
-    index = torch.randperm(40, generator=_generator("examples"))
+    drawn = SaltAndPepper(0.4).draw(40, (1, 1, 6), _new_generator("salt"))
+    index = torch.randperm(40, generator=_new_generator("examples"))
     replaced, truth = drawn >= 0, test.x[index]
     mean = train.x.mean(0).expand_as(truth)
     assert rows["mse_salt", "mean"].value == pytest.approx((mean - truth)[replaced].square().mean().item())
@@ -192,7 +192,7 @@ def test_numbers_carry_what_they_depend_on():
 
 
 def test_more_draws_than_a_chain_has_are_refused():
-    with pytest.raises(ValueError, match=r"num_draws = 21, and the chain of chain has 20 steps that count"):
+    with pytest.raises(ValueError, match=r"num_draws = 21 exceeds the 20 steps of chain after its burn-in"):
         Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21)
 
 
@@ -209,7 +209,7 @@ def test_a_vector_needs_a_set_that_is_not_of_images():
     protocol = instantiate(dgm_run.compose(*overrides).dataset)
     data = LoadedDataset(protocol, *setting()[1:], setting()[1])
     estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
-    with pytest.raises(ConfigError, match=r"imputation.corruptions: they are all of images: add missing_at_random"):
+    with pytest.raises(ConfigError, match=r"imputation.corruptions: all of them need images"):
         estimator.check(truth.factor_analysis(), data)
     with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
         instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)

@@ -18,7 +18,7 @@ def test_it_tends_to_the_quadrature_where_pseudo_gibbs_does_not():
     found = MetropolisWithinGibbs(300, 100, 10)(model, seen, HOLES, 3)
     assert found.mean.mean(0).flatten()[[1, 3]].numpy() == pytest.approx(means[[1, 3]], abs=0.005)
     assert found.draws.mean((0, 1)).flatten()[[1, 3]].numpy() == pytest.approx(means[[1, 3]], abs=0.025)
-    assert 0.2 < found.seen["acceptance"].mean().item() < 0.99
+    assert 0.2 < found.diagnostics["acceptance"].mean().item() < 0.99
     pseudo = PseudoGibbs(60, 20)(model, seen, HOLES, 3).mean.mean(0).flatten()[[1, 3]].numpy()
     assert abs(pseudo - means[[1, 3]]).max() > 0.03
 
@@ -27,7 +27,7 @@ def test_of_the_exact_posterior_every_offer_is_taken():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     found = MetropolisWithinGibbs(50, 10, 0)(model, HOLES(model.sample(20)), HOLES, 3)
-    assert (found.seen["acceptance"] == 1).all()
+    assert (found.diagnostics["acceptance"] == 1).all()
 
 
 def test_a_posterior_has_to_be_known_everywhere():
@@ -35,6 +35,6 @@ def test_a_posterior_has_to_be_known_everywhere():
     imputer = MetropolisWithinGibbs(50, 10, 0)
     for posterior, fits in (("gaussian", True), ("planar_flow", False)):
         model = instantiate(compose(*tiny, f"posterior={posterior}").model).eval()
-        assert imputer.fits(model, HOLES) is fits
+        assert imputer.supports(model, HOLES) is fits
     with pytest.raises(ValueError, match="num_trusted = 11"):
         MetropolisWithinGibbs(50, 10, 11)

@@ -62,4 +62,4 @@ def test_its_equilibrium_is_that_of_its_own_transitions():
 def test_a_chain_needs_steps_that_count():
     with pytest.raises(ValueError, match="burn_in = 5 must lie between 0 and num_steps = 5"):
         PseudoGibbs(5, 5)
-    assert PseudoGibbs(5, 4).fits(truth.binary_vae(), BitFlip(0.1))
+    assert PseudoGibbs(5, 4).supports(truth.binary_vae(), BitFlip(0.1))

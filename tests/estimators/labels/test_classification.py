@@ -8,7 +8,11 @@ import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.labels.classification import Classification, LatentClassification, _declined
+from dgm_run.estimators.labels.classification import (
+    Classification,
+    LatentClassification,
+    _estimate_selective_error,
+)
 from tests.models.labelled.test_m2 import images, log_joint, model
 
 
@@ -47,7 +51,7 @@ def test_error_rates_have_intervals_of_proportions(digits):
 
 def test_declining_without_a_mistake_is_no_certainty():
     score = torch.rand(360, generator=torch.Generator().manual_seed(0))
-    for row in _declined(score, torch.zeros(360), "q(y|x)"):
+    for row in _estimate_selective_error(score, torch.zeros(360), "q(y|x)"):
         assert (row.value, row.interval[0]) == (0, 0)
         assert row.interval[1] == pytest.approx(100 * 3.84 / 364, rel=0.01)
 
@@ -91,12 +95,12 @@ def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(d
 def test_what_cannot_be_asked_is_refused():
     protocol = type("", (), {"num_classes": None})
     data = DataSplit(images(), None, to_float)
-    with pytest.raises(ConfigError, match="the data have no labels to tell"):
+    with pytest.raises(ConfigError, match="the data have no labels"):
         LatentClassification().check(None, LoadedDataset(protocol, data, data, data))
     protocol.num_classes = 3
     data.y = torch.ones(len(data), dtype=torch.long)
     for estimator in (LatentClassification(), Classification(1, 1000)):
-        with pytest.raises(ConfigError, match="all training labels are the same, so that there is nothing to tell"):
+        with pytest.raises(ConfigError, match="all training labels are the same: choose a dataset with"):
             estimator.check(None, LoadedDataset(protocol, data, data, data))
     data.y[0] = 2
     LatentClassification().check(None, LoadedDataset(protocol, data, data, data))

@@ -2,14 +2,14 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from dgm_run.estimators.labels.classifiers import Machines
+from dgm_run.estimators.labels.classifiers import Classifiers
 
 
 def test_they_are_those_of_the_library_on_flat_examples():
     torch.manual_seed(0)
     x, y = torch.randn(60, 2, 3), torch.arange(60) % 3
     x[:, 0, 0] += 2 * y
-    found = Machines.of(x[:40], y[:40]).wrong(x[40:], y[40:])
+    found = Classifiers.fit(x[:40], y[:40]).find_mistakes(x[40:], y[40:])
     assert set(found) == {"nearest_neighbour", "logistic_regression", "svm"}
     peer = KNeighborsClassifier(1).fit(x[:40].flatten(1).numpy(), y[:40].numpy())
     assert 1 - found["nearest_neighbour"].mean().item() == pytest.approx(peer.score(x[40:].flatten(1), y[40:]))

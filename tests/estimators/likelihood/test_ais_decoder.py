@@ -9,7 +9,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import no_progress
-from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, Noisy, Ways
+from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.samplers.hmc import point_at
@@ -61,13 +61,13 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
         draws = MultivariateNormal(mean, covariance).sample(point.z.shape[:1])
         return point_at(draws, log_densities), torch.ones(point.z.shape[:-1])
 
-    monkeypatch.setattr(Ways, "_move", perfect)
+    monkeypatch.setattr(AnnealedChains, "_move", perfect)
     settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_batch_rows": 10**6}))
-    ways = Ways(settings, Noisy(model, None), betas, x, 0, no_progress)
+    chains = AnnealedChains(settings, NoisyDecoder(model, None), betas, x, 0, no_progress)
     levels = torch.stack([tempered(model, x, beta)[2] for beta in betas])  # (T + 1, N)
     steps = torch.tensor(betas).diff().unsqueeze(-1)
 
-    forward, _ = ways.forward(x)
+    forward, _ = chains.run_forward(x)
     error = forward.std(0) / math.sqrt(20_000)
     assert ((forward.mean(0) - (steps * levels[:-1]).sum(0)) / error).abs().max() < 4.5
     ratio = (forward - model.log_prob(x)).exp()  # 1 in the mean
@@ -75,7 +75,7 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
 
     # backwards, after the end itself, the states come from one temperature up, where each move is perfect
     z = MultivariateNormal(*tempered(model, x, 1.0)[:2]).sample()
-    backward = ways.backward(x, z)
+    backward = chains.run_backward(x, z)
     expected = (steps[:-1] * levels[1:-1]).sum(0) + steps[-1] * model.decode(z).log_prob(x)
     error = backward.std(0) / math.sqrt(20_000)
     assert ((backward.mean(0) - expected) / error).abs().max() < 4.5
@@ -102,7 +102,7 @@ def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
     assert gaps[0] > gaps[1] > gaps[2] > 0
     wide = evaluate(model, x, num_temperatures=10, num_simulated=20)["gap"]
     assert wide.value > 5
-    assert wide.warning.startswith(f"the bounds lie {wide.value:.0f} nats apart: take more temperatures")
+    assert wide.warning.startswith(f"the bounds lie {wide.value:.0f} nats apart")
     assert evaluate(model, x, num_temperatures=150, num_simulated=20, schedule="linear")["gap"].value > gaps[1]
 
 

@@ -243,14 +243,15 @@ def test_a_single_draw_that_carries_all_is_warned_of():
     model, x = scripted()
     model.table[0, 0] += 100.0
     assert (
-        "rests on a single draw, so the bias is not to be trusted" in evaluate(model, x, 37)["log_likelihood"].warning
+        "carries the weight of the median example, so the bias is unreliable"
+        in evaluate(model, x, 37)["log_likelihood"].warning
     )
 
 
 def test_an_example_with_few_finite_weights_is_warned_of():
     model, x = scripted()
     model.table[1:] = -math.inf
-    assert "have a finite weight, so the bias is not known" in evaluate(model, x, 37)["log_likelihood"].warning
+    assert "have a finite weight, so the bias is unknown" in evaluate(model, x, 37)["log_likelihood"].warning
 
 
 def test_the_running_mean_of_an_impossible_value_is_infinite():

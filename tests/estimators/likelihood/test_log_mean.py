@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from dgm_run.estimators.intervals import NO_MARGIN
-from dgm_run.estimators.likelihood.log_mean import FARTHEST_BELOW, log_mean_margin
+from dgm_run.estimators.likelihood.log_mean import MAX_BELOW, log_mean_margin
 from dgm_run.models.base import log_mean_exp
 
 NUM = 100
@@ -70,7 +70,7 @@ def test_equal_weights_have_no_error():
 
 def test_the_lower_end_is_that_of_markov_at_most():
     log_w = torch.tensor([0.0, 1.0])
-    assert log_mean_margin(log_w).below == pytest.approx(FARTHEST_BELOW) == pytest.approx(math.log(40))
+    assert log_mean_margin(log_w).below == pytest.approx(MAX_BELOW) == pytest.approx(math.log(40))
 
 
 @pytest.mark.parametrize("num", [2, 3, 10])

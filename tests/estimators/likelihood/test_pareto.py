@@ -91,7 +91,7 @@ def test_weights_of_any_scale_have_one_k():
 
 
 def test_a_short_tail_is_refused():
-    with pytest.raises(ValueError, match="a tail of 4 weights is too short: 5 are needed"):
+    with pytest.raises(ValueError, match="a tail of 4 weights is too short: give at least 5"):
         pareto_k(torch.zeros(5, 1))
 
 

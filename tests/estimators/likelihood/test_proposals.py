@@ -10,7 +10,7 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
-from dgm_run.estimators.likelihood.proposals import choose_prior_draws, has_lighter_tails, score_defensively
+from dgm_run.estimators.likelihood.proposals import choose_prior_draws, has_lighter_tails, weigh_defensive_samples
 from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -46,7 +46,7 @@ def test_weights_are_those_of_the_mixture_in_their_order():
     drawn = []
     decode = model.decode
     model.decode = lambda z: drawn.append(z) or decode(z)
-    log_w, terms = score_defensively(model, x, q, p, 0.25, from_prior)
+    log_w, terms = weigh_defensive_samples(model, x, q, p, 0.25, from_prior)
     z = torch.empty(200, 4, 1)
     z[~from_prior], z[from_prior] = drawn[0][:150], drawn[0][150:]  # those of q are decoded first
     mixture = 0.75 * q.log_prob(z).exp() + 0.25 * p.log_prob(z).exp()
@@ -91,7 +91,7 @@ def test_the_elbo_is_that_of_q_under_either_proposal():
 def test_defensive_weights_are_bounded_by_the_likelihood(prior):
     model = made(f"prior={prior}", *SMALL)
     x = model.sample(3)
-    log_w, _ = score_defensively(
+    log_w, _ = weigh_defensive_samples(
         model, x, model.infer(x), model.latent_prior(), 0.1, choose_prior_draws(5000, 0.1, CPU)
     )
     assert log_w.max().item() < math.log(10)  # of binary x the likelihood is at most one
@@ -182,7 +182,7 @@ def test_a_likelihood_with_such_weights_says_so():
     [
         (9, 0.1, "take 10 samples or more, or proposal=posterior"),
         (100, 0.0, "prior_weight = 0.0 must lie above 0"),
-        (100, 0.6, "at most be 0.5"),
+        (100, 0.6, "be at most 0.5"),
     ],
 )
 def test_settings_that_make_no_mixture_are_refused(num_samples, prior_weight, message):

@@ -8,7 +8,7 @@ import torch
 from dgm_run.estimators.likelihood.temperatures import (
     PUBLISHED,
     PUBLISHED_SHARE,
-    _increments,
+    _run_pilot,
     choose_temperatures,
     temperatures,
 )
@@ -83,6 +83,6 @@ def test_increments_sum_to_the_log_weights():
     model = make()
     betas = temperatures("linear", 200)
     torch.manual_seed(0)
-    log_w = _increments(model, betas).sum(0)
+    log_w = _run_pilot(model, betas).sum(0)
     found = model.log_base_partition() + log_w.logsumexp(0) - math.log(len(log_w))
     assert found.item() == pytest.approx(model.log_partition().item(), abs=0.1)

@@ -16,11 +16,11 @@ from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.ood.out_of_distribution import (
     Background,
     OutOfDistribution,
-    _blindness,
-    area,
-    area_stderr,
-    compressed,
-    false_positives,
+    _describe_failure,
+    auroc,
+    auroc_stderr,
+    false_positive_rate,
+    measure_complexity,
 )
 from dgm_run.models.linear.factor_analysis import Moments
 from dgm_run.models.linear.ppca import PPCA, maximum_likelihood
@@ -73,7 +73,9 @@ def test_what_is_likelier_than_data_is_told_in_words(digits):
     assert rows["log_likelihood"].warning.endswith("typicality does (1.00)")
     assert rows["typicality"].warning is None
     seen = {"mean": -1.0, "mean_of_data": -2.0}
-    assert _blindness({"log_likelihood": 0.4, "joint": 0.6}, seen).endswith("does not know it; nor does another score")
+    assert _describe_failure({"log_likelihood": 0.4, "joint": 0.6}, seen).endswith(
+        "does not detect it; nor does another score"
+    )
 
 
 def test_models_of_every_kind_are_asked():
@@ -111,13 +113,13 @@ def test_the_background_has_the_moments_of_mutated_data(share):
     torch.manual_seed(0)
     x = torch.rand(4000, 3).pow(2)
     mutated = torch.where(torch.rand(4000, 3) < share, torch.rand(4000, 3), x).double()
-    found = Background.of(x, share)
+    found = Background.fit(x, share)
     torch.testing.assert_close(found.mean, mutated.mean(0), rtol=0, atol=0.02)
     torch.testing.assert_close(found.variance, mutated.var(0), rtol=0, atol=0.01)
     expected = Normal(found.mean, found.variance.sqrt()).log_prob(x.double()).sum(1)
     torch.testing.assert_close(found.log_prob(x), expected)
     bits = (x > 0.3).float()
-    found = Background.of(bits, share)
+    found = Background.fit(bits, share)
     torch.testing.assert_close(found.mean, (1 - share) * bits.double().mean(0) + share / 2)
     torch.testing.assert_close(found.log_prob(bits), Bernoulli(found.mean).log_prob(bits.double()).sum(1))
 
@@ -126,8 +128,8 @@ def test_areas_are_those_of_the_library_with_ties():
     torch.manual_seed(0)
     a, b = torch.randint(5, (300,)).double() + 1, torch.randint(5, (200,)).double()
     truth = np.r_[np.ones(300), np.zeros(200)]
-    assert area(a, b) == pytest.approx(roc_auc_score(truth, torch.cat([a, b]).numpy()))
-    assert false_positives(torch.arange(100.0), torch.tensor([4.0, 5.0, 6.0, 50.0]), 0.95) == 0.75
+    assert auroc(a, b) == pytest.approx(roc_auc_score(truth, torch.cat([a, b]).numpy()))
+    assert false_positive_rate(torch.arange(100.0), torch.tensor([4.0, 5.0, 6.0, 50.0]), 0.95) == 0.75
 
 
 @pytest.mark.parametrize("is_paired", [False, True])
@@ -137,23 +139,23 @@ def test_error_of_an_area_is_its_scatter(is_paired):
     def draw():
         a = torch.randn(60)
         b = 0.8 * a + 0.6 * torch.randn(60) - 0.7 if is_paired else torch.randn(40) - 1
-        return area(a, b), area_stderr(a, b, is_paired)
+        return auroc(a, b), auroc_stderr(a, b, is_paired)
 
     areas, errors = torch.tensor([draw() for _ in range(400)]).T
     assert errors.mean().item() == pytest.approx(areas.std().item(), rel=0.1)
-    assert area_stderr(torch.ones(1), torch.ones(5), False) is None
+    assert auroc_stderr(torch.ones(1), torch.ones(5), False) is None
 
 
 def test_nats_of_what_is_compressed():
     bits = (torch.rand(3, 1, 4, 4) > 0.5).float()
     expected = [len(zlib.compress(np.packbits(row.bool().numpy().ravel()).tobytes(), 9)) for row in bits]
-    assert compressed(bits).tolist() == pytest.approx([8 * math.log(2) * size for size in expected])
+    assert measure_complexity(bits).tolist() == pytest.approx([8 * math.log(2) * size for size in expected])
     grey = torch.rand(2, 1, 30, 30)
-    assert compressed(grey)[0] > 5 * compressed(torch.full((1, 1, 30, 30), 0.3))[0]
+    assert measure_complexity(grey)[0] > 5 * measure_complexity(torch.full((1, 1, 30, 30), 0.3))[0]
 
 
 def test_what_cannot_be_asked_is_refused():
-    with pytest.raises(ValueError, match="there is no blak; there are black, half_contrast"):
+    with pytest.raises(ValueError, match="unknown blak; choose from black, half_contrast"):
         OutOfDistribution(**(SETTINGS | {"transforms": ["blak"]}))
     with pytest.raises(ValueError, match="must be positive"):
         OutOfDistribution(**(SETTINGS | {"num_examples": 0}))
@@ -161,7 +163,7 @@ def test_what_cannot_be_asked_is_refused():
     vectors = LoadedDataset(type("", (), {"shape": (4,), "num_levels": 4}), x, x, x)
     with pytest.raises(ConfigError, match="Identity has no likelihood"):
         OutOfDistribution(**SETTINGS).check(torch.nn.Identity(), vectors)
-    with pytest.raises(ConfigError, match="it corrupts images of grey levels, and these are none"):
+    with pytest.raises(ConfigError, match="the transforms need images of grey levels"):
         OutOfDistribution(**SETTINGS).check(PPCA((4,), 1, 0.1, 0.0), vectors)
     grey = LoadedDataset(instantiate(dgm_run.compose("dataset.binarize=none").dataset), x, x, x)
     model = PPCA((1, 8, 8), 1, 0.1, 0.0)

@@ -4,7 +4,7 @@ from sklearn.decomposition import PCA
 
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.dataset import DataSplit, to_float
-from dgm_run.estimators.samples.features import fit
+from dgm_run.estimators.samples.features import fit_features
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def digits():
 
 
 def test_the_classifier_knows_digits_that_it_has_not_seen(digits):
-    features = fit("classifier", digits.train, 0)
+    features = fit_features("classifier", digits.train, 0)
     x = digits.test.batch(slice(None))
     p = features.probabilities(x)
     assert p.shape == (360, 10)
@@ -28,19 +28,19 @@ def test_the_classifier_knows_digits_that_it_has_not_seen(digits):
 def test_the_same_seed_makes_the_same_features_and_disturbs_no_other_draws(digits):
     x = digits.test.batch(slice(0, 5))
     torch.manual_seed(1)
-    first = fit("random", digits.train, 3)(x)
+    first = fit_features("random", digits.train, 3)(x)
     after = torch.rand(())
     torch.manual_seed(1)
     assert torch.rand(()) == after
     torch.manual_seed(2)
-    assert torch.equal(fit("random", digits.train, 3)(x), first)
-    assert not torch.equal(fit("random", digits.train, 4)(x), first)
+    assert torch.equal(fit_features("random", digits.train, 3)(x), first)
+    assert not torch.equal(fit_features("random", digits.train, 4)(x), first)
 
 
 def test_principal_components_are_those_of_a_library():
     torch.manual_seed(0)
     x = torch.randn(200, 2, 40) @ torch.randn(40, 40)
-    z = fit("pca", DataSplit(x, None, to_float), 0)(x)
+    z = fit_features("pca", DataSplit(x, None, to_float), 0)(x)
     peer = torch.from_numpy(PCA(64).fit_transform(x.flatten(1).double().numpy()))
     across = torch.corrcoef(torch.cat([z, peer], 1).T)[:64, 64:].abs()
     torch.testing.assert_close(across.fliplr(), torch.eye(64).double(), rtol=0, atol=1e-6)
@@ -49,15 +49,15 @@ def test_principal_components_are_those_of_a_library():
 def test_principal_components_along_which_data_do_not_vary_are_left_out():
     x = torch.zeros(100, 1, 3, 3)
     x[:, 0, 0] = torch.rand(100, 3)
-    z = fit("pca", DataSplit(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
+    z = fit_features("pca", DataSplit(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
     assert z.shape == (1, 3)
     assert z.abs().max() < 10
 
 
 def test_pixels_are_as_they_are_and_vectors_have_features_too():
     x = torch.rand(30, 2, 3)
-    assert torch.equal(fit("pixels", DataSplit(x, None, to_float), 0)(x), x.flatten(1).double())
-    assert fit("random", DataSplit(x, None, to_float), 0)(x).shape == (30, 64)
+    assert torch.equal(fit_features("pixels", DataSplit(x, None, to_float), 0)(x), x.flatten(1).double())
+    assert fit_features("random", DataSplit(x, None, to_float), 0)(x).shape == (30, 64)
     y = (x.sum((1, 2)) > 3).long()
-    features = fit("classifier", DataSplit(x, y, to_float), 0)
+    features = fit_features("classifier", DataSplit(x, y, to_float), 0)
     assert (features.probabilities(x).argmax(1) == y).all()

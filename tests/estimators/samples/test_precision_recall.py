@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.estimators.samples.precision_recall import expected_coverage, manifolds, nearest, radii
+from dgm_run.estimators.samples.precision_recall import expected_coverage, find_nearest, measure_precision_recall, radii
 
 
 def means(found):
@@ -17,7 +17,7 @@ def test_it_is_what_loops_over_all_pairs_find():
 
     of_data, of_samples = ([radius(x, i) for i in range(len(x))] for x in (data, samples))
     d = [[(s - x).norm().item() for x in data] for s in samples]
-    found = manifolds(data, samples, k)
+    found = measure_precision_recall(data, samples, k)
     assert found.precision.tolist() == [float(any(d[i][j] <= of_data[j] for j in range(30))) for i in range(20)]
     assert found.recall.tolist() == [float(any(d[i][j] <= of_samples[i] for i in range(20))) for j in range(30)]
     assert found.density.tolist() == pytest.approx(
@@ -28,13 +28,13 @@ def test_it_is_what_loops_over_all_pairs_find():
 
 def test_a_sample_and_itself():
     x = torch.randn(50, 4)
-    found = means(manifolds(x, x, 5))
+    found = means(measure_precision_recall(x, x, 5))
     assert found["precision"] == found["recall"] == found["coverage"] == 1
 
 
 def test_two_samples_of_one_distribution_have_density_one_and_the_expected_coverage():
     torch.manual_seed(0)
-    found = [means(manifolds(torch.randn(400, 2), torch.randn(300, 2), 3)) for _ in range(30)]
+    found = [means(measure_precision_recall(torch.randn(400, 2), torch.randn(300, 2), 3)) for _ in range(30)]
     assert sum(each["density"] for each in found) / 30 == pytest.approx(1, abs=0.03)
     expected = expected_coverage(400, 300, 3)
     assert sum(each["coverage"] for each in found) / 30 == pytest.approx(expected, abs=0.015)
@@ -42,7 +42,7 @@ def test_two_samples_of_one_distribution_have_density_one_and_the_expected_cover
 
 def test_one_picture_is_precise_and_covers_nothing():
     torch.manual_seed(0)
-    found = means(manifolds(torch.randn(500, 2), torch.zeros(500, 2) + 1e-6 * torch.randn(500, 2), 5))
+    found = means(measure_precision_recall(torch.randn(500, 2), torch.zeros(500, 2) + 1e-6 * torch.randn(500, 2), 5))
     assert found["precision"] == 1
     assert found["recall"] == 0
     assert found["coverage"] < 0.1
@@ -51,12 +51,12 @@ def test_one_picture_is_precise_and_covers_nothing():
 def test_more_rows_than_fit_at_once(monkeypatch):
     torch.manual_seed(0)
     data, samples = torch.randn(57, 3), torch.randn(43, 3)
-    whole = manifolds(data, samples, 2)
-    near = nearest(samples, data)
+    whole = measure_precision_recall(data, samples, 2)
+    near = find_nearest(samples, data)
     monkeypatch.setattr("dgm_run.estimators.samples.precision_recall.ROWS", 10)
-    for a, b in zip(whole, manifolds(data, samples, 2), strict=True):
+    for a, b in zip(whole, measure_precision_recall(data, samples, 2), strict=True):
         torch.testing.assert_close(a, b)
-    for a, b in zip(near, nearest(samples, data), strict=True):
+    for a, b in zip(near, find_nearest(samples, data), strict=True):
         torch.testing.assert_close(a, b)
     distances = (samples.unsqueeze(1) - data).norm(dim=-1)
     torch.testing.assert_close(near[0], distances.amin(1))

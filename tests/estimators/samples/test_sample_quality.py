@@ -121,7 +121,7 @@ def test_each_number_sees_what_it_is_for(digits):
 def test_pictures_show_samples_above_what_is_nearest_to_them(digits):
     estimator = digits[1]
     torch.manual_seed(1)
-    pictures = estimator.pictures(Draws(estimator.known.x))["nearest_neighbours"]
+    pictures = estimator.pictures(Draws(estimator.reference.x))["nearest_neighbours"]
     assert pictures.shape == (64, 1, 8, 8)
     for row in range(0, 64, 16):
         assert torch.equal(pictures[row : row + 8], pictures[row + 8 : row + 16])
