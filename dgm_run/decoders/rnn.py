@@ -51,11 +51,13 @@ class RNNDecoder(Decoder):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
+        sizes = (embed_dim, hidden_dim)
+        sees_words = inputs == "words"
         self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, sees_words, word_dropout, dropout)
         self.bag = None
         if bag_of_words:
-            hidden, words = nn.Linear(latent_dim, hidden_dim), nn.Linear(hidden_dim, vocab_size - OFFSET)
+            hidden = nn.Linear(latent_dim, hidden_dim)
+            words = nn.Linear(hidden_dim, vocab_size - OFFSET)
             self.bag = nn.Sequential(hidden, nn.Tanh(), words)
 
     def forward(self, z: Tensor) -> Sentence:

@@ -29,7 +29,9 @@ class AutoregressiveStep(Step):
     """
 
     def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, gated: bool):
-        self.network, self.context, self.gated = network, context, gated
+        self.network = network
+        self.context = context
+        self.gated = gated
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         a, b, log_a = self._scale_and_shift(z)

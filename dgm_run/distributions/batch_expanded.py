@@ -18,7 +18,8 @@ class BatchExpanded(Distribution):
 
     def __init__(self, p: Distribution, num: int):
         super().__init__(torch.Size([num]), p.event_shape)
-        self.p, self.num = p, num
+        self.p = p
+        self.num = num
         self.proposal_settings = {"proposal": "prior"}
 
     @property

@@ -18,7 +18,8 @@ class Categorical(Distribution):
         cut = logits.dim() - event_dims - 1
         super().__init__(logits.shape[:cut], logits.shape[cut + 1 :])
         self.log_p = logits.log_softmax(cut)
-        self.num_levels, self._axis = logits.shape[cut], cut
+        self.num_levels = logits.shape[cut]
+        self._axis = cut
 
     @property
     def mean(self) -> Tensor:

@@ -24,7 +24,8 @@ class DiagonalGaussian(Distribution):
 
     def __init__(self, mean: Tensor, log_var: Tensor):
         super().__init__(mean.shape[:-1], mean.shape[-1:])
-        self.loc, self.log_var = mean, log_var
+        self.loc = mean
+        self.log_var = log_var
 
     @property
     def mean(self) -> Tensor:
@@ -59,7 +60,8 @@ class DiagonalGaussian(Distribution):
         if len(self.batch_shape) != 1:
             return super().pairwise_log_prob(z)
         centre = self.loc.mean(0).detach()  # (L,)
-        mean, z = self.loc - centre, z - centre
+        mean = self.loc - centre
+        z = z - centre
         precision = torch.exp(-self.log_var)  # (K, L)
         scaled = mean * precision  # (K, L)
         constant = -0.5 * (mean * scaled + self.log_var + LOG_2PI).sum(-1)  # (K,)

@@ -25,7 +25,9 @@ class DiscretizedLogistic(Distribution):
     def __init__(self, mean: Tensor, log_scale: Tensor, num_levels: int, event_dims: int):
         cut = mean.dim() - event_dims
         super().__init__(mean.shape[:cut], mean.shape[cut:])
-        self.loc, self.log_scale, self.num_levels = mean, log_scale, num_levels
+        self.loc = mean
+        self.log_scale = log_scale
+        self.num_levels = num_levels
 
     @property
     def mean(self) -> Tensor:

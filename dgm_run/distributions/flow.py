@@ -68,7 +68,8 @@ class Flow(Distribution):
 
     def __init__(self, base: Distribution, steps: Sequence[Step]):
         super().__init__(base.batch_shape, base.event_shape)
-        self.base, self.steps = base, list(steps)
+        self.base = base
+        self.steps = list(steps)
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]

@@ -21,7 +21,8 @@ class FullGaussian(Distribution):
 
     def __init__(self, mean: Tensor, scale_tril: Tensor):
         super().__init__(mean.shape[:-1], mean.shape[-1:])
-        self.loc, self.scale_tril = mean, scale_tril
+        self.loc = mean
+        self.scale_tril = scale_tril
 
     @property
     def mean(self) -> Tensor:

@@ -28,7 +28,9 @@ class Hierarchical(Distribution):
         second_in_front: bool,
     ):
         super().__init__(first.batch_shape, torch.Size([second_dim + first.event_shape[0]]))
-        self.first, self.second, self.second_in_front = first, second, second_in_front
+        self.first = first
+        self.second = second
+        self.second_in_front = second_in_front
         self.dims = [first.event_shape[0], second_dim]
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:

@@ -33,7 +33,9 @@ class Implicit(Distribution):
         self, generate: Callable[[Tensor], Tensor], noise_dim: int, batch_shape: torch.Size, dim: int, like: Tensor
     ):
         super().__init__(batch_shape, torch.Size([dim]))
-        self.generate, self.noise_dim, self._like = generate, noise_dim, like
+        self.generate = generate
+        self.noise_dim = noise_dim
+        self._like = like
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         shape = torch.Size(sample_shape) + self.batch_shape + (self.noise_dim,)

@@ -21,7 +21,8 @@ class IndependentGaussian(Distribution):
     def __init__(self, mean: Tensor, log_scale: Tensor, event_dims: int):
         cut = mean.dim() - event_dims
         super().__init__(mean.shape[:cut], mean.shape[cut:])
-        self.loc, self.log_scale = mean, log_scale
+        self.loc = mean
+        self.log_scale = log_scale
 
     @property
     def mean(self) -> Tensor:

@@ -31,7 +31,8 @@ class LogitKumaraswamy(Distribution):
 
     def __init__(self, a: Tensor, b: Tensor):
         super().__init__(a.shape[:-1], a.shape[-1:])
-        self.a, self.b = a, b
+        self.a = a
+        self.b = b
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         noise = self.a.new_empty(self.noise_shape(sample_shape)).exponential_()  # -log u
@@ -41,7 +42,8 @@ class LogitKumaraswamy(Distribution):
         return torch.where(exponent < FAR, near, exponent + self.a.log())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_v, log_rest = -F.softplus(-value), -F.softplus(value)
+        log_v = -F.softplus(-value)
+        log_rest = -F.softplus(value)
         near = _log1mexp(self.a * F.softplus(-value.clamp(max=FAR)))
         log_tail = torch.where(value < FAR, near, self.a.log() - value)  # log(1 - v^a)
         # the last term is the v (1 - v) of the change to log-odds, less the v of v^(a - 1)

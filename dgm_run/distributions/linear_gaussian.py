@@ -25,7 +25,9 @@ class LinearGaussian(Distribution):
 
     def __init__(self, weight: Tensor, bias: Tensor, log_var: Tensor):
         super().__init__(torch.Size(), bias.shape)
-        self.weight, self.bias, self.log_var = weight, bias, log_var
+        self.weight = weight
+        self.bias = bias
+        self.log_var = log_var
         self.latent_dim = weight.shape[1]
 
     @property

@@ -18,7 +18,8 @@ class Mixture(Distribution):
 
     def __init__(self, components: Distribution, log_weights: Tensor):
         super().__init__(torch.Size(), components.event_shape)
-        self.components, self.log_weights = components, log_weights
+        self.components = components
+        self.log_weights = log_weights
 
     @property
     def mean(self) -> Tensor:

@@ -44,7 +44,8 @@ class ConditionalCompletion(Distribution):
 
     def __init__(self, p: Distribution, seen: Tensor):
         super().__init__(p.batch_shape, p.event_shape)
-        self.p, self.seen = _independent(p), seen
+        self.p = _independent(p)
+        self.seen = seen
 
     @property
     def mean(self) -> Tensor:

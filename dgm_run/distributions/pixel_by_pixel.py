@@ -36,7 +36,10 @@ class PixelByPixel(Distribution):
         num_params: int,
     ):
         super().__init__(context.shape[:-3], torch.Size([channels, *context.shape[-2:]]))
-        self.network, self.context, self.likelihood, self.num_params = network, context, likelihood, num_params
+        self.network = network
+        self.context = context
+        self.likelihood = likelihood
+        self.num_params = num_params
 
     def log_prob(self, value: Tensor) -> Tensor:
         own = value.shape[:-3]

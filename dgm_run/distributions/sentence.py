@@ -30,7 +30,8 @@ class Sentence(Distribution):
 
     def __init__(self, network: TokenNetwork, context: Tensor, length: int):
         super().__init__(context.shape[:-1], torch.Size([length]))
-        self.network, self.context = network, context
+        self.network = network
+        self.context = context
 
     @property
     def mean(self) -> Tensor:
@@ -105,7 +106,8 @@ class Sentence(Distribution):
         if width < 1:
             raise ValueError(f"width = {width} must be positive")
         context = self._rows(self.batch_shape)
-        num, length = len(context), self.event_shape[0]
+        num = len(context)
+        length = self.event_shape[0]
         context = context.repeat_interleave(width, 0)  # (N width, C)
         state, token = self._after(None, context)
         log_p = torch.full((num, width), -torch.inf, device=context.device)
@@ -115,11 +117,13 @@ class Sentence(Distribution):
             logits, state = self.network.step(token, context, state)
             options = log_p.unsqueeze(-1) + self._continued(logits.float().log_softmax(-1), token).view(num, width, -1)
             log_p, chosen = options.flatten(1).topk(width)  # (N, width)
-            parent, token = chosen // options.shape[-1], chosen % options.shape[-1]
+            parent = chosen // options.shape[-1]
+            token = chosen % options.shape[-1]
             tokens = tokens.gather(1, parent.unsqueeze(-1).expand(-1, -1, length))
             tokens[:, :, t] = token
             rows = (parent + width * torch.arange(num, device=parent.device).unsqueeze(1)).flatten()
-            state, token = tuple(each[:, rows].contiguous() for each in state), token.flatten()
+            state = tuple(each[:, rows].contiguous() for each in state)
+            token = token.flatten()
         return tokens[:, 0].view(*self.batch_shape, length).to(self.context.dtype)
 
     def _continued(self, log_p: Tensor, token: Tensor) -> Tensor:

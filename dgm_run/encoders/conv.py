@@ -43,7 +43,8 @@ class ConvEncoder(Encoder):
         in_channels, height, width = image_size(shape)
         self.network = conv_layers(in_channels, channels, kernel_sizes, strides, activation, batch_norm)
         for stride in strides:
-            height, width = math.ceil(height / stride), math.ceil(width / stride)
+            height = math.ceil(height / stride)
+            width = math.ceil(width / stride)
         dim = (channels[-1] if channels else in_channels) * height * width
         self.above = mlp(dim, hidden_dims, activation)
         self.feature_dim = hidden_dims[-1] if hidden_dims else dim

@@ -54,8 +54,10 @@ class GaussianLikelihood(Likelihood):
         if not scale > min_scale >= 0:
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
         check_floor(min_scale, relative_min_scale)
-        self.scale, self.learn_scale = scale, learn_scale
-        self.min_scale, self.relative_min_scale = min_scale, relative_min_scale
+        self.scale = scale
+        self.learn_scale = learn_scale
+        self.min_scale = min_scale
+        self.relative_min_scale = relative_min_scale
         self.is_stationary = learn_scale != "element"
         self.num_params = 2 if learn_scale == "predicted" else 1
         start = torch.zeros(self.shape if learn_scale == "element" else ())

@@ -24,7 +24,8 @@ class Autoregressive(ExactModel):
 
     def __init__(self, latent_dim: int, decoder: Decoder):
         super().__init__()
-        self.latent_dim, self.decoder = latent_dim, decoder
+        self.latent_dim = latent_dim
+        self.decoder = decoder
 
     def _density(self, n: int) -> Distribution:
         """p(x), batch shape (n,)."""

@@ -128,7 +128,8 @@ class LatentVariableModel(nn.Module, ABC):
     @torch.no_grad()
     def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Means and draws of samples, and x above its reconstruction, each (N, *shape)."""
-        p_x, shown = self.generate(64), x[:32]
+        p_x = self.generate(64)
+        shown = x[:32]
         return {
             "samples": p_x.mean,
             "samples_drawn": p_x.sample(),

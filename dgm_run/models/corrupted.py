@@ -50,7 +50,8 @@ class Corrupted(ContinuousLatentModel):
 
     def __init__(self, model: ContinuousLatentModel, corrupt: Corruption):
         super().__init__()
-        self.model, self.corrupt = model, corrupt
+        self.model = model
+        self.corrupt = corrupt
         with torch.no_grad():
             was_training = model.training
             try:

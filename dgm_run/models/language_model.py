@@ -41,7 +41,8 @@ class LanguageModel(ExactModel):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
+        sizes = (embed_dim, hidden_dim)
+        sees_words = inputs == "words"
         self.network = TokenNetwork(vocab_size, 0, "state", *sizes, cell, sees_words, 0.0, dropout)
 
     def sentences(self, n: int) -> Sentence:

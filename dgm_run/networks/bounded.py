@@ -93,7 +93,8 @@ class BoundedParameter(nn.Module):
     def __init__(self, start: Tensor, bounds: Sequence[float], name: str = "log_var_range"):
         super().__init__()
         low, high = interval(bounds, name)
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
+        self.middle = (low + high) / 2
+        self.half = (high - low) / 2
         start = (start - self.middle) / self.half
         self.raw = nn.Parameter(self.half * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
 

@@ -38,7 +38,8 @@ class GatedLayer(nn.Module):
         self.first = first
         self.above = RowsAbove(in_channels, 2 * channels, kernel_size, own_row=not first)
         self.left = Left(in_channels, 2 * channels, kernel_size, own_pixel=not first)
-        self.link, self.mix = pointwise(2 * channels, 2 * channels), pointwise(channels, channels)
+        self.link = pointwise(2 * channels, 2 * channels)
+        self.mix = pointwise(channels, channels)
 
     def forward(self, v: Tensor, h: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         to_v, to_h = told.chunk(2, 1)
@@ -87,8 +88,10 @@ class GatedPixelCNN(PixelNetwork):
             for i in range(num_layers)
         )
         self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
-        self.hidden, self.output = pointwise(channels, channels), output_layer(channels, out_channels)
-        self.in_channels, self.channels = in_channels, channels
+        self.hidden = pointwise(channels, channels)
+        self.output = output_layer(channels, out_channels)
+        self.in_channels = in_channels
+        self.channels = channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         v = h = channels_last(x)

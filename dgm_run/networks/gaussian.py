@@ -23,7 +23,8 @@ class GaussianLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, log_var_range: Sequence[float]):
         super().__init__()
-        self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), interval(log_var_range)
+        self.linear = linear(in_dim, 2 * out_dim)
+        self.log_var_range = interval(log_var_range)
         with torch.no_grad():  # starts near N(0, I), whatever h is: levels of latent variables must meet
             self.linear.weight.mul_(INIT_FACTOR)
 

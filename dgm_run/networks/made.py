@@ -45,7 +45,8 @@ class MADE(nn.Module):
                 f"hidden_dims = {list(hidden_dims)}: an autoregressive network over {dim} dimensions needs hidden "
                 f"layers of at least {dim - 1} units, one for each of the inputs that an output may see"
             )
-        self.dim, self.num_outputs = dim, num_outputs
+        self.dim = dim
+        self.num_outputs = num_outputs
         degrees = torch.arange(dim)  # a unit of degree d sees the inputs 0 ... d
         layers: list[nn.Module] = []
         for width in hidden_dims:
@@ -59,7 +60,8 @@ class MADE(nn.Module):
             self.from_context = linear(context_dim, hidden_dims[0] + dim * num_outputs)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        h, to_output = self.layers[0](z), 0.0
+        h = self.layers[0](z)
+        to_output = 0.0
         if context is not None:
             to_first, to_output = self.from_context(context).split([h.shape[-1], self.dim * self.num_outputs], -1)
             h = h + to_first

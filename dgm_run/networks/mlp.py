@@ -54,7 +54,8 @@ class TwoInputLayer(nn.Module):
         self.nonlinearity = Nonlinearity(activation)
         width = self.nonlinearity.inputs * out_dim
         both = linear(first_dim + second_dim, width)  # for its start
-        self.first, self.second = nn.Linear(first_dim, width, bias=False), nn.Linear(second_dim, width)
+        self.first = nn.Linear(first_dim, width, bias=False)
+        self.second = nn.Linear(second_dim, width)
         with torch.no_grad():
             self.first.weight.copy_(both.weight[:, :first_dim])
             self.second.weight.copy_(both.weight[:, first_dim:])

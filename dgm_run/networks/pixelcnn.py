@@ -61,13 +61,15 @@ class PixelCNN(PixelNetwork):
         self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
         self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
-        self.in_channels, self.channels = in_channels, channels
+        self.in_channels = in_channels
+        self.channels = channels
         with torch.no_grad():  # what so many layers add to one another is to stay as large as it was
             for layer in (*self.above[1:], *self.left[1:]):
                 layer.conv.weight.mul_((num_layers - 1) ** -0.5)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        x, context = channels_last(x), channels_last(context)
+        x = channels_last(x)
+        context = channels_last(context)
         h = 0.0
         for i, (above, left, told) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
             seen = before(h, above, left) if i else repeated_to(len(context), before(x, above, left))

@@ -30,7 +30,8 @@ class RowsAbove(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, own_row: bool):
         super().__init__()
-        self.reach, self.own_row = kernel_size // 2, own_row
+        self.reach = kernel_size // 2
+        self.own_row = own_row
         self.conv = _started(nn.Conv2d(in_channels, out_channels, (self.reach + own_row, kernel_size)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +52,8 @@ class Left(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, own_pixel: bool):
         super().__init__()
-        self.reach, self.own_pixel = kernel_size // 2, own_pixel
+        self.reach = kernel_size // 2
+        self.own_pixel = own_pixel
         self.conv = _started(nn.Conv2d(in_channels, out_channels, (1, self.reach + own_pixel), bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +74,8 @@ def _started(layer: nn.Conv2d) -> nn.Conv2d:
 
 def before(x: Tensor, above: RowsAbove, left: Left) -> Tensor:
     """Both together, as one convolution with zeros where they do not look: a square kernel is the fastest there is."""
-    reach, seen = left.reach, left.conv.weight.shape[-1]
+    reach = left.reach
+    seen = left.conv.weight.shape[-1]
     own_row = F.pad(left.conv.weight, (0, 2 * reach + 1 - seen, 0, reach))
     weight = torch.cat([above.conv.weight, own_row], 2)
     return F.conv2d(x, weight, above.conv.bias, padding=reach)

@@ -25,7 +25,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.first, self.second = conv(channels, channels, 3), conv(channels, channels, 3)
+        self.first = conv(channels, channels, 3)
+        self.second = conv(channels, channels, 3)
         with torch.no_grad():
             self.second.weight.mul_(0.1)
 

@@ -54,7 +54,9 @@ class TokenNetwork(nn.Module):
         for name, share in (("word_dropout", word_dropout), ("dropout", dropout)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} = {share} must lie between 0 and 1")
-        self.word_dropout, self.num_states, self.hidden_dim = word_dropout, 2 if cell == "lstm" else 1, hidden_dim
+        self.word_dropout = word_dropout
+        self.num_states = 2 if cell == "lstm" else 1
+        self.hidden_dim = hidden_dim
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         at_input = context_dim if context_at != "state" else 0
         at_state = context_dim if context_at != "input" else 0

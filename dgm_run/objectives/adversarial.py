@@ -72,7 +72,8 @@ class Adversarial(Objective):
             fake = model.draw(len(x))
         penalised = self.r1 > 0
         x = x.detach().requires_grad_(penalised)
-        a, b = model.discriminate(x), model.discriminate(fake)
+        a = model.discriminate(x)
+        b = model.discriminate(fake)
         loss = LOSSES[self.loss][0](a, b).mean()
         terms = {
             "discriminator": loss.detach(),
@@ -113,7 +114,8 @@ class Adversarial(Objective):
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
-        flat_x, flat_fake = x.flatten(1), fake.flatten(1)
+        flat_x = x.flatten(1)
+        flat_fake = fake.flatten(1)
         covered = manifolds(flat_x, flat_fake, NEIGHBOURS)
         found = {
             "similarity": -squared_discrepancy(flat_x, flat_fake),

@@ -63,7 +63,8 @@ class ELBO(Objective):
 
     def of_terms(self, terms: ImportanceTerms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and the named terms of one evaluation."""
-        log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
+        log_px = terms.log_px.mean()
+        kl = (terms.log_qz - terms.log_pz).mean()
         cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
         loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * cost - log_px
         return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}

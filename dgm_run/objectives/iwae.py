@@ -98,8 +98,10 @@ class IWAE(Objective):
 
 def bounds(terms: ImportanceTerms) -> dict[str, Tensor]:
     """What the same samples say at K and at 1, for the report: means over the batch, without gradient."""
-    log_w, log_px = terms.log_w.detach(), terms.log_px.detach()
-    elbo, reconstruction = log_w.mean(), log_px.mean()
+    log_w = terms.log_w.detach()
+    log_px = terms.log_px.detach()
+    elbo = log_w.mean()
+    reconstruction = log_px.mean()
     return {
         "iwae": log_mean_exp(log_w).mean(),
         "elbo": elbo,

@@ -54,7 +54,8 @@ class SemiSupervised(Objective):
         chosen = labelled[torch.randint(len(labelled), (self.labelled_batch_size,)).to(labelled.device)]
         loss, terms = self(model, train.batch(index), progress)
 
-        seen, y = model.observe(train.batch(chosen)), train.y[chosen]
+        seen = model.observe(train.batch(chosen))
+        y = train.y[chosen]
         bound = model.log_joint_weights(seen, F.one_hot(y, model.num_classes).to(seen.dtype)).mean()
         log_q = model.classify(seen)
         hits = log_q.gather(1, y.unsqueeze(1)).mean()

@@ -31,7 +31,8 @@ class Stein(ImplicitObjective):
         z = model.infer(x).rsample((self.num_samples,))
         joint, score, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
         with torch.no_grad():
-            phi, discrepancy = direction(z, score, by_others=True), squared_discrepancy(z, score)
+            phi = direction(z, score, by_others=True)
+            discrepancy = squared_discrepancy(z, score)
         loss = -(phi * z).sum(-1).mean() - joint.mean()
         return loss + model.auxiliary_loss(), {
             "log_joint": joint.detach().mean(),

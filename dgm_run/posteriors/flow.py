@@ -38,7 +38,9 @@ class FlowPosterior(ExplicitPosterior):
         super().__init__()
         if num_steps < 1:
             raise ValueError(f"num_steps = {num_steps}: without a step it is posterior=gaussian")
-        self.encoder, self.latent_dim, self.num_steps = encoder, latent_dim, num_steps
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.num_steps = num_steps
         self.log_var_range = interval(log_var_range)
         self.head = linear(encoder.feature_dim, 2 * latent_dim + num_params)
         with torch.no_grad():

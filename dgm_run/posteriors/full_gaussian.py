@@ -29,7 +29,9 @@ class FullGaussianPosterior(EvaluablePosterior):
         super().__init__()
         if min_scale < 0:
             raise ValueError(f"min_scale = {min_scale} must not be negative")
-        self.encoder, self.latent_dim, self.min_scale = encoder, latent_dim, min_scale
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.min_scale = min_scale
         rows, columns = torch.tril_indices(latent_dim, latent_dim)
         self.register_buffer("tril", rows * latent_dim + columns, persistent=False)
         self.register_buffer("on_diagonal", rows == columns, persistent=False)
@@ -39,7 +41,8 @@ class FullGaussianPosterior(EvaluablePosterior):
 
     def forward(self, x: Tensor) -> FullGaussian:
         output = self.head(self.encoder(x)).to(x.dtype)
-        mean, entries = output[..., : self.latent_dim], output[..., self.latent_dim :]
+        mean = output[..., : self.latent_dim]
+        entries = output[..., self.latent_dim :]
         entries = torch.where(self.on_diagonal, F.softplus(entries) + self.min_scale, entries)
         flat = entries.new_zeros(*entries.shape[:-1], self.latent_dim**2)
         flat = flat.index_copy(-1, self.tril, entries)

@@ -57,7 +57,9 @@ class GaussianProcessPosterior(ExplicitPosterior):
         super().__init__()
         if min(input_dim, num_points, hidden_dim) < 1:
             raise ValueError("input_dim, num_points and hidden_dim must be positive")
-        self.encoder, self.latent_dim, self.log_var_range = encoder, latent_dim, interval(log_var_range)
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.log_var_range = interval(log_var_range)
         self.points = nn.Parameter(torch.randn(num_points, input_dim))
         # as long as the points lie apart: where they are strangers to xi the process tells nothing of x
         self.log_length = nn.Parameter(torch.full((input_dim,), 0.5 * math.log(input_dim)))
@@ -102,7 +104,10 @@ class VariationalGaussianProcess(Distribution):
 
     def __init__(self, process: GaussianProcessPosterior, values: Tensor, log_var: Tensor, of_features: Tensor):
         super().__init__(log_var.shape[:-1], log_var.shape[-1:])
-        self.process, self.values, self.log_var, self.of_features = process, values, log_var, of_features
+        self.process = process
+        self.values = values
+        self.log_var = log_var
+        self.of_features = of_features
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]

@@ -28,7 +28,8 @@ class KumaraswamyPosterior(EvaluablePosterior):
         super().__init__()
         if not min_shape > 0:
             raise ValueError(f"min_shape = {min_shape} must be positive")
-        self.encoder, self.min_shape = encoder, min_shape
+        self.encoder = encoder
+        self.min_shape = min_shape
         self.head = linear(encoder.feature_dim, 2 * latent_dim)
 
     def forward(self, x: Tensor) -> LogitKumaraswamy:

@@ -27,14 +27,18 @@ class CouplingStep(Step):
     """
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor], context: Tensor, size: int):
-        self.network, self.context, self.size = network, context, size
+        self.network = network
+        self.context = context
+        self.size = size
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays, moves = z[..., : self.size], z[..., self.size :]
+        stays = z[..., : self.size]
+        moves = z[..., self.size :]
         return torch.cat([moves + self._shift(stays), stays], -1), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays, moved = z[..., -self.size :], z[..., : -self.size]
+        stays = z[..., -self.size :]
+        moved = z[..., : -self.size]
         moves = moved - self._shift(stays)
         return torch.cat([stays.expand(*moves.shape[:-1], -1), moves], -1), z.new_zeros(())
 
@@ -81,7 +85,8 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
         if context_dim < 1:
             raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
-        self.sizes, networks = [], []
+        self.sizes = []
+        networks = []
         size = latent_dim // 2
         for _ in range(num_steps):
             self.sizes.append(size)

@@ -28,7 +28,8 @@ class TestFunction(nn.Module):
 
     def __init__(self, latent_dim: int, feature_dim: int, hidden_dim: int):
         super().__init__()
-        self.into, self.features = linear(latent_dim, hidden_dim), linear(feature_dim, hidden_dim)
+        self.into = linear(latent_dim, hidden_dim)
+        self.features = linear(feature_dim, hidden_dim)
         self.out = nn.Linear(hidden_dim, latent_dim, bias=False)  # a unit of W = 0 is the constant
 
     def forward(self, z: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:

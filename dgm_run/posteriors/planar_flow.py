@@ -31,10 +31,13 @@ class PlanarStep(Step):
     """
 
     def __init__(self, w: Tensor, u: Tensor, b: Tensor):
-        self.w, self.u, self.b = w, u, b
+        self.w = w
+        self.u = u
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        wu, norm = (self.w * self.u).sum(-1), self.w.square().sum(-1) + 1e-12
+        wu = (self.w * self.u).sum(-1)
+        norm = self.w.square().sum(-1) + 1e-12
         wanted = F.softplus(wu + SHIFT)  # 1 + w'v
         v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
         h = torch.tanh((z * self.w).sum(-1) + self.b)

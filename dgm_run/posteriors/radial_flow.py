@@ -24,10 +24,13 @@ class RadialStep(Step):
     """
 
     def __init__(self, c: Tensor, a: Tensor, b: Tensor):
-        self.c, self.a, self.b = c, a, b
+        self.c = c
+        self.a = a
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        alpha, total = F.softplus(self.a), F.softplus(self.b)  # alpha, alpha + beta
+        alpha = F.softplus(self.a)
+        total = F.softplus(self.b)  # alpha + beta
         away = z - self.c
         r = away.norm(dim=-1)
         h = 1 / (alpha + r)

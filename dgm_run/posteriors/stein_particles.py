@@ -32,7 +32,9 @@ class SteinParticlesPosterior(ImplicitPosterior):
         super().__init__()
         if noise_dim < 1:
             raise ValueError(f"noise_dim = {noise_dim}: without noise all samples are the same")
-        self.encoder, self.latent_dim, self.noise_dim = encoder, latent_dim, noise_dim
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.noise_dim = noise_dim
         self.joint = TwoInputLayer(encoder.feature_dim, noise_dim, hidden_dim, activation)
         self.output = linear(hidden_dim, latent_dim)
 

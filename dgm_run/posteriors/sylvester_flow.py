@@ -33,7 +33,10 @@ class SylvesterStep(Step):
     """
 
     def __init__(self, q: Tensor, r: Tensor, s: Tensor, b: Tensor):
-        self.q, self.r, self.s, self.b = q, r, s, b
+        self.q = q
+        self.r = r
+        self.s = s
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         inner = torch.einsum("...lm,...l->...m", self.q, z)
@@ -84,7 +87,8 @@ class SylvesterFlowPosterior(FlowPosterior):
         rank = num_vectors if kind == "orthogonal" else latent_dim
         self.num_of_q = 0 if kind == "triangular" else latent_dim * num_vectors
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_of_q + rank * (rank + 2)))
-        self.kind, self.rank = kind, rank
+        self.kind = kind
+        self.rank = rank
         self.register_buffer("upper", torch.triu(torch.ones(rank, rank), 1), persistent=False)
 
     def steps(self, params: Tensor) -> list[Step]:

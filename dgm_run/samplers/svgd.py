@@ -34,7 +34,8 @@ def direction(z: Tensor, score: Tensor, by_others: bool) -> Tensor:
     k = torch.exp(-_squared_distances(z) / h)  # (B, n, n)
     if by_others:
         k = k - torch.eye(n, dtype=k.dtype, device=k.device)
-    z, score = (z - z.mean(0)).transpose(0, 1), score.transpose(0, 1)  # (B, n, L)
+    z = (z - z.mean(0)).transpose(0, 1)  # (B, n, L)
+    score = score.transpose(0, 1)  # (B, n, L)
     with full_precision(z):  # what repels is the difference of close numbers
         repulsion = 2 / h * (z * k.sum(-1, keepdim=True) - k @ z)
         return ((k @ score + repulsion) / (n - by_others)).transpose(0, 1)
@@ -44,7 +45,8 @@ def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
     """The squared kernelised Stein discrepancy from the target, (B,): a U-statistic, zero in the mean on its draws."""
     h = bandwidth(z).view(-1, 1, 1)
     squares = _squared_distances(z)
-    z, score = z.transpose(0, 1), score.transpose(0, 1)
+    z = z.transpose(0, 1)
+    score = score.transpose(0, 1)
     n, dim = z.shape[1:]
     k = torch.exp(-squares / h)
     difference = z.unsqueeze(2) - z.unsqueeze(1)  # (B, n, n, L), of i less j

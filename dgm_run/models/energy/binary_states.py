@@ -30,7 +30,8 @@ class BinaryStates(EnergyModel):
 
     def __init__(self, shape: Sequence[int], num_others: int, visible_bias: Literal["logit_mean", "zero"]):
         super().__init__()
-        self.shape, self.num_pixels = tuple(shape), math.prod(shape)
+        self.shape = tuple(shape)
+        self.num_pixels = math.prod(shape)
         self.starts_at_means = visible_bias == "logit_mean"
         self.visible_bias = nn.Parameter(torch.zeros(self.num_pixels + num_others))
         self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))

@@ -57,8 +57,11 @@ class Boltzmann(BinaryEnergyModel):
 
     def _sweep(self, x: Tensor, preactivations: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
         """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
-        state, preactivations, weight = x.flatten(1).clone(), preactivations.clone(), self.weight
-        u, order = rng.uniform_like(state), range(state.shape[1])
+        state = x.flatten(1).clone()
+        preactivations = preactivations.clone()
+        weight = self.weight
+        u = rng.uniform_like(state)
+        order = range(state.shape[1])
         for i in order if torch.rand(()) < 0.5 else reversed(order):
             logit = beta * preactivations[:, i] + (1 - beta) * self.base_logits[i]
             new = (u[:, i] < logit.sigmoid()).to(state.dtype)
@@ -69,7 +72,8 @@ class Boltzmann(BinaryEnergyModel):
         return state.view_as(x)
 
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
-        state, known = x, observed.expand(x.shape).flatten(1)
+        state = x
+        known = observed.expand(x.shape).flatten(1)
         while True:
             state = self._sweep(state, self.preactivations(state), 1.0, known)
             yield state
@@ -97,7 +101,8 @@ class Boltzmann(BinaryEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b = self.weight.double(), self.visible_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
         return log_sum_over_states(len(b), lambda x: x @ b + 0.5 * (x * (x @ weight)).sum(-1), b.device)
 
 

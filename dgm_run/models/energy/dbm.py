@@ -58,7 +58,9 @@ class DBM(BinaryStates, LayeredModel):
         super().__init__(shape, sum(self.sizes[2::2]), visible_bias)
         if mean_field_steps < 1:
             raise ValueError(f"mean_field_steps = {mean_field_steps} must be positive")
-        self.mean_field_steps, self.num_stages, self.init_scale = mean_field_steps, len(num_hidden), init_scale
+        self.mean_field_steps = mean_field_steps
+        self.num_stages = len(num_hidden)
+        self.init_scale = init_scale
         for layer in range(1, len(self.sizes)):
             weight = init_scale * torch.randn(self.sizes[layer - 1], self.sizes[layer])
             self.register_parameter(f"weight_{layer}", nn.Parameter(weight))
@@ -126,7 +128,8 @@ class DBM(BinaryStates, LayeredModel):
         """Log-odds of the hidden even layers, (B, units of them), and the fields that belong to their means."""
         x = x.flatten(1)
         from_pixels = affine(self.biases[1], x, self.weights[0])
-        below, logits = self._upward(from_pixels), None
+        below = self._upward(from_pixels)
+        logits = None
         preactivations = self._to_odd([x, *below], from_pixels)
         for _ in range(self.mean_field_steps):
             logits = self._to_hidden_even(self._odd(preactivations.sigmoid()))
@@ -135,7 +138,9 @@ class DBM(BinaryStates, LayeredModel):
 
     def _upward(self, from_pixels: Tensor) -> list[Tensor]:
         """Means of the hidden even layers in one pass from below, what is missing from above made up for."""
-        means, total, found = None, from_pixels, []
+        means = None
+        total = from_pixels
+        found = []
         for layer in range(1, len(self.sizes)):
             if layer > 1:
                 total = affine(self.biases[layer], means, self.weights[layer - 1])
@@ -177,9 +182,11 @@ class DBM(BinaryStates, LayeredModel):
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         biases = _interleave(self._even(gradient["visible_bias"]), self._odd(gradient["hidden_bias"]))
         means = _interleave(self._even(state_mean), self._odd(hidden_mean))
-        found, moved = {}, list(biases)
+        found = {}
+        moved = list(biases)
         for layer in range(1, len(means)):
-            below, above = layer - 1, layer
+            below = layer - 1
+            above = layer
             weight = gradient[f"weight_{layer}"].addr(means[below], biases[above], alpha=-1)
             found[f"weight_{layer}"] = weight.addr_(biases[below], means[above], alpha=-1)
             moved[below] = moved[below] - weight @ means[above]
@@ -238,7 +245,8 @@ class DBM(BinaryStates, LayeredModel):
         @torch.no_grad()
         def finish() -> None:
             self.weights[index].copy_(machine.weight)
-            below, above = self.biases[index], self.biases[index + 1]
+            below = self.biases[index]
+            above = self.biases[index + 1]
             below.copy_(0.5 * (below + machine.visible_bias) if index else machine.visible_bias)
             above.copy_(machine.hidden_bias)
             upward[index].copy_(machine.hidden_bias)
@@ -249,5 +257,6 @@ class DBM(BinaryStates, LayeredModel):
 def _interleave(even: list[Tensor], odd: list[Tensor]) -> list[Tensor]:
     """Layer after layer, from below."""
     found: list[Tensor] = [None] * (len(even) + len(odd))
-    found[0::2], found[1::2] = even, odd
+    found[0::2] = even
+    found[1::2] = odd
     return found

@@ -29,7 +29,8 @@ class SigmoidLayer(nn.Module):
 
     def __init__(self, num_below: int, num_above: int, init_scale: float):
         super().__init__()
-        self.generation, self.recognition = nn.Linear(num_above, num_below), nn.Linear(num_below, num_above)
+        self.generation = nn.Linear(num_above, num_below)
+        self.recognition = nn.Linear(num_below, num_above)
         for linear in (self.generation, self.recognition):
             nn.init.normal_(linear.weight, std=init_scale)
             nn.init.zeros_(linear.bias)
@@ -97,8 +98,11 @@ class DBN(UnnormalizedModel, LayeredModel):
     ):
         super().__init__()
         sizes = layer_sizes(shape, num_hidden)
-        self.shape, self.sizes, self.num_stages = tuple(shape), sizes, len(num_hidden)
-        self.init_scale, self.visible_bias = init_scale, visible_bias
+        self.shape = tuple(shape)
+        self.sizes = sizes
+        self.num_stages = len(num_hidden)
+        self.init_scale = init_scale
+        self.visible_bias = visible_bias
         self.layers = nn.ModuleList(SigmoidLayer(*pair, init_scale) for pair in pairwise(sizes[:-1]))
         self.top = RBM((sizes[-2],), sizes[-1], init_scale, "logit_mean")
         self.register_buffer("base_logits", torch.zeros(sizes[0]))
@@ -180,7 +184,8 @@ class DBN(UnnormalizedModel, LayeredModel):
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Samples as means and as draws, x above its reconstruction, and filters, each (N, *shape)."""
-        units, x = self.generate(self.top.sample(64, 500)), x[:32]
+        units = self.generate(self.top.sample(64, 500))
+        x = x[:32]
         return {
             "samples": self._visible_means(units[1]),
             "samples_drawn": units[0].unflatten(-1, self.shape),

@@ -60,7 +60,8 @@ class GaussianRBM(EnergyModel):
             raise ValueError(f"num_hidden = {num_hidden} must be positive")
         if init_ratio is not None and init_ratio <= 0:
             raise ValueError(f"init_ratio = {init_ratio} must be positive, or null")
-        self.shape, dim = tuple(shape), math.prod(shape)
+        self.shape = tuple(shape)
+        dim = math.prod(shape)
         self.weight = nn.Parameter(init_scale * torch.randn(dim, num_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(dim))
         bias = 0.0 if init_ratio is None else math.log(init_ratio) - 0.5 * self.weight.detach().square().sum(0)
@@ -119,8 +120,11 @@ class GaussianRBM(EnergyModel):
         return (x - self.visible_means(preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        u, precision, h = self._standardised(state), torch.exp(-self.log_var), preactivations.sigmoid()
-        weighted, deviation = h * weights.unsqueeze(-1), u - self.visible_bias
+        u = self._standardised(state)
+        precision = torch.exp(-self.log_var)
+        h = preactivations.sigmoid()
+        weighted = h * weights.unsqueeze(-1)
+        deviation = u - self.visible_bias
         found = {
             "weight": -precision.unsqueeze(-1) * (u.T @ weighted),
             "visible_bias": -precision * (weights @ deviation),
@@ -132,7 +136,8 @@ class GaussianRBM(EnergyModel):
         return found
 
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
-        b, c = gradient["visible_bias"], gradient["hidden_bias"]
+        b = gradient["visible_bias"]
+        c = gradient["hidden_bias"]
         # what stands beside W in the energy is u / s^2
         scaled_mean = self._standardised(state_mean.unsqueeze(0)).squeeze(0) * torch.exp(-self.log_var)
         weight = gradient["weight"].addr(scaled_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
@@ -158,7 +163,9 @@ class GaussianRBM(EnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
         log_var = self.log_var.double()
         precision = torch.exp(-log_var)
 

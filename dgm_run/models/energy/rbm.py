@@ -67,11 +67,13 @@ class RBM(BinaryEnergyModel):
         return preactivations.sigmoid()
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, h = state.flatten(1), preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
+        x = state.flatten(1)
+        h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
         return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
-        b, c = gradient["visible_bias"], gradient["hidden_bias"]
+        b = gradient["visible_bias"]
+        c = gradient["hidden_bias"]
         # of the weights between x - state_mean and h - hidden_mean; the ordinary biases move along with them
         weight = gradient["weight"].addr(state_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
         return {
@@ -89,7 +91,9 @@ class RBM(BinaryEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
         if len(b) < len(c):
             weight, b, c = weight.T, c, b  # now the side that is enumerated stands second
         return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)

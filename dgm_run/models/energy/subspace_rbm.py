@@ -78,7 +78,8 @@ class SubspaceRBM(BinaryEnergyModel):
         return self._gate_logits(preactivations, 1.0).sigmoid()
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, gates = state.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(preactivations)
+        x = state.flatten(1)
+        gates = -weights.unsqueeze(-1) * self.hidden_means(preactivations)
         units = gates.unsqueeze(-1) * preactivations.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
@@ -99,8 +100,12 @@ class SubspaceRBM(BinaryEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        b, a, c = self.visible_bias.double(), self.unit_bias.double(), self.gate_bias.double()
-        weight, (gates, units), device = self.weight.double(), a.shape, b.device
+        b = self.visible_bias.double()
+        a = self.unit_bias.double()
+        c = self.gate_bias.double()
+        weight = self.weight.double()
+        gates, units = a.shape
+        device = b.device
         closed = c.new_tensor(units * math.log(2))
         patterns = binary_states(units, 0, 1 << units, device)
         units_of = torch.cat([patterns.new_zeros(1, units), patterns])  # (1 + 2^K, K), those of a closed gate first

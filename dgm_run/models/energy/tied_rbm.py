@@ -44,7 +44,8 @@ class TiedRBM(RBM):
     ):
         super().__init__((num_pixels,), num_hidden, init_scale, visible_bias)
         self.shape = (visible_copies, num_pixels)
-        self.visible_copies, self.hidden_copies = visible_copies, hidden_copies
+        self.visible_copies = visible_copies
+        self.hidden_copies = hidden_copies
 
     def _units(self, state: Tensor) -> Tensor:
         """Summed over the copies of the pixels, (B, D)."""
@@ -96,7 +97,9 @@ class TiedRBM(RBM):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
 
         def log_weight(states: Tensor) -> Tensor:
             h = states.unflatten(1, (self.hidden_copies, -1)).sum(1)

@@ -92,7 +92,8 @@ class M1M2(LabelledModel, LayeredModel):
         log_var_range: Sequence[float],
     ):
         super().__init__()
-        self.feature_dim, self.num_classes = feature_dim, num_classes
+        self.feature_dim = feature_dim
+        self.num_classes = num_classes
         self.m1 = VAE(feature_dim, prior, posterior, decoder)
         self.m2 = M2(
             latent_dim,

@@ -57,8 +57,12 @@ class M2(LabelledModel):
             raise ValueError(
                 f"latent_dim = {latent_dim} must exceed {num_classes}, the places that the label takes of the code"
             )
-        self.latent_dim, self.num_classes, self.z_dim = latent_dim, num_classes, latent_dim - num_classes
-        self.classifier, self.encoder, self.decoder = classifier, encoder, decoder
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.z_dim = latent_dim - num_classes
+        self.classifier = classifier
+        self.encoder = encoder
+        self.decoder = decoder
         self.head = linear(classifier.feature_dim, num_classes)
         self.joint = TwoInputLayer(encoder.feature_dim, num_classes, hidden_dim, activation)
         self.recognition = GaussianLayer(hidden_dim, self.z_dim, log_var_range)

@@ -28,7 +28,9 @@ class DensityNetwork(ContinuousLatentModel):
 
     def __init__(self, latent_dim: int, prior: StandalonePrior, decoder: Decoder):
         super().__init__()
-        self.latent_dim, self.prior, self.decoder = latent_dim, prior, decoder
+        self.latent_dim = latent_dim
+        self.prior = prior
+        self.decoder = decoder
 
     def infer(self, x: Tensor) -> BatchExpanded:
         """The prior, which is all that this model knows of z before it has weighed draws."""

@@ -55,8 +55,11 @@ class DLGM(ContinuousLatentModel):
             raise ValueError(f"latent_dim = {latent_dim} and upper_dim = {upper_dim} must be positive")
         if not hidden_dims:
             raise ValueError("hidden_dims: the networks between the levels need a hidden layer")
-        self.lower_dim, self.upper_dim = latent_dim, upper_dim
-        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+        self.lower_dim = latent_dim
+        self.upper_dim = upper_dim
+        self.prior = prior
+        self.posterior = posterior
+        self.decoder = decoder
 
         downwards = list(reversed(hidden_dims))
         self.from_lower = mlp(latent_dim, hidden_dims, activation)

@@ -35,7 +35,8 @@ class GAN(DensityNetwork):
         self, latent_dim: int, prior: StandalonePrior, decoder: Decoder, encoder: Encoder, spectral_norm: bool
     ):
         super().__init__(latent_dim, prior, decoder)
-        self.encoder, self.head = encoder, linear(encoder.feature_dim, 1)
+        self.encoder = encoder
+        self.head = linear(encoder.feature_dim, 1)
         if spectral_norm:
             for layer in self.layers():
                 parametrizations.spectral_norm(layer)

@@ -64,7 +64,9 @@ class HVAE(ContinuousLatentModel):
         if not hidden_dims:
             raise ValueError("hidden_dims: the networks of the lower level need a hidden layer")
         self.lower_dim = total_dim - latent_dim
-        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+        self.prior = prior
+        self.posterior = posterior
+        self.decoder = decoder
         self.encoder = encoder
 
         # q: the upper level through all hidden layers but the last, where x joins in; p: through all of them

@@ -32,7 +32,9 @@ class VAE(ContinuousLatentModel):
         if latent_dim < 1:
             raise ValueError(f"latent_dim = {latent_dim} must be positive")
         self.latent_dim = latent_dim
-        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+        self.prior = prior
+        self.posterior = posterior
+        self.decoder = decoder
 
     def auxiliary_loss(self) -> Tensor | float:
         if not isinstance(self.prior, AuxiliaryLossPrior) or not torch.is_grad_enabled():

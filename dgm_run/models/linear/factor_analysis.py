@@ -84,8 +84,10 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
         check_floor(min_scale, relative_min_scale)
         if min_scale == relative_min_scale == 0:
             raise ValueError("min_scale = relative_min_scale = 0: without a floor the density has no upper bound")
-        self.shape, self.latent_dim = tuple(shape), latent_dim
-        self.min_scale, self.relative_min_scale = min_scale, relative_min_scale
+        self.shape = tuple(shape)
+        self.latent_dim = latent_dim
+        self.min_scale = min_scale
+        self.relative_min_scale = relative_min_scale
         self.weight = nn.Parameter((torch.randn(num_pixels, latent_dim) / latent_dim**0.5).double())
         self.bias = nn.Parameter(torch.zeros(num_pixels, dtype=torch.float64))
         self.raw_log_var = nn.Parameter(torch.zeros(self.num_variances(num_pixels), dtype=torch.float64))
@@ -225,7 +227,10 @@ class Moments:
         however far from zero the mean is. All is relative to the first example, so that the variance of a constant
         column is exactly zero.
         """
-        count, origin, mean, scatter = 0, None, 0.0, 0.0
+        count = 0
+        origin = None
+        mean = 0.0
+        scatter = 0.0
         for batch in batches:
             x = batch.double().flatten(1)
             origin = x[0].clone() if origin is None else origin
@@ -266,7 +271,8 @@ def describe_data(variance: Tensor, num_examples: int) -> str | None:
         variance: of the columns, (D,).
         num_examples: of the training data; zero if that is not known.
     """
-    constant, total = int((variance == 0).sum()), len(variance)
+    constant = int((variance == 0).sum())
+    total = len(variance)
     told = []
     if constant:
         told.append(f"{constant} of {total} columns are constant over the training examples")

@@ -90,7 +90,8 @@ class EnergyObjective(Objective):
         if self.centering_rate is None and self.sparsity_target is None:
             return {}
         states, preactivations, _ = model.infer(x)
-        state_mean, hidden_mean = states.flatten(1).mean(0), model.hidden_means(preactivations).mean(0)
+        state_mean = states.flatten(1).mean(0)
+        hidden_mean = model.hidden_means(preactivations).mean(0)
         found = {}
         if self.centering_rate is not None:
             found |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
@@ -215,7 +216,8 @@ def data_against(
     """mean F(x) - mean F(v), or the weighted mean with `v_weights`, which sum to one."""
     if v_weights is None:
         v_weights = preactivations.new_full((len(v),), 1 / len(v))
-    states, all_fields = torch.cat([x, v]), torch.cat([preactivations, v_fields])
+    states = torch.cat([x, v])
+    all_fields = torch.cat([preactivations, v_fields])
     weights = torch.cat([preactivations.new_full((len(x),), 1 / len(x)), -v_weights])
     return Phases(states, all_fields, weights, -(weights @ model.log_unnormalized(states, all_fields)))
 

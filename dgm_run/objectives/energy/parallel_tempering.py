@@ -51,19 +51,23 @@ class ParallelTempering(EnergyObjective):
         v_fields = model.preactivations(v)
         for first in (0, 1):
             order = self._exchange(model, v, v_fields, betas, first)
-            v, v_fields = v[order], v_fields[order]
+            v = v[order]
+            v_fields = v_fields[order]
         chains.copy_(v)
         cold = slice(-self.num_chains, None)
         return data_against(model, states, preactivations, v[cold], v_fields[cold])
 
     def _exchange(self, model: EnergyModel, v: Tensor, preactivations: Tensor, betas: Tensor, first: int) -> Tensor:
         """Where every chain takes its state from, after offers between r and r + 1 for r = first, first + 2, ..."""
-        num, place = self.num_chains, torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
+        num = self.num_chains  # (R, N)
+        place = torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
         upper = (self.num_temperatures - first) // 2 * 2 + first
-        hot, cold = place[first:upper:2].flatten(), place[first + 1 : upper : 2].flatten()
+        hot = place[first:upper:2].flatten()
+        cold = place[first + 1 : upper : 2].flatten()
         if not len(hot):
             return place.flatten()
-        beta_hot, beta_cold = betas[hot // num], betas[cold // num]
+        beta_hot = betas[hot // num]
+        beta_cold = betas[cold // num]
         log_ratio = model.log_ratio(v[hot], preactivations[hot], beta_hot, beta_cold)
         log_ratio += model.log_ratio(v[cold], preactivations[cold], beta_cold, beta_hot)
         accepted = rng.uniform_like(log_ratio).log() < log_ratio
