@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run.distributions.flow import Step, frozen
+from dgm_run.distributions.flow import Step, freeze_network
 
 MAX_LOG_SCALE = 4.0
 
@@ -28,10 +28,10 @@ class AutoregressiveStep(Step):
         gated: which of the two.
     """
 
-    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, gated: bool):
+    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, is_gated: bool):
         self.network = network
         self.context = context
-        self.gated = gated
+        self.is_gated = is_gated
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         a, b, log_a = self._scale_and_shift(z)
@@ -51,15 +51,15 @@ class AutoregressiveStep(Step):
     def _scale_and_shift(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a, b and log a."""
         m, s = self.network(z, self.context).unbind(-2)
-        if self.gated:
+        if self.is_gated:
             a = s.sigmoid()
             return a, (1 - a) * m, F.logsigmoid(s)
         log_a = MAX_LOG_SCALE * torch.tanh(s / MAX_LOG_SCALE)
         return log_a.exp(), m, log_a
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "AutoregressiveStep":
-        return AutoregressiveStep(self.network, None if self.context is None else function(self.context), self.gated)
+        return AutoregressiveStep(self.network, None if self.context is None else function(self.context), self.is_gated)
 
     def detach(self) -> "AutoregressiveStep":
         step = self.map(Tensor.detach)
-        return AutoregressiveStep(frozen(self.network), step.context, self.gated)
+        return AutoregressiveStep(freeze_network(self.network), step.context, self.is_gated)

@@ -97,7 +97,7 @@ class Flow(Distribution):
         return Flow(self.base.detach(), [step.detach() for step in self.steps])
 
 
-def frozen(network: nn.Module) -> Callable[..., Tensor]:
+def freeze_network(network: nn.Module) -> Callable[..., Tensor]:
     """The network as a function whose own parameters receive no gradient."""
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return lambda *arguments: torch.func.functional_call(network, parameters, arguments)

@@ -47,7 +47,7 @@ class LinearGaussian(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Elements that are NaN are summed out, each example by itself."""
         with full_precision(value):
-            centred, observed = self._centred(value)
+            centred, observed = self._center(value)
             scaled, precision = self.latent_precision(observed)
             factor = cholesky(precision)
             z = _solve(factor, centred @ scaled)
@@ -62,7 +62,7 @@ class LinearGaussian(Distribution):
     def posterior(self, value: Tensor) -> FullGaussian:
         """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x, (B, D), NaN where unknown."""
         with full_precision(value):
-            centred, observed = self._centred(value)
+            centred, observed = self._center(value)
             scaled, precision = self.latent_precision(observed)
             mean = _solve(cholesky(precision), centred @ scaled)
             # from the last row to the first: of J M J = L L', (J L^-1 J)' is the factor of M^-1, which is not formed
@@ -71,7 +71,7 @@ class LinearGaussian(Distribution):
             scale = torch.linalg.solve_triangular(reverse, identity, upper=False).mT.flip(-1, -2)
         return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
 
-    def _centred(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _center(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
         """x - bias with zeros where x is unknown, and where it is known, as numbers; None where it is everywhere."""
         centred = value - self.bias
         missing = centred.isnan()

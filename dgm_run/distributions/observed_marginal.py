@@ -18,7 +18,7 @@ class ObservedMarginal(Distribution):
 
     def __init__(self, p: Distribution):
         super().__init__(p.batch_shape, p.event_shape)
-        self.p = _independent(p)
+        self.p = _check_independent(p)
 
     @property
     def mean(self) -> Tensor:
@@ -44,21 +44,21 @@ class ConditionalCompletion(Distribution):
 
     def __init__(self, p: Distribution, seen: Tensor):
         super().__init__(p.batch_shape, p.event_shape)
-        self.p = _independent(p)
+        self.p = _check_independent(p)
         self.seen = seen
 
     @property
     def mean(self) -> Tensor:
-        return self._with_known(self.p.mean)
+        return self._restore_observed(self.p.mean)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        return self._with_known(self.p.sample(sample_shape))
+        return self._restore_observed(self.p.sample(sample_shape))
 
-    def _with_known(self, x: Tensor) -> Tensor:
+    def _restore_observed(self, x: Tensor) -> Tensor:
         return torch.where(self.seen.isnan(), x, self.seen)
 
 
-def _independent(p: Distribution) -> Distribution:
+def _check_independent(p: Distribution) -> Distribution:
     if type(p).elementwise_log_prob is Distribution.elementwise_log_prob:
         raise NotImplementedError(
             f"the elements of {type(p).__name__} are not independent: choose decoder=mlp, conv or resnet"

@@ -58,7 +58,7 @@ class PixelByPixel(Distribution):
         return torch.cat([self._log_prob(images, block) for images, block in pairs]).view(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        params = self.network(_centred(x), context).to(x.dtype)
+        params = self.network(_center(x), context).to(x.dtype)
         p = self.likelihood(params.unflatten(1, (self.num_params, -1)))
         return p.log_prob(x.repeat(len(context) // len(x), 1, 1, 1))
 
@@ -86,10 +86,10 @@ class PixelByPixel(Distribution):
                 p = self.likelihood(params)
                 means[:, :, row, column] = p.mean.flatten(1)
                 x[:, :, row, column] = p.sample().flatten(1)
-                sampler.put(column, _centred(x[:, :, row, column]))
+                sampler.put(column, _center(x[:, :, row, column]))
         return x.view(*batch, *self.event_shape), means.view(*batch, *self.event_shape)
 
 
-def _centred(x: Tensor) -> Tensor:
+def _center(x: Tensor) -> Tensor:
     """So that the zeros beyond the edge are grey, and no black pixel looks like the edge."""
     return 2 * x - 1

@@ -24,7 +24,7 @@ class Vocabulary:
         self.index = {word: i for i, word in enumerate(self.words)}
 
     @classmethod
-    def of(cls, sentences: Iterable[Sequence[str]], size: int) -> "Vocabulary":
+    def from_sentences(cls, sentences: Iterable[Sequence[str]], size: int) -> "Vocabulary":
         """The `size` most frequent, the special ones among them; of as frequent ones the first by their letters."""
         counts = Counter(word for sentence in sentences for word in sentence if word not in SPECIAL)
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -63,13 +63,13 @@ class Vocabulary:
         return " ".join(self.words[token] if token < len(self) else unknown for token in row[:end])
 
 
-def without_padding(tokens: Tensor) -> Tensor:
+def trim_padding(tokens: Tensor) -> Tensor:
     """The leading columns in which any row has a token; all of them where to know would be to wait for a device."""
     if tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return tokens
-    return tokens[:, : max(1, int(lengths(tokens).max()))]
+    return tokens[:, : max(1, int(count_tokens(tokens).max()))]
 
 
-def lengths(tokens: Tensor) -> Tensor:
+def count_tokens(tokens: Tensor) -> Tensor:
     """How many tokens are predicted of each sentence: its words and its end, (N, T) -> (N,)."""
     return (tokens != PAD).sum(-1)

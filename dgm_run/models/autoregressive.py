@@ -1,4 +1,4 @@
-"""A density without latent variables: a decoder alone, whose likelihood is exact.
+"""Density without latent variables: a decoder alone, with an exact likelihood.
 
 Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
 https://arxiv.org/abs/1601.06759.
@@ -13,12 +13,12 @@ from dgm_run.models.base import ExactModel, topmost_with_method
 
 
 class Autoregressive(ExactModel):
-    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), by a decoder that is shown ones in the place of z.
+    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), given by a decoder whose z is a vector of ones.
 
-    With a decoder whose pixels are independent it is a model of independent pixels.
+    A decoder with independent pixels makes it a model of independent pixels.
 
     Args:
-        latent_dim: how many ones; the decoder refers to it.
+        latent_dim: length of the vector of ones; the decoder refers to it.
         decoder: p(x).
     """
 
@@ -28,7 +28,7 @@ class Autoregressive(ExactModel):
         self.decoder = decoder
 
     def _density(self, n: int) -> Distribution:
-        """p(x), batch shape (n,)."""
+        """Returns p(x), batch shape (n,)."""
         like = next(self.decoder.parameters())
         return self.decoder(like.new_ones(n, self.latent_dim))
 
@@ -37,12 +37,12 @@ class Autoregressive(ExactModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n draws from p(x), (n, *shape)."""
+        """Draws n examples from p(x), (n, *shape)."""
         return self._density(n).sample()
 
     @torch.no_grad()
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Draws, the means of their pixels given those before, and what the decoder shows, each (N, *shape)."""
+        """Returns draws, the conditional means of their pixels, and the decoder's pictures, each (N, *shape)."""
         p = self._density(64)
         found = {"samples": p.mean, "samples_drawn": p.sample()}
         for part in topmost_with_method(self.decoder, "pictures"):

@@ -1,4 +1,4 @@
-"""The bound of a model of labelled and unlabelled examples.
+"""Bound of a model of labelled and unlabelled examples.
 
 Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
 https://arxiv.org/abs/1406.5298.
@@ -23,12 +23,12 @@ from dgm_run.objectives.base import Objective, Progress
 class SemiSupervised(Objective):
     """-E_data U(x) - share E_labelled L(x, y) - alpha E_labelled log q(y | x), where
 
-    L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x): the label is summed
-    out, not drawn. The last term teaches q(y | x) what it could learn from unlabelled examples alone only by chance.
+    L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x). Labels are summed out,
+    not drawn. The last term trains q(y | x) on labels; unlabelled examples alone would teach it only by chance.
 
     Args:
         alpha: weight of the classifier, for each training example.
-        labelled_batch_size: labelled examples of a step, beside `trainer.batch_size` unlabelled ones.
+        labelled_batch_size: labelled examples of a step, in addition to `trainer.batch_size` unlabelled ones.
 
     Raises:
         ValueError: a number is negative, or there is no labelled example.
@@ -42,12 +42,15 @@ class SemiSupervised(Objective):
 
     def __post_init__(self):
         if self.alpha < 0 or self.labelled_batch_size < 1:
-            raise ValueError("alpha must not be negative, and labelled_batch_size positive")
+            raise ValueError(
+                f"alpha = {self.alpha} must not be negative, and labelled_batch_size = {self.labelled_batch_size} "
+                "must be positive"
+            )
 
     def step(
         self, model: LabelledModel, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Draws labelled examples to go with the batch."""
+        """Computes a training step on the batch and on randomly drawn labelled examples."""
         if train.y is None:
             raise ConfigError("objective: SemiSupervised needs labels, and the data have none: choose another dataset")
         labelled = train.labelled
@@ -69,7 +72,7 @@ class SemiSupervised(Objective):
         seen = model.observe(x)
         log_q = model.classify(seen)  # (B, K)
         q = log_q.exp()
-        bound = (q * model.log_joint_weights_of_all(seen).T).sum(1)
+        bound = (q * model.log_joint_weights_per_class(seen).T).sum(1)
         entropy = -(q * log_q).sum(1)
         elbo = (bound + entropy).mean()
         return -elbo, {"elbo": elbo, "label_entropy": entropy.mean()}
@@ -78,7 +81,7 @@ class SemiSupervised(Objective):
     def evaluate(
         self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """Also how often q(y | x) is wrong, which chooses nothing: as many labels are not at hand in earnest."""
+        """Adds the error rate of q(y | x). It chooses no checkpoint: real tasks lack that many labels."""
         means = super().evaluate(model, data, batch_size, report)
         rows = data.valid.map_batches(
             batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report

@@ -10,7 +10,7 @@ from dgm_run.distributions.base import full_precision
 from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
 from dgm_run.distributions.flow import Flow, Step
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.bounded import interval
+from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import ExplicitPosterior
 
@@ -41,7 +41,7 @@ class FlowPosterior(ExplicitPosterior):
         self.encoder = encoder
         self.latent_dim = latent_dim
         self.num_steps = num_steps
-        self.log_var_range = interval(log_var_range)
+        self.log_var_range = check_interval(log_var_range)
         self.head = linear(encoder.feature_dim, 2 * latent_dim + num_params)
         with torch.no_grad():
             self.head.weight[2 * latent_dim :] *= INIT_FACTOR

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.bounded import interval
+from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import EvaluablePosterior
 
@@ -28,7 +28,7 @@ class GaussianPosterior(EvaluablePosterior):
         super().__init__()
         self.encoder = encoder
         self.head = linear(encoder.feature_dim, 2 * latent_dim)
-        self.log_var_range = interval(log_var_range)
+        self.log_var_range = check_interval(log_var_range)
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(self.encoder(x)).to(x.dtype).chunk(2, -1)

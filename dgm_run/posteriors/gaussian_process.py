@@ -14,7 +14,7 @@ from dgm_run.distributions.base import Distribution, full_precision
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.bounded import interval
+from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.gaussian import GaussianLayer
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, TwoInputLayer
@@ -59,7 +59,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
             raise ValueError("input_dim, num_points and hidden_dim must be positive")
         self.encoder = encoder
         self.latent_dim = latent_dim
-        self.log_var_range = interval(log_var_range)
+        self.log_var_range = check_interval(log_var_range)
         self.points = nn.Parameter(torch.randn(num_points, input_dim))
         # as long as the points lie apart: where they are strangers to xi the process tells nothing of x
         self.log_length = nn.Parameter(torch.full((input_dim,), 0.5 * math.log(input_dim)))
@@ -81,7 +81,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         distance = ((a / length).unsqueeze(-2) - b / length).square().sum(-1)
         return torch.exp(2 * self.log_amplitude - 0.5 * distance)
 
-    def given_input(self, xi: Tensor, values: Tensor, log_var: Tensor) -> DiagonalGaussian:
+    def condition_on_input(self, xi: Tensor, values: Tensor, log_var: Tensor) -> DiagonalGaussian:
         """q(z | xi, x): the process given its values at the points, (B, N, L), and noise."""
         amplitude = torch.exp(2 * self.log_amplitude)
         noise = JITTER * amplitude * torch.eye(len(self.points), dtype=xi.dtype, device=xi.device)
@@ -92,7 +92,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         variance = (1 + JITTER) * amplitude - (weights * to_points).sum(-1, keepdim=True)
         return DiagonalGaussian(mean, torch.log(variance.clamp(min=0) + log_var.exp()))
 
-    def input_given(self, z: Tensor, of_features: Tensor) -> DiagonalGaussian:
+    def infer_input(self, z: Tensor, of_features: Tensor) -> DiagonalGaussian:
         """r(xi | z, x)."""
         return self.of_input(self.joint(of_features, z), like=z)
 
@@ -116,8 +116,8 @@ class VariationalGaussianProcess(Distribution):
         noise = StandardGaussian(self.process.points.shape[1], self.log_var)
         xi, log_q = noise.rsample_and_log_prob(torch.Size(sample_shape) + self.batch_shape)
         with full_precision(xi):
-            z, log_z = self.process.given_input(xi, self.values, self.log_var).rsample_and_log_prob()
-        return z, log_q + log_z - self.process.input_given(z, self.of_features).log_prob(xi)
+            z, log_z = self.process.condition_on_input(xi, self.values, self.log_var).rsample_and_log_prob()
+        return z, log_q + log_z - self.process.infer_input(z, self.of_features).log_prob(xi)
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise NotImplementedError("the density of a variational Gaussian process is known at its own samples alone")

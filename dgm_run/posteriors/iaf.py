@@ -46,8 +46,8 @@ class IAFPosterior(FlowPosterior):
             raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.networks = nn.ModuleList(
-            MADE(latent_dim, hidden_dims, 2, context_dim).small_steps(OPEN_GATE) for _ in range(num_steps)
+            MADE(latent_dim, hidden_dims, 2, context_dim).start_near_constant(OPEN_GATE) for _ in range(num_steps)
         )
 
     def steps(self, params: Tensor) -> list[Step]:
-        return [AutoregressiveStep(network, params, gated=True) for network in self.networks]
+        return [AutoregressiveStep(network, params, is_gated=True) for network in self.networks]

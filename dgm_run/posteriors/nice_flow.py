@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from dgm_run.distributions.flow import Step, frozen
+from dgm_run.distributions.flow import Step, freeze_network
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, mlp
@@ -51,7 +51,7 @@ class CouplingStep(Step):
         return CouplingStep(self.network, function(self.context), self.size)
 
     def detach(self) -> "CouplingStep":
-        return CouplingStep(frozen(self.network), self.context.detach(), self.size)
+        return CouplingStep(freeze_network(self.network), self.context.detach(), self.size)
 
 
 class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):

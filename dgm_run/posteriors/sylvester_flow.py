@@ -92,18 +92,18 @@ class SylvesterFlowPosterior(FlowPosterior):
         self.register_buffer("upper", torch.triu(torch.ones(rank, rank), 1), persistent=False)
 
     def steps(self, params: Tensor) -> list[Step]:
-        return [self._step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
+        return [self._build_step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
 
-    def _step(self, params: Tensor, index: int) -> SylvesterStep:
+    def _build_step(self, params: Tensor, index: int) -> SylvesterStep:
         m = self.rank
         of_q, square, diagonals, b = params.split([self.num_of_q, m * m - m + m, m, m], -1)
         square = square.unflatten(-1, (m, m))
         # both triangles of one square: R above its diagonal, S below; the diagonals lie within (-1, 1)
         r = square * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
         s = square.mT * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(diagonals))
-        return SylvesterStep(self._q(of_q, index), r, s, b)
+        return SylvesterStep(self._build_q(of_q, index), r, s, b)
 
-    def _q(self, of_q: Tensor, index: int) -> Tensor:
+    def _build_q(self, of_q: Tensor, index: int) -> Tensor:
         identity = torch.eye(self.latent_dim, dtype=of_q.dtype, device=of_q.device)
         if self.kind == "orthogonal":
             # around the identity: a matrix of zeros, which a black image gives, has no gradient

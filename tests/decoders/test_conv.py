@@ -28,5 +28,5 @@ def test_parameters_stand_before_channels():
 
 
 def test_sizes_that_the_strides_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="8 x 6 are no multiple of 4"):
+    with pytest.raises(ValueError, match="8 x 6 is not divisible by 4"):
         make((1, 8, 6))

@@ -20,7 +20,7 @@ def test_pixels_have_the_shape_of_the_data_for_any_leading_axes():
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match="8 x 6 are no multiple of 4"):
+    with pytest.raises(ValueError, match="8 x 6 is not divisible by 4"):
         make((1, 8, 6))
     with pytest.raises(ValueError, match="needs a stage"):
         make(channels=())

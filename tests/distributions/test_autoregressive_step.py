@@ -25,7 +25,7 @@ def test_a_step_is_its_formula(gated):
 
 def test_detached_neither_network_nor_context_learn():
     torch.manual_seed(0)
-    step = AutoregressiveStep(MADE(3, [7], 2, 3), torch.randn(2, 3, requires_grad=True), gated=True)
+    step = AutoregressiveStep(MADE(3, [7], 2, 3), torch.randn(2, 3, requires_grad=True), is_gated=True)
     z = torch.randn(2, 3, requires_grad=True)
     torch.testing.assert_close(step.detach()(z)[0], step(z)[0])
     assert not step.detach()(z.detach())[0].requires_grad

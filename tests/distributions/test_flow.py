@@ -3,7 +3,7 @@ from torch import nn
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
-from dgm_run.distributions.flow import Flow, Inverse, frozen
+from dgm_run.distributions.flow import Flow, Inverse, freeze_network
 from dgm_run.networks.made import MADE
 from dgm_run.posteriors.linear_iaf import TriangularStep
 from tests.support.contracts import check_density_integrates_to_one, check_sampler_follows_density, check_step
@@ -16,7 +16,7 @@ def flow():
     network = MADE(2, [6], 2, 0).double()
     steps = [
         TriangularStep(matrices[0]),
-        AutoregressiveStep(network, None, gated=True),
+        AutoregressiveStep(network, None, is_gated=True),
         Inverse(TriangularStep(matrices[1])),
     ]
     return Flow(base, steps)
@@ -46,6 +46,6 @@ def test_an_inverted_step_is_a_step():
 
 def test_a_frozen_network_is_the_same_function_without_gradient_of_its_own():
     network, x = nn.Linear(3, 2), torch.randn(4, 3, requires_grad=True)
-    torch.testing.assert_close(frozen(network)(x), network(x))
-    assert torch.autograd.grad(frozen(network)(x).sum(), x)[0].abs().sum() > 0
-    assert not frozen(network)(x.detach()).requires_grad
+    torch.testing.assert_close(freeze_network(network)(x), network(x))
+    assert torch.autograd.grad(freeze_network(network)(x).sum(), x)[0].abs().sum() > 0
+    assert not freeze_network(network)(x.detach()).requires_grad

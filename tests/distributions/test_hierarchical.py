@@ -14,7 +14,7 @@ def lower(u):
 
 
 def test_two_gaussian_levels_are_one_gaussian():
-    p = Hierarchical(UPPER, lower, 1, second_in_front=True)
+    p = Hierarchical(UPPER, lower, 1, has_second_first=True)
     variance, noise = torch.tensor([-0.4, -1.0]).double().exp()
     covariance = torch.stack([1.5**2 * variance + noise, 1.5 * variance, 1.5 * variance, variance]).view(2, 2)
     expected = MultivariateNormal(torch.tensor([1.05, 0.5]).double(), covariance)
@@ -37,4 +37,4 @@ def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_b
 
 def test_its_parameters_cannot_be_held_fixed():
     with pytest.raises(NotImplementedError):
-        Hierarchical(UPPER, lower, 1, second_in_front=True).detach()
+        Hierarchical(UPPER, lower, 1, has_second_first=True).detach()

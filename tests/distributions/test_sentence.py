@@ -86,16 +86,16 @@ def test_a_wide_beam_finds_the_likeliest_sentence():
         p = make(seed=seed, length=3)
         rows = torch.tensor([*finished(3), *unfinished(3)]).float()
         best = rows[p.log_prob(rows.unsqueeze(1)).argmax(0)]
-        assert p.beam(60).tolist() == best.tolist()
-        assert p.beam(1).tolist() == p.greedy().tolist()
+        assert p.beam_search(60).tolist() == best.tolist()
+        assert p.beam_search(1).tolist() == p.greedy_search().tolist()
     with pytest.raises(ValueError, match="width = 0"):
-        p.beam(0)
+        p.beam_search(0)
 
 
 @torch.no_grad()
 def test_greedy_words_are_the_likeliest_after_those_before():
     p = make(seed=2)
-    found = p.greedy()
+    found = p.greedy_search()
     for i, row in enumerate(found.tolist()):
         size = row.index(END) + 1 if END in row else LENGTH
         for t in range(size):
@@ -116,7 +116,7 @@ def test_what_is_begun_is_gone_on_with():
     expected = (p.log_prob(options) - p.log_prob(options[:, :2])).exp()
     ended = (draws[..., 2] == END).float().mean(0)
     torch.testing.assert_close(ended, expected, rtol=0, atol=0.015)
-    assert (p.greedy(prefix)[:, :2] == prefix).all()
+    assert (p.greedy_search(prefix)[:, :2] == prefix).all()
 
 
 def test_without_a_context_the_batch_still_counts():

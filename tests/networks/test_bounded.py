@@ -3,12 +3,12 @@ import torch
 
 from dgm_run.networks.bounded import (
     BoundedParameter,
+    add_floor,
     check_floor,
+    check_interval,
     column_variance,
     describe_floor,
-    interval,
     noise_floor,
-    with_floor,
 )
 
 
@@ -41,15 +41,15 @@ def test_in_the_middle_it_moves_as_a_free_parameter():
 @pytest.mark.parametrize("bounds", [[2.0, -6.0], [2.0], [-6.0, 0.0, 2.0], [0.0, float("inf")], [1.0, 1.0]])
 def test_an_interval_that_is_none_is_refused(bounds):
     with pytest.raises(ValueError, match="must be two finite numbers, the smaller one first"):
-        interval(bounds)
+        check_interval(bounds)
 
 
 def test_a_floor_is_added_to_a_positive_number():
     log_value, floor = torch.tensor([0.0, -50.0]), torch.tensor([0.5, 0.25])
-    torch.testing.assert_close(with_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
-    torch.testing.assert_close(with_floor(log_value, -1e9), log_value)
+    torch.testing.assert_close(add_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
+    torch.testing.assert_close(add_floor(log_value, -1e9), log_value)
     value = torch.tensor(-20.0, requires_grad=True)
-    with_floor(value, torch.tensor(float("-inf"))).backward()  # no floor
+    add_floor(value, torch.tensor(float("-inf"))).backward()  # no floor
     assert value.grad.item() == 1.0
 
 

@@ -44,7 +44,7 @@ def test_what_cannot_be_built_is_refused(name, sizes, message):
 
 
 def test_a_masked_convolution_is_the_sum_of_its_two_parts():
-    above, left = RowsAbove(2, 3, 5, own_row=False).double(), Left(2, 3, 5, own_pixel=True).double()
+    above, left = RowsAbove(2, 3, 5, has_own_row=False).double(), Left(2, 3, 5, has_own_pixel=True).double()
     weight = torch.zeros(3, 2, 5, 5).double()
     with torch.no_grad():
         weight[:, :, :2], weight[:, :, 2, :3] = above.conv.weight, left.conv.weight[:, :, 0]

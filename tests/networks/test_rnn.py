@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.distributions.vocabulary import END, START, UNKNOWN
-from dgm_run.networks.rnn import TokenNetwork, recurrent
+from dgm_run.networks.rnn import TokenNetwork, recurrent_layer
 
 
 def network(word_dropout=0.0, dropout=0.0, context_dim=2, context_at="both", cell="lstm"):
@@ -53,12 +53,12 @@ def test_a_share_is_one():
     for wrong in ({"word_dropout": 1.5}, {"dropout": -0.1}):
         with pytest.raises(ValueError, match="must lie between 0 and 1"):
             network(**wrong)
-    assert recurrent("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
+    assert recurrent_layer("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
 
 
 def test_without_inputs_the_context_alone_tells_the_words_apart():
     made = network()
-    made.sees_words = False
+    made.has_word_inputs = False
     others = torch.tensor([[7, 4, 4, 8, END]])
     for mode in (made.train(), made.eval()):
         assert torch.equal(mode(TOKENS, CONTEXT), mode(others, CONTEXT))

@@ -8,7 +8,7 @@ import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.models.latent.gan import parameters_of
+from dgm_run.models.latent.gan import iterate_parameters
 from dgm_run.objectives.adversarial import LOSSES, Adversarial
 
 SETTINGS = {"loss": "non_saturating", "r1": 0.0, "gradient_penalty": 0.0, "clip": None}
@@ -65,12 +65,12 @@ def test_where_nothing_can_be_told_apart_the_loss_is_twice_log_two():
 def test_each_network_learns_from_its_own_loss_alone():
     m = model()
     Adversarial(**(SETTINGS | {"r1": 1.0, "gradient_penalty": 2.0}))(m, x())[0].backward()
-    assert all(p.grad is None for p in parameters_of(m.generator))
-    assert all(p.grad is not None for p in parameters_of(m.discriminator))
+    assert all(p.grad is None for p in iterate_parameters(m.generator))
+    assert all(p.grad is not None for p in iterate_parameters(m.discriminator))
     m.zero_grad()
     Adversarial(**SETTINGS).generator_loss(m, 5).backward()
-    assert all(p.grad is not None for p in parameters_of(m.generator))
-    assert all(p.grad is None for p in parameters_of(m.discriminator))
+    assert all(p.grad is not None for p in iterate_parameters(m.generator))
+    assert all(p.grad is None for p in iterate_parameters(m.discriminator))
     assert all(p.requires_grad for p in m.parameters())
 
 
@@ -92,10 +92,10 @@ def test_penalties_of_a_linear_discriminator_are_in_closed_form():
 
 def test_clipping_bounds_the_discriminator_alone():
     m = model()
-    before = [p.clone() for p in parameters_of(m.generator)]
+    before = [p.clone() for p in iterate_parameters(m.generator)]
     Adversarial(**(SETTINGS | {"clip": 0.01})).project_parameters(m)
-    assert max(p.abs().max() for p in parameters_of(m.discriminator)) <= 0.01
-    assert all(torch.equal(a, b) for a, b in zip(before, parameters_of(m.generator), strict=True))
+    assert max(p.abs().max() for p in iterate_parameters(m.discriminator)) <= 0.01
+    assert all(torch.equal(a, b) for a, b in zip(before, iterate_parameters(m.generator), strict=True))
 
 
 def test_what_is_seen_on_validation_data():

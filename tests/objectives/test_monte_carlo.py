@@ -59,7 +59,7 @@ def test_quasi_random_points_fill_the_gaussian_more_evenly():
 
 
 def test_quasi_random_points_of_another_prior_are_refused():
-    with pytest.raises(ConfigError, match="points are those of prior=standard"):
+    with pytest.raises(ConfigError, match="quasi_random=true needs prior=standard"):
         MonteCarlo(5, resample=True, quasi_random=True).init_state(model("prior=mixture"), x())
 
 

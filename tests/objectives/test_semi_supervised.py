@@ -21,7 +21,7 @@ def test_the_unlabelled_bound_is_the_sum_over_labels():
     torch.manual_seed(1)
     loss, terms = SemiSupervised(0.1, 5)(m, x)
     torch.manual_seed(1)
-    bounds, log_q = m.log_joint_weights_of_all(x).detach(), m.classify(x).detach()
+    bounds, log_q = m.log_joint_weights_per_class(x).detach(), m.classify(x).detach()
     by_hand = [
         sum(math.exp(log_q[i, k]) * (bounds[k, i].item() - log_q[i, k].item()) for k in range(3)) for i in range(2)
     ]
@@ -39,7 +39,7 @@ def test_it_is_below_log_p_and_a_certain_label_makes_it_the_labelled_bound():
     torch.manual_seed(1)
     unlabelled = SemiSupervised(0.1, 5)(m, x)[1]["elbo"]
     torch.manual_seed(1)
-    bounds = m.log_joint_weights_of_all(x)
+    bounds = m.log_joint_weights_per_class(x)
     torch.testing.assert_close(unlabelled, (bounds[2, 0] + bounds[0, 1]) / 2)
 
 

@@ -27,7 +27,7 @@ def test_q_learns_from_the_direction_and_p_from_the_joint():
     log_px = m.decode(z).log_prob(x)
     joint = log_px + m.prior(None).log_prob(z)
     (score,) = torch.autograd.grad(joint.sum(), z, retain_graph=True)
-    of_q = -direction(z, score, by_others=True).mean((0, 1)).detach()
+    of_q = -direction(z, score, is_self_excluded=True).mean((0, 1)).detach()
     (of_p,) = torch.autograd.grad(-joint.mean(), m.decoder.output.bias)
     torch.testing.assert_close(found, (of_q, of_p))
     torch.testing.assert_close(terms["reconstruction"], log_px.mean().detach())

@@ -27,7 +27,7 @@ def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
     q = posterior(torch.rand(5, *SHAPE).double())
     xi = torch.randn(7, 5, 2).double()
     with torch.no_grad():
-        found = posterior.given_input(xi, q.values, q.log_var)
+        found = posterior.condition_on_input(xi, q.values, q.log_var)
         kernel = ConstantKernel(math.exp(0.8), "fixed") * RBF(np.exp([0.3, -0.2]), "fixed")
         jitter = JITTER * math.exp(0.8)
         for b in range(5):
@@ -45,13 +45,13 @@ def test_what_stands_for_the_density_is_that_of_input_and_z_less_the_model_of_th
     torch.manual_seed(1)
     xi = torch.randn(3, 2, 2, dtype=torch.float64)
     normal = torch.distributions.Normal(0.0, 1.0)
-    given = posterior.given_input(xi, q.values, q.log_var)
+    given = posterior.condition_on_input(xi, q.values, q.log_var)
     z = given.mean + given.variance.sqrt() * torch.randn(3, 2, 3, dtype=torch.float64)
     torch.manual_seed(1)
     found_z, log_q = q.rsample_and_log_prob((3,))
     torch.testing.assert_close(found_z, z)
     of_z = torch.distributions.Normal(given.mean, given.variance.sqrt()).log_prob(z).sum(-1)
-    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.input_given(z, q.of_features).log_prob(xi)
+    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.infer_input(z, q.of_features).log_prob(xi)
     torch.testing.assert_close(log_q, expected)
 
 

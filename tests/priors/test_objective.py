@@ -75,5 +75,5 @@ def test_it_learns_from_its_own_loss_alone_and_the_decoder_does_not_hear_of_it()
 
 
 def test_two_levels_are_refused():
-    with pytest.raises(ConfigError, match="use model=vae, or another prior"):
+    with pytest.raises(ConfigError, match="choose model=vae, or another prior"):
         instantiate(dgm_run.compose("model=hvae", "prior=objective").model)

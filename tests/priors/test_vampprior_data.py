@@ -78,7 +78,7 @@ def test_pseudo_inputs_are_saved_with_the_weights():
 
 
 def test_too_few_training_examples_are_refused():
-    with pytest.raises(ValueError, match=r"^prior\.num_components: 21 asked for, but only 20 training examples$"):
+    with pytest.raises(ValueError, match=r"^prior\.num_components = 21 exceeds the 20 training examples: "):
         make(num_components=21)
 
 

@@ -23,18 +23,18 @@ def test_the_bandwidth_is_the_median_of_the_squared_distances():
         torch.testing.assert_close(bandwidth(z)[b], expected)
 
 
-@pytest.mark.parametrize("by_others", [False, True])
-def test_the_direction_is_its_sum_over_particles_one_by_one(by_others):
+@pytest.mark.parametrize("is_self_excluded", [False, True])
+def test_the_direction_is_its_sum_over_particles_one_by_one(is_self_excluded):
     z, score = particles()
-    phi, h = direction(z, score, by_others), bandwidth(z)
+    phi, h = direction(z, score, is_self_excluded), bandwidth(z)
     for b in range(3):
         for i in range(6):
             total = torch.zeros(2).double()
-            for j in (j for j in range(6) if j != i or not by_others):
+            for j in (j for j in range(6) if j != i or not is_self_excluded):
                 other = z[j, b].clone().requires_grad_()
                 k = kernel(other, z[i, b], h[b])
                 total += k.detach() * score[j, b] + torch.autograd.grad(k, other)[0]
-            torch.testing.assert_close(phi[i, b], total / (6 - by_others))
+            torch.testing.assert_close(phi[i, b], total / (6 - is_self_excluded))
 
 
 def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
@@ -62,7 +62,7 @@ def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
     score = lambda z: -(z - mean) / scale**2  # noqa: E731
     before = squared_discrepancy(z, score(z)).item()
     for _ in range(1500):
-        z = z + 0.1 * direction(z, score(z), by_others=False)
+        z = z + 0.1 * direction(z, score(z), is_self_excluded=False)
     assert (z.mean((0, 1)) - mean).abs().max() < 0.05
     assert ((z.std((0, 1)) / scale - 1).abs() < 0.15).all()  # finitely many lie a little too close
     assert squared_discrepancy(z, score(z)).item() < 0.01 * before
@@ -71,7 +71,9 @@ def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
 def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_score_would_not():
     torch.manual_seed(0)
     z = torch.randn(8, 5000, 10).double()
-    inward = [(direction(z, -z, by_others) * z).sum(-1).mean(0) for by_others in (True, False)]  # each target's mean
+    inward = [
+        (direction(z, -z, is_self_excluded) * z).sum(-1).mean(0) for is_self_excluded in (True, False)
+    ]  # each target's mean
     right, wrong = (found.mean() / (found.std() / 5000**0.5) for found in inward)
     assert abs(right) < 5
     assert wrong < -50
@@ -80,9 +82,9 @@ def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_sc
 def test_in_half_precision_around_it_the_direction_is_that_in_full():
     torch.manual_seed(0)
     z = (3 * torch.randn(10, 6, 1).sign() + 0.1 * torch.randn(10, 6, 1)).float()
-    expected = direction(z, -z, by_others=True)
+    expected = direction(z, -z, is_self_excluded=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = direction(z, -z, by_others=True)
+        found = direction(z, -z, is_self_excluded=True)
     torch.testing.assert_close(found, expected)
 
 

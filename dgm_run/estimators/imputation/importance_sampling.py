@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer, sees_through
 from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ImportanceSampling(Imputer):
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        of_seen = Corrupted(model, corrupt)
+        of_seen = CorruptedModel(model, corrupt)
         q, p = of_seen.infer(seen).proposal(), of_seen.latent_prior()
         chunk = max(1, self.max_batch_rows // len(seen))
         sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]

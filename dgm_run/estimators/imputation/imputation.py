@@ -18,7 +18,7 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
-from dgm_run.models.corrupted import Corrupted, as_seen
+from dgm_run.models.corrupted import CorruptedModel, fill_missing_with_grey
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.recording.image_grid import is_image
 
@@ -143,7 +143,7 @@ class Imputation(Estimator):
 
     def _fitting(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
         """The methods that fit a model, as it was trained."""
-        learned_from_holes = isinstance(model, Corrupted) and not isinstance(model, ExactModel)
+        learned_from_holes = isinstance(model, CorruptedModel) and not isinstance(model, ExactModel)
         able = {name: each for name, each in self.methods.items() if not (learned_from_holes and each.shows_complete)}
         return {name: each for name, each in able.items() if each.fits(_of_complete(model), corrupt)}
 
@@ -162,7 +162,7 @@ class Imputation(Estimator):
         rows = process_group.map_blocks(len(seen), BLOCK, find, report)
         restored = {method: _imputed(method, rows) for method in methods}
 
-        shown = [truth[:SHOWN], as_seen(seen[:SHOWN])]
+        shown = [truth[:SHOWN], fill_missing_with_grey(seen[:SHOWN])]
         for each in restored.values():
             shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
         self.shown[name] = shown
@@ -191,7 +191,7 @@ class Imputation(Estimator):
     def _warning(self, model: nn.Module, doubt: dict[str, float]) -> str | None:
         if doubt.get("ess_median", math.inf) >= 2:
             return None
-        if isinstance(model, Corrupted):
+        if isinstance(model, CorruptedModel):
             return "it rests on single draws: raise methods.importance_sampling.num_samples"
         if isinstance(model, DensityNetwork):
             return "it rests on single draws of the prior, and so do the chains: the model has no q(z | x)"
@@ -252,7 +252,7 @@ def _generator(what: str) -> torch.Generator:
 
 
 def _of_complete(model: nn.Module) -> nn.Module:
-    return model.model if isinstance(model, Corrupted) else model
+    return model.model if isinstance(model, CorruptedModel) else model
 
 
 def _rows(method: str, each: Imputed) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 
 
 class Imputed(NamedTuple):
@@ -73,7 +73,7 @@ class Imputer(ABC):
 def sees_through(model: LatentVariableModel, corrupt: Corruption) -> bool:
     """Whether p(x~ | z) is known, as it is where the elements of p(x | z) are independent."""
     try:
-        Corrupted(model, corrupt)
+        CorruptedModel(model, corrupt)
     except ConfigError:
         return False
     return True
@@ -91,7 +91,7 @@ def alternate(
     Args:
         steps: those that count, as a range of all: range(burn_in, num_steps).
     """
-    z = model.infer_seen(seen, corrupt).sample()
+    z = model.infer_from_corrupted(seen, corrupt).sample()
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
     draws, moved, total = [], torch.zeros(len(seen), device=seen.device), torch.zeros_like(seen)
     for step in range(steps.stop):

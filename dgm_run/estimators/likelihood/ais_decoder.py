@@ -22,7 +22,7 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
-from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
+from dgm_run.samplers.hmc import LogDensities, Point, evaluate_point, hmc_step
 
 FIRST_STEP = 0.1
 PILOT_EXAMPLES = 20
@@ -261,7 +261,7 @@ class Ways:
         def find(block: slice) -> dict[str, Tensor]:
             rows = x[block]
             start, log_densities = self._between(rows)
-            point = point_at(start.sample((self.settings.num_chains,)), log_densities)
+            point = evaluate_point(start.sample((self.settings.num_chains,)), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             accepted = torch.zeros_like(log_w[0])
             for t in range(1, len(self.betas)):
@@ -286,7 +286,7 @@ class Ways:
         def find(block: slice) -> dict[str, Tensor]:
             rows, ends = x[block], z[block]
             _, log_densities = self._between(rows)
-            point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
+            point = evaluate_point(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             for t in range(len(self.betas) - 1, 0, -1):
                 if t < len(self.betas) - 1:
@@ -301,7 +301,7 @@ class Ways:
         """A step size for each temperature, found on the way along the path."""
         start, log_densities = self._between(x)
         z = start.sample((self.settings.num_chains,))
-        point = point_at(z, log_densities)
+        point = evaluate_point(z, log_densities)
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
         found = []
         for t in range(1, len(self.betas)):

@@ -80,9 +80,9 @@ class EnergyLikelihood(Estimator):
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
             found.append(low)
         method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
-        method |= {"kind": "exact" if exact and not model.inferred else "estimate"}
+        method |= {"kind": "exact" if exact and not model.has_latent_states else "estimate"}
         method["errors"] = ComputingErrors(common=margin)
-        if model.inferred:
+        if model.has_latent_states:
             error = sampling_error(seen, self.num_samples)
             drawn = sampling_diagnostics(seen, error)
             method["estimator"] = f"importance_sampling, {log_z.method}"
@@ -115,7 +115,7 @@ class EnergyLikelihood(Estimator):
 
     def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
         """Values of each example, in float64: log f(x) with what its draws tell, a lower bound of it, the baseline."""
-        num_samples = self.num_samples if model.inferred else 1
+        num_samples = self.num_samples if model.has_latent_states else 1
 
         def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()

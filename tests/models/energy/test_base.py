@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.models.energy.base import FINE, as_images, column, softplus_increase
+from dgm_run.models.energy.base import FINE, expand_beta, softplus_increase, weights_to_images
 from tests.models.energy import test_boltzmann, test_dbm, test_gaussian_rbm, test_rbm, test_subspace_rbm, test_tied_rbm
 from tests.support import energy
 
@@ -61,11 +61,11 @@ def test_the_largest_fine_step_is_as_good():
 
 def test_one_beta_for_each_row_multiplies_any_number_of_axes():
     beta = torch.tensor([1.0, 2.0])
-    assert column(beta, 3).shape == (2, 1, 1)
-    assert column(0.5, 3) == 0.5
+    assert expand_beta(beta, 3).shape == (2, 1, 1)
+    assert expand_beta(0.5, 3) == 0.5
 
 
 def test_filters_are_grey_where_a_weight_is_zero():
-    images = as_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
+    images = weights_to_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
     torch.testing.assert_close(images[0].flatten(), torch.tensor([1.0, 0.0, 0.5, 0.75]))
     torch.testing.assert_close(images[1].flatten(), torch.full((4,), 0.5))

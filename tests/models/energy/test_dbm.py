@@ -109,7 +109,7 @@ def test_one_upward_pass_makes_up_for_what_is_missing_from_above():
     first = expit(2 * x @ w["weight_1"] + biases[1])
     second = expit(2 * first @ w["weight_2"] + biases[2])
     from_pixels = torch.tensor(x @ w["weight_1"] + biases[1])
-    (found,) = model._upward(from_pixels)
+    (found,) = model._pass_upward(from_pixels)
     np.testing.assert_allclose(found.detach().numpy(), second)
 
 
@@ -158,7 +158,9 @@ def test_a_step_along_the_centered_gradient_is_a_step_of_the_centered_machine():
     weights = torch.randn(len(states), dtype=torch.float64)
     weights -= weights.mean()
     state_mean, hidden_mean = torch.rand(6).double(), torch.rand(4).double()
-    found = model.centered(model.gradient(states, model.preactivations(states), weights), state_mean, hidden_mean)
+    found = model.center_gradient(
+        model.gradient(states, model.preactivations(states), weights), state_mean, hidden_mean
+    )
 
     means = [state_mean[:3], hidden_mean[:2], state_mean[3:], hidden_mean[2:]]
     centered = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}

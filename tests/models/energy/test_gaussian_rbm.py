@@ -189,7 +189,7 @@ def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
         x = as_tensor(points(4), model)
         gradient = model.gradient(x, model.preactivations(x), weights)
         mean, hidden = x[:2].flatten(1).mean(0), model.features(x[:2]).mean(0)
-        gradient = model.centered({k: g for k, g in gradient.items() if k != "log_var"}, mean, hidden)
+        gradient = model.center_gradient({k: g for k, g in gradient.items() if k != "log_var"}, mean, hidden)
         with torch.no_grad():
             for name, g in gradient.items():
                 getattr(model, name).sub_(0.1 * g)

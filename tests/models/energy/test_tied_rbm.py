@@ -63,7 +63,7 @@ def test_centering_is_that_of_the_sums_over_the_copies():
     weights -= weights.mean()
     gradient = model.gradient(x, model.preactivations(x), weights)
     state_mean, hidden_mean = torch.rand(6).double(), torch.rand(2).double()
-    found = model.centered(gradient, state_mean, hidden_mean)
+    found = model.center_gradient(gradient, state_mean, hidden_mean)
     mu, lam = state_mean[:3] + state_mean[3:], 2 * hidden_mean
     h = 2 * model.preactivations(x).sigmoid()
     expected = -torch.einsum("n,ni,nj->ij", weights, x.sum(1) - mu, h - lam)

@@ -54,7 +54,7 @@ def test_m2_sees_draws_while_it_learns_and_means_when_it_is_asked():
     m.train()
     assert not any(part.training for part in m.m1.modules())
     assert not torch.equal(m.observe(x), m.observe(x))
-    m.log_joint_weights_of_all(m.observe(x)).sum().backward()
+    m.log_joint_weights_per_class(m.observe(x)).sum().backward()
     assert all(parameter.grad is None for parameter in m.m1.parameters())
     assert m.m2.decoder.output.linear.weight.grad is not None
 

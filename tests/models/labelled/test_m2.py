@@ -44,7 +44,7 @@ def log_joint(m, x):
 def test_joint_weights_and_likelihood_are_those_of_quadrature():
     m, x = model(), images()
     torch.manual_seed(1)
-    log_w = torch.stack([m.log_joint_weights_of_all(x) for _ in range(4000)])  # (S, K, B)
+    log_w = torch.stack([m.log_joint_weights_per_class(x) for _ in range(4000)])  # (S, K, B)
     expected = log_joint(m, x)
     for found, exact in ((log_w, expected.T), (m.log_weights(x, 20_000), expected.logsumexp(1))):
         ratio = (found - exact).exp()  # 1 in the mean
@@ -65,7 +65,7 @@ def test_labels_come_one_by_one_or_all_at_once():
     torch.manual_seed(1)
     found = m.log_joint_weights(x, y)
     torch.manual_seed(1)
-    z, log_q = m._given_label(x)(y).rsample_and_log_prob()
+    z, log_q = m._infer_given_label(x)(y).rsample_and_log_prob()
     log_px = m.decode(torch.cat([y, z], 1)).log_prob(x)
     expected = log_px - math.log(3) - 0.5 * z.square().sum(1) - 0.5 * math.log(2 * math.pi) - log_q
     torch.testing.assert_close(found, expected)
@@ -78,7 +78,7 @@ def test_pictures_have_a_row_for_every_class():
 
 
 def test_a_code_without_a_place_for_z_is_refused():
-    with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the places that the label takes"):
+    with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the dimensions of the code that hold"):
         model("model.latent_dim=3")
 
 

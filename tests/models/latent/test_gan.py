@@ -3,7 +3,7 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate, validate
-from dgm_run.models.latent.gan import parameters_of
+from dgm_run.models.latent.gan import iterate_parameters
 
 
 def model(*overrides):
@@ -28,7 +28,7 @@ def test_samples_are_the_means_of_the_decoder_and_carry_its_gradient():
 
 def test_every_parameter_is_of_the_generator_or_of_the_discriminator():
     m = model("prior=mixture", "encoder=conv", "decoder=resnet", "likelihood.learn_scale=shared")
-    both = [*parameters_of(m.generator), *parameters_of(m.discriminator)]
+    both = [*iterate_parameters(m.generator), *iterate_parameters(m.discriminator)]
     assert {id(parameter) for parameter in both} == {id(parameter) for parameter in m.parameters()}
     assert len(both) == len(list(m.parameters()))
     assert m.discriminate(m.draw(4)).shape == (4,)
