@@ -1,4 +1,4 @@
-"""N(mean, L L^T) with a full covariance, by its Cholesky factor."""
+"""Gaussian N(mean, L L^T) with a full covariance, given by its Cholesky factor."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
 class FullGaussian(Distribution):
-    """A Gaussian with covariance `scale_tril @ scale_tril.T`.
+    """Gaussian with covariance `scale_tril @ scale_tril.T`.
 
     Args:
         mean: (*batch, L).
@@ -47,7 +47,7 @@ class FullGaussian(Distribution):
         return self._log_prob_of_noise(torch.linalg.solve_triangular(tril, centred, upper=False).squeeze(-1))
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
-        """(..., L) -> (..., K) for a batch of K Gaussians, whose factors are inverted once for all z."""
+        """Computes (..., L) -> (..., K) for a batch of K Gaussians, with factors inverted once for all z."""
         if len(self.batch_shape) != 1:
             return super().pairwise_log_prob(z)
         with full_precision(z):

@@ -1,4 +1,4 @@
-"""Two levels of variables, one drawn given the other."""
+"""Distribution of two levels of variables, the second drawn given the first."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from dgm_run.distributions.base import Distribution
 
 
 class Hierarchical(Distribution):
-    """log p(z) = log p(a) + log p(b | a), where z holds the two side by side.
+    """log p(z) = log p(a) + log p(b | a), where z concatenates both.
 
     Args:
         first: p(a).
-        second: a, (..., A) -> p(b | a) with batch shape (...,); what else it depends on has the batch of `first`.
+        second: maps a, (..., A), to p(b | a), batch shape (...,); its other dependencies have the batch of `first`.
         second_dim: dimensions of b.
-        has_second_first: z = (b, a); else z = (a, b).
+        has_second_first: whether z = (b, a); otherwise z = (a, b).
     """
 
     has_rsample = True
@@ -42,13 +42,13 @@ class Hierarchical(Distribution):
         return self._concatenate(a, b), log_a + log_b
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        a = self.first.sample(sample_shape)  # some mixtures have samples that are not differentiable
+        a = self.first.sample(sample_shape)  # samples of some mixtures are not differentiable
         with torch.no_grad():
             return self._concatenate(a, self.second(a).sample())
 
     @property
     def exponential_tails(self) -> tuple[bool, ...]:
-        second = (False,) * self.dims[1]  # the lower levels of all models are Gaussian, or labels
+        second = (False,) * self.dims[1]  # the lower levels of all models are Gaussians or labels
         first = self.first.exponential_tails
         return second + first if self.has_second_first else first + second
 

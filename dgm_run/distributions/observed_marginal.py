@@ -1,4 +1,4 @@
-"""Independent elements of which some are missing: NaN."""
+"""Distributions of independent elements with missing values (NaN)."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from dgm_run.distributions.base import Distribution
 
 
 class ObservedMarginal(Distribution):
-    """The marginal over the elements that are known: p(x_o | z) by p(x | z), where x is NaN at the others.
+    """Marginal p(x_o | z) over the observed elements of p(x | z); x is NaN at the others.
 
     Args:
-        p: of independent elements.
+        p: density of independent elements.
 
     Raises:
-        NotImplementedError: they are not independent.
+        NotImplementedError: the elements are not independent.
     """
 
     def __init__(self, p: Distribution):
@@ -25,7 +25,7 @@ class ObservedMarginal(Distribution):
         return self.p.mean
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        """With nothing missing."""
+        """Draws complete examples, without missing values."""
         return self.p.sample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ObservedMarginal(Distribution):
 
 
 class ConditionalCompletion(Distribution):
-    """p(x | x_o, z): the known elements of `seen` as they are, and p(x | z) at the others, which are NaN.
+    """p(x | x_o, z): observed elements keep their values, and p(x | z) gives the elements that are NaN.
 
     Raises:
         NotImplementedError: the elements of p are not independent.

@@ -1,4 +1,4 @@
-"""Images pixel by pixel, each given those before it.
+"""Autoregressive distribution over images, pixel by pixel.
 
 Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
 https://arxiv.org/abs/1601.06759.
@@ -13,17 +13,17 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.networks.pixels import PixelNetwork
 
 ROWS = 500
-"""Images that go through the network at a time where no gradient is asked for, which bounds the memory."""
+"""Number of images in one pass of the network without gradients, which bounds the memory."""
 
 
 class PixelByPixel(Distribution):
-    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), pixels row by row, the channels of a pixel independent given those.
+    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), row by row; a pixel's channels are independent given earlier pixels.
 
     Args:
-        network: gives the parameters of every pixel.
+        network: computes the parameters of every pixel.
         context: (*batch, context, H, W).
-        likelihood: parameters, (*batch, P, channels, h, w), to a distribution over images of h x w pixels.
-        channels: of an image.
+        likelihood: maps parameters, (*batch, P, channels, h, w), to a distribution over images of h x w pixels.
+        channels: channels of an image.
         num_params: P.
     """
 
@@ -67,12 +67,12 @@ class PixelByPixel(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of every pixel given those before it in one draw, (*batch, *event)."""
+        """Conditional mean of every pixel given its predecessors in one draw, (*batch, *event)."""
         return self._draw(())[1]
 
     @torch.no_grad()
     def _draw(self, sample_shape: torch.Size | tuple) -> tuple[Tensor, Tensor]:
-        """A draw, and the mean of each of its pixels given those before."""
+        """Draws images; returns them and the conditional mean of each pixel."""
         batch = torch.Size(sample_shape) + self.batch_shape
         context = self.context.expand(*batch, *self.context.shape[-3:]).reshape(-1, *self.context.shape[-3:])
         channels, height, width = self.event_shape
@@ -91,5 +91,5 @@ class PixelByPixel(Distribution):
 
 
 def _center(x: Tensor) -> Tensor:
-    """So that the zeros beyond the edge are grey, and no black pixel looks like the edge."""
+    """Maps [0, 1] to [-1, 1], so that zero padding is grey and no black pixel looks like the edge."""
     return 2 * x - 1

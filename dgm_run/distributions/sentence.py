@@ -1,7 +1,7 @@
-"""Sentences word by word, each word given those before it.
+"""Autoregressive distribution over sentences, word by word.
 
 Sources: I. Sutskever, O. Vinyals, Q. Le, Sequence to sequence learning with neural networks, 2014,
-https://arxiv.org/abs/1409.3215 (the search by a beam).
+https://arxiv.org/abs/1409.3215 (beam search).
 """
 
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from dgm_run.distributions.vocabulary import END, PAD, START, trim_padding
 from dgm_run.networks.rnn import OFFSET, State, TokenNetwork
 
 LOGITS = 2**25
-"""At a time where no gradient is asked for, which bounds the memory."""
+"""Number of logits in one pass without gradients, which bounds the memory."""
 
 
 class Sentence(Distribution):
     """p(w_1, ..., w_n, end) = prod_t p(w_t | w_1, ..., w_{t-1}, c). Events are rows of tokens, padded after the end.
 
-    Densities count the end, and no padding. Draws that have not ended after `length` tokens are cut.
+    Densities include the end token but no padding. Samples without an end after `length` tokens are truncated.
 
     Args:
-        network: gives the logits of every token.
-        context: c, (*batch, C); the batch alone counts where C is zero.
+        network: computes the logits of every token.
+        context: c, (*batch, C); for C = 0 it only sets the batch shape.
         length: T.
     """
 
@@ -60,14 +60,14 @@ class Sentence(Distribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: torch.Size | tuple = (), prefix: Tensor | None = None) -> Tensor:
-        """Draws; after `prefix`, (*batch, t) tokens of unfinished sentences, if there is one."""
+        """Draws sentences; they continue `prefix`, (*batch, t) tokens of unfinished sentences, if given."""
         return self._grow(
             torch.Size(sample_shape), lambda logits: torch.distributions.Categorical(logits=logits).sample(), prefix
         )
 
     @torch.no_grad()
     def greedy_search(self, prefix: Tensor | None = None) -> Tensor:
-        """The likeliest token after token: (*batch, T)."""
+        """Chooses the most probable token at each position: (*batch, T)."""
         return self._grow(torch.Size(), lambda logits: logits.argmax(-1), prefix)
 
     def _grow(self, sample_shape: torch.Size, choose: Callable[[Tensor], Tensor], prefix: Tensor | None) -> Tensor:
@@ -88,7 +88,7 @@ class Sentence(Distribution):
         return tokens.view(*shape, -1).to(self.context.dtype)
 
     def _read_prefix(self, prefix: Tensor | None, context: Tensor) -> tuple[State, Tensor]:
-        """The state before the last token that is known, and that token, (N,)."""
+        """Returns the state before the last known token, and that token, (N,)."""
         state = self.network.start(len(context), context)
         token = torch.full((len(context),), START, device=context.device)
         for column in [] if prefix is None else prefix.long().reshape(-1, prefix.shape[-1]).unbind(-1):
@@ -98,10 +98,10 @@ class Sentence(Distribution):
 
     @torch.no_grad()
     def beam_search(self, width: int) -> Tensor:
-        """The likeliest sentence that a search finds which keeps `width` beginnings: (*batch, T).
+        """Returns the most probable sentence of a beam search with `width` hypotheses: (*batch, T).
 
         Raises:
-            ValueError: the beam has no width.
+            ValueError: `width` is not positive.
         """
         if width < 1:
             raise ValueError(f"width = {width} must be positive")
@@ -111,7 +111,7 @@ class Sentence(Distribution):
         context = context.repeat_interleave(width, 0)  # (N width, C)
         state, token = self._read_prefix(None, context)
         log_p = torch.full((num, width), -torch.inf, device=context.device)
-        log_p[:, 0] = 0.0  # all beginnings are the same one
+        log_p[:, 0] = 0.0  # all hypotheses start equal, so only one counts
         tokens = torch.full((num, width, length), PAD, device=context.device)
         for t in range(length):
             logits, state = self.network.step(token, context, state)
@@ -129,7 +129,7 @@ class Sentence(Distribution):
         return tokens[:, 0].view(*self.batch_shape, length).to(self.context.dtype)
 
     def _extend_beams(self, log_p: Tensor, token: Tensor) -> Tensor:
-        """log p of every token as the next one, (N, V); after the end it is padding, at no cost."""
+        """Computes log p of every next token, (N, V); after the end it is padding, with log p = 0."""
         whole = torch.cat([log_p.new_full((len(log_p), OFFSET), -torch.inf), log_p], 1)
         over = (token == END) | (token == PAD)
         whole[over] = -torch.inf

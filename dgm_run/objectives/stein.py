@@ -18,7 +18,7 @@ from dgm_run.samplers.svgd import direction, squared_discrepancy
 
 @dataclass(frozen=True)
 class Stein(ImplicitObjective):
-    """Amortised SVGD: samples of q(z | x) are particles, and q learns to give them where one SVGD step would move them.
+    """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
     other particles move a particle. They are new draws of q at every step, not one set that converges, and a particle's

@@ -1,4 +1,4 @@
-"""What all flow posteriors share: the features give a diagonal Gaussian and the parameters of the steps."""
+"""Base of flow posteriors: features give a diagonal Gaussian and the parameters of the steps."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import ExplicitPosterior
 
 INIT_FACTOR = 0.1
-"""Of the parameters of the steps at the start against those of mean and variance: flows start near the identity."""
+"""Initial scale of the steps' parameters relative to those of mean and variance: flows start near the identity."""
 
 
 class FlowPosterior(ExplicitPosterior):
-    """q(z | x): a diagonal Gaussian by the encoder's features, then `num_steps` invertible steps.
+    """q(z | x): a diagonal Gaussian from the encoder's features, followed by `num_steps` invertible steps.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: log-variances of the Gaussian are clamped to it, with no gradient outside.
+        log_var_range: interval to which log-variances of the Gaussian are clamped; no gradient outside.
         num_steps: T.
-        num_params: numbers that one step takes from the features of an example, or all of them together.
+        num_params: number of step parameters that each example's features give, over all steps.
 
     Raises:
         ValueError: there is no step.
@@ -37,7 +37,7 @@ class FlowPosterior(ExplicitPosterior):
     ):
         super().__init__()
         if num_steps < 1:
-            raise ValueError(f"num_steps = {num_steps}: without a step it is posterior=gaussian")
+            raise ValueError(f"num_steps = {num_steps} must be positive; for no step choose posterior=gaussian")
         self.encoder = encoder
         self.latent_dim = latent_dim
         self.num_steps = num_steps
@@ -57,4 +57,4 @@ class FlowPosterior(ExplicitPosterior):
 
     @abstractmethod
     def steps(self, params: Tensor) -> list[Step]:
-        """f_1, ..., f_T by what the features say, (B, num_params)."""
+        """Builds f_1, ..., f_T from their parameters, (B, num_params)."""

@@ -1,4 +1,4 @@
-"""The diagonal Gaussian posterior of the first VAEs.
+"""Diagonal Gaussian posterior of the first VAEs.
 
 Source: D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, https://arxiv.org/abs/1312.6114;
 D. J. Rezende et al., Stochastic backpropagation, 2014, https://arxiv.org/abs/1401.4082.
@@ -19,9 +19,9 @@ class GaussianPosterior(EvaluablePosterior):
     """q(z | x) = N(z; mean(x), diag(exp(log_var(x)))), both linear in the encoder's features.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: log-variances are clamped to it, with no gradient outside; keeps exp(-log_var) finite.
+        log_var_range: interval to which log-variances are clamped; no gradient outside. It keeps exp(-log_var) finite.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float]):

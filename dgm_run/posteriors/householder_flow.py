@@ -16,7 +16,7 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class HouseholderStep(Step):
-    """(I - 2 v v' / |v|^2) z, its own inverse.
+    """Reflection (I - 2 v v' / |v|^2) z, its own inverse.
 
     Args:
         v: (*batch, L).
@@ -37,13 +37,13 @@ class HouseholderStep(Step):
 
 
 class HouseholderFlowPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x): a Gaussian whose axes are turned by reflections; v_1 is linear in the features, v_{t+1} in v_t.
+    """q(z | x): a Gaussian rotated by reflections; v_1 is linear in the features, and v_{t+1} in v_t.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
-        num_steps: T; as many as L reach every covariance.
+        log_var_range: interval of the initial Gaussian's log-variances.
+        num_steps: T; T = L steps reach every covariance.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):

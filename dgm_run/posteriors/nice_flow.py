@@ -1,4 +1,4 @@
-"""Additive couplings, which preserve volume.
+"""NICE flows: additive couplings, which preserve volume.
 
 Source: L. Dinh et al., NICE: non-linear independent components estimation, 2014, https://arxiv.org/abs/1410.8516;
 as a posterior: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015.
@@ -18,12 +18,12 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class CouplingStep(Step):
-    """(a, b) -> (b + m(a), a): what was moved comes first, so that the next step moves the other part.
+    """Coupling (a, b) -> (b + m(a), a): the shifted part comes first, so that the next step shifts the other part.
 
     Args:
-        network: (..., A + C) -> (..., L - A), m of a and the context.
+        network: m, from a and the context: (..., A + C) -> (..., L - A).
         context: (*batch, C).
-        size: A, the dimensions that stay.
+        size: A, the dimensions that stay unchanged.
     """
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor], context: Tensor, size: int):
@@ -55,19 +55,19 @@ class CouplingStep(Step):
 
 
 class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x) by additive couplings that hear of x through a context.
+    """q(z | x) of additive couplings with a context from x.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L, at least 2.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
-        hidden_dims: of the network of every coupling.
-        activation: its nonlinearity.
-        context_dim: numbers by which the features reach the steps.
+        hidden_dims: hidden layers of each coupling's network.
+        activation: nonlinearity of these networks.
+        context_dim: dimensions of the context that carries the features to the steps.
 
     Raises:
-        ValueError: there is no step, no context, or one dimension alone, which has nothing to be coupled to.
+        ValueError: there is no step, no context, or only one latent dimension, which has no partner.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
         context_dim: int,
     ):
         if latent_dim < 2:
-            raise ValueError(f"latent_dim = {latent_dim}: a coupling needs two dimensions")
+            raise ValueError(f"latent_dim = {latent_dim}: a coupling needs two dimensions or more")
         if context_dim < 1:
-            raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
+            raise ValueError(f"context_dim = {context_dim} must be positive: only the context carries x to the steps")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.sizes = []
         networks = []
@@ -93,9 +93,9 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
             inputs = size + context_dim
             output = linear(hidden_dims[-1] if hidden_dims else inputs, latent_dim - size)
             with torch.no_grad():
-                output.weight.mul_(0.1)  # near the identity at the start
+                output.weight.mul_(0.1)  # starts near the identity
             networks.append(nn.Sequential(mlp(inputs, hidden_dims, activation), output))
-            size = latent_dim - size  # what was moved stays next
+            size = latent_dim - size  # the next step keeps the shifted part
         self.networks = nn.ModuleList(networks)
 
     def steps(self, params: Tensor) -> list[Step]:

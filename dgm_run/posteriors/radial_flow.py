@@ -15,7 +15,7 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class RadialStep(Step):
-    """z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
+    """Radial step z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
 
     Args:
         c: centre, (*batch, L).
@@ -45,12 +45,12 @@ class RadialStep(Step):
 
 
 class RadialFlowPosterior(FlowPosterior):
-    """q(z | x) by radial steps whose parameters depend on x.
+    """q(z | x) of radial steps with parameters that depend on x.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
     """
 

@@ -36,7 +36,7 @@ def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
 
 
 def test_a_decoder_without_a_bag_is_refused():
-    with pytest.raises(ConfigError, match="needs decoder.bag_of_words=true"):
+    with pytest.raises(ConfigError, match="set decoder.bag_of_words=true"):
         BagOfWords(1.0, ELBO(1, 1.0, 0, "linear", 0.0)).init_state(model(False), torch.zeros(1, 41))
     with pytest.raises(ValueError, match="weight = -1.0"):
         BagOfWords(-1.0, ELBO(1, 1.0, 0, "linear", 0.0))

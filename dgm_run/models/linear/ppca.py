@@ -58,8 +58,8 @@ def describe_shared_floor(
         return describe_floor(1, 1, min_scale, relative_min_scale)
     apart = (variance.max() / variance[variance > 0].min()).sqrt().item()
     return (
-        "the likelihood depends on the noise's floor: the noise of all columns is at it. Double precision sets this "
-        f"floor, because the columns' scales differ by a factor of {apart:.1g}: standardise the data"
+        "the noise of all columns is at its floor, on which the likelihood depends: double precision sets the floor, "
+        f"because the scales of the columns differ by a factor of {apart:.1g}: standardise the data"
     )
 
 

@@ -1,4 +1,4 @@
-"""Up-down algorithm, a contrastive form of wake-sleep that trains all layers of a deep belief network.
+"""Contrastive wake-sleep (the up-down algorithm), which trains all layers of a deep belief network.
 
 Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006, appendix B.
 """

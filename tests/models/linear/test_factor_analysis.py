@@ -202,7 +202,7 @@ def test_degenerate_data_stay_finite(kind, name, floor):
 
 @pytest.mark.parametrize("x", [torch.full((5, 4), 3.0), torch.randn(1, 4)])
 def test_equal_examples_need_an_absolute_floor(x):
-    with pytest.raises(ValueError, match="all training examples are equal.*set the min_scale"):
+    with pytest.raises(ValueError, match="all training examples are equal.*set an absolute floor"):
         fitted(FactorAnalysis, x)
     made, _ = fitted(FactorAnalysis, x, min_scale=0.1, num_steps=5)
     expected = -4 * math.log(0.1 * math.sqrt(2 * math.pi))
