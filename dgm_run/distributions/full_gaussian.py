@@ -53,8 +53,8 @@ class FullGaussian(Distribution):
         with full_precision(z):
             identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.scale_tril)
             inverse = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)  # (K, L, L)
-            of_mean = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
-            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, of_mean.shape) - of_mean
+            mean_noise = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
+            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, mean_noise.shape) - mean_noise
         return self._log_prob_of_noise(noise)
 
     def _log_prob_of_noise(self, noise: Tensor) -> Tensor:

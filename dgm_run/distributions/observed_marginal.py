@@ -42,10 +42,10 @@ class ConditionalCompletion(Distribution):
         NotImplementedError: the elements of p are not independent.
     """
 
-    def __init__(self, p: Distribution, seen: Tensor):
+    def __init__(self, p: Distribution, observed: Tensor):
         super().__init__(p.batch_shape, p.event_shape)
         self.p = _check_independent(p)
-        self.seen = seen
+        self.observed = observed
 
     @property
     def mean(self) -> Tensor:
@@ -55,7 +55,7 @@ class ConditionalCompletion(Distribution):
         return self._restore_observed(self.p.sample(sample_shape))
 
     def _restore_observed(self, x: Tensor) -> Tensor:
-        return torch.where(self.seen.isnan(), x, self.seen)
+        return torch.where(self.observed.isnan(), x, self.observed)
 
 
 def _check_independent(p: Distribution) -> Distribution:

@@ -78,11 +78,11 @@ class PixelByPixel(Distribution):
         channels, height, width = self.event_shape
         x = context.new_zeros(len(context), channels, height, width)
         means = torch.zeros_like(x)
-        sampler = self.network.sampler(context)
+        sampler = self.network.build_sampler(context)
         for row in range(height):
             sampler.begin_row(row)
             for column in range(width):
-                params = sampler.output(column).to(x.dtype).view(-1, self.num_params, channels, 1, 1)
+                params = sampler.compute_output(column).to(x.dtype).view(-1, self.num_params, channels, 1, 1)
                 p = self.likelihood(params)
                 means[:, :, row, column] = p.mean.flatten(1)
                 x[:, :, row, column] = p.sample().flatten(1)

@@ -55,9 +55,9 @@ class Vocabulary:
 
     def decode(self, tokens: Tensor) -> list[str]:
         """Decodes sentences up to their ends into text: (N, T) -> N strings."""
-        return [self._text(row) for row in tokens.long().tolist()]
+        return [self._decode_row(row) for row in tokens.long().tolist()]
 
-    def _text(self, row: list[int]) -> str:
+    def _decode_row(self, row: list[int]) -> str:
         end = row.index(END) if END in row else len(row)
         unknown = SPECIAL[UNKNOWN]  # a model may have more outputs than words
         return " ".join(self.words[token] if token < len(self) else unknown for token in row[:end])

@@ -66,16 +66,16 @@ class GaussianLikelihood(Likelihood):
         else:
             self.register_buffer("log_scale", start)
         self.register_buffer("log_floor", torch.zeros(() if learn_scale in ("no", "shared") else self.shape))
-        self._start(torch.ones(math.prod(self.shape), dtype=torch.float64))
+        self._set_floor(torch.ones(math.prod(self.shape), dtype=torch.float64))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Sets the floor of a learned scale from training examples, (B, *shape)."""
         if self.learn_scale != "no" and self.relative_min_scale > 0:
-            self._start(column_variance(x))
+            self._set_floor(column_variance(x))
 
     @torch.no_grad()
-    def _start(self, variance: Tensor) -> None:
+    def _set_floor(self, variance: Tensor) -> None:
         """Sets the floor from the variances of the elements, (D,), and the initial scale above it."""
         if self.learn_scale == "no":
             self.log_scale.fill_(math.log(self.scale))

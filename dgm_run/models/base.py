@@ -76,9 +76,9 @@ class LatentVariableModel(nn.Module, ABC):
     def infer(self, x: Tensor) -> Distribution:
         """Returns q(z | x): (B, *shape) -> batch shape (B,)."""
 
-    def infer_from_corrupted(self, seen: Tensor, corrupt: Corruption) -> Distribution:
+    def infer_from_corrupted(self, x: Tensor, corrupt: Corruption) -> Distribution:
         """Returns q(z | x~) for corrupted examples x~. The encoder receives zeros where the value is unknown."""
-        return self.infer(corrupt.observed(seen).nan_to_num(0.0))
+        return self.infer(corrupt.observed(x).nan_to_num(0.0))
 
     @abstractmethod
     def latent_prior(self) -> Distribution:

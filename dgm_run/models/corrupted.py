@@ -1,4 +1,4 @@
-"""Latent-variable models of corrupted examples: with missing values, or seen through noise.
+"""Latent-variable models of corrupted examples: with missing values, or with noise.
 
 Sources: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
 https://arxiv.org/abs/1812.02633 (the bound of the observed elements, zeros as the encoder's input).
@@ -75,10 +75,10 @@ class CorruptedModel(ContinuousLatentModel):
 
     def initialize(self, x: Tensor) -> None:
         """Initializes the model from corrupted examples; column means of the observed values replace missing ones."""
-        known = self.corrupt.observed(x)
-        means = known.nanmean(0).nan_to_num(0.0)  # zero where an element is never seen
+        observed = self.corrupt.observed(x)
+        means = observed.nanmean(0).nan_to_num(0.0)  # zero where an element is never observed
         for part in topmost_with_method(self.model, "initialize"):
-            part.initialize(torch.where(known.isnan(), means, known))
+            part.initialize(torch.where(observed.isnan(), means, observed))
 
     def generate(self, n: int) -> Distribution:
         return self.model.generate(n)

@@ -39,7 +39,7 @@ class LayeredModel(ABC):
         return len(settings["num_hidden"])
 
     @abstractmethod
-    def stage(self, index: int) -> Stage:
+    def build_stage(self, index: int) -> Stage:
         """Returns the stage of layer `index`, counted from 0; earlier stages are finished."""
 
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.pixels import (
-    Left,
     PixelNetwork,
     PixelSampler,
+    PixelsLeft,
+    RowCache,
     RowsAbove,
-    Strip,
     apply_at_pixel,
     check_sizes,
     output_layer,
@@ -37,14 +37,14 @@ class GatedLayer(nn.Module):
         super().__init__()
         self.is_first = is_first
         self.above = RowsAbove(in_channels, 2 * channels, kernel_size, has_own_row=not is_first)
-        self.left = Left(in_channels, 2 * channels, kernel_size, has_own_pixel=not is_first)
+        self.left = PixelsLeft(in_channels, 2 * channels, kernel_size, has_own_pixel=not is_first)
         self.link = pointwise(2 * channels, 2 * channels)
         self.mix = pointwise(channels, channels)
 
-    def forward(self, v: Tensor, h: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        to_v, to_h = told.chunk(2, 1)
-        vertical = repeat_to(len(told), self.above(v)) + to_v
-        horizontal = repeat_to(len(told), self.left(h)) + self.link(vertical) + to_h
+    def forward(self, v: Tensor, h: Tensor, context_term: Tensor) -> tuple[Tensor, Tensor]:
+        to_v, to_h = context_term.chunk(2, 1)
+        vertical = repeat_to(len(context_term), self.above(v)) + to_v
+        horizontal = repeat_to(len(context_term), self.left(h)) + self.link(vertical) + to_h
         out = self.mix(gate(horizontal, 1))
         return gate(vertical, 1), out if self.is_first else h + out
 
@@ -98,23 +98,24 @@ class GatedPixelCNN(PixelNetwork):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         v = h = to_channels_last(x)
         context = to_channels_last(context)
-        for layer, told in zip(self.layers, self.from_context, strict=True):
-            v, h = layer(v, h, told(context))
+        for layer, project in zip(self.layers, self.from_context, strict=True):
+            v, h = layer(v, h, project(context))
         return self.output(F.relu(self.hidden(F.relu(h))))
 
-    def sampler(self, context: Tensor) -> "GatedPixelCNNSampler":
+    def build_sampler(self, context: Tensor) -> "GatedPixelCNNSampler":
         return GatedPixelCNNSampler(self, context)
 
 
 class GatedPixelCNNSampler(PixelSampler):
     def __init__(self, network: GatedPixelCNN, context: Tensor):
         self.network = network
-        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
+        projections = network.from_context
+        self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
         layers = list(network.layers)
         widths = [network.in_channels] + [network.channels] * (len(layers) - 1)
-        self.strips = [Strip(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
+        self.strips = [RowCache(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
         self.rows = [strip.above for strip in self.strips]  # of the vertical stack
-        self.matrices = [layer.left.matrix() for layer in layers]
+        self.matrices = [layer.left.flatten_weight() for layer in layers]
         self.from_above: list[Tensor] = []
 
     def begin_row(self, row: int) -> None:
@@ -123,18 +124,18 @@ class GatedPixelCNNSampler(PixelSampler):
             self.rows[0] = self.strips[0].above
         self.from_above = []
         v = None
-        for i, (layer, told) in enumerate(zip(self.network.layers, self.told, strict=True)):
-            to_v, to_h = told[row].chunk(2, -1)
+        for i, (layer, context_term) in enumerate(zip(self.network.layers, self.context_terms, strict=True)):
+            to_v, to_h = context_term[row].chunk(2, -1)
             if i:
-                seen = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
-                self.rows[i] = seen[:, :, 1:]
+                inputs = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
+                self.rows[i] = inputs[:, :, 1:]
             else:
-                seen = self.rows[0]
-            vertical = layer.above.row(seen) + to_v  # (N, W, 2 C)
+                inputs = self.rows[0]
+            vertical = layer.above.compute_row(inputs) + to_v  # (N, W, 2 C)
             self.from_above.append(apply_at_pixel(layer.link, vertical) + to_h)
             v = gate(vertical, -1)
 
-    def output(self, column: int) -> Tensor:
+    def compute_output(self, column: int) -> Tensor:
         h = None
         for i, layer in enumerate(self.network.layers):
             if i:

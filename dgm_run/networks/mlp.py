@@ -61,9 +61,9 @@ class TwoInputLayer(nn.Module):
             self.second.weight.copy_(both.weight[:, first_dim:])
             self.second.bias.copy_(both.bias)
 
-    def forward(self, of_first: Tensor, second: Tensor) -> Tensor:
-        """Combines `of_first`, which is self.first(first), with the second input."""
-        return self.nonlinearity(of_first + self.second(second))
+    def forward(self, first_term: Tensor, second: Tensor) -> Tensor:
+        """Combines `first_term`, which is self.first(first), with the second input."""
+        return self.nonlinearity(first_term + self.second(second))
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], activation: Activation) -> nn.Sequential:

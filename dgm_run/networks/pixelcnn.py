@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.pixels import (
-    Left,
     PixelNetwork,
     PixelSampler,
+    PixelsLeft,
+    RowCache,
     RowsAbove,
-    Strip,
     apply_at_pixel,
     check_sizes,
     convolve_preceding,
@@ -59,7 +59,7 @@ class PixelCNN(PixelNetwork):
         pairs = list(zip(widths, sizes, strict=True))
         self.above = nn.ModuleList(RowsAbove(width, channels, size, has_own_row=False) for width, size in pairs)
         self.left = nn.ModuleList(
-            Left(width, channels, size, has_own_pixel=i > 0) for i, (width, size) in enumerate(pairs)
+            PixelsLeft(width, channels, size, has_own_pixel=i > 0) for i, (width, size) in enumerate(pairs)
         )
         self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
@@ -73,34 +73,35 @@ class PixelCNN(PixelNetwork):
         x = to_channels_last(x)
         context = to_channels_last(context)
         h = 0.0
-        for i, (above, left, told) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
-            seen = (
+        for i, (above, left, project) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
+            inputs = (
                 convolve_preceding(h, above, left) if i else repeat_to(len(context), convolve_preceding(x, above, left))
             )
-            h = h + F.relu(seen + told(context))
+            h = h + F.relu(inputs + project(context))
         return self.output(h)
 
-    def sampler(self, context: Tensor) -> "PixelCNNSampler":
+    def build_sampler(self, context: Tensor) -> "PixelCNNSampler":
         return PixelCNNSampler(self, context)
 
 
 class PixelCNNSampler(PixelSampler):
     def __init__(self, network: PixelCNN, context: Tensor):
         self.network = network
-        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
+        projections = network.from_context
+        self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
         widths = [network.in_channels] + [network.channels] * (len(network.left) - 1)
-        self.strips = [Strip(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
-        self.matrices = [left.matrix() for left in network.left]
+        self.strips = [RowCache(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
+        self.matrices = [left.flatten_weight() for left in network.left]
         self.from_above: list[Tensor] = []
 
     def begin_row(self, row: int) -> None:
         if row:
             for strip in self.strips:
                 strip.end_row()
-        layers = zip(self.network.above, self.strips, self.told, strict=True)
-        self.from_above = [above.row(strip.above) + told[row] for above, strip, told in layers]
+        layers = zip(self.network.above, self.strips, self.context_terms, strict=True)
+        self.from_above = [above.compute_row(strip.above) + context_term[row] for above, strip, context_term in layers]
 
-    def output(self, column: int) -> Tensor:
+    def compute_output(self, column: int) -> Tensor:
         h = 0.0
         for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
             if i:

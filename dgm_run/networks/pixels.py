@@ -39,15 +39,15 @@ class RowsAbove(nn.Module):
         self.conv = _initialize(nn.Conv2d(in_channels, out_channels, (self.reach + has_own_row, kernel_size)))
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x if self.has_own_row else x[..., :-1, :]
-        return self.conv(F.pad(seen, (self.reach, self.reach, self.reach, 0)))
+        inputs = x if self.has_own_row else x[..., :-1, :]
+        return self.conv(F.pad(inputs, (self.reach, self.reach, self.reach, 0)))
 
-    def row(self, rows: Tensor) -> Tensor:
+    def compute_row(self, rows: Tensor) -> Tensor:
         """Computes one row of the output, (N, W, out), from all rows it depends on, (N, in, rows, W)."""
         return self.conv(F.pad(rows, (self.reach, self.reach))).squeeze(2).mT
 
 
-class Left(nn.Module):
+class PixelsLeft(nn.Module):
     """Convolution over the pixels to the left of each, half the `kernel_size` of them.
 
     Args:
@@ -61,10 +61,10 @@ class Left(nn.Module):
         self.conv = _initialize(nn.Conv2d(in_channels, out_channels, (1, self.reach + has_own_pixel), bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x if self.has_own_pixel else x[..., :-1]
-        return self.conv(F.pad(seen, (self.reach, 0)))
+        inputs = x if self.has_own_pixel else x[..., :-1]
+        return self.conv(F.pad(inputs, (self.reach, 0)))
 
-    def matrix(self) -> Tensor:
+    def flatten_weight(self) -> Tensor:
         """Returns the matrix from the concatenated input pixels to the output: (pixels in, out)."""
         return self.conv.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)
 
@@ -76,12 +76,12 @@ def _initialize(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-def convolve_preceding(x: Tensor, above: RowsAbove, left: Left) -> Tensor:
+def convolve_preceding(x: Tensor, above: RowsAbove, left: PixelsLeft) -> Tensor:
     """Applies both as one square convolution, padded by zeros: square kernels are the fastest."""
     reach = left.reach
-    seen = left.conv.weight.shape[-1]
-    has_own_row = F.pad(left.conv.weight, (0, 2 * reach + 1 - seen, 0, reach))
-    weight = torch.cat([above.conv.weight, has_own_row], 2)
+    kernel_width = left.conv.weight.shape[-1]
+    own_row = F.pad(left.conv.weight, (0, 2 * reach + 1 - kernel_width, 0, reach))
+    weight = torch.cat([above.conv.weight, own_row], 2)
     return F.conv2d(x, weight, above.conv.bias, padding=reach)
 
 
@@ -96,7 +96,7 @@ class PixelNetwork(nn.Module, ABC):
     def forward(self, x: Tensor, context: Tensor) -> Tensor: ...
 
     @abstractmethod
-    def sampler(self, context: Tensor) -> "PixelSampler":
+    def build_sampler(self, context: Tensor) -> "PixelSampler":
         """Returns a sampler that computes the same outputs pixel by pixel."""
 
 
@@ -107,7 +107,7 @@ class PixelSampler(ABC):
     def begin_row(self, row: int) -> None: ...
 
     @abstractmethod
-    def output(self, column: int) -> Tensor:
+    def compute_output(self, column: int) -> Tensor:
         """Computes the output at a pixel of the row, (N, out), once all preceding pixels are known."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class PixelSampler(ABC):
         """Stores the drawn pixel, (N, in)."""
 
 
-class Strip:
+class RowCache:
     """Input cache of a layer while an image grows: `reach` rows above, and the current row.
 
     Attributes:

@@ -90,8 +90,8 @@ class TokenNetwork(nn.Module):
     def _logits(self, tokens: Tensor, context: Tensor | None, state: State) -> tuple[Tensor, State]:
         if not self.has_word_inputs:
             tokens = tokens.masked_fill(tokens != START, UNKNOWN)
-        seen = self.dropout(self.embedding(tokens))
+        inputs = self.dropout(self.embedding(tokens))
         if self.at_input:
-            seen = torch.cat([seen, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)
-        hidden, after = self.layer(seen, state if self.num_states == 2 else state[0])
+            inputs = torch.cat([inputs, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)
+        hidden, after = self.layer(inputs, state if self.num_states == 2 else state[0])
         return self.output(self.dropout(hidden)), after if self.num_states == 2 else (after,)

@@ -90,7 +90,7 @@ class Adversarial(Objective):
             penalty = 0.5 * self.r1 * squares.mean()
             terms["slope"] = squares.detach().sqrt().mean()
         if self.gradient_penalty > 0:
-            slopes = _slopes_between(model, x.detach(), fake)
+            slopes = _gradient_norms(model, x.detach(), fake)
             penalty = penalty + self.gradient_penalty * (slopes - 1).square().mean()
             terms["slope"] = slopes.detach().mean()
         return loss + penalty, terms | {"penalty": penalty.detach()}
@@ -132,12 +132,12 @@ class Adversarial(Objective):
         }
         found |= {
             f"singular_value_{i}": torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
-            for i, layer in enumerate(model.layers(), 1)
+            for i, layer in enumerate(model.discriminator_layers(), 1)
         }
         return {name: value.item() for name, value in found.items()}
 
 
-def _slopes_between(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
+def _gradient_norms(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
     """Computes |grad D| at random points between pairs of an example and a sample, (B,)."""
     share = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
     between = torch.lerp(fake, x, share).requires_grad_()

@@ -13,7 +13,7 @@ DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstructio
 """Terms that are log densities of x, which logs convert to the units of the data."""
 
 
-def in_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, float]:
+def convert_to_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, float]:
     """Converts means of log densities over these examples from model units to data units."""
     if examples.standardization is None:
         return terms

@@ -64,7 +64,7 @@ class ImplicitObjective(Objective):
         return {name: values.mean().item() for name, values in rows.items()}
 
 
-def joint_and_score(
+def evaluate_joint_and_score(
     model: ContinuousLatentModel, x: Tensor, z: Tensor, create_graph: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Computes log p(x, z), its gradient in z, and log p(x | z) at these z: (S, B), (S, B, L), (S, B)."""

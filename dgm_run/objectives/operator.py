@@ -12,7 +12,7 @@ from torch import Tensor
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
 from dgm_run.posteriors.operator import OperatorPosterior
 
 
@@ -38,12 +38,12 @@ class Operator(ImplicitObjective):
         z = posterior(x).rsample((self.num_samples,))
         with torch.no_grad():
             features = posterior.encoder(x)
-        joint, _, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+        joint, _, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
 
         with frozen_parameters(
             model.decoder, model.prior
         ):  # what tells q from the posterior is not to move the posterior
-            _, score, _ = joint_and_score(model, x, z, create_graph=True)
+            _, score, _ = evaluate_joint_and_score(model, x, z, create_graph=True)
 
         f, divergence = gradient_reversal(posterior.test_function, z, features)
         value = operator_objective(score, f, divergence).mean()

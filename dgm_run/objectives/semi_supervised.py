@@ -57,22 +57,22 @@ class SemiSupervised(Objective):
         chosen = labelled[torch.randint(len(labelled), (self.labelled_batch_size,)).to(labelled.device)]
         loss, terms = self(model, train.batch(index), progress)
 
-        seen = model.observe(train.batch(chosen))
+        observation = model.observe(train.batch(chosen))
         y = train.y[chosen]
-        bound = model.log_joint_weights(seen, F.one_hot(y, model.num_classes).to(seen.dtype)).mean()
-        log_q = model.classify(seen)
+        bound = model.log_joint_weights(observation, F.one_hot(y, model.num_classes).to(observation.dtype)).mean()
+        log_q = model.classify(observation)
         hits = log_q.gather(1, y.unsqueeze(1)).mean()
         share = len(labelled) / len(train)
-        seen_of_labelled = {"labelled_elbo": bound, "log_q_label": hits}
-        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in seen_of_labelled.items()}
+        labelled_terms = {"labelled_elbo": bound, "log_q_label": hits}
+        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in labelled_terms.items()}
 
     def __call__(
         self, model: LabelledModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = model.observe(x)
-        log_q = model.classify(seen)  # (B, K)
+        observation = model.observe(x)
+        log_q = model.classify(observation)  # (B, K)
         q = log_q.exp()
-        bound = (q * model.log_joint_weights_per_class(seen).T).sum(1)
+        bound = (q * model.log_joint_weights_per_class(observation).T).sum(1)
         entropy = -(q * log_q).sum(1)
         elbo = (bound + entropy).mean()
         return -elbo, {"elbo": elbo, "label_entropy": entropy.mean()}
@@ -84,9 +84,9 @@ class SemiSupervised(Objective):
         """Adds the error rate of q(y | x). It chooses no checkpoint: real tasks lack that many labels."""
         means = super().evaluate(model, data, batch_size, report)
         rows = data.valid.map_batches(
-            batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report
+            batch_size, lambda x: {"predicted": model.classify(model.observe(x)).argmax(1)}, report
         )
         labelled = data.valid.labelled
         if not len(labelled):
             return means
-        return means | {"error": (rows["told"] != data.valid.y)[labelled].double().mean().item()}
+        return means | {"error": (rows["predicted"] != data.valid.y)[labelled].double().mean().item()}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
 from dgm_run.samplers.svgd import direction, squared_discrepancy
 
 
@@ -29,7 +29,7 @@ class Stein(ImplicitObjective):
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         z = model.infer(x).rsample((self.num_samples,))
-        joint, score, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+        joint, score, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
         with torch.no_grad():
             phi = direction(z, score, is_self_excluded=True)
             discrepancy = squared_discrepancy(z, score)

@@ -53,8 +53,8 @@ class FlowPosterior(ExplicitPosterior):
         )
         base = bounded_gaussian(mean, log_var, self.log_var_range)
         with full_precision(params):
-            return Flow(base, self.steps(params))
+            return Flow(base, self.build_steps(params))
 
     @abstractmethod
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         """Builds f_1, ..., f_T from their parameters, (B, num_params)."""

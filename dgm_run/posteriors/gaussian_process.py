@@ -68,7 +68,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         self.log_amplitude = nn.Parameter(torch.zeros(()))
         self.head = linear(encoder.feature_dim, (1 + num_points) * latent_dim)
         self.joint = TwoInputLayer(encoder.feature_dim, latent_dim, hidden_dim, activation)
-        self.of_input = GaussianLayer(hidden_dim, input_dim, log_var_range)
+        self.input_head = GaussianLayer(hidden_dim, input_dim, log_var_range)
 
     def forward(self, x: Tensor) -> "VariationalGaussianProcess":
         features = self.encoder(x)
@@ -94,9 +94,9 @@ class GaussianProcessPosterior(ExplicitPosterior):
         variance = (1 + JITTER) * amplitude - (weights * to_points).sum(-1, keepdim=True)
         return DiagonalGaussian(mean, torch.log(variance.clamp(min=0) + log_var.exp()))
 
-    def infer_input(self, z: Tensor, of_features: Tensor) -> DiagonalGaussian:
+    def infer_input(self, z: Tensor, feature_term: Tensor) -> DiagonalGaussian:
         """Returns r(xi | z, x)."""
-        return self.of_input(self.joint(of_features, z), like=z)
+        return self.input_head(self.joint(feature_term, z), like=z)
 
 
 class VariationalGaussianProcess(Distribution):
@@ -104,12 +104,12 @@ class VariationalGaussianProcess(Distribution):
 
     has_rsample = True
 
-    def __init__(self, process: GaussianProcessPosterior, values: Tensor, log_var: Tensor, of_features: Tensor):
+    def __init__(self, process: GaussianProcessPosterior, values: Tensor, log_var: Tensor, feature_term: Tensor):
         super().__init__(log_var.shape[:-1], log_var.shape[-1:])
         self.process = process
         self.values = values
         self.log_var = log_var
-        self.of_features = of_features
+        self.feature_term = feature_term
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
@@ -119,7 +119,7 @@ class VariationalGaussianProcess(Distribution):
         xi, log_q = noise.rsample_and_log_prob(torch.Size(sample_shape) + self.batch_shape)
         with full_precision(xi):
             z, log_z = self.process.condition_on_input(xi, self.values, self.log_var).rsample_and_log_prob()
-        return z, log_q + log_z - self.process.infer_input(z, self.of_features).log_prob(xi)
+        return z, log_q + log_z - self.process.infer_input(z, self.feature_term).log_prob(xi)
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise NotImplementedError("the density of a variational Gaussian process is known at its own samples alone")

@@ -51,7 +51,7 @@ class HouseholderFlowPosterior(FlowPosterior, EvaluablePosterior):
         for step in range(1, num_steps):
             self.add_module(f"next_{step}", linear(latent_dim, latent_dim))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         vectors = [params]
         for step in range(1, self.num_steps):
             vectors.append(self.get_submodule(f"next_{step}")(vectors[-1]))

@@ -49,5 +49,5 @@ class IAFPosterior(FlowPosterior):
             MADE(latent_dim, hidden_dims, 2, context_dim).start_near_constant(OPEN_GATE) for _ in range(num_steps)
         )
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         return [AutoregressiveStep(network, params, is_gated=True) for network in self.networks]

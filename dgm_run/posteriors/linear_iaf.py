@@ -59,7 +59,7 @@ class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
         self.register_buffer("below_diagonal", rows * latent_dim + columns, persistent=False)
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         params = params.unflatten(-1, (-1, self.num_entries + 1))  # (*batch, K, entries and a weight)
         weights = params[..., -1].softmax(-1).unsqueeze(-1)
         entries = (weights * params[..., :-1]).sum(-2)

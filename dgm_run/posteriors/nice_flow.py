@@ -98,6 +98,6 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
             size = latent_dim - size  # the next step keeps the shifted part
         self.networks = nn.ModuleList(networks)
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         pairs = zip(self.networks, self.sizes, strict=True)
         return [CouplingStep(network, params, size) for network, size in pairs]

@@ -63,6 +63,6 @@ class PlanarFlowPosterior(FlowPosterior):
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (2 * latent_dim + 1))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         dim = self.latent_dim
         return [PlanarStep(p[..., :dim], p[..., dim:-1], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

@@ -57,5 +57,5 @@ class RadialFlowPosterior(FlowPosterior):
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (latent_dim + 2))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         return [RadialStep(p[..., :-2], p[..., -2], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

@@ -39,9 +39,9 @@ class SteinParticlesPosterior(ImplicitPosterior):
         self.output = linear(hidden_dim, latent_dim)
 
     def forward(self, x: Tensor) -> Implicit:
-        of_features = self.joint.first(self.encoder(x))
+        feature_term = self.joint.first(self.encoder(x))
 
         def generate(noise: Tensor) -> Tensor:
-            return self.output(self.joint(of_features, noise)).to(noise.dtype)
+            return self.output(self.joint(feature_term, noise)).to(noise.dtype)
 
         return Implicit(generate, self.noise_dim, x.shape[:1], self.latent_dim, x)

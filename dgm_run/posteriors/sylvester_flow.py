@@ -85,34 +85,36 @@ class SylvesterFlowPosterior(FlowPosterior):
         if kind == "householder" and num_vectors < 1:
             raise ValueError(f"num_vectors = {num_vectors}: kind=householder needs at least one reflection")
         rank = num_vectors if kind == "orthogonal" else latent_dim
-        self.num_of_q = 0 if kind == "triangular" else latent_dim * num_vectors
-        super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_of_q + rank * (rank + 2)))
+        self.num_q_params = 0 if kind == "triangular" else latent_dim * num_vectors
+        super().__init__(
+            encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_q_params + rank * (rank + 2))
+        )
         self.kind = kind
         self.rank = rank
         self.register_buffer("upper", torch.triu(torch.ones(rank, rank), 1), persistent=False)
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         return [self._build_step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
 
     def _build_step(self, params: Tensor, index: int) -> SylvesterStep:
         m = self.rank
-        of_q, square, diagonals, b = params.split([self.num_of_q, m * m - m + m, m, m], -1)
+        q_params, square, diagonals, b = params.split([self.num_q_params, m * m - m + m, m, m], -1)
         square = square.unflatten(-1, (m, m))
         # one square matrix holds both: R above its diagonal, S below; the diagonals lie within (-1, 1)
         r = square * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
         s = square.mT * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(diagonals))
-        return SylvesterStep(self._build_q(of_q, index), r, s, b)
+        return SylvesterStep(self._build_q(q_params, index), r, s, b)
 
-    def _build_q(self, of_q: Tensor, index: int) -> Tensor:
-        identity = torch.eye(self.latent_dim, dtype=of_q.dtype, device=of_q.device)
+    def _build_q(self, q_params: Tensor, index: int) -> Tensor:
+        identity = torch.eye(self.latent_dim, dtype=q_params.dtype, device=q_params.device)
         if self.kind == "orthogonal":
             # adds the identity, because a zero matrix, as of a black image, has no gradient
-            return torch.linalg.qr(identity[:, : self.rank] + of_q.unflatten(-1, (self.latent_dim, self.rank))).Q
-        identity = identity.expand(*of_q.shape[:-1], -1, -1)
+            return torch.linalg.qr(identity[:, : self.rank] + q_params.unflatten(-1, (self.latent_dim, self.rank))).Q
+        identity = identity.expand(*q_params.shape[:-1], -1, -1)
         if self.kind == "triangular":
             return identity.flip(-1) if index % 2 else identity
         q = identity
-        for v in of_q.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
+        for v in q_params.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
             v = v / (v.norm(dim=-1, keepdim=True) + 1e-12)
             q = q - 2 * v.unsqueeze(-1) * torch.einsum("...j,...jk->...k", v, q).unsqueeze(
                 -2

@@ -19,7 +19,7 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def forward(self, posterior: Posterior | None) -> Distribution: ...
 
-    def code(self, z: Tensor) -> Tensor:
+    def compute_decoder_input(self, z: Tensor) -> Tensor:
         """Maps z to the decoder's input: z itself, unless the prior defines another code."""
         return z
 

@@ -36,6 +36,6 @@ class StickBreakingPrior(StandalonePrior):
     def forward(self, posterior: Posterior | None) -> LogitKumaraswamy:
         return LogitKumaraswamy(self.ones, self.concentration * self.ones)
 
-    def code(self, z: Tensor) -> Tensor:
+    def compute_decoder_input(self, z: Tensor) -> Tensor:
         log_rest = F.pad(-F.softplus(z), (1, -1)).cumsum(-1)  # log of the rest before each break
         return torch.exp(log_rest - F.softplus(-z))

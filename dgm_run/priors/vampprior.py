@@ -24,19 +24,19 @@ class MixtureOfPosteriors(Prior):
     pseudo_inputs: Tensor
 
     def forward(self, posterior: Posterior) -> Mixture:
-        return _mixture(posterior(self.pseudo_inputs), self.pseudo_inputs)
+        return _build_mixture(posterior(self.pseudo_inputs), self.pseudo_inputs)
 
     def infer_with_prior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:
         q = posterior(torch.cat([x, self.pseudo_inputs]))  # batch shape (B + K,)
         components = q.map(lambda parameter: parameter[len(x) :])
-        return q.map(lambda parameter: parameter[: len(x)]), _mixture(components, x)
+        return q.map(lambda parameter: parameter[: len(x)]), _build_mixture(components, x)
 
     def pictures(self, x: Tensor) -> dict[str, Tensor]:
         """Returns the first pseudo-inputs, (N, *shape)."""
         return {"pseudo_inputs": self.pseudo_inputs[:64]}
 
 
-def _mixture(components: Distribution, like: Tensor) -> Mixture:
+def _build_mixture(components: Distribution, like: Tensor) -> Mixture:
     """Builds the uniform mixture of all K components."""
     num_components = components.batch_shape[0]
     return Mixture(components, like.new_full((num_components,), -math.log(num_components)))

@@ -51,7 +51,7 @@ def test_what_stands_for_the_density_is_that_of_input_and_z_less_the_model_of_th
     found_z, log_q = q.rsample_and_log_prob((3,))
     torch.testing.assert_close(found_z, z)
     of_z = torch.distributions.Normal(given.mean, given.variance.sqrt()).log_prob(z).sum(-1)
-    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.infer_input(z, q.of_features).log_prob(xi)
+    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.infer_input(z, q.feature_term).log_prob(xi)
     torch.testing.assert_close(log_q, expected)
 
 

@@ -26,7 +26,7 @@ class UnnormalizedModel(nn.Module, ABC):
     """
 
     shape: tuple[int, ...]
-    inferred: bool
+    has_latent_states: bool
 
     @property
     @abstractmethod

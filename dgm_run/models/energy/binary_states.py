@@ -32,7 +32,7 @@ class BinaryStates(EnergyModel):
         super().__init__()
         self.shape = tuple(shape)
         self.num_pixels = math.prod(shape)
-        self.starts_at_means = visible_bias == "logit_mean"
+        self.is_mean_initialized = visible_bias == "logit_mean"
         self.visible_bias = nn.Parameter(torch.zeros(self.num_pixels + num_others))
         self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))
 
@@ -44,7 +44,7 @@ class BinaryStates(EnergyModel):
     def initialize(self, x: Tensor) -> None:
         logits = mean_logits(x)
         self.base_logits[: self.num_pixels] = logits
-        if self.starts_at_means:
+        if self.is_mean_initialized:
             self.visible_bias[: self.num_pixels] = logits
 
     @abstractmethod

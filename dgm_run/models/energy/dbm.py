@@ -208,21 +208,21 @@ class DBM(BinaryStates, LayeredModel):
     def log_partition(self) -> Tensor:
         model = copy.deepcopy(self).double()
 
-        def of_odd(h: Tensor) -> Tensor:
+        def log_weight_of_odd(h: Tensor) -> Tensor:
             return h @ model.hidden_bias + F.softplus(model._compute_even(model._split_odd(h))).sum(-1)
 
-        def of_even(state: Tensor) -> Tensor:
+        def log_weight_of_even(state: Tensor) -> Tensor:
             return model.log_unnormalized(state, model.preactivations(state))
 
         device = self.hidden_bias.device
         if len(self.hidden_bias) <= len(self.visible_bias):
-            return log_sum_over_states(len(self.hidden_bias), of_odd, device)
-        return log_sum_over_states(len(self.visible_bias), of_even, device)
+            return log_sum_over_states(len(self.hidden_bias), log_weight_of_odd, device)
+        return log_sum_over_states(len(self.visible_bias), log_weight_of_even, device)
 
     def filters(self) -> Tensor:
         return self.weights[0]
 
-    def stage(self, index: int) -> Stage:
+    def build_stage(self, index: int) -> Stage:
         """Returns an RBM of layers `index` and `index` + 1, with two copies of a layer that has another neighbour.
 
         The lowest RBM has two copies of the pixels, the highest two of its hidden units, the RBMs between two of both.
@@ -234,7 +234,7 @@ class DBM(BinaryStates, LayeredModel):
             visible_copies=2 if index < self.num_stages - 1 else 1,
             hidden_copies=2 if index > 0 else 1,
             init_scale=self.init_scale,
-            visible_bias="logit_mean" if index or self.starts_at_means else "zero",
+            visible_bias="logit_mean" if index or self.is_mean_initialized else "zero",
         )
         rbm.to(self.hidden_bias)
         upward = self.upward_bias.split(self.sizes[1:])

@@ -194,7 +194,7 @@ class DBN(UnnormalizedModel, LayeredModel):
             "filters": weights_to_images(self.layers[0].generation.weight, self.shape),
         }
 
-    def stage(self, index: int) -> Stage:
+    def build_stage(self, index: int) -> Stage:
         """Returns an RBM over the units that the layers below recognise; the last RBM becomes the top."""
 
         @torch.no_grad()
@@ -202,11 +202,11 @@ class DBN(UnnormalizedModel, LayeredModel):
             return self.recognise(x, index)[-1] if index else x
 
         shape = (self.sizes[index],) if index else self.shape
-        mirrored = index > 0 and self.sizes[index + 1] == self.sizes[index - 1]
-        rbm = RBM(shape, self.sizes[index + 1], self.init_scale, "zero" if mirrored else self.visible_bias).to(
+        is_mirrored = index > 0 and self.sizes[index + 1] == self.sizes[index - 1]
+        rbm = RBM(shape, self.sizes[index + 1], self.init_scale, "zero" if is_mirrored else self.visible_bias).to(
             self.base_logits
         )
-        if mirrored:  # the bound starts at that of the RBM below, and can only rise
+        if is_mirrored:  # the bound starts at that of the RBM below, and can only rise
             below = self.layers[index - 1]
             with torch.no_grad():
                 rbm.weight.copy_(below.generation.weight.T)

@@ -63,15 +63,15 @@ class ClassConditional(JointModel, ExactModel, EMModel):
     def statistics(self, train: DataSplit) -> tuple[Tensor, list[Moments]]:
         """Returns the class frequencies, (K,), and the moments of each class, over the labelled training examples."""
         y = train.y[train.labelled]
-        of_class = [train.labelled[y == k] for k in range(self.num_classes)]
-        counts = torch.tensor([float(len(index)) for index in of_class])
+        class_indices = [train.labelled[y == k] for k in range(self.num_classes)]
+        counts = torch.tensor([float(len(index)) for index in class_indices])
         empty = (counts < 2).nonzero().flatten().tolist()
         if empty:
             raise ValueError(
                 f"class {empty[0]} has {int(counts[empty[0]])} labelled examples and needs two or more: raise "
                 "dataset.num_labels, or add examples of it"
             )
-        moments = [Moments.from_batches([train.batch(index)]) for index in of_class]
+        moments = [Moments.from_batches([train.batch(index)]) for index in class_indices]
         for k, (part, each) in enumerate(zip(self.parts, moments, strict=True)):
             try:
                 part.noise_floor(each.variance)

@@ -112,7 +112,7 @@ class M1M2(LabelledModel, LayeredModel):
     def count_stages(cls, settings: Mapping[str, Any]) -> int:
         return cls.num_stages
 
-    def stage(self, index: int) -> Stage:
+    def build_stage(self, index: int) -> Stage:
         return Stage(self.m1, prepare=lambda x: x, finish=lambda: None)
 
     def train(self, mode: bool = True) -> "M1M2":

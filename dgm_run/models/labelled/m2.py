@@ -91,8 +91,8 @@ class M2(LabelledModel):
 
     def _infer_given_label(self, x: Tensor):
         """Returns the map y -> q(z | x, y); the features of x are computed once for all labels."""
-        of_x = self.joint.first(self.encoder(x))
-        return lambda y: self.recognition(self.joint(of_x, y), like=x)
+        x_term = self.joint.first(self.encoder(x))
+        return lambda y: self.recognition(self.joint(x_term, y), like=x)
 
     def _standard_prior(self, y: Tensor) -> DiagonalGaussian:
         zeros = y.new_zeros(*y.shape[:-1], self.z_dim)

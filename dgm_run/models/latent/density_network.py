@@ -40,7 +40,7 @@ class DensityNetwork(ContinuousLatentModel):
         return self.prior(None)
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.decoder(self.prior.code(z))
+        return self.decoder(self.prior.compute_decoder_input(z))
 
     def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         """Computes log p(x_b | z_s) of every pair: (B, *shape), (S, L) -> (B, S). All examples share the draws."""

@@ -82,4 +82,4 @@ class DLGM(ContinuousLatentModel):
 
     def _generate_lower(self, upper: Tensor) -> DiagonalGaussian:
         """Returns p(z1 | z2)."""
-        return self.generation(self.from_upper(self.prior.code(upper)), like=upper)
+        return self.generation(self.from_upper(self.prior.compute_decoder_input(upper)), like=upper)

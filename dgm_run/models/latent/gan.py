@@ -38,7 +38,7 @@ class GAN(DensityNetwork):
         self.encoder = encoder
         self.head = linear(encoder.feature_dim, 1)
         if spectral_norm:
-            for layer in self.layers():
+            for layer in self.discriminator_layers():
                 parametrizations.spectral_norm(layer)
 
     def draw(self, n: int) -> Tensor:
@@ -54,7 +54,7 @@ class GAN(DensityNetwork):
         """Computes the log-odds that x is data, (B,)."""
         return self.head(self.encoder(x)).squeeze(-1).to(x.dtype)
 
-    def layers(self) -> list[nn.Module]:
+    def discriminator_layers(self) -> list[nn.Module]:
         """Lists the discriminator's linear layers and convolutions."""
         parts = nn.ModuleList(self.discriminator)
         return [part for part in parts.modules() if isinstance(part, nn.Linear | nn.Conv2d)]

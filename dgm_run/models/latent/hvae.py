@@ -92,14 +92,14 @@ class HVAE(ContinuousLatentModel):
 
     def _join_levels(self, z: Tensor) -> Tensor:
         lower, upper = z.split([self.lower_dim, z.shape[-1] - self.lower_dim], -1)
-        return torch.cat([lower, self.prior.code(upper)], -1)
+        return torch.cat([lower, self.prior.compute_decoder_input(upper)], -1)
 
     def _extend_posterior(self, q: Distribution, x: Tensor) -> Hierarchical:
         """Returns q(z2 | x) q(z1 | x, z2)."""
-        of_x = self.joint.first(self.encoder(x))  # once for all samples of z2
+        x_term = self.joint.first(self.encoder(x))  # once for all samples of z2
 
         def lower(upper: Tensor) -> DiagonalGaussian:
-            hidden = self.joint(of_x, self.from_upper(self.prior.code(upper)))
+            hidden = self.joint(x_term, self.from_upper(self.prior.compute_decoder_input(upper)))
             return self.recognition(hidden, like=upper)
 
         return Hierarchical(q, lower, self.lower_dim, has_second_first=True)
@@ -108,6 +108,6 @@ class HVAE(ContinuousLatentModel):
         """Returns p(z2) p(z1 | z2)."""
 
         def lower(upper: Tensor) -> DiagonalGaussian:
-            return self.generation(self.to_lower(self.prior.code(upper)), like=upper)
+            return self.generation(self.to_lower(self.prior.compute_decoder_input(upper)), like=upper)
 
         return Hierarchical(p, lower, self.lower_dim, has_second_first=True)

@@ -52,4 +52,4 @@ class VAE(ContinuousLatentModel):
         return self.prior.infer_with_prior(self.posterior, x)
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.decoder(self.prior.code(z))
+        return self.decoder(self.prior.compute_decoder_input(z))

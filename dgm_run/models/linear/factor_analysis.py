@@ -161,20 +161,20 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
     def log_prob(self, x: Tensor) -> Tensor:
         return self.density.log_prob(x.double().flatten(1)).to(x.dtype)
 
-    def log_prob_of_corrupted(self, seen: Tensor, corrupt: Corruption) -> Tensor:
+    def log_prob_of_corrupted(self, x: Tensor, corrupt: Corruption) -> Tensor:
         """Computes log p(x~) of corrupted examples, (B, *shape) -> (B,), nats."""
-        known = corrupt.observed(seen).double().flatten(1)
-        return corrupt.observation_density_linear(self.density).log_prob(known).to(seen.dtype)
+        observed = corrupt.observed(x).double().flatten(1)
+        return corrupt.observation_density_linear(self.density).log_prob(observed).to(x.dtype)
 
     def infer(self, x: Tensor) -> FullGaussian:
         """Returns the exact posterior."""
         return self.density.posterior(x.double().flatten(1)).map(lambda parameter: parameter.to(x.dtype))
 
-    def infer_from_corrupted(self, seen: Tensor, corrupt: Corruption) -> FullGaussian:
+    def infer_from_corrupted(self, x: Tensor, corrupt: Corruption) -> FullGaussian:
         """Returns the posterior given x~, exact where p(x~) is Gaussian."""
         p = corrupt.observation_density_linear(self.density)
-        found = p.posterior(corrupt.observed(seen).double().flatten(1))
-        return found.map(lambda parameter: parameter.to(seen.dtype))
+        found = p.posterior(corrupt.observed(x).double().flatten(1))
+        return found.map(lambda parameter: parameter.to(x.dtype))
 
     def latent_prior(self) -> StandardGaussian:
         return StandardGaussian(self.latent_dim, self.like)
@@ -236,9 +236,9 @@ class Moments:
             x = batch.double().flatten(1)
             origin = x[0].clone() if origin is None else origin
             x = x - origin
-            of_batch = x.mean(0)
-            centred = x - of_batch
-            away = of_batch - mean
+            batch_mean = x.mean(0)
+            centred = x - batch_mean
+            away = batch_mean - mean
             total = count + len(x)
             scatter = scatter + centred.T @ centred + torch.outer(away, away) * (count * len(x) / total)
             mean = mean + away * (len(x) / total)
@@ -314,9 +314,9 @@ def mean_log_prob(p: LinearGaussian, data: Moments) -> Tensor:
     scatter = data.covariance + torch.outer(centre, centre)
     project = torch.cholesky_solve(scaled.T, factor)  # E[z | x] = project (x - bias), (k, D)
     explained = p.weight @ project
-    of_z = project @ scatter
-    residual = scatter - p.weight @ of_z  # E[(x - bias - W z) (x - bias)'], (D, D)
+    z_scatter = project @ scatter
+    residual = scatter - p.weight @ z_scatter  # E[(x - bias - W z) (x - bias)'], (D, D)
     residual_variance = residual.diagonal() - (residual * explained).sum(-1)
-    squares = (residual_variance * torch.exp(-p.log_var)).sum() + (of_z * project).sum()
+    squares = (residual_variance * torch.exp(-p.log_var)).sum() + (z_scatter * project).sum()
     log_det = p.log_var.sum() + 2 * factor.diagonal().log().sum()
     return -0.5 * (squares + log_det + len(p.bias) * LOG_2PI)

@@ -32,7 +32,7 @@ class ExactLikelihood(EnergyObjective):
         return super().init_state(model, x)
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v = _all_states(states.shape[1:], states.dtype, states.device)
+        v = _list_states(states.shape[1:], states.dtype, states.device)
         v_preactivations = model.preactivations(v)
         log_f = model.log_unnormalized(v, v_preactivations)
         compared = contrast_data_with(model, states, preactivations, v, v_preactivations, log_f.softmax(0))
@@ -40,6 +40,6 @@ class ExactLikelihood(EnergyObjective):
 
 
 @functools.lru_cache(maxsize=1)
-def _all_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _list_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Lists every binary x, (2^D, *shape), cached between steps."""
     return binary_states(shape.numel(), 0, 1 << shape.numel(), device).to(dtype).unflatten(1, shape)

@@ -48,15 +48,15 @@ class UpDown(Objective):
     def __call__(self, model: DBN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), {})
         with torch.no_grad():
-            awake = model.recognise(x)
-            dreamt, _ = model.top.gibbs(awake[-1], num_sweeps(progress, self.num_steps, self.grow_every))
-            asleep = model.generate(dreamt)
-        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(awake), strict=True)]
+            wake_units = model.recognise(x)
+            top_samples, _ = model.top.gibbs(wake_units[-1], num_sweeps(progress, self.num_steps, self.grow_every))
+            sleep_units = model.generate(top_samples)
+        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(wake_units), strict=True)]
         up = [
             layer.log_q(above, below).mean()
-            for layer, (below, above) in zip(model.layers, pairwise(asleep), strict=True)
+            for layer, (below, above) in zip(model.layers, pairwise(sleep_units), strict=True)
         ]
-        top = model.top.free_energy(awake[-1]).mean() - model.top.free_energy(dreamt).mean()
+        top = model.top.free_energy(wake_units[-1]).mean() - model.top.free_energy(top_samples).mean()
         loss = top - sum(down) - sum(up)
         return loss, {"reconstruction": down[0].detach()}
 

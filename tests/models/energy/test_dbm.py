@@ -205,7 +205,7 @@ def test_a_layer_alone_hears_twice_from_the_side_that_is_there():
     model = make(num_hidden=(2, 3, 2))
     expected = [(2, 3, 1), (2, 2, 2), (1, 3, 2)]  # copies of the lower units, how many, copies of the upper ones
     for index, (visible_copies, num_pixels, hidden_copies) in enumerate(expected):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         assert stage.model.shape == (visible_copies, num_pixels)
         assert stage.model.hidden_copies == hidden_copies
         units = stage.prepare(torch.ones(4, *SHAPE, dtype=torch.float64))
@@ -216,12 +216,12 @@ def test_a_layer_alone_hears_twice_from_the_side_that_is_there():
 
 def test_finished_layers_leave_their_weights_and_share_the_biases_between_them():
     model = make()
-    first, second = model.stage(0), None
+    first, second = model.build_stage(0), None
     with torch.no_grad():
         for value in first.model.parameters():
             value.normal_()
     first.finish()
-    second = model.stage(1)
+    second = model.build_stage(1)
     with torch.no_grad():
         for value in second.model.parameters():
             value.normal_()
@@ -241,7 +241,7 @@ def test_a_layer_is_prepared_by_what_the_machines_below_infer():
     model = make(num_hidden=(2, 3, 2))
     machines = []
     for index in range(2):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         with torch.no_grad():
             for value in stage.model.parameters():
                 value.normal_()
@@ -257,14 +257,14 @@ def test_a_layer_is_prepared_by_what_the_machines_below_infer():
 
     joint = law(x, first, w[0]) @ law(first, second, w[1])
     torch.manual_seed(0)
-    draws = model.stage(2).prepare(torch.tensor(x).view(1, *SHAPE).expand(50_000, *SHAPE))
+    draws = model.build_stage(2).prepare(torch.tensor(x).view(1, *SHAPE).expand(50_000, *SHAPE))
     energy.check_follows(draws[:, 0], torch.tensor(joint[0]))
 
 
 def test_the_pixels_start_where_they_are_told_to():
     x = torch.bernoulli(torch.full((100, *SHAPE), 0.2))
     for visible_bias in ("logit_mean", "zero"):
-        machine = DBM(SHAPE, [2, 2], 0.01, visible_bias, 5).stage(0).model
+        machine = DBM(SHAPE, [2, 2], 0.01, visible_bias, 5).build_stage(0).model
         machine.initialize(x.flatten(1).unsqueeze(1).expand(-1, 2, -1))
         assert bool(machine.visible_bias.any()) == (visible_bias == "logit_mean")
 

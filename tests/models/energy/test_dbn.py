@@ -91,12 +91,12 @@ def test_missing_pixels_follow_their_conditional():
 def test_above_a_mirrored_machine_the_weights_are_the_likelihood_of_that_machine():
     # p(h_1) of the top is then what the machine below has, and q its exact posterior: nothing scatters
     model = make(num_hidden=(4, 3))
-    first = model.stage(0)
+    first = model.build_stage(0)
     with torch.no_grad():
         for value in first.model.parameters():
             value.normal_()
     first.finish()
-    second = model.stage(1)
+    second = model.build_stage(1)
     second.model.initialize(second.prepare(energy.visible_states(model)))  # which has to leave the biases alone
     second.finish()
     x = energy.visible_states(model)
@@ -106,7 +106,7 @@ def test_above_a_mirrored_machine_the_weights_are_the_likelihood_of_that_machine
 
 def test_layers_of_other_sizes_start_small_and_at_the_means_of_their_data():
     model = make(num_hidden=(2, 5))
-    stage = model.stage(1)
+    stage = model.build_stage(1)
     x = torch.bernoulli(torch.full((1000, *SHAPE), 0.5, dtype=torch.float64))
     units = stage.prepare(x)
     assert units.shape == (1000, 2)

@@ -36,11 +36,11 @@ def test_every_parameter_is_of_the_generator_or_of_the_discriminator():
 
 def test_spectral_norm_holds_the_largest_singular_values_at_one():
     m = model("model.spectral_norm=true", "encoder=dcgan", "decoder=dcgan", "dataset=mnist")
-    assert len(m.layers()) == 4
+    assert len(m.discriminator_layers()) == 4
     x = torch.rand(3, 1, 28, 28)
     for _ in range(300):  # a power iteration each
         m.discriminate(x)
-    for layer in m.layers():
+    for layer in m.discriminator_layers():
         assert torch.linalg.svdvals(layer.weight.flatten(1))[0].item() == pytest.approx(1, abs=1e-3)
     names = [name for name, _ in m.named_parameters() if "parametrizations" in name]
     assert names

@@ -62,7 +62,7 @@ def test_samples_go_down_from_the_prior_of_the_upper_level():
 def test_both_levels_read_the_pieces_of_a_broken_stick():
     m = model("prior=stick_breaking", "posterior=kumaraswamy")
     z = torch.randn(3, 5)
-    pieces = m.prior.code(z[:, 3:])
+    pieces = m.prior.compute_decoder_input(z[:, 3:])
     torch.testing.assert_close(m.decode(z).logits, m.decoder(torch.cat([z[:, :3], pieces], -1)).logits)
 
 

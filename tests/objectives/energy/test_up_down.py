@@ -79,7 +79,7 @@ def test_bars_and_stripes():
     model.initialize(x)
     pcd, batch = PersistentContrastiveDivergence(*SHARED, 1, 100), x.repeat(8, 1, 1, 1)
     for index in range(2):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         stage.model.initialize(stage.prepare(x.repeat(100, 1, 1, 1)))
         train(stage.model, pcd, lambda _, stage=stage: stage.prepare(batch), lr=0.2, num_steps=5000)
         stage.finish()
