@@ -11,7 +11,7 @@ def make(shape=(1, 8, 4), channels=(4, 3, 5)):
     return ResNetDecoder(3, list(channels), 1, BernoulliLikelihood(shape))
 
 
-def test_pixels_have_the_shape_of_the_data_for_any_leading_axes():
+def test_pixels_have_the_data_shape():
     decoder, z = make(), torch.randn(5, 2, 3)
     p = decoder(z)
     assert (p.batch_shape, p.event_shape) == ((5, 2), (1, 8, 4))

@@ -23,14 +23,14 @@ def flow():
 
 
 @torch.no_grad()
-def test_it_is_a_density_and_samples_follow_it():
+def test_samples_follow_the_density():
     check_density_integrates_to_one(flow(), half_width=24.0, num_points=960)
     one = flow().map(lambda parameter: parameter[:1])
     single = Flow(DiagonalGaussian(one.base.loc[0], one.base.log_var[0]), [s.map(lambda p: p[0]) for s in one.steps])
     check_sampler_follows_density(single)
 
 
-def test_the_density_at_its_own_samples_is_the_one_elsewhere():
+def test_sample_density_matches_log_prob():
     q = flow()
     z, log_q = q.rsample_and_log_prob((4,))
     torch.testing.assert_close(q.log_prob(z), log_q)
@@ -44,7 +44,7 @@ def test_an_inverted_step_is_a_step():
     assert not step.detach()(torch.randn(2, 3).double())[0].requires_grad
 
 
-def test_a_frozen_network_is_the_same_function_without_gradient_of_its_own():
+def test_frozen_network_has_no_gradient():
     network, x = nn.Linear(3, 2), torch.randn(4, 3, requires_grad=True)
     torch.testing.assert_close(freeze_network(network)(x), network(x))
     assert torch.autograd.grad(freeze_network(network)(x).sum(), x)[0].abs().sum() > 0

@@ -31,7 +31,7 @@ def test_its_bounds_are_of_what_is_seen():
 
 @torch.no_grad()
 @pytest.mark.parametrize("corrupt", [MissingHalf("left"), BitFlip(0.2)])
-def test_all_that_can_be_seen_has_the_mass_one(corrupt):
+def test_observations_have_mass_one(corrupt):
     model = CorruptedModel(truth.binary_vae(), corrupt)
     x = torch.tensor(energy.states(4), dtype=torch.float32).view(-1, 1, 1, 4)
     seen = corrupt(x).nan_to_num(-1).unique(dim=0) if isinstance(corrupt, MissingHalf) else x
@@ -62,7 +62,7 @@ def test_what_is_not_seen_teaches_nothing():
     assert (gradient[:2] != 0).all()
 
 
-def test_it_starts_from_the_means_of_what_is_known():
+def test_initial_means_are_observed_means():
     model = truth.factor_analysis(4).float()
     x = torch.tensor([[1.0, torch.nan, torch.nan, 2.0], [3.0, 4.0, torch.nan, 2.5]]).view(2, 1, 1, 4)
     CorruptedModel(model, HOLES).initialize(x)
@@ -70,7 +70,7 @@ def test_it_starts_from_the_means_of_what_is_known():
 
 
 @torch.no_grad()
-def test_pictures_show_what_is_restored_below_what_is_seen():
+def test_pictures_show_restored_examples():
     model = CorruptedModel(truth.binary_vae(), HOLES)
     shown = model.pictures(truth.SEEN.expand(8, -1, -1, -1))
     assert shown["samples"].shape == (64, *truth.SHAPE)
@@ -81,7 +81,7 @@ def test_pictures_show_what_is_restored_below_what_is_seen():
     assert ((restored[[1, 3]] > 0) & (restored[[1, 3]] < 1)).all()
 
 
-def test_models_that_need_all_of_x_are_refused():
+def test_complete_data_models_are_refused():
     rbm = instantiate(compose("model=rbm", "model.num_hidden=4").model)
     with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM needs complete data: choose model=vae"):
         build_corrupted_model(rbm, HOLES)
@@ -90,7 +90,7 @@ def test_models_that_need_all_of_x_are_refused():
         build_corrupted_model(pixelcnn, HOLES)
 
 
-def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
+def test_run_learns_from_missing_values(tmp_path):
     overrides = (*TINY, "dataset/corrupt=missing_at_random", "objective=iwae", "objective.num_samples=2",
                  "estimators=[importance_sampling,imputation]", "estimators.imputation.num_examples=20")  # fmt: skip
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")

@@ -12,7 +12,7 @@ from dgm_run.networks.bounded import (
 )
 
 
-def test_it_starts_where_told_or_in_the_middle_and_stays_within():
+def test_start_lies_within_bounds():
     parameter = BoundedParameter(torch.tensor([0.0, -5.9, 3.0, 2.0]), (-6.0, 2.0))
     torch.testing.assert_close(parameter(), torch.tensor([0.0, -5.9, -2.0, -2.0]))
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_what_was_driven_outwards_comes_back():
     assert parameter().item() < -0.9
 
 
-def test_in_the_middle_it_moves_as_a_free_parameter():
+def test_middle_has_unit_slope():
     parameter = BoundedParameter(torch.tensor([-2.0]), (-6.0, 2.0))
     parameter().sum().backward()
     assert parameter.raw.grad.item() == pytest.approx(1.0)
@@ -44,7 +44,7 @@ def test_an_interval_that_is_none_is_refused(bounds):
         check_interval(bounds)
 
 
-def test_a_floor_is_added_to_a_positive_number():
+def test_floor_is_additive():
     log_value, floor = torch.tensor([0.0, -50.0]), torch.tensor([0.5, 0.25])
     torch.testing.assert_close(add_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
     torch.testing.assert_close(add_floor(log_value, -1e9), log_value)
@@ -54,7 +54,7 @@ def test_a_floor_is_added_to_a_positive_number():
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])
-def test_the_variance_of_columns_does_not_cancel(offset):
+def test_column_variance_does_not_cancel(offset):
     x = torch.randn(500, 2, 3, dtype=torch.float64) + offset
     x[:, 1, 1] = 0.1
     found = column_variance(x)

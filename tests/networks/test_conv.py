@@ -6,7 +6,7 @@ from dgm_run.networks.conv import apply_over_batch, conv, conv_layers, divide_si
 
 
 @pytest.mark.parametrize(("size", "kernel_size", "stride"), [(8, 3, 1), (7, 3, 2), (8, 5, 2), (5, 1, 3)])
-def test_a_convolution_divides_the_size_by_its_stride_rounded_up(size, kernel_size, stride):
+def test_stride_divides_size_rounded_up(size, kernel_size, stride):
     found = conv(2, 3, kernel_size, stride)(torch.randn(1, 2, size, size)).shape[-1]
     assert found == -(-size // stride)
 
@@ -17,7 +17,7 @@ def test_a_gated_layer_halves_its_channels():
     torch.testing.assert_close(network(x), value * openness.sigmoid())
 
 
-def test_upwards_every_pixel_is_repeated_before_it_is_convolved():
+def test_upsampling_precedes_convolution():
     network, x = conv_layers(1, [1], [1], [2], "relu", False, is_upsampling=True), torch.rand(1, 1, 2, 2)
     with torch.no_grad():
         network[1].weight.fill_(1.0)

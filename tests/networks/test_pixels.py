@@ -6,14 +6,14 @@ from tests.support.pixel_networks import NETWORKS, H, W, influence, inputs, make
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_pixel_sees_itself_or_one_after_it_and_the_context_reaches_each(name):
+def test_pixels_see_only_preceding_ones(name):
     of_x, of_context = influence(make(name), *inputs())
     assert not of_x.triu(0).any()
     assert (of_context.diagonal() > 0).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_one_by_one_the_outputs_are_those_of_a_full_pass(name):
+def test_sampler_matches_full_pass(name):
     network = make(name, in_channels=3)
     x, context = inputs(4, 3)
     with torch.no_grad():
@@ -27,7 +27,7 @@ def test_one_by_one_the_outputs_are_those_of_a_full_pass(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_images_repeat_where_there_are_more_contexts(name):
+def test_images_repeat_over_contexts(name):
     network = make(name)
     x, _ = inputs(2)
     _, context = inputs(6)
@@ -43,7 +43,7 @@ def test_what_cannot_be_built_is_refused(name, sizes, message):
         NETWORKS[name](1, 1, 2, 4, *sizes)
 
 
-def test_a_masked_convolution_is_the_sum_of_its_two_parts():
+def test_masked_convolution_is_a_sum():
     above, left = RowsAbove(2, 3, 5, has_own_row=False).double(), PixelsLeft(2, 3, 5, has_own_pixel=True).double()
     weight = torch.zeros(3, 2, 5, 5).double()
     with torch.no_grad():

@@ -21,7 +21,7 @@ def model(bag=True):
     return instantiate(compose(*TINY, f"decoder.bag_of_words={str(bag).lower()}").model).eval()
 
 
-def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
+def test_loss_subtracts_word_term():
     made, bound = model(), ELBO(1, 1.0, 10, "logistic", 0.0)
     x, progress = made.sample(5), Progress(torch.tensor(3.0), {})
     torch.manual_seed(1)

@@ -7,7 +7,7 @@ from tests.support import exact
 
 
 @pytest.mark.usefixtures("double")
-def test_the_score_is_that_of_factor_analysis():
+def test_score_matches_factor_analysis():
     model = exact.factor_analysis(2, 4, full=True)
     x, z = torch.randn(3, 4), torch.randn(5, 3, 2)
     weight, bias = model.decoder.output.weight, model.decoder.output.bias

@@ -22,7 +22,7 @@ def make():
     return posterior
 
 
-def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
+def test_z_given_input_is_gp_prediction():
     posterior = make()
     q = posterior(torch.rand(5, *SHAPE).double())
     xi = torch.randn(7, 5, 2).double()
@@ -39,7 +39,7 @@ def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
             torch.testing.assert_close(found.variance[:, b], variance, rtol=1e-4, atol=1e-6)
 
 
-def test_what_stands_for_the_density_is_that_of_input_and_z_less_the_model_of_the_input():
+def test_substitute_density_is_unbiased():
     posterior = make()
     q = posterior(torch.rand(2, *SHAPE).double())
     torch.manual_seed(1)
@@ -55,7 +55,7 @@ def test_what_stands_for_the_density_is_that_of_input_and_z_less_the_model_of_th
     torch.testing.assert_close(log_q, expected)
 
 
-def test_every_parameter_gets_a_gradient_and_there_is_no_density_elsewhere():
+def test_parameters_learn_no_density_at_z():
     posterior = make()
     q = posterior(torch.rand(2, *SHAPE).double())
     z, log_q = q.rsample_and_log_prob((3,))

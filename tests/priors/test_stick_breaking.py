@@ -19,7 +19,7 @@ def test_the_decoder_reads_the_pieces():
     torch.testing.assert_close(pieces, torch.tensor(expected).double())
 
 
-def test_many_breaks_leave_no_piece_that_is_no_number():
+def test_many_breaks_stay_finite():
     pieces = StickBreakingPrior(200, 1.0).compute_decoder_input(torch.full((1, 200), 30.0))
     assert pieces.isfinite().all()
     assert pieces[0, 0] == 1

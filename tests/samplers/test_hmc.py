@@ -24,7 +24,7 @@ def energy(point, momentum, beta):
     return -point.log_density(beta) + 0.5 * momentum.square().sum(-1)
 
 
-def test_a_point_knows_densities_and_gradients_at_every_temperature():
+def test_point_has_densities_and_gradients():
     z, _ = start()
     point = evaluate_point(z, log_densities)
     leaf = z.clone().requires_grad_()
@@ -34,7 +34,7 @@ def test_a_point_knows_densities_and_gradients_at_every_temperature():
     torch.testing.assert_close(point.gradient(0.3), torch.autograd.grad(expected.sum(), leaf)[0])
 
 
-def test_a_trajectory_with_its_momentum_turned_round_comes_back():
+def test_leapfrog_is_reversible():
     z, momentum = start()
     step = torch.tensor(0.2).double()
     there, after = leapfrog(evaluate_point(z, log_densities), momentum, 0.7, step, 9, log_densities)
@@ -43,7 +43,7 @@ def test_a_trajectory_with_its_momentum_turned_round_comes_back():
     torch.testing.assert_close(back.z, z, rtol=0, atol=1e-10)
 
 
-def test_half_the_step_leaves_a_quarter_of_the_error_of_the_energy():
+def test_energy_error_is_second_order():
     z, momentum = start()
     errors = []
     for step, count in ((0.1, 10), (0.05, 20)):
@@ -53,7 +53,7 @@ def test_half_the_step_leaves_a_quarter_of_the_error_of_the_energy():
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
 
 
-def test_draws_of_the_density_stay_draws_of_it():
+def test_hmc_keeps_target_samples():
     torch.manual_seed(0)
     n, beta = 40_000, 0.6
     precision = (1 - beta) * torch.eye(2).double() + beta * torch.linalg.inv(COVARIANCE)
@@ -69,7 +69,7 @@ def test_draws_of_the_density_stay_draws_of_it():
     torch.testing.assert_close(point.log_target, log_densities(point.z)[1])
 
 
-def test_a_trajectory_that_runs_away_is_not_kept():
+def test_diverged_trajectory_is_rejected():
     z, _ = start(5)
     point, probability = hmc_step(evaluate_point(z, log_densities), 1.0, torch.tensor(1e100).double(), 3, log_densities)
     torch.testing.assert_close(point.z, z)

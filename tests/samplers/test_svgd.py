@@ -15,7 +15,7 @@ def kernel(a, b, h):
     return torch.exp(-((a - b) ** 2).sum() / h)
 
 
-def test_the_bandwidth_is_the_median_of_the_squared_distances():
+def test_bandwidth_is_scaled_median():
     z, _ = particles(4)
     for b in range(3):
         squares = [((z[i, b] - z[j, b]) ** 2).sum() for i in range(4) for j in range(4) if i != j]
@@ -24,7 +24,7 @@ def test_the_bandwidth_is_the_median_of_the_squared_distances():
 
 
 @pytest.mark.parametrize("is_self_excluded", [False, True])
-def test_the_direction_is_its_sum_over_particles_one_by_one(is_self_excluded):
+def test_direction_matches_direct_sum(is_self_excluded):
     z, score = particles()
     phi, h = direction(z, score, is_self_excluded), bandwidth(z)
     for b in range(3):
@@ -37,7 +37,7 @@ def test_the_direction_is_its_sum_over_particles_one_by_one(is_self_excluded):
             torch.testing.assert_close(phi[i, b], total / (6 - is_self_excluded))
 
 
-def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
+def test_discrepancy_matches_autograd():
     z, score = particles()
     found, h = squared_discrepancy(z, score), bandwidth(z)
     for b in range(3):
@@ -55,7 +55,7 @@ def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
         torch.testing.assert_close(found[b], (total / 30).detach())
 
 
-def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
+def test_svgd_reaches_gaussian():
     torch.manual_seed(0)
     mean, scale = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.5, 1.5]).double()
     z = torch.randn(100, 1, 2).double()
@@ -68,7 +68,7 @@ def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
     assert squared_discrepancy(z, score(z)).item() < 0.01 * before
 
 
-def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_score_would_not():
+def test_svgd_fixes_target_samples():
     torch.manual_seed(0)
     z = torch.randn(8, 5000, 10).double()
     inward = [
@@ -79,7 +79,7 @@ def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_sc
     assert wrong < -50
 
 
-def test_in_half_precision_around_it_the_direction_is_that_in_full():
+def test_autocast_keeps_full_precision():
     torch.manual_seed(0)
     z = (3 * torch.randn(10, 6, 1).sign() + 0.1 * torch.randn(10, 6, 1)).float()
     expected = direction(z, -z, is_self_excluded=True)
@@ -88,7 +88,7 @@ def test_in_half_precision_around_it_the_direction_is_that_in_full():
     torch.testing.assert_close(found, expected)
 
 
-def test_on_draws_of_the_target_the_discrepancy_is_zero_in_the_mean():
+def test_discrepancy_is_zero_on_target():
     torch.manual_seed(0)
     z = torch.randn(20, 4000, 2).double()
     right, wrong = squared_discrepancy(z, -z), squared_discrepancy(z, -(z - 0.7))

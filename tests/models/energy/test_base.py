@@ -27,7 +27,7 @@ def states_of(name, model):
 
 @pytest.mark.parametrize("name", MAKE)
 @pytest.mark.parametrize("step", [5e-6, 1e-3, 0.1])
-def test_ratios_of_single_precision_are_those_of_double(name, step):
+def test_float32_ratios_match_float64(name, step):
     torch.manual_seed(0)
     model = MAKE[name]()
     single = copy.deepcopy(model).float()
@@ -59,13 +59,13 @@ def test_the_largest_fine_step_is_as_good():
     )
 
 
-def test_one_beta_for_each_row_multiplies_any_number_of_axes():
+def test_expand_beta_for_any_axes():
     beta = torch.tensor([1.0, 2.0])
     assert expand_beta(beta, 3).shape == (2, 1, 1)
     assert expand_beta(0.5, 3) == 0.5
 
 
-def test_filters_are_grey_where_a_weight_is_zero():
+def test_filters_are_grey_at_zero():
     images = weights_to_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
     torch.testing.assert_close(images[0].flatten(), torch.tensor([1.0, 0.0, 0.5, 0.75]))
     torch.testing.assert_close(images[1].flatten(), torch.full((4,), 0.5))

@@ -51,7 +51,7 @@ def dense(model, x):
 
 @torch.no_grad()
 @pytest.mark.parametrize("part", [PPCA, FactorAnalysis])
-def test_labels_are_told_by_the_rule_of_bayes(part):
+def test_labels_follow_bayes_rule(part):
     model, _ = fitted(part, num_steps=20)
     x = data(50, seed=1).x
     joint = dense(model, x.flatten(1).numpy())
@@ -60,7 +60,7 @@ def test_labels_are_told_by_the_rule_of_bayes(part):
     assert model.log_prob(x).numpy() == pytest.approx(np.logaddexp.reduce(joint, 1), abs=1e-9)
 
 
-def test_each_part_is_the_best_of_its_own_class():
+def test_parts_fit_their_classes():
     model, train = fitted(num_steps=3000)
     x, y = train.x.flatten(1).numpy(), train.y.numpy()
     for k, part in enumerate(model.parts):
@@ -82,7 +82,7 @@ def test_labels_that_may_not_be_used_are_not():
         ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
 
 
-def test_draws_have_the_shares_and_the_means_of_the_classes():
+def test_samples_have_class_frequencies():
     model, train = fitted(num_steps=50)
     torch.manual_seed(0)
     x = model.sample(20_000).flatten(1)
@@ -123,7 +123,7 @@ def test_a_run_needs_labels_of_every_class(tmp_path):
         dgm_run.run(dgm_run.compose(*overrides, "dataset.num_labels=10"), tmp_path / "b")
 
 
-def test_a_trainer_that_knows_no_labels_is_refused(tmp_path):
+def test_trainer_without_labels_is_refused(tmp_path):
     overrides = ("model=class_conditional_ppca", "dataset.binarize=none", "dataset.dequantize=true", *SHORT)
     with pytest.raises(ConfigError, match="ClassConditional learns from labels: choose trainer=em"):
         dgm_run.run(dgm_run.compose(*overrides, "trainer=gradient"), tmp_path)

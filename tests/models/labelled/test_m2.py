@@ -41,7 +41,7 @@ def log_joint(m, x):
 
 
 @torch.no_grad()
-def test_joint_weights_and_likelihood_are_those_of_quadrature():
+def test_joint_weights_match_quadrature():
     m, x = model(), images()
     torch.manual_seed(1)
     log_w = torch.stack([m.log_joint_weights_per_class(x) for _ in range(4000)])  # (S, K, B)
@@ -59,7 +59,7 @@ def test_mass_sums_to_one():
 
 
 @torch.no_grad()
-def test_labels_come_one_by_one_or_all_at_once():
+def test_labels_batch_or_one_by_one():
     m, x = model(), images()
     y = F.one_hot(torch.tensor([2, 0]), 3).double()
     torch.manual_seed(1)
@@ -77,11 +77,11 @@ def test_pictures_have_a_row_for_every_class():
     assert shown.shape == (24, 1, 2, 2)
 
 
-def test_a_code_without_a_place_for_z_is_refused():
+def test_code_without_z_is_refused():
     with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the dimensions of the code that hold"):
         model("model.latent_dim=3")
 
 
-def test_data_without_labels_are_refused_with_those_that_have_some():
+def test_unlabelled_data_are_refused():
     with pytest.raises(ConfigError, match=r"M2 learns from labels, and the data have none: choose dataset=.*digits"):
         validate(dgm_run.compose("model=m2", "dataset=static_mnist"))

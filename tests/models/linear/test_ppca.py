@@ -17,7 +17,7 @@ def data(n=400, dim=8):
     return torch.randn(n, 3) @ torch.randn(3, dim) + torch.randn(dim) + 0.4 * torch.randn(n, dim)
 
 
-def test_the_closed_form_is_that_of_another_library():
+def test_closed_form_matches_library():
     x = data()
     n = len(x)
     best = maximum_likelihood(Moments.from_batches([x]), 3, torch.tensor(1e-6))
@@ -29,7 +29,7 @@ def test_the_closed_form_is_that_of_another_library():
     assert mean_log_prob(best, Moments.from_batches([x])).item() == pytest.approx(best.log_prob(x).mean().item())
 
 
-def test_the_closed_form_is_where_gradients_end_and_steps_lead():
+def test_closed_form_is_the_optimum():
     x = data()
     moments = Moments.from_batches([x])
     best = maximum_likelihood(moments, 3, torch.tensor(1e-6))
@@ -88,6 +88,6 @@ def test_columns_of_any_scale_are_fitted(latent_dim):
     assert model.likelihood_warning is None
 
 
-def test_scales_beyond_double_precision_are_named():
+def test_extreme_scales_are_named():
     model = first_step(data(dim=6) * torch.tensor([1e-8, 1.0, 1.0, 1.0, 1.0, 1e8]), 5)
     assert "differ by a factor of 5e+15: standardise the data" in model.likelihood_warning
