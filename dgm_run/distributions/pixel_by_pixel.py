@@ -50,7 +50,7 @@ class PixelByPixel(Distribution):
         x = value.reshape(-1, *self.event_shape)
         if torch.is_grad_enabled():
             return self._log_prob(x, context).view(batch)
-        if len(x) <= ROWS:  # and repeat
+        if len(x) <= ROWS:  # repeats the images over blocks of contexts
             per_block = ROWS // len(x) * len(x)
             return torch.cat([self._log_prob(x, block) for block in context.split(per_block)]).view(batch)
         x = x.expand(len(context) // len(x), *x.shape).flatten(0, 1) if len(x) < len(context) else x

@@ -83,9 +83,8 @@ class GaussianLikelihood(Likelihood):
         floor = noise_floor(variance, self.min_scale, self.relative_min_scale)
         floor = floor.min() if self.learn_scale == "shared" else floor.view(self.shape)
         self.log_floor.copy_(floor.log())
-        above = torch.where(
-            floor < self.scale, self.scale - floor, self.scale
-        )  # a floor above `scale` raises the start
+        # a floor above `scale` raises the start
+        above = torch.where(floor < self.scale, self.scale - floor, self.scale)
         self.log_scale.copy_(above.log() if self.log_scale.dim() else above.amin().log())
 
     @property

@@ -114,7 +114,7 @@ class GatedPixelCNNSampler(PixelSampler):
         layers = list(network.layers)
         widths = [network.in_channels] + [network.channels] * (len(layers) - 1)
         self.strips = [RowCache(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
-        self.rows = [strip.above for strip in self.strips]  # of the vertical stack
+        self.rows = [strip.above for strip in self.strips]  # inputs of the vertical stack
         self.matrices = [layer.left.flatten_weight() for layer in layers]
         self.from_above: list[Tensor] = []
 

@@ -33,10 +33,10 @@ class PixelCNN(PixelNetwork):
         in_channels: channels of an image.
         out_channels: channels of the output.
         context_channels: channels of the context, which every layer and the output read at the current pixel.
-        channels: of every layer.
-        first_kernel_size: of the first layer.
-        kernel_size: of the others.
-        num_layers: all of them.
+        channels: channels of each layer.
+        first_kernel_size: kernel size of the first layer.
+        kernel_size: kernel size of the other layers.
+        num_layers: number of all layers.
 
     Raises:
         ValueError: a kernel is even or less than three wide, or there is no layer.
@@ -74,9 +74,8 @@ class PixelCNN(PixelNetwork):
         context = to_channels_last(context)
         h = 0.0
         for i, (above, left, project) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
-            inputs = (
-                convolve_preceding(h, above, left) if i else repeat_to(len(context), convolve_preceding(x, above, left))
-            )
+            inputs = convolve_preceding(h if i else x, above, left)
+            inputs = inputs if i else repeat_to(len(context), inputs)
             h = h + F.relu(inputs + project(context))
         return self.output(h)
 

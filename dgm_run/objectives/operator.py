@@ -40,9 +40,8 @@ class Operator(ImplicitObjective):
             features = posterior.encoder(x)
         joint, _, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
 
-        with frozen_parameters(
-            model.decoder, model.prior
-        ):  # what tells q from the posterior is not to move the posterior
+        # the comparison of q with the posterior must not train the posterior
+        with frozen_parameters(model.decoder, model.prior):
             _, score, _ = evaluate_joint_and_score(model, x, z, create_graph=True)
 
         f, divergence = gradient_reversal(posterior.test_function, z, features)

@@ -21,8 +21,8 @@ class Stein(ImplicitObjective):
     """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
-    other particles move a particle. They are new draws of q at every step, not one set that converges, and a particle's
-    own score would draw all of them to the mode. In 40 dimensions nothing else would remain.
+    other particles move a particle. They are new draws of q at every step, not one set that converges. A particle's own
+    score would draw all of them to the mode; in 40 dimensions nothing else would remain.
     """
 
     def __call__(

@@ -53,8 +53,8 @@ class SylvesterStep(Step):
 class SylvesterFlowPosterior(FlowPosterior):
     """q(z | x) of Sylvester steps with parameters that depend on x.
 
-    Q has M orthonormal columns from a QR decomposition (orthogonal), is a product of M reflections (householder), or
-    alternates between identity and reversal (triangular). The last two have M = L columns.
+    Q has one of three kinds: M orthonormal columns from a QR decomposition (orthogonal), a product of M reflections
+    (householder), or identity and reversal in turn (triangular). The last two have M = L columns.
 
     Args:
         encoder: computes the features.
@@ -116,7 +116,6 @@ class SylvesterFlowPosterior(FlowPosterior):
         q = identity
         for v in q_params.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
             v = v / (v.norm(dim=-1, keepdim=True) + 1e-12)
-            q = q - 2 * v.unsqueeze(-1) * torch.einsum("...j,...jk->...k", v, q).unsqueeze(
-                -2
-            )  # avoids an L x L product
+            projection = torch.einsum("...j,...jk->...k", v, q).unsqueeze(-2)  # avoids an L x L product
+            q = q - 2 * v.unsqueeze(-1) * projection
         return q

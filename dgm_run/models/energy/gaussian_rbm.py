@@ -94,9 +94,8 @@ class GaussianRBM(EnergyModel):
     def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         deviation = self._standardise(state) - expand_beta(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
-        return (
-            F.softplus(scale_preactivations(preactivations, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
-        )
+        hidden_term = F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
+        return hidden_term - 0.5 * squares - self.data_scale.log().sum()
 
     def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         precision = torch.exp(-self.log_var)

@@ -70,9 +70,8 @@ class SubspaceRBM(BinaryEnergyModel):
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(preactivations, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
-        on = h * rng.bernoulli(
-            scale_preactivations(preactivations, beta).sigmoid()
-        )  # units behind a closed gate reach no pixel
+        # units behind a closed gate reach no pixel
+        on = h * rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
         return mix_affine(self.base_logits, self.visible_bias, on.flatten(1), self.weight.T, beta)
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:

@@ -51,11 +51,11 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
     """x = W z + b + noise, z ~ N(0, I), with Gaussian noise of one variance for each dimension.
 
     Density and posterior are exact. Parameters and computation are in double precision, whatever the precision of the
-    run: single precision fails for a mean far from zero, or for little noise.
+    run. Single precision fails for a mean far from zero, or for little noise.
 
-    The standard deviation of the noise of a pixel has a floor, min_scale + relative_min_scale * the standard deviation
-    of that pixel in the training data (`resolve_floor`). A constant pixel takes the scale of the others. Only the floor
-    keeps its noise above zero, so a test example in which it changes may cost any number of nats.
+    The noise scale of a pixel has the floor min_scale + relative_min_scale * the pixel's standard deviation in the
+    training data (`resolve_floor`). A constant pixel takes the scale of the others. Only the floor keeps its noise
+    above zero, so a test example in which it changes may cost any number of nats.
 
     Args:
         shape: shape of one example.
@@ -294,7 +294,7 @@ def expectation_maximisation(p: LinearGaussian, data: Moments, min_variance: Ten
         min_variance: floor of the noise variances, (D,).
     """
     scaled, precision = p.latent_precision()
-    covariance = torch.cholesky_inverse(cholesky(precision))  # of z given x
+    covariance = torch.cholesky_inverse(cholesky(precision))  # covariance of z given x
     project = covariance @ scaled.T  # E[z | x] = project (x - mean)
     cross = data.covariance @ project.T  # E[(x - mean) z']
     second = covariance + project @ cross  # E[z z']

@@ -48,8 +48,8 @@ class EnergyObjective(Objective):
     h. It expresses the gradient in the parameters of the ordinary energy, so that no other code changes. Source:
     J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
 
-    Sparsity moves the biases of the hidden units (in a DBM those of the odd layers), not their weights, until the
-    units reach the target activity.
+    Sparsity moves the biases of the hidden units, not their weights, until the units reach the target activity. In a
+    DBM these are the biases of the odd layers.
     Source: H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, 2008.
 
     Args:
