@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.models.energy.base import EnergyModel
-from dgm_run.models.energy.binary_states import log_independent, logits_of_means
+from dgm_run.models.energy.binary_states import log_independent, mean_logits
 
 
 class Ising(EnergyModel):
@@ -42,7 +42,7 @@ class Ising(EnergyModel):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        self.base_logits.copy_(logits_of_means(x).view_as(self.base_logits))
+        self.base_logits.copy_(mean_logits(x).view_as(self.base_logits))
         self.bias.copy_(self.base_logits)
 
     def preactivations(self, state: Tensor) -> Tensor:

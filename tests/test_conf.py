@@ -16,7 +16,7 @@ from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
 from dgm_run.models.layered import LayeredModel
-from dgm_run.models.linear.factor_analysis import FittedByEM
+from dgm_run.models.linear.factor_analysis import EMModel
 from tests.support.tiny import (
     FEW_TEMPERATURES,
     SHORT,
@@ -102,7 +102,7 @@ def tiny_with(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
-        if issubclass(kind, (ExactModel, FittedByEM)) or target is LinearBaseline:
+        if issubclass(kind, (ExactModel, EMModel)) or target is LinearBaseline:
             return TINY_EXACT[1:] if group == "model" else TINY_EXACT
         if issubclass(kind, JointModel):
             tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]

@@ -150,7 +150,7 @@ def test_a_vae_learns_from_missing_values(tmp_path, x):
     rows, _ = run(save(tmp_path, x), tmp_path, *GAUSSIAN, "estimators=[importance_sampling,imputation]")
     assert np.isfinite(rows["log_likelihood"]["value"])
     model = dgm_run.load(tmp_path / "run")
-    assert type(model).__name__ == "Corrupted"
+    assert type(model).__name__ == "CorruptedModel"
     again = dgm_run.evaluate(dgm_run.compose(*ARRAYS, f"dataset.source.path={tmp_path / 'mine.npz'}", *GAUSSIAN,
                              "estimators=[importance_sampling]"), tmp_path / "run")  # fmt: skip
     assert {row["quantity"]: row for row in again["estimates"]}["elbo"]["value"] == rows["elbo"]["value"]
@@ -190,7 +190,7 @@ def test_missing_values_are_said_before_training(tmp_path, x, capfd):
 
 def test_models_of_complete_data_refuse_missing_values(tmp_path, x):
     x[3, 2] = np.nan
-    with pytest.raises(ConfigError, match=r"values are missing \(NaN\), and GaussianRBM learns from complete data"):
+    with pytest.raises(ConfigError, match=r"values are missing \(NaN\), but GaussianRBM needs complete data"):
         run(save(tmp_path, x), tmp_path, "model=gaussian_rbm", "dataset.shape=[4]", *SHORT)
     with pytest.raises(ConfigError, match="EMTrainer needs complete data: choose trainer=gradient"):
         run(save(tmp_path, x), tmp_path, *FACTORS)

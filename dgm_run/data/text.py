@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.data.preprocessing import UNCHANGED
-from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
+from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, count_tokens
 from dgm_run.errors import DataError
 
 Sentence = Sequence[str]
@@ -52,7 +52,7 @@ class Sentences(DataSplit):
     @property
     def num_observed(self) -> Tensor:
         """Tokens of each, its end among them and no padding, (N,)."""
-        return lengths(self.x)
+        return count_tokens(self.x)
 
 
 class TextDataset:
@@ -98,7 +98,7 @@ class TextDataset:
         kept, left_out = {}, {}
         for name in ("train", "valid", "test"):
             kept[name], left_out[name] = self._select(getattr(splits, name), name)
-        vocabulary = Vocabulary.of(kept["train"], self.vocab_size)
+        vocabulary = Vocabulary.from_sentences(kept["train"], self.vocab_size)
         tokens = {name: vocabulary.encode(sentences, self.shape[0]) for name, sentences in kept.items()}
         for name, rows in tokens.items():
             if bool((rows[:, :-1] <= UNKNOWN).all()):

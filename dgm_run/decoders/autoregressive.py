@@ -1,4 +1,4 @@
-"""A decoder that draws an image pixel by pixel, by whatever network.
+"""Decoder that draws an image pixel by pixel, with any `PixelNetwork`.
 
 Sources: A. van den Oord et al., Conditional image generation with PixelCNN decoders, 2016,
 https://arxiv.org/abs/1606.05328; I. Gulrajani et al., PixelVAE, 2017, https://arxiv.org/abs/1611.05013.
@@ -16,22 +16,25 @@ from dgm_run.networks.linear import linear
 
 
 class AutoregressiveDecoder(Decoder):
-    """p(x | z) = prod_i p(x_i | x_1, ..., x_{i-1}, z): z becomes maps by a linear map, which each layer reads.
+    """p(x | z) = prod_i p(x_i | x_1, ..., x_{i-1}, z); a linear map turns z into maps that every layer reads.
 
     Args:
         latent_dim: L.
-        map_channels: of the maps.
-        network: channels of an image, of the parameters and of the maps -> `PixelNetwork`.
-        likelihood: of a pixel.
+        map_channels: channels of these maps.
+        network: builds a `PixelNetwork` from the channels of an image, of the parameters and of the maps.
+        likelihood: likelihood of a pixel.
 
     Raises:
-        ValueError: the examples are no images, or the likelihood has parameters of its own for every pixel.
+        ValueError: the examples are no images, or the likelihood has separate parameters for each pixel.
     """
 
     def __init__(self, latent_dim: int, map_channels: int, network: Callable, likelihood: Likelihood):
         super().__init__()
         if not likelihood.is_stationary:
-            raise ValueError("pixels are drawn one by one: use likelihood.learn_scale=no, shared or predicted")
+            raise ValueError(
+                "likelihood.learn_scale=element does not fit a decoder that draws single pixels: choose no, shared or "
+                "predicted"
+            )
         channels, height, width = image_size(likelihood.shape)
         self.likelihood = likelihood
         self.network = network(channels, likelihood.num_params * channels, map_channels)

@@ -1,4 +1,4 @@
-"""What turns latent variables into a distribution over x."""
+"""Base of decoders, which map latent variables to a distribution over x."""
 
 from abc import ABC, abstractmethod
 
@@ -8,7 +8,7 @@ from dgm_run.distributions.base import Distribution
 
 
 class Decoder(nn.Module, ABC):
-    """forward(z): (*batch, latent_dim) -> p(x | z) with batch shape (*batch,)."""
+    """Decoder: forward(z) maps (*batch, latent_dim) -> p(x | z) with batch shape (*batch,)."""
 
     @abstractmethod
     def forward(self, z: Tensor) -> Distribution: ...

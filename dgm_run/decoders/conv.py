@@ -1,4 +1,4 @@
-"""A convolutional network to the parameters of every pixel."""
+"""Convolutional decoder."""
 
 import math
 from collections.abc import Sequence
@@ -8,23 +8,23 @@ from torch import Tensor, nn
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.likelihoods.base import Likelihood
-from dgm_run.networks.conv import conv, conv_layers, divided, image_size, over_batch
+from dgm_run.networks.conv import apply_over_batch, conv, conv_layers, divide_size, image_size
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation
 
 
 class ConvDecoder(Decoder):
-    """z becomes an image by a linear map, and convolutions enlarge it. Pixels are independent given z.
+    """Linear map from z to a small image, enlarged by convolutions. Pixels are independent given z.
 
     Args:
         latent_dim: L.
-        base_channels: of the image that z becomes.
-        channels: of every layer.
-        kernel_sizes: of every layer, odd.
-        strides: of every layer; it enlarges its image by so much.
-        activation: after every layer.
-        batch_norm: of every layer, before its activation.
-        likelihood: of the pixels.
+        base_channels: channels of the image that z becomes.
+        channels: output channels of each convolution.
+        kernel_sizes: kernel size of each convolution, odd.
+        strides: stride of each convolution, by which it enlarges the image.
+        activation: nonlinearity after each layer.
+        batch_norm: whether batch normalisation precedes the nonlinearity of each layer.
+        likelihood: likelihood of the pixels.
 
     Raises:
         ValueError: the examples are no images, the strides do not divide their size, or the lists do not fit.
@@ -44,14 +44,14 @@ class ConvDecoder(Decoder):
         super().__init__()
         self.likelihood = likelihood
         out_channels, height, width = image_size(likelihood.shape)
-        height, width = divided(height, width, math.prod(strides))
+        height, width = divide_size(height, width, math.prod(strides))
         self.network = nn.Sequential(
             linear(latent_dim, base_channels * height * width),
             nn.Unflatten(-1, (base_channels, height, width)),
-            conv_layers(base_channels, channels, kernel_sizes, strides, activation, batch_norm, upwards=True),
+            conv_layers(base_channels, channels, kernel_sizes, strides, activation, batch_norm, is_upsampling=True),
             conv(channels[-1] if channels else base_channels, likelihood.num_params * out_channels, 1),
             nn.Unflatten(1, (likelihood.num_params, out_channels)),
         )
 
     def forward(self, z: Tensor) -> Distribution:
-        return self.likelihood(over_batch(self.network, z, 1).to(z.dtype))
+        return self.likelihood(apply_over_batch(self.network, z, 1).to(z.dtype))

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron to the parameters of every pixel."""
+"""Multi-layer perceptron decoder."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from dgm_run.networks.mlp import Activation, mlp
 
 
 class MLPDecoder(Decoder):
-    """Pixels are independent given z. Without hidden layers p(x | z) is linear in z, as in factor analysis."""
+    """Multi-layer perceptron; independent pixels given z. Without hidden layers it is linear, as factor analysis."""
 
     def __init__(self, latent_dim: int, hidden_dims: Sequence[int], activation: Activation, likelihood: Likelihood):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A residual network to the parameters of every pixel."""
+"""Residual decoder."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
 from dgm_run.likelihoods.base import Likelihood
-from dgm_run.networks.conv import Upsample, conv, divided, image_size, over_batch
+from dgm_run.networks.conv import Upsample, apply_over_batch, conv, divide_size, image_size
 from dgm_run.networks.linear import linear
 from dgm_run.networks.resnet import ResidualBlock, check_stages
 
 
 class ResNetDecoder(Decoder):
-    """Stages of residual blocks, the image twice as large from one to the next. Pixels are independent given z.
+    """Stages of residual blocks; each stage doubles the image size of its predecessor. Pixels are independent given z.
 
     Args:
         latent_dim: L.
-        channels: of every stage.
-        num_blocks: of every stage.
-        likelihood: of the pixels.
+        channels: channels of each stage.
+        num_blocks: residual blocks in each stage.
+        likelihood: likelihood of the pixels.
 
     Raises:
-        ValueError: the examples are no images, or their size cannot be halved so often; there is no stage.
+        ValueError: the examples are no images, their size cannot be halved so often, or there is no stage.
     """
 
     def __init__(self, latent_dim: int, channels: Sequence[int], num_blocks: int, likelihood: Likelihood):
@@ -30,7 +30,7 @@ class ResNetDecoder(Decoder):
         check_stages(channels, num_blocks)
         self.likelihood = likelihood
         out_channels, height, width = image_size(likelihood.shape)
-        height, width = divided(height, width, 2 ** (len(channels) - 1))
+        height, width = divide_size(height, width, 2 ** (len(channels) - 1))
         layers: list[nn.Module] = [
             linear(latent_dim, channels[0] * height * width),
             nn.Unflatten(-1, (channels[0], height, width)),
@@ -49,4 +49,4 @@ class ResNetDecoder(Decoder):
         )
 
     def forward(self, z: Tensor) -> Distribution:
-        return self.likelihood(over_batch(self.network, z, 1).to(z.dtype))
+        return self.likelihood(apply_over_batch(self.network, z, 1).to(z.dtype))

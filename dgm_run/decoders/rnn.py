@@ -1,4 +1,4 @@
-"""A decoder that draws a sentence word by word.
+"""Decoder that draws a sentence word by word.
 
 Sources: S. Bowman et al., Generating sentences from a continuous space, 2016, https://arxiv.org/abs/1511.06349 (the
 model, word dropout); T. Zhao, R. Zhao, M. Eskenazi, Learning discourse-level diversity for neural dialog models using
@@ -21,16 +21,16 @@ class RNNDecoder(Decoder):
 
     Args:
         latent_dim: L.
-        shape: tokens of the longest sentence, (T,).
-        vocab_size: tokens, the special ones among them.
-        embed_dim: of a token.
-        hidden_dim: of the state.
+        shape: (T,), tokens of the longest sentence.
+        vocab_size: number of tokens, special ones included.
+        embed_dim: dimensions of a token's embedding.
+        hidden_dim: dimensions of the state.
         cell: lstm | gru.
-        z_at: where z comes in: the first state, every input, or both.
-        inputs: words (those before) | none: the inputless decoder of the paper, which has z alone.
-        word_dropout: share of the words that it is shown as unknown, in training alone.
-        dropout: of the embeddings and of the states, in training alone.
-        bag_of_words: whether z is to tell the words of a sentence without their order as well: objective=bag_of_words.
+        z_at: inputs that receive z: state (the first one) | input (every one) | both.
+        inputs: words (the preceding ones) | none: the inputless decoder of the paper, which receives only z.
+        word_dropout: fraction of the words that are replaced by the unknown token while training.
+        dropout: dropout rate of embeddings and states while training.
+        bag_of_words: whether z also predicts the words without their order, for objective=bag_of_words.
     """
 
     takes = ("tokens",)
@@ -51,18 +51,20 @@ class RNNDecoder(Decoder):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
-        self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, sees_words, word_dropout, dropout)
+        sizes = (embed_dim, hidden_dim)
+        has_word_inputs = inputs == "words"
+        self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, has_word_inputs, word_dropout, dropout)
         self.bag = None
         if bag_of_words:
-            hidden, words = nn.Linear(latent_dim, hidden_dim), nn.Linear(hidden_dim, vocab_size - OFFSET)
+            hidden = nn.Linear(latent_dim, hidden_dim)
+            words = nn.Linear(hidden_dim, vocab_size - OFFSET)
             self.bag = nn.Sequential(hidden, nn.Tanh(), words)
 
     def forward(self, z: Tensor) -> Sentence:
         return Sentence(self.network, z, self.length)
 
     def log_bag(self, z: Tensor, x: Tensor) -> Tensor:
-        """sum_t log p(w_t | z), whatever the order of the words: (S, B, L), (B, T) -> (S, B), nats."""
+        """Computes sum_t log p(w_t | z), independent of word order: (S, B, L), (B, T) -> (S, B), nats."""
         log_p = self.bag(z).log_softmax(-1)  # (S, B, V)
         tokens = x.long()
         index = (tokens - OFFSET).clamp(min=0).expand(*z.shape[:-1], -1)

@@ -1,4 +1,4 @@
-"""The affine autoregressive step of inverse and of masked autoregressive flows.
+"""Affine autoregressive step of inverse and masked autoregressive flows.
 
 Sources: D. P. Kingma et al., Improved variational inference with inverse autoregressive flow, 2016,
 https://arxiv.org/abs/1606.04934; G. Papamakarios et al., Masked autoregressive flow for density estimation, 2017,
@@ -11,25 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run.distributions.flow import Step, frozen
+from dgm_run.distributions.flow import Step, freeze_network
 
 MAX_LOG_SCALE = 4.0
 
 
 class AutoregressiveStep(Step):
-    """z_i -> a_i z_i + b_i, with a_i and b_i by what the network says of z_1, ..., z_{i-1}; then the order turns.
+    """Step z_i -> a_i z_i + b_i, with a_i and b_i functions of z_1, ..., z_{i-1}, followed by a reversal of the order.
 
-    Gated, a_i = sigmoid(s_i) and b_i = (1 - a_i) m_i: stable, and it can but contract. Otherwise a_i = exp(s_i), with
-    s_i kept softly within +-`MAX_LOG_SCALE`, and b_i = m_i. One pass of the network forwards, L of them backwards.
+    A gated step has a_i = sigmoid(s_i) and b_i = (1 - a_i) m_i: it is stable, but can only contract. Otherwise
+    a_i = exp(s_i), with s_i softly bounded by +-`MAX_LOG_SCALE`, and b_i = m_i. The map takes one pass of the network,
+    and its inverse takes L.
 
     Args:
-        network: (..., L), context -> (..., 2, L), m and s; autoregressive.
+        network: autoregressive network, (..., L), context -> (..., 2, L), m and s.
         context: (*batch, C), or None.
-        gated: which of the two.
+        is_gated: whether the step is gated.
     """
 
-    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, gated: bool):
-        self.network, self.context, self.gated = network, context, gated
+    def __init__(self, network: nn.Module | Callable[..., Tensor], context: Tensor | None, is_gated: bool):
+        self.network = network
+        self.context = context
+        self.is_gated = is_gated
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         a, b, log_a = self._scale_and_shift(z)
@@ -44,20 +47,20 @@ class AutoregressiveStep(Step):
             a, b, log_a = self._scale_and_shift(found)
             value = (wanted[..., i] - b[..., i]) / a[..., i]
             found = torch.cat([found[..., :i], value.unsqueeze(-1), found[..., i + 1 :]], -1)
-        return found, log_a.sum(-1)  # of the last pass: it saw all but the last
+        return found, log_a.sum(-1)  # the last pass had all inputs but the last, which no output reads
 
     def _scale_and_shift(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """a, b and log a."""
+        """Computes a, b and log a."""
         m, s = self.network(z, self.context).unbind(-2)
-        if self.gated:
+        if self.is_gated:
             a = s.sigmoid()
             return a, (1 - a) * m, F.logsigmoid(s)
         log_a = MAX_LOG_SCALE * torch.tanh(s / MAX_LOG_SCALE)
         return log_a.exp(), m, log_a
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "AutoregressiveStep":
-        return AutoregressiveStep(self.network, None if self.context is None else function(self.context), self.gated)
+        return AutoregressiveStep(self.network, None if self.context is None else function(self.context), self.is_gated)
 
     def detach(self) -> "AutoregressiveStep":
         step = self.map(Tensor.detach)
-        return AutoregressiveStep(frozen(self.network), step.context, self.gated)
+        return AutoregressiveStep(freeze_network(self.network), step.context, self.is_gated)

@@ -1,4 +1,4 @@
-"""The same density for every element of a batch."""
+"""Expansion of one density to a batch."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from dgm_run.distributions.base import Distribution
 
 
 class BatchExpanded(Distribution):
-    """p(z) of batch shape (), as one of batch shape (B,) whose elements are all the same.
+    """Density p(z) of batch shape (), expanded to the batch shape (B,).
 
     Args:
         p: the density.
@@ -18,7 +18,8 @@ class BatchExpanded(Distribution):
 
     def __init__(self, p: Distribution, num: int):
         super().__init__(torch.Size([num]), p.event_shape)
-        self.p, self.num = p, num
+        self.p = p
+        self.num = num
         self.proposal_settings = {"proposal": "prior"}
 
     @property

@@ -1,4 +1,4 @@
-"""Independent binary pixels by their logits."""
+"""Independent binary pixels, parametrised by logits."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ class Bernoulli(Distribution):
     """p(x) = prod_d sigmoid(logit_d)^x_d (1 - sigmoid(logit_d))^(1 - x_d) for x in {0, 1}^D.
 
     Args:
-        logits: (*batch, *shape), not clamped: a clamp puts a floor under the loss and stops the gradient.
+        logits: (*batch, *shape), not clamped: a clamp would bound the loss from below and stop the gradient.
         event_dims: number of trailing dimensions that make one example.
     """
 
@@ -32,7 +32,7 @@ class Bernoulli(Distribution):
         return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
-        """(N, *shape) -> (N, S) for a batch of S, as one product: x'l - sum_d log(1 + exp(l_d))."""
+        """Computes x'l - sum_d log(1 + exp(l_d)) for a batch of S in one product: (N, *shape) -> (N, S)."""
         if len(self.batch_shape) != 1 or z.dim() != len(self.event_shape) + 1:
             return super().pairwise_log_prob(z)
         logits = self.logits.flatten(1)

@@ -1,4 +1,4 @@
-"""Grey levels as free categories: one softmax a pixel."""
+"""Grey levels as unordered categories: one softmax for each pixel."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from dgm_run.distributions.base import Distribution
 
 
 class Categorical(Distribution):
-    """P(k) by a softmax over the levels of every pixel. Values are intensities k / (n - 1).
+    """P(k) from a softmax over the levels of each pixel. Values are intensities k / (n - 1).
 
     Args:
-        logits: (*batch, n, *shape); the levels stand before the pixels.
+        logits: (*batch, n, *shape); the axis of levels precedes the pixels.
         event_dims: number of trailing dimensions that make one example.
     """
 
@@ -18,7 +18,8 @@ class Categorical(Distribution):
         cut = logits.dim() - event_dims - 1
         super().__init__(logits.shape[:cut], logits.shape[cut + 1 :])
         self.log_p = logits.log_softmax(cut)
-        self.num_levels, self._axis = logits.shape[cut], cut
+        self.num_levels = logits.shape[cut]
+        self._axis = cut
 
     @property
     def mean(self) -> Tensor:

@@ -10,8 +10,8 @@ from dgm_run.distributions.base import Distribution
 class DiscretizedLogistic(Distribution):
     """P(k) = F((k + 1) / n) - F(k / n) for level k = 0 .. n - 1, F the logistic distribution function.
 
-    The first and the last bin take the tails, so that the masses of the n levels sum to one at every mean
-    and scale (without this the sum is 0.23 at mean 0, scale 1). Values are intensities k / (n - 1).
+    The edge bins include the tails, so that the masses of the n levels sum to one at every mean and scale. Without the
+    tails the sum is 0.23 at mean 0, scale 1. Values are intensities k / (n - 1).
 
     Source: T. Salimans et al., PixelCNN++, 2017, https://arxiv.org/abs/1701.05517 (the edge bins).
 
@@ -25,14 +25,16 @@ class DiscretizedLogistic(Distribution):
     def __init__(self, mean: Tensor, log_scale: Tensor, num_levels: int, event_dims: int):
         cut = mean.dim() - event_dims
         super().__init__(mean.shape[:cut], mean.shape[cut:])
-        self.loc, self.log_scale, self.num_levels = mean, log_scale, num_levels
+        self.loc = mean
+        self.log_scale = log_scale
+        self.num_levels = num_levels
 
     @property
     def mean(self) -> Tensor:
         """Mean intensity: E[k] = sum over k >= 1 of P(level >= k), divided by n - 1."""
         inverse_scale = torch.exp(-self.log_scale)
         total = torch.zeros_like(self.loc)
-        for k in range(1, self.num_levels):  # one level at a time: all at once are n times the memory
+        for k in range(1, self.num_levels):  # one level at a time: all at once need n times the memory
             total += torch.sigmoid((self.loc - k / self.num_levels) * inverse_scale)
         return total / (self.num_levels - 1)
 

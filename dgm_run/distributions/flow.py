@@ -1,4 +1,4 @@
-"""Normalizing flows: a simple density carried through invertible steps.
+"""Normalizing flows: a simple density transformed by invertible steps.
 
 Source: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015,
 https://arxiv.org/abs/1505.05770.
@@ -14,27 +14,27 @@ from dgm_run.distributions.base import Distribution, full_precision
 
 
 class Step(ABC):
-    """An invertible map of z, (*sample, *batch, L), with parameters of its own for each element of the batch."""
+    """Invertible map of z, (*sample, *batch, L), with separate parameters for each batch element."""
 
     @abstractmethod
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Where z goes, and log |det| of the Jacobian there: (*sample, *batch, L), (*sample, *batch) or a scalar."""
+        """Maps z; returns the result and log |det| of the Jacobian: (*sample, *batch, L), (*sample, *batch) or ()."""
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Where z came from, and log |det| of the Jacobian of the way here."""
+        """Inverts the map at z; returns the preimage and log |det| of the forward Jacobian there."""
         raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
 
     @abstractmethod
     def map(self, function: Callable[[Tensor], Tensor]) -> "Step":
-        """The same step with `function` applied to every parameter that has the batch in front."""
+        """Returns the same step with `function` applied to every parameter with a batch axis."""
 
     def detach(self) -> "Step":
-        """The same step with parameters that receive no gradient."""
+        """Returns the same step with parameters that receive no gradient."""
         return self.map(Tensor.detach)
 
 
 class Inverse(Step):
-    """A step taken backwards."""
+    """Inverse of a step, as a step."""
 
     def __init__(self, step: Step):
         self.step = step
@@ -55,9 +55,9 @@ class Inverse(Step):
 
 
 class Flow(Distribution):
-    """The density of z_T = f_T(... f_1(z_0)), z_0 from the base: log q(z_T) = log q(z_0) - sum_t log |det f_t'|.
+    """Density of z_T = f_T(... f_1(z_0)), z_0 from the base: log q(z_T) = log q(z_0) - sum_t log |det f_t'|.
 
-    At other points than its own samples it is known where every step has an inverse.
+    The density at other points than its own samples requires the inverse of every step.
 
     Args:
         base: q(z_0).
@@ -68,7 +68,8 @@ class Flow(Distribution):
 
     def __init__(self, base: Distribution, steps: Sequence[Step]):
         super().__init__(base.batch_shape, base.event_shape)
-        self.base, self.steps = base, list(steps)
+        self.base = base
+        self.steps = list(steps)
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
@@ -96,7 +97,7 @@ class Flow(Distribution):
         return Flow(self.base.detach(), [step.detach() for step in self.steps])
 
 
-def frozen(network: nn.Module) -> Callable[..., Tensor]:
-    """The network as a function whose own parameters receive no gradient."""
+def freeze_network(network: nn.Module) -> Callable[..., Tensor]:
+    """Returns the network as a function whose parameters receive no gradient."""
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return lambda *arguments: torch.func.functional_call(network, parameters, arguments)

@@ -1,4 +1,4 @@
-"""N(mean, L L^T) with a full covariance, by its Cholesky factor."""
+"""Gaussian N(mean, L L^T) with a full covariance, given by its Cholesky factor."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
 class FullGaussian(Distribution):
-    """A Gaussian with covariance `scale_tril @ scale_tril.T`.
+    """Gaussian with covariance `scale_tril @ scale_tril.T`.
 
     Args:
         mean: (*batch, L).
@@ -21,7 +21,8 @@ class FullGaussian(Distribution):
 
     def __init__(self, mean: Tensor, scale_tril: Tensor):
         super().__init__(mean.shape[:-1], mean.shape[-1:])
-        self.loc, self.scale_tril = mean, scale_tril
+        self.loc = mean
+        self.scale_tril = scale_tril
 
     @property
     def mean(self) -> Tensor:
@@ -46,14 +47,14 @@ class FullGaussian(Distribution):
         return self._log_prob_of_noise(torch.linalg.solve_triangular(tril, centred, upper=False).squeeze(-1))
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
-        """(..., L) -> (..., K) for a batch of K Gaussians, whose factors are inverted once for all z."""
+        """Computes (..., L) -> (..., K) for a batch of K Gaussians, with factors inverted once for all z."""
         if len(self.batch_shape) != 1:
             return super().pairwise_log_prob(z)
         with full_precision(z):
             identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.scale_tril)
             inverse = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)  # (K, L, L)
-            of_mean = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
-            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, of_mean.shape) - of_mean
+            mean_noise = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
+            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, mean_noise.shape) - mean_noise
         return self._log_prob_of_noise(noise)
 
     def _log_prob_of_noise(self, noise: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Two levels of variables, one drawn given the other."""
+"""Distribution of two levels of variables, the second drawn given the first."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from dgm_run.distributions.base import Distribution
 
 
 class Hierarchical(Distribution):
-    """log p(z) = log p(a) + log p(b | a), where z holds the two side by side.
+    """log p(z) = log p(a) + log p(b | a), where z concatenates both.
 
     Args:
         first: p(a).
-        second: a, (..., A) -> p(b | a) with batch shape (...,); what else it depends on has the batch of `first`.
+        second: maps a, (..., A), to p(b | a), batch shape (...,); its other dependencies have the batch of `first`.
         second_dim: dimensions of b.
-        second_in_front: z = (b, a); else z = (a, b).
+        has_second_first: whether z = (b, a); otherwise z = (a, b).
     """
 
     has_rsample = True
@@ -25,10 +25,12 @@ class Hierarchical(Distribution):
         first: Distribution,
         second: Callable[[Tensor], Distribution],
         second_dim: int,
-        second_in_front: bool,
+        has_second_first: bool,
     ):
         super().__init__(first.batch_shape, torch.Size([second_dim + first.event_shape[0]]))
-        self.first, self.second, self.second_in_front = first, second, second_in_front
+        self.first = first
+        self.second = second
+        self.has_second_first = has_second_first
         self.dims = [first.event_shape[0], second_dim]
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
@@ -37,25 +39,25 @@ class Hierarchical(Distribution):
     def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
         a, log_a = self.first.rsample_and_log_prob(sample_shape)
         b, log_b = self.second(a).rsample_and_log_prob()
-        return self._side_by_side(a, b), log_a + log_b
+        return self._concatenate(a, b), log_a + log_b
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        a = self.first.sample(sample_shape)  # some mixtures have samples that are not differentiable
+        a = self.first.sample(sample_shape)  # samples of some mixtures are not differentiable
         with torch.no_grad():
-            return self._side_by_side(a, self.second(a).sample())
+            return self._concatenate(a, self.second(a).sample())
 
     @property
     def exponential_tails(self) -> tuple[bool, ...]:
-        second = (False,) * self.dims[1]  # the lower levels of all models are Gaussian, or labels
+        second = (False,) * self.dims[1]  # the lower levels of all models are Gaussians or labels
         first = self.first.exponential_tails
-        return second + first if self.second_in_front else first + second
+        return second + first if self.has_second_first else first + second
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self.second_in_front:
+        if self.has_second_first:
             b, a = value.split(self.dims[::-1], -1)
         else:
             a, b = value.split(self.dims, -1)
         return self.first.log_prob(a) + self.second(a).log_prob(b)
 
-    def _side_by_side(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat([b, a] if self.second_in_front else [a, b], -1)
+    def _concatenate(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([b, a] if self.has_second_first else [a, b], -1)

@@ -1,4 +1,4 @@
-"""Densities known by their samples alone."""
+"""Implicit distributions, known only through samples."""
 
 from collections.abc import Callable
 
@@ -9,19 +9,19 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.full_gaussian import FullGaussian
 
 DRAWS = 500
-"""By which a Gaussian is fitted."""
+"""Number of samples for fitting the Gaussian proposal."""
 
 WIDER = 1.2
-"""Its axes against those of the draws: a proposal has to reach beyond what it stands for."""
+"""Scale of the proposal relative to the samples: a proposal has to be wider than its target."""
 
 
 class Implicit(Distribution):
-    """z = generate(noise), noise from N(0, I): there is no density.
+    """z = generate(noise), noise from N(0, I), without a density.
 
     Args:
         generate: (*sample, *batch, noise_dim) -> (*sample, *batch, L).
-        noise_dim: of the noise.
-        batch_shape: of the examples that `generate` knows.
+        noise_dim: dimensions of the noise.
+        batch_shape: batch shape of the examples that `generate` depends on.
         dim: L.
         like: a tensor that gives type and device.
     """
@@ -33,7 +33,9 @@ class Implicit(Distribution):
         self, generate: Callable[[Tensor], Tensor], noise_dim: int, batch_shape: torch.Size, dim: int, like: Tensor
     ):
         super().__init__(batch_shape, torch.Size([dim]))
-        self.generate, self.noise_dim, self._like = generate, noise_dim, like
+        self.generate = generate
+        self.noise_dim = noise_dim
+        self._like = like
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         shape = torch.Size(sample_shape) + self.batch_shape + (self.noise_dim,)
@@ -44,11 +46,11 @@ class Implicit(Distribution):
 
     @torch.no_grad()
     def proposal(self) -> FullGaussian:
-        """A Gaussian with the mean and covariance of `DRAWS` samples, a little wider."""
+        """Fits a Gaussian to the mean and covariance of `DRAWS` samples, scaled by `WIDER`."""
         z = self.sample((DRAWS,))
         centred = z - z.mean(0)
         covariance = torch.einsum("sbi,sbj->bij", centred, centred) / (DRAWS - 1)
         spread = covariance.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True).unsqueeze(-1)
-        # a little of a sphere: draws that lie on a line still give a density
+        # adds a small multiple of the identity, so that collinear samples give a density
         rounded = covariance + (0.01 * spread + 1e-6) * torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
         return FullGaussian(z.mean(0), WIDER * torch.linalg.cholesky(rounded))

@@ -21,7 +21,8 @@ class IndependentGaussian(Distribution):
     def __init__(self, mean: Tensor, log_scale: Tensor, event_dims: int):
         cut = mean.dim() - event_dims
         super().__init__(mean.shape[:cut], mean.shape[cut:])
-        self.loc, self.log_scale = mean, log_scale
+        self.loc = mean
+        self.log_scale = log_scale
 
     @property
     def mean(self) -> Tensor:
@@ -37,7 +38,7 @@ class IndependentGaussian(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         away = value - self.loc
-        if self.log_scale.dim() == 0:  # one scale for all: scaled once summed, which is half the work
+        if self.log_scale.dim() == 0:  # scales the sum of squares once, which halves the work
             squares = self._sum(away.square()) * torch.exp(-2 * self.log_scale)
             normaliser = self.event_shape.numel() * self.log_scale
         else:
@@ -49,12 +50,12 @@ class IndependentGaussian(Distribution):
         return values.flatten(values.dim() - len(self.event_shape)).sum(-1)
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
-        """(N, *shape) -> (N, S) for a batch of S that share their scales, as one product."""
+        """Computes (N, *shape) -> (N, S) for a batch of S with shared scales, in one product."""
         event_dims = len(self.event_shape)
         if len(self.batch_shape) != 1 or self.log_scale.dim() > event_dims or z.dim() != event_dims + 1:
             return super().pairwise_log_prob(z)
         log_scale = self.log_scale.expand(self.event_shape).flatten()
-        centre = self.loc.mean(0)  # around which squares are small differences no longer
+        centre = self.loc.mean(0)  # expanding squares around it avoids cancellation
         mean, x = ((value - centre).flatten(1) * torch.exp(-log_scale) for value in (self.loc, z))
         constant = -0.5 * (mean.square() + LOG_2PI).sum(-1) - log_scale.sum()  # (S,)
         with full_precision(z):

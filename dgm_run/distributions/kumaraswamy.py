@@ -1,4 +1,4 @@
-"""Kumaraswamy variables by their log-odds.
+"""Log-odds of Kumaraswamy variables.
 
 Source: P. Kumaraswamy, A generalized probability density function for double-bounded random processes, 1980; as an
 approximate posterior: E. Nalisnick, P. Smyth, Stick-breaking variational autoencoders, 2017,
@@ -18,9 +18,9 @@ FAR = 40.0
 
 
 class LogitKumaraswamy(Distribution):
-    """z = logit(v), v of density a b v^(a - 1) (1 - v^a)^(b - 1) on (0, 1), dimension by dimension.
+    """z = logit(v), v with density a b v^(a - 1) (1 - v^a)^(b - 1) on (0, 1), for each dimension.
 
-    With a = 1 it is a Beta(1, b) variable. On the axis of log-odds no draw falls on the ends of the interval.
+    a = 1 gives a Beta(1, b) variable. On the axis of log-odds no sample falls on the ends of the interval.
 
     Args:
         a: (*batch, L), positive.
@@ -31,7 +31,8 @@ class LogitKumaraswamy(Distribution):
 
     def __init__(self, a: Tensor, b: Tensor):
         super().__init__(a.shape[:-1], a.shape[-1:])
-        self.a, self.b = a, b
+        self.a = a
+        self.b = b
 
     def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
         noise = self.a.new_empty(self.noise_shape(sample_shape)).exponential_()  # -log u
@@ -41,10 +42,11 @@ class LogitKumaraswamy(Distribution):
         return torch.where(exponent < FAR, near, exponent + self.a.log())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_v, log_rest = -F.softplus(-value), -F.softplus(value)
+        log_v = -F.softplus(-value)
+        log_rest = -F.softplus(value)
         near = _log1mexp(self.a * F.softplus(-value.clamp(max=FAR)))
         log_tail = torch.where(value < FAR, near, self.a.log() - value)  # log(1 - v^a)
-        # the last term is the v (1 - v) of the change to log-odds, less the v of v^(a - 1)
+        # log_rest is the v (1 - v) of the change to log-odds, less the v of v^(a - 1)
         log_p = self.a.log() + self.b.log() + self.a * log_v + (self.b - 1) * log_tail + log_rest
         return log_p.sum(-1)
 
@@ -57,7 +59,7 @@ class LogitKumaraswamy(Distribution):
 
 
 def _log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(-x)) of positive x, exact at both ends."""
+    """Computes log(1 - exp(-x)) of positive x, exact at both ends."""
     x = x.clamp(min=torch.finfo(x.dtype).tiny)
     small = torch.log(-torch.expm1(-x.clamp(max=1.0)))
     return torch.where(x < 1.0, small, torch.log1p(-torch.exp(-x.clamp(min=1.0))))

@@ -1,4 +1,4 @@
-"""A Gaussian whose covariance is a few directions and noise."""
+"""Gaussian whose covariance is a low-rank matrix plus diagonal noise."""
 
 from collections.abc import Callable
 
@@ -13,19 +13,21 @@ from dgm_run.distributions.full_gaussian import FullGaussian
 class LinearGaussian(Distribution):
     """N(x; bias, W W' + diag(exp(log_var))): x = W z + bias + noise with z ~ N(0, I).
 
-    Everything goes by M = I + W' diag(exp(-log_var)) W, k by k; the covariance, D by D, is never formed.
+    All computations use M = I + W' diag(exp(-log_var)) W, k by k; the D by D covariance is never formed.
 
     Args:
         weight: W, (D, k).
         bias: (D,).
-        log_var: of the noise, (D,).
+        log_var: log-variances of the noise, (D,).
     """
 
     has_rsample = True
 
     def __init__(self, weight: Tensor, bias: Tensor, log_var: Tensor):
         super().__init__(torch.Size(), bias.shape)
-        self.weight, self.bias, self.log_var = weight, bias, log_var
+        self.weight = weight
+        self.bias = bias
+        self.log_var = log_var
         self.latent_dim = weight.shape[1]
 
     @property
@@ -43,34 +45,34 @@ class LinearGaussian(Distribution):
         return z @ self.weight.T + self.bias + torch.exp(0.5 * self.log_var) * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Elements that are NaN are summed out, each example by itself."""
+        """Computes log p(x), (B,); NaN elements of each example are marginalised out."""
         with full_precision(value):
-            centred, observed = self._centred(value)
+            centred, observed = self._center(value)
             scaled, precision = self.latent_precision(observed)
             factor = cholesky(precision)
             z = _solve(factor, centred @ scaled)
             residual = centred - z @ self.weight.T
             residual = residual if observed is None else residual * observed
-            # the least of |x - b - W z|^2 / variance + |z|^2 over z: a sum of squares, in which nothing cancels
+            # the minimum of |x - b - W z|^2 / variance + |z|^2 over z: a sum of squares, in which nothing cancels
             squares = (residual.square() * torch.exp(-self.log_var)).sum(-1) + z.square().sum(-1)
         own = self.log_var + LOG_2PI
         constant = own.sum() if observed is None else observed @ own
         return -0.5 * (squares + constant) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def posterior(self, value: Tensor) -> FullGaussian:
-        """p(z | x), exact: N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), for x, (B, D), NaN where unknown."""
+        """Returns p(z | x) = N(M^-1 W' diag(exp(-log_var)) (x - bias), M^-1), exact; x is (B, D), NaN where unknown."""
         with full_precision(value):
-            centred, observed = self._centred(value)
+            centred, observed = self._center(value)
             scaled, precision = self.latent_precision(observed)
             mean = _solve(cholesky(precision), centred @ scaled)
-            # from the last row to the first: of J M J = L L', (J L^-1 J)' is the factor of M^-1, which is not formed
+            # with J the reversal of rows and J M J = L L', (J L^-1 J)' is the factor of M^-1, which is not formed
             identity = torch.eye(self.latent_dim, dtype=precision.dtype, device=precision.device)
             reverse = cholesky(precision.flip(-1, -2))
             scale = torch.linalg.solve_triangular(reverse, identity, upper=False).mT.flip(-1, -2)
         return FullGaussian(mean, scale.expand(*mean.shape[:-1], -1, -1))
 
-    def _centred(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
-        """x - bias with zeros where x is unknown, and where it is known, as numbers; None where it is everywhere."""
+    def _center(self, value: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns x - bias with zeros for NaN, and a 0/1 mask of the observed elements; None if all are observed."""
         centred = value - self.bias
         missing = centred.isnan()
         if not bool(missing.any()):
@@ -78,10 +80,10 @@ class LinearGaussian(Distribution):
         return centred.masked_fill(missing, 0.0), (~missing).to(centred.dtype)
 
     def latent_precision(self, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """diag(exp(-log_var)) W, (D, k), and M, the precision of z given any x, (k, k).
+        """Returns diag(exp(-log_var)) W, (D, k), and M, (k, k), the precision of z given any x.
 
         Args:
-            observed: (B, D), one where an element of x is known and zero elsewhere; M is then (B, k, k).
+            observed: (B, D), one where an element of x is observed and zero elsewhere; M is then (B, k, k).
         """
         scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)
         identity = torch.eye(self.latent_dim, dtype=scaled.dtype, device=scaled.device)
@@ -95,7 +97,7 @@ class LinearGaussian(Distribution):
 
 
 def cholesky(precision: Tensor) -> Tensor:
-    """Returns the lower Cholesky factor of I + A'A, (..., k, k), which rounding may have left indefinite."""
+    """Computes the lower Cholesky factor of I + A'A, (..., k, k), with jitter if rounding left it indefinite."""
     factor, failed = torch.linalg.cholesky_ex(precision)
     if not bool(failed.any()):
         return factor
@@ -106,7 +108,7 @@ def cholesky(precision: Tensor) -> Tensor:
 
 
 def _solve(factor: Tensor, b: Tensor) -> Tensor:
-    """M^-1 b by the factor of M, one for all, (k, k), or one for each b, (..., k)."""
+    """Computes M^-1 b from the factor of M: one factor for all b, (k, k), or one for each, (..., k, k)."""
     if factor.dim() == 2:
         return torch.cholesky_solve(b.reshape(-1, b.shape[-1]).mT, factor).mT.view_as(b)
     return torch.cholesky_solve(b.unsqueeze(-1), factor).squeeze(-1)

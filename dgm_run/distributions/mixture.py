@@ -1,4 +1,4 @@
-"""sum_k w_k p_k(z): a mixture of any batch of densities."""
+"""Mixtures sum_k w_k p_k(z) of a batch of densities."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from dgm_run.distributions.base import Distribution
 
 
 class Mixture(Distribution):
-    """A finite mixture. The sum over dimensions stands inside each component, before the sum over components.
+    """Finite mixture of a batch of densities over vectors: it sums over components after dimensions.
 
     Args:
         components: batch shape (K,).
@@ -18,7 +18,8 @@ class Mixture(Distribution):
 
     def __init__(self, components: Distribution, log_weights: Tensor):
         super().__init__(torch.Size(), components.event_shape)
-        self.components, self.log_weights = components, log_weights
+        self.components = components
+        self.log_weights = log_weights
 
     @property
     def mean(self) -> Tensor:
@@ -32,7 +33,7 @@ class Mixture(Distribution):
         return (self.components.pairwise_log_prob(value) + self.log_weights).logsumexp(-1)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        """Picks a component for every sample, then draws from it: (*sample, *event)."""
+        """Draws a component for every sample, then draws from it: (*sample, *event)."""
         with torch.no_grad():
             num_samples = torch.Size(sample_shape).numel()
             chosen = torch.multinomial(self.log_weights.exp(), num_samples, replacement=True)

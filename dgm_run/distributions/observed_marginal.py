@@ -1,4 +1,4 @@
-"""Independent elements of which some are missing: NaN."""
+"""Distributions of independent elements with missing values (NaN)."""
 
 import torch
 from torch import Tensor
@@ -7,25 +7,25 @@ from dgm_run.distributions.base import Distribution
 
 
 class ObservedMarginal(Distribution):
-    """The marginal over the elements that are known: p(x_o | z) by p(x | z), where x is NaN at the others.
+    """Marginal p(x_o | z) over the observed elements of p(x | z); x is NaN at the others.
 
     Args:
-        p: of independent elements.
+        p: density of independent elements.
 
     Raises:
-        NotImplementedError: they are not independent.
+        NotImplementedError: the elements are not independent.
     """
 
     def __init__(self, p: Distribution):
         super().__init__(p.batch_shape, p.event_shape)
-        self.p = _independent(p)
+        self.p = _check_independent(p)
 
     @property
     def mean(self) -> Tensor:
         return self.p.mean
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        """With nothing missing."""
+        """Draws complete examples, without missing values."""
         return self.p.sample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -36,28 +36,29 @@ class ObservedMarginal(Distribution):
 
 
 class ConditionalCompletion(Distribution):
-    """p(x | x_o, z): the known elements of `seen` as they are, and p(x | z) at the others, which are NaN.
+    """p(x | x_o, z): observed elements keep their values, and p(x | z) gives the elements that are NaN.
 
     Raises:
         NotImplementedError: the elements of p are not independent.
     """
 
-    def __init__(self, p: Distribution, seen: Tensor):
+    def __init__(self, p: Distribution, observed: Tensor):
         super().__init__(p.batch_shape, p.event_shape)
-        self.p, self.seen = _independent(p), seen
+        self.p = _check_independent(p)
+        self.observed = observed
 
     @property
     def mean(self) -> Tensor:
-        return self._with_known(self.p.mean)
+        return self._restore_observed(self.p.mean)
 
     def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        return self._with_known(self.p.sample(sample_shape))
+        return self._restore_observed(self.p.sample(sample_shape))
 
-    def _with_known(self, x: Tensor) -> Tensor:
-        return torch.where(self.seen.isnan(), x, self.seen)
+    def _restore_observed(self, x: Tensor) -> Tensor:
+        return torch.where(self.observed.isnan(), x, self.observed)
 
 
-def _independent(p: Distribution) -> Distribution:
+def _check_independent(p: Distribution) -> Distribution:
     if type(p).elementwise_log_prob is Distribution.elementwise_log_prob:
         raise NotImplementedError(
             f"the elements of {type(p).__name__} are not independent: choose decoder=mlp, conv or resnet"

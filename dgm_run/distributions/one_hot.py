@@ -1,4 +1,4 @@
-"""A class, as a vector with a one in its place."""
+"""Categorical distribution over one-hot vectors."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from dgm_run.distributions.base import Distribution
 
 
 class OneHot(Distribution):
-    """P(k) by a softmax; events are one-hot vectors.
+    """P(k) from a softmax, with one-hot vectors as events.
 
     Args:
         logits: (*batch, K).
@@ -25,14 +25,14 @@ class OneHot(Distribution):
         return self.log_p.exp()
 
     def entropy(self) -> Tensor:
-        """Nats, (*batch,)."""
+        """Computes the entropy, (*batch,), nats."""
         return -(self.log_p.exp() * self.log_p).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return (value * self.log_p).sum(-1)
 
     def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
-        """Samples, through which no gradient flows, and their log probability, through which it does."""
+        """Draws samples without a gradient, and their log probability with one."""
         y = self.sample(sample_shape)
         return y, self.log_prob(y)
 

@@ -1,4 +1,4 @@
-"""N(0, I) over the last dimension."""
+"""Standard Gaussian N(0, I) over the last dimension."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
 class StandardGaussian(Distribution):
-    """The Gaussian with mean zero and unit variance, without parameters.
+    """Gaussian with mean zero and unit variance, without parameters.
 
     Args:
         dim: number of dimensions L.

@@ -1,4 +1,4 @@
-"""Words and their numbers."""
+"""Vocabulary: the map between words and token numbers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 PAD, START, END, UNKNOWN = range(4)
-"""What stands after the end of a sentence, before its first word, at its end, and for words that are not known."""
+"""Special tokens: padding after the end, start before the first word, end, and unknown words."""
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
 
 class Vocabulary:
-    """The most frequent words; a sentence is a row of their numbers, with the end as its last, and then nothing.
+    """Vocabulary of the most frequent words. A sentence is a row of their numbers, closed by the end token and padding.
 
     Args:
-        words: without the special ones, in the order of their numbers.
+        words: words in the order of their numbers, without special tokens.
     """
 
     def __init__(self, words: Sequence[str]):
@@ -24,28 +24,28 @@ class Vocabulary:
         self.index = {word: i for i, word in enumerate(self.words)}
 
     @classmethod
-    def of(cls, sentences: Iterable[Sequence[str]], size: int) -> "Vocabulary":
-        """The `size` most frequent, the special ones among them; of as frequent ones the first by their letters."""
+    def from_sentences(cls, sentences: Iterable[Sequence[str]], size: int) -> "Vocabulary":
+        """Selects the `size` most frequent words, special tokens included; equal counts are ordered alphabetically."""
         counts = Counter(word for sentence in sentences for word in sentence if word not in SPECIAL)
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(ranked[: size - len(SPECIAL)])
 
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
-        """What `write` has written."""
+        """Reads the file that `write` has written."""
         return cls(path.read_text(encoding="utf-8").split("\n")[len(SPECIAL) : -1])
 
     def write(self, path: Path) -> None:
-        """A word a line, the special ones first: a line's place is the word's number."""
+        """Writes one word a line, special tokens first: a line's position is the word's number."""
         path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, sentences: Sequence[Sequence[str]], length: int) -> Tensor:
-        """Numbers of the words, the end and padding: (N, length). Sentences are shorter than `length`.
+        """Encodes words, end and padding as numbers: (N, length). Sentences must be shorter than `length`.
 
-        What a text calls as the special tokens are called is a word that is not known.
+        Words of the text that equal a special token are encoded as unknown.
         """
         found = torch.full((len(sentences), length), PAD)
         for row, sentence in zip(found, sentences, strict=True):
@@ -54,22 +54,22 @@ class Vocabulary:
         return found
 
     def decode(self, tokens: Tensor) -> list[str]:
-        """Sentences as text, up to their ends: (N, T) -> N strings."""
-        return [self._text(row) for row in tokens.long().tolist()]
+        """Decodes sentences up to their ends into text: (N, T) -> N strings."""
+        return [self._decode_row(row) for row in tokens.long().tolist()]
 
-    def _text(self, row: list[int]) -> str:
+    def _decode_row(self, row: list[int]) -> str:
         end = row.index(END) if END in row else len(row)
-        unknown = SPECIAL[UNKNOWN]  # a model may have more outputs than there are words
+        unknown = SPECIAL[UNKNOWN]  # a model may have more outputs than words
         return " ".join(self.words[token] if token < len(self) else unknown for token in row[:end])
 
 
-def without_padding(tokens: Tensor) -> Tensor:
-    """The leading columns in which any row has a token; all of them where to know would be to wait for a device."""
+def trim_padding(tokens: Tensor) -> Tensor:
+    """Removes trailing columns of padding only. It keeps all columns where finding them would wait for a device."""
     if tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return tokens
-    return tokens[:, : max(1, int(lengths(tokens).max()))]
+    return tokens[:, : max(1, int(count_tokens(tokens).max()))]
 
 
-def lengths(tokens: Tensor) -> Tensor:
-    """How many tokens are predicted of each sentence: its words and its end, (N, T) -> (N,)."""
+def count_tokens(tokens: Tensor) -> Tensor:
+    """Counts the predicted tokens of each sentence, its words and its end: (N, T) -> (N,)."""
     return (tokens != PAD).sum(-1)

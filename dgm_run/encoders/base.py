@@ -1,4 +1,4 @@
-"""What turns an example into features that a posterior reads."""
+"""Base of encoders, which map an example to the features that a posterior reads."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """forward(x): (*batch, *shape) -> (*batch, feature_dim).
+    """Encoder: forward(x) maps (*batch, *shape) -> (*batch, feature_dim).
 
     Attributes:
-        takes: the kinds of data it can read (`Dataset.kind`).
+        takes: kinds of data that it can read (`Dataset.kind`).
     """
 
     takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron over the flattened example."""
+"""Multi-layer perceptron over the flattened example."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dgm_run.networks.mlp import Activation, mlp
 
 
 class MLPEncoder(Encoder):
-    """Without hidden layers the features are the example itself, and the posterior is linear in x."""
+    """Multi-layer perceptron. Without hidden layers the features are x itself, and the posterior is linear in x."""
 
     def __init__(self, shape: Sequence[int], hidden_dims: Sequence[int], activation: Activation):
         super().__init__()

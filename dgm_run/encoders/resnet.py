@@ -1,4 +1,4 @@
-"""A residual network."""
+"""Residual encoder."""
 
 import math
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.conv import conv, image_size, over_batch
+from dgm_run.networks.conv import apply_over_batch, conv, image_size
 from dgm_run.networks.resnet import ResidualBlock, check_stages
 
 
 class ResNetEncoder(Encoder):
-    """Stages of residual blocks, the image half as large from one to the next.
+    """Stages of residual blocks; each stage halves the image size of its predecessor.
 
     Args:
-        shape: of one example, (channels, height, width).
-        channels: of every stage.
-        num_blocks: of every stage.
+        shape: shape of one example, (channels, height, width).
+        channels: channels of each stage.
+        num_blocks: residual blocks in each stage.
 
     Raises:
         ValueError: the examples are no images, or there is no stage.
@@ -36,4 +36,4 @@ class ResNetEncoder(Encoder):
         self.feature_dim = channels[-1] * math.ceil(height / factor) * math.ceil(width / factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        return over_batch(self.network, x, 3).flatten(-3)
+        return apply_over_batch(self.network, x, 3).flatten(-3)

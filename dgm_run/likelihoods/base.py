@@ -1,4 +1,4 @@
-"""What turns the output of a decoder into a distribution over x."""
+"""Base of likelihoods, which map a decoder's output to a distribution over x."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from dgm_run.distributions.base import Distribution
 
 
 class Likelihood(nn.Module, ABC):
-    """forward(params): (*batch, num_params, *shape) -> p(x | z) with batch shape (*batch,) and event `shape`.
+    """Likelihood: forward(params) maps (*batch, num_params, *shape) -> p(x | z), batch shape (*batch,), event `shape`.
 
     Attributes:
-        takes: the kinds of data it is a normalised density of (`Dataset.kind`).
-        num_params: outputs a decoder gives for each element of an example.
-        is_stationary: whether all elements share its own parameters, so that it holds for a single pixel as well.
+        takes: kinds of data of which it is a normalised density (`Dataset.kind`).
+        num_params: decoder outputs for each element of an example.
+        is_stationary: whether all elements share its own parameters, so that it also applies to a single pixel.
     """
 
     takes: ClassVar[tuple[str, ...]]

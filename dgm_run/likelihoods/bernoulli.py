@@ -1,4 +1,4 @@
-"""Binary pixels."""
+"""Likelihood of binary pixels."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from dgm_run.likelihoods.base import Likelihood
 
 
 class BernoulliLikelihood(Likelihood):
-    """Independent Bernoulli pixels by their logits. Grey values are refused: there it is no density."""
+    """Independent Bernoulli pixels, parametrised by logits, for binary data only: it is no density of grey values."""
 
     takes = ("binary",)
 

@@ -1,4 +1,4 @@
-"""Grey levels as free categories."""
+"""Likelihood of grey levels as unordered categories."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from dgm_run.likelihoods.levels import LevelLikelihood
 
 
 class CategoricalLikelihood(LevelLikelihood):
-    """A softmax over the grey levels of every element: nothing is assumed of neighbouring levels."""
+    """Softmax over the grey levels of each element, without an assumption about neighbouring levels."""
 
     def __init__(self, shape: Sequence[int], num_levels: int | None):
         super().__init__(shape, num_levels)

@@ -1,4 +1,4 @@
-"""Grey levels under a logistic density cut into bins."""
+"""Likelihood of grey levels as bins of a logistic density."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.discretized_logistic import DiscretizedLogistic
 from dgm_run.likelihoods.levels import LevelLikelihood
-from dgm_run.networks.bounded import with_floor
+from dgm_run.networks.bounded import add_floor
 
 MIN_LOG_SCALE = -7.0
-"""Added to the scale: a quarter of one of 256 levels, below which gradients grow and nothing is gained."""
+"""Log of the floor added to the scale: a quarter of one of 256 levels. Gradients grow below it without any gain."""
 
 
 class DiscretizedLogisticLikelihood(LevelLikelihood):
-    """The decoder gives the mean, as a logit, and the scale of every element.
+    """Logistic density in bins; the decoder gives the logit of the mean and the scale of each element.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_levels: grey levels of the data.
-        log_scale: of the logistic at the start, on the intensity axis [0, 1].
+        log_scale: initial log-scale of the logistic, on the intensity axis [0, 1].
 
     Raises:
         ValueError: the data have no grey levels.
@@ -33,5 +33,5 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
 
     def forward(self, params: Tensor) -> DiscretizedLogistic:
         mean, log_scale = params.unbind(-len(self.shape) - 1)
-        log_scale = with_floor(self.log_scale + log_scale, MIN_LOG_SCALE)
+        log_scale = add_floor(self.log_scale + log_scale, MIN_LOG_SCALE)
         return DiscretizedLogistic(mean.sigmoid(), log_scale, self.num_levels, len(self.shape))

@@ -1,4 +1,4 @@
-"""Real-valued pixels with Gaussian noise."""
+"""Likelihood of real-valued pixels with Gaussian noise."""
 
 import math
 from collections.abc import Sequence
@@ -9,30 +9,30 @@ from torch import Tensor, nn
 
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.likelihoods.base import Likelihood
-from dgm_run.networks.bounded import check_floor, column_variance, describe_floor, noise_floor, with_floor
+from dgm_run.networks.bounded import add_floor, check_floor, column_variance, describe_floor, noise_floor
 
 AT_FLOOR = 0.01
-"""A scale is at its floor where it exceeds it by less than this part."""
+"""Relative excess over the floor below which a scale counts as at its floor."""
 
 
 class GaussianLikelihood(Likelihood):
-    """N(x; mean, scale^2) for every element. A density: of discrete values it would have no upper bound.
+    """N(x; mean, scale^2) for every element. For discrete values this density would have no upper bound.
 
-    A learned scale has a floor, which is added to it: without one a density of constant pixels grows without bound. The
-    floor of an element is min_scale + relative_min_scale * its standard deviation in the training data (`noise_floor`),
-    and that of a shared scale the lowest of these.
+    A learned scale has an additive floor, because the density of constant pixels would be unbounded. The floor of an
+    element is min_scale + relative_min_scale * its standard deviation in the training data (`noise_floor`). A shared
+    scale has the lowest of these floors.
 
     Args:
-        shape: of one example.
-        scale: standard deviation at the start, in the units of the data.
+        shape: shape of one example.
+        scale: initial standard deviation, in the units of the data.
         learn_scale: no (fixed) | shared (one for all elements) | element (one each) | predicted (by the decoder).
-        min_scale: the absolute part of the floor, in the units of the data.
-        relative_min_scale: the relative part.
+        min_scale: absolute part of the floor, in the units of the data.
+        relative_min_scale: relative part of the floor.
         squash: whether means go through a sigmoid, for intensities in [0, 1].
 
     Attributes:
-        log_floor: of a learned scale, (*shape) or of a shared one (). Until `initialize` has seen the training data
-            it is that of elements with a standard deviation of one.
+        log_floor: log of a learned scale's floor, (*shape), or () of a shared one. Before `initialize` it is the floor
+            of elements with a standard deviation of one.
 
     Raises:
         ValueError: a scale is not positive, or starts below the absolute part of its floor.
@@ -54,8 +54,10 @@ class GaussianLikelihood(Likelihood):
         if not scale > min_scale >= 0:
             raise ValueError(f"scale = {scale} must lie above min_scale = {min_scale} >= 0")
         check_floor(min_scale, relative_min_scale)
-        self.scale, self.learn_scale = scale, learn_scale
-        self.min_scale, self.relative_min_scale = min_scale, relative_min_scale
+        self.scale = scale
+        self.learn_scale = learn_scale
+        self.min_scale = min_scale
+        self.relative_min_scale = relative_min_scale
         self.is_stationary = learn_scale != "element"
         self.num_params = 2 if learn_scale == "predicted" else 1
         start = torch.zeros(self.shape if learn_scale == "element" else ())
@@ -64,29 +66,30 @@ class GaussianLikelihood(Likelihood):
         else:
             self.register_buffer("log_scale", start)
         self.register_buffer("log_floor", torch.zeros(() if learn_scale in ("no", "shared") else self.shape))
-        self._start(torch.ones(math.prod(self.shape), dtype=torch.float64))
+        self._set_floor(torch.ones(math.prod(self.shape), dtype=torch.float64))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Takes the floor of a learned scale from training examples, (B, *shape)."""
+        """Sets the floor of a learned scale from training examples, (B, *shape)."""
         if self.learn_scale != "no" and self.relative_min_scale > 0:
-            self._start(column_variance(x))
+            self._set_floor(column_variance(x))
 
     @torch.no_grad()
-    def _start(self, variance: Tensor) -> None:
-        """Sets the floor by the variance of the elements, (D,), and the scale above it to its start."""
+    def _set_floor(self, variance: Tensor) -> None:
+        """Sets the floor from the variances of the elements, (D,), and the initial scale above it."""
         if self.learn_scale == "no":
             self.log_scale.fill_(math.log(self.scale))
             return
         floor = noise_floor(variance, self.min_scale, self.relative_min_scale)
         floor = floor.min() if self.learn_scale == "shared" else floor.view(self.shape)
         self.log_floor.copy_(floor.log())
-        above = torch.where(floor < self.scale, self.scale - floor, self.scale)  # else it starts above what it is told
+        # a floor above `scale` raises the start
+        above = torch.where(floor < self.scale, self.scale - floor, self.scale)
         self.log_scale.copy_(above.log() if self.log_scale.dim() else above.amin().log())
 
     @property
     def likelihood_warning(self) -> str | None:
-        """Which learned scales are at their floor; None for none. What a decoder predicts is not looked at."""
+        """Warning about learned scales at their floor; None without any. Scales predicted by a decoder are ignored."""
         if self.learn_scale not in ("shared", "element"):
             return None
         at_floor = self.log_scale.detach() - self.log_floor < math.log(AT_FLOOR)
@@ -97,5 +100,5 @@ class GaussianLikelihood(Likelihood):
         mean = mean.sigmoid() if self.squash else mean
         log_scale = self.log_scale + rest[0] if rest else self.log_scale
         if self.learn_scale != "no":
-            log_scale = with_floor(log_scale, self.log_floor)
+            log_scale = add_floor(log_scale, self.log_floor)
         return IndependentGaussian(mean, log_scale, len(self.shape))

@@ -1,4 +1,4 @@
-"""What likelihoods of grey levels share."""
+"""Base of likelihoods of grey levels."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from dgm_run.likelihoods.base import Likelihood
 
 
 class LevelLikelihood(Likelihood):
-    """A mass of every one of `num_levels` grey levels.
+    """Probability mass of each of `num_levels` grey levels.
 
-    Data that were binarised have two of them left, whatever their source had: of these it would be no density.
+    Binarised data have two levels, whatever their source had; a likelihood of more levels is no density of them.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_levels: grey levels of the data.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A density without latent variables: a decoder alone, whose likelihood is exact.
+"""Density without latent variables: a decoder alone, with an exact likelihood.
 
 Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
 https://arxiv.org/abs/1601.06759.
@@ -13,21 +13,22 @@ from dgm_run.models.base import ExactModel
 
 
 class Autoregressive(ExactModel):
-    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), by a decoder that is shown ones in the place of z.
+    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), given by a decoder whose z is a vector of ones.
 
-    With a decoder whose pixels are independent it is a model of independent pixels.
+    A decoder with independent pixels makes it a model of independent pixels.
 
     Args:
-        latent_dim: how many ones; the decoder refers to it.
+        latent_dim: length of the vector of ones; the decoder refers to it.
         decoder: p(x).
     """
 
     def __init__(self, latent_dim: int, decoder: Decoder):
         super().__init__()
-        self.latent_dim, self.decoder = latent_dim, decoder
+        self.latent_dim = latent_dim
+        self.decoder = decoder
 
     def density(self, n: int) -> Distribution:
-        """p(x), batch shape (n,)."""
+        """Returns p(x), batch shape (n,)."""
         like = next(self.decoder.parameters())
         return self.decoder(like.new_ones(n, self.latent_dim))
 
@@ -36,5 +37,5 @@ class Autoregressive(ExactModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n draws from p(x), (n, *shape)."""
+        """Draws n examples from p(x), (n, *shape)."""
         return self.density(n).sample()

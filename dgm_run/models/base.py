@@ -1,4 +1,4 @@
-"""What a model can be: the kinds that objectives and estimators ask for."""
+"""Kinds of models that objectives and estimators require."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,17 +13,17 @@ from dgm_run.distributions.base import Distribution
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
-    """log 1/S sum_s w_s over the leading axis."""
+    """Computes log 1/S sum_s w_s over the leading axis."""
     return log_w.logsumexp(0) - math.log(len(log_w))
 
 
 def effective_sample_size(log_w: Tensor) -> Tensor:
-    """(sum_s w_s)^2 / sum_s w_s^2 over the leading axis, between 1 and S."""
+    """Computes (sum_s w_s)^2 / sum_s w_s^2 over the leading axis, between 1 and S."""
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
 def topmost_with_method(module: nn.Module, method: str) -> Iterator[nn.Module]:
-    """The parts of a module that have this method; one that has it answers for all within it."""
+    """Yields the topmost parts of a module that have this method; parts inside them are not visited."""
     if hasattr(module, method):
         yield module
     else:
@@ -32,15 +32,15 @@ def topmost_with_method(module: nn.Module, method: str) -> Iterator[nn.Module]:
 
 
 class ExactModel(nn.Module, ABC):
-    """A model whose likelihood is in closed form."""
+    """Model with a likelihood in closed form."""
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) of each example, (B, *shape) -> (B,), nats."""
+        """Computes log p(x) of each example, (B, *shape) -> (B,), nats."""
 
 
 class ImportanceTerms(NamedTuple):
-    """One evaluation of log p(x, z) - log q(z | x) at samples z of q.
+    """Terms of log p(x, z) - log q(z | x) at samples z of q.
 
     Attributes:
         q: q(z | x), batch shape (B,).
@@ -67,63 +67,64 @@ class ImportanceTerms(NamedTuple):
 class LatentVariableModel(nn.Module, ABC):
     """p(x) = integral of p(x | z) p(z) dz with an approximate posterior q(z | x).
 
-    A model gives the three densities; everything else follows. ELBO, importance-weighted and Renyi bounds and
-    the likelihood estimate are each a line or two on `terms`.
+    A model gives the three densities; everything else follows. The ELBO, importance-weighted and Renyi bounds and
+    the likelihood estimate each need one or two lines on these terms.
     """
 
     @abstractmethod
     def infer(self, x: Tensor) -> Distribution:
-        """q(z | x): (B, *shape) -> batch shape (B,)."""
+        """Returns q(z | x): (B, *shape) -> batch shape (B,)."""
 
-    def infer_seen(self, seen: Tensor, corrupt: Corruption) -> Distribution:
-        """q(z | x~) of what is seen of x: an encoder is shown zeros where nothing is known."""
-        return self.infer(corrupt.observed(seen).nan_to_num(0.0))
+    def infer_from_corrupted(self, x: Tensor, corrupt: Corruption) -> Distribution:
+        """Returns q(z | x~) for corrupted examples x~. The encoder receives zeros where the value is unknown."""
+        return self.infer(corrupt.observed(x).nan_to_num(0.0))
 
     @abstractmethod
     def latent_prior(self) -> Distribution:
-        """p(z), batch shape ()."""
+        """Returns p(z), batch shape ()."""
 
     @abstractmethod
     def decode(self, z: Tensor) -> Distribution:
-        """p(x | z): (*batch, L) -> batch shape (*batch,)."""
+        """Returns p(x | z): (*batch, L) -> batch shape (*batch,)."""
 
     def auxiliary_loss(self) -> Tensor | float:
-        """What parts of the model minimise by themselves, whatever the objective is: a scalar, nats."""
+        """Returns the loss that parts of the model minimise under every objective: a scalar, nats."""
         return 0.0
 
     def infer_with_prior(self, x: Tensor) -> tuple[Distribution, Distribution]:
-        """q(z | x) and p(z), for models that get both cheaper than one by one."""
+        """Returns q(z | x) and p(z); models override it where computing both together is cheaper."""
         return self.infer(x), self.latent_prior()
 
     def evaluate_terms(self, x: Tensor, q: Distribution, p: Distribution, num_samples: int) -> ImportanceTerms:
-        """The terms at `num_samples` fresh samples of q, with q and p made by the caller: an evaluation
-        builds p once for all data and q once for all samples of a batch.
+        """Evaluates the terms at `num_samples` fresh samples of q.
+
+        The caller passes q and p, so that an evaluation builds p once for all data and q once for all samples.
         """
         z, log_qz = q.rsample_and_log_prob((num_samples,))  # (S, B, L), (S, B)
         return ImportanceTerms(q, p, z, self.decode(z).log_prob(x), p.log_prob(z), log_qz)
 
     def sample_terms(self, x: Tensor, num_samples: int) -> ImportanceTerms:
-        """The terms of log p(x, z_s) - log q(z_s | x) for S samples of each example."""
+        """Samples the terms of log p(x, z_s) - log q(z_s | x), S of them for each example."""
         return self.evaluate_terms(x, *self.infer_with_prior(x), num_samples)
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
-        """log p(x, z_s) - log q(z_s | x), (S, B): the mean of their exponentials is an unbiased p(x)."""
+        """Returns log p(x, z_s) - log q(z_s | x), (S, B). The mean of their exponentials is an unbiased p(x)."""
         return self.sample_terms(x, num_samples).log_w
 
     @torch.no_grad()
     def generate(self, n: int) -> Distribution:
-        """p(x | z) at n draws of the prior; its mean is the picture, its sample the draw."""
+        """Returns p(x | z) at n draws of the prior."""
         return self.decode(self.latent_prior().sample((n,)))
 
     def sample(self, n: int) -> Tensor:
-        """n draws from p(x), (n, *shape)."""
+        """Draws n examples from p(x), (n, *shape)."""
         return self.generate(n).sample()
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x | z) at one draw of q(z | x), (B, *shape)."""
+        """Returns the mean of p(x | z) at one draw of q(z | x), (B, *shape)."""
         return self.decode(self.infer(x).sample()).mean
 
 
 class ContinuousLatentModel(LatentVariableModel):
-    """Its latent variables are real numbers: gradients flow through their samples, and chains move among them."""
+    """Model with real-valued latent variables: samples are differentiable, and Markov chains can move among them."""

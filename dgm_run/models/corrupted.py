@@ -1,7 +1,7 @@
-"""A latent-variable model of examples of which only something is seen: with holes, or through noise.
+"""Latent-variable models of corrupted examples: with missing values, or with noise.
 
 Sources: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
-https://arxiv.org/abs/1812.02633 (the bound of the known elements, an encoder that is shown zeros).
+https://arxiv.org/abs/1812.02633 (the bound of the observed elements, zeros as the encoder's input).
 """
 
 import torch
@@ -14,42 +14,43 @@ from dgm_run.models.base import ContinuousLatentModel, ExactModel, topmost_with_
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 
-def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
-    """The model of what is seen of x by a model of x.
+def build_corrupted_model(model: nn.Module, corrupt: Corruption) -> "CorruptedModel":
+    """Builds the model of corrupted examples x~ from a model of x.
 
     Raises:
-        ConfigError: there is none for a model of this kind; one line says what to choose.
+        ConfigError: no such model exists for a model of this kind.
     """
     if isinstance(model, FactorAnalysis):
-        return ExactCorrupted(model, corrupt)
+        return ExactCorruptedModel(model, corrupt)
     if isinstance(model, ContinuousLatentModel):
-        return Corrupted(model, corrupt)
+        return CorruptedModel(model, corrupt)
     name = type(model).__name__
     choose = "choose model=vae, hvae, dlgm, factor_analysis or ppca"
     if isinstance(corrupt, MissingValues):
-        raise ConfigError(f"dataset: values are missing (NaN), and {name} learns from complete data: {choose}")
+        raise ConfigError(f"dataset: values are missing (NaN), but {name} needs complete data: {choose}")
     raise ConfigError(
-        f"dataset/corrupt: {name} learns from complete data alone: {choose}; of a model of complete data "
-        "estimators=[imputation] restores test examples"
+        f"dataset/corrupt: {name} needs complete data: {choose}; or train on complete data and let "
+        "estimators=[imputation] restore corrupted test examples"
     )
 
 
-class Corrupted(ContinuousLatentModel):
-    """p(x~) = integral of p(x~ | z) p(z) dz, where p(x~ | z) is p(x | z) seen through a corruption.
+class CorruptedModel(ContinuousLatentModel):
+    """p(x~) = integral of p(x~ | z) p(z) dz, with p(x~ | z) = integral of p(x~ | x) p(x | z) dx.
 
-    Every bound and every estimate of p(x~) comes with it. Draws are of x: what is learned is what stands behind.
+    Every bound and estimate of p(x~) applies. Samples are draws of the uncorrupted x.
 
     Args:
-        model: of x; its decoder has independent elements.
+        model: model of x; its decoder has independent elements.
         corrupt: p(x~ | x).
 
     Raises:
-        ConfigError: the decoder cannot be seen through it; one line says what can.
+        ConfigError: the decoder's elements are not independent.
     """
 
     def __init__(self, model: ContinuousLatentModel, corrupt: Corruption):
         super().__init__()
-        self.model, self.corrupt = model, corrupt
+        self.model = model
+        self.corrupt = corrupt
         with torch.no_grad():
             was_training = model.training
             try:
@@ -63,7 +64,7 @@ class Corrupted(ContinuousLatentModel):
         return self.model.auxiliary_loss()
 
     def infer(self, x: Tensor) -> Distribution:
-        return self.model.infer_seen(x, self.corrupt)
+        return self.model.infer_from_corrupted(x, self.corrupt)
 
     def latent_prior(self) -> Distribution:
         return self.model.latent_prior()
@@ -72,26 +73,26 @@ class Corrupted(ContinuousLatentModel):
         return self.corrupt.observation_density(self.model.decode(z))
 
     def initialize(self, x: Tensor) -> None:
-        """The model starts from the examples as they are seen, with the means of the known elements in the holes."""
-        known = self.corrupt.observed(x)
-        means = known.nanmean(0).nan_to_num(0.0)  # zero where an element is never seen
+        """Initializes the model from corrupted examples; column means of the observed values replace missing ones."""
+        observed = self.corrupt.observed(x)
+        means = observed.nanmean(0).nan_to_num(0.0)  # zero where an element is never observed
         for part in topmost_with_method(self.model, "initialize"):
-            part.initialize(torch.where(known.isnan(), means, known))
+            part.initialize(torch.where(observed.isnan(), means, observed))
 
     def generate(self, n: int) -> Distribution:
         return self.model.generate(n)
 
     @torch.no_grad()
     def posterior_of_x(self, x: Tensor) -> Distribution:
-        """p(x | x~, z) at one draw of q(z | x~)."""
+        """Returns p(x | x~, z) at one draw of q(z | x~)."""
         return self.corrupt.posterior_of_x(self.model.decode(self.infer(x).sample()), x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.posterior_of_x(x).mean
 
 
-class ExactCorrupted(Corrupted, ExactModel):
-    """p(x~) in closed form, of factor analysis."""
+class ExactCorruptedModel(CorruptedModel, ExactModel):
+    """Factor analysis of corrupted examples, with p(x~) in closed form."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return self.model.log_prob_seen(x, self.corrupt)
+        return self.model.log_prob_of_corrupted(x, self.corrupt)

@@ -1,4 +1,4 @@
-"""A recurrent language model: sentences word by word, without latent variables.
+"""Recurrent language model: sentences word by word, without latent variables.
 
 Source: T. Mikolov et al., Recurrent neural network based language model, 2010.
 """
@@ -15,16 +15,16 @@ from dgm_run.networks.rnn import Cell, TokenNetwork
 
 
 class LanguageModel(ExactModel):
-    """p(x) = prod_t p(w_t | w_1, ..., w_{t-1}): what a sentence VAE has to beat.
+    """p(x) = prod_t p(w_t | w_1, ..., w_{t-1}): the baseline of sentence VAEs.
 
     Args:
         shape: tokens of the longest sentence, (T,).
-        vocab_size: tokens, the special ones among them.
-        embed_dim: of a token.
-        hidden_dim: of the state.
+        vocab_size: number of tokens, special ones included.
+        embed_dim: dimensions of a token's embedding.
+        hidden_dim: dimensions of the state.
         cell: lstm | gru.
-        inputs: words (those before) | none: what is left of it tells how often words stand where.
-        dropout: of the embeddings and of the states, in training alone.
+        inputs: words (the preceding ones) | none: the network receives no words, only their positions.
+        dropout: dropout rate of embeddings and states while training.
     """
 
     takes = ("tokens",)
@@ -41,11 +41,12 @@ class LanguageModel(ExactModel):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
-        self.network = TokenNetwork(vocab_size, 0, "state", *sizes, cell, sees_words, 0.0, dropout)
+        sizes = (embed_dim, hidden_dim)
+        has_word_inputs = inputs == "words"
+        self.network = TokenNetwork(vocab_size, 0, "state", *sizes, cell, has_word_inputs, 0.0, dropout)
 
     def sentences(self, n: int) -> Sentence:
-        """p(x), n times over: batch shape (n,)."""
+        """Returns p(x), n times: batch shape (n,)."""
         return Sentence(self.network, self.network.output.weight.new_zeros(n, 0), self.length)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -53,5 +54,5 @@ class LanguageModel(ExactModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n draws, (n, T)."""
+        """Draws n sentences, (n, T)."""
         return self.sentences(n).sample()

@@ -1,4 +1,4 @@
-"""Models of several layers, which are trained layer by layer before they are trained as a whole."""
+"""Models of several layers, trained layer by layer before they are trained as a whole."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
-    """One layer, trained as a machine of its own.
+    """Training stage of one layer.
 
     Attributes:
-        model: the machine.
-        prepare: what it is trained on: x -> its examples, (B, *shape) -> (B, *model.shape).
-        finish: hands what it learned to the whole; once, at the end.
+        model: model of the layer, trained by itself.
+        prepare: maps x to the stage's training examples, (B, *shape) -> (B, *model.shape).
+        finish: copies the trained parameters into the whole model; called once, at the end.
     """
 
     model: nn.Module
@@ -23,11 +23,11 @@ class Stage(NamedTuple):
 
 
 class LayeredModel(ABC):
-    """A model whose layers can be trained one after another.
+    """Model whose layers can be trained one after another.
 
     Attributes:
-        num_stages: how many there are.
-        whole: what is trained after them, in words.
+        num_stages: number of stages.
+        whole: name of the joint training that follows the stages.
     """
 
     num_stages: int
@@ -35,22 +35,22 @@ class LayeredModel(ABC):
 
     @classmethod
     def count_stages(cls, settings: Mapping[str, Any]) -> int:
-        """Counts the layers of a model that is to be built from these settings."""
+        """Counts the layers of a model with these settings."""
         return len(settings["num_hidden"])
 
     @abstractmethod
-    def stage(self, index: int) -> Stage:
-        """The layer `index`, from 0, as a machine; those before it are finished."""
+    def build_stage(self, index: int) -> Stage:
+        """Returns the stage of layer `index`, counted from 0; earlier stages are finished."""
 
 
 def layer_sizes(shape: Sequence[int], num_hidden: Sequence[int]) -> list[int]:
-    """Units of every layer, the pixels first; refuses a stack of fewer than two hidden layers.
+    """Returns the number of units of each layer, the pixels first.
 
     Raises:
         ValueError: there are fewer than two hidden layers, or one is empty.
     """
     if len(num_hidden) < 2:
-        raise ValueError(f"num_hidden = {list(num_hidden)}: a machine with one hidden layer is model=rbm")
+        raise ValueError(f"num_hidden = {list(num_hidden)} needs two layers or more; for one layer choose model=rbm")
     if min(num_hidden) < 1:
         raise ValueError(f"num_hidden = {list(num_hidden)} must be positive")
     return [math.prod(shape), *num_hidden]

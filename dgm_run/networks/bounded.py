@@ -1,4 +1,4 @@
-"""Numbers that stay within an interval, or above a floor."""
+"""Numbers constrained to an interval, or bounded below by a floor."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 
-def interval(bounds: Sequence[float], name: str = "log_var_range") -> tuple[float, float]:
-    """The two ends.
+def check_interval(bounds: Sequence[float], name: str = "log_var_range") -> tuple[float, float]:
+    """Checks an interval and returns its two ends.
 
     Raises:
         ValueError: they are not two finite numbers in ascending order.
@@ -17,14 +17,18 @@ def interval(bounds: Sequence[float], name: str = "log_var_range") -> tuple[floa
     return float(bounds[0]), float(bounds[1])
 
 
-def with_floor(log_value: Tensor, log_floor: float | Tensor) -> Tensor:
-    """The log of a positive number and a floor under it: of their sum, as at a clamp the gradient would end."""
+def add_floor(log_value: Tensor, log_floor: float | Tensor) -> Tensor:
+    """Adds a floor to a positive number, in log space. A clamp would stop the gradient at the floor."""
     floor = log_floor if isinstance(log_floor, Tensor) else torch.full_like(log_value, log_floor)
     return torch.logaddexp(log_value, floor.to(log_value.dtype))
 
 
 def check_floor(min_scale: float, relative_min_scale: float) -> None:
-    """Raises a ValueError where the two parts of `noise_floor` make no sense."""
+    """Checks the two parts of `noise_floor`.
+
+    Raises:
+        ValueError: a part lies outside its range.
+    """
     if not (0 <= min_scale < float("inf") and 0 <= relative_min_scale < 1):
         raise ValueError(
             f"min_scale = {min_scale} must not be negative, and relative_min_scale = {relative_min_scale} must lie "
@@ -33,9 +37,9 @@ def check_floor(min_scale: float, relative_min_scale: float) -> None:
 
 
 def column_variance(x: Tensor) -> Tensor:
-    """Returns the variance of each column of examples, (B, *shape) -> (D,), in double precision.
+    """Computes the variance of each column of examples, (B, *shape) -> (D,), in double precision.
 
-    It squares differences to the first example. So a mean far from zero cancels nothing, and the variance of a
+    It squares differences from the first example. So a mean far from zero cancels nothing, and the variance of a
     constant column is exactly zero.
     """
     x = x.flatten(1)
@@ -43,14 +47,14 @@ def column_variance(x: Tensor) -> Tensor:
 
 
 def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -> Tensor:
-    """Returns the least standard deviation of the noise of each column: min_scale + relative_min_scale * its own.
+    """Computes the least standard deviation of the noise of each column: min_scale + relative_min_scale * its own.
 
     A constant column has no scale of its own: it takes the root mean variance of the columns that vary.
 
     Args:
-        variance: of the columns over the training examples, (D,).
-        min_scale: the absolute part, in the units of the data.
-        relative_min_scale: the relative part.
+        variance: variance of each column over the training examples, (D,).
+        min_scale: absolute part, in the units of the data.
+        relative_min_scale: relative part.
 
     Returns:
         (D,), positive unless both parts are zero.
@@ -61,15 +65,15 @@ def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -
     varies = variance > 0
     if relative_min_scale > 0 and min_scale == 0 and not bool(varies.any()):
         raise ValueError(
-            "all training examples are equal, so that relative_min_scale is relative to nothing: set the min_scale of "
-            "the model or of the likelihood, as model.min_scale=0.1 or likelihood.min_scale=0.1"
+            "all training examples are equal, so relative_min_scale has no scale to refer to: set an absolute floor, "
+            "as model.min_scale=0.1 or likelihood.min_scale=0.1"
         )
     typical = variance.sum() / varies.sum().clamp(min=1)
     return min_scale + relative_min_scale * torch.where(varies, variance, typical).sqrt()
 
 
 def describe_floor(num: int, total: int, min_scale: float, relative_min_scale: float) -> str | None:
-    """Says how many of `total` scales of noise are at their floor; None for none of them."""
+    """Describes how many of `total` noise scales are at their floor; returns None for none of them."""
     if not num:
         return None
     of = f"{num} of {total} columns" if total > 1 else "all columns"
@@ -79,24 +83,25 @@ def describe_floor(num: int, total: int, min_scale: float, relative_min_scale: f
 
 
 class BoundedParameter(nn.Module):
-    """A free parameter within an interval, which it approaches and never reaches.
+    """Free parameter within an open interval.
 
-    A clamp would do where a network gives the number, which changes with x; a parameter that has once left the
-    interval would get no gradient again.
+    A clamp suffices for the output of a network, which changes with x. A clamped parameter outside the interval would
+    receive no gradient again.
 
     Args:
-        start: where it starts; what lies outside starts in the middle.
-        bounds: the ends of the interval.
-        name: of the setting that names them, for messages.
+        start: initial values; values outside the interval start in its middle.
+        bounds: ends of the interval.
+        name: setting that gives the bounds, for messages.
     """
 
     def __init__(self, start: Tensor, bounds: Sequence[float], name: str = "log_var_range"):
         super().__init__()
-        low, high = interval(bounds, name)
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
+        low, high = check_interval(bounds, name)
+        self.middle = (low + high) / 2
+        self.half = (high - low) / 2
         start = (start - self.middle) / self.half
         self.raw = nn.Parameter(self.half * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
 
     def forward(self) -> Tensor:
-        # in the middle it moves as fast as a free one
+        # has slope one in the middle, as a free parameter
         return self.middle + self.half * torch.tanh(self.raw / self.half)

@@ -1,4 +1,4 @@
-"""Convolutions over images, and how they start."""
+"""Convolutions over images, with their initialization."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from dgm_run.networks.mlp import Activation, Nonlinearity
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size of an image, or divides it by the stride, rounded up.
+    """Builds a convolution that keeps the size of an image, or divides it by the stride, rounded up.
 
     Raises:
         ValueError: a size is not positive, or the kernel has no middle.
     """
     if min(in_channels, out_channels, kernel_size, stride) < 1:
         raise ValueError(
-            f"a convolution from {in_channels} to {out_channels} channels, {kernel_size} wide, by steps of {stride}: "
-            "all of these must be positive"
+            f"a convolution from {in_channels} to {out_channels} channels with kernel size {kernel_size} and stride "
+            f"{stride}: all of these must be positive"
         )
     if kernel_size % 2 == 0:
-        raise ValueError(f"kernel_sizes: {kernel_size} has no middle: take an odd number")
+        raise ValueError(f"kernel_sizes: {kernel_size} is even: choose an odd number")
     layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
@@ -28,7 +28,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
 
 
 class Upsample(nn.Module):
-    """Every pixel `factor` times in both directions."""
+    """Nearest-neighbour upsampling by `factor` in both directions."""
 
     def __init__(self, factor: int):
         super().__init__()
@@ -45,42 +45,42 @@ def conv_layers(
     strides: Sequence[int],
     activation: Activation,
     batch_norm: bool,
-    upwards: bool = False,
+    is_upsampling: bool = False,
 ) -> nn.Sequential:
-    """Convolutions, normalised over the batch or not, with a nonlinearity after each.
+    """Builds convolutions with a nonlinearity after each, with or without batch normalisation.
 
-    `upwards` enlarges the image by the stride before a layer, where it is made smaller by the layer otherwise.
+    With `is_upsampling` an image is enlarged by the stride before each layer; otherwise the layer shrinks it.
 
     Raises:
         ValueError: the lists differ in length, or a size is not positive.
     """
     if not len(channels) == len(kernel_sizes) == len(strides):
         raise ValueError(
-            f"channels, kernel_sizes and strides name a layer each: they have {len(channels)}, {len(kernel_sizes)} and "
-            f"{len(strides)} elements"
+            f"channels, kernel_sizes and strides need one element for each layer: they have {len(channels)}, "
+            f"{len(kernel_sizes)} and {len(strides)}"
         )
     if min(strides, default=1) < 1:
         raise ValueError(f"strides = {list(strides)} must be positive")
     layers: list[nn.Module] = []
     for out_channels, kernel_size, stride in zip(channels, kernel_sizes, strides, strict=True):
         nonlinearity = Nonlinearity(activation, axis=-3)
-        if upwards and stride > 1:
+        if is_upsampling and stride > 1:
             layers.append(Upsample(stride))
         width = nonlinearity.inputs * out_channels
-        layers.append(conv(in_channels, width, kernel_size, 1 if upwards else stride))
+        layers.append(conv(in_channels, width, kernel_size, 1 if is_upsampling else stride))
         layers += [*([nn.BatchNorm2d(width)] if batch_norm else []), nonlinearity]
         in_channels = out_channels
     return nn.Sequential(*layers)
 
 
-def over_batch(network: nn.Module, x: Tensor, event_dims: int) -> Tensor:
-    """A network with one leading axis over examples of `event_dims` axes with any number of leading ones."""
+def apply_over_batch(network: nn.Module, x: Tensor, event_dims: int) -> Tensor:
+    """Applies a network with one batch axis to examples of `event_dims` axes with any leading axes."""
     batch = x.shape[: x.dim() - event_dims]
     return network(x) if len(batch) == 1 else network(x.reshape(-1, *x.shape[len(batch) :])).unflatten(0, batch)
 
 
 def image_size(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height and width.
+    """Returns channels, height and width.
 
     Raises:
         ValueError: the examples are no images.
@@ -91,14 +91,17 @@ def image_size(shape: Sequence[int]) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def divided(height: int, width: int, factor: int) -> tuple[int, int]:
-    """Height and width at the start of a decoder that enlarges them by `factor`.
+def divide_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Returns height and width at the start of a decoder that enlarges them by `factor`.
 
     Raises:
-        ValueError: it is not positive, or they are no multiples of it.
+        ValueError: `factor` is not positive, or does not divide height and width.
     """
     if factor < 1:
         raise ValueError("strides must be positive")
     if height % factor or width % factor:
-        raise ValueError(f"images of {height} x {width} are no multiple of {factor}, by which the layers enlarge")
+        raise ValueError(
+            f"image size {height} x {width} is not divisible by {factor}, the decoder's total stride: choose other "
+            "strides, or fewer stages"
+        )
     return height // factor, width // factor

@@ -1,4 +1,4 @@
-"""Parts that something is computed by, and that are not to learn from it."""
+"""Freezing of parameters during a computation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def frozen_parameters(*parts: nn.Module) -> Iterator[None]:
-    """What is computed inside gives no gradient to the parameters of these parts, and to all else what it would."""
+    """Freezes the parameters of these parts inside the context; gradients to all else stay the same."""
     learning = [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)

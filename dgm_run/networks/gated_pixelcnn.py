@@ -1,4 +1,4 @@
-"""The gated PixelCNN: a stack over the rows above and one over the pixels to the left, without a blind spot.
+"""Gated PixelCNN: a stack over the rows above and a stack over the pixels to the left, without a blind spot.
 
 Source: A. van den Oord et al., Conditional image generation with PixelCNN decoders, 2016,
 https://arxiv.org/abs/1606.05328.
@@ -9,62 +9,63 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.pixels import (
-    Left,
     PixelNetwork,
     PixelSampler,
+    PixelsLeft,
+    RowCache,
     RowsAbove,
-    Strip,
-    at_pixel,
-    channels_last,
+    apply_at_pixel,
     check_sizes,
     output_layer,
     pointwise,
-    repeated_to,
+    repeat_to,
+    to_channels_last,
 )
 
 
 class GatedLayer(nn.Module):
-    """v' = gate(V v + c), h' = [h +] W gate(U h + T (V v + c) + d), c and d by the context.
+    """Layer v' = gate(V v + c), h' = [h +] W gate(U h + T (V v + c) + d), c and d from the context.
 
     Args:
-        in_channels: of v and of h.
-        channels: of v' and of h'.
-        kernel_size: of both stacks.
-        first: whether v and h are the image itself, of which a pixel must not be seen.
+        in_channels: channels of v and of h.
+        channels: channels of v' and of h'.
+        kernel_size: kernel size of both stacks.
+        is_first: whether v and h are the image itself, whose current pixel must stay hidden.
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel_size: int, first: bool):
+    def __init__(self, in_channels: int, channels: int, kernel_size: int, is_first: bool):
         super().__init__()
-        self.first = first
-        self.above = RowsAbove(in_channels, 2 * channels, kernel_size, own_row=not first)
-        self.left = Left(in_channels, 2 * channels, kernel_size, own_pixel=not first)
-        self.link, self.mix = pointwise(2 * channels, 2 * channels), pointwise(channels, channels)
+        self.is_first = is_first
+        self.above = RowsAbove(in_channels, 2 * channels, kernel_size, has_own_row=not is_first)
+        self.left = PixelsLeft(in_channels, 2 * channels, kernel_size, has_own_pixel=not is_first)
+        self.link = pointwise(2 * channels, 2 * channels)
+        self.mix = pointwise(channels, channels)
 
-    def forward(self, v: Tensor, h: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        to_v, to_h = told.chunk(2, 1)
-        vertical = repeated_to(len(told), self.above(v)) + to_v
-        horizontal = repeated_to(len(told), self.left(h)) + self.link(vertical) + to_h
+    def forward(self, v: Tensor, h: Tensor, context_term: Tensor) -> tuple[Tensor, Tensor]:
+        to_v, to_h = context_term.chunk(2, 1)
+        vertical = repeat_to(len(context_term), self.above(v)) + to_v
+        horizontal = repeat_to(len(context_term), self.left(h)) + self.link(vertical) + to_h
         out = self.mix(gate(horizontal, 1))
-        return gate(vertical, 1), out if self.first else h + out
+        return gate(vertical, 1), out if self.is_first else h + out
 
 
 def gate(x: Tensor, axis: int) -> Tensor:
-    """tanh of one half of the channels, times the sigmoid of the other."""
+    """Multiplies tanh of one half of the channels by the sigmoid of the other half."""
     value, openness = x.chunk(2, axis)
     return torch.tanh(value) * openness.sigmoid()
 
 
 class GatedPixelCNN(PixelNetwork):
-    """Layers of two stacks; the image enters the first, the output leaves the horizontal one.
+    """Layers of two stacks; the image enters the first layer, and the horizontal stack gives the output.
 
     Args:
-        in_channels: of an image.
-        out_channels: of the output.
-        context_channels: of the context, which both stacks of every layer read at the pixel itself.
-        channels: of every layer.
-        first_kernel_size: of the first layer.
-        kernel_size: of the others.
-        num_layers: all of them.
+        in_channels: channels of an image.
+        out_channels: channels of the output.
+        context_channels: channels of the context, which both stacks of each layer read at the current pixel.
+        channels: channels of each layer.
+        first_kernel_size: kernel size of the first layer.
+        kernel_size: kernel size of the other layers.
+        num_layers: number of all layers.
 
     Raises:
         ValueError: a kernel is even or less than three wide, or there is no layer.
@@ -83,33 +84,38 @@ class GatedPixelCNN(PixelNetwork):
         super().__init__()
         check_sizes(first_kernel_size, kernel_size, num_layers)
         self.layers = nn.ModuleList(
-            GatedLayer(channels if i else in_channels, channels, kernel_size if i else first_kernel_size, first=not i)
+            GatedLayer(
+                channels if i else in_channels, channels, kernel_size if i else first_kernel_size, is_first=not i
+            )
             for i in range(num_layers)
         )
         self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
-        self.hidden, self.output = pointwise(channels, channels), output_layer(channels, out_channels)
-        self.in_channels, self.channels = in_channels, channels
+        self.hidden = pointwise(channels, channels)
+        self.output = output_layer(channels, out_channels)
+        self.in_channels = in_channels
+        self.channels = channels
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        v = h = channels_last(x)
-        context = channels_last(context)
-        for layer, told in zip(self.layers, self.from_context, strict=True):
-            v, h = layer(v, h, told(context))
+        v = h = to_channels_last(x)
+        context = to_channels_last(context)
+        for layer, project in zip(self.layers, self.from_context, strict=True):
+            v, h = layer(v, h, project(context))
         return self.output(F.relu(self.hidden(F.relu(h))))
 
-    def sampler(self, context: Tensor) -> "GatedPixelCNNSampler":
+    def build_sampler(self, context: Tensor) -> "GatedPixelCNNSampler":
         return GatedPixelCNNSampler(self, context)
 
 
 class GatedPixelCNNSampler(PixelSampler):
     def __init__(self, network: GatedPixelCNN, context: Tensor):
         self.network = network
-        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
+        projections = network.from_context
+        self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
         layers = list(network.layers)
         widths = [network.in_channels] + [network.channels] * (len(layers) - 1)
-        self.strips = [Strip(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
-        self.rows = [strip.above for strip in self.strips]  # of the vertical stack
-        self.matrices = [layer.left.matrix() for layer in layers]
+        self.strips = [RowCache(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
+        self.rows = [strip.above for strip in self.strips]  # inputs of the vertical stack
+        self.matrices = [layer.left.flatten_weight() for layer in layers]
         self.from_above: list[Tensor] = []
 
     def begin_row(self, row: int) -> None:
@@ -118,26 +124,26 @@ class GatedPixelCNNSampler(PixelSampler):
             self.rows[0] = self.strips[0].above
         self.from_above = []
         v = None
-        for i, (layer, told) in enumerate(zip(self.network.layers, self.told, strict=True)):
-            to_v, to_h = told[row].chunk(2, -1)
+        for i, (layer, context_term) in enumerate(zip(self.network.layers, self.context_terms, strict=True)):
+            to_v, to_h = context_term[row].chunk(2, -1)
             if i:
-                seen = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
-                self.rows[i] = seen[:, :, 1:]
+                inputs = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
+                self.rows[i] = inputs[:, :, 1:]
             else:
-                seen = self.rows[0]
-            vertical = layer.above.row(seen) + to_v  # (N, W, 2 C)
-            self.from_above.append(at_pixel(layer.link, vertical) + to_h)
+                inputs = self.rows[0]
+            vertical = layer.above.compute_row(inputs) + to_v  # (N, W, 2 C)
+            self.from_above.append(apply_at_pixel(layer.link, vertical) + to_h)
             v = gate(vertical, -1)
 
-    def output(self, column: int) -> Tensor:
+    def compute_output(self, column: int) -> Tensor:
         h = None
         for i, layer in enumerate(self.network.layers):
             if i:
                 self.strips[i].put(column, h)
-            window = self.strips[i].window(column, layer.left.own_pixel)
-            out = at_pixel(layer.mix, gate(self.from_above[i][:, column] + window @ self.matrices[i], -1))
+            window = self.strips[i].window(column, layer.left.has_own_pixel)
+            out = apply_at_pixel(layer.mix, gate(self.from_above[i][:, column] + window @ self.matrices[i], -1))
             h = h + out if i else out
-        return at_pixel(self.network.output, F.relu(at_pixel(self.network.hidden, F.relu(h))))
+        return apply_at_pixel(self.network.output, F.relu(apply_at_pixel(self.network.hidden, F.relu(h))))
 
     def put(self, column: int, pixel: Tensor) -> None:
         self.strips[0].put(column, pixel)

@@ -1,4 +1,4 @@
-"""Features to a Gaussian."""
+"""Layer from features to a Gaussian."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian, bounded_gaussian
-from dgm_run.networks.bounded import interval
+from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.linear import linear
 
 INIT_FACTOR = 0.1
@@ -16,17 +16,18 @@ class GaussianLayer(nn.Module):
     """N(mean(h), diag(exp(log_var(h)))), both linear in h: (..., in_dim) -> batch shape (...,).
 
     Args:
-        in_dim: of the features h.
-        out_dim: of the event.
-        log_var_range: log-variances are clamped to it, with no gradient outside.
+        in_dim: dimensions of the features h.
+        out_dim: dimensions of the event.
+        log_var_range: interval to which log-variances are clamped; no gradient outside.
     """
 
     def __init__(self, in_dim: int, out_dim: int, log_var_range: Sequence[float]):
         super().__init__()
-        self.linear, self.log_var_range = linear(in_dim, 2 * out_dim), interval(log_var_range)
-        with torch.no_grad():  # starts near N(0, I), whatever h is: levels of latent variables must meet
+        self.linear = linear(in_dim, 2 * out_dim)
+        self.log_var_range = check_interval(log_var_range)
+        with torch.no_grad():  # starts near N(0, I) for every h, so that levels of latent variables match
             self.linear.weight.mul_(INIT_FACTOR)
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
-        """The Gaussian in the precision of `like`, whatever that of h is."""
+        """Returns the Gaussian in the precision of `like`, whatever the precision of h."""
         return bounded_gaussian(*self.linear(h).to(like.dtype).chunk(2, -1), self.log_var_range)

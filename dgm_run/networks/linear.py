@@ -1,20 +1,20 @@
-"""Linear layers and how they start."""
+"""Linear layers with their initialization."""
 
 from torch import nn
 
 
 def linear(in_dim: int, out_dim: int) -> nn.Linear:
-    """A linear layer with weights from N(0, 2 / in_dim) and biases at zero.
+    """Builds a linear layer with weights from N(0, 2 / in_dim) and biases at zero.
 
-    Source: K. He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852, eq. 10; the
-    start of the VampPrior paper's networks. A gate halves what passes, as a rectifier does: with torch's own
-    start, a sixth of this variance, the reference VAE needs 20 epochs of MNIST for what this one has after 18.
+    Source: K. He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852, eq. 10. The networks of
+    the VampPrior paper start so too. A gate halves the variance as a rectifier does. With torch's own initialization, a
+    sixth of this variance, the reference VAE needs 20 epochs of MNIST for the value that this one has after 18.
 
     Raises:
         ValueError: a size is not positive.
     """
     if min(in_dim, out_dim) < 1:
-        raise ValueError(f"a layer from {in_dim} to {out_dim} dimensions: sizes must be positive")
+        raise ValueError(f"a linear layer from {in_dim} to {out_dim} dimensions: both sizes must be positive")
     layer = nn.Linear(in_dim, out_dim)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)

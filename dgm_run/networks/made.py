@@ -1,4 +1,4 @@
-"""Masked networks whose i-th outputs depend on the inputs before i alone.
+"""Masked networks whose i-th outputs depend only on the inputs before i.
 
 Source: M. Germain et al., MADE: masked autoencoder for distribution estimation, 2015,
 https://arxiv.org/abs/1502.03509.
@@ -14,7 +14,7 @@ from dgm_run.networks.linear import linear
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer without the weights that the mask, (out, in), leaves out."""
+    """Linear layer whose weights are multiplied by a mask, (out, in)."""
 
     def __init__(self, mask: Tensor):
         super().__init__(mask.shape[1], mask.shape[0])
@@ -26,16 +26,16 @@ class MaskedLinear(nn.Linear):
 
 
 class MADE(nn.Module):
-    """(..., L) and a context (..., C) -> (..., P, L): P outputs for each input, which see those before it.
+    """Maps (..., L) and a context (..., C) to (..., P, L): P outputs for each input, functions of the inputs before it.
 
     Args:
         dim: L.
-        hidden_dims: units of the hidden layers, ELU.
+        hidden_dims: units of the hidden layers, with ELU.
         num_outputs: P.
-        context_dim: C; zero for none. The context reaches every unit of the first hidden layer and every output.
+        context_dim: C; zero for no context. The context reaches every first hidden unit and every output.
 
     Raises:
-        ValueError: there is no hidden layer, or one too narrow to carry every input to the outputs after it.
+        ValueError: there is no hidden layer, or one with fewer than L - 1 units.
     """
 
     def __init__(self, dim: int, hidden_dims: Sequence[int], num_outputs: int, context_dim: int = 0):
@@ -43,10 +43,11 @@ class MADE(nn.Module):
         if not hidden_dims or min(hidden_dims) < dim - 1:
             raise ValueError(
                 f"hidden_dims = {list(hidden_dims)}: an autoregressive network over {dim} dimensions needs hidden "
-                f"layers of at least {dim - 1} units, one for each of the inputs that an output may see"
+                f"layers of at least {dim - 1} units, one for each input that an output depends on"
             )
-        self.dim, self.num_outputs = dim, num_outputs
-        degrees = torch.arange(dim)  # a unit of degree d sees the inputs 0 ... d
+        self.dim = dim
+        self.num_outputs = num_outputs
+        degrees = torch.arange(dim)  # a unit of degree d depends on the inputs 0 ... d
         layers: list[nn.Module] = []
         for width in hidden_dims:
             wider = torch.arange(width) % max(1, dim - 1)
@@ -59,7 +60,8 @@ class MADE(nn.Module):
             self.from_context = linear(context_dim, hidden_dims[0] + dim * num_outputs)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        h, to_output = self.layers[0](z), 0.0
+        h = self.layers[0](z)
+        to_output = 0.0
         if context is not None:
             to_first, to_output = self.from_context(context).split([h.shape[-1], self.dim * self.num_outputs], -1)
             h = h + to_first
@@ -68,8 +70,8 @@ class MADE(nn.Module):
         return (self.output(F.elu(h)) + to_output).unflatten(-1, (self.num_outputs, self.dim))
 
     @torch.no_grad()
-    def small_steps(self, second: float = 0.0) -> "MADE":
-        """Starts near outputs that are the same for every input: zero, and `second` for the second one of each."""
+    def start_near_constant(self, second: float = 0.0) -> "MADE":
+        """Shrinks the output layer, so that outputs start near zero, and near `second` for the second of each input."""
         self.output.weight.mul_(0.1)
         self.output.bias[self.dim : 2 * self.dim] += second
         return self

@@ -21,17 +21,17 @@ _PLAIN = {
 
 
 class Nonlinearity(nn.Module):
-    """What follows a linear layer; a gate halves the channels: value * sigmoid(gate), both from one product.
+    """Nonlinearity after a linear layer; a gate halves the channels: value * sigmoid(gate), both from one product.
 
     Source of the gate: Y. Dauphin et al., Language modeling with gated convolutional networks, 2017,
     https://arxiv.org/abs/1612.08083.
 
     Args:
-        activation: which one.
-        axis: of the channels.
+        activation: name of the nonlinearity.
+        axis: axis of the channels.
 
     Attributes:
-        inputs: how many channels each one that leaves it takes.
+        inputs: input channels for each output channel.
     """
 
     def __init__(self, activation: Activation, axis: int = -1):
@@ -44,29 +44,30 @@ class Nonlinearity(nn.Module):
 
 
 class TwoInputLayer(nn.Module):
-    """A hidden layer over two inputs, as over their concatenation: (..., A), (..., B) -> (..., out_dim).
+    """Hidden layer over two inputs, as over their concatenation: (..., A), (..., B) -> (..., out_dim).
 
-    What the first one adds is made apart, once where many of the second belong to one of the first.
+    The first input's product is computed separately, once for all second inputs that share it.
     """
 
     def __init__(self, first_dim: int, second_dim: int, out_dim: int, activation: Activation):
         super().__init__()
         self.nonlinearity = Nonlinearity(activation)
         width = self.nonlinearity.inputs * out_dim
-        both = linear(first_dim + second_dim, width)  # for its start
-        self.first, self.second = nn.Linear(first_dim, width, bias=False), nn.Linear(second_dim, width)
+        both = linear(first_dim + second_dim, width)  # for its initialization
+        self.first = nn.Linear(first_dim, width, bias=False)
+        self.second = nn.Linear(second_dim, width)
         with torch.no_grad():
             self.first.weight.copy_(both.weight[:, :first_dim])
             self.second.weight.copy_(both.weight[:, first_dim:])
             self.second.bias.copy_(both.bias)
 
-    def forward(self, of_first: Tensor, second: Tensor) -> Tensor:
-        """`of_first` is self.first(first)."""
-        return self.nonlinearity(of_first + self.second(second))
+    def forward(self, first_term: Tensor, second: Tensor) -> Tensor:
+        """Combines `first_term`, which is self.first(first), with the second input."""
+        return self.nonlinearity(first_term + self.second(second))
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], activation: Activation) -> nn.Sequential:
-    """(..., in_dim) -> (..., hidden_dims[-1]); the identity where there are no hidden layers."""
+    """Builds an MLP, (..., in_dim) -> (..., hidden_dims[-1]); the identity without hidden layers."""
     layers: list[nn.Module] = []
     for out_dim in hidden_dims:
         nonlinearity = Nonlinearity(activation)

@@ -1,4 +1,4 @@
-"""The PixelCNN: masked convolutions, which leave a blind spot above to the right.
+"""PixelCNN: masked convolutions, with a blind spot to the upper right.
 
 Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
 https://arxiv.org/abs/1601.06759.
@@ -9,34 +9,34 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.pixels import (
-    Left,
     PixelNetwork,
     PixelSampler,
+    PixelsLeft,
+    RowCache,
     RowsAbove,
-    Strip,
-    at_pixel,
-    before,
-    channels_last,
+    apply_at_pixel,
     check_sizes,
+    convolve_preceding,
     output_layer,
     pointwise,
-    repeated_to,
+    repeat_to,
+    to_channels_last,
 )
 
 
 class PixelCNN(PixelNetwork):
-    """One layer that does not see the pixel itself (mask A), then residual ones that do (mask B).
+    """Layer without the current pixel (mask A), followed by residual layers with it (mask B).
 
-    A masked convolution is the sum of one over the rows above and one over the pixels to the left.
+    A masked convolution is the sum of a convolution over the rows above and one over the pixels to the left.
 
     Args:
-        in_channels: of an image.
-        out_channels: of the output.
-        context_channels: of the context, which every layer and the output read at the pixel itself.
-        channels: of every layer.
-        first_kernel_size: of the first layer.
-        kernel_size: of the others.
-        num_layers: all of them.
+        in_channels: channels of an image.
+        out_channels: channels of the output.
+        context_channels: channels of the context, which every layer and the output read at the current pixel.
+        channels: channels of each layer.
+        first_kernel_size: kernel size of the first layer.
+        kernel_size: kernel size of the other layers.
+        num_layers: number of all layers.
 
     Raises:
         ValueError: a kernel is even or less than three wide, or there is no layer.
@@ -57,51 +57,57 @@ class PixelCNN(PixelNetwork):
         widths = [in_channels] + [channels] * (num_layers - 1)
         sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
         pairs = list(zip(widths, sizes, strict=True))
-        self.above = nn.ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
-        self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
+        self.above = nn.ModuleList(RowsAbove(width, channels, size, has_own_row=False) for width, size in pairs)
+        self.left = nn.ModuleList(
+            PixelsLeft(width, channels, size, has_own_pixel=i > 0) for i, (width, size) in enumerate(pairs)
+        )
         self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
-        self.in_channels, self.channels = in_channels, channels
-        with torch.no_grad():  # what so many layers add to one another is to stay as large as it was
+        self.in_channels = in_channels
+        self.channels = channels
+        with torch.no_grad():  # keeps the variance of a sum of so many layers at that of one
             for layer in (*self.above[1:], *self.left[1:]):
                 layer.conv.weight.mul_((num_layers - 1) ** -0.5)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        x, context = channels_last(x), channels_last(context)
+        x = to_channels_last(x)
+        context = to_channels_last(context)
         h = 0.0
-        for i, (above, left, told) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
-            seen = before(h, above, left) if i else repeated_to(len(context), before(x, above, left))
-            h = h + F.relu(seen + told(context))
+        for i, (above, left, project) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
+            inputs = convolve_preceding(h if i else x, above, left)
+            inputs = inputs if i else repeat_to(len(context), inputs)
+            h = h + F.relu(inputs + project(context))
         return self.output(h)
 
-    def sampler(self, context: Tensor) -> "PixelCNNSampler":
+    def build_sampler(self, context: Tensor) -> "PixelCNNSampler":
         return PixelCNNSampler(self, context)
 
 
 class PixelCNNSampler(PixelSampler):
     def __init__(self, network: PixelCNN, context: Tensor):
         self.network = network
-        self.told = [told(context).permute(2, 0, 3, 1) for told in network.from_context]  # (H, N, W, C) each
+        projections = network.from_context
+        self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
         widths = [network.in_channels] + [network.channels] * (len(network.left) - 1)
-        self.strips = [Strip(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
-        self.matrices = [left.matrix() for left in network.left]
+        self.strips = [RowCache(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
+        self.matrices = [left.flatten_weight() for left in network.left]
         self.from_above: list[Tensor] = []
 
     def begin_row(self, row: int) -> None:
         if row:
             for strip in self.strips:
                 strip.end_row()
-        layers = zip(self.network.above, self.strips, self.told, strict=True)
-        self.from_above = [above.row(strip.above) + told[row] for above, strip, told in layers]
+        layers = zip(self.network.above, self.strips, self.context_terms, strict=True)
+        self.from_above = [above.compute_row(strip.above) + context_term[row] for above, strip, context_term in layers]
 
-    def output(self, column: int) -> Tensor:
+    def compute_output(self, column: int) -> Tensor:
         h = 0.0
         for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
             if i:
                 strip.put(column, h)
-            window = strip.window(column, self.network.left[i].own_pixel)
+            window = strip.window(column, self.network.left[i].has_own_pixel)
             h = h + F.relu(self.from_above[i][:, column] + window @ matrix)
-        return at_pixel(self.network.output, h)
+        return apply_at_pixel(self.network.output, h)
 
     def put(self, column: int, pixel: Tensor) -> None:
         self.strips[0].put(column, pixel)

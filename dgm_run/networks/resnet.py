@@ -13,19 +13,24 @@ from dgm_run.networks.conv import conv
 
 
 def check_stages(channels: Sequence[int], num_blocks: int) -> None:
-    """Raises: ValueError: there is no stage, or a negative number of blocks."""
+    """Checks the stages of a residual network.
+
+    Raises:
+        ValueError: there is no stage, or a negative number of blocks.
+    """
     if not channels:
-        raise ValueError("channels: a residual network needs a stage")
+        raise ValueError("channels = [] is empty: a residual network needs a stage")
     if num_blocks < 0:
         raise ValueError(f"num_blocks = {num_blocks} must not be negative")
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3 x 3 convolutions of it, ELU before each; at the start x itself."""
+    """Sum of x and two 3 x 3 convolutions of it, with ELU before each; it starts near the identity."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.first, self.second = conv(channels, channels, 3), conv(channels, channels, 3)
+        self.first = conv(channels, channels, 3)
+        self.second = conv(channels, channels, 3)
         with torch.no_grad():
             self.second.weight.mul_(0.1)
 

@@ -1,4 +1,4 @@
-"""The losses of generative adversarial networks.
+"""Losses of generative adversarial networks.
 
 Sources: I. Goodfellow et al., Generative adversarial networks, 2014, https://arxiv.org/abs/1406.2661; X. Mao et al.,
 Least squares generative adversarial networks, 2017, https://arxiv.org/abs/1611.04076; T. Miyato et al., Spectral
@@ -19,16 +19,16 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.samples.kernel import squared_discrepancy
 from dgm_run.estimators.samples.precision_recall import manifolds
-from dgm_run.models.latent.gan import GAN, parameters_of
+from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Objective, Progress
 
 NEIGHBOURS = 3
-"""Of precision and recall among validation data."""
-WATCHED = 1000
-"""Validation examples that samples are held against, at most."""
+"""Number of neighbours for precision and recall on validation data."""
+MAX_VALIDATION_EXAMPLES = 1000
+"""Largest number of validation examples that samples are compared with."""
 
-# what the discriminator minimises, by the log-odds of data and of samples, and what the generator does
+# losses of the discriminator, by the log-odds of data (a) and of samples (b), and of the generator
 LOSSES = {
     "minimax": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: -F.softplus(b)),
     "non_saturating": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: F.softplus(-b)),
@@ -40,15 +40,15 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Adversarial(Objective):
-    """What the discriminator and the generator minimise in turns.
+    """Losses that the discriminator and the generator minimise in turn.
 
-    The checkpoint is chosen by the kernel discrepancy of samples from validation data: the losses say nothing of that.
+    The kernel discrepancy between samples and validation data chooses the checkpoint; the losses cannot.
 
     Args:
-        loss: which pair of losses.
+        loss: name of the pair of losses.
         r1: gamma of gamma / 2 E |grad D(x)|^2 on data.
         gradient_penalty: lambda of lambda E (|grad D| - 1)^2 between data and samples.
-        clip: bound of the discriminator's weights; null for none.
+        clip: largest absolute value of the discriminator's weights; null for no bound.
 
     Raises:
         ValueError: a penalty is negative or a bound not positive.
@@ -64,15 +64,19 @@ class Adversarial(Objective):
 
     def __post_init__(self):
         if min(self.r1, self.gradient_penalty) < 0 or (self.clip is not None and self.clip <= 0):
-            raise ValueError("r1 and gradient_penalty must not be negative, and clip positive or null")
+            raise ValueError(
+                f"r1 = {self.r1} and gradient_penalty = {self.gradient_penalty} must not be negative, and clip = "
+                f"{self.clip} must be positive or null"
+            )
 
     def __call__(self, model: GAN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the discriminator; the generator gets no gradient."""
+        """Computes the discriminator's loss; the generator gets no gradient."""
         with torch.no_grad():
             fake = model.draw(len(x))
         penalised = self.r1 > 0
         x = x.detach().requires_grad_(penalised)
-        a, b = model.discriminate(x), model.discriminate(fake)
+        a = model.discriminate(x)
+        b = model.discriminate(fake)
         loss = LOSSES[self.loss][0](a, b).mean()
         terms = {
             "discriminator": loss.detach(),
@@ -86,34 +90,37 @@ class Adversarial(Objective):
             penalty = 0.5 * self.r1 * squares.mean()
             terms["slope"] = squares.detach().sqrt().mean()
         if self.gradient_penalty > 0:
-            slopes = _slopes_between(model, x.detach(), fake)
+            slopes = _gradient_norms(model, x.detach(), fake)
             penalty = penalty + self.gradient_penalty * (slopes - 1).square().mean()
             terms["slope"] = slopes.detach().mean()
         return loss + penalty, terms | {"penalty": penalty.detach()}
 
     def generator_loss(self, model: GAN, n: int) -> Tensor:
-        """By n samples; the discriminator gets no gradient."""
+        """Computes the generator's loss on n samples; the discriminator gets no gradient."""
         with frozen_parameters(*model.discriminator):
             return LOSSES[self.loss][1](model.discriminate(model.draw(n))).mean()
 
     @torch.no_grad()
     def project_parameters(self, model: GAN) -> None:
         if self.clip is not None:
-            for parameter in parameters_of(model.discriminator):
+            for parameter in iterate_parameters(model.discriminator):
                 parameter.clamp_(-self.clip, self.clip)
 
     @torch.no_grad()
     def evaluate(
         self, model: GAN, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """Minus the squared kernel discrepancy of samples from validation data, whether they cover these and lie as
-        far apart, the log-odds of both, and the largest singular value of each layer of the discriminator.
+        """Compares samples with validation data.
+
+        Returns minus the squared kernel discrepancy, precision and recall, the ratio of mean distances within samples
+        and within data, the log-odds of both, and the largest singular value of each discriminator layer.
         """
-        n = min(WATCHED, len(data.valid))
+        n = min(MAX_VALIDATION_EXAMPLES, len(data.valid))
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
-        flat_x, flat_fake = x.flatten(1), fake.flatten(1)
+        flat_x = x.flatten(1)
+        flat_fake = fake.flatten(1)
         covered = manifolds(flat_x, flat_fake, NEIGHBOURS)
         found = {
             "similarity": -squared_discrepancy(flat_x, flat_fake),
@@ -125,13 +132,13 @@ class Adversarial(Objective):
         }
         found |= {
             f"singular_value_{i}": torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
-            for i, layer in enumerate(model.layers(), 1)
+            for i, layer in enumerate(model.discriminator_layers(), 1)
         }
         return {name: value.item() for name, value in found.items()}
 
 
-def _slopes_between(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
-    """|grad D| at random points between pairs of an example and a sample, (B,)."""
+def _gradient_norms(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
+    """Computes |grad D| at random points between pairs of an example and a sample, (B,)."""
     share = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
     between = torch.lerp(fake, x, share).requires_grad_()
     (slope,) = torch.autograd.grad(model.discriminate(between).sum(), between, create_graph=True)

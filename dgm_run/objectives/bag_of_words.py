@@ -1,4 +1,4 @@
-"""The bound of sentences whose latent variables have to tell their words.
+"""Bound of sentences whose latent variables also predict the bag of words.
 
 Source: T. Zhao, R. Zhao, M. Eskenazi, Learning discourse-level diversity for neural dialog models using conditional
 variational autoencoders, 2017, https://arxiv.org/abs/1703.10960.
@@ -19,13 +19,13 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 @dataclass(frozen=True)
 class BagOfWords(Objective):
-    """-bound - weight E_q sum_t log p(w_t | z): z cannot idle where the decoder does well by the words before.
+    """-bound - weight E_q sum_t log p(w_t | z): z stays in use where the preceding words suffice for the decoder.
 
-    The second term belongs to the training alone; `bag_of_words` reports it, and the bound is that of the model.
+    The second term serves training alone. The run reports it as `bag_of_words`, and reports the bound of the model.
 
     Args:
-        weight: of the words.
-        bound: of log p(x).
+        weight: weight of the bag of words.
+        bound: bound of log p(x).
 
     Raises:
         ValueError: the weight is negative.
@@ -47,11 +47,13 @@ class BagOfWords(Objective):
 
     def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         if model.decoder.bag is None:
-            raise ConfigError("objective: BagOfWords needs decoder.bag_of_words=true")
+            raise ConfigError(
+                "objective: BagOfWords needs a decoder that predicts words: set decoder.bag_of_words=true"
+            )
         return {}
 
     def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.bound.num_samples)
-        loss, named = self.bound.of_terms(terms, progress)
+        loss, named = self.bound.loss_from_terms(terms, progress)
         log_bag = model.decoder.log_bag(terms.z, x).mean()
         return loss - self.weight * log_bag + model.auxiliary_loss(), named | {"bag_of_words": log_bag.detach()}

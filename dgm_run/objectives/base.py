@@ -1,4 +1,4 @@
-"""What is minimised."""
+"""Base of objectives, which define what training minimises."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -10,11 +10,11 @@ from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 
 DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline"))
-"""Terms that are log densities of x: they are logged in the units of the data."""
+"""Terms that are log densities of x, which logs convert to the units of the data."""
 
 
-def in_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, float]:
-    """Turns means over these examples, as the model sees them, into those of the data."""
+def convert_to_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, float]:
+    """Converts means of log densities over these examples from model units to data units."""
     if examples.standardization is None:
         return terms
     shift = examples.mean_log_det
@@ -22,11 +22,11 @@ def in_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, flo
 
 
 class Progress(NamedTuple):
-    """How far training has come.
+    """Progress of training.
 
     Attributes:
-        epoch: epochs trained so far, a scalar, for schedules.
-        memory: what the objective carries from step to step and changes in place.
+        epoch: number of epochs trained so far, a scalar tensor, for schedules.
+        memory: state that the objective keeps from step to step and changes in place.
     """
 
     epoch: Tensor
@@ -34,11 +34,11 @@ class Progress(NamedTuple):
 
 
 class Objective(ABC):
-    """A frozen dataclass of settings, called on a model and a batch.
+    """Objective: a frozen dataclass of settings, called on a model and a batch.
 
     Attributes:
-        requires: the kinds of the other groups it goes with.
-        monitor: the named term that chooses the checkpoint on validation data; larger is better.
+        requires: class that each other group must have.
+        monitor: named term that chooses the checkpoint on validation data; larger is better.
     """
 
     requires: ClassVar[dict[str, type]] = {}
@@ -46,14 +46,14 @@ class Objective(ABC):
 
     @property
     def num_warmup_epochs(self) -> int:
-        """Epochs after which the loss no longer changes its form; early stopping waits for them."""
+        """Number of epochs after which the loss keeps its form; early stopping waits for them."""
         return 0
 
     def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-        """What this objective carries from step to step, as at the start: chains, averages. Kept in checkpoints.
+        """Creates the state that the objective keeps from step to step: chains, averages. Checkpoints contain it.
 
         Args:
-            model: as it starts.
+            model: the initial model.
             x: training examples, (N, *shape).
         """
         return {}
@@ -62,40 +62,43 @@ class Objective(ABC):
     def __call__(
         self, model: nn.Module, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
+        """Computes the loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
-        The terms are what they are called, whatever the loss does: at beta = 1, without free bits.
+        The terms keep their definitions whatever the loss does: at beta = 1, without free bits.
 
         Args:
-            model: of the kind in `requires`.
+            model: model of the class in `requires`.
             x: (B, *shape).
-            progress: of the training; None outside of it, where schedules have ended.
+            progress: progress of training; None outside of it, where schedules have ended.
         """
 
     def step(
         self, model: nn.Module, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and the terms of a training step on the examples at `index`, (B,); most see no more than these."""
+        """Computes loss and terms of a training step on the examples at `index`, (B,).
+
+        Most objectives use these examples only.
+        """
         return self(model, train.batch(index), progress)
 
     def project_parameters(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
-        """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
+        """Projects parameters onto their valid range after an optimizer step."""
 
     @torch.no_grad()
     def evaluate(
         self, model: nn.Module, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """The named terms over the validation examples, a ragged last batch weighted right.
+        """Computes the named terms over the validation examples, weighted correctly for a ragged last batch.
 
         Args:
-            model: in evaluation mode.
-            data: whose validation examples are looked at.
-            batch_size: examples at a time.
-            report: told how far the work has come, as (parts done, parts in all); it may raise.
+            model: model in evaluation mode.
+            data: data set whose validation examples are used.
+            batch_size: number of examples at a time.
+            report: callback for the progress, as (parts done, parts in all); it may raise.
         """
 
         def find(x: Tensor) -> dict[str, Tensor]:
-            _, terms = self(model, x)  # means over the block: each of its examples stands for one
+            _, terms = self(model, x)  # means over the block, which count once for each of its examples
             return {name: value.double().expand(len(x)) for name, value in terms.items()}
 
         rows = data.valid.map_batches(batch_size, find, report)
@@ -103,18 +106,18 @@ class Objective(ABC):
 
 
 def linear_warmup(progress: Progress | None, num_epochs: int) -> Tensor | float:
-    """min(1, (epoch + 1) / num_epochs): the first epoch trains at 1 / num_epochs, not at zero."""
+    """Computes min(1, (epoch + 1) / num_epochs): the first epoch trains at 1 / num_epochs, not at zero."""
     if progress is None or num_epochs == 0:
         return 1.0
     return torch.clamp((progress.epoch.floor() + 1) / num_epochs, max=1.0)
 
 
 LOGISTIC_RANGE = 12.5
-"""Of the logistic curve, in its own units, from one end of the warm-up to the other: 0.0025 a step over 5,000 steps."""
+"""Length of the warm-up on the logistic curve's axis: 0.0025 a step over 5,000 steps."""
 
 
 def logistic_warmup(progress: Progress | None, num_epochs: int) -> Tensor | float:
-    """1 / (1 + exp(-12.5 (t - 1/2))) at the share t of the epochs, 0.002 to 0.998; then 1."""
+    """Computes 1 / (1 + exp(-12.5 (t - 1/2))) at the fraction t of the epochs, 0.002 to 0.998; then 1."""
     if progress is None or num_epochs == 0:
         return 1.0
     epoch = progress.epoch.floor() + 1

@@ -1,4 +1,4 @@
-"""The evidence lower bound, with its usual schedules."""
+"""Evidence lower bound, with its usual schedules."""
 
 import math
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class ELBO(Objective):
     https://arxiv.org/abs/1606.04934.
 
     Args:
-        num_samples: of z for each example.
+        num_samples: samples of z for each example.
         beta: weight of the KL term in the loss.
-        warmup_epochs: beta grows over this many epochs.
+        warmup_epochs: number of epochs over which beta grows.
         warmup: linear | logistic (slow, fast, slow; Bowman et al. 2016, https://arxiv.org/abs/1511.06349).
-        free_bits: nats of each latent dimension that cost nothing, on average over the batch. With a Gaussian
-            posterior and the standard prior the floor holds for every dimension, else L times as much for the whole.
+        free_bits: nats of each latent dimension that cost nothing, on average over the batch. With a Gaussian posterior
+            and the standard prior each dimension has this floor; otherwise the whole vector has L times the floor.
 
     Raises:
         ValueError: a setting is negative, or there is no sample.
@@ -58,18 +58,19 @@ class ELBO(Objective):
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, named = self.of_terms(model.sample_terms(x, self.num_samples), progress)
+        loss, named = self.loss_from_terms(model.sample_terms(x, self.num_samples), progress)
         return loss + model.auxiliary_loss(), named
 
-    def of_terms(self, terms: ImportanceTerms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and the named terms of one evaluation."""
-        log_px, kl = terms.log_px.mean(), (terms.log_qz - terms.log_pz).mean()
-        cost = self._with_free_bits(terms, kl) if self.free_bits > 0 else kl
+    def loss_from_terms(self, terms: ImportanceTerms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Computes the loss and the named terms from one evaluation."""
+        log_px = terms.log_px.mean()
+        kl = (terms.log_qz - terms.log_pz).mean()
+        cost = self._apply_free_bits(terms, kl) if self.free_bits > 0 else kl
         loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * cost - log_px
         return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
-    def _with_free_bits(self, terms: ImportanceTerms, kl: Tensor) -> Tensor:
-        # the mean over the batch is taken before the maximum: a dimension may idle on some examples
+    def _apply_free_bits(self, terms: ImportanceTerms, kl: Tensor) -> Tensor:
+        # takes the batch mean before the maximum: a dimension may be unused by some examples
         if isinstance(terms.q, DiagonalGaussian) and isinstance(terms.p, StandardGaussian):
             return kl_to_standard(terms.q).mean(0).clamp(min=self.free_bits).sum()
         return kl.clamp(min=self.free_bits * terms.z.shape[-1])

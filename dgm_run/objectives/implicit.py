@@ -1,4 +1,4 @@
-"""What the objectives of posteriors without a density share: p(x, z) and its score, and what is watched."""
+"""Base of objectives for posteriors without a density: p(x, z), its score, and the validation."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective
 from dgm_run.posteriors.base import Posterior
 
-WATCHED_SAMPLES = 50
-"""Importance samples of every validation example, from the Gaussian that stands for its posterior."""
+VALIDATION_SAMPLES = 50
+"""Number of importance samples for each validation example, from the Gaussian proposal of its posterior."""
 
 
 @dataclass(frozen=True)
 class ImplicitObjective(Objective):
-    """Moves samples of q(z | x), not a bound: there is no log q in it.
+    """Base of objectives that move samples of q(z | x); without log q they have no bound.
 
-    The checkpoint is chosen by log p(x) of the validation data, by importance sampling from a Gaussian fitted to
-    samples of q. A lower bound in the mean, as any such estimate.
+    An estimate of log p(x) of the validation data chooses the checkpoint. It is importance sampling from a Gaussian
+    fitted to samples of q, on average a lower bound of log p(x).
 
     Args:
-        num_samples: particles of each example.
+        num_samples: particles for each example.
 
     Raises:
         ValueError: there are too few particles.
@@ -46,10 +46,10 @@ class ImplicitObjective(Objective):
 
         def find(x: Tensor) -> dict[str, Tensor]:
             q = model.infer(x).proposal()
-            # no more at a time than a step of training has
+            # takes no more at a time than a training step
             parts = [
-                model.evaluate_terms(x, q, p, min(self.num_samples, WATCHED_SAMPLES - done))
-                for done in range(0, WATCHED_SAMPLES, self.num_samples)
+                model.evaluate_terms(x, q, p, min(self.num_samples, VALIDATION_SAMPLES - done))
+                for done in range(0, VALIDATION_SAMPLES, self.num_samples)
             ]
             log_w = torch.cat([terms.log_w for terms in parts]).double()
             log_px = torch.cat([terms.log_px for terms in parts]).double()
@@ -64,10 +64,10 @@ class ImplicitObjective(Objective):
         return {name: values.mean().item() for name, values in rows.items()}
 
 
-def joint_and_score(
+def evaluate_joint_and_score(
     model: ContinuousLatentModel, x: Tensor, z: Tensor, create_graph: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """log p(x, z) at these z, its gradient in z, and log p(x | z): (S, B), (S, B, L), (S, B)."""
+    """Computes log p(x, z), its gradient in z, and log p(x | z) at these z: (S, B), (S, B, L), (S, B)."""
     with torch.enable_grad():
         z = z if z.requires_grad else z.requires_grad_()
         log_px = model.decode(z).log_prob(x)

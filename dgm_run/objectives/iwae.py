@@ -1,4 +1,4 @@
-"""The importance-weighted bound and its gradient estimators.
+"""Importance-weighted bound and its gradient estimators.
 
 Sources: Y. Burda, R. Grosse, R. Salakhutdinov, Importance weighted autoencoders, 2016,
 https://arxiv.org/abs/1509.00519; G. Roeder et al., Sticking the landing, 2017,
@@ -19,13 +19,13 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 def standard(terms: ImportanceTerms) -> Tensor:
-    """Differentiates the bound itself: sum_s w~_s grad log w_s. Unbiased; its signal fades as K grows."""
+    """Differentiates the bound itself: sum_s w~_s grad log w_s. Unbiased, with a signal that fades as K grows."""
     return -log_mean_exp(terms.log_w).mean()
 
 
 def stl(terms: ImportanceTerms) -> Tensor:
     """Drops the score of q. Unbiased at K = 1 only."""
-    log_w = _without_score(terms)
+    log_w = _log_weights_without_score(terms)
     weights = log_w.detach().softmax(0)
     return -(weights * log_w).sum(0).mean()
 
@@ -33,17 +33,17 @@ def stl(terms: ImportanceTerms) -> Tensor:
 def dreg(terms: ImportanceTerms) -> Tensor:
     """Drops the score and weights the path through z by w~^2: unbiased for every K.
 
-    The squared weight belongs to the path alone. What reaches the parameters directly, through p(x, z),
-    keeps w~: with a VampPrior the encoder stands on both roads, so weighting its loss would be wrong.
+    The squared weight applies to the path only. The direct gradient through p(x, z) keeps w~. With a VampPrior the
+    encoder receives both gradients, so weighting its loss instead would be wrong.
     """
-    log_w = _without_score(terms)
+    log_w = _log_weights_without_score(terms)
     weights = log_w.detach().softmax(0)
     if terms.z.requires_grad:
         terms.z.register_hook(lambda gradient: weights.unsqueeze(-1) * gradient)
     return -(weights * log_w).sum(0).mean()
 
 
-def _without_score(terms: ImportanceTerms) -> Tensor:
+def _log_weights_without_score(terms: ImportanceTerms) -> Tensor:
     return terms.log_px + terms.log_pz - terms.q.detach().log_prob(terms.z)
 
 
@@ -58,7 +58,7 @@ class IWAE(Objective):
 
     Args:
         num_samples: K.
-        gradient: standard | dreg | stl; the last two need a density of q at every z.
+        gradient: standard | dreg | stl; the last two need the density of q at every z.
 
     Raises:
         ValueError: there is no sample.
@@ -82,9 +82,9 @@ class IWAE(Objective):
                     q.detach().log_prob(q.sample())
                 except NotImplementedError:
                     raise ConfigError(
-                        f"objective.gradient: {self.gradient} needs a density of q(z | x) at every z, whose parameters "
-                        f"can be held fixed, and {type(model).__name__} with this posterior has none: use "
-                        "objective.gradient=standard"
+                        f"objective.gradient: {self.gradient} needs a density of q(z | x) at every z, with "
+                        f"parameters that can be frozen, and {type(model).__name__} with this posterior has none: "
+                        "use objective.gradient=standard"
                     ) from None
         return {}
 
@@ -93,13 +93,15 @@ class IWAE(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.num_samples)
         loss = _SURROGATES[self.gradient](terms)
-        return loss + model.auxiliary_loss(), bounds(terms)
+        return loss + model.auxiliary_loss(), report_bounds(terms)
 
 
-def bounds(terms: ImportanceTerms) -> dict[str, Tensor]:
-    """What the same samples say at K and at 1, for the report: means over the batch, without gradient."""
-    log_w, log_px = terms.log_w.detach(), terms.log_px.detach()
-    elbo, reconstruction = log_w.mean(), log_px.mean()
+def report_bounds(terms: ImportanceTerms) -> dict[str, Tensor]:
+    """Computes the bounds at K and at 1 from the same samples, for the report: batch means, without gradient."""
+    log_w = terms.log_w.detach()
+    log_px = terms.log_px.detach()
+    elbo = log_w.mean()
+    reconstruction = log_px.mean()
     return {
         "iwae": log_mean_exp(log_w).mean(),
         "elbo": elbo,

@@ -1,4 +1,4 @@
-"""The log-likelihood itself, where it is in closed form."""
+"""Exact log-likelihood."""
 
 from dataclasses import dataclass
 
@@ -28,5 +28,5 @@ class LogLikelihood(Objective):
         self, model: ExactModel, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         if isinstance(model, JointModel):
-            raise ConfigError(f"trainer: {type(model).__name__} learns from labels, by trainer=em alone")
+            raise ConfigError(f"trainer: {type(model).__name__} learns from labels: choose trainer=em")
         return super().step(model, train, index, progress)

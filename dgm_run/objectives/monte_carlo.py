@@ -1,4 +1,4 @@
-"""The likelihood of a density network by draws of the prior.
+"""Likelihood of a density network, estimated from draws of the prior.
 
 Source: D. MacKay, Bayesian neural networks and density networks, 1995.
 """
@@ -17,14 +17,14 @@ from dgm_run.priors.standard import StandardPrior
 
 @dataclass(frozen=True)
 class MonteCarlo(Objective):
-    """log 1/S sum_s p(x | z_s), the same S draws of the prior for all examples of a batch.
+    """log 1/S sum_s p(x | z_s), with the same S draws of the prior for all examples of a batch.
 
-    Below log p(x) in the mean, as the importance-weighted bound is, whose q is the prior here.
+    Its mean lies below log p(x): it is the importance-weighted bound with the prior as q.
 
     Args:
         num_samples: S.
-        resample: new draws at every step; else those of the start are kept, as a grid is.
-        quasi_random: scrambled Sobol points in place of random ones, for the standard prior.
+        resample: whether each step has new draws; otherwise the initial draws stay, as a fixed grid.
+        quasi_random: whether draws are scrambled Sobol points, for the standard prior.
 
     Raises:
         ValueError: there is no draw.
@@ -43,7 +43,7 @@ class MonteCarlo(Objective):
 
     def init_state(self, model: DensityNetwork, x: Tensor) -> dict[str, Tensor]:
         if self.quasi_random and not isinstance(model.prior, StandardPrior):
-            raise ConfigError("objective.quasi_random: points are those of prior=standard: choose it, or set false")
+            raise ConfigError("objective.quasi_random=true needs prior=standard: choose it, or set false")
         return {} if self.resample else {"z": self._draw(model)}
 
     def __call__(

@@ -12,7 +12,7 @@ from torch import Tensor
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
 from dgm_run.posteriors.operator import OperatorPosterior
 
 
@@ -20,8 +20,8 @@ from dgm_run.posteriors.operator import OperatorPosterior
 class Operator(ImplicitObjective):
     """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f where q is the posterior.
 
-    The square of a mean is the product of two means over samples of their own, so that its gradient is unbiased. p
-    learns from log p(x, z) at the samples. Test functions and all else share the optimizer; their gradient is turned.
+    Two independent halves of the samples give the two factors of the square, so that its gradient is unbiased. p learns
+    from log p(x, z) at the samples. Test functions share the optimizer; the sign of their gradient is reversed.
     """
 
     requires = {"model": ContinuousLatentModel, "posterior": OperatorPosterior}
@@ -29,7 +29,7 @@ class Operator(ImplicitObjective):
     def __post_init__(self):
         super().__post_init__()
         if self.num_samples % 2:
-            raise ValueError(f"num_samples = {self.num_samples} must be even: half of them for each of two means")
+            raise ValueError(f"num_samples = {self.num_samples} must be even: two means use half of the samples each")
 
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
@@ -38,12 +38,11 @@ class Operator(ImplicitObjective):
         z = posterior(x).rsample((self.num_samples,))
         with torch.no_grad():
             features = posterior.encoder(x)
-        joint, _, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+        joint, _, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
 
-        with frozen_parameters(
-            model.decoder, model.prior
-        ):  # what tells q from the posterior is not to move the posterior
-            _, score, _ = joint_and_score(model, x, z, create_graph=True)
+        # the comparison of q with the posterior must not train the posterior
+        with frozen_parameters(model.decoder, model.prior):
+            _, score, _ = evaluate_joint_and_score(model, x, z, create_graph=True)
 
         f, divergence = gradient_reversal(posterior.test_function, z, features)
         value = operator_objective(score, f, divergence).mean()
@@ -56,18 +55,18 @@ class Operator(ImplicitObjective):
 
 
 def operator_objective(score: Tensor, f: Tensor, divergence: Tensor) -> Tensor:
-    """(mean of score'f + div f)^2 of each example, unbiased by two halves of the samples: (S, B, L) -> (B,)."""
+    """Computes (mean of score'f + div f)^2 of each example, unbiased by two sample halves: (S, B, L) -> (B,)."""
     first, second = ((score * f).sum(-1) + divergence).chunk(2)
     return first.mean(0) * second.mean(0)
 
 
 def gradient_reversal(network: torch.nn.Module, *arguments: Tensor) -> tuple[Tensor, ...]:
-    """The network, whose own parameters get the opposite gradient: what the rest lowers they raise."""
-    parameters = {name: _Turned.apply(parameter) for name, parameter in network.named_parameters()}
+    """Evaluates the network with the gradient of its own parameters reversed."""
+    parameters = {name: _GradientReversal.apply(parameter) for name, parameter in network.named_parameters()}
     return torch.func.functional_call(network, parameters, arguments)
 
 
-class _Turned(torch.autograd.Function):
+class _GradientReversal(torch.autograd.Function):
     @staticmethod
     def forward(ctx, value: Tensor) -> Tensor:
         return value.view_as(value)

@@ -1,4 +1,4 @@
-"""The variational Renyi bound.
+"""Variational Renyi bound.
 
 Source: Y. Li, R. E. Turner, Renyi divergence variational inference, NIPS 2016,
 https://arxiv.org/abs/1602.02311.
@@ -13,7 +13,7 @@ from torch import Tensor
 from dgm_run.config.bounds import Range
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.objectives.base import Objective, Progress
-from dgm_run.objectives.iwae import bounds
+from dgm_run.objectives.iwae import report_bounds
 from dgm_run.posteriors.base import ExplicitPosterior
 
 
@@ -21,13 +21,13 @@ from dgm_run.posteriors.base import ExplicitPosterior
 class Renyi(Objective):
     """L_alpha = 1/(1 - alpha) log E_q (p(x, z) / q(z | x))^(1 - alpha), by K samples.
 
-    Non-increasing in alpha. alpha = 0 is the importance-weighted bound, alpha to -infinity ("-inf") is VR-max,
-    which follows the largest weight alone. Below zero it is no lower bound of log p(x), so the checkpoint is
-    chosen by the importance-weighted bound of the same samples.
+    It is non-increasing in alpha. alpha = 0 is the importance-weighted bound, and alpha to -infinity ("-inf") is
+    VR-max, which uses only the largest weight. For alpha below zero it is no lower bound of log p(x). So the
+    importance-weighted bound of the same samples chooses the checkpoint.
 
     Args:
         num_samples: K.
-        alpha: any real number but 1, or "-inf".
+        alpha: real number other than 1, or "-inf".
 
     Raises:
         ValueError: alpha is 1, +inf or not a number, or there is no sample.
@@ -52,12 +52,12 @@ class Renyi(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.num_samples)
         bound = renyi_bound(terms.log_w, self.alpha).mean()
-        return model.auxiliary_loss() - bound, {"renyi": bound.detach(), **bounds(terms)}
+        return model.auxiliary_loss() - bound, {"renyi": bound.detach(), **report_bounds(terms)}
 
 
 def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:
-    """The bound of each example from its log weights, (K, B) -> (B,)."""
+    """Computes the bound of each example from its log weights, (K, B) -> (B,)."""
     if alpha == -math.inf:
         return log_w.amax(0)
-    # close to alpha = 1 the bound is a small number divided by another: in double precision
+    # double precision, because near alpha = 1 the bound is a quotient of small numbers
     return (log_mean_exp((1 - alpha) * log_w.double()) / (1 - alpha)).to(log_w.dtype)

@@ -1,4 +1,4 @@
-"""The bound of a model of labelled and unlabelled examples.
+"""Bound of a model of labelled and unlabelled examples.
 
 Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
 https://arxiv.org/abs/1406.5298.
@@ -23,12 +23,12 @@ from dgm_run.objectives.base import Objective, Progress
 class SemiSupervised(Objective):
     """-E_data U(x) - share E_labelled L(x, y) - alpha E_labelled log q(y | x), where
 
-    L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x): the label is summed
-    out, not drawn. The last term teaches q(y | x) what it could learn from unlabelled examples alone only by chance.
+    L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x). Labels are summed out,
+    not drawn. The last term trains q(y | x) on labels; unlabelled examples alone would teach it only by chance.
 
     Args:
         alpha: weight of the classifier, for each training example.
-        labelled_batch_size: labelled examples of a step, beside `trainer.batch_size` unlabelled ones.
+        labelled_batch_size: labelled examples of a step, in addition to `trainer.batch_size` unlabelled ones.
 
     Raises:
         ValueError: a number is negative, or there is no labelled example.
@@ -42,33 +42,37 @@ class SemiSupervised(Objective):
 
     def __post_init__(self):
         if self.alpha < 0 or self.labelled_batch_size < 1:
-            raise ValueError("alpha must not be negative, and labelled_batch_size positive")
+            raise ValueError(
+                f"alpha = {self.alpha} must not be negative, and labelled_batch_size = {self.labelled_batch_size} "
+                "must be positive"
+            )
 
     def step(
         self, model: LabelledModel, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Draws labelled examples to go with the batch."""
+        """Computes a training step on the batch and on randomly drawn labelled examples."""
         if train.y is None:
             raise ConfigError("objective: SemiSupervised needs labels, and the data have none: choose another dataset")
         labelled = train.labelled
         chosen = labelled[torch.randint(len(labelled), (self.labelled_batch_size,)).to(labelled.device)]
         loss, terms = self(model, train.batch(index), progress)
 
-        seen, y = model.observe(train.batch(chosen)), train.y[chosen]
-        bound = model.log_joint_weights(seen, F.one_hot(y, model.num_classes).to(seen.dtype)).mean()
-        log_q = model.classify(seen)
+        observation = model.observe(train.batch(chosen))
+        y = train.y[chosen]
+        bound = model.log_joint_weights(observation, F.one_hot(y, model.num_classes).to(observation.dtype)).mean()
+        log_q = model.classify(observation)
         hits = log_q.gather(1, y.unsqueeze(1)).mean()
         share = len(labelled) / len(train)
-        seen_of_labelled = {"labelled_elbo": bound, "log_q_label": hits}
-        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in seen_of_labelled.items()}
+        labelled_terms = {"labelled_elbo": bound, "log_q_label": hits}
+        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in labelled_terms.items()}
 
     def __call__(
         self, model: LabelledModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = model.observe(x)
-        log_q = model.classify(seen)  # (B, K)
+        observation = model.observe(x)
+        log_q = model.classify(observation)  # (B, K)
         q = log_q.exp()
-        bound = (q * model.log_joint_weights_of_all(seen).T).sum(1)
+        bound = (q * model.log_joint_weights_per_class(observation).T).sum(1)
         entropy = -(q * log_q).sum(1)
         elbo = (bound + entropy).mean()
         return -elbo, {"elbo": elbo, "label_entropy": entropy.mean()}
@@ -77,12 +81,12 @@ class SemiSupervised(Objective):
     def evaluate(
         self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """Also how often q(y | x) is wrong, which chooses nothing: as many labels are not at hand in earnest."""
+        """Adds the error rate of q(y | x). It chooses no checkpoint: real tasks lack that many labels."""
         means = super().evaluate(model, data, batch_size, report)
         rows = data.valid.map_batches(
-            batch_size, lambda x: {"told": model.classify(model.observe(x)).argmax(1)}, report
+            batch_size, lambda x: {"predicted": model.classify(model.observe(x)).argmax(1)}, report
         )
         labelled = data.valid.labelled
         if not len(labelled):
             return means
-        return means | {"error": (rows["told"] != data.valid.y)[labelled].double().mean().item()}
+        return means | {"error": (rows["predicted"] != data.valid.y)[labelled].double().mean().item()}

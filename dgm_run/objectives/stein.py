@@ -12,26 +12,27 @@ from torch import Tensor
 
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
+from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
 from dgm_run.samplers.svgd import direction, squared_discrepancy
 
 
 @dataclass(frozen=True)
 class Stein(ImplicitObjective):
-    """The samples of q(z | x) of each example are particles; q learns to give them where one step would move them.
+    """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
 
-    The loss of q is - sum_i phi_i'z_i with the direction phi held fixed; p learns from log p(x, z) at the particles.
-    Each particle is moved by the others alone: they are new draws of q at every step, not one set that settles, and
-    its own score would draw all of them to the mode; in 40 dimensions that is all that would be left.
+    The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
+    other particles move a particle. They are new draws of q at every step, not one set that converges. A particle's own
+    score would draw all of them to the mode; in 40 dimensions nothing else would remain.
     """
 
     def __call__(
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         z = model.infer(x).rsample((self.num_samples,))
-        joint, score, log_px = joint_and_score(model, x, z.detach(), create_graph=False)
+        joint, score, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
         with torch.no_grad():
-            phi, discrepancy = direction(z, score, by_others=True), squared_discrepancy(z, score)
+            phi = direction(z, score, is_self_excluded=True)
+            discrepancy = squared_discrepancy(z, score)
         loss = -(phi * z).sum(-1).mean() - joint.mean()
         return loss + model.auxiliary_loss(), {
             "log_joint": joint.detach().mean(),

@@ -1,4 +1,4 @@
-"""Approximations q(z | x) of the posterior over latent variables: what is known of their density."""
+"""Kinds of approximate posteriors q(z | x), by where their density is known."""
 
 from abc import ABC, abstractmethod
 
@@ -8,9 +8,9 @@ from dgm_run.distributions.base import Distribution
 
 
 class Posterior(nn.Module, ABC):
-    """forward(x): (B, *shape) -> q(z | x) with batch shape (B,) and event shape (latent_dim,).
+    """Approximate posterior: forward(x) maps (B, *shape) -> q(z | x), batch shape (B,), event shape (latent_dim,).
 
-    Samples are differentiable; of the density nothing need be known.
+    Samples are differentiable; the density may be unknown.
     """
 
     @abstractmethod
@@ -18,12 +18,12 @@ class Posterior(nn.Module, ABC):
 
 
 class ExplicitPosterior(Posterior):
-    """The density is known at its own samples, as bounds of the likelihood need it."""
+    """Posterior with a density known at its own samples, which bounds of the likelihood need."""
 
 
 class EvaluablePosterior(ExplicitPosterior):
-    """The density is known at every z, as mixtures of posteriors need it."""
+    """Posterior with a density known at every z, which mixtures of posteriors need."""
 
 
 class ImplicitPosterior(Posterior):
-    """There are samples alone, and no density."""
+    """Posterior with samples but no density."""

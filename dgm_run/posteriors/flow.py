@@ -1,4 +1,4 @@
-"""What all flow posteriors share: the features give a diagonal Gaussian and the parameters of the steps."""
+"""Base of flow posteriors: features give a diagonal Gaussian and the parameters of the steps."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from dgm_run.distributions.base import full_precision
 from dgm_run.distributions.diagonal_gaussian import bounded_gaussian
 from dgm_run.distributions.flow import Flow, Step
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.bounded import interval
+from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import ExplicitPosterior
 
 INIT_FACTOR = 0.1
-"""Of the parameters of the steps at the start against those of mean and variance: flows start near the identity."""
+"""Initial scale of the steps' parameters relative to those of mean and variance: flows start near the identity."""
 
 
 class FlowPosterior(ExplicitPosterior):
-    """q(z | x): a diagonal Gaussian by the encoder's features, then `num_steps` invertible steps.
+    """q(z | x): a diagonal Gaussian from the encoder's features, followed by `num_steps` invertible steps.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: log-variances of the Gaussian are clamped to it, with no gradient outside.
+        log_var_range: interval to which log-variances of the Gaussian are clamped; no gradient outside.
         num_steps: T.
-        num_params: numbers that one step takes from the features of an example, or all of them together.
+        num_params: number of step parameters that each example's features give, over all steps.
 
     Raises:
         ValueError: there is no step.
@@ -37,9 +37,11 @@ class FlowPosterior(ExplicitPosterior):
     ):
         super().__init__()
         if num_steps < 1:
-            raise ValueError(f"num_steps = {num_steps}: without a step it is posterior=gaussian")
-        self.encoder, self.latent_dim, self.num_steps = encoder, latent_dim, num_steps
-        self.log_var_range = interval(log_var_range)
+            raise ValueError(f"num_steps = {num_steps} must be positive; for no step choose posterior=gaussian")
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.num_steps = num_steps
+        self.log_var_range = check_interval(log_var_range)
         self.head = linear(encoder.feature_dim, 2 * latent_dim + num_params)
         with torch.no_grad():
             self.head.weight[2 * latent_dim :] *= INIT_FACTOR
@@ -51,8 +53,8 @@ class FlowPosterior(ExplicitPosterior):
         )
         base = bounded_gaussian(mean, log_var, self.log_var_range)
         with full_precision(params):
-            return Flow(base, self.steps(params))
+            return Flow(base, self.build_steps(params))
 
     @abstractmethod
-    def steps(self, params: Tensor) -> list[Step]:
-        """f_1, ..., f_T by what the features say, (B, num_params)."""
+    def build_steps(self, params: Tensor) -> list[Step]:
+        """Builds f_1, ..., f_T from their parameters, (B, num_params)."""

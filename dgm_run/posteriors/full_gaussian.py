@@ -1,4 +1,4 @@
-"""A Gaussian posterior with a full covariance matrix."""
+"""Gaussian posterior with a full covariance matrix."""
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,14 @@ from dgm_run.networks.linear import linear
 from dgm_run.posteriors.base import EvaluablePosterior
 
 INIT_FACTOR = 0.1
-"""Of the entries below the diagonal at the start against those on it."""
+"""Initial scale of the entries below the diagonal relative to those on it."""
 
 
 class FullGaussianPosterior(EvaluablePosterior):
     """q(z | x) = N(z; mean(x), C(x) C(x)^T), C lower triangular with a softplus diagonal.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L; the head grows with L (L + 1) / 2.
         min_scale: floor of the diagonal of C.
 
@@ -29,17 +29,20 @@ class FullGaussianPosterior(EvaluablePosterior):
         super().__init__()
         if min_scale < 0:
             raise ValueError(f"min_scale = {min_scale} must not be negative")
-        self.encoder, self.latent_dim, self.min_scale = encoder, latent_dim, min_scale
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.min_scale = min_scale
         rows, columns = torch.tril_indices(latent_dim, latent_dim)
         self.register_buffer("tril", rows * latent_dim + columns, persistent=False)
         self.register_buffer("on_diagonal", rows == columns, persistent=False)
         self.head = linear(encoder.feature_dim, latent_dim + len(rows))
-        with torch.no_grad():  # a start near a diagonal covariance: the sum of a row of entries is what moves z
+        with torch.no_grad():  # starts near a diagonal covariance, because z depends on the sum of a row's entries
             self.head.weight[latent_dim:][~self.on_diagonal] *= INIT_FACTOR
 
     def forward(self, x: Tensor) -> FullGaussian:
         output = self.head(self.encoder(x)).to(x.dtype)
-        mean, entries = output[..., : self.latent_dim], output[..., self.latent_dim :]
+        mean = output[..., : self.latent_dim]
+        entries = output[..., self.latent_dim :]
         entries = torch.where(self.on_diagonal, F.softplus(entries) + self.min_scale, entries)
         flat = entries.new_zeros(*entries.shape[:-1], self.latent_dim**2)
         flat = flat.index_copy(-1, self.tril, entries)

@@ -16,7 +16,7 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class HouseholderStep(Step):
-    """(I - 2 v v' / |v|^2) z, its own inverse.
+    """Reflection (I - 2 v v' / |v|^2) z, its own inverse.
 
     Args:
         v: (*batch, L).
@@ -37,13 +37,13 @@ class HouseholderStep(Step):
 
 
 class HouseholderFlowPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x): a Gaussian whose axes are turned by reflections; v_1 is linear in the features, v_{t+1} in v_t.
+    """q(z | x): a Gaussian rotated by reflections; v_1 is linear in the features, and v_{t+1} in v_t.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
-        num_steps: T; as many as L reach every covariance.
+        log_var_range: interval of the initial Gaussian's log-variances.
+        num_steps: T; T = L steps reach every covariance.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
@@ -51,7 +51,7 @@ class HouseholderFlowPosterior(FlowPosterior, EvaluablePosterior):
         for step in range(1, num_steps):
             self.add_module(f"next_{step}", linear(latent_dim, latent_dim))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         vectors = [params]
         for step in range(1, self.num_steps):
             vectors.append(self.get_submodule(f"next_{step}")(vectors[-1]))

@@ -1,4 +1,4 @@
-"""The inverse autoregressive flow.
+"""Inverse autoregressive flow.
 
 Source: D. P. Kingma et al., Improved variational inference with inverse autoregressive flow, 2016,
 https://arxiv.org/abs/1606.04934.
@@ -15,19 +15,19 @@ from dgm_run.networks.made import MADE
 from dgm_run.posteriors.flow import FlowPosterior
 
 OPEN_GATE = 2.0
-"""The log-odds from which gates start, so that they begin by passing most of their input."""
+"""Initial log-odds of the gates, which first pass most of their input."""
 
 
 class IAFPosterior(FlowPosterior):
-    """q(z | x) by autoregressive steps that hear of x through a context; each reverses the order of the one before.
+    """q(z | x) of autoregressive steps with a context from x; each step reverses the order of its predecessor.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
-        hidden_dims: of the masked network of every step.
-        context_dim: numbers by which the features reach the steps.
+        hidden_dims: hidden layers of the masked network of each step.
+        context_dim: dimensions of the context that carries the features to the steps.
 
     Raises:
         ValueError: there is no step or no context.
@@ -43,11 +43,11 @@ class IAFPosterior(FlowPosterior):
         context_dim: int,
     ):
         if context_dim < 1:
-            raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
+            raise ValueError(f"context_dim = {context_dim} must be positive: only the context carries x to the steps")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
         self.networks = nn.ModuleList(
-            MADE(latent_dim, hidden_dims, 2, context_dim).small_steps(OPEN_GATE) for _ in range(num_steps)
+            MADE(latent_dim, hidden_dims, 2, context_dim).start_near_constant(OPEN_GATE) for _ in range(num_steps)
         )
 
-    def steps(self, params: Tensor) -> list[Step]:
-        return [AutoregressiveStep(network, params, gated=True) for network in self.networks]
+    def build_steps(self, params: Tensor) -> list[Step]:
+        return [AutoregressiveStep(network, params, is_gated=True) for network in self.networks]

@@ -1,4 +1,4 @@
-"""The posterior of stick-breaking auto-encoders.
+"""Kumaraswamy posterior of stick-breaking auto-encoders.
 
 Source: E. Nalisnick, P. Smyth, Stick-breaking variational autoencoders, 2017, https://arxiv.org/abs/1605.06197.
 """
@@ -13,12 +13,12 @@ from dgm_run.posteriors.base import EvaluablePosterior
 
 
 class KumaraswamyPosterior(EvaluablePosterior):
-    """q(z | x): log-odds of Kumaraswamy variables, a(x) and b(x) through softplus, linear in the features.
+    """q(z | x): log-odds of Kumaraswamy variables; a(x) and b(x) are softplus of linear maps of the features.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        min_shape: floor of a and b; below about 0.1 draws pile up at the ends.
+        min_shape: floor of a and b; below about 0.1 samples concentrate at the ends of the interval.
 
     Raises:
         ValueError: the floor is not positive.
@@ -28,7 +28,8 @@ class KumaraswamyPosterior(EvaluablePosterior):
         super().__init__()
         if not min_shape > 0:
             raise ValueError(f"min_shape = {min_shape} must be positive")
-        self.encoder, self.min_shape = encoder, min_shape
+        self.encoder = encoder
+        self.min_shape = min_shape
         self.head = linear(encoder.feature_dim, 2 * latent_dim)
 
     def forward(self, x: Tensor) -> LogitKumaraswamy:

@@ -1,4 +1,4 @@
-"""The convex combination linear inverse autoregressive flow, which preserves volume.
+"""Convex combination linear inverse autoregressive flow, which preserves volume.
 
 Source: J. M. Tomczak, M. Welling, Improving variational auto-encoders using convex combination linear inverse
 autoregressive flow, 2017, https://arxiv.org/abs/1706.02326.
@@ -16,7 +16,7 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class TriangularStep(Step):
-    """A z with A lower triangular and ones on its diagonal.
+    """Linear map A z, with A lower triangular and ones on its diagonal.
 
     Args:
         matrix: (*batch, L, L).
@@ -29,7 +29,7 @@ class TriangularStep(Step):
         return torch.einsum("...ij,...j->...i", self.matrix, z), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        # inverted once for all z: a solver would copy the matrix for each
+        # inverts once for all z, because a solver would copy the matrix for each
         identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.matrix)
         inverse = torch.linalg.solve_triangular(self.matrix, identity, upper=False, unitriangular=True)
         return torch.einsum("...ij,...j->...i", inverse, z), z.new_zeros(())
@@ -39,13 +39,13 @@ class TriangularStep(Step):
 
 
 class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x) by z = sum_k y_k L_k z_0: y on the simplex, L_k unit lower triangular, all linear in the features.
+    """q(z | x) of z = sum_k y_k L_k z_0: y on the simplex, L_k unit lower triangular, all linear in the features.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
-        num_matrices: K; with one it is a Gaussian with a full covariance.
+        log_var_range: interval of the initial Gaussian's log-variances.
+        num_matrices: K; K = 1 gives a Gaussian with a full covariance.
 
     Raises:
         ValueError: there is no matrix.
@@ -59,7 +59,7 @@ class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
         self.register_buffer("below_diagonal", rows * latent_dim + columns, persistent=False)
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         params = params.unflatten(-1, (-1, self.num_entries + 1))  # (*batch, K, entries and a weight)
         weights = params[..., -1].softmax(-1).unsqueeze(-1)
         entries = (weights * params[..., :-1]).sum(-2)

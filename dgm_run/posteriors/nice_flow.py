@@ -1,4 +1,4 @@
-"""Additive couplings, which preserve volume.
+"""NICE flows: additive couplings, which preserve volume.
 
 Source: L. Dinh et al., NICE: non-linear independent components estimation, 2014, https://arxiv.org/abs/1410.8516;
 as a posterior: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from dgm_run.distributions.flow import Step, frozen
+from dgm_run.distributions.flow import Step, freeze_network
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, mlp
@@ -18,23 +18,27 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class CouplingStep(Step):
-    """(a, b) -> (b + m(a), a): what was moved comes first, so that the next step moves the other part.
+    """Coupling (a, b) -> (b + m(a), a): the shifted part comes first, so that the next step shifts the other part.
 
     Args:
-        network: (..., A + C) -> (..., L - A), m of a and the context.
+        network: m, from a and the context: (..., A + C) -> (..., L - A).
         context: (*batch, C).
-        size: A, the dimensions that stay.
+        size: A, the dimensions that stay unchanged.
     """
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor], context: Tensor, size: int):
-        self.network, self.context, self.size = network, context, size
+        self.network = network
+        self.context = context
+        self.size = size
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays, moves = z[..., : self.size], z[..., self.size :]
+        stays = z[..., : self.size]
+        moves = z[..., self.size :]
         return torch.cat([moves + self._shift(stays), stays], -1), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays, moved = z[..., -self.size :], z[..., : -self.size]
+        stays = z[..., -self.size :]
+        moved = z[..., : -self.size]
         moves = moved - self._shift(stays)
         return torch.cat([stays.expand(*moves.shape[:-1], -1), moves], -1), z.new_zeros(())
 
@@ -47,23 +51,23 @@ class CouplingStep(Step):
         return CouplingStep(self.network, function(self.context), self.size)
 
     def detach(self) -> "CouplingStep":
-        return CouplingStep(frozen(self.network), self.context.detach(), self.size)
+        return CouplingStep(freeze_network(self.network), self.context.detach(), self.size)
 
 
 class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x) by additive couplings that hear of x through a context.
+    """q(z | x) of additive couplings with a context from x.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L, at least 2.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
-        hidden_dims: of the network of every coupling.
-        activation: its nonlinearity.
-        context_dim: numbers by which the features reach the steps.
+        hidden_dims: hidden layers of each coupling's network.
+        activation: nonlinearity of these networks.
+        context_dim: dimensions of the context that carries the features to the steps.
 
     Raises:
-        ValueError: there is no step, no context, or one dimension alone, which has nothing to be coupled to.
+        ValueError: there is no step, no context, or only one latent dimension, which has no partner.
     """
 
     def __init__(
@@ -77,22 +81,23 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
         context_dim: int,
     ):
         if latent_dim < 2:
-            raise ValueError(f"latent_dim = {latent_dim}: a coupling needs two dimensions")
+            raise ValueError(f"latent_dim = {latent_dim}: a coupling needs two dimensions or more")
         if context_dim < 1:
-            raise ValueError(f"context_dim = {context_dim}: without a context the steps hear nothing of x")
+            raise ValueError(f"context_dim = {context_dim} must be positive: only the context carries x to the steps")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
-        self.sizes, networks = [], []
+        self.sizes = []
+        networks = []
         size = latent_dim // 2
         for _ in range(num_steps):
             self.sizes.append(size)
             inputs = size + context_dim
             output = linear(hidden_dims[-1] if hidden_dims else inputs, latent_dim - size)
             with torch.no_grad():
-                output.weight.mul_(0.1)  # near the identity at the start
+                output.weight.mul_(0.1)  # starts near the identity
             networks.append(nn.Sequential(mlp(inputs, hidden_dims, activation), output))
-            size = latent_dim - size  # what was moved stays next
+            size = latent_dim - size  # the next step keeps the shifted part
         self.networks = nn.ModuleList(networks)
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         pairs = zip(self.networks, self.sizes, strict=True)
         return [CouplingStep(network, params, size) for network, size in pairs]

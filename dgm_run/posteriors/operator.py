@@ -1,4 +1,4 @@
-"""Samples of the posterior by a network, and the test functions that tell them from the posterior.
+"""Implicit posterior with test functions that compare its samples with the true posterior.
 
 Source: R. Ranganath, J. Altosaar, D. Tran, D. Blei, Operator variational inference, 2016,
 https://arxiv.org/abs/1610.09033.
@@ -14,25 +14,26 @@ from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
 
 
 class TestFunction(nn.Module):
-    """f(z; x) = A tanh(W z + V features + b), with |A| = 1 and |W| at most the root of the units: it stays bounded.
+    """Bounded test function f(z; x) = A tanh(W z + V features + b), with |A| = 1 and |W| at most sqrt(hidden units).
 
-    With one hidden layer its divergence, sum_k (1 - tanh_k^2) (W A)_kk, is in closed form.
+    Its single hidden layer has the divergence sum_k (1 - tanh_k^2) (W A)_kk in closed form.
 
     Args:
         latent_dim: L.
-        feature_dim: of the features.
-        hidden_dim: units.
+        feature_dim: dimensions of the features.
+        hidden_dim: hidden units.
     """
 
     __test__ = False
 
     def __init__(self, latent_dim: int, feature_dim: int, hidden_dim: int):
         super().__init__()
-        self.into, self.features = linear(latent_dim, hidden_dim), linear(feature_dim, hidden_dim)
-        self.out = nn.Linear(hidden_dim, latent_dim, bias=False)  # a unit of W = 0 is the constant
+        self.into = linear(latent_dim, hidden_dim)
+        self.features = linear(feature_dim, hidden_dim)
+        self.out = nn.Linear(hidden_dim, latent_dim, bias=False)  # a unit with W = 0 acts as a constant
 
     def forward(self, z: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """f and its divergence in z: (S, B, L), (S, B)."""
+        """Computes f and its divergence in z: (S, B, L), (S, B)."""
         hidden_dim = self.into.weight.shape[0]
         w = self.into.weight * (hidden_dim**0.5 / self.into.weight.norm()).clamp(max=1)  # (H, L)
         a = self.out.weight / self.out.weight.norm()  # (L, H)
@@ -44,11 +45,11 @@ class OperatorPosterior(SteinParticlesPosterior):
     """z = g(features of x, noise), with test functions of z and features for objective=operator.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        noise_dim: of the noise.
-        hidden_dim: of the layer over features and noise.
-        activation: after that layer.
+        noise_dim: dimensions of the noise.
+        hidden_dim: units of the layer over features and noise.
+        activation: nonlinearity of that layer.
         test_dim: hidden units of the test functions.
     """
 

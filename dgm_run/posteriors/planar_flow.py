@@ -19,10 +19,10 @@ SHIFT = math.log(math.e - 1)
 
 
 class PlanarStep(Step):
-    """z + v tanh(w'z + b), with v = u + (m(w'u) - w'u) w / |w|^2, so that w'v = m(w'u) > -1 and it can be inverted.
+    """Planar step z + v tanh(w'z + b), invertible: v = u + (m(w'u) - w'u) w / |w|^2, so that w'v = m(w'u) > -1.
 
-    m(t) = softplus(t + log(e - 1)) - 1 is the paper's function moved so that m(0) = 0: else v grows beyond all bounds
-    where w is small.
+    m(t) = softplus(t + log(e - 1)) - 1 is the paper's function shifted to m(0) = 0. Without the shift v is unbounded
+    for small w.
 
     Args:
         w: (*batch, L).
@@ -31,14 +31,17 @@ class PlanarStep(Step):
     """
 
     def __init__(self, w: Tensor, u: Tensor, b: Tensor):
-        self.w, self.u, self.b = w, u, b
+        self.w = w
+        self.u = u
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        wu, norm = (self.w * self.u).sum(-1), self.w.square().sum(-1) + 1e-12
+        wu = (self.w * self.u).sum(-1)
+        norm = self.w.square().sum(-1) + 1e-12
         wanted = F.softplus(wu + SHIFT)  # 1 + w'v
         v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
         h = torch.tanh((z * self.w).sum(-1) + self.b)
-        # 1 + h' w'v as a sum of positive numbers: m rounds to -1 where w'u is below -17
+        # 1 + h' w'v as a sum of positive numbers, because m rounds to -1 where w'u is below -17
         volume = h.square() + (1 - h.square()) * wanted
         log_det = torch.log(volume.clamp(min=torch.finfo(volume.dtype).tiny))
         return z + v * h.unsqueeze(-1), log_det
@@ -48,18 +51,18 @@ class PlanarStep(Step):
 
 
 class PlanarFlowPosterior(FlowPosterior):
-    """q(z | x) by planar steps whose parameters depend on x.
+    """q(z | x) of planar steps with parameters that depend on x.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (2 * latent_dim + 1))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         dim = self.latent_dim
         return [PlanarStep(p[..., :dim], p[..., dim:-1], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

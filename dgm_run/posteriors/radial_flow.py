@@ -15,7 +15,7 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class RadialStep(Step):
-    """z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
+    """Radial step z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
 
     Args:
         c: centre, (*batch, L).
@@ -24,10 +24,13 @@ class RadialStep(Step):
     """
 
     def __init__(self, c: Tensor, a: Tensor, b: Tensor):
-        self.c, self.a, self.b = c, a, b
+        self.c = c
+        self.a = a
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        alpha, total = F.softplus(self.a), F.softplus(self.b)  # alpha, alpha + beta
+        alpha = F.softplus(self.a)
+        total = F.softplus(self.b)  # alpha + beta
         away = z - self.c
         r = away.norm(dim=-1)
         h = 1 / (alpha + r)
@@ -42,17 +45,17 @@ class RadialStep(Step):
 
 
 class RadialFlowPosterior(FlowPosterior):
-    """q(z | x) by radial steps whose parameters depend on x.
+    """q(z | x) of radial steps with parameters that depend on x.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_steps: int):
         super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (latent_dim + 2))
 
-    def steps(self, params: Tensor) -> list[Step]:
+    def build_steps(self, params: Tensor) -> list[Step]:
         return [RadialStep(p[..., :-2], p[..., -2], p[..., -1]) for p in params.chunk(self.num_steps, -1)]

@@ -17,13 +17,13 @@ from dgm_run.posteriors.flow import FlowPosterior
 Kind = Literal["orthogonal", "householder", "triangular"]
 
 MAX_DIAGONAL = 1 - 1e-5
-"""Of R and S: at one the Jacobian may be singular."""
+"""Largest absolute value on the diagonals of R and S: at one the Jacobian may be singular."""
 
 DEFAULT_VECTORS = 16
 
 
 class SylvesterStep(Step):
-    """z + Q R tanh(S Q'z + b): the columns of Q orthonormal, R and S upper triangular, R_ii S_ii > -1.
+    """Sylvester step z + Q R tanh(S Q'z + b), Q with orthonormal columns, R and S upper triangular, R_ii S_ii > -1.
 
     Args:
         q: (*batch, L, M) with M <= L.
@@ -33,7 +33,10 @@ class SylvesterStep(Step):
     """
 
     def __init__(self, q: Tensor, r: Tensor, s: Tensor, b: Tensor):
-        self.q, self.r, self.s, self.b = q, r, s, b
+        self.q = q
+        self.r = r
+        self.s = s
+        self.b = b
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         inner = torch.einsum("...lm,...l->...m", self.q, z)
@@ -48,19 +51,19 @@ class SylvesterStep(Step):
 
 
 class SylvesterFlowPosterior(FlowPosterior):
-    """q(z | x) by Sylvester steps whose parameters depend on x.
+    """q(z | x) of Sylvester steps with parameters that depend on x.
 
-    Q is a matrix of M orthonormal columns by a QR decomposition (orthogonal), a product of M reflections
-    (householder), or the identity and the reversal in turns (triangular). The last two have M = L columns.
+    Q has one of three kinds: M orthonormal columns from a QR decomposition (orthogonal), a product of M reflections
+    (householder), or identity and reversal in turn (triangular). The last two have M = L columns.
 
     Args:
-        encoder: gives the features.
+        encoder: computes the features.
         latent_dim: L.
-        log_var_range: of the Gaussian at the start of the flow.
+        log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
-        kind: of Q.
-        num_vectors: M; columns of Q, or reflections; triangular has none and ignores it; null for
-            `DEFAULT_VECTORS`, or L where that is less.
+        kind: kind of Q: orthogonal | householder | triangular.
+        num_vectors: M, columns of an orthogonal Q or reflections of a householder one; triangular ignores it. null
+            gives the smaller of `DEFAULT_VECTORS` and L.
 
     Raises:
         ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
@@ -80,35 +83,39 @@ class SylvesterFlowPosterior(FlowPosterior):
         if kind == "orthogonal" and not 1 <= num_vectors <= latent_dim:
             raise ValueError(f"num_vectors = {num_vectors} must lie between 1 and latent_dim = {latent_dim}")
         if kind == "householder" and num_vectors < 1:
-            raise ValueError(f"num_vectors = {num_vectors}: kind=householder needs a reflection")
+            raise ValueError(f"num_vectors = {num_vectors}: kind=householder needs at least one reflection")
         rank = num_vectors if kind == "orthogonal" else latent_dim
-        self.num_of_q = 0 if kind == "triangular" else latent_dim * num_vectors
-        super().__init__(encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_of_q + rank * (rank + 2)))
-        self.kind, self.rank = kind, rank
+        self.num_q_params = 0 if kind == "triangular" else latent_dim * num_vectors
+        super().__init__(
+            encoder, latent_dim, log_var_range, num_steps, num_steps * (self.num_q_params + rank * (rank + 2))
+        )
+        self.kind = kind
+        self.rank = rank
         self.register_buffer("upper", torch.triu(torch.ones(rank, rank), 1), persistent=False)
 
-    def steps(self, params: Tensor) -> list[Step]:
-        return [self._step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
+    def build_steps(self, params: Tensor) -> list[Step]:
+        return [self._build_step(p, index) for index, p in enumerate(params.chunk(self.num_steps, -1))]
 
-    def _step(self, params: Tensor, index: int) -> SylvesterStep:
+    def _build_step(self, params: Tensor, index: int) -> SylvesterStep:
         m = self.rank
-        of_q, square, diagonals, b = params.split([self.num_of_q, m * m - m + m, m, m], -1)
+        q_params, square, diagonals, b = params.split([self.num_q_params, m * m - m + m, m, m], -1)
         square = square.unflatten(-1, (m, m))
-        # both triangles of one square: R above its diagonal, S below; the diagonals lie within (-1, 1)
+        # one square matrix holds both: R above its diagonal, S below; the diagonals lie within (-1, 1)
         r = square * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
         s = square.mT * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(diagonals))
-        return SylvesterStep(self._q(of_q, index), r, s, b)
+        return SylvesterStep(self._build_q(q_params, index), r, s, b)
 
-    def _q(self, of_q: Tensor, index: int) -> Tensor:
-        identity = torch.eye(self.latent_dim, dtype=of_q.dtype, device=of_q.device)
+    def _build_q(self, q_params: Tensor, index: int) -> Tensor:
+        identity = torch.eye(self.latent_dim, dtype=q_params.dtype, device=q_params.device)
         if self.kind == "orthogonal":
-            # around the identity: a matrix of zeros, which a black image gives, has no gradient
-            return torch.linalg.qr(identity[:, : self.rank] + of_q.unflatten(-1, (self.latent_dim, self.rank))).Q
-        identity = identity.expand(*of_q.shape[:-1], -1, -1)
+            # adds the identity, because a zero matrix, as of a black image, has no gradient
+            return torch.linalg.qr(identity[:, : self.rank] + q_params.unflatten(-1, (self.latent_dim, self.rank))).Q
+        identity = identity.expand(*q_params.shape[:-1], -1, -1)
         if self.kind == "triangular":
             return identity.flip(-1) if index % 2 else identity
         q = identity
-        for v in of_q.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
+        for v in q_params.unflatten(-1, (-1, self.latent_dim)).unbind(-2):
             v = v / (v.norm(dim=-1, keepdim=True) + 1e-12)
-            q = q - 2 * v.unsqueeze(-1) * torch.einsum("...j,...jk->...k", v, q).unsqueeze(-2)  # no L x L product
+            projection = torch.einsum("...j,...jk->...k", v, q).unsqueeze(-2)  # avoids an L x L product
+            q = q - 2 * v.unsqueeze(-1) * projection
         return q

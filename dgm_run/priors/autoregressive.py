@@ -1,4 +1,4 @@
-"""An autoregressive prior: a masked autoregressive flow.
+"""Autoregressive prior: a masked autoregressive flow.
 
 Sources: X. Chen et al., Variational lossy autoencoder, 2017, https://arxiv.org/abs/1611.02731; G. Papamakarios et
 al., Masked autoregressive flow for density estimation, 2017, https://arxiv.org/abs/1705.07057.
@@ -18,14 +18,14 @@ from dgm_run.priors.base import StandalonePrior
 
 
 class AutoregressivePrior(StandalonePrior):
-    """p(z): noise from N(0, I) to which autoregressive steps lead back from z.
+    """p(z) of a masked autoregressive flow over noise from N(0, I).
 
-    The density takes one pass of each network, a sample L of them: the reverse of an inverse autoregressive flow.
+    The density takes one pass of each network and a sample takes L: the reverse of an inverse autoregressive flow.
 
     Args:
         latent_dim: L.
-        num_steps: T; each reverses the order of the one before.
-        hidden_dims: of the masked network of every step.
+        num_steps: T; each step reverses the order of its predecessor.
+        hidden_dims: hidden layers of the masked network of each step.
 
     Raises:
         ValueError: there is no step.
@@ -34,11 +34,11 @@ class AutoregressivePrior(StandalonePrior):
     def __init__(self, latent_dim: int, num_steps: int, hidden_dims: Sequence[int]):
         super().__init__()
         if num_steps < 1:
-            raise ValueError(f"num_steps = {num_steps}: without a step it is prior=standard")
+            raise ValueError(f"num_steps = {num_steps} must be positive; for no step choose prior=standard")
         self.latent_dim = latent_dim
-        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).small_steps() for _ in range(num_steps))
+        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).start_near_constant() for _ in range(num_steps))
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
     def forward(self, posterior: Posterior | None) -> Flow:
-        steps = [Inverse(AutoregressiveStep(network, None, gated=False)) for network in self.networks]
+        steps = [Inverse(AutoregressiveStep(network, None, is_gated=False)) for network in self.networks]
         return Flow(StandardGaussian(self.latent_dim, self.like), steps)

@@ -10,31 +10,31 @@ from dgm_run.posteriors.base import Posterior
 
 
 class Prior(nn.Module, ABC):
-    """forward(posterior) -> p(z) with batch shape () and event shape (latent_dim,).
+    """Prior over latent variables: forward(posterior) -> p(z) with batch shape () and event shape (latent_dim,).
 
-    The posterior is handed over at the call because some priors are functions of it (the VampPrior): held
-    as a part its weights would stand twice in the state, built anew it would be a second encoder.
+    The call passes the posterior, because some priors are functions of it (the VampPrior). As a part of the prior, its
+    weights would be saved twice; a second copy would be another encoder.
     """
 
     @abstractmethod
     def forward(self, posterior: Posterior | None) -> Distribution: ...
 
-    def code(self, z: Tensor) -> Tensor:
-        """What the decoder reads of z: z itself, unless the prior says what it stands for."""
+    def compute_decoder_input(self, z: Tensor) -> Tensor:
+        """Maps z to the decoder's input: z itself, unless the prior defines another code."""
         return z
 
-    def with_posterior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
-        """q(z | x) and p(z). A prior that calls the posterior itself may do both in one pass."""
+    def infer_with_prior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
+        """Returns q(z | x) and p(z); a prior that calls the posterior itself may compute both in one pass."""
         return posterior(x), self(posterior)
 
 
 class StandalonePrior(Prior):
-    """A prior that needs no posterior, which a call may leave out."""
+    """Prior that needs no posterior; its call accepts None."""
 
 
 class AuxiliaryLossPrior(Prior):
-    """A prior with a loss of its own; the objective of a run gives it no gradient."""
+    """Prior trained by a loss of its own; the objective of the run gives it no gradient."""
 
     @abstractmethod
     def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
-        """A scalar in nats, by p(x | z), whose own parameters are held fixed."""
+        """Computes the loss from p(x | z), whose parameters are frozen: a scalar, nats."""

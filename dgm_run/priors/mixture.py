@@ -1,4 +1,4 @@
-"""A mixture of Gaussians with free means, variances and weights."""
+"""Mixture of Gaussians with free means, variances and weights."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ class MixturePrior(StandalonePrior):
     Args:
         latent_dim: L.
         num_components: K.
-        init_scale: standard deviation of the means at the start; variances start at one, weights equal.
-        log_var_range: log-variances stay within; a component on a single point has no bound otherwise.
+        init_scale: standard deviation of the initial means; variances start at one, weights equal.
+        log_var_range: interval of the log-variances; a component on a single point would be unbounded without it.
 
     Raises:
         ValueError: there is no component, or a scale is negative.

@@ -1,4 +1,4 @@
-"""A reference prior, learned.
+"""Reference prior, learned by maximising mutual information.
 
 Sources: J. Bernardo, Reference posterior distributions for Bayesian inference, 1979; E. Nalisnick, P. Smyth, Learning
 approximately objective priors, 2017, https://arxiv.org/abs/1704.01168; the bound: A. van den Oord et al.,
@@ -20,17 +20,18 @@ from dgm_run.priors.base import AuxiliaryLossPrior
 
 
 class ObjectivePrior(AuxiliaryLossPrior):
-    """p(z) that maximises the mutual information of z and x under p(x | z): what lets the data say the most.
+    """p(z) that maximises the mutual information of z and x under p(x | z), so that data dominate the posterior.
 
-    A uniform mixture of K Gaussians within a box; without bounds the information grows by spreading to infinity. Its
-    own loss teaches it, the objective of the run does not, and the decoder does not hear of that loss. The bound that
-    is raised, E log p(x_k | z_k) - log 1/K sum_j p(x_k | z_j), one z_k of each component, never exceeds log K.
+    It is a uniform mixture of K Gaussians within a box; without the box the information grows as the means spread to
+    infinity. Only its own loss trains it, and that loss gives the decoder no gradient. The loss is minus a lower bound
+    of the information, E log p(x_k | z_k) - log 1/K sum_j p(x_k | z_j), one z_k of each component. It never exceeds
+    log K.
 
     Args:
         latent_dim: L.
         num_components: K.
-        bound: of the means, in every dimension.
-        log_var_range: of the components.
+        bound: largest absolute value of the means, in every dimension.
+        log_var_range: interval of the components' log-variances.
 
     Raises:
         ValueError: there are fewer than two components, or the box is empty.
@@ -39,7 +40,7 @@ class ObjectivePrior(AuxiliaryLossPrior):
     def __init__(self, latent_dim: int, num_components: int, bound: float, log_var_range: Sequence[float]):
         super().__init__()
         if num_components < 2 or not bound > 0:
-            raise ValueError("num_components must be at least 2 and bound positive")
+            raise ValueError(f"num_components = {num_components} must be 2 or more, and bound = {bound} positive")
         self.mean = BoundedParameter(torch.randn(num_components, latent_dim), (-bound, bound), "bound")
         middle = torch.full((num_components, latent_dim), sum(log_var_range) / len(log_var_range))
         self.log_var = BoundedParameter(middle, log_var_range)
@@ -53,11 +54,11 @@ class ObjectivePrior(AuxiliaryLossPrior):
         return Mixture(components, weights)
 
     def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
-        """Minus the bound of the information, in nats, with a surrogate for the gradient through the draws of x."""
+        """Computes minus the bound of the information, nats, with a surrogate for the gradient through samples x."""
         z = self._components().rsample()  # (K, L)
         p_x = decode(z.unsqueeze(1))  # batch shape (K, 1)
         x = p_x.sample().squeeze(1)
-        log_p = p_x.log_prob(x)  # (K, K): of x_k under z_j in row j
+        log_p = p_x.log_prob(x)  # (K, K): row j holds log p(x_k | z_j)
         own = log_p.diagonal()
         gain = own - (log_p.logsumexp(0) - math.log(len(log_p)))
         others = (gain.sum() - gain) / (len(gain) - 1)

@@ -1,4 +1,4 @@
-"""The standard Gaussian prior."""
+"""Standard Gaussian prior."""
 
 import torch
 

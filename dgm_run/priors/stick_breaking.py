@@ -1,4 +1,4 @@
-"""The stick-breaking prior.
+"""Stick-breaking prior.
 
 Source: E. Nalisnick, P. Smyth, Stick-breaking variational autoencoders, 2017, https://arxiv.org/abs/1605.06197.
 """
@@ -13,14 +13,14 @@ from dgm_run.priors.base import StandalonePrior
 
 
 class StickBreakingPrior(StandalonePrior):
-    """v_k = sigmoid(z_k) ~ Beta(1, concentration): the part broken off what is left of a stick of length one.
+    """v_k = sigmoid(z_k) ~ Beta(1, concentration): the fraction broken off the rest of a stick of length one.
 
-    The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j); the last one is what they leave of the stick.
-    With posterior=kumaraswamy this is the Kumaraswamy auto-encoder of the paper, with gaussian its logit-normal one.
+    The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j), and the rest of the stick as the last piece.
+    posterior=kumaraswamy gives the Kumaraswamy auto-encoder of the paper, posterior=gaussian its logit-normal one.
 
     Args:
-        latent_dim: L, one less than there are pieces.
-        concentration: alpha_0; the larger, the smaller and the more the pieces.
+        latent_dim: L, one less than the number of pieces.
+        concentration: alpha_0; a larger value makes more and smaller pieces.
 
     Raises:
         ValueError: the concentration is not positive.
@@ -36,6 +36,6 @@ class StickBreakingPrior(StandalonePrior):
     def forward(self, posterior: Posterior | None) -> LogitKumaraswamy:
         return LogitKumaraswamy(self.ones, self.concentration * self.ones)
 
-    def code(self, z: Tensor) -> Tensor:
-        log_rest = F.pad(-F.softplus(z), (1, -1)).cumsum(-1)  # log of what is left before each break
+    def compute_decoder_input(self, z: Tensor) -> Tensor:
+        log_rest = F.pad(-F.softplus(z), (1, -1)).cumsum(-1)  # log of the rest before each break
         return torch.exp(log_rest - F.softplus(-z))

@@ -1,4 +1,4 @@
-"""The VampPrior with training images in place of learned pseudo-inputs ("VampPrior data" of the paper)."""
+"""VampPrior with training images as pseudo-inputs ("VampPrior data" of the paper)."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from dgm_run.priors.vampprior import MixtureOfPosteriors
 class VampPriorData(MixtureOfPosteriors):
     """p(z) = 1/K sum_k q(z | x_k) with K fixed random training images x_k.
 
-    The images are a buffer: they are saved with the weights and receive no gradient, while the encoder does.
+    The images are a buffer, saved with the weights. They receive no gradient, but the encoder does.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_components: K.
 
     Raises:
@@ -35,6 +35,8 @@ class VampPriorData(MixtureOfPosteriors):
         """
         num_components = len(self.pseudo_inputs)
         if len(x) < num_components:
-            raise ValueError(f"prior.num_components: {num_components} asked for, but only {len(x)} training examples")
+            raise ValueError(
+                f"prior.num_components = {num_components} exceeds the {len(x)} training examples: choose fewer"
+            )
         chosen = torch.randperm(len(x), device=x.device)[:num_components]
         self.pseudo_inputs.copy_(x[chosen])

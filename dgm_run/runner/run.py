@@ -24,7 +24,7 @@ from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import CheckpointError, ConfigError, DataError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
-from dgm_run.models.corrupted import Corrupted, corrupted
+from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.hparams import hparams
@@ -380,8 +380,8 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
         _place(model, device, cfg)
     with out_of_memory(LARGE_DATA):
         data = process_group.main_process_first(lambda: dataset.load(device))
-    if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
-        model = corrupted(model, dataset.corrupt)
+    if dataset.preprocessing.has_missing_values and not isinstance(model, CorruptedModel):
+        model = build_corrupted_model(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_out_of_reach(model, data)
     if resume:
@@ -407,7 +407,7 @@ def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Es
         model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
-        model = corrupted(model, dataset.corrupt)
+        model = build_corrupted_model(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     return trainer, model, objective, estimators, dataset
 

@@ -24,7 +24,7 @@ from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.memory import out_of_memory
-from dgm_run.models.corrupted import corrupted
+from dgm_run.models.corrupted import build_corrupted_model
 from dgm_run.recording.checkpoint import Checkpoints
 
 VOCABULARY = "vocabulary.txt"
@@ -167,9 +167,9 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
         with out_of_memory(f"the model in {folder} is larger than the memory of this machine"):
             model = instantiate(OmegaConf.create(built["model"]))
             if built["dataset.corrupt"]:
-                model = corrupted(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
+                model = build_corrupted_model(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
             elif read_preprocessing(folder).has_missing_values:
-                model = corrupted(model, MissingValues())
+                model = build_corrupted_model(model, MissingValues())
             precision = {value.dtype for value in weights.values() if value.is_floating_point()}
             if precision:
                 model.to(max(precision, key=lambda dtype: dtype.itemsize))

@@ -15,7 +15,7 @@ from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import nearest
 from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
 from dgm_run.recording.log import write_lines
@@ -72,10 +72,10 @@ def draw(
     rng.reseed(seed, "sample")
     found = _samples(model, n)
     if isinstance(model, ContinuousLatentModel):
-        whole = model.model if isinstance(model, Corrupted) else model
+        whole = model.model if isinstance(model, CorruptedModel) else model
         found |= _between(whole) | {"traversals": traversals(whole)}
     if isinstance(model, JointModel):
-        found["by_class"] = model.by_class(COLUMNS, next(model.parameters()))
+        found["by_class"] = model.decode_class_means(COLUMNS, next(model.parameters()))
     if train is not None:
         samples = next(iter(found.values()))[:SHOWN]
         x = train.batch(_some(train)).to(samples)
@@ -83,12 +83,12 @@ def draw(
         if len(x):
             which = nearest(samples.flatten(1), x.flatten(1))[1]
             found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
-    if test is not None and isinstance(model, Corrupted) and isinstance(model.corrupt, MissingValues):
+    if test is not None and isinstance(model, CorruptedModel) and isinstance(model.corrupt, MissingValues):
         found |= _completed(model, test, n)
     return {name: preprocessing.restore(values) for name, values in found.items()}
 
 
-def _completed(model: Corrupted, test: DataSplit, n: int) -> dict[str, Tensor]:
+def _completed(model: CorruptedModel, test: DataSplit, n: int) -> dict[str, Tensor]:
     """The first n test examples with missing values, and what may stand in their holes."""
     index = test.drawn.flatten(1).any(1).nonzero().flatten()[:n]
     if not len(index):

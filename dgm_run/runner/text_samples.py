@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.sentence import Sentence
-from dgm_run.distributions.vocabulary import END, PAD, Vocabulary, lengths
+from dgm_run.distributions.vocabulary import END, PAD, Vocabulary, count_tokens
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.models.language_model import LanguageModel
 
@@ -35,21 +35,23 @@ def read(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = SHOWN) ->
     x = x[:SHOWN]
     if isinstance(model, LanguageModel):
         found = {"samples_drawn": vocabulary.decode(model.sample(n))}
-        return found | {"completions": _completions(x, vocabulary, lambda prefix: model.sentences(1).greedy(prefix))}
+        return found | {
+            "completions": _completions(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
+        }
     p_x = model.generate(n)
     found = {
-        "samples": vocabulary.decode(p_x.greedy()),
-        "samples_beam": vocabulary.decode(p_x.beam(BEAM)),
+        "samples": vocabulary.decode(p_x.greedy_search()),
+        "samples_beam": vocabulary.decode(p_x.beam_search(BEAM)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
     }
     codes = model.infer(x).mean
-    again = vocabulary.decode(model.decode(codes).greedy())
+    again = vocabulary.decode(model.decode(codes).greedy_search())
     pairs = zip(vocabulary.decode(x), again, strict=True)
     found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
     found["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
-        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy()), ""]
+        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy_search()), ""]
     return found | {"completions": _completions(x, vocabulary, lambda prefix: completed(model, prefix, x.shape[1]))}
 
 
@@ -66,13 +68,13 @@ def completed(model: ContinuousLatentModel, prefix: Tensor, length: int) -> Tens
     z, log_q = q.rsample_and_log_prob((CANDIDATES,))  # (S, 1, L)
     log_w = model.decode(z).log_prob(tokens) + p.log_prob(z) - log_q
     chosen = torch.distributions.Categorical(logits=log_w[:, 0]).sample()
-    return model.decode(z[chosen]).greedy(prefix)
+    return model.decode(z[chosen]).greedy_search(prefix)
 
 
 def _completions(x: Tensor, vocabulary: Vocabulary, complete: Callable[[Tensor], Tensor]) -> list[str]:
     """Sentences, and below them their first halves with what a model makes of the rest."""
     lines = []
-    for row, size in zip(x, lengths(x).tolist(), strict=True):
+    for row, size in zip(x, count_tokens(x).tolist(), strict=True):
         prefix = row[: max(1, (size - 1) // 2)].unsqueeze(0)
         begun, (whole,) = vocabulary.decode(prefix)[0], vocabulary.decode(complete(prefix))
         lines += [vocabulary.decode(row.unsqueeze(0))[0], f"{begun} |{whole.removeprefix(begun)}", ""]

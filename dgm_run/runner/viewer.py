@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run.models.autoregressive import Autoregressive
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.models.energy.dbn import DBN
 from dgm_run.models.labelled.base import LabelledModel
@@ -38,7 +38,9 @@ def view_all(model: nn.Module, x: Tensor) -> Pictures:
         x: examples, (B, *shape).
     """
     found = view(model, x)
-    if isinstance(model, M1M2 | Corrupted):  # the parts of M1 belong to another prior; `view` shows those of Corrupted
+    if isinstance(
+        model, M1M2 | CorruptedModel
+    ):  # the parts of M1 belong to another prior; `view` shows those of CorruptedModel
         return found
     for part in model.modules():
         found |= view_part(part, x)
@@ -64,16 +66,16 @@ def _(model: LatentVariableModel, x: Tensor) -> Pictures:
 
 @view.register
 def _(model: LabelledModel, x: Tensor) -> Pictures:
-    return view.dispatch(LatentVariableModel)(model, x) | {"by_class": model.by_class(8, x)}
+    return view.dispatch(LatentVariableModel)(model, x) | {"by_class": model.decode_class_means(8, x)}
 
 
 @view.register
 def _(model: ClassConditional, x: Tensor) -> Pictures:
-    return {"samples_drawn": model.sample(NUM_SAMPLES), "by_class": model.by_class(8, x)}
+    return {"samples_drawn": model.sample(NUM_SAMPLES), "by_class": model.decode_class_means(8, x)}
 
 
 @view.register
-def _(model: Corrupted, x: Tensor) -> Pictures:
+def _(model: CorruptedModel, x: Tensor) -> Pictures:
     shown = x[:NUM_SHOWN]
     found = view_all(model.model, model.corrupt.observed(x).nan_to_num(0.0))
     return found | {"reconstructions": pairs(grey_where_missing(shown), model.reconstruct(shown), columns=8)}

@@ -12,52 +12,54 @@ from torch import Tensor
 
 
 class Point(NamedTuple):
-    """States of chains, and all that a step needs to know there whatever the temperature is.
+    """States of chains, with the densities and gradients that a step needs at any temperature.
 
     Attributes:
         z: (*chains, L).
-        log_base: log density of the base, (*chains,); `to_base` is its gradient, (*chains, L).
-        log_target: the same of the target, with `to_target`.
+        log_base: log density of the base, (*chains,).
+        log_target: log density of the target, (*chains,).
+        grad_base: gradient of `log_base`, (*chains, L).
+        grad_target: gradient of `log_target`, (*chains, L).
     """
 
     z: Tensor
     log_base: Tensor
     log_target: Tensor
-    to_base: Tensor
-    to_target: Tensor
+    grad_base: Tensor
+    grad_target: Tensor
 
     def log_density(self, beta: float) -> Tensor:
-        """Of base^(1 - beta) target^beta, not normalised, (*chains,)."""
+        """Computes the log density of base^(1 - beta) target^beta, unnormalised, (*chains,)."""
         return torch.lerp(self.log_base, self.log_target, beta)
 
     def gradient(self, beta: float) -> Tensor:
-        return torch.lerp(self.to_base, self.to_target, beta)
+        return torch.lerp(self.grad_base, self.grad_target, beta)
 
 
 LogDensities = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""z, (*chains, L), to the log densities of base and target, (*chains,) each, differentiable in z."""
+"""Function from z, (*chains, L), to the log densities of base and target, (*chains,) each, differentiable in z."""
 
 
-def point_at(z: Tensor, log_densities: LogDensities) -> Point:
+def evaluate_point(z: Tensor, log_densities: LogDensities) -> Point:
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         log_base, log_target = log_densities(z)
-        (to_base,) = torch.autograd.grad(log_base.sum(), z, retain_graph=True)
-        (to_target,) = torch.autograd.grad(log_target.sum(), z)
-    return Point(z.detach(), log_base.detach(), log_target.detach(), to_base, to_target)
+        (grad_base,) = torch.autograd.grad(log_base.sum(), z, retain_graph=True)
+        (grad_target,) = torch.autograd.grad(log_target.sum(), z)
+    return Point(z.detach(), log_base.detach(), log_target.detach(), grad_base, grad_target)
 
 
 def leapfrog(
     point: Point, momentum: Tensor, beta: float, step_size: Tensor, num_steps: int, log_densities: LogDensities
 ) -> tuple[Point, Tensor]:
-    """Where point and momentum are after so many steps. With the momentum turned round they come back.
+    """Integrates point and momentum over `num_steps` leapfrog steps. The map is reversible by negating the momentum.
 
     Args:
-        step_size: broadcasts against (*chains, 1).
+        step_size: step size, which broadcasts against (*chains, 1).
     """
     for _ in range(num_steps):
         momentum = momentum + 0.5 * step_size * point.gradient(beta)
-        point = point_at(point.z + step_size * momentum, log_densities)
+        point = evaluate_point(point.z + step_size * momentum, log_densities)
         momentum = momentum + 0.5 * step_size * point.gradient(beta)
     return point, momentum
 
@@ -65,12 +67,12 @@ def leapfrog(
 def hmc_step(
     point: Point, beta: float, step_size: Tensor, num_steps: int, log_densities: LogDensities
 ) -> tuple[Point, Tensor]:
-    """One trajectory of every chain, kept or not so that the density stays; and the probability of keeping it."""
+    """Makes one Metropolis-adjusted trajectory of every chain; returns the new point and the acceptance probability."""
     momentum = torch.randn_like(point.z)
     proposed, after = leapfrog(point, momentum, beta, step_size, num_steps, log_densities)
     gain = proposed.log_density(beta) - point.log_density(beta)
     log_ratio = gain + 0.5 * (momentum.square() - after.square()).sum(-1)
-    probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a trajectory that ran away is not kept
+    probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a diverged trajectory is rejected
     kept = torch.rand_like(probability) < probability
     chosen = [
         torch.where(kept if new.dim() == kept.dim() else kept.unsqueeze(-1), new, old)

@@ -1,4 +1,4 @@
-"""Stein variational gradient descent, and the discrepancy that it lowers.
+"""Stein variational gradient descent and the kernelised Stein discrepancy.
 
 Sources: Q. Liu, D. Wang, Stein variational gradient descent, 2016, https://arxiv.org/abs/1608.04471; Q. Liu, J. Lee,
 M. Jordan, A kernelized Stein discrepancy for goodness-of-fit tests, 2016, https://arxiv.org/abs/1602.03253.
@@ -13,41 +13,43 @@ from dgm_run.distributions.base import full_precision
 
 
 def bandwidth(z: Tensor) -> Tensor:
-    """h of exp(-|a - b|^2 / h): the median squared distance over log(n + 1), for each element of the batch, (B,)."""
+    """Computes h of exp(-|a - b|^2 / h): the median squared distance over log(n + 1), for each batch element, (B,)."""
     squares = _squared_distances(z)
     n = len(z)
     others = ~torch.eye(n, dtype=torch.bool, device=z.device)
     return squares[:, others].median(-1).values / math.log(n + 1) + 1e-12
 
 
-def direction(z: Tensor, score: Tensor, by_others: bool) -> Tensor:
-    """Where the particles go: phi_i = 1/n sum_j k(z_j, z_i) score_j + grad_{z_j} k(z_j, z_i).
+def direction(z: Tensor, score: Tensor, is_self_excluded: bool) -> Tensor:
+    """Computes the SVGD direction phi_i = 1/n sum_j k(z_j, z_i) score_j + grad_{z_j} k(z_j, z_i).
 
     Args:
         z: n particles for each of B targets, (n, B, L).
-        score: gradient of the log density of the target at each, which need not be normalised.
-        by_others: for independent draws of one q: the mean over j other than i, which is unbiased for the direction
-            of q at z_i. The particle's own score, where k = 1, would pull all of them to the mode.
+        score: gradient of the target's log density at each particle; the density may be unnormalised.
+        is_self_excluded: averages over j other than i. For independent draws of one q this mean is unbiased for the
+            direction of q at z_i. The particle's own score, where k = 1, would pull all particles to the mode.
     """
     h = bandwidth(z).view(-1, 1, 1)
     n = len(z)
     k = torch.exp(-_squared_distances(z) / h)  # (B, n, n)
-    if by_others:
+    if is_self_excluded:
         k = k - torch.eye(n, dtype=k.dtype, device=k.device)
-    z, score = (z - z.mean(0)).transpose(0, 1), score.transpose(0, 1)  # (B, n, L)
-    with full_precision(z):  # what repels is the difference of close numbers
+    z = (z - z.mean(0)).transpose(0, 1)  # (B, n, L)
+    score = score.transpose(0, 1)  # (B, n, L)
+    with full_precision(z):  # the repulsion is a difference of close numbers
         repulsion = 2 / h * (z * k.sum(-1, keepdim=True) - k @ z)
-        return ((k @ score + repulsion) / (n - by_others)).transpose(0, 1)
+        return ((k @ score + repulsion) / (n - is_self_excluded)).transpose(0, 1)
 
 
 def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
-    """The squared kernelised Stein discrepancy from the target, (B,): a U-statistic, zero in the mean on its draws."""
+    """Computes the squared kernelised Stein discrepancy, (B,): a U-statistic, zero in the mean on target samples."""
     h = bandwidth(z).view(-1, 1, 1)
     squares = _squared_distances(z)
-    z, score = z.transpose(0, 1), score.transpose(0, 1)
+    z = z.transpose(0, 1)
+    score = score.transpose(0, 1)
     n, dim = z.shape[1:]
     k = torch.exp(-squares / h)
-    difference = z.unsqueeze(2) - z.unsqueeze(1)  # (B, n, n, L), of i less j
+    difference = z.unsqueeze(2) - z.unsqueeze(1)  # (B, n, n, L), z_i - z_j
     drift = ((score.unsqueeze(2) - score.unsqueeze(1)) * difference).sum(-1)
     with full_precision(z):
         product = score @ score.mT
@@ -57,6 +59,6 @@ def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
 
 
 def _squared_distances(z: Tensor) -> Tensor:
-    """(n, B, L) -> (B, n, n)."""
+    """Computes squared distances of particles: (n, B, L) -> (B, n, n)."""
     z = z.transpose(0, 1)
     return (z.unsqueeze(2) - z.unsqueeze(1)).square().sum(-1)

@@ -12,7 +12,7 @@ from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.models.latent.gan import GAN, parameters_of
+from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import RunContext
@@ -59,7 +59,7 @@ class AdversarialTrainer(GradientTrainer):
         return _AdversarialTraining(settings, model, objective, data, session)
 
     def _optimizer_of(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        parts = [{"params": list(parameters_of(part))} for part in (model.discriminator, model.generator)]
+        parts = [{"params": list(iterate_parameters(part))} for part in (model.discriminator, model.generator)]
         optimizer = self.optimizer(parts)
         optimizer.param_groups[1]["lr"] *= self.generator_lr_ratio
         return optimizer

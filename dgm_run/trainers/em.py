@@ -7,7 +7,7 @@ from torch import nn
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
-from dgm_run.models.linear.factor_analysis import FittedByEM
+from dgm_run.models.linear.factor_analysis import EMModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
 from dgm_run.trainers.base import RunContext
@@ -21,7 +21,7 @@ class EMTrainer(GradientTrainer):
     All else is that of `GradientTrainer`; optimizer, schedule, batch size and clipping have no part in it.
     """
 
-    requires = {"model": FittedByEM, "objective": LogLikelihood}
+    requires = {"model": EMModel, "objective": LogLikelihood}
 
     def __post_init__(self):
         super().__post_init__()

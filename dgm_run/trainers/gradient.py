@@ -17,7 +17,7 @@ from dgm_run.distributed.data_parallel import DataParallel
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.memory import out_of_memory
-from dgm_run.objectives.base import Objective, Progress, in_data_units
+from dgm_run.objectives.base import Objective, Progress, convert_to_data_units
 from dgm_run.trainers.base import RunContext, Trainer, TrainingSummary
 from dgm_run.trainers.batch_norm import refuse_single_values
 from dgm_run.trainers.best_weights import BestWeights
@@ -366,7 +366,7 @@ class Training:
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
         means = dict(zip(self.state.names, ((rows * sizes).sum(0) / sizes.sum()).tolist(), strict=True))
-        return in_data_units(means, self.data.train)
+        return convert_to_data_units(means, self.data.train)
 
     def _refuse_non_finite(self) -> None:
         state = self.state

@@ -107,7 +107,7 @@ class LayerwiseTrainer(GradientTrainer):
 
     def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
         rng.reseed(course.outer.seed, "layer", index)
-        stage = course.model.stage(index)
+        stage = course.model.build_stage(index)
         train, valid, test = (split.map(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
         of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())

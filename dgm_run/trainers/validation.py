@@ -5,7 +5,7 @@ from torch import nn
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.objectives.base import Objective, in_data_units
+from dgm_run.objectives.base import Objective, convert_to_data_units
 
 
 def validate(
@@ -24,6 +24,6 @@ def validate(
     model.eval()
     rng.reseed(seed, "validation")
     try:
-        return in_data_units(objective.evaluate(model, data, batch_size, report), data.valid)
+        return convert_to_data_units(objective.evaluate(model, data, batch_size, report), data.valid)
     finally:
         model.train(was_training)

@@ -50,7 +50,7 @@ LINES = {
     "set dataset.binarize=none dataset.dequantize=true, or choose likelihood=bernoulli",
     ("model.latent_dim=0",): "model.latent_dim = 0 must be at least 1",
     ("trainer.batch_size=0",): "trainer.batch_size = 0 must be at least 1",
-    ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components: 5000 asked for, but only 1257 "
+    ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components = 5000 exceeds the 1257 "
     "training examples",
     ("prior._target_=dgm_run.nothing.Here",): "prior._target_: cannot find dgm_run.nothing.Here "
     "(No module named 'dgm_run.nothing')",
@@ -64,7 +64,8 @@ LINES = {
     "of images and vectors, not of sentences: drop it",
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "
     "choose model=dbm | dbn | m1_m2",
-    ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8]: a machine with one hidden layer is model=rbm",
+    ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8] needs two layers or more; "
+    "for one layer choose model=rbm",
 }
 
 

@@ -24,7 +24,7 @@ from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.estimators.baselines.ngram import NgramBaseline
 from dgm_run.estimators.likelihood.exact_likelihood import ExactLikelihood
 from dgm_run.models.base import ExactModel
-from dgm_run.models.corrupted import corrupted
+from dgm_run.models.corrupted import build_corrupted_model
 from dgm_run.models.labelled.class_conditional import ClassConditional
 from dgm_run.models.language_model import LanguageModel
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
@@ -127,7 +127,7 @@ def repeat_with_holes() -> tuple[Estimate, Truth]:
     model, holes = linear_model(FactorAnalysis), MissingAtRandom(0.5)
     data = gaussian().sample(250)
     data.corrupt, data.drawn = holes, holes.draw(250, (DIM,))
-    return EXACT(corrupted(model, holes), data)[0], Truth(expected_with_holes(model))
+    return EXACT(build_corrupted_model(model, holes), data)[0], Truth(expected_with_holes(model))
 
 
 @cache

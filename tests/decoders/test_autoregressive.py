@@ -20,7 +20,7 @@ def decoder(network, likelihood):
 
 
 @pytest.mark.parametrize("network", [PixelCNN, GatedPixelCNN])
-def test_z_reaches_the_parameters_of_every_pixel_and_every_weight_learns(network):
+def test_z_reaches_every_pixel(network):
     made, x = decoder(network, BernoulliLikelihood((1, 4, 4))), torch.rand(2, 1, 4, 4).round()
 
     def logits(z):
@@ -35,12 +35,12 @@ def test_z_reaches_the_parameters_of_every_pixel_and_every_weight_learns(network
 
 def test_a_scale_for_every_pixel_is_refused():
     likelihood = GaussianLikelihood((1, 4, 4), 1.0, "element", 0.01, 0.0, squash=False)
-    with pytest.raises(ValueError, match="learn_scale=no, shared or predicted"):
+    with pytest.raises(ValueError, match="choose no, shared or predicted"):
         decoder(PixelCNN, likelihood)
 
 
 @pytest.mark.parametrize(("name", "network"), [("pixelcnn", PixelCNN), ("gated_pixelcnn", GatedPixelCNN)])
-def test_the_settings_of_a_choice_reach_its_network(name, network):
+def test_settings_reach_the_network(name, network):
     small = ("decoder.network.channels=6", "decoder.network.num_layers=3", "decoder.map_channels=2")
     found = instantiate(dgm_run.compose(f"decoder={name}", *small).model).decoder
     expected = network(1, 1, 2, channels=6, first_kernel_size=7, kernel_size=3, num_layers=3)

@@ -13,7 +13,7 @@ def make(shape=(1, 8, 4), strides=(2, 2), likelihood=BernoulliLikelihood, **more
 
 
 @pytest.mark.parametrize("strides", [(2, 2), (1, 1), (4, 1)])
-def test_pixels_have_the_shape_of_the_data_for_any_leading_axes(strides):
+def test_pixels_have_the_data_shape(strides):
     decoder, z = make(strides=strides), torch.randn(5, 2, 3)
     p = decoder(z)
     assert (p.batch_shape, p.event_shape) == ((5, 2), (1, 8, 4))
@@ -27,6 +27,6 @@ def test_parameters_stand_before_channels():
     assert p.log_p.shape == (2, 5, 3, 4, 4)
 
 
-def test_sizes_that_the_strides_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="8 x 6 are no multiple of 4"):
+def test_indivisible_sizes_are_refused():
+    with pytest.raises(ValueError, match="8 x 6 is not divisible by 4"):
         make((1, 8, 6))

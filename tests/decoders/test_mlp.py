@@ -34,7 +34,7 @@ LIKELIHOODS = {
 
 @pytest.mark.parametrize("hidden_dims", [[], [7, 5]], ids=str)
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_latent_variables_of_any_batch_shape_give_densities_of_that_shape(name, hidden_dims):
+def test_batch_shape_follows_z(name, hidden_dims):
     torch.manual_seed(0)
     decoder = MLPDecoder(3, hidden_dims, "gated", LIKELIHOODS[name]())
     z = torch.randn(4, 5, 3)
@@ -48,13 +48,13 @@ def test_latent_variables_of_any_batch_shape_give_densities_of_that_shape(name, 
 
 
 @pytest.mark.parametrize("name", ["bernoulli", "categorical", "discretized_logistic"])
-def test_masses_sum_to_one_at_every_latent_point(name):
+def test_masses_sum_to_one(name):
     torch.manual_seed(0)
     decoder = MLPDecoder(3, [5], "tanh", LIKELIHOODS[name]()).double()
     check_masses_sum_to_one(decoder(3 * torch.randn(6, 3, dtype=torch.float64)), levels=[0, 1])
 
 
-def test_without_hidden_layers_the_parameters_are_linear_in_z():
+def test_no_hidden_layer_is_linear_in_z():
     decoder = MLPDecoder(3, [], "gated", LIKELIHOODS["gaussian"]())
     torch.nn.init.normal_(decoder.output.bias)
     z = torch.randn(5, 3)
@@ -62,7 +62,7 @@ def test_without_hidden_layers_the_parameters_are_linear_in_z():
     torch.testing.assert_close(decoder(z).mean, expected.reshape(5, *SHAPE))
 
 
-def test_the_kinds_of_parameters_stand_before_the_pixels():
+def test_parameter_axis_precedes_pixels():
     decoder = MLPDecoder(3, [], "gated", LIKELIHOODS["gaussian_predicted"]())
     z = torch.randn(5, 3)
     mean, log_scale = (z @ decoder.output.weight.T).chunk(2, -1)
@@ -71,7 +71,7 @@ def test_the_kinds_of_parameters_stand_before_the_pixels():
     torch.testing.assert_close(p.stddev, (0.01 + (0.5 - 0.01) * log_scale.exp()).reshape(5, *SHAPE))
 
 
-def test_densities_stay_in_full_precision_under_autocast():
+def test_density_has_full_precision():
     decoder = MLPDecoder(3, [5], "gated", LIKELIHOODS["gaussian_predicted"]())
     with torch.autocast("cpu", torch.bfloat16):
         p = decoder(torch.randn(5, 3))

@@ -11,7 +11,7 @@ def make(shape=(1, 8, 4), channels=(4, 3, 5)):
     return ResNetDecoder(3, list(channels), 1, BernoulliLikelihood(shape))
 
 
-def test_pixels_have_the_shape_of_the_data_for_any_leading_axes():
+def test_pixels_have_the_data_shape():
     decoder, z = make(), torch.randn(5, 2, 3)
     p = decoder(z)
     assert (p.batch_shape, p.event_shape) == ((5, 2), (1, 8, 4))
@@ -20,7 +20,7 @@ def test_pixels_have_the_shape_of_the_data_for_any_leading_axes():
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match="8 x 6 are no multiple of 4"):
+    with pytest.raises(ValueError, match="8 x 6 is not divisible by 4"):
         make((1, 8, 6))
     with pytest.raises(ValueError, match="needs a stage"):
         make(channels=())

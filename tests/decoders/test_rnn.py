@@ -30,7 +30,7 @@ def test_z_reaches_every_word(z_at):
         assert (torch.autograd.grad(logits[:, t].sum(), z, retain_graph=True)[0] != 0).all()
 
 
-def test_word_dropout_is_over_where_evaluation_begins():
+def test_word_dropout_ends_in_evaluation():
     decoder, z = make(word_dropout=0.9), torch.randn(2, 2)
     whole = make()(z).log_prob(X)
     torch.testing.assert_close(decoder.eval()(z).log_prob(X), whole)
@@ -44,7 +44,7 @@ def test_samples_of_z_meet_all_sentences():
     torch.testing.assert_close(p.log_prob(X)[3], make()(z[3]).log_prob(X))
 
 
-def test_the_bag_has_every_word_and_the_end_by_z_alone():
+def test_bag_matches_direct_sum():
     decoder, z = make(bag_of_words=True), torch.randn(3, 2, 2)
     log_p = decoder.bag(z).log_softmax(-1)
     by_hand = log_p[:, 1, 6 - 2] + 2 * log_p[:, 1, 4 - 2] + log_p[:, 1, END - 2]

@@ -7,7 +7,7 @@ from tests.support.contracts import check_step
 
 
 @pytest.mark.parametrize("gated", [True, False])
-def test_a_step_tells_its_volume_and_finds_its_way_back(gated):
+def test_step_volume_and_inverse(gated):
     torch.manual_seed(0)
     step = AutoregressiveStep(MADE(4, [9, 8], 2, 3).double(), torch.randn(3, 3).double(), gated)
     with torch.no_grad():
@@ -23,9 +23,9 @@ def test_a_step_is_its_formula(gated):
     torch.testing.assert_close(there.flip(-1), scale * z + shift)
 
 
-def test_detached_neither_network_nor_context_learn():
+def test_detach_stops_network_and_context():
     torch.manual_seed(0)
-    step = AutoregressiveStep(MADE(3, [7], 2, 3), torch.randn(2, 3, requires_grad=True), gated=True)
+    step = AutoregressiveStep(MADE(3, [7], 2, 3), torch.randn(2, 3, requires_grad=True), is_gated=True)
     z = torch.randn(2, 3, requires_grad=True)
     torch.testing.assert_close(step.detach()(z)[0], step(z)[0])
     assert not step.detach()(z.detach())[0].requires_grad

@@ -30,17 +30,17 @@ def rates(*shape):
     return 1 + torch.arange(torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
 
 
-def test_noise_has_sample_batch_and_event_shape():
+def test_noise_shape():
     assert Exponential(rates(3)).noise_shape((5, 2)) == (5, 2, 3, 1)
 
 
-def test_samples_carry_no_gradient_and_reparameterised_samples_do():
+def test_only_rsample_carries_gradient():
     p = Exponential(rates(3).requires_grad_())
     assert not p.sample((2,)).requires_grad
     assert p.rsample((2,)).requires_grad
 
 
-def test_a_sample_comes_with_its_own_log_density():
+def test_sample_comes_with_log_density():
     p = Exponential(rates(3))
     z, log_p = p.rsample_and_log_prob((2,))
     expected = torch.distributions.Exponential(rates(3)).log_prob(z.squeeze(-1))
@@ -49,7 +49,7 @@ def test_a_sample_comes_with_its_own_log_density():
 
 @pytest.mark.parametrize("batch", [(), (3,), (3, 2)], ids=str)
 @pytest.mark.parametrize("leading", [(), (5,), (5, 4)], ids=str)
-def test_pairwise_log_prob_pairs_every_event_with_every_element_of_the_batch(batch, leading):
+def test_pairwise_log_prob_pairs_all(batch, leading):
     z = torch.rand(*leading, 1, dtype=torch.float64)
     log_p = Exponential(rates(*batch)).pairwise_log_prob(z)
     assert log_p.shape == leading + batch
@@ -57,7 +57,7 @@ def test_pairwise_log_prob_pairs_every_event_with_every_element_of_the_batch(bat
     torch.testing.assert_close(log_p, torch.distributions.Exponential(rates(*batch)).log_prob(pairs).expand_as(log_p))
 
 
-def test_detach_stops_gradients_to_the_parameters():
+def test_detach_stops_gradients():
     check_detach_stops_gradients(Exponential, rates(3))
 
 
@@ -65,7 +65,7 @@ def test_select_indexes_the_batch():
     assert Exponential(rates(3)).select(torch.tensor([2, 2, 0])).rate.tolist() == [3, 3, 1]
 
 
-def test_a_family_that_hides_its_parameters_says_so():
+def test_map_without_parameters_is_refused():
     with pytest.raises(NotImplementedError, match=r"^Opaque does not expose its parameters$"):
         Opaque(rates(3)).detach()
 

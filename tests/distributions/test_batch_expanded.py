@@ -6,7 +6,7 @@ from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 P = DiagonalGaussian(torch.tensor([1.0, -2.0]), torch.tensor([0.3, -0.5]))
 
 
-def test_every_element_is_the_same_density_with_draws_of_its_own():
+def test_expanded_density_has_own_samples():
     q = BatchExpanded(P, 3)
     z, log_q = q.rsample_and_log_prob((4,))
     assert (z.shape, log_q.shape, q.batch_shape) == ((4, 3, 2), (4, 3), (3,))

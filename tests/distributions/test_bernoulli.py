@@ -27,7 +27,7 @@ def test_samples_follow_the_masses():
     check_sampler_follows_masses(make(LOGITS[0]), levels=[0, 1])
 
 
-def test_value_and_gradient_equal_those_of_torch():
+def test_value_and_gradient_match_torch():
     x = torch.randint(2, (3, 2, 2)).double()  # the form is right at 0 and 1 alone, so x itself gets no gradient
     logits = LOGITS.clone().requires_grad_()
     value, expected = make(logits).log_prob(x), oracle(logits).log_prob(x)
@@ -36,7 +36,7 @@ def test_value_and_gradient_equal_those_of_torch():
     torch.testing.assert_close(*gradients)
 
 
-def test_one_batch_of_examples_meets_samples_of_the_logits():
+def test_examples_broadcast_with_logits():
     logits = torch.randn(5, 3, 2, 2, dtype=torch.float64)
     x = torch.randint(2, (3, 2, 2)).double()
     torch.testing.assert_close(make(logits).log_prob(x), oracle(logits).log_prob(x))
@@ -46,11 +46,11 @@ def test_samples_keep_the_batch_apart():
     check_broadcasts(make(LOGITS))
 
 
-def test_the_mean_is_the_probability_of_a_one():
+def test_mean_is_probability_of_one():
     torch.testing.assert_close(make(LOGITS).mean, oracle(LOGITS).mean)
 
 
-def test_large_logits_are_neither_clamped_nor_infinite():
+def test_large_logits_stay_finite():
     logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
     wrong = Bernoulli(logits, 1).log_prob(torch.tensor([[0.0], [1.0]]))
     assert wrong.tolist() == [-200, -200]

@@ -31,7 +31,7 @@ def test_samples_keep_the_batch_apart():
     check_broadcasts(make(LOGITS))
 
 
-def test_value_and_gradient_equal_those_of_torch():
+def test_value_and_gradient_match_torch():
     logits = LOGITS.clone().requires_grad_()
     level = torch.randint(3, (4, 2, 1))
     value, expected = make(logits).log_prob(level / 2), oracle(logits).log_prob(level)
@@ -40,7 +40,7 @@ def test_value_and_gradient_equal_those_of_torch():
     torch.testing.assert_close(*[torch.autograd.grad((weight * v).sum(), logits) for v in (value, expected)])
 
 
-def test_one_batch_of_examples_meets_samples_of_the_logits():
+def test_examples_broadcast_with_logits():
     logits = torch.randn(5, 4, 3, 2, 1, dtype=torch.float64)
     level = torch.randint(3, (4, 2, 1))
     torch.testing.assert_close(make(logits).log_prob(level / 2), oracle(logits).log_prob(level.expand(5, 4, 2, 1)))
@@ -52,14 +52,14 @@ def test_the_mean_is_the_expected_intensity():
 
 
 @pytest.mark.parametrize("rounding", [-1e-6, 0, 1e-6])
-def test_all_256_grey_levels_survive_the_rounding_of_float32(rounding):
+def test_grey_levels_survive_float32(rounding):
     level = torch.arange(256)
     logits = torch.randn(256, 256, 1)
     value = Categorical(logits, 1).log_prob((level / 255 + rounding).unsqueeze(-1))
     torch.testing.assert_close(value, logits.squeeze(-1).log_softmax(-1)[level, level])
 
 
-def test_samples_are_intensities_that_have_a_density():
+def test_samples_are_valid_intensities():
     p = Categorical(torch.randn(256, 10), 1)
     x = p.sample((100,))
     assert x.min() >= 0

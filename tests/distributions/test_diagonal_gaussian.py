@@ -32,18 +32,18 @@ def test_samples_follow_the_density():
     check_sampler_follows_density(DiagonalGaussian(MEAN[0], LOG_VAR[0]))
 
 
-def test_samples_have_the_mean_and_the_variance():
+def test_samples_have_mean_and_variance():
     p = DiagonalGaussian(MEAN, LOG_VAR)
     check_moments(p, MEAN, torch.diag_embed(LOG_VAR.exp()))
     assert p.mean is MEAN
     torch.testing.assert_close(p.variance, LOG_VAR.exp())
 
 
-def test_value_and_gradient_equal_those_of_torch():
+def test_value_and_gradient_match_torch():
     check_log_prob_gradient(DiagonalGaussian, oracle, torch.randn(5, 3, 2, dtype=torch.float64), MEAN, LOG_VAR)
 
 
-def test_the_density_at_a_sample_has_the_gradient_through_the_sample():
+def test_sample_density_has_gradient():
     check_reparameterised(DiagonalGaussian, oracle, MEAN, LOG_VAR)
 
 
@@ -51,7 +51,7 @@ def test_samples_keep_the_batch_apart():
     check_broadcasts(DiagonalGaussian(MEAN, LOG_VAR))
 
 
-def test_detach_stops_gradients_to_the_parameters():
+def test_detach_stops_gradients():
     check_detach_stops_gradients(DiagonalGaussian, MEAN, LOG_VAR)
 
 
@@ -59,20 +59,20 @@ def test_select_picks_rows():
     check_select_picks_rows(DiagonalGaussian, oracle, MEAN, LOG_VAR)
 
 
-def test_pairwise_log_prob_equals_the_direct_form():
+def test_pairwise_matches_direct():
     z = torch.randn(6, 2, dtype=torch.float64)
     check_pairwise(DiagonalGaussian(MEAN, LOG_VAR), oracle(MEAN, LOG_VAR), z)
 
 
 @pytest.mark.parametrize("batch", [(), (3, 2)], ids=str)
-def test_pairwise_log_prob_takes_any_batch_shape(batch):
+def test_pairwise_takes_any_batch_shape(batch):
     mean, log_var = torch.randn(2, *batch, 4, dtype=torch.float64)
     z = torch.randn(5, 4, dtype=torch.float64)
     expected = oracle(mean, log_var).log_prob(z.reshape(5, *(1,) * len(batch), 4))
     torch.testing.assert_close(DiagonalGaussian(mean, log_var).pairwise_log_prob(z), expected)
 
 
-def test_pairwise_log_prob_has_the_gradient_of_the_direct_form():
+def test_pairwise_gradient_matches_direct():
     leaves = [t.clone().requires_grad_() for t in (torch.randn(6, 2, dtype=torch.float64), MEAN, LOG_VAR)]
     z, mean, log_var = leaves
     weight = torch.randn(6, 3, dtype=torch.float64)
@@ -95,13 +95,13 @@ def pairwise_error(ratio, offset=0.0):
 
 # measured: 2e-5 and 9e-5, 1.3e-3 and 5e-3, 0.14 and 0.7 nats
 @pytest.mark.parametrize(("ratio", "own", "any_"), [(1, 1e-4, 5e-4), (10, 6e-3, 3e-2), (100, 0.6, 3)])
-def test_the_expanded_square_loses_little_in_float32(ratio, own, any_):
+def test_expanded_square_is_precise(ratio, own, any_):
     own_error, any_error = pairwise_error(ratio)
     assert own_error < own
     assert any_error < any_
 
 
-def test_a_common_offset_of_the_means_costs_no_precision():
+def test_mean_offset_costs_no_precision():
     scale = torch.full((100, 40), 0.5)
     mean = 50 + scale * torch.randn(100, 40)  # a hundred scales from zero
     z = mean + scale * torch.randn(100, 40)
@@ -110,19 +110,19 @@ def test_a_common_offset_of_the_means_costs_no_precision():
     assert (value.double() - exact).abs().max() < 5e-4
 
 
-def test_pairwise_log_prob_stays_in_full_precision_under_autocast():
+def test_pairwise_has_full_precision():
     p, z = DiagonalGaussian(torch.randn(10, 5), torch.randn(10, 5)), torch.randn(8, 5)
     expected = p.pairwise_log_prob(z)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(p.pairwise_log_prob(z), expected)
 
 
-def test_density_and_samples_stay_in_full_precision_under_autocast():
+def test_autocast_keeps_full_precision():
     mean, log_var = torch.randn(2, 10, 5)
     check_full_precision_under_autocast(lambda: DiagonalGaussian(mean, log_var), torch.randn(10, 5))
 
 
-def test_kl_to_the_standard_gaussian_is_that_of_torch_in_every_dimension():
+def test_kl_matches_torch():
     expected = torch.distributions.kl_divergence(
         torch.distributions.Normal(MEAN, (LOG_VAR / 2).exp()), torch.distributions.Normal(0.0, 1.0)
     )

@@ -30,17 +30,17 @@ def reference(mean, log_scale, num_levels=256):
     return np.log(np.where(edges[1:] < mean, left, right))
 
 
-def test_masses_sum_to_one_at_every_mean_and_scale():
+def test_masses_sum_to_one():
     check_masses_sum_to_one(density(EXTREMES[:, :1], EXTREMES[:, 1:]), levels(256))
 
 
 @pytest.mark.parametrize("num_levels", [2, 3, 17])
-def test_masses_sum_to_one_for_any_number_of_levels(num_levels):
+def test_masses_sum_to_one_for_any_levels(num_levels):
     check_masses_sum_to_one(density(EXTREMES[:, :1], EXTREMES[:, 1:], num_levels), levels(num_levels))
 
 
 @pytest.mark.parametrize(("mean", "log_scale"), [(0.5, -2.0), (0.0, -4.5), (0.998, -3.0), (0.3, 1.0)])
-def test_masses_are_differences_of_the_distribution_function(mean, log_scale):
+def test_masses_are_cdf_differences(mean, log_scale):
     p = density(torch.tensor([mean], dtype=torch.float64), torch.tensor([log_scale], dtype=torch.float64))
     log_p = p.log_prob(torch.tensor(levels(256)).double().unsqueeze(-1))
     torch.testing.assert_close(log_p, torch.from_numpy(reference(mean, log_scale)), rtol=0, atol=1e-6)
@@ -55,7 +55,7 @@ def test_the_edge_bins_hold_the_tails(mean, log_scale):
     assert white == pytest.approx(logistic.sf(255 / 256))
 
 
-def test_float32_values_and_gradients_are_finite_at_extremes():
+def test_extremes_stay_finite_in_float32():
     pairs = torch.tensor(list(itertools.product(MEANS, [-20.0, -8.0, 0.0, 8.0, 20.0]))).repeat(256, 1, 1)
     mean, log_scale = (t.clone().requires_grad_() for t in pairs.split(1, -1))  # (256, N, 1)
     log_p = density(mean, log_scale).log_prob((torch.arange(256) / 255).reshape(256, 1, 1))
@@ -66,7 +66,7 @@ def test_float32_values_and_gradients_are_finite_at_extremes():
         assert (gradient != 0).any()
 
 
-def test_far_from_the_mean_the_gradient_pulls_towards_the_value():
+def test_gradient_pulls_towards_value():
     mean, log_scale = torch.tensor([0.05], requires_grad=True), torch.tensor([-7.0])
     (gradient,) = torch.autograd.grad(density(mean, log_scale).log_prob(torch.tensor([0.9])), mean)
     assert gradient.item() == pytest.approx(np.exp(7), rel=1e-3)  # a plain difference underflows: no gradient
@@ -93,7 +93,7 @@ def test_samples_keep_the_batch_apart():
 
 
 @pytest.mark.parametrize("rounding", [-1e-6, 0, 1e-6])
-def test_all_256_grey_levels_survive_the_rounding_of_float32(rounding):
+def test_grey_levels_survive_float32(rounding):
     value = density([0.4], [-2.0]).log_prob((torch.arange(256) / 255 + rounding).unsqueeze(-1))
     torch.testing.assert_close(value.double(), torch.from_numpy(reference(0.4, -2.0)), rtol=1e-4, atol=1e-4)
 
@@ -104,7 +104,7 @@ def test_one_scale_serves_all_elements():
     torch.testing.assert_close(density(mean, torch.tensor(-2.0)).log_prob(x), expected)
 
 
-def test_an_example_is_the_sum_of_its_elements():
+def test_example_sums_its_elements():
     mean, log_scale = np.array([0.2, 0.7]), np.array([-1.0, -3.0])
     value = density(torch.from_numpy(mean), torch.from_numpy(log_scale)).log_prob(torch.tensor([10, 200]) / 255)
     expected = reference(mean[0], log_scale[0])[10] + reference(mean[1], log_scale[1])[200]

@@ -47,21 +47,21 @@ def test_samples_follow_the_density():
     check_sampler_follows_density(FullGaussian(MEAN[0], TRIL[0]))
 
 
-def test_samples_have_the_mean_and_the_covariance():
+def test_samples_have_mean_and_covariance():
     mean, tril = torch.randn(2, 3, dtype=torch.float64), lower_triangular(2, dim=3)
     check_moments(FullGaussian(mean, tril), mean, tril @ tril.mT)
 
 
-def test_the_variance_is_the_diagonal_of_the_covariance():
+def test_variance_is_covariance_diagonal():
     torch.testing.assert_close(FullGaussian(MEAN, TRIL).variance, oracle(MEAN, TRIL).variance)
     assert FullGaussian(MEAN, TRIL).mean is MEAN
 
 
-def test_value_and_gradient_equal_those_of_torch():
+def test_value_and_gradient_match_torch():
     check_log_prob_gradient(make, lower_oracle, torch.randn(5, 3, 2, dtype=torch.float64), MEAN, TRIL)
 
 
-def test_the_density_at_a_sample_has_the_gradient_through_the_sample():
+def test_sample_density_has_gradient():
     check_reparameterised(make, lower_oracle, MEAN, TRIL)
 
 
@@ -69,7 +69,7 @@ def test_samples_keep_the_batch_apart():
     check_broadcasts(FullGaussian(MEAN, TRIL))
 
 
-def test_detach_stops_gradients_to_the_parameters():
+def test_detach_stops_gradients():
     check_detach_stops_gradients(FullGaussian, MEAN, TRIL)
 
 
@@ -77,10 +77,10 @@ def test_select_picks_rows():
     check_select_picks_rows(FullGaussian, oracle, MEAN, TRIL)
 
 
-def test_pairwise_log_prob_equals_the_direct_form():
+def test_pairwise_matches_direct():
     check_pairwise(FullGaussian(MEAN, TRIL), oracle(MEAN, TRIL), torch.randn(6, 2, dtype=torch.float64))
 
 
-def test_density_and_samples_stay_in_full_precision_under_autocast():
+def test_autocast_keeps_full_precision():
     mean, tril = torch.randn(10, 5), lower_triangular(10, dim=5, dtype=torch.float32)
     check_full_precision_under_autocast(lambda: FullGaussian(mean, tril), torch.randn(10, 5))

@@ -13,8 +13,8 @@ def lower(u):
     return DiagonalGaussian(1.5 * u + 0.3, torch.full_like(u, -1.0))
 
 
-def test_two_gaussian_levels_are_one_gaussian():
-    p = Hierarchical(UPPER, lower, 1, second_in_front=True)
+def test_two_gaussian_levels_are_gaussian():
+    p = Hierarchical(UPPER, lower, 1, has_second_first=True)
     variance, noise = torch.tensor([-0.4, -1.0]).double().exp()
     covariance = torch.stack([1.5**2 * variance + noise, 1.5 * variance, 1.5 * variance, variance]).view(2, 2)
     expected = MultivariateNormal(torch.tensor([1.05, 0.5]).double(), covariance)
@@ -24,7 +24,7 @@ def test_two_gaussian_levels_are_one_gaussian():
     check_sampler_follows_density(p)
 
 
-def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_both_levels():
+def test_sample_density_reaches_both_levels():
     mean = torch.randn(3, 2).double().requires_grad_()
     q = Hierarchical(
         DiagonalGaussian(mean, torch.zeros(3, 2).double()), lambda u: lower(u[..., :1] + mean[:, :1]), 1, True
@@ -37,4 +37,4 @@ def test_the_density_at_its_own_samples_is_the_one_elsewhere_and_flows_back_to_b
 
 def test_its_parameters_cannot_be_held_fixed():
     with pytest.raises(NotImplementedError):
-        Hierarchical(UPPER, lower, 1, second_in_front=True).detach()
+        Hierarchical(UPPER, lower, 1, has_second_first=True).detach()

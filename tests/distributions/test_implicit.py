@@ -11,7 +11,7 @@ def implicit(batch=2):
     return Implicit(generate, 3, torch.Size([batch]), 3, torch.zeros(()).double()), matrix
 
 
-def test_the_gaussian_that_stands_for_it_has_its_moments_and_is_wider():
+def test_proposal_has_wider_moments():
     q, matrix = implicit()
     covariance = matrix @ matrix.mT
     proposal = q.proposal()
@@ -22,7 +22,7 @@ def test_the_gaussian_that_stands_for_it_has_its_moments_and_is_wider():
     assert not proposal.mean.requires_grad
 
 
-def test_draws_on_a_line_still_give_a_density():
+def test_collinear_samples_have_a_density():
     line = Implicit(lambda noise: noise.expand(*noise.shape[:-1], 4), 1, torch.Size([2]), 4, torch.zeros(()))
     z, log_q = line.proposal().rsample_and_log_prob((3,))
     assert z.isfinite().all()

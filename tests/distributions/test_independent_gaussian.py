@@ -34,12 +34,12 @@ def test_density_integrates_to_one(log_scale):
 
 
 @each_scale
-def test_value_and_gradient_equal_those_of_torch(log_scale):
+def test_value_and_gradient_match_torch(log_scale):
     check_log_prob_gradient(make, oracle, torch.randn(5, 3, 1, 2, dtype=torch.float64), MEAN, log_scale)
 
 
 @each_scale
-def test_the_density_at_a_sample_has_the_gradient_through_the_sample(log_scale):
+def test_sample_density_has_gradient(log_scale):
     check_reparameterised(make, oracle, MEAN, log_scale)
 
 
@@ -53,12 +53,12 @@ def test_samples_follow_the_density():
 
 
 @each_scale
-def test_mean_and_variance_have_the_shape_of_the_batch(log_scale):
+def test_moments_have_batch_shape(log_scale):
     torch.testing.assert_close(make(MEAN, log_scale).variance, oracle(MEAN, log_scale).variance)
     assert make(MEAN, log_scale).mean is MEAN
 
 
-def test_one_batch_of_examples_meets_samples_of_the_mean():
+def test_examples_broadcast_with_means():
     mean, x = torch.randn(5, 3, 1, 2, dtype=torch.float64), torch.randn(3, 1, 2, dtype=torch.float64)
     log_scale = SCALES["element"]
     torch.testing.assert_close(make(mean, log_scale).log_prob(x), oracle(mean, log_scale).log_prob(x))

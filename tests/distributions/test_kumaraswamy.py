@@ -16,21 +16,21 @@ A = torch.tensor([[0.4, 3.0], [1.0, 2.0], [1.7, 0.8]]).double()
 B = torch.tensor([[2.0, 0.3], [5.0, 1.0], [0.7, 9.0]]).double()
 
 
-def test_the_density_is_that_of_the_library_on_the_axis_of_log_odds():
+def test_density_matches_scipy():
     z = 2 * torch.randn(50, 3, 2).double()
     v = z.sigmoid()
     expected = (Kumaraswamy(A, B).log_prob(v) + v.log() + (1 - v).log()).sum(-1)
     torch.testing.assert_close(LogitKumaraswamy(A, B).log_prob(z), expected)
 
 
-def test_it_is_a_density_and_samples_follow_it():
+def test_samples_follow_the_density():
     p = LogitKumaraswamy(A[1:2], B[1:2])
     check_density_integrates_to_one(p, half_width=30.0, num_points=900)
     check_sampler_follows_density(LogitKumaraswamy(A[2], B[2]), half_width=8.0)
     check_broadcasts(LogitKumaraswamy(A, B))
 
 
-def test_samples_carry_the_gradient_of_their_quantiles():
+def test_samples_have_quantile_gradient():
     a, b = A.clone().requires_grad_(), B.clone().requires_grad_()
 
     def draw(a, b):
@@ -43,7 +43,7 @@ def test_samples_carry_the_gradient_of_their_quantiles():
     torch.testing.assert_close(draw(a, b).sigmoid(), ((1 - u ** (1 / b)) ** (1 / a)))
 
 
-def test_draws_at_the_ends_of_the_interval_stay_finite_in_single_precision():
+def test_samples_at_ends_stay_finite():
     extreme = LogitKumaraswamy(torch.tensor([0.1, 60.0]), torch.tensor([60.0, 0.1]))
     z, log_q = extreme.rsample_and_log_prob((10_000,))
     assert z.isfinite().all()
@@ -65,7 +65,7 @@ def test_the_tails_are_those_of_many_digits(z):
         assert slope == pytest.approx(a if z < 0 else -b, rel=1e-4, abs=1e-5)
 
 
-def test_draws_far_out_carry_finite_gradients():
+def test_far_samples_have_finite_gradients():
     torch.manual_seed(0)
     a, b = torch.tensor([0.5, 1.0, 2.0]).requires_grad_(), torch.tensor([0.1, 0.3, 0.1]).requires_grad_()
     z, log_q = LogitKumaraswamy(a, b).rsample_and_log_prob((100_000,))
@@ -73,7 +73,7 @@ def test_draws_far_out_carry_finite_gradients():
 
 
 @pytest.mark.parametrize(("a", "b", "concentration"), [(0.6, 1.4, 3.0), (2.0, 5.0, 5.0), (1.0, 5.0, 5.0)])
-def test_its_divergence_from_a_beta_variable_is_that_of_quadrature(a, b, concentration):
+def test_kl_to_beta_matches_quadrature(a, b, concentration):
     def integrand(v):
         log_q = torch.tensor(a * b).log().item() + special.xlogy(a - 1, v) + special.xlog1py(b - 1, -(v**a))
         log_p = special.xlog1py(concentration - 1, -v) - special.betaln(1, concentration)

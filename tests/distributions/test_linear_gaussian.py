@@ -18,21 +18,21 @@ def covariance(p):
     return p.weight @ p.weight.T + torch.diag(p.log_var.exp())
 
 
-def test_the_density_is_that_of_its_dense_covariance():
+def test_density_matches_dense_covariance():
     p, x = make(), 2 * torch.randn(20, 6).double()
     expected = MultivariateNormal(p.bias, covariance(p)).log_prob(x)
     torch.testing.assert_close(p.log_prob(x), expected, rtol=0, atol=1e-10)
     torch.testing.assert_close(p.variance, covariance(p).diagonal())
 
 
-def test_it_is_a_density_and_samples_have_its_moments():
+def test_samples_have_the_moments():
     check_density_integrates_to_one(make(2, 1))
     check_sampler_follows_density(make(2, 1))
     p = make()
     check_moments(p, p.bias, covariance(p))
 
 
-def test_the_posterior_is_that_of_the_joint_gaussian():
+def test_posterior_matches_joint_gaussian():
     p, x = make(), torch.randn(4, 6).double()
     gain = p.weight.T @ torch.linalg.inv(covariance(p))
     q = p.posterior(x)
@@ -70,7 +70,7 @@ def test_missing_elements_are_summed_out():
         torch.testing.assert_close(log_p, marginal.log_prob(row[known]))
 
 
-def test_what_rounding_left_indefinite_is_factorised():
+def test_indefinite_matrix_is_factorised():
     ones = 1e20 * torch.ones(3, 3, dtype=torch.float64)
     matrix = torch.stack([ones, torch.eye(3, dtype=torch.float64)])
     factor = cholesky(matrix)

@@ -41,7 +41,7 @@ def test_samples_follow_the_density(log_weights):
     check_sampler_follows_density(make(MEAN, LOG_VAR, log_weights))
 
 
-def test_samples_in_a_row_come_from_independent_components():
+def test_samples_pick_components_anew():
     modes = torch.tensor([[-100.0], [0.0], [100.0]])
     torch.manual_seed(0)
     component = make(modes, torch.zeros(3, 1)).sample((3000, 2)).squeeze(-1).div(100).round() + 1  # (N, 2)
@@ -49,7 +49,7 @@ def test_samples_in_a_row_come_from_independent_components():
     torch.testing.assert_close(pairs, torch.full((9,), 1 / 9), rtol=0, atol=5 * (8 / 81 / 3000) ** 0.5)
 
 
-def test_value_and_gradient_equal_those_of_torch():
+def test_value_and_gradient_match_torch():
     logits = LOG_WEIGHTS + 1  # normalised by both sides, so that gradients agree
 
     def normalised(mean, log_var, logits):
@@ -68,7 +68,7 @@ def test_components_of_any_family_mix():
     torch.testing.assert_close(Mixture(FullGaussian(MEAN, tril), LOG_WEIGHTS).log_prob(z), expected)
 
 
-def test_one_sample_has_a_density_as_many_have():
+def test_single_sample_has_a_density():
     check_broadcasts(make(MEAN, LOG_VAR, LOG_WEIGHTS))
     assert make(MEAN, LOG_VAR).sample().shape == (2,)
 
@@ -78,19 +78,19 @@ def test_the_mean_is_the_weighted_mean():
     torch.testing.assert_close(make(MEAN, LOG_VAR, LOG_WEIGHTS).mean, expected)
 
 
-def test_detach_stops_gradients_to_components_and_weights():
+def test_detach_stops_all_gradients():
     check_detach_stops_gradients(make, MEAN, LOG_VAR, LOG_WEIGHTS)
     weights = LOG_WEIGHTS.clone().requires_grad_()
     assert make(MEAN, LOG_VAR, weights).log_prob(MEAN).requires_grad
     assert not make(MEAN, LOG_VAR, weights).detach().log_prob(MEAN).requires_grad
 
 
-def test_far_from_all_components_the_density_stays_finite():
+def test_far_density_stays_finite():
     log_p = make(MEAN.float(), LOG_VAR.float()).log_prob(torch.full((1, 2), 1e3))
     assert log_p.isfinite().all()
     assert log_p.item() < -1e5
 
 
-def test_density_and_samples_stay_in_full_precision_under_autocast():
+def test_autocast_keeps_full_precision():
     mean, log_var = torch.randn(2, 10, 5)
     check_full_precision_under_autocast(lambda: make(mean, log_var, torch.zeros(10).log_softmax(0)), torch.randn(8, 5))

@@ -18,7 +18,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_elements_are_summed_out_where_they_are_missing(family):
+def test_missing_elements_are_marginalised(family):
     torch.manual_seed(0)
     p = FAMILIES[family]()
     x = p.sample((2,))  # (2, 4, 3)
@@ -39,14 +39,14 @@ def test_what_is_missing_has_no_gradient():
     assert logits.grad[:, ::2].abs().min() > 0
 
 
-def test_known_elements_stay_and_others_are_drawn():
+def test_observed_elements_stay():
     p = Bernoulli(torch.tensor([[-9.0, 9.0, 9.0]]), 1)
     q = ConditionalCompletion(p, torch.tensor([[1.0, torch.nan, 0.0]]))
     assert q.sample().tolist() == [[1.0, 1.0, 0.0]]
     torch.testing.assert_close(q.mean, torch.tensor([[1.0, torch.tensor(9.0).sigmoid(), 0.0]]))
 
 
-def test_elements_that_are_not_independent_are_refused():
+def test_dependent_elements_are_refused():
     model = instantiate(compose("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2").model)
     p = model.decode(torch.zeros(1, 2))
     for make in (lambda: ObservedMarginal(p), lambda: ConditionalCompletion(p, torch.zeros(1, 1, 8, 8))):

@@ -21,7 +21,7 @@ def make(batch=(), network=GatedPixelCNN, shape=(1, 2, 3), likelihood=None):
 
 
 @pytest.mark.parametrize("network", [PixelCNN, GatedPixelCNN])
-def test_masses_sum_to_one_and_samples_follow_them(network):
+def test_samples_follow_the_masses(network):
     p = make(network=network)
     check_masses_sum_to_one(p, (0.0, 1.0))
     check_sampler_follows_masses(p, (0.0, 1.0))
@@ -34,7 +34,7 @@ def test_levels_and_channels_too():
 
 
 @torch.no_grad()
-def test_every_context_of_a_batch_has_a_density_of_its_own(monkeypatch):
+def test_each_context_has_its_density(monkeypatch):
     p = make((5, 3))
     x = p.sample()
     assert (x.shape, p.mean.shape) == ((5, 3, 1, 2, 3), (5, 3, 1, 2, 3))
@@ -52,7 +52,7 @@ def test_every_context_of_a_batch_has_a_density_of_its_own(monkeypatch):
         torch.testing.assert_close(p.log_prob(x[0]), shared)
 
 
-def test_the_mean_of_a_pixel_is_given_those_that_were_drawn_before():
+def test_mean_is_conditional_on_draw():
     p = make()
     torch.manual_seed(3)
     x, means = p._draw(())

@@ -42,7 +42,7 @@ def test_all_sentences_have_the_mass_one(cell, context_at):
 
 
 @torch.no_grad()
-def test_densities_are_those_of_the_steps_one_by_one():
+def test_density_matches_single_steps():
     p = make(cell="gru")
     row = [4, 5, 4, END]
     for i in range(3):
@@ -56,7 +56,7 @@ def test_densities_are_those_of_the_steps_one_by_one():
 
 
 @torch.no_grad()
-def test_padding_changes_nothing_and_the_end_counts():
+def test_padding_is_free_and_end_counts():
     p = make()
     row = torch.tensor([[4.0, 5.0, END, PAD]])
     torch.testing.assert_close(p.log_prob(row), p.log_prob(row[:, :3]))
@@ -81,21 +81,21 @@ def test_draws_follow_the_density():
 
 
 @torch.no_grad()
-def test_a_wide_beam_finds_the_likeliest_sentence():
+def test_wide_beam_finds_the_optimum():
     for seed in range(5):
         p = make(seed=seed, length=3)
         rows = torch.tensor([*finished(3), *unfinished(3)]).float()
         best = rows[p.log_prob(rows.unsqueeze(1)).argmax(0)]
-        assert p.beam(60).tolist() == best.tolist()
-        assert p.beam(1).tolist() == p.greedy().tolist()
+        assert p.beam_search(60).tolist() == best.tolist()
+        assert p.beam_search(1).tolist() == p.greedy_search().tolist()
     with pytest.raises(ValueError, match="width = 0"):
-        p.beam(0)
+        p.beam_search(0)
 
 
 @torch.no_grad()
-def test_greedy_words_are_the_likeliest_after_those_before():
+def test_greedy_words_are_most_probable():
     p = make(seed=2)
-    found = p.greedy()
+    found = p.greedy_search()
     for i, row in enumerate(found.tolist()):
         size = row.index(END) + 1 if END in row else LENGTH
         for t in range(size):
@@ -116,10 +116,10 @@ def test_what_is_begun_is_gone_on_with():
     expected = (p.log_prob(options) - p.log_prob(options[:, :2])).exp()
     ended = (draws[..., 2] == END).float().mean(0)
     torch.testing.assert_close(ended, expected, rtol=0, atol=0.015)
-    assert (p.greedy(prefix)[:, :2] == prefix).all()
+    assert (p.greedy_search(prefix)[:, :2] == prefix).all()
 
 
-def test_without_a_context_the_batch_still_counts():
+def test_batch_counts_without_context():
     p = make(context_dim=0)
     assert p.log_prob(torch.tensor([4.0, END, PAD, PAD])).shape == (3,)
     assert p.sample((2,)).shape == (2, 3, LENGTH)

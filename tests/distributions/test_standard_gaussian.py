@@ -33,14 +33,14 @@ def test_samples_broadcast():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_samples_and_moments_have_the_type_of_the_model(dtype):
+def test_samples_have_the_model_type(dtype):
     p = StandardGaussian(3, LIKE.to(dtype))
     assert p.sample((2,)).dtype == p.mean.dtype == p.variance.dtype == dtype
     assert p.mean.tolist() == [0, 0, 0]
     assert p.variance.tolist() == [1, 1, 1]
 
 
-def test_without_parameters_detach_changes_nothing():
+def test_detach_is_identity():
     z = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(StandardGaussian(3, LIKE).detach().log_prob(z).sum(), z)
     torch.testing.assert_close(gradient, -z)

@@ -8,7 +8,7 @@ from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])
 @pytest.mark.parametrize("activation", ["gated", "relu"])
-def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation):
+def test_feature_shape_for_any_axes(shape, activation):
     torch.manual_seed(0)
     encoder = ConvEncoder(shape, [4, 3], [5, 3], [2, 2], activation, False, [])
     x = torch.rand(2, 6, *shape)
@@ -18,12 +18,12 @@ def test_features_are_as_many_as_it_says_for_any_leading_axes(shape, activation)
     check_every_parameter_gets_a_gradient(encoder, features)
 
 
-def test_without_layers_the_features_are_the_image():
+def test_no_layers_give_the_image():
     x = torch.rand(4, 1, 3, 3)
     torch.testing.assert_close(ConvEncoder((1, 3, 3), [], [], [], "relu", False, [])(x), x.flatten(1))
 
 
-def test_a_layer_above_is_a_convolution_as_large_as_what_it_sees():
+def test_first_layer_is_full_convolution():
     torch.manual_seed(0)
     encoder = ConvEncoder((1, 8, 8), [4], [3], [2], "relu", False, [5])
     x = torch.rand(2, 3, 1, 8, 8)

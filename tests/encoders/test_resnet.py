@@ -6,7 +6,7 @@ from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])
-def test_features_are_as_many_as_it_says_for_any_leading_axes(shape):
+def test_feature_shape_for_any_axes(shape):
     torch.manual_seed(0)
     encoder = ResNetEncoder(shape, [4, 3, 5], 2)
     x = torch.rand(2, 6, *shape)

@@ -6,7 +6,7 @@ from dgm_run.encoders.rnn import RNNEncoder
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_features_are_those_of_the_sentence_alone(cell):
+def test_features_ignore_padding(cell):
     torch.manual_seed(0)
     encoder = RNNEncoder(9, 4, 6, cell, 0.0).eval()
     short = torch.tensor([[4.0, 5.0, END]])

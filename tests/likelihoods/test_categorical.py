@@ -5,17 +5,17 @@ from dgm_run.likelihoods.categorical import CategoricalLikelihood
 from tests.support.contracts import check_likelihood
 
 
-def test_the_density_is_normalised_over_examples_with_grey_levels():
+def test_density_is_normalised():
     check_likelihood(CategoricalLikelihood([1, 2, 2], num_levels=3), levels=[0, 0.5, 1])
 
 
-def test_the_output_of_the_decoder_are_logits_of_the_levels():
+def test_outputs_are_level_logits():
     params, level = torch.randn(5, 4, 3), torch.tensor([0, 3, 1])
     expected = torch.distributions.Categorical(logits=params.mT).log_prob(level).sum(-1)
     torch.testing.assert_close(CategoricalLikelihood([3], num_levels=4)(params).log_prob(level / 3), expected)
 
 
-def test_each_element_takes_as_many_outputs_as_there_are_levels():
+def test_each_level_has_an_output():
     assert CategoricalLikelihood([3], num_levels=17).num_params == 17
 
 

@@ -7,11 +7,11 @@ from dgm_run.likelihoods.discretized_logistic import DiscretizedLogisticLikeliho
 from tests.support.contracts import check_every_parameter_gets_a_gradient, check_likelihood
 
 
-def test_the_density_is_normalised_over_examples_with_grey_levels():
+def test_density_is_normalised():
     check_likelihood(DiscretizedLogisticLikelihood([1, 2, 2], 3, log_scale=-1.0), levels=[0, 0.5, 1])
 
 
-def test_the_decoder_gives_the_logit_of_the_mean_and_moves_the_scale():
+def test_decoder_gives_mean_and_scale():
     params = torch.tensor([[[0.3, -1.0]], [[0.5, -0.2]]])  # (num_params, 1, 2)
     p = DiscretizedLogisticLikelihood([1, 2], 256, log_scale=-2.0)(params)
     level = torch.tensor([[100, 180]])

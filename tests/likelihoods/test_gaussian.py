@@ -19,7 +19,7 @@ def make(learn_scale, scale=0.5, min_scale=0.01, shape=(1, 2), squash=False, rel
 
 
 @each_mode
-def test_shapes_and_gradients_are_those_of_a_likelihood(learn_scale):
+def test_shapes_and_gradients(learn_scale):
     check_likelihood(make(learn_scale), levels=None)
 
 
@@ -54,7 +54,7 @@ def test_a_learned_scale_gets_a_gradient(learn_scale):
     check_every_parameter_gets_a_gradient(likelihood, likelihood(torch.randn(4, 1, 1, 2)).log_prob(torch.randn(1, 2)))
 
 
-def test_a_predicted_scale_multiplies_what_lies_above_the_floor():
+def test_predicted_scale_exceeds_floor():
     mean, log_scale = torch.randn(2, 4, 1, 2)
     p = make("predicted")(torch.stack([mean, log_scale], 1))
     x = torch.randn(1, 2)
@@ -62,13 +62,13 @@ def test_a_predicted_scale_multiplies_what_lies_above_the_floor():
     torch.testing.assert_close(p.log_prob(x), expected)
 
 
-def test_a_predicted_scale_does_not_fall_below_its_floor():
+def test_predicted_scale_keeps_floor():
     p = make("predicted", min_scale=0.1)(torch.tensor([0.0, -50.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 2))
     torch.testing.assert_close(p.stddev, torch.full((1, 1, 2), 0.1))
 
 
 @pytest.mark.parametrize("learn_scale", ["shared", "element"])
-def test_a_learned_scale_does_not_fall_below_its_floor(learn_scale):
+def test_learned_scale_keeps_floor(learn_scale):
     likelihood = make(learn_scale, min_scale=0.1)
     torch.nn.init.constant_(likelihood.log_scale, -50.0)
     torch.testing.assert_close(likelihood(torch.zeros(1, 1, 1, 2)).stddev, torch.full((1, 1, 2), 0.1))
@@ -83,7 +83,7 @@ def test_a_floor_of_zero_is_none():
 @pytest.mark.parametrize(
     ("scale", "min_scale"), [(0.0, 0.0), (-1.0, 0.0), (0.1, 0.1), (0.05, 0.1), (1.0, -0.1), (math.nan, 0.0)]
 )
-def test_a_scale_that_is_not_above_its_floor_is_refused(scale, min_scale):
+def test_scale_below_floor_is_refused(scale, min_scale):
     with pytest.raises(ValueError, match=rf"^scale = {scale} must lie above min_scale = {min_scale} >= 0$"):
         make("shared", scale, min_scale)
 
@@ -124,14 +124,14 @@ def test_the_floor_of_an_element_is_relative(learn_scale):
     torch.testing.assert_close(floor, torch.tensor([[1e-6, 1e-2, 1e-2 * math.sqrt((1 + 1e-8) / 2)]]))
 
 
-def test_the_floor_of_a_shared_scale_is_the_lowest():
+def test_shared_floor_is_the_lowest():
     floor = lowest(relative("shared", columns(1e-4, 1.0, 0.0)))
     torch.testing.assert_close(floor, torch.full((1, 3), 1e-6))
 
 
 @pytest.mark.parametrize("learn_scale", ["shared", "element", "predicted"])
 @pytest.mark.parametrize("std", [1e-4, 1.0, 1e4])
-def test_the_scale_starts_at_or_above_its_floor(learn_scale, std):
+def test_scale_starts_above_floor(learn_scale, std):
     likelihood = relative(learn_scale, columns(std, std))
     start = likelihood(torch.zeros(1, likelihood.num_params, 1, 2)).stddev
     torch.testing.assert_close(start, torch.full((1, 1, 2), 0.5 if std < 10 else 0.5 + 0.01 * std))
@@ -150,7 +150,7 @@ def test_the_floor_is_kept_with_the_weights():
 
 
 @pytest.mark.parametrize("learn_scale", ["shared", "element"])
-def test_small_data_are_fitted_and_no_floor_is_hidden(learn_scale):
+def test_small_data_fit_names_floor(learn_scale):
     x = 1e-4 * torch.randn(500, 1, 2, dtype=torch.float64)
     likelihood = relative(learn_scale, x).double()
     optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.1)
@@ -173,7 +173,7 @@ def test_scales_at_their_floor_are_named():
     )
 
 
-def test_equal_examples_need_an_absolute_floor():
+def test_equal_examples_need_a_floor():
     with pytest.raises(ValueError, match="all training examples are equal"):
         relative("shared", columns(0.0, 0.0))
     make("shared", min_scale=0.1, relative_min_scale=0.0).initialize(columns(0.0, 0.0))

@@ -8,7 +8,7 @@ class Some(LevelLikelihood):
         return params
 
 
-def test_what_was_binarised_has_two_levels_whatever_its_source_had():
+def test_binarised_data_have_two_levels():
     assert Some([3], 2).takes == ("levels", "binary")
     assert Some([3], 256).takes == ("levels",)
 

@@ -34,7 +34,7 @@ def everything(shape):
 
 @torch.no_grad()
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_all_images_have_the_mass_one_and_are_drawn_as_often_as_it_says(decoder):
+def test_samples_follow_the_masses(decoder):
     m = model(decoder)
     p = m.log_prob(everything((1, 3, 3))).exp()
     assert p.sum().item() == pytest.approx(1.0, abs=1e-9)
@@ -47,7 +47,7 @@ def test_all_images_have_the_mass_one_and_are_drawn_as_often_as_it_says(decoder)
 
 
 @torch.no_grad()
-def test_pixels_depend_on_those_before_them_alone():
+def test_pixels_depend_on_preceding_ones():
     m = model("gated_pixelcnn")
     x = (torch.rand(1, 1, 3, 3, dtype=torch.float64) < 0.5).double()
     one, zero = x.clone(), x.clone()
@@ -60,7 +60,7 @@ def test_pixels_depend_on_those_before_them_alone():
     assert torch.count_nonzero(seen.reshape(9, 9).triu()) == 0
 
 
-def test_independent_pixels_are_trained_to_the_closed_form(tmp_path):
+def test_independent_pixels_reach_optimum(tmp_path):
     overrides = ("model=autoregressive", "decoder=mlp", "decoder.hidden_dims=[]", "dataset=bars_and_stripes",
                  "optimizer.lr=0.05", "schedule=constant", *SHORT[1:], "trainer.max_epochs=400")  # fmt: skip
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)["estimates"]
@@ -69,7 +69,7 @@ def test_independent_pixels_are_trained_to_the_closed_form(tmp_path):
     assert row["value"] == pytest.approx(-16 * np.log(2), abs=1e-3)  # every pixel is on in half of the images
 
 
-def test_the_command_trains_samples_and_shows(tmp_path):
+def test_command_trains_and_samples(tmp_path):
     overrides = ("model=autoregressive", *DECODERS["pixelcnn"], *SHORT[2:], "trainer.max_epochs=5")
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
     assert {row["kind"] for row in found["estimates"]} == {"exact"}

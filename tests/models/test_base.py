@@ -37,7 +37,7 @@ def normal(value: Tensor, mean: Tensor | float) -> Tensor:
     return torch.distributions.Normal(mean, 1.0).log_prob(value)
 
 
-def test_terms_are_the_three_densities_at_the_same_samples():
+def test_terms_share_their_samples():
     model, x = Sketch(), torch.randn(4, 1, 2)
     terms = model.sample_terms(x, 5)
     assert model.calls == ["infer", "latent_prior", "decode"]
@@ -49,7 +49,7 @@ def test_terms_are_the_three_densities_at_the_same_samples():
     assert terms.log_w.shape == (5, 4)
 
 
-def test_samples_are_drawn_anew_for_every_example_and_every_call():
+def test_samples_are_fresh_every_call():
     model, x = Sketch(), torch.zeros(4, 1, 2)
     noise = torch.stack([model.sample_terms(x, 5).z for _ in range(2)]).flatten()
     assert noise.unique().numel() == noise.numel()
@@ -63,7 +63,7 @@ def test_log_weights_are_those_of_the_terms():
     torch.testing.assert_close(model.log_weights(x, 5), expected)
 
 
-def test_score_takes_the_distributions_it_is_given():
+def test_terms_use_given_distributions():
     model, x = Sketch(), torch.randn(4, 1, 2)
     q = DiagonalGaussian(torch.full((4, 3), 7.0), torch.full((4, 3), -20.0))
     p = StandardGaussian(3, torch.zeros(()))
@@ -75,7 +75,7 @@ def test_score_takes_the_distributions_it_is_given():
     torch.testing.assert_close(terms.z, torch.full((2, 4, 3), 7.0), rtol=0, atol=1e-3)
 
 
-def test_samples_are_draws_around_the_generated_means():
+def test_samples_surround_their_means():
     model = Sketch()
     torch.manual_seed(1)
     means = model.generate(1000).mean
@@ -86,7 +86,7 @@ def test_samples_are_draws_around_the_generated_means():
     assert not draws.requires_grad
 
 
-def test_a_reconstruction_is_a_mean_near_its_example():
+def test_reconstruction_is_near_x():
     model, x = Sketch(), torch.randn(2000, 1, 2)
     reconstruction = model.reconstruct(x)
     assert reconstruction.shape == x.shape
@@ -95,8 +95,18 @@ def test_a_reconstruction_is_a_mean_near_its_example():
     assert residual.std().item() == pytest.approx(1, abs=0.1)
 
 
+def test_pictures_have_the_data_shape():
+    model, x = Sketch(), torch.randn(40, 1, 2)
+    pictures = model.pictures(x)
+    assert set(pictures) == {"samples", "samples_drawn", "reconstructions"}
+    assert pictures["samples"].shape == pictures["samples_drawn"].shape == (64, 1, 2)
+    reconstructions = pictures["reconstructions"]
+    assert reconstructions.shape == (64, 1, 2)
+    assert torch.equal(reconstructions[:8], x[:8])
+
+
 @pytest.mark.parametrize("missing", ["infer", "latent_prior", "decode"])
-def test_a_model_without_one_of_the_densities_is_none(missing):
+def test_missing_density_is_refused(missing):
     methods = {name: getattr(Sketch, name) for name in ("infer", "latent_prior", "decode") if name != missing}
     with pytest.raises(TypeError, match=missing):
         type("Incomplete", (LatentVariableModel,), methods)()

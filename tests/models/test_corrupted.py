@@ -8,7 +8,7 @@ import dgm_run
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf
 from dgm_run.errors import ConfigError
-from dgm_run.models.corrupted import Corrupted, ExactCorrupted, corrupted
+from dgm_run.models.corrupted import CorruptedModel, ExactCorruptedModel, build_corrupted_model
 from dgm_run.objectives.iwae import IWAE
 from dgm_run.runner.run_folder import load
 from tests.support import energy, truth
@@ -19,7 +19,7 @@ HOLES = MissingAtRandom(0.5)
 
 @torch.no_grad()
 def test_its_bounds_are_of_what_is_seen():
-    model = Corrupted(truth.binary_vae(), HOLES)
+    model = CorruptedModel(truth.binary_vae(), HOLES)
     p, _ = truth.by_quadrature(model.model, {0: 1, 2: 0})
     torch.manual_seed(0)
     seen = truth.SEEN.expand(400, -1, -1, -1)
@@ -31,8 +31,8 @@ def test_its_bounds_are_of_what_is_seen():
 
 @torch.no_grad()
 @pytest.mark.parametrize("corrupt", [MissingHalf("left"), BitFlip(0.2)])
-def test_all_that_can_be_seen_has_the_mass_one(corrupt):
-    model = Corrupted(truth.binary_vae(), corrupt)
+def test_observations_have_mass_one(corrupt):
+    model = CorruptedModel(truth.binary_vae(), corrupt)
     x = torch.tensor(energy.states(4), dtype=torch.float32).view(-1, 1, 1, 4)
     seen = corrupt(x).nan_to_num(-1).unique(dim=0) if isinstance(corrupt, MissingHalf) else x
     seen = torch.where(seen < 0, torch.nan, seen)
@@ -43,8 +43,8 @@ def test_all_that_can_be_seen_has_the_mass_one(corrupt):
 
 @torch.no_grad()
 def test_a_linear_gaussian_stays_exact():
-    model = corrupted(truth.factor_analysis(), GaussianNoise(0.6))
-    assert isinstance(model, ExactCorrupted)
+    model = build_corrupted_model(truth.factor_analysis(), GaussianNoise(0.6))
+    assert isinstance(model, ExactCorruptedModel)
     torch.manual_seed(0)
     seen = model.corrupt(model.sample(4))
     expected = [truth.conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in seen]
@@ -54,7 +54,7 @@ def test_a_linear_gaussian_stays_exact():
 
 
 def test_what_is_not_seen_teaches_nothing():
-    model = Corrupted(truth.binary_vae(), MissingHalf("right"))
+    model = CorruptedModel(truth.binary_vae(), MissingHalf("right"))
     x = model.corrupt(torch.ones(5, 1, 1, 4))
     IWAE(5, "standard")(model, x)[0].backward()
     gradient = model.model.decoder.output.bias.grad
@@ -62,23 +62,35 @@ def test_what_is_not_seen_teaches_nothing():
     assert (gradient[:2] != 0).all()
 
 
-def test_it_starts_from_the_means_of_what_is_known():
+def test_initial_means_are_observed_means():
     model = truth.factor_analysis(4).float()
     x = torch.tensor([[1.0, torch.nan, torch.nan, 2.0], [3.0, 4.0, torch.nan, 2.5]]).view(2, 1, 1, 4)
-    Corrupted(model, HOLES).initialize(x)
+    CorruptedModel(model, HOLES).initialize(x)
     assert model.bias.tolist() == [2.0, 4.0, 0.0, 2.25]
 
 
-def test_models_that_need_all_of_x_are_refused():
+@torch.no_grad()
+def test_pictures_show_restored_examples():
+    model = CorruptedModel(truth.binary_vae(), HOLES)
+    shown = model.pictures(truth.SEEN.expand(8, -1, -1, -1))
+    assert shown["samples"].shape == (64, *truth.SHAPE)
+    assert shown["reconstructions"].shape == (16, *truth.SHAPE)
+    assert shown["reconstructions"][0].flatten().tolist() == [1.0, 0.5, 0.0, 0.5]
+    restored = shown["reconstructions"][8].flatten()
+    assert restored[[0, 2]].tolist() == [1.0, 0.0]
+    assert ((restored[[1, 3]] > 0) & (restored[[1, 3]] < 1)).all()
+
+
+def test_complete_data_models_are_refused():
     rbm = instantiate(compose("model=rbm", "model.num_hidden=4").model)
-    with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM learns from complete data alone: choose model=vae"):
-        corrupted(rbm, HOLES)
+    with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM needs complete data: choose model=vae"):
+        build_corrupted_model(rbm, HOLES)
     pixelcnn = instantiate(compose("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2").model)
     with pytest.raises(ConfigError, match=r"PixelByPixel are not independent: choose decoder=mlp"):
-        corrupted(pixelcnn, HOLES)
+        build_corrupted_model(pixelcnn, HOLES)
 
 
-def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
+def test_run_learns_from_missing_values(tmp_path):
     overrides = (*TINY, "dataset/corrupt=missing_at_random", "objective=iwae", "objective.num_samples=2",
                  "estimators=[importance_sampling,imputation]", "estimators.imputation.num_examples=20")  # fmt: skip
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "run")
@@ -89,7 +101,7 @@ def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
     assert ("mse_as_given", "pseudo_gibbs") not in rows  # its encoder has never seen a complete example
     assert (tmp_path / "run" / "imputed_as_given").is_dir()
     model = load(tmp_path / "run")
-    assert isinstance(model, Corrupted)
+    assert isinstance(model, CorruptedModel)
     assert model.sample(3).shape == (3, 1, 8, 8)
     from dgm_run.runner.run import evaluate
 
@@ -106,7 +118,7 @@ def test_a_run_learns_from_holes_and_is_evaluated_and_loaded(tmp_path):
         (("model=factor_analysis", "trainer=gradient", "estimators=[parzen]"),
          "parzen: Parzen needs complete data: drop it, or evaluate with estimators=[exact]"),
         (("estimators=[sample_quality]",), "sample_quality: SampleQuality needs complete data: drop it"),
-        (("model=rbm",), "dataset/corrupt: RBM learns from complete data alone"),
+        (("model=rbm",), "dataset/corrupt: RBM needs complete data"),
     ],
 )  # fmt: skip
 def test_what_needs_complete_data_is_refused(overrides, message, tmp_path):

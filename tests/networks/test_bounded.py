@@ -3,16 +3,16 @@ import torch
 
 from dgm_run.networks.bounded import (
     BoundedParameter,
+    add_floor,
     check_floor,
+    check_interval,
     column_variance,
     describe_floor,
-    interval,
     noise_floor,
-    with_floor,
 )
 
 
-def test_it_starts_where_told_or_in_the_middle_and_stays_within():
+def test_start_lies_within_bounds():
     parameter = BoundedParameter(torch.tensor([0.0, -5.9, 3.0, 2.0]), (-6.0, 2.0))
     torch.testing.assert_close(parameter(), torch.tensor([0.0, -5.9, -2.0, -2.0]))
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_what_was_driven_outwards_comes_back():
     assert parameter().item() < -0.9
 
 
-def test_in_the_middle_it_moves_as_a_free_parameter():
+def test_middle_has_unit_slope():
     parameter = BoundedParameter(torch.tensor([-2.0]), (-6.0, 2.0))
     parameter().sum().backward()
     assert parameter.raw.grad.item() == pytest.approx(1.0)
@@ -41,20 +41,20 @@ def test_in_the_middle_it_moves_as_a_free_parameter():
 @pytest.mark.parametrize("bounds", [[2.0, -6.0], [2.0], [-6.0, 0.0, 2.0], [0.0, float("inf")], [1.0, 1.0]])
 def test_an_interval_that_is_none_is_refused(bounds):
     with pytest.raises(ValueError, match="must be two finite numbers, the smaller one first"):
-        interval(bounds)
+        check_interval(bounds)
 
 
-def test_a_floor_is_added_to_a_positive_number():
+def test_floor_is_additive():
     log_value, floor = torch.tensor([0.0, -50.0]), torch.tensor([0.5, 0.25])
-    torch.testing.assert_close(with_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
-    torch.testing.assert_close(with_floor(log_value, -1e9), log_value)
+    torch.testing.assert_close(add_floor(log_value, floor.log()).exp(), torch.tensor([1.5, 0.25]))
+    torch.testing.assert_close(add_floor(log_value, -1e9), log_value)
     value = torch.tensor(-20.0, requires_grad=True)
-    with_floor(value, torch.tensor(float("-inf"))).backward()  # no floor
+    add_floor(value, torch.tensor(float("-inf"))).backward()  # no floor
     assert value.grad.item() == 1.0
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])
-def test_the_variance_of_columns_does_not_cancel(offset):
+def test_column_variance_does_not_cancel(offset):
     x = torch.randn(500, 2, 3, dtype=torch.float64) + offset
     x[:, 1, 1] = 0.1
     found = column_variance(x)

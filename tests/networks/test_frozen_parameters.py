@@ -5,7 +5,7 @@ from torch import nn
 from dgm_run.networks.frozen_parameters import frozen_parameters
 
 
-def test_a_part_held_fixed_passes_gradients_on_and_takes_none():
+def test_frozen_part_passes_gradients():
     part, x = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
     part.bias.requires_grad_(False)
     with frozen_parameters(part):

@@ -4,7 +4,7 @@ from dgm_run.networks.gaussian import GaussianLayer
 from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
-def test_mean_and_log_variance_are_linear_in_the_features_and_the_latter_is_clamped():
+def test_outputs_are_linear_and_clamped():
     torch.manual_seed(0)
     layer, h = GaussianLayer(4, 3, (-1.0, 1.0)), 30 * torch.randn(5, 4)
     mean, log_var = (h @ layer.linear.weight.T + layer.linear.bias).split(3, -1)

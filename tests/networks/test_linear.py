@@ -9,7 +9,7 @@ def test_the_layer_maps_the_last_dimension():
     assert layer(x).shape == (2, 4, 5)
 
 
-def test_weights_start_with_variance_two_over_the_number_of_inputs_and_biases_at_zero():
+def test_initial_variance_is_two_over_n():
     torch.manual_seed(0)
     layer = linear(50, 400)
     n = layer.weight.numel()

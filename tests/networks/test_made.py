@@ -6,7 +6,7 @@ from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
 @pytest.mark.parametrize("hidden_dims", [[12], [12, 9]])
-def test_each_output_sees_every_input_before_it_and_no_other(hidden_dims):
+def test_outputs_see_preceding_inputs(hidden_dims):
     torch.manual_seed(0)
     network = MADE(5, hidden_dims, 3)
     jacobian = torch.autograd.functional.jacobian(network, torch.randn(5))  # (P, L, L)
@@ -22,7 +22,7 @@ def test_the_context_reaches_every_output():
     check_every_parameter_gets_a_gradient(network, network(torch.randn(6, 4), torch.randn(6, 3)))
 
 
-def test_weights_that_a_step_of_the_optimizer_moves_stay_masked():
+def test_masked_weights_stay_masked():
     network = MADE(3, [6], 1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -32,6 +32,6 @@ def test_weights_that_a_step_of_the_optimizer_moves_stay_masked():
 
 
 @pytest.mark.parametrize("hidden_dims", [[], [1], [5, 1]])
-def test_layers_that_cannot_carry_every_input_are_refused(hidden_dims):
+def test_narrow_layers_are_refused(hidden_dims):
     with pytest.raises(ValueError, match="over 3 dimensions needs hidden layers of at least 2 units"):
         MADE(3, hidden_dims, 1)

@@ -12,7 +12,7 @@ FUNCTIONS = {
 }
 
 
-def test_a_gated_layer_is_a_linear_map_times_the_sigmoid_of_another():
+def test_gated_layer_is_linear_gate():
     layer, x = mlp(4, [3], "gated"), torch.randn(5, 4)
     torch.nn.init.normal_(layer[0].bias)
     (W, V), (b, c) = layer[0].weight.split(3), layer[0].bias.split(3)
@@ -20,7 +20,7 @@ def test_a_gated_layer_is_a_linear_map_times_the_sigmoid_of_another():
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
-def test_plain_layers_are_linear_maps_with_the_activation_after_each(activation):
+def test_plain_layers_apply_activation(activation):
     network, x = mlp(4, [3, 2, 6], activation), torch.randn(5, 4)
     expected = x
     for layer in network[::2]:
@@ -43,13 +43,13 @@ def test_gated_layers_follow_each_other():
     assert [tuple(p.shape) for p in network.parameters()] == [(12, 4), (12,), (6, 6), (6,), (10, 3), (10,)]
 
 
-def test_without_hidden_layers_the_network_is_the_identity():
+def test_no_hidden_layer_is_identity():
     x = torch.randn(2, 4)
     assert torch.equal(mlp(4, [], "gated")(x), x)
 
 
 @pytest.mark.parametrize("activation", ["gated", "tanh"])
-def test_a_joint_layer_is_a_layer_over_the_concatenation(activation):
+def test_two_input_layer_concatenates(activation):
     joint = TwoInputLayer(3, 2, 4, activation)
     alone = mlp(5, [4], activation)
     with torch.no_grad():

@@ -11,7 +11,7 @@ def test_the_plain_network_has_one():
     assert not seen[2, 5]  # above it to the right, beyond reach at any depth of the stack
 
 
-def test_many_layers_start_as_undecided_as_few():
+def test_deep_networks_start_undecided():
     torch.manual_seed(0)
     x = (torch.rand(20, 1, 16, 16) < 0.5).float()
     for num_layers in (2, 16):

@@ -1,33 +1,33 @@
 import pytest
 import torch
 
-from dgm_run.networks.pixels import Left, RowsAbove
+from dgm_run.networks.pixels import PixelsLeft, RowsAbove
 from tests.support.pixel_networks import NETWORKS, H, W, influence, inputs, make
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_pixel_sees_itself_or_one_after_it_and_the_context_reaches_each(name):
+def test_pixels_see_only_preceding_ones(name):
     of_x, of_context = influence(make(name), *inputs())
     assert not of_x.triu(0).any()
     assert (of_context.diagonal() > 0).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_one_by_one_the_outputs_are_those_of_a_full_pass(name):
+def test_sampler_matches_full_pass(name):
     network = make(name, in_channels=3)
     x, context = inputs(4, 3)
     with torch.no_grad():
-        expected, sampler = network(x, context), network.sampler(context)
+        expected, sampler = network(x, context), network.build_sampler(context)
         for row in range(H):
             sampler.begin_row(row)
             for column in range(W):
-                found = sampler.output(column)
+                found = sampler.compute_output(column)
                 torch.testing.assert_close(found, expected[:, :, row, column], rtol=0, atol=1e-12)
                 sampler.put(column, x[:, :, row, column])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_images_repeat_where_there_are_more_contexts(name):
+def test_images_repeat_over_contexts(name):
     network = make(name)
     x, _ = inputs(2)
     _, context = inputs(6)
@@ -43,8 +43,8 @@ def test_what_cannot_be_built_is_refused(name, sizes, message):
         NETWORKS[name](1, 1, 2, 4, *sizes)
 
 
-def test_a_masked_convolution_is_the_sum_of_its_two_parts():
-    above, left = RowsAbove(2, 3, 5, own_row=False).double(), Left(2, 3, 5, own_pixel=True).double()
+def test_masked_convolution_is_a_sum():
+    above, left = RowsAbove(2, 3, 5, has_own_row=False).double(), PixelsLeft(2, 3, 5, has_own_pixel=True).double()
     weight = torch.zeros(3, 2, 5, 5).double()
     with torch.no_grad():
         weight[:, :, :2], weight[:, :, 2, :3] = above.conv.weight, left.conv.weight[:, :, 0]

@@ -4,7 +4,7 @@ from dgm_run.networks.resnet import ResidualBlock
 from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
-def test_a_block_adds_to_its_input_and_starts_near_it():
+def test_block_starts_near_identity():
     torch.manual_seed(0)
     block, x = ResidualBlock(3), torch.randn(2, 3, 6, 6)
     change = block(x) - x

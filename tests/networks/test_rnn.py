@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.distributions.vocabulary import END, START, UNKNOWN
-from dgm_run.networks.rnn import TokenNetwork, recurrent
+from dgm_run.networks.rnn import TokenNetwork, recurrent_layer
 
 
 def network(word_dropout=0.0, dropout=0.0, context_dim=2, context_at="both", cell="lstm"):
@@ -15,7 +15,7 @@ CONTEXT = torch.tensor([[0.5, -1.0]])
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_token_sees_those_before_it_and_the_context(cell):
+def test_token_sees_preceding_and_context(cell):
     made = network(cell=cell)
     weights = made.embedding(TOKENS).detach().requires_grad_()
     made.embedding.forward = lambda tokens: torch.cat([torch.zeros(1, 1, 4), weights[:, :-1]], 1)
@@ -28,13 +28,13 @@ def test_a_token_sees_those_before_it_and_the_context(cell):
         assert (of_context != 0).all()
 
 
-def test_without_a_context_there_is_none_to_give():
+def test_no_context_is_needed():
     made = network(context_dim=0, context_at="state")
     assert made(TOKENS, None).shape == (1, 5, 7)
     assert made.first_state is None
 
 
-def test_words_are_hidden_in_training_alone_and_the_start_never():
+def test_word_dropout_spares_the_start():
     made, seen = network(word_dropout=1.0), []
     forward = made.embedding.forward
     made.embedding.forward = lambda tokens: seen.append(tokens.clone()) or forward(tokens)
@@ -53,12 +53,12 @@ def test_a_share_is_one():
     for wrong in ({"word_dropout": 1.5}, {"dropout": -0.1}):
         with pytest.raises(ValueError, match="must lie between 0 and 1"):
             network(**wrong)
-    assert recurrent("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
+    assert recurrent_layer("gru", 3, 4)(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
 
 
-def test_without_inputs_the_context_alone_tells_the_words_apart():
+def test_context_replaces_word_inputs():
     made = network()
-    made.sees_words = False
+    made.has_word_inputs = False
     others = torch.tensor([[7, 4, 4, 8, END]])
     for mode in (made.train(), made.eval()):
         assert torch.equal(mode(TOKENS, CONTEXT), mode(others, CONTEXT))

@@ -8,7 +8,7 @@ import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
-from dgm_run.models.latent.gan import parameters_of
+from dgm_run.models.latent.gan import iterate_parameters
 from dgm_run.objectives.adversarial import LOSSES, Adversarial
 
 SETTINGS = {"loss": "non_saturating", "r1": 0.0, "gradient_penalty": 0.0, "clip": None}
@@ -53,7 +53,7 @@ def sig(a):
     return 1 / (1 + math.exp(-a))
 
 
-def test_where_nothing_can_be_told_apart_the_loss_is_twice_log_two():
+def test_equal_data_loss_is_two_log_two():
     m = model()
     nn.init.zeros_(m.head.weight)
     loss, terms = Adversarial(**SETTINGS)(m, x())
@@ -62,19 +62,19 @@ def test_where_nothing_can_be_told_apart_the_loss_is_twice_log_two():
     assert Adversarial(**SETTINGS).generator_loss(m, 5).item() == pytest.approx(math.log(2))
 
 
-def test_each_network_learns_from_its_own_loss_alone():
+def test_players_learn_from_own_loss():
     m = model()
     Adversarial(**(SETTINGS | {"r1": 1.0, "gradient_penalty": 2.0}))(m, x())[0].backward()
-    assert all(p.grad is None for p in parameters_of(m.generator))
-    assert all(p.grad is not None for p in parameters_of(m.discriminator))
+    assert all(p.grad is None for p in iterate_parameters(m.generator))
+    assert all(p.grad is not None for p in iterate_parameters(m.discriminator))
     m.zero_grad()
     Adversarial(**SETTINGS).generator_loss(m, 5).backward()
-    assert all(p.grad is not None for p in parameters_of(m.generator))
-    assert all(p.grad is None for p in parameters_of(m.discriminator))
+    assert all(p.grad is not None for p in iterate_parameters(m.generator))
+    assert all(p.grad is None for p in iterate_parameters(m.discriminator))
     assert all(p.requires_grad for p in m.parameters())
 
 
-def test_penalties_of_a_linear_discriminator_are_in_closed_form():
+def test_linear_penalties_match():
     m = model()
     w = linear_discriminator(m)
     bare = Adversarial(**SETTINGS)
@@ -90,12 +90,12 @@ def test_penalties_of_a_linear_discriminator_are_in_closed_form():
         assert torch.autograd.grad(terms["penalty"] + loss, m.head.weight)[0].any()
 
 
-def test_clipping_bounds_the_discriminator_alone():
+def test_clipping_spares_the_generator():
     m = model()
-    before = [p.clone() for p in parameters_of(m.generator)]
+    before = [p.clone() for p in iterate_parameters(m.generator)]
     Adversarial(**(SETTINGS | {"clip": 0.01})).project_parameters(m)
-    assert max(p.abs().max() for p in parameters_of(m.discriminator)) <= 0.01
-    assert all(torch.equal(a, b) for a, b in zip(before, parameters_of(m.generator), strict=True))
+    assert max(p.abs().max() for p in iterate_parameters(m.discriminator)) <= 0.01
+    assert all(torch.equal(a, b) for a, b in zip(before, iterate_parameters(m.generator), strict=True))
 
 
 def test_what_is_seen_on_validation_data():
@@ -126,7 +126,7 @@ class Repeats(nn.Module):
         return IndependentGaussian(self.x[torch.randint(len(self.x), (len(z),))], torch.zeros(()), 3)
 
 
-def test_on_a_line_the_penalty_is_what_makes_it_converge():
+def test_penalty_makes_line_converge():
     """Two scalars against each other: the generator sits at theta, data at zero, D(x) = psi x."""
 
     of_discriminator, of_generator = LOSSES["minimax"]
@@ -147,6 +147,6 @@ def test_on_a_line_the_penalty_is_what_makes_it_converge():
 
 
 @pytest.mark.parametrize("settings", [{"r1": -1.0}, {"gradient_penalty": -1.0}, {"clip": 0.0}])
-def test_settings_that_make_no_sense_are_refused(settings):
+def test_invalid_settings_are_refused(settings):
     with pytest.raises(ValueError, match="must not be negative"):
         Adversarial(**(SETTINGS | settings))

@@ -21,7 +21,7 @@ def model(bag=True):
     return instantiate(compose(*TINY, f"decoder.bag_of_words={str(bag).lower()}").model).eval()
 
 
-def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
+def test_loss_subtracts_word_term():
     made, bound = model(), ELBO(1, 1.0, 10, "logistic", 0.0)
     x, progress = made.sample(5), Progress(torch.tensor(3.0), {})
     torch.manual_seed(1)
@@ -36,7 +36,7 @@ def test_the_loss_is_the_bound_less_what_z_tells_of_the_words():
 
 
 def test_a_decoder_without_a_bag_is_refused():
-    with pytest.raises(ConfigError, match="needs decoder.bag_of_words=true"):
+    with pytest.raises(ConfigError, match="set decoder.bag_of_words=true"):
         BagOfWords(1.0, ELBO(1, 1.0, 0, "linear", 0.0)).init_state(model(False), torch.zeros(1, 41))
     with pytest.raises(ValueError, match="weight = -1.0"):
         BagOfWords(-1.0, ELBO(1, 1.0, 0, "linear", 0.0))

@@ -17,18 +17,18 @@ OBJECTIVES = [
 @pytest.mark.parametrize(
     ("epoch", "expected"), [(0, 0.25), (1, 0.5), (2, 0.75), (3, 1.0), (4, 1.0), (1000, 1.0), (1.9, 0.5)]
 )
-def test_the_weight_grows_by_equal_steps_and_stays_at_one(epoch, expected):
+def test_linear_warmup_stays_at_one(epoch, expected):
     assert float(linear_warmup(Progress(torch.tensor(float(epoch)), {}), 4)) == expected
 
 
-def test_without_warmup_or_without_an_epoch_the_weight_is_one():
+def test_no_warmup_has_weight_one():
     assert linear_warmup(None, 10) == 1.0
     assert linear_warmup(Progress(torch.tensor(0.0), {}), 0) == 1.0
     assert linear_warmup(None, 0) == 1.0
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
-def test_loss_and_terms_are_scalars_and_the_monitor_is_among_them(objective):
+def test_terms_are_scalars_with_monitor(objective):
     loss, terms = objective(exact.toy("standard"), torch.randn(5, 1))
     assert loss.shape == ()
     assert loss.requires_grad
@@ -37,12 +37,12 @@ def test_loss_and_terms_are_scalars_and_the_monitor_is_among_them(objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
-def test_settings_are_frozen_and_nothing_waits_without_warmup(objective):
+def test_settings_are_frozen(objective):
     with pytest.raises(AttributeError):
         objective.num_samples = 3
     assert objective.num_warmup_epochs == 0
 
 
-def test_an_objective_must_say_how_it_is_computed():
+def test_call_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Objective()

@@ -42,7 +42,7 @@ def kl(mean: float, log_var: float) -> float:
 
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("num_samples", [1, 3])
-def test_at_the_exact_posterior_it_is_the_likelihood(full, num_samples):
+def test_posterior_gives_the_likelihood(full, num_samples):
     model = exact.factor_analysis(2, 4, full)
     x = torch.randn(10, 4)
     loss, terms = elbo(num_samples=num_samples)(model, x)
@@ -53,7 +53,7 @@ def test_at_the_exact_posterior_it_is_the_likelihood(full, num_samples):
 
 @pytest.mark.parametrize("num_samples", [1, 4])
 @pytest.mark.parametrize("prior", ["standard", "mixture", "vampprior"])
-def test_its_terms_are_the_expectations_by_quadrature(prior, num_samples):
+def test_terms_match_quadrature(prior, num_samples):
     model = exact.toy(prior)
     expected = {
         "elbo": exact.toy_expectation(model, 1, lambda log_w: log_w[0]),
@@ -85,14 +85,14 @@ def test_the_mean_gradient_is_exact(prior, beta):
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
-def test_beta_weighs_the_loss_and_not_the_report(beta):
+def test_beta_spares_the_report(beta):
     loss, terms = elbo(beta=beta, num_samples=3)(exact.toy("mixture"), torch.randn(20, 1))
     torch.testing.assert_close(loss, beta * terms["kl"] - terms["reconstruction"])
     torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
 
 
 @pytest.mark.parametrize(("epoch", "weight"), [(0, 0.1), (1, 0.2), (9, 1.0), (10, 1.0), (11, 1.0), (None, 1.0)])
-def test_warmup_weighs_the_loss_and_not_the_report(epoch, weight):
+def test_warmup_spares_the_report(epoch, weight):
     objective, model, x = elbo(beta=0.5, warmup_epochs=10), exact.toy("standard"), torch.randn(20, 1)
     progress = None if epoch is None else Progress(torch.tensor(float(epoch)), {})
     loss, terms = objective(model, x, progress)
@@ -101,7 +101,7 @@ def test_warmup_weighs_the_loss_and_not_the_report(epoch, weight):
     assert objective.num_warmup_epochs == 10
 
 
-def test_free_bits_floor_the_batch_mean_of_every_dimension():
+def test_free_bits_floor_each_dimension():
     model = constant_posterior([[0.0, 1.0], [2.0, 0.2]], [0.0, -0.5], "standard")
     x = torch.eye(2)
     floor = 0.9
@@ -124,7 +124,7 @@ def test_free_bits_leave_the_report_alone():
     torch.testing.assert_close(*reports)
 
 
-def test_a_dimension_below_its_floor_gets_no_gradient():
+def test_free_dimension_has_no_gradient():
     model, x = constant_posterior([[0.0, 1.0], [2.0, 0.2]], [0.0, -0.5], "standard"), torch.eye(2)
     loss, _ = elbo(free_bits=0.9)(model, x)
     loss.backward()
@@ -134,7 +134,7 @@ def test_a_dimension_below_its_floor_gets_no_gradient():
 
 
 @pytest.mark.parametrize(("prior", "full"), [("mixture", False), ("vampprior", False), ("standard", True)])
-def test_where_the_kl_does_not_factorise_the_floor_is_for_the_whole_vector(prior, full):
+def test_joint_kl_floors_whole_vector(prior, full):
     model, x = constant_posterior([[0.0, 1.0], [2.0, 0.2]], [0.0, -0.5], prior, full), torch.eye(2)
     loss, terms = elbo(free_bits=10.0)(model, x)
     assert (loss + terms["reconstruction"]).item() == pytest.approx(20.0)
@@ -155,7 +155,7 @@ def test_where_the_kl_does_not_factorise_the_floor_is_for_the_whole_vector(prior
         ({"free_bits": -0.5}, "must be a finite number, and not negative"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         elbo(**settings)
     ((name, value),) = settings.items()
@@ -163,7 +163,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         instantiate(compose(f"objective.{name}={value}").objective)
 
 
-def test_a_logistic_warmup_is_slow_at_both_ends():
+def test_logistic_warmup_is_slow_at_ends():
     objective = elbo(warmup_epochs=10, warmup="logistic")
     model, x = exact.toy("standard"), torch.randn(20, 1)
     weights = []

@@ -55,7 +55,7 @@ def test_bars_and_stripes(name):
     assert least <= log_p(model, x) <= -2.599
 
 
-def test_bars_and_stripes_with_a_deep_machine():
+def test_dbm_learns_bars_and_stripes():
     """Centered, by mean field and persistent chains, without layers trained before; exact by enumeration."""
     torch.manual_seed(0)
     x = BarsAndStripes(3)().train.x.float()
@@ -71,7 +71,7 @@ def test_bars_and_stripes_with_a_deep_machine():
 
 
 @pytest.mark.parametrize("name", ["pcd", "cd"])
-def test_a_student_learns_the_density_of_its_teacher(name):
+def test_student_learns_teacher_density(name):
     torch.manual_seed(0)
     teacher = RBM((8,), 4, init_scale=3.0, visible_bias="zero")
     with torch.no_grad():  # biases that leave every unit undecided on its own

@@ -19,7 +19,7 @@ def x():
     return torch.rand(6, 1, 8, 8).round()
 
 
-def test_it_is_the_log_mean_over_the_draws_that_are_kept():
+def test_loss_is_log_mean_over_draws():
     m, examples = model(), x()
     objective = MonteCarlo(20, resample=False, quasi_random=False)
     memory = objective.init_state(m, examples)
@@ -34,7 +34,7 @@ def test_it_is_the_log_mean_over_the_draws_that_are_kept():
     assert fresh != loss
 
 
-def test_its_gradient_weighs_the_draws_by_what_they_explain():
+def test_gradient_weighs_draws():
     m, examples = model().double(), x().double()
     torch.manual_seed(1)
     loss, _ = MonteCarlo(20, resample=True, quasi_random=False)(m, examples)
@@ -47,7 +47,7 @@ def test_its_gradient_weighs_the_draws_by_what_they_explain():
     torch.testing.assert_close(found, expected)
 
 
-def test_quasi_random_points_fill_the_gaussian_more_evenly():
+def test_sobol_points_are_more_even():
     m, n = model(), 512
     torch.manual_seed(0)
     points = MonteCarlo(n, resample=False, quasi_random=True).init_state(m, x())["z"]
@@ -58,8 +58,8 @@ def test_quasi_random_points_fill_the_gaussian_more_evenly():
     assert (points != other).any()
 
 
-def test_quasi_random_points_of_another_prior_are_refused():
-    with pytest.raises(ConfigError, match="points are those of prior=standard"):
+def test_sobol_needs_standard_prior():
+    with pytest.raises(ConfigError, match="quasi_random=true needs prior=standard"):
         MonteCarlo(5, resample=True, quasi_random=True).init_state(model("prior=mixture"), x())
 
 

@@ -9,7 +9,7 @@ from tests.support import exact
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def test_for_linear_test_functions_it_is_its_closed_form():
+def test_linear_functions_closed_form():
     # q = N(m, V), p = N(0, I), f(z) = A z: the mean of score'f + div f is tr A - tr(A (V + m m'))
     torch.manual_seed(0)
     n, dim = 200_000, 3
@@ -21,7 +21,7 @@ def test_for_linear_test_functions_it_is_its_closed_form():
     assert ((values - expected).abs() < 0.05 * expected + 0.05).all()
 
 
-def test_where_q_is_p_it_is_zero_for_every_test_function():
+def test_operator_vanishes_at_posterior():
     torch.manual_seed(0)
     z, a = torch.randn(200_000, 3, 2), torch.randn(2, 2)
     f, divergence = torch.tanh(z @ a.T), ((1 - torch.tanh(z @ a.T).square()) * a.diagonal()).sum(-1)
@@ -34,7 +34,7 @@ def model():
     return found
 
 
-def test_q_lowers_what_the_test_functions_raise_and_p_hears_of_neither():
+def test_q_and_test_functions_oppose():
     m, x = model(), torch.randn(3, 4)
     torch.manual_seed(1)
     loss, terms = Operator(num_samples=8)(m, x)
@@ -56,7 +56,7 @@ def test_q_lowers_what_the_test_functions_raise_and_p_hears_of_neither():
     torch.testing.assert_close(found, (of_q, -of_f, of_p))
 
 
-def test_a_turned_network_is_the_same_function():
+def test_reversed_network_is_same_function():
     network, x = torch.nn.Linear(2, 3), torch.randn(4, 2)
     torch.testing.assert_close(gradient_reversal(network, x), network(x))
     gradients = [torch.autograd.grad(f.sum(), network.weight)[0] for f in (gradient_reversal(network, x), network(x))]

@@ -29,7 +29,7 @@ def test_it_is_the_log_of_a_power_mean(alpha):
     torch.testing.assert_close(renyi_bound(log_w, alpha), power_mean(log_w, alpha))
 
 
-def test_it_falls_with_alpha_from_the_largest_weight_towards_the_smallest():
+def test_bound_falls_with_alpha():
     log_w = 3 * torch.randn(6, 100)
     bounds = torch.stack([renyi_bound(log_w, alpha) for alpha in ALPHAS])  # (A, B)
     assert (bounds.diff(dim=0) < 0).all()
@@ -37,20 +37,20 @@ def test_it_falls_with_alpha_from_the_largest_weight_towards_the_smallest():
     assert ((log_w.amin(0) <= bounds[-1]) & (bounds[-1] <= log_w.mean(0))).all()
 
 
-def test_it_tends_to_the_elbo_where_alpha_tends_to_one():
+def test_alpha_near_one_is_elbo():
     log_w = torch.randn(6, 10)
     for alpha in (1 - 1e-6, 1 + 1e-6):
         torch.testing.assert_close(renyi_bound(log_w, alpha), log_w.mean(0), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_it_survives_weights_beyond_the_range_of_floats(alpha):
+def test_bound_survives_overflow(alpha):
     log_w = torch.randn(6, 10)
     torch.testing.assert_close(renyi_bound(log_w - 5000, alpha), renyi_bound(log_w, alpha) - 5000)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_with_one_sample_every_alpha_is_the_elbo(alpha):
+def test_one_sample_is_elbo(alpha):
     model, x = exact.toy("vampprior"), torch.randn(20, 1)
     torch.manual_seed(1)
     expected_loss, expected = ELBO(num_samples=1, beta=1.0, warmup_epochs=0, warmup="linear", free_bits=0.0)(model, x)
@@ -63,7 +63,7 @@ def test_with_one_sample_every_alpha_is_the_elbo(alpha):
         torch.testing.assert_close(terms[name], expected[name].detach())
 
 
-def test_alpha_zero_is_the_importance_weighted_bound():
+def test_alpha_zero_is_iwae():
     model, x = exact.toy("mixture"), torch.randn(20, 1)
     torch.manual_seed(1)
     expected_loss, expected = IWAE(num_samples=4, gradient="standard")(model, x)
@@ -77,7 +77,7 @@ def test_alpha_zero_is_the_importance_weighted_bound():
 
 @pytest.mark.parametrize("alpha", [-math.inf, -1.0, 0.5, 2.0])
 @pytest.mark.parametrize("prior", PRIORS)
-def test_the_mean_over_two_samples_is_that_of_quadrature(prior, alpha):
+def test_two_samples_match_quadrature(prior, alpha):
     model = exact.toy(prior)
     with torch.no_grad():
         expected = {
@@ -102,14 +102,14 @@ def test_the_mean_gradient_is_exact(prior, alpha):
     assert (stderr < 0.05 * expected.abs().max()).all()
 
 
-def test_the_largest_weight_alone_gets_the_gradient_of_vr_max():
+def test_vr_max_gradient_is_largest_weight():
     log_w = torch.tensor([[0.0, 3.0], [2.0, -1.0]], requires_grad=True)
     renyi_bound(log_w, -math.inf).sum().backward()
     assert log_w.grad.tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
 @pytest.mark.parametrize("alpha", [-math.inf, -3.0])
-def test_below_zero_it_can_exceed_the_likelihood_and_its_monitor_does_not(alpha):
+def test_negative_alpha_exceeds_likelihood(alpha):
     model = exact.toy("standard")
     log_p = exact.toy_log_p(model)
     objective = Renyi(num_samples=50, alpha=alpha)
@@ -120,7 +120,7 @@ def test_below_zero_it_can_exceed_the_likelihood_and_its_monitor_does_not(alpha)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_at_the_exact_posterior_every_alpha_is_the_likelihood(alpha):
+def test_posterior_gives_the_likelihood(alpha):
     model, x = exact.factor_analysis(2, 4, full=True), torch.randn(10, 4)
     _, terms = Renyi(num_samples=5, alpha=alpha)(model, x)
     torch.testing.assert_close(terms["renyi"], exact.factor_analysis_log_p(model, x).mean())
@@ -136,7 +136,7 @@ def test_at_the_exact_posterior_every_alpha_is_the_likelihood(alpha):
         (0, 0.5, "num_samples = 0: at least one is needed"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(num_samples, alpha, message):
+def test_invalid_settings_are_refused(num_samples, alpha, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         Renyi(num_samples=num_samples, alpha=alpha)
     node = compose("objective=renyi", f"objective.alpha={alpha}", f"objective.num_samples={num_samples}").objective
@@ -144,5 +144,5 @@ def test_settings_that_make_no_sense_are_refused(num_samples, alpha, message):
         instantiate(node)
 
 
-def test_vr_max_is_reached_from_the_command_line():
+def test_command_line_takes_vr_max():
     assert instantiate(compose("objective=renyi", "objective.alpha=-inf").objective).alpha == -math.inf

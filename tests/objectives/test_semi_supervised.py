@@ -16,12 +16,12 @@ def examples(labelled=None):
     return DataSplit(images(), torch.tensor([2, 0]), to_float, labelled=labelled)
 
 
-def test_the_unlabelled_bound_is_the_sum_over_labels():
+def test_unlabelled_bound_sums_labels():
     m, x = model(), images()
     torch.manual_seed(1)
     loss, terms = SemiSupervised(0.1, 5)(m, x)
     torch.manual_seed(1)
-    bounds, log_q = m.log_joint_weights_of_all(x).detach(), m.classify(x).detach()
+    bounds, log_q = m.log_joint_weights_per_class(x).detach(), m.classify(x).detach()
     by_hand = [
         sum(math.exp(log_q[i, k]) * (bounds[k, i].item() - log_q[i, k].item()) for k in range(3)) for i in range(2)
     ]
@@ -30,7 +30,7 @@ def test_the_unlabelled_bound_is_the_sum_over_labels():
 
 
 @torch.no_grad()
-def test_it_is_below_log_p_and_a_certain_label_makes_it_the_labelled_bound():
+def test_certain_label_gives_labelled_bound():
     m, x = model(), images()
     torch.manual_seed(1)
     found = torch.stack([SemiSupervised(0.1, 5)(m, x)[1]["elbo"] for _ in range(2000)])
@@ -39,11 +39,11 @@ def test_it_is_below_log_p_and_a_certain_label_makes_it_the_labelled_bound():
     torch.manual_seed(1)
     unlabelled = SemiSupervised(0.1, 5)(m, x)[1]["elbo"]
     torch.manual_seed(1)
-    bounds = m.log_joint_weights_of_all(x)
+    bounds = m.log_joint_weights_per_class(x)
     torch.testing.assert_close(unlabelled, (bounds[2, 0] + bounds[0, 1]) / 2)
 
 
-def test_a_step_adds_the_labelled_examples_and_the_classifier():
+def test_step_adds_labelled_examples():
     m, train = model(), examples(torch.tensor([0]))
     objective = SemiSupervised(0.7, 4)
     torch.manual_seed(1)
@@ -66,7 +66,7 @@ def test_validation_tells_the_error():
     assert SemiSupervised(0.1, 5).evaluate(m, data, 10)["error"] == 0.5
 
 
-def test_data_without_labels_and_settings_that_make_no_sense_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(ConfigError, match="needs labels, and the data have none"):
         SemiSupervised(0.1, 5).step(model(), DataSplit(images(), None, to_float), torch.tensor([0]), None)
     for settings in ((-1.0, 5), (0.1, 0)):

@@ -17,7 +17,7 @@ def model():
     return found
 
 
-def test_q_learns_from_the_direction_and_p_from_the_joint():
+def test_q_follows_direction_p_joint():
     m, x = model(), torch.randn(3, 4)
     torch.manual_seed(1)
     loss, terms = Stein(num_samples=6)(m, x)
@@ -27,14 +27,14 @@ def test_q_learns_from_the_direction_and_p_from_the_joint():
     log_px = m.decode(z).log_prob(x)
     joint = log_px + m.prior(None).log_prob(z)
     (score,) = torch.autograd.grad(joint.sum(), z, retain_graph=True)
-    of_q = -direction(z, score, by_others=True).mean((0, 1)).detach()
+    of_q = -direction(z, score, is_self_excluded=True).mean((0, 1)).detach()
     (of_p,) = torch.autograd.grad(-joint.mean(), m.decoder.output.bias)
     torch.testing.assert_close(found, (of_q, of_p))
     torch.testing.assert_close(terms["reconstruction"], log_px.mean().detach())
 
 
 @pytest.mark.slow
-def test_particles_of_factor_analysis_find_its_posterior():
+def test_particles_find_fa_posterior():
     m, x = model(), torch.randn(200, 4)
     optimizer = torch.optim.Adam(m.posterior.parameters(), lr=3e-3)
     for _ in range(3000):

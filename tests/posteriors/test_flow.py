@@ -4,7 +4,7 @@ from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.posteriors.planar_flow import PlanarFlowPosterior
 
 
-def test_the_gaussian_is_read_off_the_head_before_the_steps_and_clamped():
+def test_head_gives_clamped_gaussian():
     torch.manual_seed(0)
     posterior, x = PlanarFlowPosterior(MLPEncoder((4,), [], "gated"), 2, (-1.0, 0.5), 3), torch.rand(50, 4)
     output = x @ posterior.head.weight.T + posterior.head.bias

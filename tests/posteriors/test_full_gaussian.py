@@ -26,11 +26,11 @@ def parameters_by_hand(posterior, x):
     return torch.tensor(mean).double(), torch.tensor(tril).double()
 
 
-def test_each_example_gives_a_density_over_the_latent_variables():
+def test_each_example_has_a_density():
     check_posterior(make([5]), SHAPE, latent_dim=3)
 
 
-def test_without_hidden_layers_mean_and_factor_are_read_off_a_linear_map():
+def test_outputs_are_linear_without_layers():
     posterior, x = make().double(), torch.rand(4, *SHAPE, dtype=torch.float64)
     z = torch.randn(4, 3, dtype=torch.float64)
     log_q = posterior(x).log_prob(z)
@@ -40,7 +40,7 @@ def test_without_hidden_layers_mean_and_factor_are_read_off_a_linear_map():
         torch.testing.assert_close(log_q[row], expected)
 
 
-def test_the_curvature_of_the_log_density_is_the_inverse_covariance():
+def test_curvature_is_inverse_covariance():
     posterior, x = make([5]).double(), torch.rand(1, *SHAPE, dtype=torch.float64)
     q = posterior(x)
     hessian = torch.autograd.functional.hessian(lambda z: q.log_prob(z).sum(), torch.zeros(3, dtype=torch.float64))
@@ -51,7 +51,7 @@ def test_the_curvature_of_the_log_density_is_the_inverse_covariance():
         check_moments(q, q.mean, covariance.unsqueeze(0))
 
 
-def test_the_diagonal_of_the_factor_has_a_floor():
+def test_factor_diagonal_has_floor():
     posterior = make(min_scale=0.01)
     torch.nn.init.zeros_(posterior.head.weight)
     torch.nn.init.constant_(posterior.head.bias, -100.0)
@@ -60,7 +60,7 @@ def test_the_diagonal_of_the_factor_has_a_floor():
     assert q.log_prob(torch.zeros(3)).isfinite().all()
 
 
-def test_the_density_stays_in_full_precision_under_autocast():
+def test_density_has_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         q = make([5])(torch.rand(4, *SHAPE))
         assert q.mean.dtype == q.variance.dtype == q.rsample().dtype == torch.float32

@@ -11,11 +11,11 @@ def make(hidden_dims=(), log_var_range=(-6.0, 2.0), latent_dim=3):
     return GaussianPosterior(MLPEncoder(SHAPE, list(hidden_dims), "gated"), latent_dim, log_var_range)
 
 
-def test_each_example_gives_a_density_over_the_latent_variables():
+def test_each_example_has_a_density():
     check_posterior(make([5]), SHAPE, latent_dim=3)
 
 
-def test_without_hidden_layers_mean_and_log_variance_are_linear_in_x():
+def test_outputs_are_linear_without_layers():
     posterior, x = make(), torch.rand(4, *SHAPE)
     output = x.reshape(4, 4) @ posterior.head.weight.T + posterior.head.bias
     expected = torch.distributions.Normal(output[:, :3], output[:, 3:].clamp(-6, 2).div(2).exp())
@@ -24,7 +24,7 @@ def test_without_hidden_layers_mean_and_log_variance_are_linear_in_x():
     torch.testing.assert_close(posterior(x).mean, output[:, :3])
 
 
-def test_log_variances_are_clamped_without_a_gradient_outside():
+def test_log_variance_clamp_has_no_gradient():
     posterior = make(log_var_range=(-1.0, 1.0))
     torch.nn.init.zeros_(posterior.head.weight)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def test_log_variances_are_clamped_without_a_gradient_outside():
     assert gradient[3:].ne(0).tolist() == [False, True, False]
 
 
-def test_the_density_stays_in_full_precision_under_autocast():
+def test_density_has_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         q = make([5])(torch.rand(4, *SHAPE))
         assert q.mean.dtype == q.variance.dtype == q.rsample().dtype == torch.float32

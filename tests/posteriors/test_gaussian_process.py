@@ -22,12 +22,12 @@ def make():
     return posterior
 
 
-def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
+def test_z_given_input_is_gp_prediction():
     posterior = make()
     q = posterior(torch.rand(5, *SHAPE).double())
     xi = torch.randn(7, 5, 2).double()
     with torch.no_grad():
-        found = posterior.given_input(xi, q.values, q.log_var)
+        found = posterior.condition_on_input(xi, q.values, q.log_var)
         kernel = ConstantKernel(math.exp(0.8), "fixed") * RBF(np.exp([0.3, -0.2]), "fixed")
         jitter = JITTER * math.exp(0.8)
         for b in range(5):
@@ -39,23 +39,23 @@ def test_given_its_input_z_is_the_prediction_of_a_gaussian_process():
             torch.testing.assert_close(found.variance[:, b], variance, rtol=1e-4, atol=1e-6)
 
 
-def test_what_stands_for_the_density_is_that_of_input_and_z_less_the_model_of_the_input():
+def test_substitute_density_is_unbiased():
     posterior = make()
     q = posterior(torch.rand(2, *SHAPE).double())
     torch.manual_seed(1)
     xi = torch.randn(3, 2, 2, dtype=torch.float64)
     normal = torch.distributions.Normal(0.0, 1.0)
-    given = posterior.given_input(xi, q.values, q.log_var)
+    given = posterior.condition_on_input(xi, q.values, q.log_var)
     z = given.mean + given.variance.sqrt() * torch.randn(3, 2, 3, dtype=torch.float64)
     torch.manual_seed(1)
     found_z, log_q = q.rsample_and_log_prob((3,))
     torch.testing.assert_close(found_z, z)
     of_z = torch.distributions.Normal(given.mean, given.variance.sqrt()).log_prob(z).sum(-1)
-    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.input_given(z, q.of_features).log_prob(xi)
+    expected = normal.log_prob(xi).sum(-1) + of_z - posterior.infer_input(z, q.feature_term).log_prob(xi)
     torch.testing.assert_close(log_q, expected)
 
 
-def test_every_parameter_gets_a_gradient_and_there_is_no_density_elsewhere():
+def test_parameters_learn_no_density_at_z():
     posterior = make()
     q = posterior(torch.rand(2, *SHAPE).double())
     z, log_q = q.rsample_and_log_prob((3,))

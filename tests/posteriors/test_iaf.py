@@ -16,7 +16,7 @@ def test_each_example_has_a_flow_of_its_own():
     check_flow_posterior(make(), SHAPE, 3, invertible=True)
 
 
-def test_the_first_step_looks_back_and_the_second_in_the_other_direction():
+def test_steps_alternate_direction():
     q = make().double()(torch.rand(1, *SHAPE).double())
     z = torch.randn(1, 3).double()
     for step in q.steps:  # each turns the order, so before the turn its Jacobian is lower triangular

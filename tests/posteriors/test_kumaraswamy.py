@@ -9,11 +9,11 @@ from tests.support.contracts import check_posterior
 SHAPE = (1, 2, 2)
 
 
-def test_each_example_gives_a_density_over_the_latent_variables():
+def test_each_example_has_a_density():
     check_posterior(KumaraswamyPosterior(MLPEncoder(SHAPE, [5], "gated"), 3, 0.1), SHAPE, latent_dim=3)
 
 
-def test_shapes_are_read_off_a_linear_map_and_have_a_floor():
+def test_shapes_are_linear_with_floor():
     posterior, x = KumaraswamyPosterior(MLPEncoder((4,), [], "gated"), 2, 0.1), torch.rand(5, 4)
     output = x @ posterior.head.weight.T + posterior.head.bias
     torch.testing.assert_close(posterior(x).a, F.softplus(output[:, :2]) + 0.1)

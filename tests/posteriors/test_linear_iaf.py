@@ -22,7 +22,7 @@ def test_each_example_has_a_flow_of_its_own():
     check_flow_posterior(make(), SHAPE, 3, invertible=True)
 
 
-def test_it_is_a_gaussian_whose_factor_is_the_weighted_mean_of_matrices():
+def test_factor_is_mean_of_matrices():
     torch.manual_seed(0)
     posterior, x = make().double(), torch.rand(1, *SHAPE).double()
     posterior.head.weight.data.normal_()

@@ -13,7 +13,7 @@ def make(latent_dim=5, num_steps=3):
     return NICEFlowPosterior(MLPEncoder(SHAPE, [5], "gated"), latent_dim, (-6.0, 2.0), num_steps, [6], "tanh", 4)
 
 
-def test_steps_keep_the_volume_and_move_everything_in_two():
+def test_two_steps_move_every_dimension():
     with torch.no_grad():
         steps = make().double()(torch.rand(3, *SHAPE).double()).steps
     for step in steps:

@@ -3,7 +3,7 @@ import torch
 from dgm_run.posteriors.operator import TestFunction
 
 
-def test_the_divergence_is_the_trace_of_the_jacobian_and_the_function_is_bounded():
+def test_divergence_is_jacobian_trace():
     torch.manual_seed(0)
     f = TestFunction(3, 4, 6).double()
     for parameter in f.parameters():

@@ -13,7 +13,7 @@ def test_a_step_tells_its_volume():
     check_step(RadialStep(torch.randn(3, 4).double(), a, b), 3, 4, invertible=False)
 
 
-def test_points_move_along_rays_and_keep_their_order():
+def test_points_keep_order_on_rays():
     c = torch.tensor([[1.0, -1.0]]).double()
     for b in (-6.0, 6.0):
         step = RadialStep(c, torch.tensor([0.3]).double(), torch.tensor([b]).double())

@@ -5,7 +5,7 @@ from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
 from tests.support.contracts import check_every_parameter_gets_a_gradient
 
 
-def test_samples_are_a_function_of_the_features_and_of_noise():
+def test_samples_depend_on_noise():
     torch.manual_seed(0)
     posterior, x = SteinParticlesPosterior(MLPEncoder((4,), [6], "gated"), 3, 2, 5, "tanh"), torch.rand(7, 4)
     torch.manual_seed(1)

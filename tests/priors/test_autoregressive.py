@@ -21,7 +21,7 @@ def prior(latent_dim=2):
 
 
 @torch.no_grad()
-def test_it_is_a_density_and_samples_follow_it():
+def test_samples_follow_the_density():
     p = prior()(None)
     check_density_integrates_to_one(p, half_width=60.0, num_points=1500)
     check_sampler_follows_density(p)
@@ -32,14 +32,14 @@ def test_every_parameter_gets_a_gradient():
     check_every_parameter_gets_a_gradient(made, made(None).log_prob(torch.randn(5, 4).double()))
 
 
-def test_it_starts_near_the_standard_gaussian():
+def test_starts_near_standard_gaussian():
     torch.manual_seed(0)
     z = AutoregressivePrior(5, 4, [20])(None).sample((2000,))
     assert z.mean(0).abs().max() < 0.3
     assert 0.8 < z.std() < 1.25
 
 
-def test_it_learns_a_density_narrower_than_the_noise_it_comes_from():
+def test_learns_narrower_density():
     torch.manual_seed(0)
     made = AutoregressivePrior(2, 2, [8])
     optimizer = torch.optim.Adam(made.parameters(), lr=0.01)

@@ -19,7 +19,7 @@ def make(latent_dim, num_components=4, log_var_range=(-2.0, 2.0)):
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_the_density_integrates_to_one_and_samples_follow_it(dim):
+def test_samples_follow_the_density(dim):
     p = make(dim)(None)
     check_density_integrates_to_one(p, half_width=16, num_points=640)
     check_sampler_follows_density(p)
@@ -41,7 +41,7 @@ def test_every_parameter_gets_a_gradient():
     assert {name for name, _ in prior.named_parameters()} == {"mean", "log_var.raw", "logits"}
 
 
-def test_at_the_start_weights_are_equal_variances_one_and_means_spread():
+def test_initial_mixture_is_spread():
     torch.manual_seed(0)
     prior = MixturePrior(50, 100, 3.0, [-6.0, 2.0])
     p = prior(None)
@@ -50,6 +50,6 @@ def test_at_the_start_weights_are_equal_variances_one_and_means_spread():
     assert abs(prior.mean.std().item() / 3 - 1) < 5 * (0.5 / 5000) ** 0.5
 
 
-def test_a_mixture_without_components_is_refused():
+def test_no_component_is_refused():
     with pytest.raises(ValueError, match=r"^num_components = 0 must be positive$"):
         MixturePrior(2, 0, 1.0, [-6.0, 2.0])

@@ -27,7 +27,7 @@ def flips(z):
     return Bernoulli(z.expand(*z.shape[:-1], FLIPS), 1)
 
 
-def test_learned_for_a_coin_it_tells_as_much_as_jeffreys_prior():
+def test_coin_prior_matches_jeffreys():
     theta = (torch.arange(20_000).double() + 0.5) / 20_000
     jeffreys = information((theta * (1 - theta)) ** -0.5, theta)
     uniform = information(torch.ones_like(theta), theta)
@@ -46,7 +46,7 @@ def test_learned_for_a_coin_it_tells_as_much_as_jeffreys_prior():
 
 
 @torch.no_grad()
-def test_the_loss_is_a_bound_of_the_information():
+def test_loss_bounds_the_information():
     torch.manual_seed(0)
     prior = ObjectivePrior(1, 60, 6.0, (-6.0, 0.0)).double()
     theta = (torch.arange(20_000).double() + 0.5) / 20_000
@@ -57,14 +57,14 @@ def test_the_loss_is_a_bound_of_the_information():
 
 
 @torch.no_grad()
-def test_it_is_a_density_and_samples_follow_it():
+def test_samples_follow_the_density():
     torch.manual_seed(0)
     p = ObjectivePrior(2, 5, 3.0, (-4.0, 0.0)).double()(None)
     check_density_integrates_to_one(p)
     check_sampler_follows_density(p)
 
 
-def test_it_learns_from_its_own_loss_alone_and_the_decoder_does_not_hear_of_it():
+def test_only_own_loss_trains_prior():
     torch.manual_seed(0)
     model = instantiate(dgm_run.compose("prior=objective", "prior.num_components=5").model)
     assert not model.prior(None).log_prob(torch.zeros(40)).requires_grad
@@ -75,5 +75,5 @@ def test_it_learns_from_its_own_loss_alone_and_the_decoder_does_not_hear_of_it()
 
 
 def test_two_levels_are_refused():
-    with pytest.raises(ConfigError, match="use model=vae, or another prior"):
+    with pytest.raises(ConfigError, match="choose model=vae, or another prior"):
         instantiate(dgm_run.compose("model=hvae", "prior=objective").model)

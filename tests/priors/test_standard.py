@@ -6,19 +6,19 @@ from tests.support.contracts import check_density_integrates_to_one, check_sampl
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_the_density_integrates_to_one_and_samples_follow_it(dim):
+def test_samples_follow_the_density(dim):
     p = StandardPrior(dim).double()(None)
     check_density_integrates_to_one(p)
     check_sampler_follows_density(p)
 
 
-def test_the_density_is_the_standard_gaussian():
+def test_density_is_standard_gaussian():
     z = torch.randn(5, 4, 3)
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
     torch.testing.assert_close(StandardPrior(3)(None).log_prob(z), expected)
 
 
-def test_there_is_nothing_to_train_or_to_save():
+def test_nothing_to_train_or_save():
     prior = StandardPrior(3)
     assert not list(prior.parameters())
     assert not prior.state_dict()

@@ -27,20 +27,20 @@ def make(num_components=4, init_mean=0.5, init_scale=0.5, value_range=(0.0, 1.0)
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_the_density_integrates_to_one_and_samples_follow_it(dim):
+def test_samples_follow_the_density(dim):
     p = make()(posterior(dim, [5]))
     check_density_integrates_to_one(p)
     check_sampler_follows_density(p)
 
 
-def test_the_density_integrates_to_one_with_full_covariances():
+def test_full_covariance_integrates_to_one():
     torch.manual_seed(1)
     q = FullGaussianPosterior(MLPEncoder(SHAPE, [5], "gated"), 2, 0.3).double()
     check_density_integrates_to_one(make()(q))
     check_sampler_follows_density(make()(q))
 
 
-def test_the_density_is_the_mean_of_the_posteriors_at_the_pseudo_inputs():
+def test_density_averages_posteriors():
     prior, q = make(), posterior(3)
     u = prior.raw_pseudo_inputs.clamp(0, 1).reshape(4, 4)
     mean, log_var = (u @ q.head.weight.T + q.head.bias).chunk(2, -1)  # (K, L)
@@ -49,7 +49,7 @@ def test_the_density_is_the_mean_of_the_posteriors_at_the_pseudo_inputs():
     torch.testing.assert_close(prior(q).log_prob(z), q_zu.mean(-1).log())
 
 
-def test_pseudo_inputs_and_encoder_get_gradients():
+def test_pseudo_inputs_and_encoder_learn():
     both = nn.ModuleDict({"prior": make(value_range=None), "posterior": posterior(3, [5])})
     log_p = both["prior"](both["posterior"]).log_prob(torch.randn(6, 3, dtype=torch.float64))
     check_every_parameter_gets_a_gradient(both, log_p)
@@ -62,14 +62,14 @@ def test_the_prior_does_not_own_the_encoder():
     assert VampPrior.requires == {"posterior": EvaluablePosterior}
 
 
-def test_pseudo_inputs_start_from_the_gaussian_asked_for():
+def test_pseudo_inputs_start_as_set():
     torch.manual_seed(0)
     u = VampPrior([10, 10], 100, 0.4, 0.02, None).pseudo_inputs
     assert abs(u.mean().item() - 0.4) < 5 * 0.02 / 100
     assert abs(u.std().item() / 0.02 - 1) < 5 * (0.5 / 10_000) ** 0.5
 
 
-def test_pseudo_inputs_are_clamped_to_the_range_of_the_data():
+def test_pseudo_inputs_are_clamped():
     raw = make(init_scale=2.0).raw_pseudo_inputs
     assert raw.min() < 0
     assert raw.max() > 1
@@ -77,7 +77,7 @@ def test_pseudo_inputs_are_clamped_to_the_range_of_the_data():
     assert torch.equal(make(init_scale=2.0, value_range=None).pseudo_inputs, raw)
 
 
-def test_the_density_is_that_of_the_clamped_pseudo_inputs():
+def test_density_uses_clamped_inputs():
     q, z = posterior(3), torch.zeros(1, 3, dtype=torch.float64)
     prior, clamped = make(init_scale=2.0), make()
     with torch.no_grad():
@@ -85,6 +85,13 @@ def test_the_density_is_that_of_the_clamped_pseudo_inputs():
     torch.testing.assert_close(prior(q).log_prob(z), clamped(q).log_prob(z))
 
 
-def test_a_mixture_without_components_is_refused():
+def test_pictures_show_64_pseudo_inputs():
+    prior = make(num_components=70)
+    picture = prior.pictures(torch.zeros(1, *SHAPE))["pseudo_inputs"]
+    assert torch.equal(picture, prior.pseudo_inputs[:64])
+    assert picture.shape == (64, *SHAPE)
+
+
+def test_no_component_is_refused():
     with pytest.raises(ValueError, match=r"^num_components = 0 must be positive$"):
         make(num_components=0)

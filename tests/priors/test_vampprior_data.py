@@ -30,13 +30,13 @@ def chosen(prior):
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_the_density_integrates_to_one_and_samples_follow_it(dim):
+def test_samples_follow_the_density(dim):
     p = make()(posterior(dim))
     check_density_integrates_to_one(p)
     check_sampler_follows_density(p)
 
 
-def test_the_density_is_the_mean_of_the_posteriors_at_the_chosen_images():
+def test_density_averages_posteriors():
     prior, q, z = make(), posterior(3), torch.randn(6, 3, dtype=torch.float64)
     densities = [q(X[k : k + 1]) for k in chosen(prior)]
     normals = [torch.distributions.Normal(p.mean, p.variance.sqrt()) for p in densities]
@@ -44,7 +44,7 @@ def test_the_density_is_the_mean_of_the_posteriors_at_the_chosen_images():
     torch.testing.assert_close(prior(q).log_prob(z), expected)
 
 
-def test_pseudo_inputs_are_distinct_training_images():
+def test_images_are_distinct_examples():
     assert len(set(chosen(make(num_components=20)))) == 20
 
 
@@ -55,7 +55,7 @@ def test_every_training_image_can_be_chosen():
     assert (counts - 80).abs().max() < 5 * (400 * 0.2 * 0.8) ** 0.5
 
 
-def test_pseudo_inputs_do_not_follow_later_changes_of_the_data():
+def test_images_are_copies_of_the_data():
     x = X.clone()
     prior = VampPriorData(SHAPE, 20).double()
     prior.initialize(x)
@@ -63,7 +63,7 @@ def test_pseudo_inputs_do_not_follow_later_changes_of_the_data():
     assert len(chosen(prior)) == 20
 
 
-def test_the_encoder_gets_gradients_and_the_images_do_not():
+def test_only_the_encoder_gets_gradients():
     prior, q = make(), posterior(3)
     prior(q).log_prob(torch.zeros(1, 3, dtype=torch.float64)).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in q.parameters())
@@ -71,17 +71,23 @@ def test_the_encoder_gets_gradients_and_the_images_do_not():
     assert not prior.pseudo_inputs.requires_grad
 
 
-def test_pseudo_inputs_are_saved_with_the_weights():
+def test_images_are_saved_with_weights():
     saved, loaded = make(), VampPriorData(SHAPE, 4).double()
     loaded.load_state_dict(saved.state_dict())
     assert chosen(loaded) == chosen(saved)
 
 
-def test_too_few_training_examples_are_refused():
-    with pytest.raises(ValueError, match=r"^prior\.num_components: 21 asked for, but only 20 training examples$"):
+def test_too_few_examples_are_refused():
+    with pytest.raises(ValueError, match=r"^prior\.num_components = 21 exceeds the 20 training examples: "):
         make(num_components=21)
 
 
-def test_a_mixture_without_components_is_refused():
+def test_no_component_is_refused():
     with pytest.raises(ValueError, match=r"^num_components = 0 must be positive$"):
         make(num_components=0)
+
+
+def test_pictures_show_64_pseudo_inputs():
+    prior = VampPriorData(SHAPE, 70)
+    prior.initialize(torch.rand(70, *SHAPE))
+    assert torch.equal(prior.pictures(X)["pseudo_inputs"], prior.pseudo_inputs[:64])

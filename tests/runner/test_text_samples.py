@@ -71,7 +71,7 @@ def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
     begun = torch.tensor([[4.0, 5.0, 0.0, 0.0, 0.0]])
     weights = (model.decode(grid).log_prob(begun) + model.latent_prior().log_prob(grid)).softmax(0)
-    greedy = model.decode(grid).greedy(prefix.expand(1401, -1))
+    greedy = model.decode(grid).greedy_search(prefix.expand(1401, -1))
     for end in greedy.unique(dim=0):
         expected = weights[(greedy == end).all(1)].sum().item()
         share = (ends == end).all(1).float().mean().item()
@@ -89,7 +89,7 @@ def test_what_is_read_of_a_model_has_its_words():
     ways = found["homotopies"]
     assert len(ways) == 8
     with torch.no_grad():
-        ends = WORDS.decode(model.decode(model.infer(x).mean).greedy())
+        ends = WORDS.decode(model.decode(model.infer(x).mean).greedy_search())
     assert [ways[0], ways[6]] == ends
     assert found["completions"][0] == "a b"
     assert found["completions"][1].startswith("a |")

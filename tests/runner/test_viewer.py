@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.priors.vampprior_data import VampPriorData
 from dgm_run.runner.viewer import as_images, view, view_all, view_part
 from tests.models.energy import test_dbm, test_dbn, test_rbm, test_subspace_rbm
@@ -49,7 +49,7 @@ def test_m1_m2_shows_no_parts_of_m1():
 
 
 def test_missing_pixels_are_restored():
-    found = view_all(Corrupted(truth.binary_vae(), MissingAtRandom(0.5)), truth.SEEN.expand(8, -1, -1, -1))
+    found = view_all(CorruptedModel(truth.binary_vae(), MissingAtRandom(0.5)), truth.SEEN.expand(8, -1, -1, -1))
     assert found["samples"].shape == (64, *truth.SHAPE)
     assert found["reconstructions"].shape == (16, *truth.SHAPE)
     assert found["reconstructions"][0].flatten().tolist() == [1.0, 0.5, 0.0, 0.5]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from dgm_run.samplers.hmc import hmc_step, leapfrog, point_at
+from dgm_run.samplers.hmc import evaluate_point, hmc_step, leapfrog
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 0.8]]).double()
 MEAN = torch.tensor([0.5, -1.0]).double()
@@ -24,9 +24,9 @@ def energy(point, momentum, beta):
     return -point.log_density(beta) + 0.5 * momentum.square().sum(-1)
 
 
-def test_a_point_knows_densities_and_gradients_at_every_temperature():
+def test_point_has_densities_and_gradients():
     z, _ = start()
-    point = point_at(z, log_densities)
+    point = evaluate_point(z, log_densities)
     leaf = z.clone().requires_grad_()
     base, target = log_densities(leaf)
     expected = 0.7 * base + 0.3 * target
@@ -34,32 +34,32 @@ def test_a_point_knows_densities_and_gradients_at_every_temperature():
     torch.testing.assert_close(point.gradient(0.3), torch.autograd.grad(expected.sum(), leaf)[0])
 
 
-def test_a_trajectory_with_its_momentum_turned_round_comes_back():
+def test_leapfrog_is_reversible():
     z, momentum = start()
     step = torch.tensor(0.2).double()
-    there, after = leapfrog(point_at(z, log_densities), momentum, 0.7, step, 9, log_densities)
+    there, after = leapfrog(evaluate_point(z, log_densities), momentum, 0.7, step, 9, log_densities)
     back, _ = leapfrog(there, -after, 0.7, step, 9, log_densities)
     assert (there.z - z).abs().max() > 0.5
     torch.testing.assert_close(back.z, z, rtol=0, atol=1e-10)
 
 
-def test_half_the_step_leaves_a_quarter_of_the_error_of_the_energy():
+def test_energy_error_is_second_order():
     z, momentum = start()
     errors = []
     for step, count in ((0.1, 10), (0.05, 20)):
-        point = point_at(z, log_densities)
+        point = evaluate_point(z, log_densities)
         there, after = leapfrog(point, momentum, 0.7, torch.tensor(step).double(), count, log_densities)
         errors.append((energy(there, after, 0.7) - energy(point, momentum, 0.7)).abs().mean().item())
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
 
 
-def test_draws_of_the_density_stay_draws_of_it():
+def test_hmc_keeps_target_samples():
     torch.manual_seed(0)
     n, beta = 40_000, 0.6
     precision = (1 - beta) * torch.eye(2).double() + beta * torch.linalg.inv(COVARIANCE)
     covariance = torch.linalg.inv(precision)
     mean = covariance @ (beta * torch.linalg.inv(COVARIANCE) @ MEAN)
-    point = point_at(MultivariateNormal(mean, covariance).sample((n,)), log_densities)
+    point = evaluate_point(MultivariateNormal(mean, covariance).sample((n,)), log_densities)
     for _ in range(5):
         point, probability = hmc_step(point, beta, torch.full((n, 1), 0.9).double(), 3, log_densities)
     assert 0.3 < probability.mean() < 0.99  # steps so long that some are refused
@@ -69,8 +69,8 @@ def test_draws_of_the_density_stay_draws_of_it():
     torch.testing.assert_close(point.log_target, log_densities(point.z)[1])
 
 
-def test_a_trajectory_that_runs_away_is_not_kept():
+def test_diverged_trajectory_is_rejected():
     z, _ = start(5)
-    point, probability = hmc_step(point_at(z, log_densities), 1.0, torch.tensor(1e100).double(), 3, log_densities)
+    point, probability = hmc_step(evaluate_point(z, log_densities), 1.0, torch.tensor(1e100).double(), 3, log_densities)
     torch.testing.assert_close(point.z, z)
     assert not probability.any()

@@ -15,7 +15,7 @@ def kernel(a, b, h):
     return torch.exp(-((a - b) ** 2).sum() / h)
 
 
-def test_the_bandwidth_is_the_median_of_the_squared_distances():
+def test_bandwidth_is_scaled_median():
     z, _ = particles(4)
     for b in range(3):
         squares = [((z[i, b] - z[j, b]) ** 2).sum() for i in range(4) for j in range(4) if i != j]
@@ -23,21 +23,21 @@ def test_the_bandwidth_is_the_median_of_the_squared_distances():
         torch.testing.assert_close(bandwidth(z)[b], expected)
 
 
-@pytest.mark.parametrize("by_others", [False, True])
-def test_the_direction_is_its_sum_over_particles_one_by_one(by_others):
+@pytest.mark.parametrize("is_self_excluded", [False, True])
+def test_direction_matches_direct_sum(is_self_excluded):
     z, score = particles()
-    phi, h = direction(z, score, by_others), bandwidth(z)
+    phi, h = direction(z, score, is_self_excluded), bandwidth(z)
     for b in range(3):
         for i in range(6):
             total = torch.zeros(2).double()
-            for j in (j for j in range(6) if j != i or not by_others):
+            for j in (j for j in range(6) if j != i or not is_self_excluded):
                 other = z[j, b].clone().requires_grad_()
                 k = kernel(other, z[i, b], h[b])
                 total += k.detach() * score[j, b] + torch.autograd.grad(k, other)[0]
-            torch.testing.assert_close(phi[i, b], total / (6 - by_others))
+            torch.testing.assert_close(phi[i, b], total / (6 - is_self_excluded))
 
 
-def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
+def test_discrepancy_matches_autograd():
     z, score = particles()
     found, h = squared_discrepancy(z, score), bandwidth(z)
     for b in range(3):
@@ -55,38 +55,40 @@ def test_the_discrepancy_is_its_sum_over_pairs_by_autograd():
         torch.testing.assert_close(found[b], (total / 30).detach())
 
 
-def test_particles_settle_on_a_gaussian_and_the_discrepancy_tells():
+def test_svgd_reaches_gaussian():
     torch.manual_seed(0)
     mean, scale = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.5, 1.5]).double()
     z = torch.randn(100, 1, 2).double()
     score = lambda z: -(z - mean) / scale**2  # noqa: E731
     before = squared_discrepancy(z, score(z)).item()
     for _ in range(1500):
-        z = z + 0.1 * direction(z, score(z), by_others=False)
+        z = z + 0.1 * direction(z, score(z), is_self_excluded=False)
     assert (z.mean((0, 1)) - mean).abs().max() < 0.05
     assert ((z.std((0, 1)) / scale - 1).abs() < 0.15).all()  # finitely many lie a little too close
     assert squared_discrepancy(z, score(z)).item() < 0.01 * before
 
 
-def test_on_draws_of_the_target_the_others_leave_each_where_it_is_and_its_own_score_would_not():
+def test_svgd_fixes_target_samples():
     torch.manual_seed(0)
     z = torch.randn(8, 5000, 10).double()
-    inward = [(direction(z, -z, by_others) * z).sum(-1).mean(0) for by_others in (True, False)]  # each target's mean
+    inward = [
+        (direction(z, -z, is_self_excluded) * z).sum(-1).mean(0) for is_self_excluded in (True, False)
+    ]  # each target's mean
     right, wrong = (found.mean() / (found.std() / 5000**0.5) for found in inward)
     assert abs(right) < 5
     assert wrong < -50
 
 
-def test_in_half_precision_around_it_the_direction_is_that_in_full():
+def test_autocast_keeps_full_precision():
     torch.manual_seed(0)
     z = (3 * torch.randn(10, 6, 1).sign() + 0.1 * torch.randn(10, 6, 1)).float()
-    expected = direction(z, -z, by_others=True)
+    expected = direction(z, -z, is_self_excluded=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = direction(z, -z, by_others=True)
+        found = direction(z, -z, is_self_excluded=True)
     torch.testing.assert_close(found, expected)
 
 
-def test_on_draws_of_the_target_the_discrepancy_is_zero_in_the_mean():
+def test_discrepancy_is_zero_on_target():
     torch.manual_seed(0)
     z = torch.randn(20, 4000, 2).double()
     right, wrong = squared_discrepancy(z, -z), squared_discrepancy(z, -(z - 0.7))

@@ -33,7 +33,7 @@ def visible_states(model: EnergyModel) -> Tensor:
 
 def all_states(model: EnergyModel) -> Tensor:
     """All states, (2^N, *state_shape), in the type of the model."""
-    if not model.inferred:
+    if not model.has_latent_states:
         return visible_states(model)
     return torch.tensor(states(len(model.base_logits)), dtype=next(model.parameters()).dtype)
 
@@ -67,7 +67,7 @@ def check_free_energy(model: EnergyModel, log_joint: np.ndarray) -> None:
     """`log_joint` is -E of every state and every setting of the other hidden units, (2^N, H)."""
     expected = logsumexp(log_joint, axis=1)
     np.testing.assert_allclose(log_f(model).numpy(), expected, atol=1e-10)
-    if not model.inferred:
+    if not model.has_latent_states:
         np.testing.assert_allclose(model.free_energy(visible_states(model)).detach().numpy(), -expected, atol=1e-10)
 
 

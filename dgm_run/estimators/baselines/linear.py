@@ -17,7 +17,6 @@ from dgm_run.models.linear.factor_analysis import (
     describe_data,
     expectation_maximisation,
     mean_log_prob,
-    resolved_floor,
 )
 from dgm_run.models.linear.ppca import describe_shared_floor, maximum_likelihood, shared_floor
 from dgm_run.networks.bounded import check_floor, describe_floor
@@ -85,7 +84,7 @@ class LinearBaseline(Estimator):
     ) -> "LinearBaseline":
         if train.corrupt:
             return self
-        data = Moments.of(train.batches(ROWS))
+        data = Moments.from_batches(train.batches(ROWS))
         # missing elements make the moments NaN; data that are all equal have no scale for a floor
         if not bool(data.covariance.isfinite().all()) or not (self.min_scale > 0 or bool((data.variance > 0).any())):
             return self
@@ -96,7 +95,7 @@ class LinearBaseline(Estimator):
         return self.min_scale, max(self.relative_min_scale, LEAST_RELATIVE)
 
     def _fit_all(self, data: Moments) -> list[Fit]:
-        floor = resolved_floor(data.variance, *self._floor)
+        floor = resolve_floor(data.variance, *self._floor)
         log_var = torch.maximum(data.variance, floor.square()).log()
         fits = [
             self._describe_fit("independent_columns", IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)
@@ -114,7 +113,7 @@ class LinearBaseline(Estimator):
 
     def _fit_factor_analysis(self, data: Moments, latent_dim: int, floor: Tensor) -> LinearGaussian:
         scale = torch.where(data.variance > 0, data.variance.sqrt(), floor)
-        standardised = data.scaled(1 / scale)
+        standardised = data.scale_columns(1 / scale)
         min_variance = (floor / scale).square()
         best = maximum_likelihood(standardised, latent_dim, min_variance.min())
         best = LinearGaussian(best.weight, best.bias, torch.maximum(best.log_var, min_variance.log()))

@@ -19,7 +19,7 @@ class Exact(Imputer):
 
     @torch.no_grad()
     def __call__(self, model: FactorAnalysis, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        q = model.infer_seen(seen, corrupt)
+        q = model.infer_from_corrupted(seen, corrupt)
         mean = corrupt.posterior_of_x(model.decode(q.mean), seen).mean
         draws = corrupt.posterior_of_x(model.decode(q.sample((num_draws,))), seen).sample()
-        return Imputed(mean, draws, model.log_prob_seen(seen, corrupt), {})
+        return Imputed(mean, draws, model.log_prob_of_corrupted(seen, corrupt), {})

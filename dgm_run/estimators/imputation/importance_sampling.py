@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer, has_observed_density
 from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
-from dgm_run.models.corrupted import Corrupted
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class ImportanceSampling(Imputer):
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        of_seen = Corrupted(model, corrupt)
+        of_seen = CorruptedModel(model, corrupt)
         q = of_seen.infer(seen).proposal()
         p = of_seen.latent_prior()
         chunk = max(1, self.max_batch_rows // len(seen))

@@ -23,7 +23,7 @@ from dgm_run.estimators.imputation.error_measures import (
 )
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.recording.image_grid import grey_where_missing, is_image
 
@@ -154,7 +154,7 @@ class Imputation(Estimator):
 
     def _select_methods(self, model: nn.Module, corrupt: Corruption) -> dict[str, Imputer]:
         """Returns the methods that support a model, given whether it was trained on complete examples."""
-        is_trained_on_corrupted = isinstance(model, Corrupted) and not isinstance(model, ExactModel)
+        is_trained_on_corrupted = isinstance(model, CorruptedModel) and not isinstance(model, ExactModel)
         return {
             name: each
             for name, each in self.methods.items()
@@ -210,7 +210,7 @@ class Imputation(Estimator):
     def _describe_doubt(self, model: nn.Module, diagnostics: dict[str, float]) -> str | None:
         if diagnostics.get("ess_median", math.inf) >= 2:
             return None
-        if isinstance(model, Corrupted):
+        if isinstance(model, CorruptedModel):
             return "single draws carry the weight: raise methods.importance_sampling.num_samples"
         if isinstance(model, DensityNetwork):
             return "single draws of the prior carry the weight, also of the chains: the model has no q(z | x)"
@@ -273,7 +273,7 @@ def _new_generator(purpose: str) -> torch.Generator:
 
 
 def _unwrap_corrupted(model: nn.Module) -> nn.Module:
-    return model.model if isinstance(model, Corrupted) else model
+    return model.model if isinstance(model, CorruptedModel) else model
 
 
 def _to_rows(method: str, each: Imputed) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
-from dgm_run.models.corrupted import Corrupted
+from dgm_run.models.corrupted import CorruptedModel
 
 
 class Imputed(NamedTuple):
@@ -73,7 +73,7 @@ class Imputer(ABC):
 def has_observed_density(model: LatentVariableModel, corrupt: Corruption) -> bool:
     """Tells whether p(x~ | z) has a closed form, as where the elements of p(x | z) are independent."""
     try:
-        Corrupted(model, corrupt)
+        CorruptedModel(model, corrupt)
     except ConfigError:
         return False
     return True
@@ -96,7 +96,7 @@ def run_chain(
         steps: range(burn_in, num_steps), the steps that are averaged.
         num_draws: K, spread evenly over these steps.
     """
-    z = model.infer_seen(seen, corrupt).sample()
+    z = model.infer_from_corrupted(seen, corrupt).sample()
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
     draws = []
     moved = torch.zeros(len(seen), device=seen.device)

@@ -22,7 +22,7 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
-from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
+from dgm_run.samplers.hmc import LogDensities, Point, evaluate_point, hmc_step
 
 FIRST_STEP = 0.1
 PILOT_EXAMPLES = 20
@@ -273,7 +273,7 @@ class AnnealedChains:
         def find(block: slice) -> dict[str, Tensor]:
             rows = x[block]
             start, log_densities = self._find_ends(rows)
-            point = point_at(start.sample((self.settings.num_chains,)), log_densities)
+            point = evaluate_point(start.sample((self.settings.num_chains,)), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             acceptance = torch.zeros_like(log_w[0])
             for t in range(1, len(self.betas)):
@@ -299,7 +299,7 @@ class AnnealedChains:
             rows = x[block]
             ends = z[block]
             _, log_densities = self._find_ends(rows)
-            point = point_at(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
+            point = evaluate_point(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
             log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
             for t in range(len(self.betas) - 1, 0, -1):
                 if t < len(self.betas) - 1:
@@ -314,7 +314,7 @@ class AnnealedChains:
         """Runs a pilot along the path that adapts the step size, and returns it for each temperature, (T,)."""
         start, log_densities = self._find_ends(x)
         z = start.sample((self.settings.num_chains,))
-        point = point_at(z, log_densities)
+        point = evaluate_point(z, log_densities)
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
         found = []
         for t in range(1, len(self.betas)):

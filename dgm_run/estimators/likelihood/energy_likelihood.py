@@ -85,7 +85,7 @@ class EnergyLikelihood(Estimator):
                 low = replace(low, warning=disagreement)
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
             found.append(low)
-        if model.inferred:
+        if model.has_latent_states:
             method = self._describe_sampling(columns, log_z, margin)
             found.insert(0, self._estimate_elbo(columns, log_z, margin, method))
             advice = f"raise num_samples, now {self.num_samples}"
@@ -128,7 +128,7 @@ class EnergyLikelihood(Estimator):
 
     def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
         """Returns values of each example, float64: log f(x) with columns of its weights, the ELBO, the baseline."""
-        num_samples = self.num_samples if model.inferred else 1
+        num_samples = self.num_samples if model.has_latent_states else 1
 
         def find(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()

@@ -1,4 +1,4 @@
-"""Models known up to Z, energy models among them, and the path of densities on which Z is found."""
+"""Unnormalised models: energy models, models built on them, and the annealing path on which Z is estimated."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from dgm_run.errors import ConfigError
 
 FINE = 0.001 + 1e-9
-"""Steps of the inverse temperature up to which densities differ by their slope."""
+"""Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
 
 
 class UnnormalizedModel(nn.Module, ABC):
-    """p(x) = sum_s p(x | s) f(s) / Z: known but for Z, that of the energy model f over its states s.
+    """p(x) = sum_s p(x | s) f(s) / Z, known but for Z, the partition function of the energy model f over states s.
 
-    Where s is x itself the sum has one term; elsewhere there is a q(s | x) to draw the others from.
+    Where s is x itself the sum has one term. Elsewhere the model has a q(s | x) for importance sampling.
 
     Attributes:
-        shape: of one example.
-        inferred: whether s is more than x, so that log p(x) has to be estimated even where Z is known.
+        shape: shape of one example.
+        has_latent_states: whether s holds more than x. Then log p(x) has to be estimated even where Z is known.
     """
 
     shape: tuple[int, ...]
-    inferred: bool
+    has_latent_states: bool
 
     @property
     @abstractmethod
     def energy(self) -> "EnergyModel":
-        """What Z belongs to."""
+        """Energy model over the states s, which Z normalises."""
 
     @abstractmethod
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
@@ -39,33 +39,33 @@ class UnnormalizedModel(nn.Module, ABC):
 
     @abstractmethod
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
-        """A chain of draws of the pixels that were not observed, given those that were, (B, *shape) after each sweep.
+        """Yields draws of the missing pixels given the observed ones, (B, *shape) after each sweep of a Markov chain.
 
         Args:
-            x: (B, *shape); its observed pixels stay, and the others are where the chain starts.
-            observed: True where a pixel is known; broadcasts against x.
+            x: (B, *shape); observed pixels stay fixed, and the others start the chain.
+            observed: True where a pixel is observed; broadcasts against x.
         """
 
     @abstractmethod
     def log_baseline(self, x: Tensor) -> Tensor:
-        """log p(x) of independent pixels fitted to the training data, which a model has to beat: (B,), nats."""
+        """Computes log p(x) of independent pixels fitted to the training data, the baseline of a model: (B,), nats."""
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
-        """log p(x | s) f(s) - log q(s | x), (S, B): the mean of their exponentials is an unbiased p(x) Z."""
+        """Returns log p(x | s) f(s) - log q(s | x), (S, B). Their exponentials average to an unbiased p(x) Z."""
         states, log_ratio = self.draw(x, num_samples)
         return (log_ratio + self.energy.log_unnormalized(states, self.energy.preactivations(states))).view(
             num_samples, -1
         )
 
 
-class Inferred(NamedTuple):
-    """States that an example stands for.
+class InferredStates(NamedTuple):
+    """States inferred from examples.
 
     Attributes:
-        states: (B, *state_shape); units that are not pixels have their means under q.
-        fields: theirs.
-        entropy: of q, (B,) or a scalar zero, nats: log f(states) + entropy is at most log sum_s f(x, s).
+        states: (B, *state_shape); latent units have their means under q.
+        preactivations: preactivations of these states.
+        entropy: entropy of q, (B,) or a scalar zero, nats: log f(states) + entropy is at most log sum_s f(x, s).
     """
 
     states: Tensor
@@ -74,64 +74,63 @@ class Inferred(NamedTuple):
 
 
 class EnergyModel(UnnormalizedModel):
-    """p(s) = f(s) / Z, other hidden units summed out; s is x, or x and the hidden units that cannot be summed out.
+    """p(s) = f(s) / Z; s is x, or x and the hidden units that cannot be summed out in closed form.
 
-    The model stands at the end of a path of densities f_beta, from f_0, independent units with the means of the
-    training data, whose Z is known, to f_1 = f. Sampling, training and the estimate of Z walk on it.
+    The model is the end of a path of densities f_beta. The path starts at f_0, independent units with the means of the
+    training data and a known Z, and ends at f_1 = f. Sampling, training and the estimate of Z use this path.
 
-    The `preactivations` of the other hidden units cost the one product of matrices on the way, so they are computed
-    once and passed to all methods that need them.
+    The `preactivations` of the summed-out units cost the only matrix product of a sweep. They are computed once and
+    passed to every method that needs them.
 
-    A new energy model defines six members. `preactivations`, `log_unnormalized` and `gibbs_step` are the model and its
-    path; `sample_base`, `log_base_partition` and `log_baseline` are where the path starts. All others have a default:
-    gradients come from autograd, a reconstruction is a draw, log Z is not enumerated, no hidden unit is watched.
-    `examples/ising.py` is one.
+    A new energy model defines six members. `preactivations`, `log_unnormalized` and `gibbs_step` define the model and
+    its path. `sample_base`, `log_base_partition` and `log_baseline` define its start. All others have defaults:
+    autograd computes gradients, a draw is the reconstruction, log Z is not enumerated. `examples/ising.py` is one.
 
     Attributes:
-        error_measure: of a reconstruction, cross_entropy or squared_error.
-        hidden_bias_name: the parameter that moves `hidden_means`, one element for each unit; empty without any.
+        error_measure: measure of the reconstruction error, cross_entropy or squared_error.
+        hidden_bias_name: name of the bias parameter of `hidden_means`, one element a unit; empty without hidden units.
     """
 
-    inferred = False
+    has_latent_states = False
     error_measure = "squared_error"
     hidden_bias_name = ""
 
     def initialize(self, x: Tensor) -> None:
-        """Sets what starts from the training data: the base of the path and, if so set, the visible biases."""
+        """Initializes from training data: the base of the path and, if so configured, the visible biases."""
 
     def project_parameters(self) -> None:
         """Projects parameters onto their valid range after an optimizer step."""
 
     @abstractmethod
     def preactivations(self, state: Tensor) -> Tensor:
-        """What reaches the hidden units: (B, *state_shape) -> (B, M) or more axes."""
+        """Computes the inputs of the hidden units: (B, *state_shape) -> (B, M) or more axes."""
 
     @abstractmethod
     def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """log f_beta, not normalised: (B,), nats. `beta` is one number, or one for each state, (B,)."""
+        """Computes log f_beta, unnormalised: (B,), nats. `beta` is one number, or one for each state, (B,)."""
 
     def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
-        """log f_other - log f_beta, (B,), nats."""
+        """Computes log f_other - log f_beta, (B,), nats."""
         return self.log_unnormalized(state, preactivations, other) - self.log_unnormalized(state, preactivations, beta)
 
     @abstractmethod
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """A sweep of Gibbs sampling from a state with these fields, which leaves f_beta as it is."""
+        """Makes one Gibbs sweep from a state with these preactivations; f_beta is invariant under it."""
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:
-        """p(h = 1 | s) of the units that are summed out, (B, M); M is zero where there are none."""
+        """Computes p(h = 1 | s) of the summed-out units, (B, M); M is zero without such units."""
         return preactivations.new_zeros(len(preactivations), 0)
 
     def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
-        """The mean of p(x | h) at one draw of p(h | s), (B, *shape); by default a draw of a sweep from s."""
+        """Returns the mean of p(x | h) at one draw of p(h | s), (B, *shape); by default a draw of a sweep from s."""
         return self.visible(self.gibbs_step(state, preactivations))
 
     def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
-        """How far x is from its `visible_means`, in `error_measure`, (B,). It is no likelihood."""
+        """Measures the distance of x from its `visible_means` by `error_measure`, (B,). It is no likelihood."""
         return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """-sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
+        """Computes -sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
         names, parameters = zip(*self.named_parameters(), strict=True)
         state = state.detach()
         with torch.enable_grad():
@@ -139,58 +138,63 @@ class EnergyModel(UnnormalizedModel):
             found = torch.autograd.grad(-(weights @ log_f), parameters, materialize_grads=True)
         return dict(zip(names, found, strict=True))
 
-    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
-        """The gradient with respect to centered units, told in these parameters: `objectives/energy/base.py`."""
+    def center_gradient(
+        self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
+    ) -> dict[str, Tensor]:
+        """Converts a gradient into that of centered units, expressed in the ordinary parameters.
+
+        See `objectives/energy/base.py`.
+        """
         raise ConfigError(f"{type(self).__name__} has no centered gradient: set objective.centering_rate=null")
 
     @abstractmethod
     def sample_base(self, n: int) -> Tensor:
-        """n draws from f_0, (n, *state_shape)."""
+        """Draws n states from f_0, (n, *state_shape)."""
 
     @abstractmethod
     def log_base_partition(self) -> Tensor:
-        """log of the sum or integral of f_0, a scalar in float64."""
+        """Computes the log of the sum or integral of f_0, a scalar in float64."""
 
     @property
     def log2_states(self) -> float:
-        """Binary logarithm of the number of terms that `log_partition` sums; infinite where it cannot."""
+        """Log2 of the number of terms that `log_partition` sums; infinite without an enumeration."""
         return math.inf
 
     def log_partition(self) -> Tensor:
-        """log Z by enumeration, a scalar in float64."""
+        """Computes log Z by enumeration, a scalar in float64."""
         raise NotImplementedError(f"{type(self).__name__} does not enumerate its states")
 
     @property
     def energy(self) -> "EnergyModel":
         return self
 
-    def infer(self, x: Tensor) -> Inferred:
-        """What x stands for among the states."""
-        return Inferred(x, self.preactivations(x), x.new_zeros(()))
+    def infer(self, x: Tensor) -> InferredStates:
+        """Infers the states of x."""
+        return InferredStates(x, self.preactivations(x), x.new_zeros(()))
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
-        states = repeated(x, num_samples)
+        states = repeat_batch(x, num_samples)
         return states, x.new_zeros(len(states))
 
     def visible(self, state: Tensor) -> Tensor:
-        """The pixels of a state, (B, *shape)."""
+        """Extracts the pixels of a state, (B, *shape)."""
         return state
 
     def replace_visible(self, state: Tensor, x: Tensor) -> Tensor:
-        """The state with other pixels."""
+        """Replaces the pixels of a state by x."""
         return x
 
     def free_energy(self, x: Tensor) -> Tensor:
-        """F(x) = -log sum_s f(x, s), (B,), nats; an upper bound of it where s is inferred."""
+        """Computes F(x) = -log sum_s f(x, s), (B,), nats; an upper bound of it for models with latent states."""
         state, preactivations, entropy = self.infer(x)
         return -self.log_unnormalized(state, preactivations) - entropy
 
     def features(self, x: Tensor) -> Tensor:
-        """p(h = 1 | x) of all hidden units, (B, M)."""
+        """Computes p(h = 1 | x) of all hidden units, (B, M)."""
         return self.hidden_means(self.infer(x).preactivations)
 
     def gibbs(self, state: Tensor, num_steps: int, preactivations: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`num_steps` sweeps; the state they end in and its fields."""
+        """Makes `num_steps` Gibbs sweeps; returns the last state and its preactivations."""
         preactivations = self.preactivations(state) if preactivations is None else preactivations
         for _ in range(num_steps):
             state = self.gibbs_step(state, preactivations)
@@ -199,7 +203,7 @@ class EnergyModel(UnnormalizedModel):
 
     @torch.no_grad()
     def anneal(self, n: int, num_steps: int) -> tuple[Tensor, Tensor]:
-        """n chains led from the base to the model in `num_steps` sweeps; their states and fields."""
+        """Anneals n chains from the base to the model in `num_steps` sweeps; returns states and preactivations."""
         state = self.sample_base(n)
         preactivations = self.preactivations(state)
         for step in range(num_steps):
@@ -208,7 +212,7 @@ class EnergyModel(UnnormalizedModel):
         return state, preactivations
 
     def sample(self, n: int, num_steps: int = 1000) -> Tensor:
-        """n draws, (n, *shape), each the end of a chain of its own."""
+        """Draws n examples, (n, *shape), each from the end of its own chain."""
         return self.visible(self.anneal(n, num_steps)[0])
 
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
@@ -221,50 +225,53 @@ class EnergyModel(UnnormalizedModel):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
+        """Returns the mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
         inferred = self.infer(x)
         return self.visible_means(inferred.states, inferred.preactivations)
 
     def filters(self) -> Tensor | None:
-        """What the hidden units next to the pixels look for: columns of a weight matrix, (D, N), if there is one."""
+        """Returns the weights between pixels and the first hidden units, (D, N), if such a matrix exists."""
         return None
 
 
-def repeated(x: Tensor, n: int) -> Tensor:
-    """All examples n times over: (B, *shape) -> (n B, *shape)."""
+def repeat_batch(x: Tensor, n: int) -> Tensor:
+    """Repeats all examples n times: (B, *shape) -> (n B, *shape)."""
     return x.expand(n, *x.shape).flatten(0, 1)
 
 
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """bias + x weight, in the type of x: densities and draws stay in full precision where products are in half."""
+    """Computes bias + x weight in the type of x: densities stay in full precision under autocast."""
     return torch.addmm(bias, x, weight).to(x.dtype)
 
 
 def dot(x: Tensor, b: Tensor) -> Tensor:
-    """x b of every row in the type of x: (B, D), (D,) -> (B,)."""
+    """Computes x b of every row in the type of x: (B, D), (D,) -> (B,)."""
     with torch.autocast(x.device.type, enabled=False):
         return x @ b
 
 
-def column(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
-    """One beta for each row, (B,), ready to multiply a tensor of `num_dims` axes."""
+def expand_beta(beta: float | Tensor, num_dims: int = 2) -> float | Tensor:
+    """Reshapes one beta a row, (B,), to multiply a tensor of `num_dims` axes."""
     return beta.view(-1, *[1] * (num_dims - 1)) if isinstance(beta, Tensor) else beta
 
 
-def scaled(preactivations: Tensor, beta: float | Tensor) -> Tensor:
-    """beta times the fields, one beta for all rows or one for each; at the end of the path, the fields themselves."""
+def scale_preactivations(preactivations: Tensor, beta: float | Tensor) -> Tensor:
+    """Multiplies preactivations by beta, one number or one a row; returns them unchanged at beta = 1."""
     return (
-        preactivations if isinstance(beta, float) and beta == 1 else column(beta, preactivations.dim()) * preactivations
+        preactivations
+        if isinstance(beta, float) and beta == 1
+        else expand_beta(beta, preactivations.dim()) * preactivations
     )
 
 
 def softplus_increase(preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
-    """sum_j softplus(other f_j) - softplus(beta f_j), (B, M) -> (B,), nats.
+    """Computes sum_j softplus(other f_j) - softplus(beta f_j), (B, M) -> (B,), nats.
 
-    On a fine path by the slope half-way: two sums in single precision would differ by little more than their rounding
-    errors, which add up to 0.5 nats over 200,000 temperatures of a machine with 500 hidden units. What the slope leaves
-    out is of third order, below 0.002 nats over 1,000 steps of such a machine, and less where they are more.
+    On a fine path it uses the slope at the midpoint. The difference of two sums in single precision would be close to
+    their rounding errors. These add up to 0.5 nats over 200,000 temperatures of a model with 500 hidden units. The
+    error of the slope is of third order: below 0.002 nats over 1,000 steps of such a model, less over more steps.
     """
     if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > FINE:
-        return F.softplus(scaled(preactivations, other)).sum(-1) - F.softplus(scaled(preactivations, beta)).sum(-1)
+        after = F.softplus(scale_preactivations(preactivations, other)).sum(-1)
+        return after - F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
     return (other - beta) * (preactivations * (0.5 * (beta + other) * preactivations).sigmoid()).sum(-1)

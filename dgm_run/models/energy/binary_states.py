@@ -1,4 +1,4 @@
-"""Energy models over binary units, and the path from independent units to them."""
+"""Energy models over binary units, with their path from independent units."""
 
 import math
 from abc import abstractmethod
@@ -10,18 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import EnergyModel, affine, column, dot
+from dgm_run.models.energy.base import EnergyModel, affine, dot, expand_beta
 
 
 class BinaryStates(EnergyModel):
-    """The path starts at independent binary units, by the logits `base_logits`: (N,) for N units, the pixels first.
+    """Energy model over binary units; its path starts at independent units with the logits `base_logits`, (N,).
 
-    Those of the pixels are the logits of the training means, those of other units zero.
+    Pixels come first. Their base logits are those of the training means; the base logits of other units are zero.
 
     Args:
-        shape: of one example.
-        num_others: units of the state that are no pixels.
-        visible_bias: logit_mean starts the biases of the pixels at the logits of the training means, zero at zero.
+        shape: shape of one example.
+        num_others: number of units of the state that are no pixels.
+        visible_bias: initial biases of the pixels: logit_mean (logits of the training means) or zero.
     """
 
     takes = ("binary",)
@@ -30,28 +30,29 @@ class BinaryStates(EnergyModel):
 
     def __init__(self, shape: Sequence[int], num_others: int, visible_bias: Literal["logit_mean", "zero"]):
         super().__init__()
-        self.shape, self.num_pixels = tuple(shape), math.prod(shape)
-        self.starts_at_means = visible_bias == "logit_mean"
+        self.shape = tuple(shape)
+        self.num_pixels = math.prod(shape)
+        self.is_mean_initialized = visible_bias == "logit_mean"
         self.visible_bias = nn.Parameter(torch.zeros(self.num_pixels + num_others))
         self.register_buffer("base_logits", torch.zeros(self.num_pixels + num_others))
 
     @abstractmethod
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        """Log-odds under f_beta of the units of the state at one draw of the hidden units, (B, N)."""
+        """Computes the log-odds of the state's units under f_beta at one draw of the hidden units, (B, N)."""
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        logits = logits_of_means(x)
+        logits = mean_logits(x)
         self.base_logits[: self.num_pixels] = logits
-        if self.starts_at_means:
+        if self.is_mean_initialized:
             self.visible_bias[: self.num_pixels] = logits
 
     @abstractmethod
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        """What log f_beta has beyond the biases of the state, (B,)."""
+        """Computes log f_beta without the bias terms of the state, (B,)."""
 
     def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """((1 - beta) b_0 + beta b)'s + interaction."""
+        """Computes ((1 - beta) b_0 + beta b)'s + hidden_term."""
         units = self._units(state)
         if isinstance(beta, Tensor):
             biases = beta * dot(units, self.visible_bias) + (1 - beta) * dot(units, self.base_logits)
@@ -66,15 +67,15 @@ class BinaryStates(EnergyModel):
     def hidden_term_increase(
         self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        """The interaction at `other` less that at `beta`, (B,).
+        """Computes the hidden term at `other` minus that at `beta`, (B,).
 
-        In double precision: on a fine path it is as small as the rounding errors of the two.
+        It works in double precision: on a fine path the difference is as small as rounding errors.
         """
         preactivations = preactivations.double()
         return self.hidden_term(state, preactivations, other) - self.hidden_term(state, preactivations, beta)
 
     def _units(self, state: Tensor) -> Tensor:
-        """What the biases apply to, (B, N)."""
+        """Returns the units that the biases multiply, (B, N)."""
         return state.flatten(1)
 
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
@@ -88,10 +89,10 @@ class BinaryStates(EnergyModel):
 
     def sample_base(self, n: int) -> Tensor:
         draws = rng.bernoulli(self.base_logits.sigmoid().expand(n, -1))
-        return draws if self.inferred else draws.unflatten(-1, self.shape)
+        return draws if self.has_latent_states else draws.unflatten(-1, self.shape)
 
     def log_state_base_partition(self) -> Tensor:
-        """log of the sum of exp(b_0's), a scalar in float64."""
+        """Computes the log of the sum of exp(b_0's), a scalar in float64."""
         return F.softplus(self.base_logits.double()).sum()
 
     def log_baseline(self, x: Tensor) -> Tensor:
@@ -102,45 +103,45 @@ class BinaryStates(EnergyModel):
 
 
 class BinaryEnergyModel(BinaryStates):
-    """Of binary pixels, all hidden units summed out: F(x) is known in closed form."""
+    """Energy model of binary pixels, all hidden units summed out: F(x) is in closed form."""
 
     def __init__(self, shape: Sequence[int], visible_bias: Literal["logit_mean", "zero"]):
         super().__init__(shape, 0, visible_bias)
 
 
-def logits_of_means(x: Tensor) -> Tensor:
-    """Of every pixel over the examples, half a one and half a zero added: (N, *shape) -> (D,)."""
+def mean_logits(x: Tensor) -> Tensor:
+    """Computes the logit of each pixel's mean, smoothed by half a one and half a zero: (N, *shape) -> (D,)."""
     return torch.logit((x.flatten(1).sum(0) + 0.5) / (len(x) + 1))
 
 
 def log_independent(x: Tensor, logits: Tensor) -> Tensor:
-    """log-likelihood of independent binary pixels: (B, *shape), (D,) -> (B,), nats."""
+    """Computes the log-likelihood of independent binary pixels: (B, *shape), (D,) -> (B,), nats."""
     return dot(x.flatten(1), logits) - F.softplus(logits).sum()
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x) of binary units by their log-odds, summed over the last axis: (B, N), (B, N) -> (B,), nats."""
+    """Computes log p(x) of binary units by their log-odds, summed over the last axis: (B, N), (B, N) -> (B,), nats."""
     return (x * logits - F.softplus(logits)).sum(-1)
 
 
 def mix(base: Tensor, end: Tensor, beta: float | Tensor) -> Tensor:
-    """(1 - beta) base + beta end for rows `end`, (B, D); at the end of the path, `end` itself."""
-    return end if isinstance(beta, float) and beta == 1 else torch.lerp(base, end, column(beta))
+    """Computes (1 - beta) base + beta end for rows `end`, (B, D); returns `end` itself at beta = 1."""
+    return end if isinstance(beta, float) and beta == 1 else torch.lerp(base, end, expand_beta(beta))
 
 
-def mixed_affine(base: Tensor, bias: Tensor, x: Tensor, weight: Tensor, beta: float | Tensor) -> Tensor:
-    """(1 - beta) base + beta (bias + x weight), (B, D), in the type of x; for one beta in one product."""
+def mix_affine(base: Tensor, bias: Tensor, x: Tensor, weight: Tensor, beta: float | Tensor) -> Tensor:
+    """Computes (1 - beta) base + beta (bias + x weight), (B, D), in the type of x; a scalar beta needs one product."""
     if isinstance(beta, Tensor) or beta == 1:
         return mix(base, affine(bias, x, weight), beta)
     return torch.addmm(torch.lerp(base, bias, beta), x, weight, alpha=beta).to(x.dtype)
 
 
 def flip(x: Tensor, index: Tensor) -> Tensor:
-    """A copy of binary x, (B, *shape), with one pixel of each example flipped, at `index`, (B, 1)."""
+    """Flips one pixel of each binary example, at `index`, (B, 1), in a copy of x, (B, *shape)."""
     flat = x.flatten(1).clone()
     return flat.scatter_(1, index, 1 - flat.gather(1, index)).view_as(x)
 
 
 def flip_one(x: Tensor) -> Tensor:
-    """A copy of binary x with one pixel of each example flipped, drawn uniformly."""
+    """Flips one uniformly drawn pixel of each binary example in a copy of x."""
     return flip(x, torch.randint(x[0].numel(), (len(x), 1), device=x.device))

@@ -1,4 +1,4 @@
-"""The fully visible Boltzmann machine: every pixel linked to every other, and nothing else.
+"""Fully visible Boltzmann machine: every pixel is connected to every other, without hidden units.
 
 Source: D. Ackley, G. Hinton, T. Sejnowski, A learning algorithm for Boltzmann machines, 1985.
 """
@@ -19,13 +19,13 @@ from dgm_run.models.energy.enumeration import log_sum_over_states
 class Boltzmann(BinaryEnergyModel):
     """E(x) = -1/2 x'W x - b'x, W symmetric with a zero diagonal; its log-likelihood is concave in W and b.
 
-    p(x_i = 1 | the others) = sigmoid(b_i + sum_j W_ij x_j). A sweep visits one pixel after another: all at once
-    would be another chain, with another equilibrium. It goes up or down by chance, which makes it reversible.
+    p(x_i = 1 | the others) = sigmoid(b_i + sum_j W_ij x_j). A sweep visits one pixel after another, in ascending or
+    descending order at random, so that the chain is reversible. Parallel updates would have another equilibrium.
 
     Args:
-        shape: of one example.
-        init_scale: the weights start from N(0, init_scale^2).
-        visible_bias: logit_mean starts the biases at the logits of the training means, zero at zero.
+        shape: shape of one example.
+        init_scale: standard deviation of the initial weights, N(0, init_scale^2).
+        visible_bias: initial biases: logit_mean (logits of the training means) or zero.
     """
 
     def __init__(self, shape: Sequence[int], init_scale: float, visible_bias: Literal["logit_mean", "zero"]):
@@ -35,11 +35,11 @@ class Boltzmann(BinaryEnergyModel):
 
     @property
     def weight(self) -> Tensor:
-        """W, (D, D): the mean of the raw weights and their transpose, without the diagonal."""
-        return _symmetric(self.raw_weight)
+        """Matrix W, (D, D): the mean of the raw weights and their transpose, with a zero diagonal."""
+        return _symmetrize(self.raw_weight)
 
     def preactivations(self, state: Tensor) -> Tensor:
-        """b + W x, the log-odds of every pixel given the others: (B, D)."""
+        """Computes b + W x, the log-odds of every pixel given the others: (B, D)."""
         return affine(self.visible_bias, state.flatten(1), self.weight)
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
@@ -48,15 +48,18 @@ class Boltzmann(BinaryEnergyModel):
     def hidden_term_increase(
         self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
     ) -> Tensor:  # fmt: skip
-        return self.hidden_term(state, preactivations, other - beta)  # which is linear
+        return self.hidden_term(state, preactivations, other - beta)  # linear in beta
 
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         return self._sweep(state, preactivations, beta, None)
 
     def _sweep(self, x: Tensor, preactivations: Tensor, beta: float | Tensor, observed: Tensor | None) -> Tensor:
-        """Visits every pixel once and leaves the observed ones, (D,) or (B, D), as they are."""
-        state, preactivations, weight = x.flatten(1).clone(), preactivations.clone(), self.weight
-        u, order = rng.uniform_like(state), range(state.shape[1])
+        """Samples every pixel once, except the observed ones, (D,) or (B, D)."""
+        state = x.flatten(1).clone()
+        preactivations = preactivations.clone()
+        weight = self.weight
+        u = rng.uniform_like(state)
+        order = range(state.shape[1])
         for i in order if torch.rand(()) < 0.5 else reversed(order):
             logit = beta * preactivations[:, i] + (1 - beta) * self.base_logits[i]
             new = (u[:, i] < logit.sigmoid()).to(state.dtype)
@@ -67,13 +70,14 @@ class Boltzmann(BinaryEnergyModel):
         return state.view_as(x)
 
     def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
-        state, known = x, observed.expand(x.shape).flatten(1)
+        state = x
+        known = observed.expand(x.shape).flatten(1)
         while True:
             state = self._sweep(state, self.preactivations(state), 1.0, known)
             yield state
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        """Of every pixel given the others."""
+        """Computes the log-odds of every pixel given the others."""
         return mix(self.base_logits, preactivations, beta)
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:
@@ -83,7 +87,7 @@ class Boltzmann(BinaryEnergyModel):
         x = state.flatten(1)
         return {
             "visible_bias": -(weights @ x),
-            "raw_weight": _symmetric(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
+            "raw_weight": _symmetrize(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
         }
 
     def log_base_partition(self) -> Tensor:
@@ -95,10 +99,11 @@ class Boltzmann(BinaryEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b = self.weight.double(), self.visible_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
         return log_sum_over_states(len(b), lambda x: x @ b + 0.5 * (x * (x @ weight)).sum(-1), b.device)
 
 
-def _symmetric(matrix: Tensor) -> Tensor:
+def _symmetrize(matrix: Tensor) -> Tensor:
     both = 0.5 * (matrix + matrix.T)
     return both - both.diagonal().diag()

@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine with real-valued pixels.
+"""Restricted Boltzmann machine with real-valued pixels.
 
 Source: K. Cho, A. Ilin, T. Raiko, Improved learning of Gaussian-Bernoulli restricted Boltzmann machines, 2011 (the
 energy, and variances learned by their logarithms).
@@ -13,28 +13,28 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy.base import EnergyModel, affine, column, scaled, softplus_increase
+from dgm_run.models.energy.base import EnergyModel, affine, expand_beta, scale_preactivations, softplus_increase
 from dgm_run.models.energy.enumeration import log_sum_over_states
 
 MIN_SCALE = 1e-3
-"""Of a pixel that never changes in the training data, as a part of the standard deviation of all."""
+"""Least scale of a constant pixel, as a fraction of the standard deviation of all pixels."""
 
 
 class GaussianRBM(EnergyModel):
     """E(x, h) = sum_i (u_i - b_i)^2 / (2 s_i^2) - sum_ij W_ij h_j u_i / s_i^2 - c'h, u the standardised pixels.
 
-    u given h is N(b + W h, s^2), and p(h_j = 1 | u) = sigmoid(c_j + sum_i W_ij u_i / s_i^2): a mixture of 2^M
-    Gaussians with one diagonal covariance. Pixels are standardised by means and standard deviations of the
-    training data, which the model keeps; its densities are those of x itself. The path scales W, c and b by beta.
+    u given h is N(b + W h, s^2), and p(h_j = 1 | u) = sigmoid(c_j + sum_i W_ij u_i / s_i^2). So p(u) is a mixture of
+    2^M Gaussians with one diagonal covariance. The model keeps means and standard deviations of the training data for
+    standardisation; its densities are those of x itself. The path scales W, c and b by beta.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_hidden: M.
-        init_scale: the weights start from N(0, init_scale^2), b at zero, s^2 at one.
-        init_ratio: how likely the component of one hidden unit is at the start against that of none: c_j =
+        init_scale: standard deviation of the initial weights, N(0, init_scale^2); b starts at zero, s^2 at one.
+        init_ratio: initial weight of a component with one active hidden unit, relative to that with none: c_j =
             log init_ratio - |W_j|^2 / 2, after Melchior, Wang & Wiskott 2017; null for c = 0.
         learn_variance: whether s^2 is learned, or stays at the variances of the data.
-        min_scale: least s; without a limit a pixel that never changes has a density without bound.
+        min_scale: least s; without a limit, the density of a constant pixel is unbounded.
 
     Raises:
         ValueError: there is no hidden unit, or the limit is not positive.
@@ -61,7 +61,8 @@ class GaussianRBM(EnergyModel):
             raise ValueError(f"num_hidden = {num_hidden} must be positive")
         if init_ratio is not None and init_ratio <= 0:
             raise ValueError(f"init_ratio = {init_ratio} must be positive, or null")
-        self.shape, dim = tuple(shape), math.prod(shape)
+        self.shape = tuple(shape)
+        dim = math.prod(shape)
         self.weight = nn.Parameter(init_scale * torch.randn(dim, num_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(dim))
         bias = 0.0 if init_ratio is None else math.log(init_ratio) - 0.5 * self.weight.detach().square().sum(0)
@@ -78,10 +79,10 @@ class GaussianRBM(EnergyModel):
         self.data_mean.copy_(x.flatten(1).mean(0))
         self.data_scale.copy_(x.flatten(1).std(0).clamp(min=MIN_SCALE * x.std()))
 
-    def _standardised(self, x: Tensor) -> Tensor:
+    def _standardise(self, x: Tensor) -> Tensor:
         return (x.flatten(1) - self.data_mean) / self.data_scale
 
-    def _in_data_units(self, u: Tensor) -> Tensor:
+    def _to_data_units(self, u: Tensor) -> Tensor:
         return torch.addcmul(self.data_mean, self.data_scale, u).unflatten(-1, self.shape)
 
     @torch.no_grad()
@@ -89,29 +90,30 @@ class GaussianRBM(EnergyModel):
         self.log_var.clamp_(min=self.min_log_var)
 
     def preactivations(self, state: Tensor) -> Tensor:
-        return affine(self.hidden_bias, self._standardised(state) * torch.exp(-self.log_var), self.weight)
+        return affine(self.hidden_bias, self._standardise(state) * torch.exp(-self.log_var), self.weight)
 
     def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        deviation = self._standardised(state) - column(beta) * self.visible_bias
+        deviation = self._standardise(state) - expand_beta(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
-        return F.softplus(scaled(preactivations, beta)).sum(-1) - 0.5 * squares - self.data_scale.log().sum()
+        hidden_term = F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
+        return hidden_term - 0.5 * squares - self.data_scale.log().sum()
 
     def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         precision = torch.exp(-self.log_var)
-        linear = (self._standardised(state) * (precision * self.visible_bias)).sum(-1)
+        linear = (self._standardise(state) * (precision * self.visible_bias)).sum(-1)
         square = 0.5 * (precision * self.visible_bias.square()).sum()
         return softplus_increase(preactivations, beta, other) + (other - beta) * (linear - (other + beta) * square)
 
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         mean = self._visible_means(preactivations, beta)
-        return self._in_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
+        return self._to_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
 
     def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
-        return self._in_data_units(self._visible_means(preactivations, 1.0))
+        return self._to_data_units(self._visible_means(preactivations, 1.0))
 
     def _visible_means(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli(scaled(preactivations, beta).sigmoid())
-        return column(beta) * affine(self.visible_bias, h, self.weight.T)
+        h = rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
+        return expand_beta(beta) * affine(self.visible_bias, h, self.weight.T)
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:
         return preactivations.sigmoid()
@@ -120,8 +122,11 @@ class GaussianRBM(EnergyModel):
         return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        u, precision, h = self._standardised(state), torch.exp(-self.log_var), preactivations.sigmoid()
-        weighted, deviation = h * weights.unsqueeze(-1), u - self.visible_bias
+        u = self._standardise(state)
+        precision = torch.exp(-self.log_var)
+        h = preactivations.sigmoid()
+        weighted = h * weights.unsqueeze(-1)
+        deviation = u - self.visible_bias
         found = {
             "weight": -precision.unsqueeze(-1) * (u.T @ weighted),
             "visible_bias": -precision * (weights @ deviation),
@@ -132,10 +137,13 @@ class GaussianRBM(EnergyModel):
             found["log_var"] = precision * (weights @ pull)
         return found
 
-    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
-        b, c = gradient["visible_bias"], gradient["hidden_bias"]
-        # what stands beside W in the energy is u / s^2
-        scaled_mean = self._standardised(state_mean.unsqueeze(0)).squeeze(0) * torch.exp(-self.log_var)
+    def center_gradient(
+        self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
+    ) -> dict[str, Tensor]:
+        b = gradient["visible_bias"]
+        c = gradient["hidden_bias"]
+        # the energy multiplies W by u / s^2
+        scaled_mean = self._standardise(state_mean.unsqueeze(0)).squeeze(0) * torch.exp(-self.log_var)
         weight = gradient["weight"].addr(scaled_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
         return gradient | {
             "weight": weight,
@@ -145,13 +153,13 @@ class GaussianRBM(EnergyModel):
 
     def sample_base(self, n: int) -> Tensor:
         scale = torch.exp(0.5 * self.log_var).expand(n, -1)
-        return self._in_data_units(scale * torch.randn_like(scale))
+        return self._to_data_units(scale * torch.randn_like(scale))
 
     def log_base_partition(self) -> Tensor:
         return 0.5 * (self.log_var.double() + LOG_2PI).sum() + len(self.hidden_bias) * math.log(2)
 
     def log_baseline(self, x: Tensor) -> Tensor:
-        return -0.5 * (self._standardised(x).square() + LOG_2PI).sum(-1) - self.data_scale.log().sum()
+        return -0.5 * (self._standardise(x).square() + LOG_2PI).sum(-1) - self.data_scale.log().sum()
 
     @property
     def log2_states(self) -> float:
@@ -159,7 +167,9 @@ class GaussianRBM(EnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
         log_var = self.log_var.double()
         precision = torch.exp(-log_var)
 

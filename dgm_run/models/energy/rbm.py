@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine: binary pixels, binary hidden units, no links among either.
+"""Restricted Boltzmann machine: binary pixels and binary hidden units, connected only between the two groups.
 
 Sources: P. Smolensky, Information processing in dynamical systems, 1986; G. Hinton, A practical guide to training
 restricted Boltzmann machines, 2010; R. Salakhutdinov, I. Murray, On the quantitative analysis of deep belief
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import affine, scaled, softplus_increase
-from dgm_run.models.energy.binary_states import BinaryEnergyModel, mixed_affine
+from dgm_run.models.energy.base import affine, scale_preactivations, softplus_increase
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
 
 
@@ -26,10 +26,10 @@ class RBM(BinaryEnergyModel):
     log f_beta(x) = ((1 - beta) b_0 + beta b)'x + sum_j softplus(beta (c_j + (W'x)_j)).
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_hidden: M.
-        init_scale: the weights start from N(0, init_scale^2), the hidden biases at zero.
-        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+        init_scale: standard deviation of the initial weights, N(0, init_scale^2); hidden biases start at zero.
+        visible_bias: initial visible biases: logit_mean (logits of the training means) or zero.
 
     Raises:
         ValueError: there is no hidden unit.
@@ -54,7 +54,7 @@ class RBM(BinaryEnergyModel):
         return affine(self.hidden_bias, state.flatten(1), self.weight)
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scaled(preactivations, beta)).sum(-1)
+        return F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
 
     def hidden_term_increase(
         self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
@@ -62,19 +62,23 @@ class RBM(BinaryEnergyModel):
         return softplus_increase(preactivations, beta, other)
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        h = rng.bernoulli(scaled(preactivations, beta).sigmoid())
-        return mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
+        h = rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
+        return mix_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:
         return preactivations.sigmoid()
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, h = state.flatten(1), preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
+        x = state.flatten(1)
+        h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
         return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
-    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
-        b, c = gradient["visible_bias"], gradient["hidden_bias"]
-        # of the weights between x - state_mean and h - hidden_mean; the ordinary biases move along with them
+    def center_gradient(
+        self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
+    ) -> dict[str, Tensor]:
+        b = gradient["visible_bias"]
+        c = gradient["hidden_bias"]
+        # gradient of the weights between x - state_mean and h - hidden_mean; the ordinary biases move with them
         weight = gradient["weight"].addr(state_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
         return {
             "weight": weight,
@@ -91,9 +95,11 @@ class RBM(BinaryEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
         if len(b) < len(c):
-            weight, b, c = weight.T, c, b  # now the side that is enumerated stands second
+            weight, b, c = weight.T, c, b  # enumerates the smaller side, which stands second
         return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)
 
     def filters(self) -> Tensor:

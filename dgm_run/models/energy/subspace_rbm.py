@@ -1,4 +1,4 @@
-"""The subspace restricted Boltzmann machine: gates that switch groups of hidden units.
+"""Subspace restricted Boltzmann machine: gates that switch groups of hidden units.
 
 Source: J. M. Tomczak, A. Gonczarek, Learning invariant features using subspace restricted Boltzmann machine, 2017.
 """
@@ -12,24 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import affine, column, scaled
-from dgm_run.models.energy.binary_states import BinaryEnergyModel, mixed_affine
+from dgm_run.models.energy.base import affine, expand_beta, scale_preactivations
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix_affine
 from dgm_run.models.energy.enumeration import binary_states, digits, log_sum, log_sum_over_states
 
 
 class SubspaceRBM(BinaryEnergyModel):
     """E(x, h, S) = -sum_ijk W_ijk x_i h_j S_jk - b'x - c'h - sum_jk A_jk h_j S_jk, all units binary.
 
-    With a_jk = A_jk + sum_i W_ijk x_i, and the K units of a closed gate free:
+    With a_jk = A_jk + sum_i W_ijk x_i, and the K units of a closed gate unconstrained:
     F(x) = -b'x - M K log 2 - sum_j softplus(c_j - K log 2 + sum_k softplus(a_jk)).
     The path scales W, A and c by beta and mixes b with the logits of the training means.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         num_gates: M.
         num_units: K, subspace units of each gate.
-        init_scale: the weights start from N(0, init_scale^2); A and c start at zero, which half opens the gates.
-        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+        init_scale: standard deviation of the initial weights, N(0, init_scale^2); A and c start at zero.
+        visible_bias: initial visible biases: logit_mean (logits of the training means) or zero.
 
     Raises:
         ValueError: there is no gate or no unit.
@@ -53,16 +53,16 @@ class SubspaceRBM(BinaryEnergyModel):
         self.gate_bias = nn.Parameter(torch.zeros(num_gates))
 
     def preactivations(self, state: Tensor) -> Tensor:
-        """a, (B, M, K)."""
+        """Computes a, (B, M, K)."""
         return affine(self.unit_bias.flatten(), state.flatten(1), self.weight).unflatten(1, self.unit_bias.shape)
 
     def _gate_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        """Log-odds of an open gate, its units summed out: (B, M)."""
+        """Computes the log-odds of an open gate, its units summed out: (B, M)."""
         closed = self.unit_bias.shape[1] * math.log(2)  # log of the 2^K states of free units
         return (
-            column(beta) * self.gate_bias.to(preactivations.dtype)
+            expand_beta(beta) * self.gate_bias.to(preactivations.dtype)
             - closed
-            + F.softplus(scaled(preactivations, beta)).sum(-1)
+            + F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
         )
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
@@ -70,15 +70,17 @@ class SubspaceRBM(BinaryEnergyModel):
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(preactivations, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
-        on = h * rng.bernoulli(scaled(preactivations, beta).sigmoid())  # units behind a closed gate reach no pixel
-        return mixed_affine(self.base_logits, self.visible_bias, on.flatten(1), self.weight.T, beta)
+        # units behind a closed gate reach no pixel
+        on = h * rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
+        return mix_affine(self.base_logits, self.visible_bias, on.flatten(1), self.weight.T, beta)
 
     def hidden_means(self, preactivations: Tensor) -> Tensor:
-        """p(h_j = 1 | x), (B, M)."""
+        """Computes p(h_j = 1 | x), (B, M)."""
         return self._gate_logits(preactivations, 1.0).sigmoid()
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x, gates = state.flatten(1), -weights.unsqueeze(-1) * self.hidden_means(preactivations)
+        x = state.flatten(1)
+        gates = -weights.unsqueeze(-1) * self.hidden_means(preactivations)
         units = gates.unsqueeze(-1) * preactivations.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
@@ -93,14 +95,18 @@ class SubspaceRBM(BinaryEnergyModel):
 
     @property
     def log2_states(self) -> float:
-        """A gate is closed, or open with its units in one of 2^K states; or else of the pixels."""
+        """Log2 of the number of terms: a gate is closed, or open with one of 2^K unit states; or 2^D pixel states."""
         gates, units = self.unit_bias.shape
         return min(len(self.visible_bias), gates * math.log2(1 + 2**units))
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        b, a, c = self.visible_bias.double(), self.unit_bias.double(), self.gate_bias.double()
-        weight, (gates, units), device = self.weight.double(), a.shape, b.device
+        b = self.visible_bias.double()
+        a = self.unit_bias.double()
+        c = self.gate_bias.double()
+        weight = self.weight.double()
+        gates, units = a.shape
+        device = b.device
         closed = c.new_tensor(units * math.log(2))
         patterns = binary_states(units, 0, 1 << units, device)
         units_of = torch.cat([patterns.new_zeros(1, units), patterns])  # (1 + 2^K, K), those of a closed gate first
@@ -120,5 +126,5 @@ class SubspaceRBM(BinaryEnergyModel):
         return log_sum(len(units_of) ** gates, hidden, device)
 
     def filters(self) -> Tensor:
-        """The units of a gate stand side by side."""
+        """Returns the weights, (D, M K); the units of a gate are adjacent columns."""
         return self.weight

@@ -1,8 +1,8 @@
-"""The machine that layer-wise training of a deep Boltzmann machine trains: an RBM with copies of its layers.
+"""RBM with tied copies of its layers, for layer-wise training of a deep Boltzmann machine.
 
-A layer of a deep machine hears from two sides. Trained alone, it hears from one, so it is given twice: two copies
-of the units, tied, send what the missing side would. Source: R. Salakhutdinov, G. Hinton, Deep Boltzmann machines,
-2009 (where the weights are doubled).
+A layer of a deep Boltzmann machine receives input from two sides, but only from one when it is trained alone. Two
+tied copies of the units on that side replace the missing input. Source: R. Salakhutdinov, G. Hinton, Deep Boltzmann
+machines, 2009 (there as doubled weights).
 """
 
 import math
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.models.energy.base import scaled
-from dgm_run.models.energy.binary_states import log_independent, mixed_affine
+from dgm_run.models.energy.base import scale_preactivations
+from dgm_run.models.energy.binary_states import log_independent, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
 from dgm_run.models.energy.rbm import RBM
 
@@ -25,12 +25,12 @@ class TiedRBM(RBM):
     With s = sum_v x_v and U copies of the hidden units, F(x) = -b's - U sum_j softplus(c_j + (W's)_j).
 
     Args:
-        num_pixels: D, of one copy; an example has the shape (visible_copies, D).
-        num_hidden: M, of one copy.
-        visible_copies: how often the pixels stand.
-        hidden_copies: U.
-        init_scale: the weights start from N(0, init_scale^2), the hidden biases at zero.
-        visible_bias: logit_mean starts the visible biases at the logits of the training means, zero at zero.
+        num_pixels: D, pixels of one copy; an example has the shape (visible_copies, D).
+        num_hidden: M, hidden units of one copy.
+        visible_copies: number of copies of the pixels.
+        hidden_copies: U, number of copies of the hidden units.
+        init_scale: standard deviation of the initial weights, N(0, init_scale^2); hidden biases start at zero.
+        visible_bias: initial visible biases: logit_mean (logits of the training means) or zero.
     """
 
     def __init__(
@@ -44,10 +44,11 @@ class TiedRBM(RBM):
     ):
         super().__init__((num_pixels,), num_hidden, init_scale, visible_bias)
         self.shape = (visible_copies, num_pixels)
-        self.visible_copies, self.hidden_copies = visible_copies, hidden_copies
+        self.visible_copies = visible_copies
+        self.hidden_copies = hidden_copies
 
     def _units(self, state: Tensor) -> Tensor:
-        """Summed over the copies of the pixels, (B, D)."""
+        """Sums the copies of the pixels, (B, D)."""
         return state.sum(1)
 
     def initialize(self, x: Tensor) -> None:
@@ -65,9 +66,9 @@ class TiedRBM(RBM):
         return self.hidden_copies * super().hidden_term_increase(state, preactivations, beta, other)
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        p = scaled(preactivations, beta).sigmoid()
+        p = scale_preactivations(preactivations, beta).sigmoid()
         h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
-        logits = mixed_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
+        logits = mix_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
         return logits.repeat(1, self.visible_copies)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
@@ -76,9 +77,11 @@ class TiedRBM(RBM):
             found[name].mul_(self.hidden_copies)
         return found
 
-    def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
+    def center_gradient(
+        self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
+    ) -> dict[str, Tensor]:
         visible_mean = state_mean.unflatten(0, self.shape).sum(0)
-        return super().centered(gradient, visible_mean, self.hidden_copies * hidden_mean)
+        return super().center_gradient(gradient, visible_mean, self.hidden_copies * hidden_mean)
 
     def sample_base(self, n: int) -> Tensor:
         return rng.bernoulli(self.base_logits.sigmoid().expand(n, *self.shape))
@@ -96,7 +99,9 @@ class TiedRBM(RBM):
 
     @torch.no_grad()
     def log_partition(self) -> Tensor:
-        weight, b, c = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
+        weight = self.weight.double()
+        b = self.visible_bias.double()
+        c = self.hidden_bias.double()
 
         def log_weight(states: Tensor) -> Tensor:
             h = states.unflatten(1, (self.hidden_copies, -1)).sum(1)

@@ -1,4 +1,4 @@
-"""M1 + M2: the semi-supervised model M2 of what a variational auto-encoder, M1, infers from x.
+"""M1 + M2: the semi-supervised model M2 on features that M1, a variational auto-encoder, infers from x.
 
 Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
 https://arxiv.org/abs/1406.5298.
@@ -28,11 +28,11 @@ class FeatureDecoder(Decoder):
     """p(z1 | y, z2), Gaussian.
 
     Args:
-        code_dim: of y and z2.
-        hidden_dims: at least one.
-        activation: after each.
-        feature_dim: of z1.
-        log_var_range: of its variances.
+        code_dim: dimensions of y and z2 together.
+        hidden_dims: units of the hidden layers, at least one.
+        activation: nonlinearity after each hidden layer.
+        feature_dim: dimensions of z1.
+        log_var_range: interval of the log-variances.
 
     Raises:
         ValueError: there is no hidden layer.
@@ -48,7 +48,9 @@ class FeatureDecoder(Decoder):
     ):
         super().__init__()
         if not hidden_dims:
-            raise ValueError("hidden_dims: the networks of M2 need a hidden layer")
+            raise ValueError(
+                "hidden_dims = [] is empty: the networks of M2 need a hidden layer, as model.hidden_dims=[300]"
+            )
         self.hidden = mlp(code_dim, hidden_dims, activation)
         self.output = GaussianLayer(hidden_dims[-1], feature_dim, log_var_range)
 
@@ -59,20 +61,20 @@ class FeatureDecoder(Decoder):
 class M1M2(LabelledModel, LayeredModel):
     """p(x | z1) p(z1 | y, z2) p(y) p(z2) with q(z1 | x) q(y | z1) q(z2 | z1, y). The code is (y, z2, z1).
 
-    M1 is trained first, by itself, and then left as it is; M2 sees a fresh draw of q(z1 | x) of every example whenever
-    it is trained, and the mean when it is evaluated.
+    M1 is trained first, by itself, and stays fixed afterwards. M2 receives a fresh draw of q(z1 | x) in each training
+    step, and the mean in evaluation.
 
     Args:
-        latent_dim: of the code of M2: K places for the label, the rest for z2.
-        feature_dim: of z1; prior, posterior and decoder are those of M1 and refer to it.
+        latent_dim: dimensions of M2's code: K for the label, the rest for z2.
+        feature_dim: dimensions of z1; prior, posterior and decoder of M1 refer to it.
         num_classes: K.
-        prior: of z1 in M1, until M2 takes its place.
+        prior: p(z1) of M1, which M2 later replaces.
         posterior: q(z1 | x).
         decoder: p(x | z1).
-        hidden_dims: of q(y | z1), and of p(z1 | y, z2).
-        hidden_dim: of q(z2 | z1, y).
-        activation: of these networks.
-        log_var_range: log-variances of z2, and of z1 given it, are clamped to it, with no gradient outside.
+        hidden_dims: hidden layers of q(y | z1) and of p(z1 | y, z2).
+        hidden_dim: hidden units of q(z2 | z1, y).
+        activation: nonlinearity of these networks.
+        log_var_range: interval to which log-variances of z2, and of z1 given z2, are clamped; no gradient outside.
     """
 
     num_stages = 1
@@ -92,7 +94,8 @@ class M1M2(LabelledModel, LayeredModel):
         log_var_range: Sequence[float],
     ):
         super().__init__()
-        self.feature_dim, self.num_classes = feature_dim, num_classes
+        self.feature_dim = feature_dim
+        self.num_classes = num_classes
         self.m1 = VAE(feature_dim, prior, posterior, decoder)
         self.m2 = M2(
             latent_dim,
@@ -109,11 +112,11 @@ class M1M2(LabelledModel, LayeredModel):
     def count_stages(cls, settings: Mapping[str, Any]) -> int:
         return cls.num_stages
 
-    def stage(self, index: int) -> Stage:
+    def build_stage(self, index: int) -> Stage:
         return Stage(self.m1, prepare=lambda x: x, finish=lambda: None)
 
     def train(self, mode: bool = True) -> "M1M2":
-        """M1 stays as it is: batch normalisation in it would follow the batches of M2."""
+        """Sets the mode of M2 alone; batch normalisation in M1 would otherwise adapt to M2's batches."""
         super().train(mode)
         self.m1.eval()
         return self
@@ -123,21 +126,21 @@ class M1M2(LabelledModel, LayeredModel):
         q = self.m1.infer(x)
         return q.sample() if self.training else q.mean
 
-    def classify(self, seen: Tensor) -> Tensor:
-        return self.m2.classify(seen)
+    def classify(self, observation: Tensor) -> Tensor:
+        return self.m2.classify(observation)
 
-    def log_joint_weights(self, seen: Tensor, y: Tensor) -> Tensor:
-        """Of z1 in the place of x: M1 is the same for all labels."""
-        return self.m2.log_joint_weights(seen, y)
+    def log_joint_weights(self, observation: Tensor, y: Tensor) -> Tensor:
+        """Computes the weights with z1 in the place of x; M1 is the same for all labels."""
+        return self.m2.log_joint_weights(observation, y)
 
     def infer(self, x: Tensor) -> Hierarchical:
-        return Hierarchical(self.m1.infer(x), self.m2.infer, self.m2.latent_dim, second_in_front=True)
+        return Hierarchical(self.m1.infer(x), self.m2.infer, self.m2.latent_dim, has_second_first=True)
 
     def latent_prior(self) -> Hierarchical:
-        return Hierarchical(self.m2.latent_prior(), self.m2.decode, self.feature_dim, second_in_front=False)
+        return Hierarchical(self.m2.latent_prior(), self.m2.decode, self.feature_dim, has_second_first=False)
 
     def decode(self, z: Tensor) -> Distribution:
         return self.m1.decode(z[..., -self.feature_dim :])
 
-    def by_class(self, n: int, like: Tensor) -> Tensor:
-        return self.m1.decode(self.m2.by_class(n, like)).mean
+    def decode_class_means(self, n: int, like: Tensor) -> Tensor:
+        return self.m1.decode(self.m2.decode_class_means(n, like)).mean

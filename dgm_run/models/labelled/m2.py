@@ -1,4 +1,4 @@
-"""The generative semi-supervised model M2.
+"""Generative semi-supervised model M2.
 
 Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
 https://arxiv.org/abs/1406.5298.
@@ -26,17 +26,17 @@ class M2(LabelledModel):
     """p(x | y, z) p(y) p(z) with q(y | x) q(z | x, y); p(y) is uniform and p(z) = N(0, I). The code is (y, z).
 
     Args:
-        latent_dim: of the code, which the decoder reads: K places for the label, the rest for z.
+        latent_dim: dimensions of the code that the decoder reads: K for the label, the rest for z.
         num_classes: K.
-        classifier: gives the features by which x reaches q(y | x).
-        encoder: gives those by which it reaches q(z | x, y).
+        classifier: encoder whose features give q(y | x).
+        encoder: encoder whose features give q(z | x, y).
         decoder: p(x | y, z).
-        hidden_dim: of the layer of q(z | x, y) in which the label joins in.
-        activation: of that layer.
-        log_var_range: log-variances of z are clamped to it, with no gradient outside.
+        hidden_dim: units of the layer of q(z | x, y) that reads features and label.
+        activation: nonlinearity of that layer.
+        log_var_range: interval to which log-variances of z are clamped; no gradient outside.
 
     Raises:
-        ValueError: the code has no place for z.
+        ValueError: the code has no dimension for z.
     """
 
     copies = {"encoder": 2}
@@ -55,46 +55,50 @@ class M2(LabelledModel):
         super().__init__()
         if latent_dim <= num_classes:
             raise ValueError(
-                f"latent_dim = {latent_dim} must exceed {num_classes}, the places that the label takes of the code"
+                f"latent_dim = {latent_dim} must exceed {num_classes}, the dimensions of the code that hold the label"
             )
-        self.latent_dim, self.num_classes, self.z_dim = latent_dim, num_classes, latent_dim - num_classes
-        self.classifier, self.encoder, self.decoder = classifier, encoder, decoder
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.z_dim = latent_dim - num_classes
+        self.classifier = classifier
+        self.encoder = encoder
+        self.decoder = decoder
         self.head = linear(classifier.feature_dim, num_classes)
         self.joint = TwoInputLayer(encoder.feature_dim, num_classes, hidden_dim, activation)
         self.recognition = GaussianLayer(hidden_dim, self.z_dim, log_var_range)
 
-    def classify(self, seen: Tensor) -> Tensor:
-        return self.head(self.classifier(seen)).to(seen.dtype).log_softmax(-1)
+    def classify(self, observation: Tensor) -> Tensor:
+        return self.head(self.classifier(observation)).to(observation.dtype).log_softmax(-1)
 
-    def log_joint_weights(self, seen: Tensor, y: Tensor) -> Tensor:
-        z, log_q = self._given_label(seen)(y).rsample_and_log_prob()
+    def log_joint_weights(self, observation: Tensor, y: Tensor) -> Tensor:
+        z, log_q = self._infer_given_label(observation)(y).rsample_and_log_prob()
         y = y.expand(*z.shape[:-1], self.num_classes)
         return (
-            self.decode(torch.cat([y, z], -1)).log_prob(seen)
+            self.decode(torch.cat([y, z], -1)).log_prob(observation)
             + self.latent_prior().second(y).log_prob(z)
             - (log_q + math.log(self.num_classes))
         )
 
     def infer(self, x: Tensor) -> Hierarchical:
-        return Hierarchical(OneHot(self.classify(x)), self._given_label(x), self.z_dim, second_in_front=False)
+        return Hierarchical(OneHot(self.classify(x)), self._infer_given_label(x), self.z_dim, has_second_first=False)
 
     def latent_prior(self) -> Hierarchical:
         classes = OneHot(self.head.weight.new_zeros(self.num_classes))
-        return Hierarchical(classes, self._standard, self.z_dim, second_in_front=False)
+        return Hierarchical(classes, self._standard_prior, self.z_dim, has_second_first=False)
 
     def decode(self, z: Tensor) -> Distribution:
         return self.decoder(z)
 
-    def _given_label(self, x: Tensor):
-        """y -> q(z | x, y); what x adds is made once for all labels."""
-        of_x = self.joint.first(self.encoder(x))
-        return lambda y: self.recognition(self.joint(of_x, y), like=x)
+    def _infer_given_label(self, x: Tensor):
+        """Returns the map y -> q(z | x, y); the features of x are computed once for all labels."""
+        x_term = self.joint.first(self.encoder(x))
+        return lambda y: self.recognition(self.joint(x_term, y), like=x)
 
-    def _standard(self, y: Tensor) -> DiagonalGaussian:
+    def _standard_prior(self, y: Tensor) -> DiagonalGaussian:
         zeros = y.new_zeros(*y.shape[:-1], self.z_dim)
         return DiagonalGaussian(zeros, zeros)
 
-    def by_class(self, n: int, like: Tensor) -> Tensor:
+    def decode_class_means(self, n: int, like: Tensor) -> Tensor:
         classes = torch.eye(self.num_classes, dtype=like.dtype, device=like.device)
         z = torch.randn(n, self.z_dim, dtype=like.dtype, device=like.device)
         return self.decode(torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1)).mean

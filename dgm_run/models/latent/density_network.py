@@ -1,4 +1,4 @@
-"""The density network: a decoder alone, whose likelihood is a mean over draws of the prior.
+"""Density network: a decoder alone, with a likelihood averaged over draws of the prior.
 
 Source: D. MacKay, Bayesian neural networks and density networks, 1995.
 """
@@ -16,37 +16,39 @@ RECONSTRUCTION_DRAWS = 2000
 
 
 class DensityNetwork(ContinuousLatentModel):
-    """p(x) = integral of p(x | z) p(z) dz with nothing inferred: every z is a draw of the prior.
+    """p(x) = integral of p(x | z) p(z) dz without inference: every z is a draw of the prior.
 
-    As many draws are needed as the posterior is narrower than the prior: exp of the nats that x tells of z.
+    The number of draws it needs grows with exp(KL(p(z | x) || p(z))), the information of x on z in nats.
 
     Args:
-        latent_dim: L; the parts refer to it.
+        latent_dim: L; prior and decoder refer to it.
         prior: p(z).
         decoder: p(x | z).
     """
 
     def __init__(self, latent_dim: int, prior: StandalonePrior, decoder: Decoder):
         super().__init__()
-        self.latent_dim, self.prior, self.decoder = latent_dim, prior, decoder
+        self.latent_dim = latent_dim
+        self.prior = prior
+        self.decoder = decoder
 
     def infer(self, x: Tensor) -> BatchExpanded:
-        """The prior, which is all that this model knows of z before it has weighed draws."""
+        """Returns the prior, the model's only knowledge of z before it weighs draws."""
         return BatchExpanded(self.latent_prior(), len(x))
 
     def latent_prior(self) -> Distribution:
         return self.prior(None)
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.decoder(self.prior.code(z))
+        return self.decoder(self.prior.compute_decoder_input(z))
 
     def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x_b | z_s) of every pair: (B, *shape), (S, L) -> (B, S). The draws serve all examples."""
+        """Computes log p(x_b | z_s) of every pair: (B, *shape), (S, L) -> (B, S). All examples share the draws."""
         return self.decode(z).pairwise_log_prob(x)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x | z) at a draw of the prior, chosen as it explains x."""
+        """Returns the mean of p(x | z) at one draw of the prior, chosen with probability proportional to p(x | z)."""
         z = self.latent_prior().sample((RECONSTRUCTION_DRAWS,))
         chosen = torch.distributions.Categorical(logits=self.log_likelihoods(x, z)).sample()
         return self.decode(z[chosen]).mean

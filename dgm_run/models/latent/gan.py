@@ -1,4 +1,4 @@
-"""The generative adversarial network.
+"""Generative adversarial network.
 
 Sources: I. Goodfellow et al., Generative adversarial networks, 2014, https://arxiv.org/abs/1406.2661; T. Miyato et al.,
 Spectral normalization for generative adversarial networks, 2018, https://arxiv.org/abs/1802.05957.
@@ -18,16 +18,16 @@ from dgm_run.priors.base import StandalonePrior
 
 
 class GAN(DensityNetwork):
-    """A decoder whose means are the samples, and a discriminator that tells them from data.
+    """Decoder whose means are the samples, with a discriminator between samples and data.
 
-    With the noise of its decoder around them the samples have a density, which a GAN does not train but which can be
-    evaluated as that of every other decoder.
+    The decoder's noise around the means gives the samples a density. A GAN does not train this density, but it can be
+    evaluated like that of every other decoder.
 
     Args:
-        latent_dim: L; the parts refer to it.
+        latent_dim: L; prior and decoder refer to it.
         prior: p(z).
-        decoder: the generator: its mean.
-        encoder: gives the features that the discriminator judges by.
+        decoder: the generator is its mean.
+        encoder: computes the discriminator's features.
         spectral_norm: whether the weights of the discriminator's layers are divided by their largest singular values.
     """
 
@@ -35,26 +35,27 @@ class GAN(DensityNetwork):
         self, latent_dim: int, prior: StandalonePrior, decoder: Decoder, encoder: Encoder, spectral_norm: bool
     ):
         super().__init__(latent_dim, prior, decoder)
-        self.encoder, self.head = encoder, linear(encoder.feature_dim, 1)
+        self.encoder = encoder
+        self.head = linear(encoder.feature_dim, 1)
         if spectral_norm:
-            for layer in self.layers():
+            for layer in self.discriminator_layers():
                 parametrizations.spectral_norm(layer)
 
     def draw(self, n: int) -> Tensor:
-        """`sample`, differentiable."""
+        """Draws n samples, differentiable in the generator's parameters."""
         return self.decode(self.latent_prior().sample((n,))).mean
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n samples without noise, (n, *shape)."""
+        """Draws n samples without noise, (n, *shape)."""
         return self.draw(n)
 
     def discriminate(self, x: Tensor) -> Tensor:
-        """The log-odds of x being data, (B,)."""
+        """Computes the log-odds that x is data, (B,)."""
         return self.head(self.encoder(x)).squeeze(-1).to(x.dtype)
 
-    def layers(self) -> list[nn.Module]:
-        """The discriminator's linear layers and convolutions."""
+    def discriminator_layers(self) -> list[nn.Module]:
+        """Lists the discriminator's linear layers and convolutions."""
         parts = nn.ModuleList(self.discriminator)
         return [part for part in parts.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
 
@@ -67,5 +68,5 @@ class GAN(DensityNetwork):
         return [self.encoder, self.head]
 
 
-def parameters_of(parts: list[nn.Module]) -> Iterator[nn.Parameter]:
+def iterate_parameters(parts: list[nn.Module]) -> Iterator[nn.Parameter]:
     return (parameter for part in parts for parameter in part.parameters())

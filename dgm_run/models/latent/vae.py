@@ -1,4 +1,4 @@
-"""The variational auto-encoder with one level of latent variables.
+"""Variational auto-encoder with one level of latent variables.
 
 Source: D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, https://arxiv.org/abs/1312.6114.
 """
@@ -15,10 +15,10 @@ from dgm_run.priors.base import AuxiliaryLossPrior, Prior
 
 
 class VAE(ContinuousLatentModel):
-    """Any prior, posterior and decoder that agree on the number of latent dimensions.
+    """Model p(x | z) p(z) with q(z | x), of any prior, posterior and decoder with the same latent dimensions.
 
     Args:
-        latent_dim: L; the parts refer to it.
+        latent_dim: L; prior, posterior and decoder refer to it.
         prior: p(z).
         posterior: q(z | x).
         decoder: p(x | z).
@@ -32,7 +32,9 @@ class VAE(ContinuousLatentModel):
         if latent_dim < 1:
             raise ValueError(f"latent_dim = {latent_dim} must be positive")
         self.latent_dim = latent_dim
-        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+        self.prior = prior
+        self.posterior = posterior
+        self.decoder = decoder
 
     def auxiliary_loss(self) -> Tensor | float:
         if not isinstance(self.prior, AuxiliaryLossPrior) or not torch.is_grad_enabled():
@@ -47,7 +49,7 @@ class VAE(ContinuousLatentModel):
         return self.prior(self.posterior)
 
     def infer_with_prior(self, x: Tensor) -> tuple[Distribution, Distribution]:
-        return self.prior.with_posterior(self.posterior, x)
+        return self.prior.infer_with_prior(self.posterior, x)
 
     def decode(self, z: Tensor) -> Distribution:
-        return self.decoder(self.prior.code(z))
+        return self.decoder(self.prior.compute_decoder_input(z))

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from dgm_run.distributions.linear_gaussian import LinearGaussian
-from dgm_run.models.linear.factor_analysis import FactorAnalysis, Moments, resolved_floor
+from dgm_run.models.linear.factor_analysis import FactorAnalysis, Moments, resolve_floor
 from dgm_run.networks.bounded import describe_floor
 
 
 class PPCA(FactorAnalysis):
-    """Factor analysis with one variance of the noise for all pixels.
+    """Factor analysis with one noise variance for all pixels.
 
-    Its floor is that of the pixel that has the lowest one. Where trainer=em fits it, the first step goes to the
-    maximum of the likelihood, which is known in closed form.
+    Its floor is the lowest floor of the pixels. With trainer=em the first step reaches the maximum of the likelihood,
+    which is in closed form.
     """
 
     @staticmethod
-    def num_variances(num_pixels: int) -> int:
+    def count_variances(num_pixels: int) -> int:
         return 1
 
     def noise_floor(self, variance: Tensor) -> Tensor:
@@ -29,38 +29,37 @@ class PPCA(FactorAnalysis):
         return describe_shared_floor(num_at_floor > 0, self.column_variance, self.min_scale, self.relative_min_scale)
 
     def improve(self, p: LinearGaussian, data: Moments) -> LinearGaussian:
-        """Returns the maximum of the likelihood, wherever p is."""
+        """Returns the maximum-likelihood density, whatever p is."""
         return maximum_likelihood(data, self.latent_dim, self.noise_floor(data.variance).square())
 
-    def _shared(self, variances: Tensor) -> Tensor:
+    def _pool_variances(self, variances: Tensor) -> Tensor:
         return variances.mean(0, keepdim=True)
 
 
 def shared_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -> Tensor:
-    """Returns the floor of a noise that all pixels share, a standard deviation, (1,).
+    """Computes the floor of a noise that all pixels share, a standard deviation, (1,).
 
-    It is that of the pixel that has the lowest one, or what double precision can tell apart from zero beside the
-    pixel that varies most.
+    It is the lowest floor of the pixels, or the resolution of double precision beside the pixel that varies most.
 
     Raises:
-        ValueError: that of `resolved_floor`.
+        ValueError: see `resolve_floor`.
     """
-    lowest = resolved_floor(variance, min_scale, relative_min_scale).min()
+    lowest = resolve_floor(variance, min_scale, relative_min_scale).min()
     return torch.maximum(lowest, _resolution(variance)).unsqueeze(0)
 
 
 def describe_shared_floor(
     is_at_floor: bool, variance: Tensor, min_scale: float, relative_min_scale: float
 ) -> str | None:
-    """Says that the noise is at its `shared_floor`, and what sets that; None where it is not."""
+    """Describes noise at its `shared_floor` and what sets it; returns None for noise above it."""
     if not is_at_floor:
         return None
-    if resolved_floor(variance, min_scale, relative_min_scale).min() >= _resolution(variance):
+    if resolve_floor(variance, min_scale, relative_min_scale).min() >= _resolution(variance):
         return describe_floor(1, 1, min_scale, relative_min_scale)
     apart = (variance.max() / variance[variance > 0].min()).sqrt().item()
     return (
-        "the noise of all columns is at its floor, on which the likelihood depends: their scales lie so far apart, by "
-        f"a factor of {apart:.1g}, that double precision sets it: standardise the data"
+        "the noise of all columns is at its floor, on which the likelihood depends: double precision sets the floor, "
+        f"because the scales of the columns differ by a factor of {apart:.1g}: standardise the data"
     )
 
 
@@ -69,7 +68,7 @@ def _resolution(variance: Tensor) -> Tensor:
 
 
 def maximum_likelihood(data: Moments, latent_dim: int, min_variance: Tensor) -> LinearGaussian:
-    """The best PPCA of data, in closed form: the leading eigenvectors, the noise the mean of the other eigenvalues."""
+    """Returns the maximum-likelihood PPCA: leading eigenvectors, with the mean of the other eigenvalues as noise."""
     values, vectors = data.eigen
     noise = torch.maximum(values[:-latent_dim].mean(), min_variance)  # (1,)
     leading = (values[-latent_dim:] - noise).clamp(min=0).sqrt()

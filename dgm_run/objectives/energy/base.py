@@ -1,4 +1,4 @@
-"""What all objectives of energy models share: they compare the free energy of the data with that of something else."""
+"""Base of energy-model objectives, which compare the free energy of data with that of model samples."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Objective, Progress
 
 ACTIVITY_RATE = 0.1
-"""Of the moving average of hidden activity, a step."""
+"""Rate of the moving average of hidden activity, for each step."""
 
-WATCHED_SAMPLES = 10
-"""Draws of the hidden units of every validation example where they cannot be summed out."""
+VALIDATION_SAMPLES = 10
+"""Number of samples of the hidden units for each validation example, for models with latent states."""
 
 
 class Phases(NamedTuple):
-    """What an update compares: its gradient is sum_i weights_i dF(states_i) / d theta.
+    """Positive and negative phase of an update; its gradient is sum_i weights_i dF(states_i) / d theta.
 
     Attributes:
-        states: data and draws together, (N, *shape).
-        fields: theirs.
-        weights: (N,), positive for the data and negative for the draws; they sum to zero.
-        loss: what the gradient belongs to, a scalar in nats.
+        states: data and samples together, (N, *shape).
+        preactivations: preactivations of the states.
+        weights: (N,), positive for data and negative for samples, with sum zero.
+        loss: loss with this gradient, a scalar in nats.
     """
 
     states: Tensor
@@ -40,25 +40,25 @@ class Phases(NamedTuple):
 
 @dataclass(frozen=True)
 class EnergyObjective(Objective):
-    """Lowers the free energy of the data and raises that of something else; the subclasses say of what.
+    """Objective that lowers the free energy of data and raises that of samples, which subclasses define.
 
-    The loss is no likelihood: what chooses the checkpoint is log p(x) of the validation data.
+    The loss is no likelihood; log p(x) of the validation data chooses the checkpoint.
 
-    Centering takes the gradient of E = -(x - mu)'W(h - lambda) - b'x - c'h, mu and lambda the means of x and h on
-    the data, and tells it in the parameters of the ordinary energy, so that nothing else has to know. Source:
+    Centering takes the gradient of E = -(x - mu)'W(h - lambda) - b'x - c'h, with mu and lambda the data means of x and
+    h. It expresses the gradient in the parameters of the ordinary energy, so that no other code changes. Source:
     J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
 
-    Sparsity moves the biases of the hidden units (in a DBM those of the odd layers), not their weights, until the
-    units are on as often as asked for.
+    Sparsity moves the biases of the hidden units, not their weights, until the units reach the target activity. In a
+    DBM these are the biases of the odd layers.
     Source: H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, 2008.
 
     Args:
-        partition: log Z for the likelihood that is watched while training.
-        weight_decay: lambda of lambda/2 |W|^2, for the weights alone.
-        max_norm: upper limit of the norm of every hidden unit's weights; null for none.
-        centering_rate: of the moving averages mu and lambda, a step; null for the ordinary gradient.
-        sparsity_target: how often a hidden unit is to be on; null for as often as the likelihood asks for.
-        sparsity_cost: of cost/2 (activity - target)^2, the activity a moving average.
+        partition: estimator of log Z for the validation likelihood.
+        weight_decay: lambda of lambda/2 |W|^2, for weights only.
+        max_norm: upper limit of the norm of each hidden unit's weights; null for none.
+        centering_rate: rate of the moving averages mu and lambda for each step; null for the ordinary gradient.
+        sparsity_target: target activity of the hidden units; null for no target.
+        sparsity_cost: cost of cost/2 (activity - target)^2, with a moving average as the activity.
 
     Raises:
         ValueError: a decay, cost, limit, target or rate lies outside its range.
@@ -90,7 +90,8 @@ class EnergyObjective(Objective):
         if self.centering_rate is None and self.sparsity_target is None:
             return {}
         states, preactivations, _ = model.infer(x)
-        state_mean, hidden_mean = states.flatten(1).mean(0), model.hidden_means(preactivations).mean(0)
+        state_mean = states.flatten(1).mean(0)
+        hidden_mean = model.hidden_means(preactivations).mean(0)
         found = {}
         if self.centering_rate is not None:
             found |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
@@ -102,10 +103,10 @@ class EnergyObjective(Objective):
 
     @abstractmethod
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        """What this step compares; `states` are what the examples of a batch stand for, with their fields."""
+        """Builds the phases of a step; `states` are inferred from the batch, with their preactivations."""
 
-    def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
-        """Told the gradient of every step, for objectives that follow it."""
+    def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
+        """Receives the gradient of every step, for objectives that use it."""
 
     def __call__(
         self, model: EnergyModel, x: Tensor, progress: Progress | None = None
@@ -115,31 +116,31 @@ class EnergyObjective(Objective):
         with torch.no_grad():
             inferred, preactivations, _ = model.infer(x)
             hidden_mean = model.hidden_means(preactivations).mean(0)
-            states, all_fields, weights, value = self.phases(model, inferred, preactivations, progress)
-            gradients = model.gradient(states, all_fields, weights)
-            self.learned(gradients, memory)
+            states, all_preactivations, weights, value = self.phases(model, inferred, preactivations, progress)
+            gradients = model.gradient(states, all_preactivations, weights)
+            self.record_gradient(gradients, memory)
             self._decay(model, gradients)
             if self.centering_rate is not None:
                 memory["state_mean"].lerp_(inferred.flatten(1).mean(0), self.centering_rate)
                 memory["hidden_mean"].lerp_(hidden_mean, self.centering_rate)
-                gradients = model.centered(gradients, memory["state_mean"], memory["hidden_mean"])
+                gradients = model.center_gradient(gradients, memory["state_mean"], memory["hidden_mean"])
             if self.sparsity_target is not None:
                 excess = memory["activity"].lerp_(hidden_mean, ACTIVITY_RATE) - self.sparsity_target
                 gradients[model.hidden_bias_name].add_(excess, alpha=self.sparsity_cost)
         parameters = dict(model.named_parameters())
-        loss = _GivenGradient.apply(value, [gradients[name] for name in parameters], *parameters.values())
+        loss = _PrecomputedGradient.apply(value, [gradients[name] for name in parameters], *parameters.values())
         return loss, {"hidden_activity": hidden_mean.mean()} if len(hidden_mean) else {}
 
     def _decay(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
         if self.weight_decay:
-            for name, weight in _weights_of(model):
+            for name, weight in _named_weights(model):
                 gradients[name].add_(weight, alpha=self.weight_decay)
 
     @torch.no_grad()
     def project_parameters(self, model: EnergyModel) -> None:
         model.project_parameters()
         if self.max_norm is not None:
-            for _, weight in _weights_of(model):
+            for _, weight in _named_weights(model):
                 norms = weight.norm(dim=0, keepdim=True).clamp(min=1e-12)
                 weight.mul_((self.max_norm / norms).clamp(max=1))
 
@@ -148,8 +149,8 @@ class EnergyObjective(Objective):
         self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         log_z = self.partition(model, report).value
-        valid = _observe(model, data.valid, batch_size, report)
-        train = _observe(model, data.train, batch_size, no_progress, len(data.valid))
+        valid = _measure_examples(model, data.valid, batch_size, report)
+        train = _measure_examples(model, data.train, batch_size, no_progress, len(data.valid))
         activity = valid["hidden"].mean(0)  # (M,)
         log_f = valid.get("log_f", -valid["free_energy"])
         found = {
@@ -159,9 +160,9 @@ class EnergyObjective(Objective):
             f"reconstruction_{model.error_measure}": valid["reconstruction"].mean().item(),
             "baseline": valid["baseline"].mean().item(),
         }
-        for name, weight in _weights_of(model):
-            found[f"{name}_norm"] = weight.norm(dim=0).mean().item()  # of what a unit receives
-        if model.inferred:
+        for name, weight in _named_weights(model):
+            found[f"{name}_norm"] = weight.norm(dim=0).mean().item()  # norm of a unit's incoming weights
+        if model.has_latent_states:
             found["elbo"] = -valid["free_energy"].mean().item() - log_z
         if len(activity):
             found |= {
@@ -172,14 +173,14 @@ class EnergyObjective(Objective):
         return found
 
 
-def _weights_of(model: EnergyModel) -> list[tuple[str, nn.Parameter]]:
+def _named_weights(model: EnergyModel) -> list[tuple[str, nn.Parameter]]:
     return [(name, parameter) for name, parameter in model.named_parameters() if "weight" in name]
 
 
-def _observe(
+def _measure_examples(
     model: EnergyModel, data: DataSplit, batch_size: int, report: ProgressCallback, num: int | None = None
 ) -> dict[str, Tensor]:
-    """What can be seen of the first `num` examples, one row for each, in float64."""
+    """Measures the first `num` examples, one row each, in float64."""
 
     def find(x: Tensor) -> dict[str, Tensor]:
         states, preactivations, entropy = model.infer(x)
@@ -189,15 +190,19 @@ def _observe(
             "reconstruction": model.reconstruction_error(x, preactivations),
             "hidden": model.hidden_means(preactivations),
         }
-        if model.inferred:
-            found["log_f"] = log_mean_exp(model.log_weights(x, WATCHED_SAMPLES))
+        if model.has_latent_states:
+            found["log_f"] = log_mean_exp(model.log_weights(x, VALIDATION_SAMPLES))
         return {name: value.double() for name, value in found.items()}
 
     return data.map_batches(batch_size, find, report, num)
 
 
 def check_num_steps(num_steps: int, grow_every: int | None) -> None:
-    """Raises a ValueError where `num_sweeps` would make no sense of them."""
+    """Checks the arguments of `num_sweeps`.
+
+    Raises:
+        ValueError: one of them is not positive.
+    """
     if num_steps < 1:
         raise ValueError(f"num_steps = {num_steps}: at least one is needed")
     if grow_every is not None and grow_every < 1:
@@ -205,23 +210,29 @@ def check_num_steps(num_steps: int, grow_every: int | None) -> None:
 
 
 def num_sweeps(progress: Progress, num_steps: int, grow_every: int | None) -> int:
-    """`num_steps`, and one more after every `grow_every` epochs; null for none."""
+    """Counts `num_steps` sweeps plus one for every `grow_every` epochs; null for none."""
     return num_steps + int(progress.epoch) // grow_every if grow_every else num_steps
 
 
-def data_against(
-    model: EnergyModel, x: Tensor, preactivations: Tensor, v: Tensor, v_fields: Tensor, v_weights: Tensor | None = None
+def contrast_data_with(
+    model: EnergyModel,
+    x: Tensor,
+    preactivations: Tensor,
+    v: Tensor,
+    v_preactivations: Tensor,
+    v_weights: Tensor | None = None,
 ) -> Phases:
-    """mean F(x) - mean F(v), or the weighted mean with `v_weights`, which sum to one."""
+    """Builds the phases of mean F(x) - mean F(v), or of the weighted mean with `v_weights`, which sum to one."""
     if v_weights is None:
         v_weights = preactivations.new_full((len(v),), 1 / len(v))
-    states, all_fields = torch.cat([x, v]), torch.cat([preactivations, v_fields])
+    states = torch.cat([x, v])
+    all_preactivations = torch.cat([preactivations, v_preactivations])
     weights = torch.cat([preactivations.new_full((len(x),), 1 / len(x)), -v_weights])
-    return Phases(states, all_fields, weights, -(weights @ model.log_unnormalized(states, all_fields)))
+    return Phases(states, all_preactivations, weights, -(weights @ model.log_unnormalized(states, all_preactivations)))
 
 
-class _GivenGradient(torch.autograd.Function):
-    """A value whose gradient was made by hand: on the way of a Boltzmann machine the tape costs half the time."""
+class _PrecomputedGradient(torch.autograd.Function):
+    """Value with a precomputed gradient: for a Boltzmann machine, autograd's tape would cost half of the time."""
 
     @staticmethod
     def forward(ctx, value: Tensor, gradients: list[Tensor], *parameters: nn.Parameter) -> Tensor:

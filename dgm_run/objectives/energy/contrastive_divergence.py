@@ -9,18 +9,18 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_steps, data_against, num_sweeps
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_steps, contrast_data_with, num_sweeps
 
 
 @dataclass(frozen=True)
 class ContrastiveDivergence(EnergyObjective):
-    """The data against where `num_steps` sweeps of Gibbs sampling lead from them.
+    """CD-k: data against samples after `num_steps` Gibbs sweeps from the data.
 
-    States are sampled throughout; the last hidden units count with their probabilities, as those of the data do.
+    States are sampled throughout; the last hidden units enter with their probabilities, as those of the data do.
 
     Args:
-        num_steps: k, sweeps.
-        grow_every: epochs after which there is one more; null for as many throughout.
+        num_steps: k, number of sweeps.
+        grow_every: number of epochs after which k grows by one; null for a constant k.
 
     Raises:
         ValueError: there is no sweep, or `grow_every` is not positive.
@@ -34,7 +34,7 @@ class ContrastiveDivergence(EnergyObjective):
         check_num_steps(self.num_steps, self.grow_every)
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        return data_against(
+        return contrast_data_with(
             model,
             states,
             preactivations,

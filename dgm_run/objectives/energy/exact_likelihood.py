@@ -1,4 +1,4 @@
-"""The likelihood itself, for models of few pixels."""
+"""Exact likelihood, for models of few pixels."""
 
 import functools
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from dgm_run.models.energy.base import EnergyModel
 from dgm_run.models.energy.binary_states import BinaryEnergyModel
 from dgm_run.models.energy.enumeration import binary_states
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
 
 MAX_PIXELS = 16
 
 
 @dataclass(frozen=True)
 class ExactLikelihood(EnergyObjective):
-    """The data against all states of the model, each with its probability: the gradient of -log p(x) itself."""
+    """Data against all states of the model, weighted by probability: the gradient of -log p(x) itself."""
 
     requires = {"model": BinaryEnergyModel}
 
@@ -27,19 +27,19 @@ class ExactLikelihood(EnergyObjective):
         if num_pixels > MAX_PIXELS:
             raise ConfigError(
                 f"objective: an exact gradient sums over 2^{num_pixels} states, and 2^{MAX_PIXELS} is the limit: "
-                "take objective=pcd"
+                "choose objective=pcd"
             )
         return super().init_state(model, x)
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v = _all_states(states.shape[1:], states.dtype, states.device)
-        v_fields = model.preactivations(v)
-        log_f = model.log_unnormalized(v, v_fields)
-        compared = data_against(model, states, preactivations, v, v_fields, log_f.softmax(0))
+        v = _list_states(states.shape[1:], states.dtype, states.device)
+        v_preactivations = model.preactivations(v)
+        log_f = model.log_unnormalized(v, v_preactivations)
+        compared = contrast_data_with(model, states, preactivations, v, v_preactivations, log_f.softmax(0))
         return compared._replace(loss=log_f.logsumexp(0) - model.log_unnormalized(states, preactivations).mean())
 
 
 @functools.lru_cache(maxsize=1)
-def _all_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Every binary x, (2^D, *shape); the same at every step."""
+def _list_states(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Lists every binary x, (2^D, *shape), cached between steps."""
     return binary_states(shape.numel(), 0, 1 << shape.numel(), device).to(dtype).unflatten(1, shape)

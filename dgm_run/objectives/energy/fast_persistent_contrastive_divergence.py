@@ -11,21 +11,20 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
 
 
 @dataclass(frozen=True)
 class FastPersistentContrastiveDivergence(EnergyObjective):
-    """Persistent chains that move under parameters theta + fast, which make them leave where they have been.
+    """PCD with chains that move under parameters theta + fast, which drive them away from visited states.
 
-    The fast parameters follow the same gradient at a learning rate of their own and decay: they exist for the
-    chains alone.
+    The fast parameters follow the same gradient at their own learning rate, and decay. Only the chains use them.
 
     Args:
-        num_steps: k, sweeps a step.
-        num_chains: how many there are.
+        num_steps: k, sweeps in each step.
+        num_chains: number of chains.
         fast_lr: learning rate of the fast parameters.
-        fast_decay: what is left of them after a step; 19/20 in the source.
+        fast_decay: factor of the fast parameters after each step; 19/20 in the source.
 
     Raises:
         ValueError: there is no sweep or no chain, the rate is negative, or the decay lies outside [0, 1).
@@ -39,7 +38,7 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
     def __post_init__(self):
         super().__post_init__()
         if min(self.num_steps, self.num_chains) < 1:
-            raise ValueError("num_steps and num_chains must be positive")
+            raise ValueError(f"num_steps = {self.num_steps} and num_chains = {self.num_chains} must be positive")
         if self.fast_lr < 0:
             raise ValueError(f"fast_lr = {self.fast_lr} must not be negative")
         if not 0 <= self.fast_decay < 1:
@@ -50,17 +49,17 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
         return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v, _ = _moved(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
+        v, _ = _add_fast_parameters(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, states, preactivations, v, model.preactivations(v))
+        return contrast_data_with(model, states, preactivations, v, model.preactivations(v))
 
-    def learned(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
+    def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
         for name, gradient in gradients.items():
             memory[f"fast_{name}"].mul_(self.fast_decay).sub_(gradient, alpha=self.fast_lr)
 
 
-def _moved(model: EnergyModel, memory: dict[str, Tensor]) -> EnergyModel:
-    """The model at theta + fast; all but the parameters is shared."""
+def _add_fast_parameters(model: EnergyModel, memory: dict[str, Tensor]) -> EnergyModel:
+    """Returns the model at theta + fast, which shares all but the parameters."""
     moved = copy.copy(model)
     moved._parameters = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
     return moved

@@ -12,19 +12,19 @@ from torch import Tensor
 from dgm_run import rng
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
 
 
 @dataclass(frozen=True)
 class ParallelTempering(EnergyObjective):
-    """The data against the chains at beta = 1, which receive states from those that move more freely.
+    """Data against chains at beta = 1, which exchange states with chains at lower beta.
 
-    A step is a sweep of every chain, then an offer of exchange between neighbours r and r + 1, even r first, odd r
-    after, accepted with probability min(1, f_{r+1}(s_r) f_r(s_{r+1}) / (f_r(s_r) f_{r+1}(s_{r+1}))).
+    A step is a sweep of every chain, followed by proposed exchanges between neighbours r and r + 1: first even r, then
+    odd r. An exchange is accepted with probability min(1, f_{r+1}(s_r) f_r(s_{r+1}) / (f_r(s_r) f_{r+1}(s_{r+1}))).
 
     Args:
-        num_temperatures: R, equally spaced beta from 0 to 1.
-        num_chains: of each temperature.
+        num_temperatures: R, number of equally spaced beta from 0 to 1.
+        num_chains: number of chains at each temperature.
 
     Raises:
         ValueError: there are fewer than two temperatures, or no chain.
@@ -36,7 +36,9 @@ class ParallelTempering(EnergyObjective):
     def __post_init__(self):
         super().__post_init__()
         if self.num_temperatures < 2:
-            raise ValueError(f"num_temperatures = {self.num_temperatures}: one temperature is objective=pcd")
+            raise ValueError(
+                f"num_temperatures = {self.num_temperatures} must be two or more; for one choose objective=pcd"
+            )
         if self.num_chains < 1:
             raise ValueError(f"num_chains = {self.num_chains} must be positive")
 
@@ -48,22 +50,26 @@ class ParallelTempering(EnergyObjective):
         chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
         betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=preactivations.dtype)
         v = model.gibbs_step(chains, model.preactivations(chains), betas.repeat_interleave(self.num_chains))
-        v_fields = model.preactivations(v)
+        v_preactivations = model.preactivations(v)
         for first in (0, 1):
-            order = self._exchange(model, v, v_fields, betas, first)
-            v, v_fields = v[order], v_fields[order]
+            order = self._exchange(model, v, v_preactivations, betas, first)
+            v = v[order]
+            v_preactivations = v_preactivations[order]
         chains.copy_(v)
         cold = slice(-self.num_chains, None)
-        return data_against(model, states, preactivations, v[cold], v_fields[cold])
+        return contrast_data_with(model, states, preactivations, v[cold], v_preactivations[cold])
 
     def _exchange(self, model: EnergyModel, v: Tensor, preactivations: Tensor, betas: Tensor, first: int) -> Tensor:
-        """Where every chain takes its state from, after offers between r and r + 1 for r = first, first + 2, ..."""
-        num, place = self.num_chains, torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
+        """Returns each chain's source of its new state, after exchanges of r and r + 1 for r = first, first + 2, ..."""
+        num = self.num_chains  # (R, N)
+        place = torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
         upper = (self.num_temperatures - first) // 2 * 2 + first
-        hot, cold = place[first:upper:2].flatten(), place[first + 1 : upper : 2].flatten()
+        hot = place[first:upper:2].flatten()
+        cold = place[first + 1 : upper : 2].flatten()
         if not len(hot):
             return place.flatten()
-        beta_hot, beta_cold = betas[hot // num], betas[cold // num]
+        beta_hot = betas[hot // num]
+        beta_cold = betas[cold // num]
         log_ratio = model.log_ratio(v[hot], preactivations[hot], beta_hot, beta_cold)
         log_ratio += model.log_ratio(v[cold], preactivations[cold], beta_cold, beta_hot)
         accepted = rng.uniform_like(log_ratio).log() < log_ratio

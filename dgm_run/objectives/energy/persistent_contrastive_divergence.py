@@ -9,18 +9,18 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
 
 
 @dataclass(frozen=True)
 class PersistentContrastiveDivergence(EnergyObjective):
-    """The data against chains that go on from step to step, and stand in the checkpoints.
+    """Data against chains that continue from step to step and are saved in checkpoints.
 
-    They follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).
+    The chains follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).
 
     Args:
-        num_steps: k, sweeps a step.
-        num_chains: how many there are.
+        num_steps: k, sweeps in each step.
+        num_chains: number of chains.
 
     Raises:
         ValueError: there is no sweep or no chain.
@@ -32,12 +32,12 @@ class PersistentContrastiveDivergence(EnergyObjective):
     def __post_init__(self):
         super().__post_init__()
         if min(self.num_steps, self.num_chains) < 1:
-            raise ValueError("num_steps and num_chains must be positive")
+            raise ValueError(f"num_steps = {self.num_steps} and num_chains = {self.num_chains} must be positive")
 
     def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
         return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)}
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v, v_fields = model.gibbs(progress.memory["chains"], self.num_steps)
+        v, v_preactivations = model.gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return data_against(model, states, preactivations, v, v_fields)
+        return contrast_data_with(model, states, preactivations, v, v_preactivations)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.models.energy.base import EnergyModel, repeated
+from dgm_run.models.energy.base import EnergyModel, repeat_batch
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip_one
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.energy.base import EnergyObjective, Phases
@@ -18,15 +18,15 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases
 
 @dataclass(frozen=True)
 class PseudoLikelihood(EnergyObjective):
-    """sum_d log p(x_d | all other pixels), by `num_flips` pixels of each example, drawn anew for every step.
+    """sum_d log p(x_d | all other pixels), estimated from `num_flips` pixels of each example, redrawn every step.
 
-    p(x_d | rest) = sigmoid(F(x with pixel d flipped) - F(x)): Z cancels. It is no likelihood, and larger than one.
+    p(x_d | rest) = sigmoid(F(x with pixel d flipped) - F(x)), so Z cancels. It is no likelihood, and exceeds it.
 
     Args:
-        num_flips: pixels of each example a step.
+        num_flips: pixels of each example in each step.
 
     Raises:
-        ValueError: there is none.
+        ValueError: `num_flips` is not positive.
     """
 
     num_flips: int
@@ -39,16 +39,16 @@ class PseudoLikelihood(EnergyObjective):
             raise ValueError(f"num_flips = {self.num_flips}: at least one is needed")
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        flipped = flip_one(repeated(states, self.num_flips))  # (S B, *shape)
-        flipped_fields = model.preactivations(flipped)
+        flipped = flip_one(repeat_batch(states, self.num_flips))  # (S B, *shape)
+        flipped_preactivations = model.preactivations(flipped)
         gain = model.log_unnormalized(states, preactivations).repeat(self.num_flips) - model.log_unnormalized(
-            flipped, flipped_fields
+            flipped, flipped_preactivations
         )
         scale = states[0].numel() / len(flipped)
-        weights = scale * torch.sigmoid(-gain)  # of d(-log sigmoid(gain)) / d F
+        weights = scale * torch.sigmoid(-gain)  # d(-log sigmoid(gain)) / d F
         return Phases(
             torch.cat([states, flipped]),
-            torch.cat([preactivations, flipped_fields]),
+            torch.cat([preactivations, flipped_preactivations]),
             torch.cat([weights.view(self.num_flips, -1).sum(0), -weights]),
             -scale * F.logsigmoid(gain).sum(),
         )

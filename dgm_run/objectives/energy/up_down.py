@@ -1,4 +1,4 @@
-"""The up-down algorithm, a contrastive form of wake-sleep, which trains all layers of a deep belief network.
+"""Contrastive wake-sleep (the up-down algorithm), which trains all layers of a deep belief network.
 
 Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006, appendix B.
 """
@@ -15,19 +15,21 @@ from dgm_run.estimators.likelihood.partition import PartitionFunction
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.dbn import DBN
 from dgm_run.objectives.base import Objective, Progress
-from dgm_run.objectives.energy.base import WATCHED_SAMPLES, check_num_steps, num_sweeps
+from dgm_run.objectives.energy.base import VALIDATION_SAMPLES, check_num_steps, num_sweeps
 
 
 @dataclass(frozen=True)
 class UpDown(Objective):
-    """Awake, the way down learns to give back what the way up has seen; asleep, the way up what the way down dreamt.
+    """Contrastive wake-sleep: the wake phase trains generative weights, and the sleep phase recognition weights.
 
-    The top learns by contrastive divergence, and where its chain ends the dream begins.
+    In the wake phase the generative weights learn to reconstruct what the recognition weights sampled from data. The
+    top RBM learns by contrastive divergence. The end of its chain starts the sleep phase, in which the recognition
+    weights learn from generated samples.
 
     Args:
-        num_steps: k, sweeps of the top.
-        grow_every: epochs after which there is one more; null for as many throughout.
-        partition: log Z of the top, for the likelihood watched while training.
+        num_steps: k, Gibbs sweeps of the top RBM.
+        grow_every: number of epochs after which k grows by one; null for a constant k.
+        partition: estimator of log Z of the top RBM for the validation likelihood.
 
     Raises:
         ValueError: there is no sweep, or `grow_every` is not positive.
@@ -46,15 +48,15 @@ class UpDown(Objective):
     def __call__(self, model: DBN, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), {})
         with torch.no_grad():
-            awake = model.recognise(x)
-            dreamt, _ = model.top.gibbs(awake[-1], num_sweeps(progress, self.num_steps, self.grow_every))
-            asleep = model.generate(dreamt)
-        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(awake), strict=True)]
+            wake_units = model.recognise(x)
+            top_samples, _ = model.top.gibbs(wake_units[-1], num_sweeps(progress, self.num_steps, self.grow_every))
+            sleep_units = model.generate(top_samples)
+        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(wake_units), strict=True)]
         up = [
             layer.log_q(above, below).mean()
-            for layer, (below, above) in zip(model.layers, pairwise(asleep), strict=True)
+            for layer, (below, above) in zip(model.layers, pairwise(sleep_units), strict=True)
         ]
-        top = model.top.free_energy(awake[-1]).mean() - model.top.free_energy(dreamt).mean()
+        top = model.top.free_energy(wake_units[-1]).mean() - model.top.free_energy(top_samples).mean()
         loss = top - sum(down) - sum(up)
         return loss, {"reconstruction": down[0].detach()}
 
@@ -65,7 +67,7 @@ class UpDown(Objective):
         log_z = self.partition(model.top, report).value
 
         def find(x: Tensor) -> dict[str, Tensor]:
-            log_w = model.log_weights(x, WATCHED_SAMPLES).double()
+            log_w = model.log_weights(x, VALIDATION_SAMPLES).double()
             return {"log_f": log_mean_exp(log_w), "bound": log_w.mean(0), "baseline": model.log_baseline(x).double()}
 
         rows = data.valid.map_batches(batch_size, find, report)

@@ -18,7 +18,7 @@ def test_with_the_exact_posterior_it_is_gibbs_sampling():
     torch.manual_seed(0)
     model = FactorAnalysis((1, 8, 8), 10, 0.02, 0.0)
     model.initialize(data.train.batch(slice(None)))
-    moments = Moments.of(data.train.batches(500))
+    moments = Moments.from_batches(data.train.batches(500))
     for _ in range(100):
         model.em_step(moments)
     holes = MissingAtRandom(0.5)

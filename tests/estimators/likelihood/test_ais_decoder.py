@@ -12,7 +12,7 @@ from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
-from dgm_run.samplers.hmc import point_at
+from dgm_run.samplers.hmc import evaluate_point
 from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -59,7 +59,7 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
     def perfect(self, point, t, log_densities, step_size=None):
         mean, covariance, _ = tempered(model, x, betas[t])
         draws = MultivariateNormal(mean, covariance).sample(point.z.shape[:1])
-        return point_at(draws, log_densities), torch.ones(point.z.shape[:-1])
+        return evaluate_point(draws, log_densities), torch.ones(point.z.shape[:-1])
 
     monkeypatch.setattr(AnnealedChains, "_move", perfect)
     settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_batch_rows": 10**6}))

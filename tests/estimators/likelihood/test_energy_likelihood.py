@@ -60,7 +60,7 @@ def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
         model.visible_bias.fill_(-2.0)
         model.hidden_bias.copy_(torch.tensor([-12.0, 0.0, 0.0]))
     data = DataSplit(model.sample(2000, 200).float(), None, to_float)
-    model, model.starts_at_means = model.float(), False
+    model, model.is_mean_initialized = model.float(), False
     model.initialize(data.x)  # sets the base alone
     assert found(model, data, Exact(20), 500)["log_likelihood"].warning is None
     with torch.no_grad():

@@ -34,7 +34,7 @@ SETTINGS = {"transforms": ["black", "inverted", "noise"], "dataset": None, "num_
 def digits():
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
     model = PPCA((1, 8, 8), 10, 0.01, 0.0)
-    moments = Moments.of(data.train.batches(500))
+    moments = Moments.from_batches(data.train.batches(500))
     model.initialize(data.train.batch(slice(None)))
     for _ in range(100):
         model.em_step(moments)
@@ -191,7 +191,7 @@ def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
     # the finding of Nalisnick et al., on PPCA at its maximum of the likelihood
     cfg = dgm_run.compose("dataset=mnist", "dataset.binarize=none", "dataset.dequantize=true")
     data = instantiate(cfg.dataset).load()
-    best = maximum_likelihood(Moments.of(data.train.batches(10_000)), 50, torch.tensor(1e-4))
+    best = maximum_likelihood(Moments.from_batches(data.train.batches(10_000)), 50, torch.tensor(1e-4))
     model = PPCA((1, 28, 28), 50, 0.01, 0.0).double()
     model.weight.copy_(best.weight)
     model.bias.copy_(best.bias)

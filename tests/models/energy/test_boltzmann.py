@@ -29,11 +29,11 @@ def log_joint(model):
     return total[:, None]
 
 
-def test_partition_functions_are_sums_over_all_states():
+def test_partition_matches_enumeration():
     energy.check_partitions(make(), log_joint(make()))
 
 
-def test_fields_are_the_log_odds_of_a_pixel_given_the_others():
+def test_preactivations_are_log_odds():
     model = make()
     p = np.exp(log_joint(model))[:, 0]
     x = energy.states(4)
@@ -46,7 +46,7 @@ def test_fields_are_the_log_odds_of_a_pixel_given_the_others():
             np.testing.assert_allclose(preactivations[row, i], np.log(p[places[0]] / p[places[1]]))
 
 
-def test_exact_training_matches_the_pairwise_moments_of_the_data():
+def test_exact_fit_matches_pair_moments():
     # the log-likelihood is concave, and at its maximum model and data agree in E x_i and E x_i x_j
     torch.manual_seed(0)
     model = make()

@@ -48,7 +48,7 @@ def log_f_of_pixels(model):
 
 
 @pytest.mark.parametrize("num_hidden", [(2, 2), (6, 1), (2, 2, 1), (1, 2, 1, 2)])  # either parity is the smaller one
-def test_partition_functions_are_sums_over_all_states(num_hidden):
+def test_partition_matches_enumeration(num_hidden):
     model = make(num_hidden=num_hidden)
     energy.check_partitions(model, log_joint(model))
     energy.check_free_energy(model, log_joint(model))
@@ -68,7 +68,7 @@ def biases_of(model):
 
 
 @pytest.mark.parametrize("num_hidden", [(2, 2), (2, 3, 2)])
-def test_the_mean_field_ends_where_every_mean_agrees_with_its_neighbours(num_hidden):
+def test_mean_field_is_self_consistent(num_hidden):
     model = make(num_hidden=num_hidden, mean_field_steps=500)
     layers, biases = layers_under_the_mean_field(model, energy.visible_states(model)), biases_of(model)
     w = energy.weights_of(model)
@@ -80,7 +80,7 @@ def test_the_mean_field_ends_where_every_mean_agrees_with_its_neighbours(num_hid
 
 
 @pytest.mark.parametrize("num_hidden", [(2, 2), (2, 3, 2)])
-def test_the_free_energy_is_the_variational_one(num_hidden):
+def test_free_energy_is_variational(num_hidden):
     model = make(num_hidden=num_hidden)
     x = energy.visible_states(model)
     layers, biases, w = layers_under_the_mean_field(model, x), biases_of(model), energy.weights_of(model)
@@ -91,7 +91,7 @@ def test_the_free_energy_is_the_variational_one(num_hidden):
     np.testing.assert_allclose(model.free_energy(x).detach().numpy(), -bound, atol=1e-10)
 
 
-def test_the_free_energy_falls_with_every_update_and_stays_above_the_truth():
+def test_mean_field_lowers_free_energy():
     truth = -log_f_of_pixels(make(scale=2.0))
     x = energy.visible_states(make())
     found = [make(mean_field_steps=n, scale=2.0).free_energy(x).detach().numpy() for n in (1, 2, 5, 50)]
@@ -102,18 +102,18 @@ def test_the_free_energy_falls_with_every_update_and_stays_above_the_truth():
     assert np.abs(found[-1] - truth).max() < 1.5
 
 
-def test_one_upward_pass_makes_up_for_what_is_missing_from_above():
+def test_upward_pass_doubles_inputs():
     model = make(num_hidden=(2, 2, 1))
     x = energy.states(3)
     w, biases = energy.weights_of(model), biases_of(model)
     first = expit(2 * x @ w["weight_1"] + biases[1])
     second = expit(2 * first @ w["weight_2"] + biases[2])
     from_pixels = torch.tensor(x @ w["weight_1"] + biases[1])
-    (found,) = model._upward(from_pixels)
+    (found,) = model._pass_upward(from_pixels)
     np.testing.assert_allclose(found.detach().numpy(), second)
 
 
-def test_the_first_update_starts_from_the_upward_pass():
+def test_mean_field_starts_upward():
     model = make(mean_field_steps=1, scale=2.0)
     x, w, biases = energy.states(3), energy.weights_of(model), biases_of(model)
     first = expit(2 * x @ w["weight_1"] + biases[1])
@@ -124,12 +124,12 @@ def test_the_first_update_starts_from_the_upward_pass():
     np.testing.assert_allclose(found.detach().numpy(), expected)
 
 
-def test_missing_pixels_follow_their_conditional_where_the_upper_layer_matters():
+def test_missing_pixels_use_upper_layer():
     model = make(torch.float32, scale=3.0)
     energy.check_completion_follows_the_conditional(model)
 
 
-def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias():
+def test_weighted_samples_are_unbiased():
     model = make()
     x = energy.visible_states(model)
     truth = np.exp(log_f_of_pixels(model))
@@ -140,7 +140,7 @@ def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias():
     assert (error > 2e-5 * truth).all()  # the weights scatter, so that a wrong q would be found out
 
 
-def test_annealing_is_unbiased_in_both_directions():
+def test_annealing_is_unbiased_both_ways():
     model = make()
     torch.manual_seed(0)
     w = AIS(100_000, 4, "linear").log_weights(model).exp()
@@ -152,13 +152,15 @@ def test_annealing_is_unbiased_in_both_directions():
     np.testing.assert_allclose(found.numpy(), expected, atol=0.05)
 
 
-def test_a_step_along_the_centered_gradient_is_a_step_of_the_centered_machine():
+def test_centered_step_matches_center_model():
     model = make(num_hidden=(2, 3, 2))
     states = energy.all_states(model)
     weights = torch.randn(len(states), dtype=torch.float64)
     weights -= weights.mean()
     state_mean, hidden_mean = torch.rand(6).double(), torch.rand(4).double()
-    found = model.centered(model.gradient(states, model.preactivations(states), weights), state_mean, hidden_mean)
+    found = model.center_gradient(
+        model.gradient(states, model.preactivations(states), weights), state_mean, hidden_mean
+    )
 
     means = [state_mean[:3], hidden_mean[:2], state_mean[3:], hidden_mean[2:]]
     centered = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
@@ -199,11 +201,11 @@ def test_a_step_along_the_centered_gradient_is_a_step_of_the_centered_machine():
         torch.testing.assert_close(before[name] - after[name], value, msg=name)
 
 
-def test_a_layer_alone_hears_twice_from_the_side_that_is_there():
+def test_single_layer_input_is_doubled():
     model = make(num_hidden=(2, 3, 2))
     expected = [(2, 3, 1), (2, 2, 2), (1, 3, 2)]  # copies of the lower units, how many, copies of the upper ones
     for index, (visible_copies, num_pixels, hidden_copies) in enumerate(expected):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         assert stage.model.shape == (visible_copies, num_pixels)
         assert stage.model.hidden_copies == hidden_copies
         units = stage.prepare(torch.ones(4, *SHAPE, dtype=torch.float64))
@@ -212,14 +214,14 @@ def test_a_layer_alone_hears_twice_from_the_side_that_is_there():
             assert torch.equal(units[:, 0], units[:, 1])
 
 
-def test_finished_layers_leave_their_weights_and_share_the_biases_between_them():
+def test_finished_stages_copy_weights():
     model = make()
-    first, second = model.stage(0), None
+    first, second = model.build_stage(0), None
     with torch.no_grad():
         for value in first.model.parameters():
             value.normal_()
     first.finish()
-    second = model.stage(1)
+    second = model.build_stage(1)
     with torch.no_grad():
         for value in second.model.parameters():
             value.normal_()
@@ -235,11 +237,11 @@ def test_finished_layers_leave_their_weights_and_share_the_biases_between_them()
         torch.testing.assert_close(found, bias)
 
 
-def test_a_layer_is_prepared_by_what_the_machines_below_infer():
+def test_stage_data_follow_lower_rbms():
     model = make(num_hidden=(2, 3, 2))
     machines = []
     for index in range(2):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         with torch.no_grad():
             for value in stage.model.parameters():
                 value.normal_()
@@ -255,14 +257,14 @@ def test_a_layer_is_prepared_by_what_the_machines_below_infer():
 
     joint = law(x, first, w[0]) @ law(first, second, w[1])
     torch.manual_seed(0)
-    draws = model.stage(2).prepare(torch.tensor(x).view(1, *SHAPE).expand(50_000, *SHAPE))
+    draws = model.build_stage(2).prepare(torch.tensor(x).view(1, *SHAPE).expand(50_000, *SHAPE))
     energy.check_follows(draws[:, 0], torch.tensor(joint[0]))
 
 
-def test_the_pixels_start_where_they_are_told_to():
+def test_pixel_biases_start_as_set():
     x = torch.bernoulli(torch.full((100, *SHAPE), 0.2))
     for visible_bias in ("logit_mean", "zero"):
-        machine = DBM(SHAPE, [2, 2], 0.01, visible_bias, 5).stage(0).model
+        machine = DBM(SHAPE, [2, 2], 0.01, visible_bias, 5).build_stage(0).model
         machine.initialize(x.flatten(1).unsqueeze(1).expand(-1, 2, -1))
         assert bool(machine.visible_bias.any()) == (visible_bias == "logit_mean")
 

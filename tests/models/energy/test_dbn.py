@@ -46,13 +46,13 @@ def log_p(model):
 
 
 @pytest.mark.parametrize("num_hidden", [(2, 3), (2, 3, 2)])
-def test_the_partition_function_is_that_of_the_top(num_hidden):
+def test_partition_is_that_of_the_top(num_hidden):
     model = make(num_hidden=num_hidden)
     assert model.energy.log_partition().item() == pytest.approx(logsumexp(log_p_unnormalised(model)))
 
 
 @pytest.mark.parametrize("num_hidden", [(2, 3), (2, 3, 2)])
-def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias(num_hidden):
+def test_weighted_samples_are_unbiased(num_hidden):
     model = make(num_hidden=num_hidden)
     truth = np.exp(log_p_unnormalised(model))
     torch.manual_seed(0)
@@ -62,7 +62,7 @@ def test_weighted_draws_of_the_hidden_units_sum_them_out_without_bias(num_hidden
     assert (error > 1e-4 * truth).all()
 
 
-def test_the_estimator_reports_the_likelihood_and_a_bound_below_it():
+def test_estimate_and_bound_are_reported():
     model = make()
     data = DataSplit(energy.visible_states(model), None, lambda x: x)
     torch.manual_seed(0)
@@ -79,7 +79,7 @@ def test_samples_follow_the_density():
     energy.check_follows(model.sample(20_000, num_steps=200), torch.tensor(np.exp(log_p(model))))
 
 
-def test_missing_pixels_follow_their_conditional():
+def test_missing_pixels_follow_conditional():
     model = make(torch.float32)
     observed = torch.tensor([True, False, False]).view(SHAPE)
     given = np.exp(log_p(model)) * energy.states(3)[:, 0]
@@ -88,15 +88,15 @@ def test_missing_pixels_follow_their_conditional():
     energy.check_follows(found, torch.tensor(given / given.sum()))
 
 
-def test_above_a_mirrored_machine_the_weights_are_the_likelihood_of_that_machine():
+def test_mirrored_rbm_starts_at_likelihood():
     # p(h_1) of the top is then what the machine below has, and q its exact posterior: nothing scatters
     model = make(num_hidden=(4, 3))
-    first = model.stage(0)
+    first = model.build_stage(0)
     with torch.no_grad():
         for value in first.model.parameters():
             value.normal_()
     first.finish()
-    second = model.stage(1)
+    second = model.build_stage(1)
     second.model.initialize(second.prepare(energy.visible_states(model)))  # which has to leave the biases alone
     second.finish()
     x = energy.visible_states(model)
@@ -104,9 +104,9 @@ def test_above_a_mirrored_machine_the_weights_are_the_likelihood_of_that_machine
     torch.testing.assert_close(model.log_weights(x, 20), expected.expand(20, -1))
 
 
-def test_layers_of_other_sizes_start_small_and_at_the_means_of_their_data():
+def test_other_sizes_start_small():
     model = make(num_hidden=(2, 5))
-    stage = model.stage(1)
+    stage = model.build_stage(1)
     x = torch.bernoulli(torch.full((1000, *SHAPE), 0.5, dtype=torch.float64))
     units = stage.prepare(x)
     assert units.shape == (1000, 2)
@@ -136,7 +136,14 @@ def test_it_starts_at_the_means_of_the_data():
     torch.testing.assert_close(model.log_baseline(x), expected)
 
 
-def test_reconstructions_average_to_the_mean_under_the_recognised_units():
+def test_pictures_have_the_shape_of_the_data():
+    found = make(torch.float32).pictures(torch.zeros(40, *SHAPE))
+    assert {name: tuple(images.shape) for name, images in found.items()} == {
+        "samples": (64, *SHAPE), "samples_drawn": (64, *SHAPE), "reconstructions": (64, *SHAPE), "filters": (2, *SHAPE)
+    }  # fmt: skip
+
+
+def test_reconstructions_average_to_mean():
     model = make()
     w, h = energy.weights_of(model), energy.states(2)
     x = energy.states(3)[5]

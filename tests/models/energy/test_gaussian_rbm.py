@@ -69,14 +69,14 @@ def check_follows(found, model, beta):
         assert kstest(found @ direction, expected @ direction).pvalue > 1e-6
 
 
-def test_the_free_energy_sums_out_the_hidden_units():
+def test_free_energy_sums_hidden_units():
     model, x = make(), points()
     expected = -logsumexp(log_joint(model, x), axis=1) + np.log(energy.weights_of(model)["data_scale"]).sum()
     np.testing.assert_allclose(model.free_energy(as_tensor(x, model)).detach().numpy(), expected)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
-def test_every_density_on_the_path_has_the_mass_that_is_claimed(beta):
+def test_path_densities_have_their_mass(beta):
     model = make()
     axis = np.arange(-40, 40, 0.1)
     x = as_tensor(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2), model)
@@ -95,7 +95,7 @@ def test_every_density_on_the_path_has_the_mass_that_is_claimed(beta):
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
-def test_every_row_may_have_a_temperature_of_its_own():
+def test_beta_may_differ_by_row():
     model = make()
     x, betas = as_tensor(points(7), model), torch.linspace(0, 1, 7, dtype=torch.float64)
     expected = torch.cat(
@@ -106,7 +106,7 @@ def test_every_row_may_have_a_temperature_of_its_own():
 
 
 @pytest.mark.parametrize("learn_variance", [True, False])
-def test_the_gradient_by_hand_is_that_of_autograd(learn_variance):
+def test_gradient_matches_autograd(learn_variance):
     model = make(learn_variance=learn_variance, min_scale=0.05)
     x = as_tensor(points(), model)
     weights = torch.linspace(-1, 2, len(x), dtype=x.dtype)
@@ -120,7 +120,7 @@ def test_the_gradient_by_hand_is_that_of_autograd(learn_variance):
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
-def test_gibbs_sampling_leaves_every_density_on_the_path_as_it_is(beta):
+def test_gibbs_keeps_every_path_density(beta):
     torch.manual_seed(0)
     model = make()
     x = as_tensor(draws(model, beta, 50_000), model)
@@ -128,14 +128,14 @@ def test_gibbs_sampling_leaves_every_density_on_the_path_as_it_is(beta):
         check_follows(model.gibbs_step(x, model.preactivations(x), beta), model, beta)
 
 
-def test_chains_start_at_the_base_and_reach_the_model():
+def test_chains_reach_the_model():
     torch.manual_seed(0)
     model = make()
     check_follows(model.sample_base(50_000), model, 0.0)
     check_follows(model.sample(50_000, num_steps=200), model, 1.0)
 
 
-def test_the_mean_weight_of_annealed_importance_sampling_is_unbiased():
+def test_ais_weight_is_unbiased():
     model = make()
     torch.manual_seed(0)
     w = AIS(100_000, 6, "linear").log_weights(model).exp()
@@ -143,7 +143,7 @@ def test_the_mean_weight_of_annealed_importance_sampling_is_unbiased():
     assert abs(w.mean() - truth) < 5 * w.std() / math.sqrt(len(w))
 
 
-def test_a_missing_pixel_follows_its_conditional():
+def test_missing_pixel_follows_conditional():
     torch.manual_seed(0)
     model = make()
     start = torch.full((20_000, *SHAPE), 0.4, dtype=torch.float64)
@@ -157,7 +157,7 @@ def test_a_missing_pixel_follows_its_conditional():
     assert kstest(found[:, 1].numpy(), expected).pvalue > 1e-6
 
 
-def test_the_baseline_is_the_density_of_independent_gaussians():
+def test_baseline_is_independent_gaussian():
     model = make()
     x = torch.randn(500, *SHAPE, dtype=torch.float64) * torch.tensor([[2.0], [0.5]]) + 3
     model.initialize(x)
@@ -166,7 +166,7 @@ def test_the_baseline_is_the_density_of_independent_gaussians():
     torch.testing.assert_close(model.log_baseline(x), expected)
 
 
-def test_units_of_the_data_change_nothing_but_the_jacobian():
+def test_data_units_add_the_jacobian():
     x = torch.randn(300, *SHAPE, dtype=torch.float64) * torch.tensor([[2.0], [0.5]]) + 3
     log_p = []
     for scale in (1.0, 10.0):
@@ -176,7 +176,7 @@ def test_units_of_the_data_change_nothing_but_the_jacobian():
     torch.testing.assert_close(log_p[1], log_p[0] - 2 * math.log(10))
 
 
-def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
+def test_centered_gradient_ignores_offset():
     # a model of x + shift, standardised by hand to the same density, moves to the same density
     weights = torch.tensor([0.5, 0.5, -0.3, -0.7], dtype=torch.float64)
     after = []
@@ -189,7 +189,7 @@ def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
         x = as_tensor(points(4), model)
         gradient = model.gradient(x, model.preactivations(x), weights)
         mean, hidden = x[:2].flatten(1).mean(0), model.features(x[:2]).mean(0)
-        gradient = model.centered({k: g for k, g in gradient.items() if k != "log_var"}, mean, hidden)
+        gradient = model.center_gradient({k: g for k, g in gradient.items() if k != "log_var"}, mean, hidden)
         with torch.no_grad():
             for name, g in gradient.items():
                 getattr(model, name).sub_(0.1 * g)
@@ -198,7 +198,7 @@ def test_the_centered_gradient_does_not_depend_on_where_zero_lies():
 
 
 @pytest.mark.slow
-def test_a_student_learns_the_density_of_its_teacher():
+def test_student_learns_teacher_density():
     torch.manual_seed(0)
     teacher = make(torch.float32)
     with torch.no_grad():
@@ -225,7 +225,7 @@ def test_a_student_learns_the_density_of_its_teacher():
     assert gap[0] - student.log_baseline(test).mean().item() > 0.5
 
 
-def test_components_of_one_hidden_unit_start_as_likely_as_asked():
+def test_init_ratio_sets_components():
     torch.manual_seed(0)
     model = GaussianRBM(SHAPE, NUM_HIDDEN, init_scale=2.0, init_ratio=0.1, learn_variance=True, min_scale=0.05)
     p, _, _ = mixture(model)
@@ -243,7 +243,7 @@ def test_what_makes_no_machine_is_refused(change, told):
         GaussianRBM(SHAPE, **good | change)
 
 
-def test_scales_stop_at_their_limit_and_a_limit_of_zero_is_refused():
+def test_scales_stop_at_their_limit():
     model = make()
     with torch.no_grad():
         model.log_var[0] = -20.0

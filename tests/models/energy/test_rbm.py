@@ -25,20 +25,20 @@ def log_joint(model):
 
 
 @pytest.mark.parametrize("num_hidden", [3, 8])  # one side is enumerated, then the other
-def test_partition_functions_are_sums_over_all_states(num_hidden):
+def test_partition_matches_enumeration(num_hidden):
     model = make(num_hidden=num_hidden)
     energy.check_partitions(model, log_joint(model))
     assert model.log2_states == min(6, num_hidden)
 
 
-def test_features_are_the_posterior_of_the_hidden_units():
+def test_features_are_the_posterior():
     model = make()
     joint = np.exp(log_joint(model))
     expected = joint @ energy.states(NUM_HIDDEN) / joint.sum(1, keepdims=True)
     np.testing.assert_allclose(model.features(energy.visible_states(model)).detach().numpy(), expected)
 
 
-def test_reconstructions_average_to_the_mean_after_half_a_sweep():
+def test_reconstructions_average_to_mean():
     model = make()
     x = energy.visible_states(model)[11:12]
     w, h = energy.weights_of(model), energy.states(NUM_HIDDEN)
@@ -50,7 +50,7 @@ def test_reconstructions_average_to_the_mean_after_half_a_sweep():
     assert (np.abs(found.mean(0).numpy() - expected) < 5 * error).all()
 
 
-def test_visible_biases_start_at_the_logits_of_the_means_or_at_zero():
+def test_visible_biases_start_as_set():
     x = torch.tensor([[1.0, 0, 1], [1, 0, 0], [1, 0, 1]])
     expected = torch.logit(torch.tensor([3.5, 0.5, 2.5]) / 4)
     for start, bias in (("logit_mean", expected), ("zero", torch.zeros(3))):
@@ -60,12 +60,22 @@ def test_visible_biases_start_at_the_logits_of_the_means_or_at_zero():
         torch.testing.assert_close(model.base_logits, expected)
 
 
-def test_a_machine_without_hidden_units_is_refused():
+def test_pictures_have_the_shape_of_the_data():
+    model, x = make(torch.float32), torch.zeros(40, *SHAPE)
+    assert {name: tuple(images.shape) for name, images in model.pictures(x).items()} == {
+        "samples": (64, *SHAPE),
+        "samples_drawn": (64, *SHAPE),
+        "reconstructions": (64, *SHAPE),
+        "filters": (NUM_HIDDEN, *SHAPE),
+    }
+
+
+def test_no_hidden_unit_is_refused():
     with pytest.raises(ValueError, match="num_hidden = 0"):
         RBM(SHAPE, 0, 0.01, "zero")
 
 
-def test_a_pixel_that_contradicts_a_certain_one_counts_in_full():
+def test_contradicting_pixel_counts_fully():
     model = RBM((1,), 1, 0.0, "zero")
     with torch.no_grad():
         model.visible_bias.fill_(40.0)

@@ -34,20 +34,20 @@ def log_joint(model):
 
 
 @pytest.mark.parametrize(("gates", "units"), [(1, 2), (2, 1), (2, 3)])  # hidden states are enumerated, or pixels
-def test_partition_functions_are_sums_over_all_states(gates, units):
+def test_partition_matches_enumeration(gates, units):
     model = make(gates=gates, units=units)
     energy.check_partitions(model, log_joint(model))
     assert model.log2_states == min(6, gates * np.log2(1 + 2**units))
 
 
-def test_features_are_the_posterior_of_the_gates():
+def test_features_are_gate_posteriors():
     model = make()
     joint, h = np.exp(log_joint(model)), energy.states(GATES * (UNITS + 1))[:, :GATES]
     expected = joint @ h / joint.sum(1, keepdims=True)
     np.testing.assert_allclose(model.features(energy.visible_states(model)).detach().numpy(), expected)
 
 
-def test_with_one_unit_a_gate_it_is_an_rbm_of_other_biases():
+def test_one_unit_gates_are_an_rbm():
     model = make(units=1)
     rbm = RBM(SHAPE, GATES, 0.0, "zero").double()
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_with_one_unit_a_gate_it_is_an_rbm_of_other_biases():
     torch.testing.assert_close(model.log_partition(), rbm.log_partition() + shift.detach())
 
 
-def test_gates_that_are_never_closed_leave_an_rbm_of_all_units():
+def test_open_gates_are_an_rbm():
     model = make()
     rbm = RBM(SHAPE, GATES * UNITS, 0.0, "zero").double()
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_gates_that_are_never_closed_leave_an_rbm_of_all_units():
     torch.testing.assert_close(energy.probabilities(model), energy.probabilities(rbm))
 
 
-def test_gates_that_are_never_open_leave_independent_pixels():
+def test_closed_gates_are_independent():
     model = make()
     with torch.no_grad():
         model.gate_bias.fill_(-60.0)
@@ -88,6 +88,6 @@ def test_gates_start_half_open():
 
 
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 0)])
-def test_a_machine_without_gates_or_units_is_refused(sizes):
+def test_no_gate_or_unit_is_refused(sizes):
     with pytest.raises(ValueError, match="must be positive"):
         SubspaceRBM(SHAPE, *sizes, 0.01, "zero")

@@ -33,14 +33,14 @@ def log_joint(model):
     return total
 
 
-def test_partition_functions_are_sums_over_all_copies():
+def test_partition_sums_over_copies():
     for visible_copies, hidden_copies in ((2, 1), (1, 2), (2, 2)):
         model = make(visible_copies=visible_copies, hidden_copies=hidden_copies)
         energy.check_partitions(model, log_joint(model))
         energy.check_free_energy(model, log_joint(model))
 
 
-def test_two_equal_copies_of_the_pixels_reach_a_hidden_unit_twice():
+def test_two_copies_double_the_input():
     model = make(hidden_copies=1)
     x = energy.states(NUM_PIXELS)
     both = torch.tensor(x).unsqueeze(1).expand(-1, 2, -1)
@@ -49,21 +49,21 @@ def test_two_equal_copies_of_the_pixels_reach_a_hidden_unit_twice():
     np.testing.assert_allclose(model.features(both).detach().numpy(), expected)
 
 
-def test_the_biases_start_at_the_logits_of_the_means_of_one_copy():
+def test_biases_start_at_one_copy_means():
     model = TiedRBM(3, 2, 2, 1, init_scale=0.01, visible_bias="logit_mean")
     x = torch.tensor([[1.0, 0, 1], [1, 0, 0], [1, 0, 1]])
     model.initialize(x.unsqueeze(1).expand(-1, 2, -1))
     torch.testing.assert_close(model.visible_bias.detach(), torch.logit(torch.tensor([6.5, 0.5, 4.5]) / 7))
 
 
-def test_centering_is_that_of_the_sums_over_the_copies():
+def test_centering_sums_over_copies():
     model = make()
     x = energy.visible_states(model)
     weights = torch.linspace(-1, 1, len(x), dtype=x.dtype)
     weights -= weights.mean()
     gradient = model.gradient(x, model.preactivations(x), weights)
     state_mean, hidden_mean = torch.rand(6).double(), torch.rand(2).double()
-    found = model.centered(gradient, state_mean, hidden_mean)
+    found = model.center_gradient(gradient, state_mean, hidden_mean)
     mu, lam = state_mean[:3] + state_mean[3:], 2 * hidden_mean
     h = 2 * model.preactivations(x).sigmoid()
     expected = -torch.einsum("n,ni,nj->ij", weights, x.sum(1) - mu, h - lam)

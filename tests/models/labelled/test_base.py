@@ -12,13 +12,13 @@ class Told(LabelledModel):
     def latent_prior(self): ...
     def decode(self, z): ...
     def classify(self, seen): ...
-    def by_class(self, n, like): ...
+    def decode_class_means(self, n, like): ...
 
     def log_joint_weights(self, seen, y):
         assert y.shape == (3, 1, 3)
         return y.argmax(-1) + seen.sum(1)
 
 
-def test_all_classes_are_asked_for_with_one_call():
-    found = Told().log_joint_weights_of_all(torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
+def test_one_call_serves_all_classes():
+    found = Told().log_joint_weights_per_class(torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
     torch.testing.assert_close(found, torch.tensor([[0.75, 2.0], [1.75, 3.0], [2.75, 4.0]]))

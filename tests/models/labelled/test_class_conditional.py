@@ -51,7 +51,7 @@ def dense(model, x):
 
 @torch.no_grad()
 @pytest.mark.parametrize("part", [PPCA, FactorAnalysis])
-def test_labels_are_told_by_the_rule_of_bayes(part):
+def test_labels_follow_bayes_rule(part):
     model, _ = fitted(part, num_steps=20)
     x = data(50, seed=1).x
     joint = dense(model, x.flatten(1).numpy())
@@ -60,7 +60,7 @@ def test_labels_are_told_by_the_rule_of_bayes(part):
     assert model.log_prob(x).numpy() == pytest.approx(np.logaddexp.reduce(joint, 1), abs=1e-9)
 
 
-def test_each_part_is_the_best_of_its_own_class():
+def test_parts_fit_their_classes():
     model, train = fitted(num_steps=3000)
     x, y = train.x.flatten(1).numpy(), train.y.numpy()
     for k, part in enumerate(model.parts):
@@ -78,17 +78,17 @@ def test_labels_that_may_not_be_used_are_not():
     assert shares.tolist() == pytest.approx((torch.bincount(y) / 100).tolist())
     torch.testing.assert_close(moments[1].mean, x[y == 1].mean(0))
     train.labelled = (train.y != 2).nonzero().flatten()
-    with pytest.raises(ValueError, match="class 2 has 0 labelled examples, two or more are needed"):
+    with pytest.raises(ValueError, match="class 2 has 0 labelled examples and needs two or more"):
         ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
 
 
-def test_draws_have_the_shares_and_the_means_of_the_classes():
+def test_samples_have_class_frequencies():
     model, train = fitted(num_steps=50)
     torch.manual_seed(0)
     x = model.sample(20_000).flatten(1)
     expected = train.x.flatten(1).mean(0)
     torch.testing.assert_close(x.mean(0), expected, rtol=0, atol=0.1)
-    shown = model.by_class(4, train.x)
+    shown = model.decode_class_means(4, train.x)
     assert shown.shape == (12, *SHAPE)
     codes = []
     for part, rows in zip(model.parts, shown.split(4), strict=True):  # each lies on the plane of its class
@@ -119,11 +119,11 @@ def test_a_run_needs_labels_of_every_class(tmp_path):
     overrides = ("model=class_conditional_ppca", "model.part.latent_dim=2", "trainer.max_epochs=3")
     found = dgm_run.run(dgm_run.compose(*overrides, "dataset.num_labels=100"), tmp_path / "a")
     assert {"log_likelihood", "error"} <= {row["quantity"] for row in found["estimates"]}
-    with pytest.raises(ConfigError, match=r"class 0 has 1 labelled examples, two or more"):
+    with pytest.raises(ConfigError, match=r"class 0 has 1 labelled examples and needs two or more"):
         dgm_run.run(dgm_run.compose(*overrides, "dataset.num_labels=10"), tmp_path / "b")
 
 
-def test_a_trainer_that_knows_no_labels_is_refused(tmp_path):
+def test_trainer_without_labels_is_refused(tmp_path):
     overrides = ("model=class_conditional_ppca", "dataset.binarize=none", "dataset.dequantize=true", *SHORT)
-    with pytest.raises(ConfigError, match="ClassConditional learns from labels, by trainer=em alone"):
+    with pytest.raises(ConfigError, match="ClassConditional learns from labels: choose trainer=em"):
         dgm_run.run(dgm_run.compose(*overrides, "trainer=gradient"), tmp_path)

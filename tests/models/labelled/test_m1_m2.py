@@ -30,7 +30,7 @@ def images():
 
 @pytest.mark.usefixtures("double")
 @torch.no_grad()
-def test_the_likelihood_is_that_of_quadrature_over_both_levels():
+def test_likelihood_matches_quadrature():
     m, x = model(), images()
     z = torch.linspace(-7, 7, 301).unsqueeze(1)
     step = 14 / 300
@@ -48,18 +48,22 @@ def test_the_likelihood_is_that_of_quadrature_over_both_levels():
 
 
 @pytest.mark.usefixtures("double")
-def test_m2_sees_draws_while_it_learns_and_means_when_it_is_asked():
+def test_m2_trains_on_draws_of_m1():
     m, x = model(), images()
     assert torch.equal(m.observe(x), m.m1.infer(x).mean)
     m.train()
     assert not any(part.training for part in m.m1.modules())
     assert not torch.equal(m.observe(x), m.observe(x))
-    m.log_joint_weights_of_all(m.observe(x)).sum().backward()
+    m.log_joint_weights_per_class(m.observe(x)).sum().backward()
     assert all(parameter.grad is None for parameter in m.m1.parameters())
     assert m.m2.decoder.output.linear.weight.grad is not None
 
 
-def test_m1_is_trained_first_and_stopped_anywhere_the_run_goes_on(tmp_path, monkeypatch):
+def test_pictures_are_its_own():
+    assert set(model().float().pictures(images())) == {"samples", "samples_drawn", "reconstructions", "by_class"}
+
+
+def test_m1_stage_resumes_anywhere(tmp_path, monkeypatch):
     tiny = (*SMALL, "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2", "trainer.pretraining.eval_every=1",
             "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu", "estimators=[]")  # fmt: skip
     found = dgm_run.run(dgm_run.compose(*tiny), tmp_path / "whole")

@@ -41,10 +41,10 @@ def log_joint(m, x):
 
 
 @torch.no_grad()
-def test_joint_weights_and_likelihood_are_those_of_quadrature():
+def test_joint_weights_match_quadrature():
     m, x = model(), images()
     torch.manual_seed(1)
-    log_w = torch.stack([m.log_joint_weights_of_all(x) for _ in range(4000)])  # (S, K, B)
+    log_w = torch.stack([m.log_joint_weights_per_class(x) for _ in range(4000)])  # (S, K, B)
     expected = log_joint(m, x)
     for found, exact in ((log_w, expected.T), (m.log_weights(x, 20_000), expected.logsumexp(1))):
         ratio = (found - exact).exp()  # 1 in the mean
@@ -59,24 +59,29 @@ def test_mass_sums_to_one():
 
 
 @torch.no_grad()
-def test_labels_come_one_by_one_or_all_at_once():
+def test_labels_batch_or_one_by_one():
     m, x = model(), images()
     y = F.one_hot(torch.tensor([2, 0]), 3).double()
     torch.manual_seed(1)
     found = m.log_joint_weights(x, y)
     torch.manual_seed(1)
-    z, log_q = m._given_label(x)(y).rsample_and_log_prob()
+    z, log_q = m._infer_given_label(x)(y).rsample_and_log_prob()
     log_px = m.decode(torch.cat([y, z], 1)).log_prob(x)
     expected = log_px - math.log(3) - 0.5 * z.square().sum(1) - 0.5 * math.log(2 * math.pi) - log_q
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(m.classify(x).exp().sum(1), torch.ones(2))
 
 
-def test_a_code_without_a_place_for_z_is_refused():
-    with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the places that the label takes"):
+def test_pictures_have_a_row_for_every_class():
+    shown = model().pictures(images())["by_class"]
+    assert shown.shape == (24, 1, 2, 2)
+
+
+def test_code_without_z_is_refused():
+    with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the dimensions of the code that hold"):
         model("model.latent_dim=3")
 
 
-def test_data_without_labels_are_refused_with_those_that_have_some():
+def test_unlabelled_data_are_refused():
     with pytest.raises(ConfigError, match=r"M2 learns from labels, and the data have none: choose dataset=.*digits"):
         validate(dgm_run.compose("model=m2", "dataset=static_mnist"))

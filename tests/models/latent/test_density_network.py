@@ -22,7 +22,7 @@ def model(*overrides):
 @pytest.mark.parametrize("overrides", [(), GAUSSIAN, (*GAUSSIAN, "likelihood.learn_scale=element"),
                                        (*GAUSSIAN, "likelihood.learn_scale=predicted"),
                                        ("likelihood=discretized_logistic", "dataset.binarize=none")])  # fmt: skip
-def test_one_product_gives_the_likelihood_of_every_pair(overrides):
+def test_pairwise_likelihoods_match(overrides):
     m = model(*overrides)
     x, z = torch.randint(17, (6, 1, 8, 8)) / 16, 2 * torch.randn(4, 2)
     if not overrides:
@@ -32,7 +32,7 @@ def test_one_product_gives_the_likelihood_of_every_pair(overrides):
     torch.testing.assert_close(found, expected)
 
 
-def test_the_mean_over_draws_is_the_likelihood_by_quadrature():
+def test_mean_matches_quadrature():
     m = model()
     x = torch.rand(5, 1, 8, 8).round()
     axis = torch.linspace(-8, 8, 401)
@@ -47,7 +47,7 @@ def test_the_mean_over_draws_is_the_likelihood_by_quadrature():
     assert np.abs(drawn.numpy() - expected).max() < 0.05
 
 
-def test_a_reconstruction_is_the_mean_at_a_draw_that_explains_x():
+def test_reconstruction_explains_x():
     m = model()
     with torch.no_grad():
         m.decoder.output.weight.mul_(20)

@@ -23,7 +23,7 @@ def x(n=4):
     return torch.rand(n, 1, 8, 8).round()
 
 
-def test_its_weights_are_the_densities_of_both_levels_one_by_one():
+def test_weights_match_both_levels():
     m = model("model.activation=tanh").double()
     examples = x().double()
     terms = m.sample_terms(examples, 3)
@@ -47,7 +47,7 @@ def test_its_weights_are_the_densities_of_both_levels_one_by_one():
     torch.testing.assert_close(terms.log_px, m.decoder(lower).log_prob(examples))
 
 
-def test_the_networks_between_the_levels_mirror_each_other_and_all_learn():
+def test_level_networks_mirror_and_learn():
     m = model()
     widths = [layer.in_features for layer in (*m.from_lower[::2], m.recognition.linear)]
     assert widths == [3, 6, 7]
@@ -55,14 +55,14 @@ def test_the_networks_between_the_levels_mirror_each_other_and_all_learn():
     check_every_parameter_gets_a_gradient(m, m.log_weights(x(), 2))
 
 
-def test_samples_go_down_from_the_prior_and_up_from_the_data():
+def test_samples_pass_both_levels():
     m = model("prior=stick_breaking", "posterior=iaf")
     assert m.sample(6).shape == (6, 1, 8, 8)
     assert m.infer(x()).sample((2,)).shape == (2, 4, 5)
     assert m.reconstruct(x()).shape == (4, 1, 8, 8)
 
 
-def test_priors_made_of_the_posterior_are_refused_with_those_that_fit():
+def test_posterior_priors_are_refused():
     with pytest.raises(ConfigError, match=r"DLGM needs prior .* VampPrior is not: choose prior=autoregressive \|"):
         model("prior=vampprior")
 
@@ -79,7 +79,7 @@ def test_sizes_that_are_none_are_refused(override, message):
         model(override)
 
 
-def test_gradients_without_the_score_are_refused_before_the_first_step(tmp_path):
+def test_scoreless_gradients_are_refused(tmp_path):
     cfg = dgm_run.compose(*SMALL, "objective=iwae", "objective.gradient=dreg", "trainer.max_epochs=1")
     with pytest.raises(ConfigError, match=r"objective.gradient: dreg needs a density"):
         dgm_run.run(cfg, tmp_path)

@@ -3,7 +3,7 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate, validate
-from dgm_run.models.latent.gan import parameters_of
+from dgm_run.models.latent.gan import iterate_parameters
 
 
 def model(*overrides):
@@ -13,7 +13,7 @@ def model(*overrides):
     return instantiate(cfg.model)
 
 
-def test_samples_are_the_means_of_the_decoder_and_carry_its_gradient():
+def test_samples_are_decoder_means():
     m = model()
     torch.manual_seed(1)
     x = m.draw(5)
@@ -26,21 +26,21 @@ def test_samples_are_the_means_of_the_decoder_and_carry_its_gradient():
     assert torch.autograd.grad(x.sum(), m.decoder.output.weight)[0].any()
 
 
-def test_every_parameter_is_of_the_generator_or_of_the_discriminator():
+def test_parameters_belong_to_one_player():
     m = model("prior=mixture", "encoder=conv", "decoder=resnet", "likelihood.learn_scale=shared")
-    both = [*parameters_of(m.generator), *parameters_of(m.discriminator)]
+    both = [*iterate_parameters(m.generator), *iterate_parameters(m.discriminator)]
     assert {id(parameter) for parameter in both} == {id(parameter) for parameter in m.parameters()}
     assert len(both) == len(list(m.parameters()))
     assert m.discriminate(m.draw(4)).shape == (4,)
 
 
-def test_spectral_norm_holds_the_largest_singular_values_at_one():
+def test_spectral_norm_is_one():
     m = model("model.spectral_norm=true", "encoder=dcgan", "decoder=dcgan", "dataset=mnist")
-    assert len(m.layers()) == 4
+    assert len(m.discriminator_layers()) == 4
     x = torch.rand(3, 1, 28, 28)
     for _ in range(300):  # a power iteration each
         m.discriminate(x)
-    for layer in m.layers():
+    for layer in m.discriminator_layers():
         assert torch.linalg.svdvals(layer.weight.flatten(1))[0].item() == pytest.approx(1, abs=1e-3)
     names = [name for name, _ in m.named_parameters() if "parametrizations" in name]
     assert names
@@ -58,7 +58,7 @@ def test_networks_for_images(part, dataset):
     assert m.discriminate(x).shape == (2,)
 
 
-def test_with_the_noise_of_its_decoder_it_has_a_density():
+def test_decoder_noise_gives_a_density():
     m = model("model.latent_dim=2")
     x = m.sample(3)
     log_w = m.log_weights(x, 400)

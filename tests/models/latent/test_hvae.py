@@ -23,7 +23,7 @@ def x(n=4):
     return torch.rand(n, 1, 8, 8).round()
 
 
-def test_its_weights_are_the_densities_of_both_levels_one_by_one():
+def test_weights_match_both_levels():
     m = model().double()
     examples = x().double()
     terms = m.sample_terms(examples, 3)
@@ -52,26 +52,26 @@ def test_the_two_encoders_are_two():
     check_every_parameter_gets_a_gradient(m, m.log_weights(x(), 2))
 
 
-def test_samples_go_down_from_the_prior_of_the_upper_level():
+def test_samples_start_at_upper_prior():
     m = model("prior=vampprior", "prior.num_components=3")
     assert m.latent_prior().sample((6,)).shape == (6, 5)
     assert m.sample(6).shape == (6, 1, 8, 8)
     assert m.reconstruct(x()).shape == (4, 1, 8, 8)
 
 
-def test_both_levels_read_the_pieces_of_a_broken_stick():
+def test_both_levels_read_stick_pieces():
     m = model("prior=stick_breaking", "posterior=kumaraswamy")
     z = torch.randn(3, 5)
-    pieces = m.prior.code(z[:, 3:])
+    pieces = m.prior.compute_decoder_input(z[:, 3:])
     torch.testing.assert_close(m.decode(z).logits, m.decoder(torch.cat([z[:, :3], pieces], -1)).logits)
 
 
-def test_a_total_that_leaves_no_lower_level_is_refused():
+def test_missing_lower_level_is_refused():
     with pytest.raises(ConfigError, match="total_dim = 2 counts both levels"):
         model("model.total_dim=2")
 
 
-def test_gradients_without_the_score_are_refused_before_the_first_step(tmp_path):
+def test_scoreless_gradients_are_refused(tmp_path):
     cfg = dgm_run.compose(*SMALL, "objective=iwae", "objective.gradient=dreg", "trainer.max_epochs=1")
     with pytest.raises(
         ConfigError, match=r"objective.gradient: dreg needs a density .*: use objective.gradient=standard"

@@ -24,7 +24,7 @@ def grouped(some):
 
 
 @pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in PARTS for choice in cells.choices(group)])
-def test_every_choice_stands_in_a_cell_that_is_not_refused(group, choice):
+def test_every_choice_has_a_valid_cell(group, choice):
     position = PARTS.index(group)
     assert any(cells.refusal(cell) is None for cell in CELLS if cell.parts[position] == choice)
 
@@ -38,7 +38,7 @@ def test_the_mass_of_all_x_is_one(cell):
 
 
 @pytest.mark.parametrize("cell", grouped(DISCRETE))
-def test_samples_are_as_frequent_as_the_density_says(cell):
+def test_samples_follow_the_density(cell):
     p, stderr = cells.estimated_p(cell)
     n = 20_000
     x = cells.randomised(cell).sample(n)
@@ -48,7 +48,7 @@ def test_samples_are_as_frequent_as_the_density_says(cell):
 
 
 @pytest.mark.parametrize("cell", grouped(DISCRETE))
-def test_bounds_stand_in_order_below_the_likelihood(cell):
+def test_bounds_are_ordered(cell):
     p, stderr = cells.estimated_p(cell)
     model, (x, _) = cells.randomised(cell), cells.every_x(cell.data)
     copies, found = x.repeat(5, *[1] * (x.ndim - 1)), {}
@@ -78,14 +78,14 @@ def test_every_parameter_gets_a_gradient(cell):
 
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize(("latent_dim", "num_pixels"), [(1, 3), (2, 5), (3, 4)])
-def test_at_the_exact_posterior_every_weight_is_the_likelihood_of_factor_analysis(full, latent_dim, num_pixels):
+def test_weights_at_posterior_are_exact(full, latent_dim, num_pixels):
     model = exact.factor_analysis(latent_dim, num_pixels, full)
     x = 2 * torch.randn(20, num_pixels)
     log_w = model.log_weights(x, 30)  # (S, B)
     torch.testing.assert_close(log_w, exact.factor_analysis_log_p(model, x).expand_as(log_w), rtol=0, atol=1e-9)
 
 
-def test_samples_have_the_moments_of_factor_analysis():
+def test_samples_have_the_moments():
     model = exact.factor_analysis(2, 3, full=True)
     n = 200_000
     mean, covariance = exact.factor_analysis_moments(model)
@@ -97,7 +97,7 @@ def test_samples_have_the_moments_of_factor_analysis():
 
 @pytest.mark.parametrize("prior", ["standard", "mixture", "vampprior"])
 @pytest.mark.parametrize("latent_dim", [1, 2])
-def test_the_mean_weight_is_the_likelihood_by_quadrature(prior, latent_dim):
+def test_mean_weight_matches_quadrature(prior, latent_dim):
     model = exact.bernoulli_vae(latent_dim, prior)
     x = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 0]])
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_the_mean_weight_is_the_likelihood_by_quadrature(prior, latent_dim):
     assert ((w.mean(0) - expected).abs() < 5 * stderr).all()
 
 
-def test_the_oracle_of_factor_analysis_agrees_with_scipy_and_with_quadrature():
+def test_oracle_matches_scipy():
     model = exact.factor_analysis(1, 2, full=True)
     x = torch.tensor([[0.3, -1.2]])
     mean, covariance = exact.factor_analysis_moments(model)
@@ -121,7 +121,7 @@ def test_the_oracle_of_factor_analysis_agrees_with_scipy_and_with_quadrature():
     assert integral.log().item() == pytest.approx(expected)
 
 
-def test_the_prior_is_made_from_the_model_s_own_posterior():
+def test_prior_uses_own_posterior():
     model = exact.bernoulli_vae(2, "vampprior")
     p = model.latent_prior()
     q = model.infer(model.prior.pseudo_inputs)

@@ -28,7 +28,7 @@ def model(latent_dim=3, dim=8, min_scale=1e-3):
     return made
 
 
-def test_its_density_and_its_weights_are_the_dense_gaussian():
+def test_density_is_dense_gaussian():
     m, x = model(), data(20).view(-1, 1, 2, 4)
     p = m.density
     dense = MultivariateNormal(p.bias, p.weight @ p.weight.T + torch.diag(p.log_var.exp()))
@@ -38,7 +38,7 @@ def test_its_density_and_its_weights_are_the_dense_gaussian():
     torch.testing.assert_close(log_w, log_p.expand(5, -1), rtol=0, atol=1e-9)
 
 
-def test_samples_have_the_moments_of_the_density():
+def test_samples_have_the_moments():
     m, n = model(), 100_000
     p, x = m.density, m.sample(n).flatten(1)
     covariance = p.weight @ p.weight.T + torch.diag(p.log_var.exp())
@@ -49,19 +49,19 @@ def test_samples_have_the_moments_of_the_density():
 
 def test_moments_are_those_of_all_batches():
     x = data(100)
-    found = Moments.of(x.view(-1, 1, 2, 4).split(33))
+    found = Moments.from_batches(x.view(-1, 1, 2, 4).split(33))
     torch.testing.assert_close(found.mean, x.mean(0))
     torch.testing.assert_close(found.covariance, torch.cov(x.T, correction=0))
 
 
-def test_the_mean_likelihood_by_moments_is_that_of_the_examples():
+def test_moment_likelihood_matches_examples():
     m, x = model(), data()
-    torch.testing.assert_close(mean_log_prob(m.density, Moments.of([x])), m.log_prob(x).mean())
+    torch.testing.assert_close(mean_log_prob(m.density, Moments.from_batches([x])), m.log_prob(x).mean())
 
 
-def test_no_step_lowers_the_likelihood_and_they_end_where_another_library_does():
+def test_em_ascends_to_library_optimum():
     m, x = model(), data()
-    moments = Moments.of([x])
+    moments = Moments.from_batches([x])
     seen = torch.stack([m.em_step(moments) for _ in range(3000)])
     assert seen.diff().min() > -1e-10
     peer = Peer(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(x.numpy())
@@ -70,9 +70,9 @@ def test_no_step_lowers_the_likelihood_and_they_end_where_another_library_does()
     np.testing.assert_allclose(p.log_var.exp().detach(), peer.noise_variance_, rtol=0.02)
 
 
-def test_gradients_lead_where_expectation_maximisation_does():
+def test_gradients_reach_em_optimum():
     by_em, by_gradients, x = model(), model(), data()
-    moments = Moments.of([x])
+    moments = Moments.from_batches([x])
     for _ in range(3000):
         by_em.em_step(moments)
     optimizer = torch.optim.Adam(by_gradients.parameters(), lr=0.02)
@@ -83,18 +83,18 @@ def test_gradients_lead_where_expectation_maximisation_does():
     assert by_gradients.log_prob(x).mean().item() == pytest.approx(by_em.log_prob(x).mean().item(), abs=0.01)
 
 
-def test_where_steps_no_longer_move_the_gradient_is_zero():
+def test_em_fixed_point_has_no_gradient():
     m, x = model(), data()
     for _ in range(5000):
-        m.em_step(Moments.of([x]))
+        m.em_step(Moments.from_batches([x]))
     m.log_prob(x).mean().backward()
     assert max(parameter.grad.abs().max() for parameter in m.parameters()) < 1e-5
 
 
-def test_a_pixel_that_never_changes_is_held_up_by_the_floor():
+def test_constant_pixel_keeps_floor():
     m, x = model(min_scale=0.05), data()
     x[:, 2] = 0.5
-    moments = Moments.of([x])
+    moments = Moments.from_batches([x])
     seen = torch.stack([m.em_step(moments) for _ in range(300)])
     assert seen.diff().min() > -1e-10
     assert m.density.variance[2].sqrt().item() == pytest.approx(0.05, rel=0.01)
@@ -111,13 +111,13 @@ def test_bias_and_scale_start_at_the_data():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.latent_dim=64"], "latent_dim = 64 must be positive and less than the 64 dimensions"),
-        (["model.relative_min_scale=0"], "without a floor the density has no upper bound"),
+        (["model.latent_dim=64"], "latent_dim = 64 must be positive and less than 64, the dimensions of x"),
+        (["model.relative_min_scale=0"], "the density has no upper bound; set one of them"),
         (["model.min_scale=-1"], "min_scale = -1 must not be negative"),
         (["model.relative_min_scale=1"], "relative_min_scale = 1 must lie between 0 and 1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(overrides, message):
+def test_invalid_settings_are_refused(overrides, message):
     cfg = dgm_run.compose("model=factor_analysis", *overrides)
     with pytest.raises(dgm_run.errors.ConfigError, match=message):
         instantiate(cfg.model)
@@ -128,7 +128,7 @@ def fitted(kind, x, latent_dim=2, num_steps=100, relative_min_scale=1e-3, min_sc
     torch.manual_seed(1)
     made = kind(x.shape[1:], latent_dim, min_scale, relative_min_scale)
     made.initialize(x)
-    moments = Moments.of(x.split(70))
+    moments = Moments.from_batches(x.split(70))
     return made, torch.stack([made.em_step(moments) for _ in range(num_steps)])
 
 
@@ -153,7 +153,7 @@ def test_scales_of_columns_do_not_matter():
 def test_moments_do_not_cancel_far_from_zero():
     x = data(100)
     x[:, 3] = 0.1
-    found = Moments.of((x + 1e8).split(33))
+    found = Moments.from_batches((x + 1e8).split(33))
     shifted = (x + 1e8) - 1e8
     torch.testing.assert_close(found.mean - 1e8, shifted.mean(0), rtol=0, atol=1e-7)
     torch.testing.assert_close(found.covariance, torch.cov(shifted.T, correction=0), rtol=1e-12, atol=1e-14)
@@ -196,13 +196,13 @@ def test_degenerate_data_stay_finite(kind, name, floor):
     assert made.sample(3).isfinite().all()
     rounding = 1e-9 if floor[1] == 1e-3 else 1e-4  # the precision of z is the square of the inverse floor
     assert seen.diff().min() > -rounding * seen.abs().max()
-    last = mean_log_prob(made.density, Moments.of([x]))
+    last = mean_log_prob(made.density, Moments.from_batches([x]))
     torch.testing.assert_close(log_p.mean(), last, rtol=10 * rounding, atol=0)
 
 
 @pytest.mark.parametrize("x", [torch.full((5, 4), 3.0), torch.randn(1, 4)])
-def test_equal_examples_need_an_absolute_floor(x):
-    with pytest.raises(ValueError, match="all training examples are equal.*set the min_scale"):
+def test_equal_examples_need_a_floor(x):
+    with pytest.raises(ValueError, match="all training examples are equal.*set an absolute floor"):
         fitted(FactorAnalysis, x)
     made, _ = fitted(FactorAnalysis, x, min_scale=0.1, num_steps=5)
     expected = -4 * math.log(0.1 * math.sqrt(2 * math.pi))
@@ -220,7 +220,7 @@ def test_parameters_stay_double():
     assert m.sample(2).dtype == torch.float64
 
 
-def test_what_the_likelihood_depends_on_is_named():
+def test_likelihood_warnings_are_named():
     x = data(300, 6)
     assert fitted(FactorAnalysis, x)[0].likelihood_warning is None
     x[:, 2] = 0.5
@@ -233,7 +233,7 @@ def test_what_the_likelihood_depends_on_is_named():
     assert "fewer training examples (5) than dimensions (8)" in few
 
 
-def test_the_floor_is_a_part_of_the_own_scale():
+def test_floor_is_relative_to_own_scale():
     x = data(300, 6) * torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
     made = FactorAnalysis((6,), 2, 0.0, 1e-3)
     made.initialize(x)

@@ -17,21 +17,21 @@ def data(n=400, dim=8):
     return torch.randn(n, 3) @ torch.randn(3, dim) + torch.randn(dim) + 0.4 * torch.randn(n, dim)
 
 
-def test_the_closed_form_is_that_of_another_library():
+def test_closed_form_matches_library():
     x = data()
     n = len(x)
-    best = maximum_likelihood(Moments.of([x]), 3, torch.tensor(1e-6))
+    best = maximum_likelihood(Moments.from_batches([x]), 3, torch.tensor(1e-6))
     peer = PCA(3).fit(x.numpy())
     scale = (n - 1) / n  # it divides by n - 1
     assert best.log_var[0].exp().item() == pytest.approx(peer.noise_variance_ * scale, rel=1e-6)
     covariance = best.weight @ best.weight.T + torch.diag(best.log_var.exp())
     torch.testing.assert_close(covariance, scale * torch.from_numpy(peer.get_covariance()))
-    assert mean_log_prob(best, Moments.of([x])).item() == pytest.approx(best.log_prob(x).mean().item())
+    assert mean_log_prob(best, Moments.from_batches([x])).item() == pytest.approx(best.log_prob(x).mean().item())
 
 
-def test_the_closed_form_is_where_gradients_end_and_steps_lead():
+def test_closed_form_is_the_optimum():
     x = data()
-    moments = Moments.of([x])
+    moments = Moments.from_batches([x])
     best = maximum_likelihood(moments, 3, torch.tensor(1e-6))
     leaves = [best.weight.clone(), best.bias.clone(), best.log_var[:1].clone()]
     for leaf in leaves:
@@ -51,7 +51,7 @@ def test_the_closed_form_is_where_gradients_end_and_steps_lead():
 
 def test_one_variance_is_shared_and_floored():
     x = torch.cat([data(dim=4), torch.zeros(400, 4)], 1)
-    found = maximum_likelihood(Moments.of([x]), 4, torch.tensor(0.01**2))
+    found = maximum_likelihood(Moments.from_batches([x]), 4, torch.tensor(0.01**2))
     assert found.log_var[0].item() == pytest.approx(2 * math.log(0.01))
     assert len(found.log_var.unique()) == 1
 
@@ -67,7 +67,7 @@ def best_by_numpy(x, latent_dim):
 def first_step(x, latent_dim=3):
     model = PPCA(x.shape[1:], latent_dim, 0.0, 1e-3)
     model.initialize(x)
-    model.em_step(Moments.of(x.split(70)))
+    model.em_step(Moments.from_batches(x.split(70)))
     return model
 
 
@@ -88,6 +88,6 @@ def test_columns_of_any_scale_are_fitted(latent_dim):
     assert model.likelihood_warning is None
 
 
-def test_scales_beyond_double_precision_are_named():
+def test_extreme_scales_are_named():
     model = first_step(data(dim=6) * torch.tensor([1e-8, 1.0, 1.0, 1.0, 1.0, 1e8]), 5)
-    assert "by a factor of 5e+15, that double precision sets it: standardise the data" in model.likelihood_warning
+    assert "differ by a factor of 5e+15: standardise the data" in model.likelihood_warning

@@ -22,7 +22,7 @@ def loaded(model):
     return LoadedDataset(None, split[0], split[1], None)
 
 
-def test_evaluation_reports_the_likelihood_of_the_validation_data_and_what_surrounds_it():
+def test_evaluation_reports_likelihood():
     model = make()
     data = loaded(model)
     found = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 1, None).evaluate(model, data, batch_size=8)
@@ -37,7 +37,7 @@ def test_evaluation_reports_the_likelihood_of_the_validation_data_and_what_surro
     assert found["hidden_activity"] == pytest.approx(model.features(data.valid.x).mean().item())
 
 
-def test_the_reconstruction_is_measured_in_cross_entropy():
+def test_reconstruction_is_cross_entropy():
     model = make()
     with torch.no_grad():
         model.weight.zero_()  # then the reconstruction is the same for all
@@ -49,7 +49,7 @@ def test_the_reconstruction_is_measured_in_cross_entropy():
     assert found["reconstruction_cross_entropy"] == pytest.approx(expected)
 
 
-def test_dead_and_saturated_units_are_counted():
+def test_dead_and_saturated_are_counted():
     model = make()
     with torch.no_grad():
         model.weight.zero_()
@@ -81,7 +81,7 @@ def gradients(objective, model, x, memory):
     ("module", "centering_rate"),
     [(test_rbm, None), (test_rbm, 0.1), (test_subspace_rbm, None), (test_dbm, None), (test_dbm, 0.1)],
 )
-def test_sparsity_pulls_the_hidden_biases_to_the_target_and_nothing_else(module, centering_rate):
+def test_sparsity_moves_hidden_biases(module, centering_rate):
     model = module.make()
     x = energy.visible_states(model)[2:7]
     plain, sparse = (
@@ -112,7 +112,7 @@ def test_sparsity_reaches_its_target():
     assert (model.features(x).mean(0) - 0.1).abs().max() < 0.03
 
 
-def test_long_weights_are_cut_to_the_limit_and_short_ones_stay():
+def test_max_norm_cuts_long_weights():
     for module in (test_rbm, test_dbm):
         model = module.make()
         before = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -124,7 +124,7 @@ def test_long_weights_are_cut_to_the_limit_and_short_ones_stay():
         assert any((value.norm(dim=0) > 1.2).any() for name, value in before.items() if "weight" in name)
 
 
-def test_a_machine_without_hidden_units_cannot_be_sparse():
+def test_sparsity_needs_hidden_units():
     model = test_boltzmann.make()
     with pytest.raises(ConfigError, match=r"Boltzmann has no hidden units: set objective.sparsity_target=null"):
         objective(sparsity_target=0.1).init_state(model, energy.visible_states(model))
@@ -133,12 +133,12 @@ def test_a_machine_without_hidden_units_cannot_be_sparse():
 @pytest.mark.parametrize(
     "settings", [{"max_norm": 0.0}, {"sparsity_target": 1.0}, {"sparsity_cost": -1.0}, {"weight_decay": -1.0}]
 )
-def test_settings_outside_their_range_are_refused(settings):
+def test_invalid_settings_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         objective(**settings)
 
 
-def test_a_deep_machine_is_watched_by_draws_of_its_hidden_units():
+def test_dbm_validation_samples_hidden():
     model = test_dbm.make(scale=2.0)
     x = energy.visible_states(model).repeat(200, 1, 1, 1)
     data = LoadedDataset(None, *[DataSplit(x, None, lambda values: values)] * 2, None)

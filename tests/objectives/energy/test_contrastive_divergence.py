@@ -36,7 +36,7 @@ def flat(gradients):
 
 
 @pytest.mark.parametrize("num_steps", [1, 3])
-def test_the_mean_update_is_its_exact_expectation(num_steps):
+def test_mean_update_matches_expectation(num_steps):
     model = make(torch.float32)
     x = energy.visible_states(model)[[3, 11, 11, 40]]
     sweep, gradient = sweep_matrix(model), gradient_matrices(model)
@@ -54,7 +54,7 @@ def test_the_mean_update_is_its_exact_expectation(num_steps):
     assert np.abs(expected).max() > 10 * error.max()
 
 
-def test_the_gradient_is_that_of_the_difference_of_free_energies():
+def test_gradient_is_free_energy_difference():
     model = make()
     x = energy.visible_states(model)[[3, 11, 40]]
     torch.manual_seed(1)
@@ -70,7 +70,7 @@ def test_the_gradient_is_that_of_the_difference_of_free_energies():
     assert terms["hidden_activity"].item() == pytest.approx(model.features(x).mean().item())
 
 
-def test_weight_decay_pulls_at_the_weights_alone():
+def test_weight_decay_spares_biases():
     model = make()
     x = energy.visible_states(model)[[3, 11, 40]]
     gradients = []
@@ -96,6 +96,6 @@ def test_the_number_of_sweeps_grows(epoch, num_steps):
 
 
 @pytest.mark.parametrize(("settings", "message"), [((0, 0.0), "num_steps = 0"), ((1, -1.0), "weight_decay = -1.0")])
-def test_settings_without_a_meaning_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         cd(*settings)

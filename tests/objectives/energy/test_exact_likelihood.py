@@ -17,7 +17,7 @@ def gradients(model, x, centering_rate=None, memory=None):
     return loss, torch.autograd.grad(loss, list(model.parameters())), memory
 
 
-def test_loss_and_gradient_are_those_of_the_likelihood():
+def test_loss_and_gradient_are_exact():
     model = make()
     x = energy.visible_states(model)[[3, 11, 11, 40]]
     loss, found, _ = gradients(model, x)
@@ -47,7 +47,7 @@ def flipped(model):
 
 
 @pytest.mark.parametrize(("centering_rate", "invariant"), [(0.01, True), (None, False)])
-def test_centered_training_does_not_mind_which_value_is_called_one(centering_rate, invariant):
+def test_centering_is_flip_invariant(centering_rate, invariant):
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
     other = flipped(model)
     before = energy.probabilities(model)
@@ -59,7 +59,7 @@ def test_centered_training_does_not_mind_which_value_is_called_one(centering_rat
     assert torch.allclose(after, after_flipped, atol=1e-10) == invariant
 
 
-def test_the_offsets_follow_the_means_of_the_batches():
+def test_offsets_follow_batch_means():
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
     objective = ExactLikelihood(Exact(20), 0.0, None, 0.25, None, 0.0)
     memory = objective.init_state(model, energy.visible_states(model)[:8])

@@ -16,7 +16,7 @@ def fast_pcd(num_steps=2, num_chains=5, fast_lr=0.1, fast_decay=0.9):
     )
 
 
-def test_chains_move_under_the_sum_of_slow_and_fast_parameters():
+def test_chains_use_fast_parameters():
     model, objective = make(), fast_pcd()
     x = energy.visible_states(model)[:4]
     memory = objective.init_state(model, x)
@@ -36,7 +36,7 @@ def test_chains_move_under_the_sum_of_slow_and_fast_parameters():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_fast_parameters_follow_the_gradient_of_the_slow_model_and_decay():
+def test_fast_parameters_follow_and_decay():
     model, objective = make(), fast_pcd(fast_lr=0.5, fast_decay=0.8)
     x = energy.visible_states(model)[:4]
     memory = objective.init_state(model, x)
@@ -57,6 +57,6 @@ def test_fast_parameters_follow_the_gradient_of_the_slow_model_and_decay():
     ("settings", "message"),
     [({"num_steps": 0}, "positive"), ({"num_chains": 0}, "positive"), ({"fast_decay": 1.0}, "fast_decay")],
 )
-def test_settings_without_a_meaning_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         fast_pcd(**settings)

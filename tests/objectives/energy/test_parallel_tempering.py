@@ -15,7 +15,7 @@ def tempering(num_temperatures, num_chains=NUM_CHAINS):
 
 
 @pytest.mark.parametrize("num_temperatures", [2, 3, 4])
-def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatures):
+def test_step_keeps_chain_densities(num_temperatures):
     torch.manual_seed(0)
     model, objective = make(torch.float32), tempering(num_temperatures)
     every = energy.visible_states(model)
@@ -31,7 +31,7 @@ def test_chains_that_follow_their_densities_still_do_after_a_step(num_temperatur
     torch.testing.assert_close(found.preactivations[2:], model.preactivations(found.states[2:]).detach())
 
 
-def test_states_travel_through_all_temperatures():
+def test_states_cross_all_temperatures():
     torch.manual_seed(0)
     model, objective = make(torch.float32), tempering(4, 2000)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_states_travel_through_all_temperatures():
     assert second[:, 0].tolist() == [0, 2, 1, 3]
 
 
-def test_exchanges_are_accepted_with_their_probability():
+def test_exchange_rate_is_metropolis():
     torch.manual_seed(0)
     model, objective = make(torch.float32), tempering(2)
     every = energy.visible_states(model)
@@ -63,12 +63,12 @@ def test_exchanges_are_accepted_with_their_probability():
     assert torch.equal(order.sort().values, torch.arange(2 * NUM_CHAINS))  # every state is kept
 
 
-def test_there_are_as_many_chains_of_every_temperature_as_asked_for():
+def test_chains_fill_each_temperature():
     model = make()
     assert tempering(3, 5).init_state(model, energy.visible_states(model))["chains"].shape == (15, 1, 2, 3)
 
 
 @pytest.mark.parametrize(("settings", "message"), [((1, 5), "objective=pcd"), ((2, 0), "num_chains = 0")])
-def test_settings_without_a_meaning_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         tempering(*settings)

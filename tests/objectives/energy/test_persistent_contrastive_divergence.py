@@ -26,13 +26,13 @@ def test_chains_go_on_from_where_they_were():
     assert torch.equal(memory["chains"], expected)
 
 
-def test_chains_start_from_the_base_and_there_are_as_many_as_asked_for():
+def test_chains_start_from_the_base():
     model = make(torch.float32)
     chains = pcd(num_chains=20_000).init_state(model, energy.visible_states(model))["chains"]
     energy.check_follows(chains, energy.probabilities(model, 0.0))
 
 
-def test_the_gradient_compares_the_data_with_the_chains():
+def test_gradient_contrasts_chains():
     model, objective = make(), pcd(num_chains=3)
     x = energy.visible_states(model)[:7]
     memory = objective.init_state(model, x)

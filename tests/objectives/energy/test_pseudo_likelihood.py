@@ -28,7 +28,7 @@ def exact_pseudo_likelihood(model, row):
 
 
 @pytest.mark.parametrize("num_flips", [1, 3])
-def test_random_pixels_estimate_the_pseudo_likelihood_without_bias(num_flips):
+def test_random_pixels_are_unbiased(num_flips):
     model = make(torch.float32)
     x = energy.visible_states(model)[[11]].expand(500, 1, 2, 3)
     torch.manual_seed(0)

@@ -17,7 +17,7 @@ from tests.objectives.test_energy_learning import SHARED, train
 from tests.support import energy
 
 
-def test_every_weight_follows_its_own_delta_rule():
+def test_weights_follow_delta_rules():
     model = make(num_hidden=(2, 3, 2))
     x = energy.visible_states(model)
     progress = Progress(torch.tensor(0.0), {})
@@ -48,7 +48,7 @@ def test_every_weight_follows_its_own_delta_rule():
     np.testing.assert_allclose(found["top.hidden_bias"], (up[1] - up[0]).mean(0), atol=1e-12)
 
 
-def test_evaluation_watches_the_likelihood_of_the_validation_data():
+def test_evaluation_reports_likelihood():
     model = make()
     x = energy.visible_states(model).repeat(500, 1, 1, 1)
     data = LoadedDataset(None, None, DataSplit(x, None, lambda values: values), None)
@@ -79,7 +79,7 @@ def test_bars_and_stripes():
     model.initialize(x)
     pcd, batch = PersistentContrastiveDivergence(*SHARED, 1, 100), x.repeat(8, 1, 1, 1)
     for index in range(2):
-        stage = model.stage(index)
+        stage = model.build_stage(index)
         stage.model.initialize(stage.prepare(x.repeat(100, 1, 1, 1)))
         train(stage.model, pcd, lambda _, stage=stage: stage.prepare(batch), lr=0.2, num_steps=5000)
         stage.finish()
@@ -91,7 +91,7 @@ def test_bars_and_stripes():
     assert -2.599 >= together >= max(greedy + 0.1, -2.9)
 
 
-def test_the_chain_of_the_top_grows_with_the_epochs(monkeypatch):
+def test_top_chain_grows_with_epochs(monkeypatch):
     model, seen = make(), []
     gibbs = model.top.gibbs
     monkeypatch.setattr(model.top, "gibbs", lambda state, num_steps: seen.append(num_steps) or gibbs(state, num_steps))
