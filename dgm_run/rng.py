@@ -107,7 +107,9 @@ def _redraw_rarely(draws: Tensor, p: Tensor, limit: Tensor) -> None:
     place = scalar.geometric_(RARE).item() - 1  # all gaps between such elements are geometric
     if place >= draws.numel():
         return
-    draws, p, limit = draws.view(-1), p.reshape(-1), limit.reshape(-1)
+    draws = draws.view(-1)
+    p = p.reshape(-1)
+    limit = limit.reshape(-1)
     while place < len(draws):
         i = int(place)
         k = min(max(limit[i].item() // 1 + 1 + 2**15, 0), 2**16)  # of 2^16 draws of 16 bits are a 1

@@ -144,7 +144,8 @@ def _check_options(options: Namespace) -> None:
 
 
 def _check_override(override: Override) -> None:
-    line, key = str(override.input_line), str(override.key_or_group)
+    line = str(override.input_line)
+    key = str(override.key_or_group)
     if not key:
         raise ConfigError(f"{line}: there is no key before =")
     if override.is_delete():

@@ -127,7 +127,8 @@ def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()
 def unknown_option(word: str) -> str:
     """Returns what to say of an option that there is not: settings have no dashes, and may be meant by other names."""
     option, equals, value = word.partition("=")
-    key, known = option.lstrip("-").replace("-", "_"), _keys([])
+    key = option.lstrip("-").replace("-", "_")
+    known = _keys([])
     names = (*GROUPS, "seed")
     meant = [key] if key in (*known, *names) else nearest_keys(key, known, names)
     if not meant:

@@ -99,7 +99,9 @@ class SweepFolder(Callback):
     """
 
     def __init__(self, packages: Sequence[str], only_packages: bool, base: str | None):
-        self.packages, self.only_packages, self.base = packages, only_packages, base
+        self.packages = packages
+        self.only_packages = only_packages
+        self.base = base
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweeps.append(Path(config.hydra.sweep.dir).absolute())
@@ -195,7 +197,8 @@ def sample() -> None:
         from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
         from dgm_run.runner.text_samples import is_of_sentences
 
-        start, data = load_start(folder), None
+        start = load_start(folder)
+        data = None
         cfg = _config_of(folder, own, [], lambda named: sample_run(folder, arguments, named)) if start else None
         model = load(folder, own.packages)
         torch.set_default_dtype(next(model.parameters()).dtype)

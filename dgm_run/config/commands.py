@@ -272,7 +272,8 @@ def load_start(folder: Path) -> Start | None:
     Raises:
         CheckpointError: the record is damaged, and without it this would be another run.
     """
-    start, path = read_start(folder), folder / ".hydra" / "overrides.yaml"
+    start = read_start(folder)
+    path = folder / ".hydra" / "overrides.yaml"
     if start is None and path.exists():
         raise CheckpointError(
             f"{path} is no list of overrides, as in '- seed=1': write into it those that the run was begun with, one a "

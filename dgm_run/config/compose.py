@@ -187,7 +187,8 @@ def _line(key: str, error: BaseException) -> str:
 
 def describe_omegaconf(error: OmegaConfBaseException) -> str:
     """Returns one line about a value that is missing, that refers to nothing, or that has another type."""
-    key, message = error.full_key or "", str(error.msg or error).split("\n")[0]
+    key = error.full_key or ""
+    message = str(error.msg or error).split("\n")[0]
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: it is not set: add {key}=..."
     environment = re.search(r"Environment variable '(.+)' not found", message)
@@ -260,7 +261,8 @@ def _validate(cfg: DictConfig) -> None:
 
 def _source(raw: dict, key: str) -> str:
     """Returns the key that sets a value: of `schedule.total_iters: ${trainer.max_epochs}` the latter."""
-    node, parts = raw, key.split(".")
+    node = raw
+    parts = key.split(".")
     for i, part in enumerate(parts):
         node = node.get(part) if isinstance(node, dict) else None
         follows = re.fullmatch(r"\$\{(\w[\w.]*)\}", node) if isinstance(node, str) else None
@@ -299,7 +301,8 @@ def divide_total_epochs(cfg: DictConfig) -> None:
     Raises:
         ConfigError: there are more stages than epochs.
     """
-    trainer, total = cfg.trainer, cfg.trainer.get("total_epochs")
+    trainer = cfg.trainer
+    total = cfg.trainer.get("total_epochs")
     if total is None:
         return
     num_layers = target_of(cfg.model, "model").count_stages(cfg.model) if "pretraining" in trainer else 0
@@ -312,7 +315,8 @@ def divide_total_epochs(cfg: DictConfig) -> None:
         )
     rest = total
     if num_layers:
-        layer, whole = trainer.pretraining.max_epochs, trainer.max_epochs if is_joint else 0
+        layer = trainer.pretraining.max_epochs
+        whole = trainer.max_epochs if is_joint else 0
         if min(layer, trainer.max_epochs) < 1:
             return  # which the trainer refuses
         share = round(total * layer / (num_layers * layer + whole)) if is_joint else total
@@ -378,10 +382,8 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
     for part in (*PARTS, "model"):
         for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(OmegaConf.to_container(cfg, resolve=False)[part])):
             if reference not in cfg.dataset:
-                named, choices = (
-                    target_of(cfg[part], part).__name__,
-                    _data_sets(lambda node, name=reference: name in node),
-                )
+                named = target_of(cfg[part], part).__name__
+                choices = _data_sets(lambda node, name=reference: name in node)
                 raise ConfigError(f"{part}: {named} needs a data set with {reference}: choose {choices}")
 
 
@@ -389,7 +391,8 @@ def _check_parts(cfg: DictConfig) -> None:
     raw = OmegaConf.to_container(cfg, resolve=False)
     uses = Counter(_parts_reached(raw, "model"))
     model = target_of(cfg.model, "model")
-    name, copies = model.__name__, getattr(model, "copies", {})
+    name = model.__name__
+    copies = getattr(model, "copies", {})
     for part in PARTS:
         if uses[part] and raw[part] is None:
             raise ConfigError(f"{name} needs a {part}, and none is chosen: add {part}=...")

@@ -83,7 +83,8 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def table(folder: Path) -> str:
     """The presets as lines of text, with the source that a few of them share above them."""
-    lines, above = [], ""
+    lines = []
+    above = ""
     for preset in presets(folder):
         source, _ = split_source(preset.source)
         whose = "" if preset.kind == "paper" else f" ({KINDS[preset.kind]})"

@@ -88,7 +88,8 @@ def check_type(value: Any, hint: Any, key: str) -> None:
 
 
 def _fits(value: Any, hint: Any, key: str) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if hint is Any or hint is inspect.Parameter.empty or isinstance(hint, typing.TypeVar):
         return True
     if origin in (typing.Union, types.UnionType):

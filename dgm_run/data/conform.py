@@ -30,7 +30,8 @@ def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[
     Raises:
         DataError: names both shapes and what to set.
     """
-    changed, notes = {}, []
+    changed = {}
+    notes = []
     for split_name, split in zip(NAMES, splits, strict=True):
         stored = split.x.x if isinstance(split.x, OnDisk) else split.x
         x = _conform_shape(stored, tuple(shape), name)

@@ -183,7 +183,8 @@ class MissingHalf(MissingRegion):
     def holes(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         holes = torch.zeros(num, height, width, dtype=torch.bool)
         top, left = height // 2, width // 2
-        rows, columns = holes, holes.mT  # views
+        rows = holes
+        columns = holes.mT  # views
         half = {"top": rows[:, :top], "bottom": rows[:, top:], "left": columns[:, :left], "right": columns[:, left:]}
         half[self.side].fill_(True)
         return holes

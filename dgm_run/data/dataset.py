@@ -61,10 +61,16 @@ class DataSplit:
         log_p: Tensor | None = None,
         standardization: Standardization | None = None,
     ):
-        self.x, self.y, self.prepare, self.log_bin_width = x, y, prepare, log_bin_width
+        self.x = x
+        self.y = y
+        self.prepare = prepare
+        self.log_bin_width = log_bin_width
         self.labelled = torch.arange(len(x), device=x.device) if labelled is None else labelled
-        self.corrupt, self.corruption_noise = corrupt, corruption_noise
-        self.disk, self.device, self.log_p = disk, x.device, log_p
+        self.corrupt = corrupt
+        self.corruption_noise = corruption_noise
+        self.disk = disk
+        self.device = x.device
+        self.log_p = log_p
         self.standardization = standardization
 
     def __len__(self) -> int:
@@ -216,12 +222,19 @@ class Dataset:
         if num_levels is None and standardize is None:
             standardize = "columns" if len(shape) == 1 else "none"
         self.standardize = "none" if num_levels is not None or standardize is None else standardize
-        self.name, self.shape, self.num_levels = name, tuple(shape), num_levels
-        self.binarize, self.noise_seed = binarize, noise_seed
+        self.name = name
+        self.shape = tuple(shape)
+        self.num_levels = num_levels
+        self.binarize = binarize
+        self.noise_seed = noise_seed
         self.dequantize = dequantize and num_levels is not None
-        self.num_classes, self.num_labels, self.label_seed = num_classes, num_labels, label_seed
-        self.corrupt, self.corrupt_seed = corrupt, corrupt_seed
-        self._source, self._about = source, ""
+        self.num_classes = num_classes
+        self.num_labels = num_labels
+        self.label_seed = label_seed
+        self.corrupt = corrupt
+        self.corrupt_seed = corrupt_seed
+        self._source = source
+        self._about = ""
         self._num_valid: int | None = None
         self.notes: tuple[str, ...] = ()
         self.preprocessing = UNCHANGED
@@ -267,7 +280,9 @@ class Dataset:
 
     def adopt_protocol(self, of: "Dataset") -> None:
         """Binarises, dequantises and draws evaluation noise as another data set does, to be compared with it."""
-        self.binarize, self.dequantize, self.noise_seed = of.binarize, of.dequantize, of.noise_seed
+        self.binarize = of.binarize
+        self.dequantize = of.dequantize
+        self.noise_seed = of.noise_seed
 
     def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
         """Reads the source and prepares the splits on `device`."""
@@ -354,7 +369,8 @@ class Dataset:
 
     def _balanced(self, y: Tensor) -> Tensor:
         """Positions of as many random examples of each class, in their order."""
-        generator, each = torch.Generator().manual_seed(self.label_seed), self.num_labels // self.num_classes
+        generator = torch.Generator().manual_seed(self.label_seed)
+        each = self.num_labels // self.num_classes
         order = torch.randperm(len(y), generator=generator)
         chosen = []
         for k in range(self.num_classes):
@@ -403,7 +419,8 @@ class Dataset:
         elif x.dtype != torch.uint8:
             raise DataError(f"dataset.num_levels={self.num_levels}: {self.name} holds real values: set it to null")
         elif int(x.max()) >= self.num_levels:
-            top, used = int(x.max()), x.unique().tolist() if self.num_levels == 2 else []
+            top = int(x.max())
+            used = x.unique().tolist() if self.num_levels == 2 else []
             fix = f"dataset.num_levels={256 if top > 127 else top + 1}"
             fix += " dataset.binarize=threshold" if used in ([0, top], [top]) else ""
             found = f"{self.num_levels} levels declared, but {self.name} has values up to {top}"
@@ -412,7 +429,8 @@ class Dataset:
     def _prepare(self, split: RawSplit, training: bool, generator: torch.Generator) -> DataSplit:
         if isinstance(split.x, OnDisk):
             return self._streamed(split.x, split.y)
-        x, levels = split.x, self.num_levels
+        x = split.x
+        levels = self.num_levels
         if levels is None:
             standardize = self.preprocessing.standardization
             x = to_float(standardize(x) if standardize else x)
@@ -435,7 +453,8 @@ class Dataset:
 
     def _streamed(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
         """Training examples that are read, and prepared, batch by batch."""
-        levels, width = self.num_levels, -math.log(self.num_levels) if self.dequantize else 0.0
+        levels = self.num_levels
+        width = -math.log(self.num_levels) if self.dequantize else 0.0
         if levels is None:
             prepare = partial(_standardized, standardization=self.preprocessing.standardization)
         elif self.dequantize:
@@ -455,7 +474,10 @@ class LoadedDataset:
     """The prepared splits of `protocol`, resident on one device."""
 
     def __init__(self, protocol: Dataset, train: DataSplit, valid: DataSplit, test: DataSplit):
-        self.dataset, self.train, self.valid, self.test = protocol, train, valid, test
+        self.dataset = protocol
+        self.train = train
+        self.valid = valid
+        self.test = test
 
 
 def to_float(values: Tensor) -> Tensor:

@@ -74,7 +74,9 @@ def advise_standardizing(train: Tensor, name: str) -> list[str]:
     changes = scale > 0
     if not bool(changes.any()):
         return []
-    low, high, far = scale[changes].min(), scale.max(), (mean.abs() / scale)[changes].max()
+    low = scale[changes].min()
+    high = scale.max()
+    far = (mean.abs() / scale)[changes].max()
     if high <= WIDE * low and far <= WIDE:
         return []
     return [

@@ -56,7 +56,8 @@ def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], dow
         for file in missing:
             fetch(file.url, folder / file.name, file.checksum, file.max_bytes)
     except DataError as error:
-        names, url = ", ".join(file.name for file in missing), missing[0].url
+        names = ", ".join(file.name for file in missing)
+        url = missing[0].url
         address = url if len(missing) == 1 else url.rpartition("/")[0] + "/"
         raise DataError(
             f"{dataset}: looked in {folder} and found no {names} ({error}); put it there from {address}"
@@ -83,7 +84,8 @@ def fetch(url: str, path: Path, checksum: str | None, max_bytes: int) -> None:
 
 def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_bytes: int) -> None:
     algorithm, _, expected = (checksum or "sha256:").partition(":")
-    digest, received = hashlib.new(algorithm, usedforsecurity=False), 0
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    received = 0
     while chunk := answer.read(CHUNK):
         if received == 0 and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
             raise DataError("the answer is a web page, not the file")
@@ -157,7 +159,8 @@ def _check_idx(path: Path) -> None:
     if header[:4] != bytes([0, 0, 8, rank]):
         raise DataError(f"{path}: is no idx file of {rank} axes; remove it to fetch it again")
     sizes = [int.from_bytes(header[4 * axis : 4 * axis + 4], "big") for axis in range(1, rank + 1)]
-    promised, found = 4 + 4 * rank + math.prod(sizes), path.stat().st_size
+    promised = 4 + 4 * rank + math.prod(sizes)
+    found = path.stat().st_size
     if found != promised:
         raise DataError(f"{path}: has {found} bytes instead of {promised}; remove it to fetch it again")
 

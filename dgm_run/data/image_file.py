@@ -93,7 +93,8 @@ class ImageReader:
             return image.resize((width, height)), "stretched to another aspect ratio"
         if self.fit == "crop":
             kept_w, kept_h = (h * width / height, h) if is_wider else (w, w * height / width)
-            left, top = (w - kept_w) / 2, (h - kept_h) / 2
+            left = (w - kept_w) / 2
+            top = (h - kept_h) / 2
             return image.resize((width, height), box=(left, top, left + kept_w, top + kept_h)), "cropped at the centre"
         colour = Image.new("RGB", (1, 1), self.background).convert(image.mode).getpixel((0, 0))
         whole = Image.new(image.mode, (width, height), colour)

@@ -36,7 +36,10 @@ class Standardization:
 
         A column without variance, and one that is never observed, keeps the scale 1.
         """
-        total, count, low, high = 0.0, 0.0, math.inf, -math.inf
+        total = 0.0
+        count = 0.0
+        low = math.inf
+        high = -math.inf
         for x in batches():
             x = x.double()
             total = total + x.nansum(0)

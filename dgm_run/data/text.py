@@ -82,7 +82,10 @@ class TextDataset:
             raise ValueError(f"shape = {list(shape)}: one number, the tokens of the longest sentence, two or more")
         if vocab_size <= len(SPECIAL):
             raise ValueError(f"vocab_size = {vocab_size} must exceed {len(SPECIAL)}, the special tokens")
-        self.name, self.shape, self.vocab_size, self._source = name, tuple(shape), vocab_size, source
+        self.name = name
+        self.shape = tuple(shape)
+        self.vocab_size = vocab_size
+        self._source = source
         self._about = ""
         self.notes: tuple[str, ...] = ()
 
@@ -95,7 +98,8 @@ class TextDataset:
     def load(self, device: torch.device | str = "cpu") -> LoadedDataset:
         """Reads the source and prepares the splits on `device`."""
         splits = self._source()
-        kept, left_out = {}, {}
+        kept = {}
+        left_out = {}
         for name in ("train", "valid", "test"):
             kept[name], left_out[name] = self._select(getattr(splits, name), name)
         vocabulary = Vocabulary.of(kept["train"], self.vocab_size)
@@ -203,7 +207,8 @@ def split_sentences(
     if split_seed is not None:
         order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))
         kept = [kept[i] for i in order.tolist()]
-    first, second = len(kept) - num_valid - num_test, len(kept) - num_test
+    first = len(kept) - num_valid - num_test
+    second = len(kept) - num_test
     splits = kept[:first], kept[first:second], kept[second:]
     about = f"md5 {hashlib.md5(repr(splits).encode()).hexdigest()[:8]}"
     if not left_out:

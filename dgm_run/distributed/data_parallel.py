@@ -82,7 +82,8 @@ class DataParallel:
     """
 
     def __init__(self, model: nn.Module, num_parts: int, seed: int, worker_timeout_seconds: float):
-        self.num_parts, self.seed = num_parts, seed
+        self.num_parts = num_parts
+        self.seed = seed
         self.mine = range(process_group.rank(), num_parts, process_group.size())
         self.engine: nn.Module = _Called(model)
         if process_group.size() > 1:

@@ -16,7 +16,8 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, signum: int, message: str):
         super().__init__(message)
-        self.signum, self.message = signum, message
+        self.signum = signum
+        self.message = message
 
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

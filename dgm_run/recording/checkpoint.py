@@ -38,7 +38,8 @@ class Checkpoints:
         Raises:
             OSError: the disk is full or not writable; the former checkpoint stands untouched.
         """
-        target, previous = self.folder / name, self.folder / f"previous_{name}"
+        target = self.folder / name
+        previous = self.folder / f"previous_{name}"
         temporary = self.folder / f".{name}.{os.getpid()}.tmp"
         try:
             shutil.rmtree(temporary, ignore_errors=True)

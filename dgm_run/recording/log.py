@@ -29,7 +29,9 @@ class RunLog:
     def __init__(self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None):
         from torch.utils.tensorboard import SummaryWriter  # imported late: it costs half a second
 
-        self.folder, self._warn, self._failed = folder, warn, False
+        self.folder = folder
+        self._warn = warn
+        self._failed = False
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - closed in close()
         self._metrics.truncate(self._whole_lines(offset))
         self._writer = SummaryWriter(str(folder), purge_step=purge_step)
@@ -129,7 +131,9 @@ class TextLog:
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None]):
-        self.path, self._warn, self._failed = path, warn, False
+        self.path = path
+        self._warn = warn
+        self._failed = False
 
     def write(self, text: str) -> None:
         """Appends lines; each call opens the file, so that one that was moved or removed begins anew."""

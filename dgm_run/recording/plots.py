@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-INCHES, DOTS = (6.4, 4.0), 120
+INCHES = (6.4, 4.0)
+DOTS = 120
 
 
 EVEN = 10.0
@@ -69,7 +70,8 @@ def _plot(draw, x_label: str, **legend) -> np.ndarray:
     from matplotlib.figure import Figure
 
     figure = Figure(INCHES, DOTS, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
     draw(axes)
     axes.set_xlabel(x_label)
     axes.legend(frameon=False, **legend)

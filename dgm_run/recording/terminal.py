@@ -57,7 +57,8 @@ class Bar:
     """
 
     def __init__(self, console: Console):
-        self.console, self.parts = console, []
+        self.console = console
+        self.parts = []
         self._stream = output.guard(console.file)
         self._is_shown = False
         output.Output.before_write = self.clear
@@ -133,7 +134,8 @@ class Terminal:
             self.keep("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
 
         warnings.showwarning = keep_warning
-        show_failure, threading.excepthook = threading.excepthook, keep_failure
+        show_failure = threading.excepthook
+        threading.excepthook = keep_failure
         try:
             yield
         except (KeyboardInterrupt, UserError) as error:
@@ -161,7 +163,8 @@ class Terminal:
         self._log = TextLog(folder / RUN_LOG, self.say)
         if session:
             self._log.write(f"=== {datetime.now():%Y-%m-%d %H:%M:%S}: {session}")
-        unlogged, self._unlogged = self._unlogged, []
+        unlogged = self._unlogged
+        self._unlogged = []
         for text in unlogged:
             self._log.write(text)
         self._note_losses()
@@ -182,8 +185,11 @@ class Terminal:
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
         """Training begins, or goes on, at `step` of at most epochs * steps_per_epoch."""
         self.finish()  # of the layer before, where there is one
-        self._steps_per_epoch, self._total = steps_per_epoch, epochs * steps_per_epoch
-        self._first_step, self._begun, self._losses = step, time.monotonic(), []
+        self._steps_per_epoch = steps_per_epoch
+        self._total = epochs * steps_per_epoch
+        self._first_step = step
+        self._begun = time.monotonic()
+        self._losses = []
         self._open_bar()
         self._draw(step)
 
@@ -200,7 +206,8 @@ class Terminal:
         """An epoch ended with these logged values."""
         self._losses = [f"loss {readable(values['train/loss'])}"]
         self._losses += [f"{name} {readable(v)}" for name, v in values.items() if name.startswith("valid/")][:1]
-        step, now = epoch * self._steps_per_epoch, time.monotonic()
+        step = epoch * self._steps_per_epoch
+        now = time.monotonic()
         self._draw(step)
         is_due = now - self._last_line > SECONDS_BETWEEN_LINES or step >= self._total
         if is_due:
@@ -216,13 +223,15 @@ class Terminal:
     def evaluating(self, name: str) -> None:
         """An estimator begins."""
         self.finish()
-        self._begun, self._evaluating = time.monotonic(), name
+        self._begun = time.monotonic()
+        self._evaluating = name
         self._open_bar()
         if self._bar:
             self._bar.draw([Part(0, name)])
 
     def evaluated(self, done: int, total: int) -> None:
-        now, percent = time.monotonic(), 100 * done // total
+        now = time.monotonic()
+        percent = 100 * done // total
         left = f"{duration((now - self._begun) / done * (total - done))} left" if done else ""
         if self._bar and (done == total or now - self._last_draw > SECONDS_BETWEEN_REDRAWS):
             self._last_draw = now
@@ -273,7 +282,8 @@ class Terminal:
         if not self._bar:
             return
         speed, left = self._pace(step)
-        epoch, epochs = step // self._steps_per_epoch, self._total // self._steps_per_epoch
+        epoch = step // self._steps_per_epoch
+        epochs = self._total // self._steps_per_epoch
         losses = [Part(rank, text) for rank, text in enumerate(self._losses, 2)]
         self._bar.draw(
             [Part(0, f"epoch {epoch}/{epochs}"), self._graph(epoch, epochs), *losses, Part(4, speed), Part(1, left)]

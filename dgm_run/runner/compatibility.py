@@ -82,7 +82,8 @@ def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
 
 
 def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
-    takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
+    takes = f"{type(part).__name__} takes {' or '.join(part.takes)} data"
+    setting = _HOW_TO_GET[part.takes[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:

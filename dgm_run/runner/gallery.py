@@ -29,7 +29,10 @@ class Gallery:
     """
 
     def __init__(self, model: nn.Module, data: LoadedDataset, log: RunLog, seed: int):
-        self.model, self.data, self.log, self.seed = model, data, log, seed
+        self.model = model
+        self.data = data
+        self.log = log
+        self.seed = seed
 
     @torch.no_grad()
     def __call__(self, step: int, epoch: int) -> None:

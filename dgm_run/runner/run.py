@@ -190,7 +190,8 @@ def _evaluate_again(
     found = _finished(cfg, folder)
     refuse_moved_data(_source(cfg), commands.evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
-    model, dataset = run_folder.load(folder, packages), instantiate(cfg.dataset)
+    model = run_folder.load(folder, packages)
+    dataset = instantiate(cfg.dataset)
     estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     with out_of_memory(LARGE_MODEL):
@@ -398,13 +399,16 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
 
 def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
     """All parts before the data are read; what does not go together is refused."""
-    trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
+    trainer = instantiate(cfg.trainer)
+    dataset = instantiate(cfg.dataset)
     path = _source(cfg).get("path")
     if path and not Path(path).expanduser().exists():
         raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
     rng.reseed(cfg.seed, "model")
     with out_of_memory(LARGE_MODEL):
-        model, objective, estimators = instantiate(cfg.model), instantiate(cfg.objective), _estimators(cfg)
+        model = instantiate(cfg.model)
+        objective = instantiate(cfg.objective)
+        estimators = _estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = corrupted(model, dataset.corrupt)

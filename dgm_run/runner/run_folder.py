@@ -45,7 +45,8 @@ def save_config(folder: Path, config: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; what was there stands untouched.
     """
-    path, text = config_path(folder), OmegaConf.to_yaml(OmegaConf.create(config))
+    path = config_path(folder)
+    text = OmegaConf.to_yaml(OmegaConf.create(config))
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError, ValueError):
         if path.read_text(encoding="utf-8") == text:
@@ -99,7 +100,8 @@ def why_another(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
     changed = config_diff(saved, current)
     if not changed:
         return None
-    before, now = saved["trainer"], current["trainer"]
+    before = saved["trainer"]
+    now = current["trainer"]
     asked = "total_epochs" if before.get("total_epochs") != now.get("total_epochs") else "max_epochs"
     of_layers = _following(changed, "trainer.pretraining.", before.get("pretraining"), now.get("pretraining"))
     of_schedule = _following(changed, "schedule.", before, now)
@@ -113,7 +115,8 @@ def why_another(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
     elif of_schedule:
         keep += ": only with schedule=constant, burda or plateau can epochs be added later"
     elif now.get("joint"):
-        layers, whole = before["pretraining"]["max_epochs"], before["max_epochs"]
+        layers = before["pretraining"]["max_epochs"]
+        whole = before["max_epochs"]
         keep += (
             f"; to add epochs after the layers: trainer.total_epochs=null trainer.pretraining.max_epochs={layers} and "
             f"trainer.max_epochs={whole} or more"

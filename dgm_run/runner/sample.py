@@ -168,7 +168,9 @@ def straight(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
 
 def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """The same along the arc between them: draws of a Gaussian lie on a shell, and what lies between does too."""
-    a, b, shares = a.unsqueeze(1), b.unsqueeze(1), shares.view(-1, 1)
+    a = a.unsqueeze(1)
+    b = b.unsqueeze(1)
+    shares = shares.view(-1, 1)
     angle = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1 + 1e-6, 1 - 1e-6).arccos().unsqueeze(-1)
     return (((1 - shares) * angle).sin() * a + (shares * angle).sin() * b) / angle.sin()
 

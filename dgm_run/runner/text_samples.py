@@ -62,7 +62,8 @@ def completed(model: ContinuousLatentModel, prefix: Tensor, length: int) -> Tens
     tokens[:, : prefix.shape[1]] = prefix
     as_sentence = tokens.clone()
     as_sentence[:, prefix.shape[1]] = END
-    q, p = model.infer(as_sentence).proposal(), model.latent_prior()
+    q = model.infer(as_sentence).proposal()
+    p = model.latent_prior()
     z, log_q = q.rsample_and_log_prob((CANDIDATES,))  # (S, 1, L)
     log_w = model.decode(z).log_prob(tokens) + p.log_prob(z) - log_q
     chosen = torch.distributions.Categorical(logits=log_w[:, 0]).sample()

@@ -22,7 +22,8 @@ WON = 0.99, 0.01
 """Mean probabilities that the discriminator gives to data and to samples, beyond which it has won."""
 ALIKE = 0.1
 """Distance between samples over that between data, below which they have collapsed."""
-FAITHFUL, COLLAPSED = 0.5, 0.05
+FAITHFUL = 0.5
+COLLAPSED = 0.05
 """Precision above which, and recall below which, samples look like data and cover next to nothing of them."""
 
 

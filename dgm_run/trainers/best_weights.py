@@ -21,7 +21,8 @@ class BestWeights:
 
     def take(self, weights: dict[str, Tensor]) -> None:
         """These are the best."""
-        self.weights, self.is_new = weights, True
+        self.weights = weights
+        self.is_new = True
 
     def save(self, epoch: int) -> None:
         """Brings them to the disk, if they are not there; they were seen after `epoch` epochs."""

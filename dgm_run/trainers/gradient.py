@@ -113,11 +113,14 @@ class GradientTrainer(Trainer):
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
         """Does what `check` does, of a training that is at `step`."""
-        steps_per_epoch, total = self.steps_per_epoch(num_examples), self.total_steps(num_examples)
+        steps_per_epoch = self.steps_per_epoch(num_examples)
+        total = self.total_steps(num_examples)
         if step > total:
-            name, done = "max_epochs", math.ceil(step / steps_per_epoch)
+            name = "max_epochs"
+            done = math.ceil(step / steps_per_epoch)
             if total == self.max_steps:
-                name, done = "max_steps", step
+                name = "max_steps"
+                done = step
             raise CheckpointError(
                 f"trainer.resume: {done} {name[4:]} are trained already, more than trainer.{name}="
                 f"{getattr(self, name)}: set it to {done} or more"
@@ -159,8 +162,12 @@ class Training:
         session: RunContext,
         optimizer_key: str = "optimizer",
     ):
-        self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
-        self.data, self.session = data, session
+        self.settings = settings
+        self.model = model
+        self.objective = objective
+        self.optimizer_key = optimizer_key
+        self.data = data
+        self.session = session
         self.device = data.train.device
         self.steps_per_epoch = settings.steps_per_epoch(len(data.train))
         self.total_steps = settings.total_steps(len(data.train))
@@ -183,7 +190,8 @@ class Training:
     def _check_batch_norm(self) -> None:
         memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
         progress = Progress(torch.tensor(0.0, device=self.device), memory)
-        train, settings = self.data.train, self.settings
+        train = self.data.train
+        settings = self.settings
         sizes = (len(train), settings.batch_size, settings.micro_batches)
         refuse_single_values(self.model, lambda index: self._loss(index, progress), *sizes, train.x.device)
 
@@ -205,11 +213,14 @@ class Training:
             return self._run()
 
     def _run(self) -> TrainingSummary:
-        state, session = self.state, self.session
+        state = self.state
+        session = self.session
         session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
-        self.asked, self.asks_at = (state.step, self.saved_at), state.step
-        self.stepping_since, self.counted = time.perf_counter(), state.examples
+        self.asked = (state.step, self.saved_at)
+        self.asks_at = state.step
+        self.stepping_since = time.perf_counter()
+        self.counted = state.examples
 
         self._finish_epoch()  # a stop may have come before its evaluation
         while not self._stopped_by():
@@ -236,13 +247,15 @@ class Training:
             return 0, False
         # looked at once: a signal that came after the first look would not be saved
         signum = self.session.stop.signum if self.session.stop else 0
-        now, writes = time.monotonic(), process_group.is_main_process()
+        now = time.monotonic()
+        writes = process_group.is_main_process()
         due = writes and now - self.saved_at > self.settings.checkpoint_seconds
         if process_group.size() == 1:
             return signum, due
         pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
         signum, due, steps = process_group.all_reduce_max(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
-        self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
+        self.asked = (self.state.step, now)
+        self.asks_at = self.state.step + max(1, steps)
         return signum, bool(due)
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -329,7 +342,9 @@ class Training:
         state.finished_at = state.step
 
     def _end_epoch(self, epoch: int) -> None:
-        state, settings, session = self.state, self.settings, self.session
+        state = self.state
+        settings = self.settings
+        session = self.session
         means = self._training_means()  # waits for the device
         speed = self._lap()
 
@@ -349,10 +364,13 @@ class Training:
 
     def _lap(self) -> float:
         """Counts the time since the last mark as spent stepping; examples a second in it."""
-        now, state = time.perf_counter(), self.state
-        seconds, examples = now - self.stepping_since, state.examples - self.counted
+        now = time.perf_counter()
+        state = self.state
+        seconds = now - self.stepping_since
+        examples = state.examples - self.counted
         state.seconds += seconds
-        self.stepping_since, self.counted = now, state.examples
+        self.stepping_since = now
+        self.counted = state.examples
         return examples / seconds
 
     def _rows(self) -> int:
@@ -361,7 +379,8 @@ class Training:
 
     def _training_means(self) -> dict[str, float]:
         self._refuse_non_finite()
-        rows, batch_size = process_group.all_reduce_sum(self.state.history[: self._rows()]), self.settings.batch_size
+        rows = process_group.all_reduce_sum(self.state.history[: self._rows()])
+        batch_size = self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
@@ -396,7 +415,9 @@ class Training:
                 f"lower {self.optimizer_key}.lr or set trainer.clip_norm"
             )
         if monitored > state.best:
-            state.best, state.best_epoch, state.waited = monitored, epoch, 0
+            state.best = monitored
+            state.best_epoch = epoch
+            state.waited = 0
             self.best.take(state.evaluated_weights())
         elif epoch > self.objective.num_warmup_epochs and state.step % self.steps_per_epoch == 0:
             state.waited += 1
@@ -404,7 +425,8 @@ class Training:
         return means
 
     def _is_hopeless(self, epoch: int) -> bool:
-        settings, name = self.settings, f"valid/{self.objective.monitor}"
+        settings = self.settings
+        name = f"valid/{self.objective.monitor}"
         if not settings.median_stopping_after or not is_decision_epoch(
             epoch, epoch - settings.eval_every, settings.median_stopping_after
         ):
@@ -433,12 +455,14 @@ class Training:
 
     def _save(self) -> None:
         """Writes `best`, if it is new, and then `last`; on a full disk the old ones stay and training goes on."""
-        state, session = self.state, self.session
+        state = self.state
+        session = self.session
         if state.history is not None:
             self._refuse_non_finite()
         self._lap()
         now = time.monotonic()
-        state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
+        state.elapsed = state.elapsed + now - self.resumed_at
+        self.resumed_at = now
         whole = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
@@ -447,7 +471,8 @@ class Training:
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
             session.display.say(f"{error}; the former checkpoint is kept and training goes on")
-        self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
+        self.saved_at = time.monotonic()
+        self.stepping_since = time.perf_counter()
 
     def _summary(self) -> TrainingSummary:
         state = self.state

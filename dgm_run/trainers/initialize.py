@@ -9,7 +9,8 @@ from dgm_run.data.dataset import DataSplit
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import topmost_with_method
 
-EXAMPLES, ELEMENTS = 10_000, 2**25
+EXAMPLES = 10_000
+ELEMENTS = 2**25
 """At most so many, and so many numbers in all."""
 
 

@@ -84,7 +84,8 @@ class LayerwiseTrainer(GradientTrainer):
     requires = {"model": LayeredModel}
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
-        alone, key = self.pretraining, "trainer.pretraining"
+        alone = self.pretraining
+        key = "trainer.pretraining"
         refuse_outlived(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
         if self.joint:
             has_layers = bool(state) and state["layer"] == model.num_stages
@@ -110,7 +111,8 @@ class LayerwiseTrainer(GradientTrainer):
         stage = course.model.stage(index)
         train, valid, test = (split.map(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
-        of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())
+        of = course.model.num_stages
+        parameters = sum(parameter.numel() for parameter in stage.model.parameters())
         name = type(stage.model).__name__
         course.announce(f"layer {index + 1} of {of}: {name} with {parameters:,} parameters")
 
@@ -128,7 +130,8 @@ class LayerwiseTrainer(GradientTrainer):
             image_every_epochs=None,
         )
         data = LoadedDataset(data.dataset, train, valid, test)
-        session, key = course.session(stage.model), "trainer.pretraining.optimizer"
+        session = course.session(stage.model)
+        key = "trainer.pretraining.optimizer"
         summary = Training(settings, stage.model, alone.objective, data, session, key).run()
         stage.finish()
         course.ended(summary)
@@ -145,7 +148,9 @@ class Course:
     """
 
     def __init__(self, model: LayeredModel, outer: RunContext):
-        self.model, self.outer, self.first = model, outer, 0
+        self.model = model
+        self.outer = outer
+        self.first = 0
         self.ended_with: list[TrainingSummary] = []
         self.resume = outer.resume
         if self.resume:
@@ -173,7 +178,9 @@ class Course:
 
     def session(self, part: nn.Module) -> RunContext:
         """The surroundings of the next training: of a layer, or of the whole."""
-        steps, epochs, resume = self.steps, self.epochs, self.resume
+        steps = self.steps
+        epochs = self.epochs
+        resume = self.resume
         self.resume = None  # it is for the training that was stopped alone
         if resume and part is not self.model:
             resume = (resume[1]["layer_weights"], resume[1])
@@ -223,7 +230,8 @@ class _PartCheckpoints:
     """Keeps, with a layer, the whole that it belongs to."""
 
     def __init__(self, course: Course, part: nn.Module):
-        self.course, self.checkpoints = course, course.outer.checkpoints
+        self.course = course
+        self.checkpoints = course.outer.checkpoints
         self.is_layer = part is not course.model
 
     def _name(self, name: str) -> str:
@@ -246,7 +254,8 @@ class _LaterRivals:
     """The others, whose epochs are counted from the beginning of all trainings."""
 
     def __init__(self, rivals: MedianStopping, first_epoch: int):
-        self.rivals, self.first_epoch = rivals, first_epoch
+        self.rivals = rivals
+        self.first_epoch = first_epoch
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
         return self.rivals.should_stop(name, self.first_epoch + epoch, best)
@@ -256,7 +265,10 @@ class _PartLog:
     """Logs a training under a name of its own, its steps after those of the ones before."""
 
     def __init__(self, log: RunLog, name: str, first_step: int, first_epoch: int):
-        self.log, self.name, self.first_step, self.first_epoch = log, name, first_step, first_epoch
+        self.log = log
+        self.name = name
+        self.first_step = first_step
+        self.first_epoch = first_epoch
 
     def _named(self, values: Mapping[str, float]) -> dict[str, float]:
         return {f"{self.name}{name}": value for name, value in values.items()}

@@ -58,7 +58,8 @@ def _measured(folder: Path) -> object:
 
 
 def _best_by(path: Path, name: str, epoch: int) -> float | None:
-    best, has_come = -math.inf, False
+    best = -math.inf
+    has_come = False
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -66,7 +67,8 @@ def _best_by(path: Path, name: str, epoch: int) -> float | None:
     for line in lines:
         try:
             row = json.loads(line)
-            at, value = row["epoch"], row["value"] if row["name"] == name else -math.inf
+            at = row["epoch"]
+            value = row["value"] if row["name"] == name else -math.inf
         except (ValueError, KeyError, TypeError):
             continue  # cut short: it is being written
         has_come = has_come or at >= epoch

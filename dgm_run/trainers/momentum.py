@@ -22,7 +22,8 @@ class LinearWithMomentum(torch.optim.lr_scheduler.LinearLR):
     def __init__(self, optimizer: torch.optim.Optimizer, total_iters: int, low_momentum: float, low_epochs: int):
         if any("momentum" not in group for group in optimizer.param_groups):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to change: take optimizer=sgd")
-        self.low_momentum, self.low_epochs = low_momentum, low_epochs
+        self.low_momentum = low_momentum
+        self.low_epochs = low_epochs
         self.high_momentum = [group["momentum"] for group in optimizer.param_groups]
         super().__init__(optimizer, start_factor=1.0, end_factor=0.0, total_iters=total_iters)
 

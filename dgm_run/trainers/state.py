@@ -50,7 +50,11 @@ class TrainingState:
         ema: EMA | None,
         memory: dict[int, dict[str, Tensor]],
     ):
-        self.model, self.optimizer, self.schedule, self.ema, self.memory = model, optimizer, schedule, ema, memory
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.ema = ema
+        self.memory = memory
         self.step = self.finished_at = self.examples = self.waited = self.best_epoch = 0
         self.best = -math.inf
         self.seconds = self.elapsed = 0.0
@@ -61,7 +65,8 @@ class TrainingState:
     def record(self, position: int, steps_per_epoch: int, found: dict[str, Tensor]) -> None:
         """Keeps the values of a step on the device, without waiting for them."""
         if self.history is None:
-            self.names, device = list(found), next(iter(found.values())).device
+            self.names = list(found)
+            device = next(iter(found.values())).device
             self.history = torch.zeros(steps_per_epoch, len(found), dtype=torch.float64, device=device)
         self.history[position] = torch.stack([value.detach() for value in found.values()])
 

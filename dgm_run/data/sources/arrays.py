@@ -37,7 +37,10 @@ class Arrays:
     is_users_own = True  # and may change from one run to the next
 
     def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
-        self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
+        self.path = path
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
         _refuse_other_kind(Path(path).expanduser())  # before anything is said of a likelihood that would not fit
 
     def __call__(self) -> RawSplits:
@@ -52,7 +55,8 @@ class Arrays:
         x, y, _ = _read(arrays, "x", "y", path)
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
-            x, y = x[order], None if y is None else y[order]
+            x = x[order]
+            y = None if y is None else y[order]
         return split_sizes(x, y, self.num_valid, self.num_test)
 
 

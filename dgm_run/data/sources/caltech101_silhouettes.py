@@ -31,7 +31,8 @@ class Caltech101Silhouettes:
     """
 
     def __init__(self, data_dir: str, download: bool):
-        self.data_dir, self.download = data_dir, download
+        self.data_dir = data_dir
+        self.download = download
 
     def __call__(self) -> RawSplits:
         (path,) = require("Caltech 101 silhouettes", self.data_dir, [FILE], self.download)

@@ -40,7 +40,9 @@ class CIFAR10:
     """
 
     def __init__(self, data_dir: str, num_valid: int, download: bool):
-        self.data_dir, self.num_valid, self.download = data_dir, num_valid, download
+        self.data_dir = data_dir
+        self.num_valid = num_valid
+        self.download = download
 
     def __call__(self) -> RawSplits:
         folder = Path(self.data_dir).expanduser().resolve() / FOLDER
@@ -48,7 +50,8 @@ class CIFAR10:
             (archive,) = require("CIFAR-10", self.data_dir, [ARCHIVE], self.download)
             _unpack(archive, folder)
         *train, test = [_read(folder / name) for name in BATCHES]
-        x, y = torch.cat([batch.x for batch in train]), torch.cat([batch.y for batch in train])
+        x = torch.cat([batch.x for batch in train])
+        y = torch.cat([batch.y for batch in train])
         return replace(split_sizes(x, y, self.num_valid, 0), test=test)
 
 

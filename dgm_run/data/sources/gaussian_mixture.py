@@ -54,7 +54,8 @@ class GaussianMixture:
         else:
             angles = torch.arange(num_modes, dtype=torch.float64) * (2 * math.pi / num_modes)
             self.means = radius * torch.stack([angles.cos(), angles.sin()], -1)
-        self.scale, self.seed = scale, seed
+        self.scale = scale
+        self.seed = seed
         self.sizes = {"train": num_train, "valid": num_valid, "test": num_test}
 
     def __call__(self) -> RawSplits:

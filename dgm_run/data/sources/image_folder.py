@@ -66,9 +66,13 @@ class ImageFolder:
             raise ValueError(f"shape {list(shape)}: images are [1, H, W] (grey) or [3, H, W] (colour)")
         if num_levels is not None and num_levels > 256:
             raise ValueError(f"num_levels = {num_levels}: images have at most 256, to which 16 bits are scaled")
-        self.path, self.num_classes, self.labels = path, num_classes, labels
+        self.path = path
+        self.num_classes = num_classes
+        self.labels = labels
         self.reader = ImageReader(tuple(shape), num_levels or 256, fit, colour_of(background))
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
         self.decoded = decoded
 
     def __call__(self) -> RawSplits:
@@ -190,12 +194,14 @@ def _find_files(folder: Path) -> _Files:
     Raises:
         DataError: a link leads nowhere or to a folder that holds it, or a folder cannot be listed.
     """
-    files, reached = _Files(), {str(folder): folder}
+    files = _Files()
+    reached = {str(folder): folder}
 
     def visit(shown: Path, real: str, above: tuple[str, ...]) -> None:
         for entry in sorted(os.scandir(shown), key=lambda entry: entry.name):
             path = Path(entry.path)
-            is_image, is_folder = path.suffix.lower() in SUFFIXES, os.path.isdir(path)
+            is_image = path.suffix.lower() in SUFFIXES
+            is_folder = os.path.isdir(path)
             if entry.name.startswith(".") or entry.name == "__MACOSX":  # resource forks of macOS among them
                 files.num_hidden += is_image or is_folder
                 continue

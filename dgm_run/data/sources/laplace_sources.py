@@ -29,7 +29,9 @@ class LaplaceSources:
     def __init__(self, dim: int, num_train: int, num_valid: int, num_test: int, seed: int):
         if min(dim, num_train, num_valid, num_test) < 1:
             raise ValueError(f"dim = {dim} and the numbers of examples must be positive")
-        self.num_train, self.num_valid, self.num_test = num_train, num_valid, num_test
+        self.num_train = num_train
+        self.num_valid = num_valid
+        self.num_test = num_test
         self.seed = seed
         gaussian = torch.randn(dim, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         self.mixing = torch.linalg.qr(gaussian).Q

@@ -33,8 +33,11 @@ class MNIST:
         inverted: bool,
         download: bool,
     ):
-        self.data_dir, self.name, self.num_valid = data_dir, name, num_valid
-        self.inverted, self.download = inverted, download
+        self.data_dir = data_dir
+        self.name = name
+        self.num_valid = num_valid
+        self.inverted = inverted
+        self.download = download
 
     def __call__(self) -> RawSplits:
         train, test = torchvision_source(self.name, self.data_dir, self.download)

@@ -36,13 +36,16 @@ class Omniglot:
     """
 
     def __init__(self, data_dir: str, num_valid: int, split_seed: int, download: bool):
-        self.data_dir, self.download = data_dir, download
-        self.num_valid, self.split_seed = num_valid, split_seed
+        self.data_dir = data_dir
+        self.download = download
+        self.num_valid = num_valid
+        self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
         (path,) = require("Omniglot", self.data_dir, [FILE], self.download)
         train, test = read_mat(path, ["data", "testdata"])
-        x, x_test = _levels(train, path), _levels(test, path)
+        x = _levels(train, path)
+        x_test = _levels(test, path)
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
         return replace(split_sizes(x, None, self.num_valid, 0), test=RawSplit(x_test))
 

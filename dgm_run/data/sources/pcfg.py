@@ -48,7 +48,8 @@ class PCFG:
         self.max_words = max_words
         if max_words < 3 or not self.share_of_short() > 0:
             raise ValueError(f"max_words = {max_words}: the shortest sentences have three")
-        self.sizes, self.seed = (num_train, num_valid, num_test), seed
+        self.sizes = (num_train, num_valid, num_test)
+        self.seed = seed
 
     def __call__(self) -> TextSplits:
         generator = torch.Generator().manual_seed(self.seed)
@@ -62,7 +63,8 @@ class PCFG:
     def sample(self, generator: torch.Generator) -> tuple[str, ...]:
         """A sentence; those that are too long are drawn anew."""
         while True:
-            words, stack = [], ["S"]
+            words = []
+            stack = ["S"]
             while stack and len(words) + len(stack) <= self.max_words:  # every open symbol gives a word or more
                 symbol = stack.pop()
                 choices = {**PAIRS.get(symbol, {}), **WORDS.get(symbol, {})}
@@ -85,7 +87,8 @@ class PCFG:
             for i in range(n - span + 1):
                 cell: dict[str, float] = defaultdict(float)
                 for middle in range(i + 1, i + span):
-                    left, right = inside[i, middle], inside[middle, i + span]
+                    left = inside[i, middle]
+                    right = inside[middle, i + span]
                     for symbol, pairs in PAIRS.items():
                         for (b, c), p in pairs.items():
                             if b in left and c in right:

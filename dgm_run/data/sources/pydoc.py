@@ -22,7 +22,10 @@ class Pydoc:
     """
 
     def __init__(self, shape: Sequence[int], num_valid: int, num_test: int, split_seed: int):
-        self.shape, self.num_valid, self.num_test, self.split_seed = tuple(shape), num_valid, num_test, split_seed
+        self.shape = tuple(shape)
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
 
     def __call__(self) -> TextSplits:
         from pydoc_data.topics import topics  # half a megabyte

@@ -33,7 +33,8 @@ class StaticMNIST:
     """
 
     def __init__(self, data_dir: str, download: bool):
-        self.data_dir, self.download = data_dir, download
+        self.data_dir = data_dir
+        self.download = download
 
     def __call__(self) -> RawSplits:
         names = {split: f"binarized_mnist_{split}.amat" for split in SIZES}

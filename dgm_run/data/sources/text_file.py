@@ -35,8 +35,14 @@ class TextFile:
         num_test: int,
         split_seed: int | None,
     ):
-        self.path, self.shape, self.units, self.tokens, self.unique = path, tuple(shape), units, tokens, unique
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.path = path
+        self.shape = tuple(shape)
+        self.units = units
+        self.tokens = tokens
+        self.unique = unique
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
 
     def __call__(self) -> TextSplits:
         text = read(Path(self.path).expanduser().resolve(), "set dataset.source.path to a file of plain text")
