@@ -81,6 +81,8 @@ def test_only_the_entry_knows_hydra_and_omegaconf():
         "cli/resume.py",
         "config/commands.py",
         "config/compose.py",
+        "config/schema.py",
+        "config/validate.py",
         "runner/run.py",
         "runner/run_folder.py",
     }

@@ -6,9 +6,11 @@ import pytest
 from hydra.errors import ConfigCompositionException
 
 import dgm_run
-from dgm_run.config.compose import GROUPS, conf_dir, validate
+from dgm_run.config.compose import conf_dir
 from dgm_run.config.presets import presets
+from dgm_run.config.schema import GROUPS
 from dgm_run.config.signature import target_of
+from dgm_run.config.validate import validate
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy.base import UnnormalizedModel

@@ -11,7 +11,8 @@ import torch
 
 import dgm_run
 from dgm_run.cli import main
-from dgm_run.config.compose import instantiate, validate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load

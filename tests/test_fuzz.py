@@ -8,7 +8,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from dgm_run.cli.hydra_errors import choices_of, compose_arguments
-from dgm_run.config.compose import GROUPS, conf_dir
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import leaves
 from dgm_run.errors import UserError
 from tests.support.tiny import dgm_run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dgm_run.config.compose import validate
+from dgm_run.config.validate import validate
 from tests.support import readme
 from tests.support.tiny import call
 

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException, OverrideParseException
 
 from dgm_run.cli.hydra_errors import choices_of, describe_syntax, unknown_option
-from dgm_run.config.compose import GROUPS, PARTS
+from dgm_run.config.schema import GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run.config.compose import GROUPS, compose, conf_dir, describe_omegaconf
+from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
+from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import leaves, nearest, nearest_keys
 from dgm_run.errors import ConfigError
 

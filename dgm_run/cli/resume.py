@@ -22,7 +22,7 @@ from dgm_run.config.commands import (
     resume_run,
     resume_sweep,
 )
-from dgm_run.config.compose import GROUPS, RESUMABLE_KEYS
+from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
 from dgm_run.errors import ConfigError
 
 CALLBACK = "hydra.callbacks.sweep_folder"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dgm_run.config.compose import MACHINE_KEYS, SHARED_SIZES
+from dgm_run.config.schema import MACHINE_KEYS, SHARED_SIZES
 
 
 def hparams(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from torch import nn
 
 from dgm_run import rng
 from dgm_run.config import commands
-from dgm_run.config.compose import instantiate, resolve_data_paths, validate
+from dgm_run.config.compose import instantiate, resolve_data_paths
+from dgm_run.config.validate import validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.distributed import process_group

@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dgm_run.config.commands import make_importable
-from dgm_run.config.compose import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS, instantiate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.schema import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import target_of
 from dgm_run.data import preprocessing
 from dgm_run.data.corruptions import Corruption, MissingValues

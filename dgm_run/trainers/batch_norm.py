@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dgm_run.config.compose import PARTS
+from dgm_run.config.schema import PARTS
 from dgm_run.errors import ConfigError
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from dgm_run.cli.help_text import GROUPS as HELP_GROUPS
 from dgm_run.cli.help_text import WIDTH, describe_choice, describe_choices, help_text
-from dgm_run.config.compose import GROUPS, conf_dir
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.schema import GROUPS
 from tests.support.tiny import here
 
 OPTIONS = [(group, path) for group in HELP_GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import dgm_run
-from dgm_run.config.compose import conf_dir, instantiate, validate
+from dgm_run.config.compose import conf_dir, instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.base import Objective
 

@@ -1,5 +1,5 @@
 from dgm_run.cli.hydra_errors import choices_of, compose_arguments
-from dgm_run.config.compose import GROUPS
+from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, leaves, nearest, nearest_keys
 
 

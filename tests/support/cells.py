@@ -12,8 +12,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from dgm_run.config.compose import PARTS, compose, conf_dir, instantiate, validate
+from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.schema import PARTS
 from dgm_run.config.signature import target_of
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.proposals import choose_prior_draws, score_defensively
 from dgm_run.models.base import LatentVariableModel

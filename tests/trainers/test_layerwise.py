@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config.compose import validate
+from dgm_run.config.validate import validate
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.recording.checkpoint import Checkpoints

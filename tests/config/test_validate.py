@@ -3,7 +3,7 @@
 import pytest
 
 from dgm_run.cli.hydra_errors import compose_arguments
-from dgm_run.config.compose import validate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError, OutOfMemory
 from tests.support.tiny import refused
 
