@@ -16,7 +16,7 @@ __all__ = ["compose", "evaluate", "load", "run"]
 
 _HOMES = {
     "compose": "dgm_run.config.compose",
-    "evaluate": "dgm_run.runner.run",
+    "evaluate": "dgm_run.runner.evaluate_again",
     "load": "dgm_run.runner.run_folder",
     "run": "dgm_run.runner.run",
 }

@@ -131,7 +131,7 @@ def every_key() -> list[tuple[str, str, str]]:
 
 @pytest.mark.slow
 def test_a_wrong_value_is_refused_in_a_line():
-    from dgm_run.runner.run import check
+    from dgm_run.runner.assemble import check
 
     rng, faults = random.Random(SEED), []
     for group, choice, key in rng.sample(every_key(), 60):  # half a second for each value

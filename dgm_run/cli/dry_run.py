@@ -95,7 +95,7 @@ def _refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | None:
 
 
 def _check(overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    from dgm_run.runner.run import check  # imports torch
+    from dgm_run.runner.assemble import check  # imports torch
 
     check(compose_arguments(overrides, folders))
 

@@ -87,8 +87,8 @@ class RunLog:
         _, start, _ = summaries(dict(hparams), {})
         self._guard(lambda: self._writer._get_file_writer().add_summary(start))
 
-    def ended(self, well: bool) -> None:
-        """The run ends, to the same page; of one that was stopped, and can go on, there is no end."""
+    def end(self, is_success: bool) -> None:
+        """Records success or failure on the HParams page. A stopped run, which can resume, records no end."""
         from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
         from torch.utils.tensorboard.summary import hparams as summaries
@@ -96,7 +96,7 @@ class RunLog:
         _, _, end = summaries({}, {})
         told = end.value[0].metadata.plugin_data
         data = HParamsPluginData.FromString(told.content)
-        data.session_end_info.status = STATUS_SUCCESS if well else STATUS_FAILURE
+        data.session_end_info.status = STATUS_SUCCESS if is_success else STATUS_FAILURE
         told.content = data.SerializeToString()
         self._guard(lambda: self._writer._get_file_writer().add_summary(end))
 

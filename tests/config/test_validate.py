@@ -87,7 +87,7 @@ def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_a_model_beyond_memory_is_refused_in_words():
-    from dgm_run.runner.run import check
+    from dgm_run.runner.assemble import check
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
         check(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))

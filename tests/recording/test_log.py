@@ -75,11 +75,11 @@ def test_pictures_are_files_and_events(tmp_path):
     assert plugin.plugin_name == "hparams"
 
 
-@pytest.mark.parametrize(("well", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
-def test_how_a_run_ended_is_known_to_the_hparams_page(well, status, tmp_path):
+@pytest.mark.parametrize(("is_success", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
+def test_how_a_run_ended_is_known_to_the_hparams_page(is_success, status, tmp_path):
     log = RunLog(tmp_path, print)
     log.hparams({"prior": "VampPrior"})
-    log.ended(well)
+    log.end(is_success)
     log.close()
     content = events(tmp_path).SummaryMetadata("_hparams_/session_end_info").plugin_data.content
     assert HParamsPluginData.FromString(content).session_end_info.status == status

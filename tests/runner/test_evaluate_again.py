@@ -3,20 +3,17 @@
 import json
 import shlex
 import shutil
-import sys
 
 import numpy as np
 import pytest
-import torch
 
 import dgm_run
-from dgm_run.cli import main
 from dgm_run.config.compose import instantiate
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load
-from tests.support.tiny import TINY, call, refused
+from tests.support.tiny import TINY, call, end_of
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -190,20 +187,6 @@ def test_a_run_without_whole_results_is_refused(content, message, run):
     assert message in done.stderr
 
 
-def end_of(function, folder, monkeypatch, capfd, *arguments):
-    """The status with which a command ends in this process, and what it says on standard error."""
-    monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
-    monkeypatch.setattr("sys.path", list(sys.path))
-    for name in ("_failures", "_runs", "_sweeps"):
-        monkeypatch.setattr(main, name, [])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as ended:
-        getattr(main, function)()
-    code = ended.value.code
-    told = capfd.readouterr().err
-    return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)
-
-
 def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr("dgm_run.estimators.likelihood.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
@@ -217,49 +200,3 @@ def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, ca
     assert not (run / "error.txt").exists()
     sessions = [line for line in (run / "run.log").read_text().splitlines() if line.startswith("=== ")]
     assert [line.rpartition(": ")[2] for line in sessions] == ["training", *["evaluation of the best checkpoint"] * 2]
-
-
-JUNK = [
-    b"",
-    b"3",
-    b"text",
-    b"- {a: 1}",
-    b"- [a=1]",
-    b"- 3",
-    b"a: 1",
-    b"x: [",
-    b"- foo bar=",
-    b"- 'a=['",
-    b"\x80\xff\x00",
-]
-
-
-@pytest.mark.parametrize("content", JUNK)
-@pytest.mark.parametrize("function", ["evaluate", "sample"])
-def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monkeypatch, capfd):
-    path = tmp_path / ".hydra" / "overrides.yaml"
-    path.parent.mkdir()
-    path.write_bytes(content)
-    monkeypatch.setattr("dgm_run.runner.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
-    code, told = end_of(function, tmp_path, monkeypatch, capfd)
-    assert code == 1
-    assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")
-    assert told.count("\n") == 1
-
-
-@pytest.mark.parametrize("content", JUNK)
-def test_junk_overrides_are_refused_on_resume(content, tmp_path, monkeypatch, capfd):
-    path = tmp_path / ".hydra" / "overrides.yaml"
-    path.parent.mkdir()
-    path.write_bytes(content)
-    done = refused([f"trainer.resume={tmp_path}"], tmp_path, monkeypatch, capfd)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{path} is no list of overrides")
-    assert done.stderr.count("\n") == 1
-
-
-def test_help_says_how(tmp_path):
-    done = call("evaluate", "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "dgm-eval RUN_DIR" in done.stdout
-    assert call("evaluate", cwd=tmp_path).returncode == 2

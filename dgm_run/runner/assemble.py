@@ -1,0 +1,112 @@
+"""Builds the parts of a run, and refuses those that do not go together."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from dgm_run import rng
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
+from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.distributed import process_group
+from dgm_run.distributed.device import move_to_device
+from dgm_run.errors import DataError
+from dgm_run.estimators.base import Estimator
+from dgm_run.memory import out_of_memory
+from dgm_run.models.corrupted import Corrupted, corrupted
+from dgm_run.objectives.base import Objective
+from dgm_run.runner.compatibility import (
+    refuse_needing_complete,
+    refuse_other_data,
+    refuse_out_of_reach,
+    refuse_wrong_kind,
+)
+from dgm_run.trainers.base import Trainer
+from dgm_run.trainers.initialize import initialize
+
+LARGE_MODEL = "the model is too large: lower model.latent_dim or the sizes of its layers"
+
+
+LARGE_DATA = "the data set is too large: take fewer examples of it"
+
+
+def data_source(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The source of the data in a configuration."""
+    return config["dataset"].get("source") or {}
+
+
+class Parts(NamedTuple):
+    """What a run is made of."""
+
+    trainer: Trainer
+    model: nn.Module
+    objective: Objective
+    estimators: dict[str, Estimator]
+    data: LoadedDataset
+
+
+def check(cfg: DictConfig) -> None:
+    """Checks a configuration as far as that needs no data: it is valid, and its parts are built and fit.
+
+    Raises:
+        UserError: one line says what is wrong.
+    """
+    cfg = deepcopy(cfg)  # which building would change
+    validate(cfg)
+    build_parts(cfg)
+
+
+def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> Parts:
+    """All parts, on the device, as they are before the first step; what does not go together is refused."""
+    trainer, model, objective, estimators, dataset = build_parts(cfg)
+    with out_of_memory(LARGE_MODEL):
+        place_model(model, device, cfg)
+    with out_of_memory(LARGE_DATA):
+        data = process_group.main_process_first(lambda: dataset.load(device))
+    if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
+        model = corrupted(model, dataset.corrupt)
+        refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    refuse_out_of_reach(model, data)
+    if resume:
+        refuse_other_data(resume[1]["data"], dataset)
+    model.eval()
+    for estimator in estimators.values():
+        estimator.check(model, data)
+    model.train()
+    rng.reseed(cfg.seed, "initialize")
+    with out_of_memory(LARGE_MODEL):
+        initialize(model, data.train)
+    return Parts(trainer, model, objective, estimators, data)
+
+
+def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
+    """All parts before the data are read; what does not go together is refused."""
+    trainer = instantiate(cfg.trainer)
+    dataset = instantiate(cfg.dataset)
+    path = data_source(cfg).get("path")
+    if path and not Path(path).expanduser().exists():
+        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
+    rng.reseed(cfg.seed, "model")
+    with out_of_memory(LARGE_MODEL):
+        model = instantiate(cfg.model)
+        objective = instantiate(cfg.objective)
+        estimators = build_estimators(cfg)
+    refuse_wrong_kind(model, estimators, dataset)
+    if dataset.corrupt:
+        model = corrupted(model, dataset.corrupt)
+    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    return trainer, model, objective, estimators, dataset
+
+
+def build_estimators(cfg: DictConfig) -> dict[str, Estimator]:
+    return {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+
+
+def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
+    settings = cfg.trainer
+    move_to_device(model, device, settings.precision, settings.threads, settings.batch_size // settings.devices)
