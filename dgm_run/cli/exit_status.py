@@ -13,12 +13,12 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.cli.arguments import (
-    config_folders,
+    find_config_folders,
     parse_options,
 )
 from dgm_run.cli.hydra_errors import describe
 from dgm_run.cli.resume import (
-    sweep_code,
+    find_sweep_code,
 )
 from dgm_run.config.commands import (
     read_overrides,
@@ -122,7 +122,7 @@ def _is_hydra_error(error: Exception) -> bool:
 def _own_folders() -> list[Path]:
     """Returns the user's own configuration folders, where the command takes such."""
     with suppress(ConfigError):
-        return config_folders(parse_options(sys.argv[1:]))
+        return find_config_folders(parse_options(sys.argv[1:]))
     return []
 
 
@@ -139,7 +139,7 @@ def _print_failed_jobs() -> None:
                 lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             outcome.has_failed = True
-            again = resume_sweep(sweep, sweep_code(sweep))
+            again = resume_sweep(sweep, find_sweep_code(sweep))
             lines = ["failed jobs:", *lines, f"to run what is missing: {again}", ""]
             sys.stderr.write("\n".join(lines))
         sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import (
-    config_dir_of,
+    find_config_dir,
 )
 from dgm_run.cli.run_commands import describe_failed_estimators
 from dgm_run.config.commands import (
@@ -95,7 +95,7 @@ def _train_and_evaluate(cfg: DictConfig, context: DictConfig, folder: Path) -> f
     annotate_published(cfg, overrides)
     origin = context.callbacks.sweep_folder
     base = Path(origin.base or context.runtime.cwd)
-    own = OwnCode(config_dir_of(context), tuple(origin.packages))
+    own = OwnCode(find_config_dir(context), tuple(origin.packages))
     names = make_importable(own.packages)
     if origin.only_packages:
         refuse_foreign_targets(

@@ -13,15 +13,15 @@ from dgm_run.cli.arguments import (
     check_arguments,
 )
 from dgm_run.cli.completion import answer_query, is_query
-from dgm_run.cli.dry_run import dry_run, is_dry_run, without_dry_run
+from dgm_run.cli.dry_run import drop_dry_run, dry_run, is_dry_run
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.help_text import describe_choices, help_text
 from dgm_run.cli.job import run_job
 from dgm_run.cli.resume import (
     add_run,
     add_sweep,
+    find_sweep_code,
     fix_data_paths,
-    sweep_code,
 )
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
 from dgm_run.config.commands import (
@@ -60,7 +60,7 @@ def main() -> None:
     if is_worker() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("torchrun cannot start a sweep; start each job with its own torchrun")
     is_dry = exit_if_refused(lambda: is_dry_run(sys.argv[1:]))
-    sys.argv[1:] = exit_if_refused(lambda: complete_arguments(without_dry_run(sys.argv[1:]), is_dry))
+    sys.argv[1:] = exit_if_refused(lambda: complete_arguments(drop_dry_run(sys.argv[1:]), is_dry))
     if is_query(sys.argv):
         exit_with_status(
             lambda: sys.stdout.write(answer_query(sys.argv, _hydra_main, list_presets(conf_dir() / "experiment")))
@@ -113,7 +113,7 @@ def _refuse_used_sweep_folder(arguments: list[str]) -> None:
         return
     for folder in [folder_of(a) for a in arguments if key_of(a) == "hydra.sweep.dir"]:
         if folder and (folder / "multirun.yaml").exists():
-            again = resume_sweep(folder, sweep_code(folder))
+            again = resume_sweep(folder, find_sweep_code(folder))
             sys.exit(f"hydra.sweep.dir: {folder} holds a sweep: resume it by {again}, or choose another folder")
 
 

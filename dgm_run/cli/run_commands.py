@@ -16,8 +16,8 @@ from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.hydra_errors import compose_arguments
 from dgm_run.cli.resume import (
     add_start,
+    describe_own_code,
     fix_data_paths,
-    name_own_code,
 )
 from dgm_run.config.commands import (
     OwnCode,
@@ -114,7 +114,7 @@ def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Call
 
     start = load_start(folder) or Start()
     if not own.covers(start.own):
-        raise CheckpointError(name_own_code(folder, command(own | start.own)))
+        raise CheckpointError(describe_own_code(folder, command(own | start.own)))
     folders = [Path(own.config_dir)] if own.config_dir else []
     cfg = compose_arguments(add_start(start, fix_data_paths(overrides)), folders)
     names = make_importable(own.packages)

@@ -10,7 +10,8 @@ import regex
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
 from dgm_run.errors import DataError

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import nearest

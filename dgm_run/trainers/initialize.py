@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import topmost_with_method
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dgm_run.cli.hydra_errors import compose_arguments, unknown_option
+from dgm_run.cli.hydra_errors import compose_arguments, describe_unknown_option
 from dgm_run.errors import ConfigError
 from tests.support.tiny import refused
 
@@ -54,7 +54,7 @@ def test_the_nearest_name_comes_first(override):
     ],
 )
 def test_an_option_names_its_setting(option, setting):
-    assert unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
+    assert describe_unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])

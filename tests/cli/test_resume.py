@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 
 import dgm_run
-from dgm_run.cli.resume import add_run, add_sweep, config_dir_of, fix_data_paths
+from dgm_run.cli.resume import add_run, add_sweep, find_config_dir, fix_data_paths
 from dgm_run.config import commands
 from dgm_run.config.commands import OwnCode, override, read_start, shell
 from dgm_run.errors import CheckpointError, ConfigError
@@ -300,8 +300,8 @@ def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capf
 
 def test_config_dir_is_found_in_hydras_configuration():
     sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": "/b"}]
-    assert config_dir_of(OmegaConf.create({"runtime": {"config_sources": sources}})) == "/b"
-    assert config_dir_of(OmegaConf.create({})) is None
+    assert find_config_dir(OmegaConf.create({"runtime": {"config_sources": sources}})) == "/b"
+    assert find_config_dir(OmegaConf.create({})) is None
 
 
 # where data are

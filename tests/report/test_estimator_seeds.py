@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from dgm_run import rng
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.models.energy.rbm import RBM

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import Interrupted

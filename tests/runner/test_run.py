@@ -135,7 +135,7 @@ def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
         package.compose(*TINY, "decoder.hidden_dims=[]", "optimizer=sgd", "optimizer.lr=1e-30"), tmp_path / "a"
     )
     from dgm_run.config.compose import instantiate
-    from dgm_run.data.dataset import DataSplit, to_float
+    from dgm_run.data.data_split import DataSplit, to_float
 
     cfg = package.compose(*TINY)
     model = instantiate(cfg.model)

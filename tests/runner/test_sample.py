@@ -7,7 +7,7 @@ from PIL import Image
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
 from dgm_run.runner.sample import draw, spherical, straight, traversals, write
 from tests.support.tiny import TINY, call

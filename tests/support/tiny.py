@@ -14,7 +14,6 @@ import pytest
 
 from dgm_run.cli import main
 from dgm_run.cli.exit_status import outcome
-from tests.support.tiny import call, end_of
 
 SHORT = ("trainer.max_epochs=1", "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu")
 TINY = (

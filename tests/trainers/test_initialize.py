@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.initialize import EXAMPLES, initialize
 

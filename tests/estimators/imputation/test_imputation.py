@@ -7,7 +7,8 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf, MissingRows, SaltAndPepper
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
