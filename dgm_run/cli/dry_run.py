@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
 from dgm_run.cli.hydra_errors import compose_arguments, describe
-from dgm_run.config.commands import folder_of, key_of, quote
+from dgm_run.config.commands import quote, read_folder, read_key
 from dgm_run.config.compose import conf_dir
 from dgm_run.errors import ConfigError, UserError
 
@@ -125,7 +125,7 @@ def _compose_hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -
 
 
 def _find_sweep_folder(overrides: Sequence[str]) -> Path | None:
-    found = [folder_of(each) for each in overrides if key_of(each) == "hydra.sweep.dir"]
+    found = [read_folder(each) for each in overrides if read_key(each) == "hydra.sweep.dir"]
     return found[-1] if found else None
 
 

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
 from dgm_run.config.schema import GROUPS
-from dgm_run.config.suggestions import leaves, nearest, nearest_keys
+from dgm_run.config.suggestions import list_leaves, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
 PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
@@ -112,7 +112,7 @@ def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[P
     if group in known:  # a leaf: the group is null
         return f"{key}: no {group} is chosen here"
     meant = [
-        f"+{name}=NAME" if name == "experiment" else name for name in nearest_keys(key, known, (*GROUPS, "experiment"))
+        f"+{name}=NAME" if name == "experiment" else name for name in suggest_keys(key, known, (*GROUPS, "experiment"))
     ]
     line = f"{key}: there is no such key"
     if meant:
@@ -131,7 +131,7 @@ def describe_unknown_option(word: str) -> str:
     key = option.lstrip("-").replace("-", "_")
     known = _list_settable_keys([])
     names = (*GROUPS, "seed")
-    meant = [key] if key in (*known, *names) else nearest_keys(key, known, names)
+    meant = [key] if key in (*known, *names) else suggest_keys(key, known, names)
     if not meant:
         return f"no option {word}: dgm-run --hydra-help lists the options"
     settings = " or ".join(f"{name}={value if equals else 'VALUE'}" for name in meant)
@@ -141,7 +141,7 @@ def describe_unknown_option(word: str) -> str:
 def _list_settable_keys(overrides: Sequence[str]) -> list[str]:
     """Returns the keys that can be set with these choices; none where the choices cannot be composed."""
     try:
-        return list(leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
+        return list(list_leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 
@@ -166,7 +166,7 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
     wanted = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
     if not known:
         return f"{wanted}: there is no group {group}"
-    meant = [f"{group}={name}" for name in nearest(choice, known)] if choice else []
+    meant = [f"{group}={name}" for name in suggest_names(choice, known)] if choice else []
     meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in list_choices(other, folders)][:2]
     hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
     extra = next((name for name in PLUGIN_EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
@@ -180,8 +180,8 @@ def _find_choices_with_key(group: str, key: str, folders: Sequence[Path]) -> lis
     for folder in (conf_dir(), *folders):
         for path in sorted((folder / group).glob("*.yaml")):
             node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            keys = [f"{group}.{name}" for name in leaves(node.get(group, node) if group == "model" else node)]
-            found += [(path.stem, name) for name in nearest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
+            keys = [f"{group}.{name}" for name in list_leaves(node.get(group, node) if group == "model" else node)]
+            found += [(path.stem, name) for name in suggest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
     return found
 
 

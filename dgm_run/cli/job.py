@@ -23,13 +23,13 @@ from dgm_run.config.commands import (
     OwnCode,
     Start,
     find_packages,
-    key_of,
+    list_targets,
     make_importable,
+    read_key,
     read_start,
     resume_run,
     resume_sweep,
     store_overrides,
-    targets_of,
 )
 from dgm_run.config.compose import annotate_published, resolve_data_paths
 from dgm_run.distributed.ranks import is_rank_zero
@@ -103,7 +103,7 @@ def _train_and_evaluate(cfg: DictConfig, context: DictConfig, folder: Path) -> f
         )
     places = resolve_data_paths(cfg, base)
     overrides = store_overrides(overrides, places)
-    own = own | OwnCode(packages=find_packages(targets_of(OmegaConf.to_container(cfg, resolve=False)), base))
+    own = own | OwnCode(packages=find_packages(list_targets(OmegaConf.to_container(cfg, resolve=False)), base))
     start = asdict(Start(tuple(overrides), own))
     found = run(cfg, folder, _write_resume_command(context, own, overrides), start)
     if failed := found["failed_estimators"]:
@@ -116,7 +116,7 @@ def _write_resume_command(context: DictConfig, own: OwnCode, overrides: list[str
     folder = Path(context.runtime.output_dir)
     begins = not (folder / START).exists() and context.output_subdir is not None
     known = overrides if begins else (read_start(folder) or Start()).overrides
-    ours = [o for o in overrides if o not in known and key_of(o) != "trainer.resume"]
+    ours = [o for o in overrides if o not in known and read_key(o) != "trainer.resume"]
     return resume_run(folder, ours, own)
 
 

@@ -25,15 +25,15 @@ from dgm_run.cli.resume import (
 )
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
 from dgm_run.config.commands import (
-    folder_of,
-    key_of,
     make_importable,
+    read_folder,
+    read_key,
     resume_sweep,
     split_flags,
     take_options,
 )
 from dgm_run.config.compose import conf_dir
-from dgm_run.config.presets import list_presets, table
+from dgm_run.config.presets import format_presets, list_presets
 from dgm_run.distributed.ranks import is_rank_zero, is_worker
 from dgm_run.recording.output import guarded
 
@@ -56,7 +56,7 @@ def main() -> None:
     if "--choices" in sys.argv:
         exit_with_status(lambda: sys.stdout.write(describe_choices(conf_dir())))
     if "--experiments" in sys.argv:
-        exit_with_status(lambda: sys.stdout.write(table(conf_dir() / "experiment")))
+        exit_with_status(lambda: sys.stdout.write(format_presets(conf_dir() / "experiment")))
     if is_worker() and {"-m", "--multirun"} & set(sys.argv):
         sys.exit("torchrun cannot start a sweep; start each job with its own torchrun")
     is_dry = exit_if_refused(lambda: is_dry_run(sys.argv[1:]))
@@ -85,7 +85,7 @@ def complete_arguments(arguments: list[str], is_dry: bool) -> list[str]:
     if not is_dry:
         _refuse_used_sweep_folder(arguments)
     arguments = fix_data_paths(arguments)
-    if any(key_of(each) == "sweep.resume" for each in arguments):
+    if any(read_key(each) == "sweep.resume" for each in arguments):
         arguments = add_sweep(arguments, own)
     else:
         arguments = add_run(arguments, own)
@@ -111,7 +111,7 @@ def _refuse_used_sweep_folder(arguments: list[str]) -> None:
     """Refuses a new sweep in the folder of another. Hydra would overwrite its configuration before any check."""
     if not {"-m", "--multirun"} & set(arguments) or "trainer.resume=auto" in arguments:
         return
-    for folder in [folder_of(a) for a in arguments if key_of(a) == "hydra.sweep.dir"]:
+    for folder in [read_folder(a) for a in arguments if read_key(a) == "hydra.sweep.dir"]:
         if folder and (folder / "multirun.yaml").exists():
             again = resume_sweep(folder, find_sweep_code(folder))
             sys.exit(f"hydra.sweep.dir: {folder} holds a sweep: resume it by {again}, or choose another folder")

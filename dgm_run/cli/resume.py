@@ -12,15 +12,15 @@ from dgm_run.config.commands import (
     OwnCode,
     Start,
     find_packages,
-    folder_of,
     is_data_path,
-    key_of,
     load_start,
-    override,
     quote,
+    read_folder,
+    read_key,
     read_value,
     resume_run,
     resume_sweep,
+    write_override,
 )
 from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
 from dgm_run.errors import ConfigError
@@ -38,10 +38,10 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
     Raises:
         ConfigError: there is no such run, or the command contradicts it.
     """
-    wanted = [a for a in arguments if key_of(a) == "trainer.resume"]
+    wanted = [a for a in arguments if read_key(a) == "trainer.resume"]
     if not wanted or read_value(wanted[-1]) in ("auto", None, ""):
         return [*arguments, *carry_own_code(own)]
-    folder = folder_of(wanted[-1])
+    folder = read_folder(wanted[-1])
     if folder is None or not folder.is_dir():
         named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
         raise ConfigError(f"trainer.resume: there is no run folder {named}: start the run without it")
@@ -51,10 +51,10 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
     start = load_start(folder) or Start()
     if not own.covers(start.own):
         raise ConfigError(describe_own_code(folder, resume_run(folder, [a for a in others if "=" in a], own)))
-    arguments = [*others, override("trainer.resume", folder)]
+    arguments = [*others, write_override("trainer.resume", folder)]
     return [
         *add_start(start, arguments),
-        *(override("hydra.run.dir", folder), "hydra.output_subdir=null"),
+        *(write_override("hydra.run.dir", folder), "hydra.output_subdir=null"),
         *carry_own_code(own, from_folder=True),
     ]
 
@@ -66,10 +66,10 @@ def describe_own_code(folder: Path, command: str) -> str:
 
 def add_start(start: Start, arguments: list[str]) -> list[str]:
     """Puts the overrides of a run's start before the arguments, except those that the arguments set again."""
-    now = {key_of(a) for a in arguments}
+    now = {read_key(a) for a in arguments}
     chosen = tuple(f"{group}." for group in GROUPS if group in now)  # a new choice drops the settings of the old one
-    old = [o for o in start.overrides if key_of(o) not in now and not key_of(o).startswith(chosen)]
-    return [*(o for o in old if not key_of(o).startswith("hydra")), *arguments]
+    old = [o for o in start.overrides if read_key(o) not in now and not read_key(o).startswith(chosen)]
+    return [*(o for o in old if not read_key(o).startswith("hydra")), *arguments]
 
 
 def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
@@ -80,10 +80,10 @@ def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
     Raises:
         ConfigError: there is no such sweep, or the command contradicts it.
     """
-    wanted = [a for a in arguments if key_of(a) == "sweep.resume"]
+    wanted = [a for a in arguments if read_key(a) == "sweep.resume"]
     if not wanted:
         return arguments
-    folder = folder_of(wanted[-1])
+    folder = read_folder(wanted[-1])
     try:
         saved = OmegaConf.load((folder or Path()) / "multirun.yaml")
         task = list(saved.hydra.overrides.task)
@@ -95,17 +95,19 @@ def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
         ) from None
     more = [a for a in arguments if a not in (*wanted, *task, "-m", "--multirun")]
     more = _drop_folder(more, "hydra.sweep.dir", "sweep.resume", folder)
-    changed = [a for a in more if not key_of(a).startswith("hydra") and not _is_resumable(key_of(a))]
+    changed = [a for a in more if not read_key(a).startswith("hydra") and not _is_resumable(read_key(a))]
     if changed:
         raise ConfigError(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
     lacking = find_sweep_code(folder)
     if not own.covers(lacking):
         raise ConfigError(describe_own_code(folder, resume_sweep(folder, own | lacking)))
-    now = {key_of(a) for a in more} | {"trainer.resume"}
-    engine = [each for each in engine if not key_of(each).startswith(_SETTINGS_NOT_RESUMED) and "_target_" not in each]
-    kept = [each for each in (*task, *engine) if key_of(each) not in now]
+    now = {read_key(a) for a in more} | {"trainer.resume"}
+    engine = [
+        each for each in engine if not read_key(each).startswith(_SETTINGS_NOT_RESUMED) and "_target_" not in each
+    ]
+    kept = [each for each in (*task, *engine) if read_key(each) not in now]
     start_folder = OmegaConf.select(saved, "hydra.runtime.cwd", default=os.getcwd())
-    here = [override("hydra.sweep.dir", folder), *carry_own_code(own, from_folder=True, base=start_folder)]
+    here = [write_override("hydra.sweep.dir", folder), *carry_own_code(own, from_folder=True, base=start_folder)]
     return ["-m", *kept, *more, "trainer.resume=auto", *here]
 
 
@@ -141,12 +143,12 @@ def carry_own_code(own: OwnCode, from_folder: bool = False, base: str | None = N
     """
     carried = [f"{CALLBACK_KEY}.packages=[{','.join(map(quote, own.packages))}]"] if own.packages or from_folder else []
     carried += [f"{CALLBACK_KEY}.only_packages=true"] if from_folder else []
-    return carried + ([override(f"{CALLBACK_KEY}.base", base)] if base else [])
+    return carried + ([write_override(f"{CALLBACK_KEY}.base", base)] if base else [])
 
 
 def fix_data_paths(arguments: list[str]) -> list[str]:
     """Makes data paths among the overrides absolute, from the current folder; sweeps over paths stay as they are."""
-    return [_make_absolute(each) if is_data_path(key_of(each)) else each for each in arguments]
+    return [_make_absolute(each) if is_data_path(read_key(each)) else each for each in arguments]
 
 
 def _make_absolute(text: str) -> str:
@@ -159,9 +161,9 @@ def _make_absolute(text: str) -> str:
 def _drop_folder(arguments: list[str], key: str, option: str, folder: Path) -> list[str]:
     """Drops the folder of the resumed run or sweep, where the arguments name it again; refuses another folder."""
     for each in arguments:
-        if key_of(each) == key and folder_of(each) != folder:
+        if read_key(each) == key and read_folder(each) != folder:
             raise ConfigError(f"{option} continues in {folder}: drop {each}, or start without {option}")
-    return [each for each in arguments if key_of(each) != key]
+    return [each for each in arguments if read_key(each) != key]
 
 
 def _is_resumable(key: str) -> bool:

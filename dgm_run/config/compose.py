@@ -1,8 +1,4 @@
-"""The configuration: where it lives, its typed root, how it becomes objects, and what is refused before work starts.
-
-Only this file, `cli.py`, its modules `refusals.py` and `dry_run.py`, `commands.py`, `resume.py`, `runner.py` and
-`run_folder.py` know Hydra and OmegaConf.
-"""
+"""Composes the configuration from YAML files and overrides, and builds its objects."""
 
 import os
 import re
@@ -22,7 +18,7 @@ from dgm_run.memory import is_out_of_memory
 
 
 def conf_dir() -> Path:
-    """The folder of YAML files: inside the installed package, or beside it in a checkout."""
+    """Returns the folder of YAML files: inside the installed package, or beside it in a checkout."""
     here = Path(__file__).resolve().parents[1]
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
@@ -31,17 +27,17 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
     """Composes the configuration of `dgm-run OVERRIDES...`, for use from Python.
 
     Args:
-        overrides: as on the command line.
-        config_dir: a folder of your own YAML files, as `--config-dir` names one.
+        overrides: overrides as on the command line.
+        config_dir: folder of your own YAML files, as for `--config-dir`; None for none.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist.
     """
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
-    also = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
+    search = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=[*overrides, *also])
+        cfg = hydra.compose("config", overrides=[*overrides, *search])
     annotate_published(cfg, overrides)
     return cfg
 
@@ -50,17 +46,17 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
     """Makes the data paths of a configuration absolute, in place.
 
     Args:
-        cfg: the configuration.
-        base: the folder that relative paths start from.
+        cfg: configuration.
+        base: folder that relative paths start from.
 
     Returns:
-        `data_dir`, and every other path that was relative, by key.
+        Absolute paths by key: `data_dir`, and every other path that was relative.
     """
     places = {}
-    for key in ("data_dir", *filter(is_data_path, _keys(OmegaConf.to_container(cfg, resolve=False)))):
+    for key in ("data_dir", *filter(is_data_path, _list_leaf_keys(OmegaConf.to_container(cfg, resolve=False)))):
         try:
             value = OmegaConf.select(cfg, key)
-        except OmegaConfBaseException:  # told where the configuration is checked
+        except OmegaConfBaseException:  # `validate` reports it
             continue
         if isinstance(value, str) and (key == "data_dir" or not os.path.isabs(value)):
             places[key] = os.path.abspath(os.path.join(base, os.path.expanduser(value)))
@@ -68,17 +64,17 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
     return places
 
 
-def _keys(node: Any, key: str = "") -> Iterator[str]:
-    """The dotted keys of all leaves."""
+def _list_leaf_keys(node: Any, key: str = "") -> Iterator[str]:
+    """Yields the dotted keys of all leaves."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from _keys(value, f"{key}.{name}" if key else str(name))
+            yield from _list_leaf_keys(value, f"{key}.{name}" if key else str(name))
     else:
         yield key
 
 
 def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
-    """Says where published numbers stand what overrides have changed of their preset; of other data there are none."""
+    """Adds the overrides that change a preset to its published source; drops published numbers for other data."""
     keys = [(each, each.partition("=")[0].lstrip("+~")) for each in overrides]
     changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(PRESET_NEUTRAL_KEYS)]
     if any(each.lstrip("+~").startswith("dataset") for each in changed):
@@ -92,7 +88,7 @@ def instantiate(node: Any) -> Any:
 
     Raises:
         ConfigError: a constructor refuses its arguments; one line names the key.
-        UserError: whatever else a constructor raises of this kind.
+        UserError: a constructor raised it itself.
     """
     try:
         return hydra.utils.instantiate(node, _convert_="all")
@@ -107,15 +103,15 @@ def instantiate(node: Any) -> Any:
 
 
 def describe_build_error(key: str, error: BaseException) -> str:
-    """Returns what a constructor raised as one line after its key."""
+    """Describes the exception of a constructor in one line after its key."""
     message = str(error).strip().split("\n")[0] or type(error).__name__
-    if not isinstance(error, ValueError):  # of another library, or of ours beyond its checks
+    if not isinstance(error, ValueError):  # from another library, or from ours beyond its checks
         message = f"cannot be built ({type(error).__name__}: {message})"
     return f"{key}: {message}" if key else message
 
 
 def describe_omegaconf(error: OmegaConfBaseException) -> str:
-    """Returns one line about a value that is missing, that refers to nothing, or that has another type."""
+    """Describes a value that is missing, refers to nothing, or has a wrong type, in one line."""
     key = error.full_key or ""
     message = str(error.msg or error).split("\n")[0]
     if isinstance(error, MissingMandatoryValue):

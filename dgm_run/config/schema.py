@@ -7,12 +7,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
-"""The parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to those it takes."""
+"""Parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to the parts it takes."""
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
 DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
-"""Keys that say where the data are. A digest of a user's own data tells whether they are the same ones."""
+"""Keys that hold paths of data. A digest, not the path, identifies a user's own data."""
 
 RESUMABLE_KEYS = (
     *("estimators", "published", *DATA_PLACES),
@@ -27,27 +27,27 @@ RESUMABLE_KEYS = (
     ),
     *("trainer.image_every_epochs", "trainer.checkpoint_seconds"),
 )
-"""Keys that a resumed run may set anew: how long to train, what to log and report, and on what machine."""
+"""Keys that a resumed run may change: length of training, logs, estimators, and machine."""
 
 MACHINE_KEYS = (
     *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
 )
-"""Those of them that change no result."""
+"""Resumable keys that change no result."""
 
 PRESET_NEUTRAL_KEYS = (
     *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.image_every_epochs"),
     *("trainer.checkpoint_seconds", "dataset.source.download", *MACHINE_KEYS),
 )
-"""What an override may begin with that leaves a preset what it is."""
+"""Prefixes of overrides that keep a preset's published number valid."""
 
 SHARED_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
-"""Sizes that parts share, each with where it is set."""
+"""Sizes that several parts share, each with the group that sets it."""
 
 
 @dataclass
 class Config:
-    """The root of every configuration. A misspelt top-level key is an error; below it `validate` looks."""
+    """Root of every configuration. Hydra refuses a misspelt top-level key; `validate` checks the keys below."""
 
     model: Any = None
     prior: Any = None

@@ -66,14 +66,14 @@ def _find_checkpoint(
             raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)
         if start:
-            commands.write_start(folder, commands.start_from(start))
+            commands.write_start(folder, commands.make_start(start))
         return None
     weights, state, damaged = checkpoints.load("last")
     for line in damaged:
         display.say(f"{line}; the one before it is used")
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
-        added = commands.shell(commands.override("trainer.resume", os.path.abspath(folder)))
+        added = commands.join_for_shell(commands.write_override("trainer.resume", os.path.abspath(folder)))
         raise CheckpointError(f"{folder} holds a run: add {added} to go on, or choose another folder")
     reason = run_folder.why_another(state["config"], config)
     if reason:

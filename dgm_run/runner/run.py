@@ -124,7 +124,7 @@ def _check_trainer(parts: Parts, folder: Path, resume: tuple[dict, dict] | None)
 def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:
     """Writes the vocabulary, the preprocessing and, for a resumed run, the new paths of its data."""
     if resumed_start:
-        commands.move_data(folder, commands.start_from(resumed_start))
+        commands.move_data(folder, commands.make_start(resumed_start))
     if isinstance(data.train, Sentences):
         data.train.vocabulary.write(folder / VOCABULARY)
     data.dataset.preprocessing.write(folder)

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from dgm_run.config.commands import make_importable
 from dgm_run.config.compose import instantiate
 from dgm_run.config.schema import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS
-from dgm_run.config.signature import target_of
+from dgm_run.config.signature import import_target
 from dgm_run.data import preprocessing
 from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
@@ -263,7 +263,7 @@ def _lacking_package(packages: Sequence[str], node: dict, key: str) -> str | Non
     if not _belongs(path, ("dgm_run", "torch", *packages)) or "__main__" in path:  # before anything is imported
         return path.partition(".")[0]
     try:
-        target = target_of(node, key)
+        target = import_target(node, key)
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
     home = str(getattr(target, "__module__", ""))  # that of an imported name, as in mine.Popen, is another package
@@ -295,7 +295,7 @@ def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> b
     if not _belongs(path, packages) or "__main__" in path:  # before anything is imported
         return False
     try:
-        target = target_of(node, key)
+        target = import_target(node, key)
     except ConfigError:
         return False
     # a path through an imported name, as in dgm_run.recording.log.os.mkdir, ends elsewhere

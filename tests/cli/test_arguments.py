@@ -17,7 +17,7 @@ OPTIONS = {
     ("--cfg",): "argument --cfg/-c: expected one argument",
     ("--config-name",): "--config-name: name a folder of your own YAML files by --config-dir DIR",
     ("--nope",): "no option --nope: dgm-run --hydra-help lists the options",
-    ("--experimental-rerun", "x"): "--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR",
+    ("--experimental-rerun", "x"): "--experimental-rerun: to resume a run, write trainer.resume=RUN_DIR",
 }
 OVERRIDES = {
     "=3": "=3: there is no key before =",

@@ -73,7 +73,7 @@ def test_a_search_has_no_list_of_jobs(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "hydra" / "sweeper" / "mine.yaml").write_text("_target_: mine.MySweeper\nparams: null\n")
     arguments = ["--config-dir", "sweep", "-m", "hydra/sweeper=mine", "optimizer.lr=interval(0.1,1)"]
     assert dry_run(arguments, tmp_path, monkeypatch, capfd) == (
-        0, ["MySweeper decides on each job by the results of those before: there is no list of jobs"]
+        0, ["MySweeper chooses each job by earlier results: there is no list of jobs"]
     )  # fmt: skip
 
 

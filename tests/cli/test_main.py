@@ -179,7 +179,7 @@ def test_a_sweep_is_not_begun_where_another_one_is(tmp_path, monkeypatch, capfd)
     folder = tmp_path / "my sweep"
     again = shlex.join(["dgm-run", f"sweep.resume='{folder}'"])
     assert done == (
-        1, f"hydra.sweep.dir: {folder} holds a sweep: go on with it by {again}, or choose another folder\n"
+        1, f"hydra.sweep.dir: {folder} holds a sweep: resume it by {again}, or choose another folder\n"
     )  # fmt: skip
     assert (tmp_path / "my sweep" / "multirun.yaml").read_text() == begun
 

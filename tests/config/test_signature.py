@@ -3,7 +3,7 @@ from typing import Any, Literal, Optional
 
 import pytest
 
-from dgm_run.config.signature import check_node, check_type, target_of
+from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.encoders.base import Encoder
 from dgm_run.errors import ConfigError
 from dgm_run.posteriors.base import Posterior
@@ -166,13 +166,13 @@ def test_without_annotations_only_names_are_checked():
 
 
 def test_a_target_is_what_its_path_names():
-    assert target_of({"_target_": "dgm_run.encoders.base.Encoder"}, "encoder") is Encoder
+    assert import_target({"_target_": "dgm_run.encoders.base.Encoder"}, "encoder") is Encoder
 
 
 @pytest.mark.parametrize("nothing", [{}, {"_target_": None}, None, 3, {"latent_dim": 2}], ids=str)
 def test_a_node_without_a_target_is_refused(nothing):
     expected = "model: has no _target_: choose one of the group, e.g. model=NAME"
-    assert message(target_of, nothing, "model") == expected
+    assert message(import_target, nothing, "model") == expected
 
 
 @pytest.mark.parametrize(
@@ -184,4 +184,4 @@ def test_a_node_without_a_target_is_refused(nothing):
     ],
 )
 def test_a_target_that_does_not_exist_is_refused(path, reason):
-    assert message(target_of, {"_target_": path}, "model") == f"model._target_: cannot find {path} ({reason})"
+    assert message(import_target, {"_target_": path}, "model") == f"model._target_: cannot find {path} ({reason})"

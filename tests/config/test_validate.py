@@ -71,11 +71,11 @@ def test_a_configuration_at_the_edge_is_taken(line):
         (["seed=${nope}"], "seed: it refers to nope, and there is no such key\n"),
         (["hydra.run.dir=${nope}"], "hydra.run.dir: it refers to nope, and there is no such key\n"),
         (["++seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer\n"),
-        (["+seed=1"], "+seed: there is such a key: write it without +\n"),
+        (["+seed=1"], "+seed: this key exists: write it without +\n"),
         (["~trainer.max_steps"], "~trainer.max_steps: it is null: there is nothing to delete\n"),
         (
             ["model=rbm", "estimators.energy.reverse_ais=null", "estimators.energy.reverse_ais.num_chains=2"],
-            "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null takes away what it is part "
+            "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null removes the node that holds "
             "of: leave one of the two out\n",
         ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),
