@@ -133,14 +133,14 @@ def every_key() -> list[tuple[str, str, str]]:
 
 @pytest.mark.slow
 def test_a_wrong_value_is_refused_in_a_line():
-    from dgm_run.runner.assemble import check
+    from dgm_run.runner.assemble import check_config
 
     rng, faults = random.Random(SEED), []
     for group, choice, key in rng.sample(every_key(), 60):  # half a second for each value
         for value in rng.sample(VALUES, 2):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             try:
-                check(compose_arguments([chosen, f"{key}={value}"]))
+                check_config(compose_arguments([chosen, f"{key}={value}"]))
             except UserError as error:
                 if "\n" in str(error):
                     faults.append(f"{chosen} {key}={value}: {error}")

@@ -95,9 +95,9 @@ def _find_refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | No
 
 
 def _check_run(overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    from dgm_run.runner.assemble import check  # imports torch
+    from dgm_run.runner.assemble import check_config  # imports torch
 
-    check(compose_arguments(overrides, folders))
+    check_config(compose_arguments(overrides, folders))
 
 
 def _split_jobs(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]:

@@ -75,7 +75,7 @@ def sample() -> None:
         from dgm_run.memory import out_of_memory
         from dgm_run.runner.run_folder import load, read_preprocessing
         from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
-        from dgm_run.runner.text_samples import is_of_sentences
+        from dgm_run.runner.text_samples import is_sentence_model
 
         start = load_start(folder)
         data = None
@@ -91,7 +91,7 @@ def sample() -> None:
             sys.stderr.write(f"warning: nearest neighbours skipped, data set not available: {error}\n")
         to = folder / "drawn" / f"seed_{settings['seed']}"
         with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
-            if is_of_sentences(model):
+            if is_sentence_model(model):
                 files = write_sentences(draw_sentences(model, folder, data, **settings), to)
             else:
                 splits = {"train": data.train.uncorrupted, "test": data.test} if data else {}

@@ -23,25 +23,25 @@ from dgm_run.objectives.base import Objective
 from dgm_run.runner.compatibility import (
     refuse_needing_complete,
     refuse_other_data,
-    refuse_out_of_reach,
+    refuse_values_outside_unit_interval,
     refuse_wrong_kind,
 )
 from dgm_run.trainers.base import Trainer
 from dgm_run.trainers.initialize import initialize
 
-LARGE_MODEL = "the model is too large: lower model.latent_dim or the sizes of its layers"
+MODEL_TOO_LARGE = "the model is too large: lower model.latent_dim or the sizes of its layers"
 
 
-LARGE_DATA = "the data set is too large: take fewer examples of it"
+DATA_TOO_LARGE = "the data set is too large: take fewer examples of it"
 
 
-def data_source(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The source of the data in a configuration."""
+def get_data_source(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the node of the data source in a configuration; empty if there is none."""
     return config["dataset"].get("source") or {}
 
 
 class Parts(NamedTuple):
-    """What a run is made of."""
+    """Objects of a run, built from its configuration."""
 
     trainer: Trainer
     model: nn.Module
@@ -50,28 +50,37 @@ class Parts(NamedTuple):
     data: LoadedDataset
 
 
-def check(cfg: DictConfig) -> None:
-    """Checks a configuration as far as that needs no data: it is valid, and its parts are built and fit.
+def check_config(cfg: DictConfig) -> None:
+    """Validates a configuration and builds its parts, as far as no data are needed.
 
     Raises:
         UserError: one line says what is wrong.
     """
-    cfg = deepcopy(cfg)  # which building would change
+    cfg = deepcopy(cfg)  # building the parts changes it
     validate(cfg)
     build_parts(cfg)
 
 
 def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> Parts:
-    """All parts, on the device, as they are before the first step; what does not go together is refused."""
+    """Builds all parts on the device, loads the data, and initialises the model.
+
+    Args:
+        cfg: configuration, validated.
+        device: device of model and data.
+        resume: checkpoint as (weights, state), whose data must be the same; None for a new run.
+
+    Raises:
+        UserError: parts or data do not fit together, or memory ran out.
+    """
     trainer, model, objective, estimators, dataset = build_parts(cfg)
-    with out_of_memory(LARGE_MODEL):
+    with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)
-    with out_of_memory(LARGE_DATA):
+    with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
         model = corrupted(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
-    refuse_out_of_reach(model, data)
+    refuse_values_outside_unit_interval(model, data)
     if resume:
         refuse_other_data(resume[1]["data"], dataset)
     model.eval()
@@ -79,20 +88,24 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, di
         estimator.check(model, data)
     model.train()
     rng.reseed(cfg.seed, "initialize")
-    with out_of_memory(LARGE_MODEL):
+    with out_of_memory(MODEL_TOO_LARGE):
         initialize(model, data.train)
     return Parts(trainer, model, objective, estimators, data)
 
 
 def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
-    """All parts before the data are read; what does not go together is refused."""
+    """Builds all parts without the data.
+
+    Raises:
+        UserError: parts do not fit together, or memory ran out.
+    """
     trainer = instantiate(cfg.trainer)
     dataset = instantiate(cfg.dataset)
-    path = data_source(cfg).get("path")
+    path = get_data_source(cfg).get("path")
     if path and not Path(path).expanduser().exists():
         raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
     rng.reseed(cfg.seed, "model")
-    with out_of_memory(LARGE_MODEL):
+    with out_of_memory(MODEL_TOO_LARGE):
         model = instantiate(cfg.model)
         objective = instantiate(cfg.objective)
         estimators = build_estimators(cfg)
@@ -104,9 +117,11 @@ def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[st
 
 
 def build_estimators(cfg: DictConfig) -> dict[str, Estimator]:
+    """Builds the estimators by their names."""
     return {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
 
 
 def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
+    """Moves the model to the device, in the precision and with the threads of the trainer's settings."""
     settings = cfg.trainer
     move_to_device(model, device, settings.precision, settings.threads, settings.batch_size // settings.devices)

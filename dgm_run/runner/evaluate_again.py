@@ -20,7 +20,7 @@ from dgm_run.memory import out_of_memory
 from dgm_run.recording.image_grid import save_png
 from dgm_run.recording.terminal import Terminal, describe_doubts, failures
 from dgm_run.runner import results, run_folder
-from dgm_run.runner.assemble import LARGE_DATA, LARGE_MODEL, build_estimators, data_source, place_model
+from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_estimators, get_data_source, place_model
 from dgm_run.runner.compatibility import (
     refuse_moved_data,
     refuse_needing_complete,
@@ -33,21 +33,21 @@ from dgm_run.runner.workers import has_to_start_workers, open_run
 
 
 def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Evaluates a finished run again with the estimators of `cfg`, and adds what they find to its results.json.
+    """Evaluates a finished run again with the estimators of `cfg`, and adds the estimates to its results.json.
 
     Args:
-        cfg: that of the run, but for what a resumed run may change as well, the estimators among it.
-        run_dir: its folder; locked meanwhile.
-        packages: further packages that the model may be built from, as `load` takes them.
+        cfg: configuration of the run. Estimators and other keys that a resumed run may change can differ.
+        run_dir: folder of the run; locked meanwhile.
+        packages: further packages that the model may be built from, as for `load`.
 
     Returns:
-        The contents of results.json: of two estimates by the same estimator with the same settings the new one.
+        The contents of results.json. A new estimate replaces one by the same estimator with the same settings.
 
     Raises:
-        UserError: the folder holds no finished run, or one of another configuration; one line says why.
-        Interrupted: a signal stopped it; results.json is as it was.
+        UserError: the folder holds no finished run, or a run of another configuration; one line says why.
+        Interrupted: a signal stopped the evaluation; results.json is unchanged.
     """
-    cfg = deepcopy(cfg)  # which building would change
+    cfg = deepcopy(cfg)  # building the parts changes it
     resolve_data_paths(cfg, os.getcwd())
     commands.make_importable(packages)
     validate(cfg)
@@ -63,7 +63,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str
 
 
 def _evaluate_yaml(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, Any]:
-    """`evaluate` of a configuration as text."""
+    """Calls `evaluate` in a worker process, which receives the configuration as YAML."""
     return evaluate(OmegaConf.create(text), run_dir, packages)
 
 
@@ -71,15 +71,15 @@ def _evaluate_again(
     cfg: DictConfig, folder: Path, packages: Sequence[str], display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
     found = _read_finished(cfg, folder)
-    refuse_moved_data(data_source(cfg), commands.evaluate_run(folder))
+    refuse_moved_data(get_data_source(cfg), commands.evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load(folder, packages)
     dataset = instantiate(cfg.dataset)
     estimators = build_estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
-    with out_of_memory(LARGE_MODEL):
+    with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)
-    with out_of_memory(LARGE_DATA):
+    with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)
     refuse_other_data(found["preprocessing"], dataset)
@@ -105,9 +105,9 @@ def _evaluate_again(
 
 
 def _read_finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """The results of a run that is to be evaluated again; refuses one of another configuration."""
+    """Reads the results of a finished run; refuses a run of another configuration."""
     found = results.read(folder / "results.json")
-    changed = run_folder.config_diff(run_folder.saved_config(folder), run_folder.resolve_config(cfg))
+    changed = run_folder.diff_configs(run_folder.load_config(folder), run_folder.resolve_config(cfg))
     if changed:
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
     return found

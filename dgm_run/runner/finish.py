@@ -8,13 +8,13 @@ from dgm_run.errors import ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results
-from dgm_run.runner.evaluate import Evaluation, announce
+from dgm_run.runner.evaluate import Evaluation, report_failure
 
 
 def add_evaluation(
     found: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], before: Mapping[str, Any]
 ) -> None:  # fmt: skip
-    """Brings the estimates that were there before and the new ones together in `found`."""
+    """Merges the estimates of an earlier command and the new ones in `found`."""
     found["estimates"] = results.merge_estimates(before["estimates"], evaluation.rows)
     failed_before = before.get("failed_estimators", {})
     kept = {name: why for name, why in failed_before.items() if name not in estimators}
@@ -24,25 +24,32 @@ def add_evaluation(
 def write_results(
     folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Callable[[], Sequence[str]]
 ) -> None:  # fmt: skip
-    """Writes what was found, and shows it in any case: `notes` make the lines below its table.
+    """Writes the results, and shows them even if they cannot be written.
+
+    Args:
+        folder: folder of the run.
+        found: contents of results.json.
+        evaluation: new estimates.
+        display: shows the table.
+        notes: makes the lines below the table.
 
     Raises:
-        ResultsError: results.json cannot be written, and the training is kept.
+        ResultsError: results.json cannot be written; the training is kept.
         TrainingError: nothing can be written.
     """
-    with announce(display, f"{folder / 'values.npz'}: writing the values of single examples"):
+    with report_failure(display, f"{folder / 'values.npz'}: writing the values of single examples"):
         results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
     try:
         results.write(folder / "results.json", found)
     except OSError as error:
         notes = list
-        told = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
+        message = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
         if not (folder / "checkpoints" / "last").is_dir():
-            raise TrainingError(f"{told}, nor any checkpoint: make room, and start the run again") from None
-        raise ResultsError(f"{told}; the last checkpoint is kept") from None
+            raise TrainingError(f"{message}, nor any checkpoint: free disk space, and start the run again") from None
+        raise ResultsError(f"{message}; the last checkpoint is kept") from None
     finally:
         lines: Sequence[str] = []
-        with announce(display, "the summary of the run"):
+        with report_failure(display, "the summary of the run"):
             lines = notes()
-        with announce(display, "the table of estimates"):
+        with report_failure(display, "the table of estimates"):
             display.estimates(evaluation.rows, "Estimates per example", lines)

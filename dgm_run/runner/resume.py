@@ -1,4 +1,4 @@
-"""Finds the results or the checkpoint that a run goes on from."""
+"""Finds the results of a finished run, or the checkpoint that a run resumes from."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dgm_run.errors import CheckpointError
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results, run_folder
-from dgm_run.runner.assemble import data_source
+from dgm_run.runner.assemble import get_data_source
 
 
 def find_start(
@@ -20,14 +20,18 @@ def find_start(
     start: Mapping[str, Any] | None,
     display: Terminal,
 ) -> tuple[dict[str, Any] | None, tuple[dict, dict] | None]:
-    """What this run has found, if it has ended, or the checkpoint to go on from, if there is one."""
+    """Finds the results of a finished run, or the checkpoint to resume from.
+
+    Returns:
+        Results or None, and the checkpoint as (weights, state) or None. Both are None for a new run.
+    """
     if config["trainer"]["resume"] == "auto" and (found := _find_finished_results(config, checkpoints, folder)):
         return found, None
     return None, _find_checkpoint(config, checkpoints, folder, start, display)
 
 
 def _find_finished_results(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
-    """What a run with this very configuration has found, if it has ended; its checkpoints may be gone."""
+    """Reads the results of a finished run with the same configuration, even if its checkpoints are gone."""
     found = read_former_results(folder)
     if found is None:
         return None
@@ -36,11 +40,12 @@ def _find_finished_results(config: Mapping[str, Any], checkpoints: Checkpoints, 
     except CheckpointError:
         return None
     is_same = found.get("configuration") == run_folder.config_hash(config)
-    is_same &= found.get("data_path") == data_source(config).get("path")  # elsewhere may lie other data
+    is_same &= found.get("data_path") == get_data_source(config).get("path")  # another path may hold other data
     return found if is_same and not damaged and not found.get("failed_estimators") else None
 
 
 def read_former_results(folder: Path) -> dict[str, Any] | None:
+    """Reads results.json of an earlier command; None if it is missing or damaged."""
     try:
         return results.read(folder / "results.json")
     except CheckpointError:
@@ -54,7 +59,7 @@ def _find_checkpoint(
     start: Mapping[str, Any] | None,
     display: Terminal,
 ) -> tuple[dict, dict] | None:
-    """The checkpoint to go on from, as (weights, state); None for a fresh run."""
+    """Loads the checkpoint to resume from, as (weights, state); None for a new run."""
     checkpoints.remove_temporaries()
     wanted = config["trainer"]["resume"]
     if not checkpoints.exists("last"):
@@ -74,8 +79,8 @@ def _find_checkpoint(
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
         added = commands.join_for_shell(commands.write_override("trainer.resume", os.path.abspath(folder)))
-        raise CheckpointError(f"{folder} holds a run: add {added} to go on, or choose another folder")
-    reason = run_folder.why_another(state["config"], config)
+        raise CheckpointError(f"{folder} holds a run: add {added} to resume it, or choose another folder")
+    reason = run_folder.describe_config_change(state["config"], config)
     if reason:
         run_folder.save_config(folder, state["config"])
         raise CheckpointError(f"trainer.resume: {reason}")

@@ -25,11 +25,11 @@ from dgm_run.recording.hparams import hparams
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.terminal import Terminal, conclusion
 from dgm_run.runner import results, run_folder
-from dgm_run.runner.assemble import Parts, assemble_parts, data_source
+from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
 from dgm_run.runner.compatibility import (
     refuse_moved_data,
 )
-from dgm_run.runner.evaluate import Evaluation, announce, evaluate_test_set, scalar_names
+from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars, report_failure
 from dgm_run.runner.finish import add_evaluation, write_results
 from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.resume import find_start, read_former_results
@@ -91,7 +91,7 @@ def _run(
         return found
     display.open_log(folder, "training")
     if resume:
-        refuse_moved_data(data_source(cfg), command)
+        refuse_moved_data(get_data_source(cfg), command)
 
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     parts = assemble_parts(cfg, device, resume)
@@ -106,7 +106,7 @@ def _run(
     finally:
         log.close()
         if process_group.is_main_process():  # a refused second command in this folder may have overwritten it
-            with announce(display, f"{run_folder.config_path(folder)}: writing the configuration"):
+            with report_failure(display, f"{run_folder.config_path(folder)}: writing the configuration"):
                 run_folder.save_config(folder, config)
     return _write_results(parts, config, folder, summary, evaluation, display)
 
@@ -146,7 +146,7 @@ def _train_and_evaluate(
     gallery = Gallery(model, data, log, seed) if is_main else process_group.NullSink()
 
     def draw(step: int, epoch: int) -> None:
-        with announce(display, f"pictures after epoch {epoch}"):
+        with report_failure(display, f"pictures after epoch {epoch}"):
             gallery(step, epoch)
 
     def show(name: str, picture: np.ndarray) -> None:
@@ -160,7 +160,7 @@ def _train_and_evaluate(
         evaluation = evaluate_test_set(model, estimators, data, seed, display, stop, show)
         model.eval()
         draw(summary.steps, summary.epochs)
-        log.scalars(scalar_names(evaluation.rows), summary.steps, summary.epochs)
+        log.scalars(name_scalars(evaluation.rows), summary.steps, summary.epochs)
         log.end(is_success=True)
     except Interrupted:
         raise
@@ -183,10 +183,10 @@ def _write_results(
         "seed": config["seed"],
         "published": config["published"],
         "configuration": run_folder.config_hash(config),
-        "data_path": data_source(config).get("path"),
+        "data_path": get_data_source(config).get("path"),
     }
     dataset = parts.data.dataset
-    found = results.results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
+    found = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
     if not process_group.is_main_process():
         return found
     former = read_former_results(folder)

@@ -239,7 +239,7 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
 def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_here):
     begun = join_for_shell("dgm-run", *TINY, "seed=5", write_override("hydra.run.dir", copy / "run"))
     done = type_here(begun, elsewhere)
-    added = printed(done.stderr, "holds a run: add ").removesuffix(" to go on, or choose another folder")
+    added = printed(done.stderr, "holds a run: add ").removesuffix(" to resume it, or choose another folder")
     assert shlex.split(added) == [write_override("trainer.resume", copy / "run")]
     done = type_here(f"dgm-run {added} trainer.max_epochs=2 {OPTIONS.format(copy)}", elsewhere)
     assert done.returncode == 0, done.stderr
@@ -348,7 +348,7 @@ def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_he
     for line in (f"dgm-eval {run}", f"dgm-run trainer.resume={run} trainer.max_epochs=4"):
         done = type_here(f"{line} dataset.source.path=../other.npz", elsewhere)
         assert done.returncode == 1
-        assert "is not what it was when the run began" in done.stderr
+        assert "has changed since the run started" in done.stderr
     assert write_override("dataset.source.path", tmp_path / "moved.npz") in read_start(run).overrides
 
 
@@ -388,7 +388,7 @@ def test_an_ended_run_with_other_data_is_not_taken_as_ended(tmp_path, type_here)
     assert "nothing is left to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
     done = type_here(f"{line} dataset.source.path=b.npz", tmp_path)
     assert done.returncode == 1
-    assert "is not what it was when the run began" in done.stderr
+    assert "has changed since the run started" in done.stderr
 
 
 def test_data_paths_become_absolute(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_a_missing_part_is_named():
 def test_a_part_referred_to_twice_is_refused_because_it_would_be_built_twice():
     node = {"_target_": "test_compose.TwoEncoders", "first": "${encoder}", "second": "${encoder}", "latent_dim": 2}
     cfg = with_node("model", node, "~prior", "~posterior", "~decoder", "~likelihood")
-    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which would build it as often"
+    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which builds 2 copies"
 
 
 def test_a_value_error_of_a_constructor_names_the_node():

@@ -76,7 +76,7 @@ def test_a_configuration_at_the_edge_is_taken(line):
         (
             ["model=rbm", "estimators.energy.reverse_ais=null", "estimators.energy.reverse_ais.num_chains=2"],
             "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null removes the node that holds "
-            "of: leave one of the two out\n",
+            "it: leave one of the two out\n",
         ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),
         (["model=boltzmann", "posterior.min_scale=1"], "posterior.min_scale: no posterior is chosen here\n"),
@@ -87,7 +87,7 @@ def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_a_model_beyond_memory_is_refused_in_words():
-    from dgm_run.runner.assemble import check
+    from dgm_run.runner.assemble import check_config
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
-        check(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))
+        check_config(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))

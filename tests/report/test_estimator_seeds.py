@@ -192,7 +192,7 @@ def evaluate_rbm(model, data, seed):
     partition = AIS(num_chains=100, num_temperatures=50, schedule="linear")
     found = EnergyLikelihood(partition, None, num_samples=1, max_batch_rows=1000)(model, data)
     estimate = next(each for each in found if each.quantity == "log_likelihood")
-    row = results.estimate_row(estimate, "test", 1.0)
+    row = results.make_row(estimate, "test", 1.0)
     return row | {"settings": row["settings"] | {"seed": seed}}, estimate.values.float().numpy()
 
 

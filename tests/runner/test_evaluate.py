@@ -13,7 +13,7 @@ from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.evaluate import evaluate_test_set, scalar_names
+from dgm_run.runner.evaluate import evaluate_test_set, name_scalars
 
 
 class Mean(Estimator):
@@ -208,7 +208,7 @@ def test_a_signal_ends_it():
 def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
     rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
             [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
-    assert scalar_names(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
+    assert name_scalars(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
 
 
 class Likelihood(Estimator):

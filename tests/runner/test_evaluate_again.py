@@ -51,7 +51,7 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
         "gap",
     ]
     assert "added to run/results.json: log_likelihood by ais; simulated_low, simulated_high, gap by bdmc" in done.stdout
-    assert "found in the same way" not in done.stdout
+    assert "same estimator and settings" not in done.stdout
     assert not (run / "error.txt").exists()
 
 
@@ -125,7 +125,7 @@ def test_the_same_again_takes_the_place_of_what_it_repeats(run, capsys):
     cfg = dgm_run.compose(*OVERRIDES)
     dgm_run.evaluate(cfg, run)
     found, shown = estimates(run), capsys.readouterr().out
-    assert "results.json, found in the same way: log_likelihood, bits_per_dim by importance_sampling; elbo, " in shown
+    assert "results.json, same estimator and settings: log_likelihood, bits_per_dim by importance_sampling; elbo, " in shown
     assert "added to" not in shown
     assert len(found) == len(before)
     assert {row["quantity"]: row["value"] for row in found} == {row["quantity"]: row["value"] for row in before}

@@ -59,5 +59,5 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr("dgm_run.runner.results.write", fail)
     monkeypatch.setattr("dgm_run.recording.checkpoint.Checkpoints.save", fail)
-    with pytest.raises(TrainingError, match="nor any checkpoint: make room, and start the run again"):
+    with pytest.raises(TrainingError, match="nor any checkpoint: free disk space, and start the run again"):
         package.run(package.compose(*TINY), tmp_path, "dgm-run trainer.resume=here")

@@ -10,7 +10,7 @@ import torch
 import dgm_run
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.results import describe_merge, environment, read, write, write_values
+from dgm_run.runner.results import describe_environment, describe_merge, read, write, write_values
 from tests.support.tiny import TINY
 
 
@@ -30,7 +30,7 @@ def test_results_carry_what_is_needed_to_read_the_numbers(tmp_path):
 
 
 def test_the_environment_names_versions_and_device():
-    found = environment(torch.device("cpu"))
+    found = describe_environment(torch.device("cpu"))
     assert found["torch"] == torch.__version__
     assert found["device"] == "cpu"
     assert found["threads"] == torch.get_num_threads()
@@ -38,7 +38,7 @@ def test_the_environment_names_versions_and_device():
 
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert environment(torch.device("cpu"))["commit"] is None
+    assert describe_environment(torch.device("cpu"))["commit"] is None
 
 
 ROW = {
@@ -58,7 +58,7 @@ def test_replaced_estimates_are_named():
     other = [ROW | {"quantity": name, "estimator": "exact"} for name in ("log_likelihood", "bits_per_dim")]
     path = Path("run/results.json")
     assert describe_merge([ROW], [ROW, *other], path) == [
-        "replaced in run/results.json, found in the same way: elbo by monte_carlo",
+        "replaced in run/results.json, same estimator and settings: elbo by monte_carlo",
         "added to run/results.json: log_likelihood, bits_per_dim by exact",
     ]
     assert describe_merge([], [ROW | {"settings": {"seed": 1}}], path) == [

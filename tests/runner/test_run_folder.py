@@ -7,7 +7,7 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run_folder import config_diff, config_hash, config_path, load, save_config, why_another
+from dgm_run.runner.run_folder import config_hash, config_path, describe_config_change, diff_configs, load, save_config
 from tests.support.tiny import TINY
 
 
@@ -21,7 +21,7 @@ def run(tmp_path_factory) -> Path:
 def test_changes_name_every_key_but_those_that_may_change():
     saved = {"a": 1, "trainer": {"max_epochs": 1, "batch_size": 2}, "prior": {"k": 3}, "estimators": {"x": 1}}
     now = {"a": 1, "trainer": {"max_epochs": 9, "batch_size": 4}, "prior": None, "estimators": {}, "new": 5}
-    assert config_diff(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
+    assert diff_configs(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
 
 
 BEGUN = {
@@ -80,13 +80,13 @@ def with_values(**values):
     ],
 )
 def test_what_a_resumed_run_changes_is_named(now, message):
-    assert why_another(BEGUN, with_values(**now)) == message
+    assert describe_config_change(BEGUN, with_values(**now)) == message
 
 
 def test_changes_leave_out_where_data_are():
     saved = {"data_dir": "/a", "dataset": {"source": {"path": "/a/x.npz", "decoded": "/a/d", "num_valid": 1}}}
     now = {"data_dir": "/b", "dataset": {"source": {"path": "/b/x.npz", "decoded": "/b/d", "num_valid": 2}}}
-    assert config_diff(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
+    assert diff_configs(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
 
 
 def test_a_fingerprint_is_of_what_decides_the_result():

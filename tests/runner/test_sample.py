@@ -9,7 +9,7 @@ import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
-from dgm_run.runner.sample import draw, spherical, straight, traversals, write
+from dgm_run.runner.sample import draw, interpolate_linearly, interpolate_spherically, traverse_latents, write
 from tests.support.tiny import TINY, call
 
 
@@ -53,16 +53,16 @@ def test_both_ways_meet_the_ends_and_only_the_arc_keeps_to_the_shell():
     torch.manual_seed(0)
     a, b = torch.randn(2, 3, 400).unbind(0)
     shares = torch.linspace(0, 1, 5)
-    for way in (straight, spherical):
+    for way in (interpolate_linearly, interpolate_spherically):
         z = way(a, b, shares)
         assert z.shape == (3, 5, 400)
         torch.testing.assert_close(z[:, 0], a)
         torch.testing.assert_close(z[:, -1], b)
-    torch.testing.assert_close(straight(a, b, shares)[:, 2], (a + b) / 2)
-    assert straight(a, b, shares)[:, 2].norm(dim=1).max() < 16
-    assert spherical(a, b, shares)[:, 2].norm(dim=1).min() > 18
+    torch.testing.assert_close(interpolate_linearly(a, b, shares)[:, 2], (a + b) / 2)
+    assert interpolate_linearly(a, b, shares)[:, 2].norm(dim=1).max() < 16
+    assert interpolate_spherically(a, b, shares)[:, 2].norm(dim=1).min() > 18
     x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    torch.testing.assert_close(spherical(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
+    torch.testing.assert_close(interpolate_spherically(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
 
 
 def test_a_traversal_moves_one_dimension_through_the_prior():
@@ -71,7 +71,7 @@ def test_a_traversal_moves_one_dimension_through_the_prior():
     decode = m.decode
     m.decode = lambda z: asked.append(z) or decode(z)
     torch.manual_seed(0)
-    traversals(m)
+    traverse_latents(m)
     z = asked[0].view(2, 8, 2)
     for dim in range(2):
         assert (z[dim, :, 1 - dim] == z[0, 0, 1]).all() or (z[dim, :, 1 - dim] == z[1, 0, 0]).all()
@@ -92,7 +92,7 @@ def test_many_samples_are_drawn_in_batches(monkeypatch):
 
 @pytest.mark.parametrize("overrides", [(), ("model=rbm", "model.num_hidden=4")])
 def test_more_samples_than_memory_holds_are_refused(overrides, monkeypatch):
-    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+    monkeypatch.setattr("dgm_run.memory.get_free_memory", lambda: 2.0**34)
     with pytest.raises(
         OutOfMemory,
         match=r"^n=999999999 samples need about [\d.]+ [GT]iB of memory, of which 16.0 GiB are free: lower n$",

@@ -10,7 +10,7 @@ from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import END, Vocabulary
 from dgm_run.errors import CheckpointError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
-from dgm_run.runner.text_samples import completed, is_of_sentences, read
+from dgm_run.runner.text_samples import complete_sentence, draw_text, is_sentence_model
 from tests.distributions.test_sentence import finished, unfinished
 from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, call
 
@@ -65,7 +65,7 @@ def test_evaluation_is_at_the_full_weight_whatever_the_schedule_is():
 def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
     model, prefix = vae(length=5), torch.tensor([[4.0, 5.0]])
     torch.manual_seed(0)
-    ends = torch.cat([completed(model, prefix, 5) for _ in range(300)])
+    ends = torch.cat([complete_sentence(model, prefix, 5) for _ in range(300)])
     assert (ends[:, :2] == prefix).all()
     # the codes are those of p(z | the beginning): the greedy ends at draws from it, by quadrature
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
@@ -82,7 +82,7 @@ def test_what_is_read_of_a_model_has_its_words():
     model = vae()
     torch.manual_seed(0)
     x = torch.tensor([[4.0, 5.0, END, 0.0], [5.0, END, 0.0, 0.0]])
-    found = read(model, x, WORDS, 3)
+    found = draw_text(model, x, WORDS, 3)
     assert set(found) == {"samples", "samples_beam", "samples_drawn", "reconstructions", "homotopies", "completions"}
     assert [len(found[name]) for name in ("samples", "samples_beam", "samples_drawn")] == [3, 3, 3]
     assert found["reconstructions"][0] == "a b"
@@ -93,9 +93,9 @@ def test_what_is_read_of_a_model_has_its_words():
     assert [ways[0], ways[6]] == ends
     assert found["completions"][0] == "a b"
     assert found["completions"][1].startswith("a |")
-    assert is_of_sentences(model)
-    assert not is_of_sentences(instantiate(compose("model=rbm").model))
-    assert not is_of_sentences(instantiate(compose("model.latent_dim=2").model))
+    assert is_sentence_model(model)
+    assert not is_sentence_model(instantiate(compose("model=rbm").model))
+    assert not is_sentence_model(instantiate(compose("model.latent_dim=2").model))
 
 
 @pytest.mark.parametrize("model", ["sentence_vae", "language_model"])
@@ -136,7 +136,7 @@ def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
     before = (tmp_path / "run" / "results.json").read_text()
     text.write_text(text.read_text() + "\n\nAnd one more sentence.")
     with pytest.raises(
-        CheckpointError, match="text_file is not what it was when the run began: then none .*; now none"
+        CheckpointError, match="text_file has changed since the run started: then none .*; now none"
     ):
         dgm_run.evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2

@@ -162,7 +162,7 @@ def test_arrays_that_have_changed_are_not_taken_for_those_of_the_run(tmp_path, x
     assert re.fullmatch(r"dynamic \(.*\); md5 [0-9a-f]{8}", found["preprocessing"])
     assert evaluate(cfg, tmp_path / "run")["preprocessing"] == found["preprocessing"]
     save(tmp_path, x=x[::-1].repeat(5, 0))
-    with pytest.raises(CheckpointError, match="arrays is not what it was when the run began: then dynamic .*md5"):
+    with pytest.raises(CheckpointError, match="arrays has changed since the run started: then dynamic .*md5"):
         evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
     with pytest.raises(CheckpointError, match="arrays is not what it was"):
