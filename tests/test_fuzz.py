@@ -7,7 +7,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from dgm_run.cli.hydra_errors import choices_of, compose_arguments
+from dgm_run.cli.hydra_errors import compose_arguments, list_choices
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import list_leaves
@@ -106,7 +106,7 @@ def draw_line(rng: random.Random) -> list[str]:
         line.append(f"{prefix}{key}={draw_value(rng, default)}")
     if rng.random() < 0.15:
         group = rng.choice(GROUPS)
-        choice = rng.choice(choices_of(group))
+        choice = rng.choice(list_choices(group))
         line.append(f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}")
     if rng.random() < 0.1:
         line.append(rng.choice(("modle=vae", "prior=nope", "seed=x", "--nope", "-m", "sweep.dry_run=true", "=1")))
@@ -128,7 +128,9 @@ def test_a_command_line_runs_or_is_refused(number: int, tmp_path: Path):
 
 
 def every_key() -> list[tuple[str, str, str]]:
-    return [(group, choice, key) for group in GROUPS for choice in choices_of(group) for key in keys_of(group, choice)]
+    return [
+        (group, choice, key) for group in GROUPS for choice in list_choices(group) for key in keys_of(group, choice)
+    ]
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from dgm_run.config.commands import (
 )
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError
-from dgm_run.recording.output import losses, reason
+from dgm_run.recording.output import find_lost_streams, get_reason
 
 ONE_LINE_ERRORS = (UserError, HydraException, OSError)
 
@@ -84,12 +84,12 @@ def exit_with_status(work: Callable[[], object], os_error_prefix: str = "") -> N
     finally:
         _print_failed_jobs()
     sys.stdout.flush()
-    lost = losses().get("standard output")
+    lost = find_lost_streams().get("standard output")
     has_worked = outcome.has_failed or outcome.run_folders or outcome.sweep_folders
     if lost and not has_worked:  # its only purpose was to print
         if isinstance(lost, BrokenPipeError):
             sys.exit(128 + SIGPIPE)
-        sys.exit(f"cannot write to standard output: {reason(lost)}")
+        sys.exit(f"cannot write to standard output: {get_reason(lost)}")
     sys.exit(1 if outcome.has_failed else 0)
 
 

@@ -60,7 +60,7 @@ def evaluate_test_set(
     def report(done: int, total: int) -> None:
         if stop:
             raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
-        display.evaluated(done, total)
+        display.update_estimator(done, total)
 
     found: list[Estimate] = []
     seconds: list[float] = []
@@ -111,7 +111,7 @@ def _estimate(
     Returns:
         Estimates, seconds, and the fitted estimator.
     """
-    display.evaluating(f"{name}: fitting")
+    display.start_estimator(f"{name}: fitting")
     start = time.monotonic()
     stream = f"estimate {name}"
     rng.reseed(seed, stream, estimator.seed)
@@ -120,7 +120,9 @@ def _estimate(
     for repeat in range(estimator.repeats):
         if repeat:
             rng.reseed(seed, stream, estimator.seed + repeat)
-        display.evaluating(f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name)
+        display.start_estimator(
+            f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name
+        )
         repeats.append(fitted(model, data.test, report))
     is_discrete = data.dataset.kind != "continuous"
     estimates = [add_limits(each, is_discrete) for each in average_repeats(repeats, estimator.seed)]

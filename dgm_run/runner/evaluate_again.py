@@ -18,7 +18,7 @@ from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
 from dgm_run.memory import out_of_memory
 from dgm_run.recording.image_grid import save_png
-from dgm_run.recording.terminal import Terminal, describe_doubts, failures
+from dgm_run.recording.terminal import Terminal, describe_diagnostics, describe_failures
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_estimators, get_data_source, place_model
 from dgm_run.runner.compatibility import (
@@ -98,7 +98,7 @@ def _evaluate_again(
     add_evaluation(found, evaluation, estimators, found)
 
     def notes() -> list[str]:
-        return [*failures(evaluation.failed, folder), *describe_doubts(evaluation.rows), *merge]
+        return [*describe_failures(evaluation.failed, folder), *describe_diagnostics(evaluation.rows), *merge]
 
     write_results(folder, found, evaluation, display, notes)
     return found

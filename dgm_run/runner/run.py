@@ -21,9 +21,9 @@ from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.recording.hparams import hparams
+from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
-from dgm_run.recording.terminal import Terminal, conclusion
+from dgm_run.recording.terminal import Terminal, summarize_run
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
 from dgm_run.runner.compatibility import (
@@ -153,7 +153,7 @@ def _train_and_evaluate(
         log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
     try:
-        log.hparams(hparams(config))
+        log.hparams(select_hparams(config))
         context = RunContext(seed, checkpoints, log, display, stop, MedianStopping(folder), draw, config, resume)
         with out_of_memory(f"lower trainer.batch_size={config['trainer']['batch_size']} or the size of the model"):
             summary = trainer.fit(model, objective, data, context)
@@ -192,7 +192,7 @@ def _write_results(
     former = read_former_results(folder)
     if former and former["training"]["steps"] == summary.steps:  # the run was only evaluated again
         add_evaluation(found, evaluation, parts.estimators, former)
-    write_results(folder, found, evaluation, display, lambda: conclusion(found, folder))
+    write_results(folder, found, evaluation, display, lambda: summarize_run(found, folder))
     return found
 
 

@@ -94,7 +94,7 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
             yield process_group.NullSink(), stop
             return
         display = Terminal()
-        with lock_run_folder(folder), display.at_work():
+        with lock_run_folder(folder), display.capture_messages():
             yield display, stop
 
 

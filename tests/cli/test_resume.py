@@ -17,7 +17,7 @@ from dgm_run.cli.resume import add_run, add_sweep, find_config_dir, fix_data_pat
 from dgm_run.config import commands
 from dgm_run.config.commands import OwnCode, join_for_shell, read_start, write_override
 from dgm_run.errors import CheckpointError, ConfigError
-from dgm_run.runner.run_folder import config_hash, saved_config
+from dgm_run.runner.run_folder import config_hash, load_config
 from tests.support.tiny import NAMES, TINY, here, stop_after
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -243,7 +243,7 @@ def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_her
     assert shlex.split(added) == [write_override("trainer.resume", copy / "run")]
     done = type_here(f"dgm-run {added} trainer.max_epochs=2 {OPTIONS.format(copy)}", elsewhere)
     assert done.returncode == 0, done.stderr
-    assert saved_config(copy / "run")["seed"] == 0
+    assert load_config(copy / "run")["seed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_he
     begun = join_for_shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())
     assert type_here(begun, tmp_path).returncode == 0
     run = tmp_path / "run"
-    config = saved_config(run)
+    config = load_config(run)
     assert config["dataset"]["source"]["path"] == str(tmp_path / "my data.npz")
     assert config["data_dir"] == str(Path.home())
     assert write_override("dataset.source.path", tmp_path / "my data.npz") in read_start(run).overrides
@@ -358,14 +358,14 @@ def test_a_sweep_over_data_goes_on_from_any_folder(tmp_path, elsewhere, type_her
     begun = ("-m", *SHAPE, *TINY, "dataset.source.path=a.npz,b.npz", "hydra.sweep.dir=sweep")
     assert type_here(join_for_shell("dgm-run", *begun), tmp_path).returncode == 0
     sweep = tmp_path / "sweep"
-    found = [saved_config(sweep / job)["dataset"]["source"]["path"] for job in "01"]
+    found = [load_config(sweep / job)["dataset"]["source"]["path"] for job in "01"]
     assert found == [str(tmp_path / name) for name in ("a.npz", "b.npz")]
     shutil.rmtree(sweep / "1")
     kept = (sweep / "0" / "results.json").read_bytes()
     done = type_here(f"dgm-run sweep.resume={sweep}", elsewhere)
     assert done.returncode == 0, done.stderr
     assert (sweep / "0" / "results.json").read_bytes() == kept
-    assert saved_config(sweep / "1")["dataset"]["source"]["path"] == str(tmp_path / "b.npz")
+    assert load_config(sweep / "1")["dataset"]["source"]["path"] == str(tmp_path / "b.npz")
 
 
 def test_a_path_in_yaml_counts_from_where_the_run_began(tmp_path, elsewhere, type_here):

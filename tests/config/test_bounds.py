@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 import torch
 
-from dgm_run.config.bounds import DECAY, OF_TORCH, RANGES, Range, check_range
+from dgm_run.config.bounds import DECAY, RANGES, TORCH_RANGES, Range, check_range
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.renyi import Renyi
 from dgm_run.objectives.semi_supervised import SemiSupervised
@@ -30,7 +30,7 @@ def test_nan_is_refused_under_every_name(name):
     assert "must be" in refusal(values if name in RANGES else math.nan, GradientTrainer, name)
 
 
-@pytest.mark.parametrize("name", OF_TORCH)
+@pytest.mark.parametrize("name", TORCH_RANGES)
 def test_nan_is_refused_of_optimizers(name):
     assert f"group.{name} = " in refusal([math.nan] * 2, torch.optim.SGD, name)
 

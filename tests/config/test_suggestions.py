@@ -1,4 +1,4 @@
-from dgm_run.cli.hydra_errors import choices_of, compose_arguments
+from dgm_run.cli.hydra_errors import compose_arguments, list_choices
 from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, list_leaves, suggest_keys, suggest_names
 
@@ -6,12 +6,12 @@ from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, list_leaves, s
 def test_every_synonym_is_a_name_that_exists():
     known = {"experiment", "hydra.run.dir", *GROUPS, "seed", "data_dir"}
     for group in GROUPS:
-        for choice in choices_of(group):
+        for choice in list_choices(group):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             if group in ("model", "objective", "trainer", "optimizer", "prior", "encoder"):
                 known |= {key.rpartition(".")[2] for key in list_leaves(_plain(compose_arguments([chosen])))}
     assert {name for names in SYNONYMS.values() for name in names} <= known
-    choices = {choice for group in GROUPS for choice in choices_of(group)}
+    choices = {choice for group in GROUPS for choice in list_choices(group)}
     assert {name for names in CHOICE_SYNONYMS.values() for name in names} <= choices
 
 

@@ -34,14 +34,14 @@ def test_processes_take_a_gpu_each(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for rank in (0, 1):
         monkeypatch.setattr(process_group, "local_rank", lambda rank=rank: rank)
-        assert device._named("auto", 2) == device._named("cuda", 2) == f"cuda:{rank}"
-    assert device._named("cpu", 2) == "cpu"
-    assert device._named("cuda:1", 1) == "cuda:1"
+        assert device._choose_device_name("auto", 2) == device._choose_device_name("cuda", 2) == f"cuda:{rank}"
+    assert device._choose_device_name("cpu", 2) == "cpu"
+    assert device._choose_device_name("cuda:1", 1) == "cuda:1"
     with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
-        device._named("cuda:1", 2)
+        device._choose_device_name("cuda:1", 2)
     monkeypatch.setattr(process_group, "local_rank", lambda: 2)
     with pytest.raises(ConfigError, match=r"there are 2 GPUs: ask for as many, or set trainer.device=cpu"):
-        device._named("cuda", 3)
+        device._choose_device_name("cuda", 3)
 
 
 def test_more_processes_than_devices_are_refused(monkeypatch):

@@ -98,7 +98,7 @@ def test_blocks_have_random_numbers_of_their_own():
 def test_a_process_alone_agrees_with_itself():
     assert process_group.size() == 1
     assert process_group.is_main_process()
-    assert not process_group.is_started()
+    assert not process_group.is_worker()
     x = torch.ones(2)
     assert process_group.all_reduce_sum(x) is x
     assert process_group.all_gather(x).tolist() == [[1.0, 1.0]]

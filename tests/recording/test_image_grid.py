@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgm_run.recording.image_grid import grid, is_image, pairs, png, save_png
+from dgm_run.recording.image_grid import encode_png, grid, is_image, pairs, save_png
 
 X = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
 
@@ -63,7 +63,7 @@ def test_sets_of_different_size_make_no_pairs():
 
 def test_a_png_holds_the_picture_without_loss(tmp_path):
     picture = grid(X)
-    assert (np.array(Image.open(io.BytesIO(png(picture)))) == picture).all()
+    assert (np.array(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
     path = tmp_path / "new" / "folder" / "picture.png"
     save_png(picture, path)
     assert (np.array(Image.open(path)) == picture).all()

@@ -18,7 +18,7 @@ from rich.console import Console
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError
 from dgm_run.recording.output import guarded
-from dgm_run.recording.terminal import Part, Terminal, conclusion, duration, fit, readable
+from dgm_run.recording.terminal import Terminal, format_duration, format_value, summarize_run
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
@@ -33,7 +33,7 @@ def terminal(**options):
 
 
 def test_durations_read_like_a_clock():
-    assert [duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
+    assert [format_duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
 
 
 def test_without_a_terminal_there_are_plain_lines():
@@ -171,8 +171,8 @@ def test_a_dumb_terminal_gets_plain_lines(window, monkeypatch):
 def test_an_evaluation_has_a_bar_of_its_own(window):
     shown, display = window(80)
     begin(display)
-    display.evaluating("importance_sampling")
-    display.evaluated(25, 50)
+    display.start_estimator("importance_sampling")
+    display.update_estimator(25, 50)
     training, evaluation = shown.lines()
     assert training.startswith("epoch 1200/12000")
     assert evaluation.startswith("importance_sampling  50%  ")
@@ -230,7 +230,7 @@ def test_sessions_follow_one_another_in_the_log(tmp_path):
 def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
     display, _ = terminal(force_terminal=False)
     before = warnings.showwarning
-    with warnings.catch_warnings(record=True) as shown, display.at_work():
+    with warnings.catch_warnings(record=True) as shown, display.capture_messages():
         display.open_log(tmp_path, "training")
         warnings.warn("odd", UserWarning, stacklevel=1)
         logging.getLogger("any").warning("%s of 10", 3)
@@ -241,7 +241,7 @@ def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
 
 def test_a_thread_that_fails_is_logged(tmp_path, capsys):
     display, _ = terminal(force_terminal=False)
-    with display.at_work():
+    with display.capture_messages():
         display.open_log(tmp_path, "training")
         thread = threading.Thread(target=lambda: {}["key"])
         thread.start()
@@ -257,7 +257,7 @@ def test_a_thread_that_fails_is_logged(tmp_path, capsys):
 )  # fmt: skip
 def test_why_a_run_ended_is_logged(error, last, tmp_path):
     display, _ = terminal(force_terminal=False)
-    with pytest.raises(type(error)), display.at_work():
+    with pytest.raises(type(error)), display.capture_messages():
         display.open_log(tmp_path, "training")
         raise error
     assert logged(tmp_path)[-1] == last
@@ -265,7 +265,7 @@ def test_why_a_run_ended_is_logged(error, last, tmp_path):
 
 def test_without_a_folder_to_hold_nothing_is_logged(tmp_path):
     display, _ = terminal(force_terminal=False)
-    with pytest.raises(DataError), display.at_work():
+    with pytest.raises(DataError), display.capture_messages():
         display.say("here")
         raise DataError("refused")
     assert not list(tmp_path.iterdir())
@@ -276,16 +276,6 @@ def test_names_are_shown_as_they_are():
     display.estimates([ROW | {"quantity": "nll[/b]:+1:"}], "Estimates", ["[bold]"])
     assert "test/nll[/b]:+1:" in stream.getvalue()
     assert "[bold]" in stream.getvalue()
-
-
-def test_the_least_important_part_gives_way_first():
-    parts = [Part(0, "epoch 1/2"), Part(5, "-----"), Part(2, "loss"), Part(1, "left")]
-    assert fit(parts, 100) == "epoch 1/2  -----  loss  left"
-    assert fit(parts, 21) == "epoch 1/2  loss  left"
-    assert fit(parts, 20) == "epoch 1/2  left"
-    assert fit(parts, 14) == "epoch 1/2"
-    assert fit(parts, 7) == "epoch 1"
-    assert fit(parts, 0) == ""
 
 
 def test_the_table_names_estimator_settings_kind_and_error():
@@ -330,13 +320,13 @@ def test_the_table_of_a_likelihood_fits_into_100_columns():
 
 def test_evaluation_reports_its_progress():
     display, stream = terminal(force_terminal=False)
-    display.evaluating("importance_sampling")
-    display.evaluated(25, 50)
+    display.start_estimator("importance_sampling")
+    display.update_estimator(25, 50)
     assert "importance_sampling 50%" in stream.getvalue()
 
 
 def test_small_numbers_keep_two_digits():
-    assert [readable(v) for v in (-22.281, 0.1, 0.0, -0.0123, 0.00456)] == [
+    assert [format_value(v) for v in (-22.281, 0.1, 0.0, -0.0123, 0.00456)] == [
         "-22.28",
         "0.10",
         "0.00",
@@ -360,7 +350,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
             "monitor": "valid/elbo", "best": -22.4, "best_epoch": 5,
         },
     }  # fmt: skip
-    assert conclusion(found, Path("outputs/run")) == [
+    assert summarize_run(found, Path("outputs/run")) == [
         "360 test examples, binarisation dynamic",
         "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
         "published: log_likelihood -84.5, elbo -86.0 (a paper's number: Table 1)",

@@ -135,9 +135,7 @@ def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
     dgm_run.run(cfg, tmp_path / "run")
     before = (tmp_path / "run" / "results.json").read_text()
     text.write_text(text.read_text() + "\n\nAnd one more sentence.")
-    with pytest.raises(
-        CheckpointError, match="text_file has changed since the run started: then none .*; now none"
-    ):
+    with pytest.raises(CheckpointError, match="text_file has changed since the run started: then none .*; now none"):
         dgm_run.evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
     with pytest.raises(CheckpointError, match="text_file is not what it was"):
