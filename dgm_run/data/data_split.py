@@ -15,23 +15,22 @@ from dgm_run.distributed import process_group
 
 
 class DataSplit:
-    """One split on the device, or on the disk. A batch is an index; what is random about it is drawn on the device.
+    """Examples of one split, on the device or on the disk. Batches are read by index and prepared on the device.
 
     Args:
-        x: (N, *shape) stored values: levels as uint8, or floats. Positions of examples live where it does.
-        y: (N,) labels or None.
-        prepare: turns stored values into what the model sees.
-        log_bin_width: log of the width of a grey level where the values are dequantised, else 0: what turns a
-            density into a mass.
+        x: stored values, (N, *shape): levels as uint8, or floats. Indices are on the same device.
+        y: labels, (N,), or None.
+        prepare: turns stored values into the input of the model.
+        log_bin_width: log of the width of a grey level for dequantised values, else 0. It turns a density into a mass.
         labelled: positions of the examples whose labels may be used; None for all of them.
-        corrupt: what stands between the examples and what is seen of them; None for nothing.
-        drawn: (N, ...) what is random about that, for each example.
-        disk: reads x where it is a file.
-        log_p: the true log-likelihood of each of what is seen, (N,), nats, on the CPU, where it is known.
-        standardization: the units of what the model sees; None for those of the data.
+        corrupt: corruption of the examples; None for none.
+        corruption_noise: noise of the corruption for each example, (N, ...).
+        disk: reads x if it is a file.
+        log_p: true log-likelihood of each observed example, (N,), nats, on the CPU; None if unknown.
+        standardization: units of the model's input; None for those of the data.
 
     Attributes:
-        device: where batches are.
+        device: device of the batches.
     """
 
     def __init__(
@@ -63,18 +62,18 @@ class DataSplit:
         return len(self.x)
 
     def batch(self, index: Tensor | slice) -> Tensor:
-        """The examples at `index` as floats, (B, *shape), as far as they are seen."""
-        x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
-        return x if self.corruption_noise is None else self.corrupt.apply(x, _at(self.corruption_noise, index))
+        """Returns the examples at `index` as floats, (B, *shape), after their corruption."""
+        x = self.prepare(self.disk.at(index, self.device) if self.disk else _select(self.x, index))
+        return x if self.corruption_noise is None else self.corrupt.apply(x, _select(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
-        """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
+        """Prefetches the batches of `indices` from a file. Each index is a part of a tensor that lives until then."""
         if self.disk:
             self.disk.expect(indices, self.device)
 
     @property
     def num_observed(self) -> Tensor:
-        """How many elements are seen of each example, (N,), or of all of them, a scalar."""
+        """Number of observed elements of each example, (N,), or a scalar if all have the same."""
         full = math.prod(self.x.shape[1:])
         return (
             torch.tensor(full)
@@ -83,7 +82,7 @@ class DataSplit:
         )
 
     def in_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
-        """Turns log densities of the examples at `index` as the model sees them, (B,), into those of the data, nats."""
+        """Converts log-densities of standardised examples at `index`, (B,), to the units of the data, nats."""
         if self.standardization is None:
             return log_p
         missing = None if self.corruption_noise is None else self.corruption_noise[index]
@@ -91,21 +90,21 @@ class DataSplit:
 
     @property
     def mean_log_det(self) -> float:
-        """What `in_data_units` adds in the mean over all examples, nats."""
+        """Mean over all examples of the term that `in_data_units` adds, nats."""
         return self.in_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
 
     @property
     def uncorrupted(self) -> "DataSplit":
-        """The same as they were before they were corrupted."""
-        return self._changed(corrupt=None, corruption_noise=None)
+        """Split without the corruption."""
+        return self._replace(corrupt=None, corruption_noise=None)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "DataSplit":
-        """The same without labels, as a function of them shows them."""
+        """Returns a split without labels whose batches are passed through a function."""
         prepare = self.prepare
-        return self._changed(y=None, log_p=None, prepare=lambda values: change(prepare(values)))
+        return self._replace(y=None, log_p=None, prepare=lambda values: change(prepare(values)))
 
     def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
-        """The first `num` examples, or all, in their order: batches of `size`, the last one with what is left."""
+        """Yields the first `num` examples, or all, in their order, in batches of `size`; the last may be smaller."""
         end = len(self) if num is None else min(num, len(self))
         for start in range(0, end, size):
             yield self.batch(slice(start, min(start + size, end)))
@@ -117,13 +116,13 @@ class DataSplit:
         report: Callable[[int, int], None],
         num: int | None = None,
     ) -> dict[str, Tensor]:
-        """What `find` has for each of the first `num` examples, or all, in their order: (N, ...) by name.
+        """Computes values for the first `num` examples, or all, in their order: (N, ...) by name.
 
         Args:
-            block_size: examples at a time; several processes share the blocks.
-            find: given examples (B, *shape), tensors (B, ...).
-            report: told how far the work has come, as (examples done, examples in all); it may raise.
-            num: of the examples.
+            block_size: examples of a block; several processes share the blocks.
+            find: examples (B, *shape) -> tensors (B, ...) by name.
+            report: receives the progress as (examples done, examples in all); it may raise.
+            num: number of examples; None for all.
         """
         num = len(self) if num is None else min(num, len(self))
         return process_group.map_blocks(num, block_size, lambda block: find(self.batch(block)), report)
@@ -131,15 +130,15 @@ class DataSplit:
     def to(self, device: torch.device) -> "DataSplit":
         y, corruption_noise = (None if each is None else each.to(device) for each in (self.y, self.corruption_noise))
         x, labelled = (each if self.disk else each.to(device) for each in (self.x, self.labelled))
-        return self._changed(x=x, y=y, labelled=labelled, corruption_noise=corruption_noise, device=device)
+        return self._replace(x=x, y=y, labelled=labelled, corruption_noise=corruption_noise, device=device)
 
-    def _changed(self, **attributes: Any) -> "DataSplit":
+    def _replace(self, **attributes: Any) -> "DataSplit":
         other = copy(self)
         vars(other).update(attributes)
         return other
 
 
-def _at(values: Tensor, index: Tensor | slice) -> Tensor:
+def _select(values: Tensor, index: Tensor | slice) -> Tensor:
     # advanced indexing of an 8-bit tensor takes ten times as long
     return values[index] if isinstance(index, slice) else values.index_select(0, index)
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TextIO
 
-ASCII_SUBSTITUTES = {"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...",
-                     "≥": ">=", "≤": "<=", "‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"}  # fmt: skip
+ASCII_SUBSTITUTES = {
+    **{"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<="},
+    **{"‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"},
+}
 """ASCII text for characters that the encoding lacks."""
 
 

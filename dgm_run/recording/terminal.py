@@ -318,8 +318,8 @@ def summarize_run(found: Mapping[str, Any], folder: Path) -> list[str]:
     lines = [f"{row['num_examples']} test examples, binarisation {found['preprocessing']}" for row in likelihoods[:1]]
     lines.append(
         f"{training['epochs']} epochs in {format_duration(training['seconds'])} (stopped by {training['stopped_by']}), "
-        f"{training['examples_per_second']:,.0f} examples/s; best {training['monitor']} {format_value(training['best'])} "
-        f"after epoch {training['best_epoch']}"
+        f"{training['examples_per_second']:,.0f} examples/s; "
+        f"best {training['monitor']} {format_value(training['best'])} after epoch {training['best_epoch']}"
     )
     if found["published"]:
         numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())

@@ -49,7 +49,7 @@ def test_a_file_on_the_disk_keeps_its_reader():
 @pytest.mark.parametrize(
     ("declared", "fix"),
     [
-        ((3, 4), r"reshaped, x.reshape\(-1, 3, 4\), if that is what they are, or set dataset.shape=\[2,2,3\]"),
+        ((3, 4), r"save x.reshape\(-1, 3, 4\), if that is the right order, or set dataset.shape=\[2,2,3\]"),
         ((1, 12), "reshaped"),
         ((1, 5, 5), r"of \[2, 2, 3\]: set dataset.shape=\[2,2,3\]"),
         ((2, 3, 2), "reshaped"),

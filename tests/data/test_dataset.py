@@ -253,7 +253,9 @@ def test_labels_that_are_not_there_are_refused():
         dataset(num_classes=3, num_labels=10)
     with pytest.raises(ValueError, match="the data have no labels: set num_labels=null"):
         dataset(num_labels=10)
-    with pytest.raises(DataError, match=r"18 want 6 of each class, and class 0 of toy has 5: ask for fewer"):
+    with pytest.raises(
+        DataError, match=r"18 labels need 6 of each class, and class 0 of toy has 5: set a smaller number"
+    ):
         dataset(source(y=LABELS), num_classes=3, num_labels=18).load()
     with pytest.raises(DataError, match="the train split of toy has no labels: set it to null"):
         dataset(num_classes=3).load()

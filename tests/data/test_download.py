@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from dgm_run.data import download
-from dgm_run.data.download import RemoteFile, fetch, require, torchvision_source, whole
+from dgm_run.data.download import RemoteFile, fetch, load_torchvision, open_whole, require
 from dgm_run.errors import DataError
 
 CONTENT = bytes(range(256)) * 20
@@ -91,7 +91,7 @@ def test_a_failed_download_does_not_touch_the_file_that_was_there(serve, tmp_pat
 
 def test_an_interrupt_leaves_no_partial_file(tmp_path):
     def write():
-        with whole(tmp_path / "a") as file:
+        with open_whole(tmp_path / "a") as file:
             file.write(CONTENT)
             raise KeyboardInterrupt
 
@@ -185,7 +185,7 @@ def offered(serve, published, monkeypatch):
 
 def test_files_that_lie_as_torchvision_lays_them_are_used(tmp_path, published):
     write_raw(tmp_path, published)
-    train, test = torchvision_source("MNIST", tmp_path, download=False)
+    train, test = load_torchvision("MNIST", tmp_path, download=False)
     assert train.data.shape == (6, 28, 28)
     assert train.targets.tolist() == [0, 1, 2, 3, 4, 5]
     assert test.data[:, 5, 5].tolist() == [0, 1, 2, 3]
@@ -193,10 +193,10 @@ def test_files_that_lie_as_torchvision_lays_them_are_used(tmp_path, published):
 
 def test_missing_files_are_fetched_unpacked_and_found_again(tmp_path, published, offered):
     offered()
-    torchvision_source("MNIST", tmp_path, download=True)
+    load_torchvision("MNIST", tmp_path, download=True)
     raw = tmp_path / "MNIST" / "raw"
     assert {name: (raw / name).read_bytes() for name in published} == published
-    train, _ = torchvision_source("MNIST", tmp_path, download=False)
+    train, _ = load_torchvision("MNIST", tmp_path, download=False)
     assert len(train) == 6
 
 
@@ -204,14 +204,14 @@ def test_missing_files_are_fetched_unpacked_and_found_again(tmp_path, published,
 def test_a_wrong_archive_is_not_kept(tmp_path, offered, change):
     offered(change)
     with pytest.raises(DataError, match=r"MNIST/raw/train-images-idx3-ubyte.gz.*dataset=digits"):
-        torchvision_source("MNIST", tmp_path, download=True)
+        load_torchvision("MNIST", tmp_path, download=True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_archives_put_there_by_hand_are_unpacked(tmp_path, published, offered):
     offered()
     write_raw(tmp_path, {f"{name}.gz": gzip.compress(content) for name, content in published.items()})
-    train, _ = torchvision_source("MNIST", tmp_path, download=False)
+    train, _ = load_torchvision("MNIST", tmp_path, download=False)
     assert len(train) == 6
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_archive_put_there_by_hand_is_named(tmp_path, published, offer
     packed["t10k-labels-idx1-ubyte.gz"] = packed["t10k-labels-idx1-ubyte.gz"][:-10]
     raw = write_raw(tmp_path, packed)
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: cannot be unpacked") as error:
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)
     assert "\n" not in str(error.value)
     assert not (raw / "t10k-labels-idx1-ubyte").exists()
 
@@ -235,11 +235,11 @@ def test_a_damaged_archive_put_there_by_hand_is_named(tmp_path, published, offer
 def test_a_file_of_the_wrong_length_or_kind_is_named(tmp_path, published, name, change):
     write_raw(tmp_path, published | {name: change(published[name])})
     with pytest.raises(DataError, match=f"{name}: .* remove it") as error:
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)
     assert "\n" not in str(error.value)
 
 
 def test_images_where_labels_belong_are_refused(tmp_path, published):
     write_raw(tmp_path, published | {"t10k-labels-idx1-ubyte": published["t10k-images-idx3-ubyte"]})
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte"):
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.memmap import OnDisk, as_tensor, map_array
 from dgm_run.data.sources.arrays import Arrays
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def x(tmp_path):
     array = np.arange(60, dtype=np.float32).reshape(20, 3)
     np.save(tmp_path / "x.npy", array)
-    return as_tensor(mapped(tmp_path / "x.npy")), torch.from_numpy(array)
+    return as_tensor(map_array(tmp_path / "x.npy")), torch.from_numpy(array)
 
 
 def test_rows_are_those_of_the_file(x):

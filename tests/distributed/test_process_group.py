@@ -127,7 +127,7 @@ def hang():
 
 def test_a_process_that_hangs_ends_the_run_with_a_message():
     begun = time.monotonic()
-    with pytest.raises(TrainingError, match=r"no word from one of the processes .* it hangs, and the run is ended"):
+    with pytest.raises(TrainingError, match=r"a process sent no message for .* it hangs, and the run is ended"):
         launch_workers(2, hang)
     assert time.monotonic() - begun < 60
 

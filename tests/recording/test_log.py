@@ -112,7 +112,7 @@ def test_a_text_log_that_cannot_be_written_is_said_once(path, tmp_path):
     log.write("b")
     assert len(said) == 1
     assert said[0].startswith(f"cannot write to {tmp_path / path} (")
-    assert said[0].endswith("; the run goes on")
+    assert said[0].endswith("; the run continues")
 
 
 @pytest.mark.parametrize(("content", "kept"), [(b"[]", b""), (b'{"a": 1}\n{"b"', b'{"a": 1}\n'), (b"", b"")])

@@ -104,7 +104,7 @@ def test_progress_names_the_repeat():
     class Heard(NullSink):
         names = []
 
-        def evaluating(self, name):
+        def start_estimator(self, name):
             self.names.append(name)
 
     evaluate_test_set(nn.Identity(), {"a": Shifted(repeats=2)}, DATA, 0, Heard(), False, {}.__setitem__)

@@ -6,7 +6,7 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.errors import ConfigError
-from dgm_run.trainers.batch_norm import near, refuse_single_values, smallest_part
+from dgm_run.trainers.batch_norm import count_smallest_part, find_near_batch_size, refuse_single_values
 from tests.support.tiny import SHORT, TINY_GAN, TINY_LABELLED
 
 # 8 x 8 digits become 1 x 1 after three convolutions
@@ -97,7 +97,7 @@ def test_the_smallest_part_is_of_the_last_batch():
             for parts in range(1, size + 1):
                 batches = torch.arange(n).split(size)
                 least = min(len(part) or 1 for batch in batches for part in batch.tensor_split(parts))
-                assert smallest_part(n, size, parts) == least
-    assert near(1257, 628, 1) == 627
-    assert near(3, 2, 1) == 3
-    assert near(1, 1, 1) is None
+                assert count_smallest_part(n, size, parts) == least
+    assert find_near_batch_size(1257, 628, 1) == 627
+    assert find_near_batch_size(3, 2, 1) == 3
+    assert find_near_batch_size(1, 1, 1) is None

@@ -23,7 +23,7 @@ def test_the_model_holds_the_average_only_inside_the_block():
     ema = EMA(model, 0.9)
     before = model.weight.detach().clone()
     ema.average[0].zero_()
-    with ema.applied():
+    with ema.apply():
         assert model.weight.abs().sum() == 0
     assert torch.equal(model.weight, before)
     assert ema.average[0].abs().sum() == 0

@@ -28,11 +28,11 @@ def sweep(tmp_path):
 
 def test_a_job_is_held_against_the_median_of_those_that_have_come_as_far(sweep):
     rivals = MedianStopping(job(sweep, "me", [7.0, 7.0, 7.0]))
-    assert sorted(rivals.best_by("valid/elbo", 3)) == [-5, -4, -3, -2, -1]
+    assert sorted(rivals.read_best_values("valid/elbo", 3)) == [-5, -4, -3, -2, -1]
     assert rivals.should_stop("valid/elbo", 3, -3.1)
     assert not rivals.should_stop("valid/elbo", 3, -3.0)
-    assert rivals.best_by("valid/elbo", 4) == [0.0] * 5
-    assert rivals.best_by("valid/elbo", 5) == []
+    assert rivals.read_best_values("valid/elbo", 4) == [0.0] * 5
+    assert rivals.read_best_values("valid/elbo", 5) == []
 
 
 def test_few_others_and_a_run_of_its_own_say_nothing(sweep):
@@ -42,7 +42,7 @@ def test_few_others_and_a_run_of_its_own_say_nothing(sweep):
     (sweep / "2" / "metrics.jsonl").unlink()
     assert not rivals.should_stop("valid/elbo", 3, -100.0)
     (sweep / "multirun.yaml").unlink()
-    assert rivals.best_by("valid/elbo", 3) == []
+    assert rivals.read_best_values("valid/elbo", 3) == []
 
 
 def test_other_data_and_other_objectives_are_no_rivals(sweep):
@@ -52,7 +52,7 @@ def test_other_data_and_other_objectives_are_no_rivals(sweep):
         run_folder.save_config(sweep / str(i), config)
     me = job(sweep, "me", [7.0])
     run_folder.save_config(me, configs[0])
-    assert MedianStopping(me).best_by("valid/elbo", 3) == [-1, -2, -3]
+    assert MedianStopping(me).read_best_values("valid/elbo", 3) == [-1, -2, -3]
 
 
 def test_it_is_looked_at_after_twice_as_many_epochs_each_time():

@@ -7,7 +7,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.trainers.schedules import refuse_outlived
+from dgm_run.trainers.schedules import refuse_past_end
 from tests.support.tiny import TINY, TINY_EXACT, metrics, stop_after
 
 MOMENTUM = ("optimizer=sgd", "optimizer.momentum=0.5")
@@ -132,5 +132,5 @@ def test_fewer_epochs_than_trained_are_refused(less, message, tmp_path):
 
 def test_a_schedule_of_the_users_own_is_left_alone():
     choice = dgm_run.compose("schedule._target_=torch.optim.lr_scheduler.CosineAnnealingWarmRestarts")
-    refuse_outlived(instantiate(choice.schedule), 10**9, "schedule", "trainer", False)
-    refuse_outlived(lambda optimizer: None, 10**9, "schedule", "trainer", False)
+    refuse_past_end(instantiate(choice.schedule), 10**9, "schedule", "trainer", False)
+    refuse_past_end(lambda optimizer: None, 10**9, "schedule", "trainer", False)

@@ -49,16 +49,16 @@ def test_training_goes_on_from_a_saved_state_as_if_it_had_never_stopped():
 
 def test_a_weight_that_is_not_finite_is_noticed():
     s = state()
-    assert s.weights_are_finite()
+    assert s.has_finite_weights()
     with torch.no_grad():
         s.model.bias[0] = float("inf")
-    assert not s.weights_are_finite()
+    assert not s.has_finite_weights()
 
 
 def test_evaluated_weights_are_a_copy_of_the_average():
     s = state(ema=True)
     s.ema.average[0].fill_(3.0)
-    weights = s.evaluated_weights()
+    weights = s.copy_evaluation_weights()
     assert (weights["weight"] == 3.0).all()
     s.ema.average[0].zero_()
     assert (weights["weight"] == 3.0).all()

@@ -23,7 +23,7 @@ FILE = RemoteFile(
 
 
 class Caltech101Silhouettes:
-    """The split of its authors.
+    """Caltech 101 silhouettes in the split of their authors.
 
     Args:
         data_dir: holds `caltech101_silhouettes/caltech101_silhouettes_28_split1.mat`.

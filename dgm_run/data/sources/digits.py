@@ -10,7 +10,7 @@ from dgm_run.data.split import RawSplits, split_sizes
 
 
 class Digits:
-    """The test half of the UCI set, shuffled once under `split_seed`."""
+    """Digits: the test half of the UCI set, shuffled once under `split_seed`."""
 
     def __init__(self, num_valid: int, num_test: int, split_seed: int):
         self.num_valid = num_valid

@@ -19,7 +19,7 @@ FILE = RemoteFile(
 
 
 class FreyFaces:
-    """Frames shuffled under `split_seed`. Neighbours in time are alike, so are test and training frames.
+    """Frey faces, shuffled under `split_seed`. Neighbours in time are alike, hence also test and training frames.
 
     Args:
         data_dir: holds `frey_faces/frey_rawface.mat`.

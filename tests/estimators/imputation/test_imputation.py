@@ -212,5 +212,5 @@ def test_a_vector_needs_a_set_that_is_not_of_images():
     estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
     with pytest.raises(ConfigError, match=r"imputation.corruptions: they are all of images: add missing_at_random"):
         estimator.check(truth.factor_analysis(), data)
-    with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
+    with pytest.raises(ConfigError, match=r"MissingRows needs images, and \[6\] is none: use missing_at_random"):
         instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)
