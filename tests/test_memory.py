@@ -49,7 +49,7 @@ def test_the_innermost_advice_counts():
         raise MemoryError
 
 
-def test_more_than_is_free_is_refused_beforehand(monkeypatch):
+def test_more_than_free_refused_beforehand(monkeypatch):
     assert 2**20 < get_free_memory() < 2**50
     monkeypatch.setattr("dgm_run.memory.get_free_memory", lambda: 2.0**34)
     refuse_larger_than_memory(2.0**33, "samples", "lower n")

@@ -85,7 +85,7 @@ def test_options_that_fit_are_taken(arguments):
     assert check_arguments(arguments) is None
 
 
-def test_an_option_without_its_value_names_it():
+def test_option_without_value_names_it():
     with pytest.raises(ConfigError, match="--config-dir/-cd: expected one argument"):
         check_arguments(["--config-dir"])
 
@@ -126,7 +126,7 @@ def test_estimator_seeds_have_three_choices(arguments, chosen):
         (["x"], "x: dgm-report takes a folder and --estimator-seeds=separate|pool|compare"),
     ],
 )
-def test_other_arguments_of_a_report_are_refused(arguments, message):
+def test_other_arguments_of_report_refused(arguments, message):
     with pytest.raises(ConfigError) as told:
         parse_estimator_seeds(arguments)
     assert str(told.value) == message

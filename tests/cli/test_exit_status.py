@@ -22,14 +22,14 @@ SHELL = {
 }
 
 
-def test_why_a_run_has_failed_is_kept_in_its_folder(tmp_path, monkeypatch, capfd):
+def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
     done = refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
     assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
     assert [run.state for run in collect(tmp_path)] == ["refused"]
 
 
 @pytest.mark.parametrize("case", SHELL)
-def test_output_that_cannot_be_written_ends_no_run(case, tmp_path):
+def test_lost_output_ends_no_run(case, tmp_path):
     line, lost = SHELL[case]
     steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
     done = subprocess.run(
@@ -60,7 +60,7 @@ def test_a_list_that_nobody_reads_ends_as_is_usual(tmp_path, monkeypatch):
     assert ended.value.code == 128 + signal.SIGPIPE
 
 
-def test_a_report_is_written_though_nobody_reads(tmp_path):
+def test_report_written_though_nobody_reads(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)])
     code = "from dgm_run.cli.main import report; report()"
     line = shlex.join([sys.executable, "-c", code, "."])

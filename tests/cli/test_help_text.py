@@ -44,7 +44,7 @@ def test_the_help_tells_no_internals():
     assert "--experiments" in text
 
 
-def test_choices_are_described_in_their_groups():
+def test_choices_are_described_in_groups():
     text = describe_choices(conf_dir())
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "\n* vae                   Variational auto-encoder (Kingma & Welling 2013).\n" in text
@@ -58,7 +58,7 @@ def test_the_choices_are_printed(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_the_help_is_printed_whatever_else_is_said(option, tmp_path, monkeypatch, capfd):
+def test_help_printed_whatever_else_reported(option, tmp_path, monkeypatch, capfd):
     assert here("main", ["prior=nope", option], tmp_path, monkeypatch, capfd) == (0, help_text(conf_dir()), "")
 
 

@@ -5,7 +5,7 @@ import re
 from tests.support.tiny import TINY, dgm_run
 
 
-def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):
+def test_failed_job_keeps_other_jobs(tmp_path):
     done = dgm_run("-m", "objective=renyi", "objective.alpha=1,0.5,nan", "hydra.sweep.dir=sweep", *TINY, cwd=tmp_path)
     assert done.returncode == 1
     assert (tmp_path / "sweep" / "1" / "results.json").exists()
@@ -15,7 +15,7 @@ def test_a_failed_job_of_a_sweep_neither_stops_nor_hides_the_others(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_prior_of_the_users_own_needs_no_registry(tmp_path):
+def test_own_prior_needs_no_registry(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from dgm_run.priors.standard import StandardPrior\n\n\nclass MyPrior(StandardPrior):\n    pass\n"
     )

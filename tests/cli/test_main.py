@@ -71,7 +71,7 @@ def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path,
     assert "cannot make the run folder" not in done.stderr
 
 
-def test_an_unknown_choice_is_told_with_the_choices_and_nothing_of_our_folders(tmp_path, monkeypatch, capfd):
+def test_unknown_choice_lists_the_choices(tmp_path, monkeypatch, capfd):
     done = refused(["prior=vampriop"], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -80,7 +80,7 @@ def test_an_unknown_choice_is_told_with_the_choices_and_nothing_of_our_folders(t
 
 
 @pytest.mark.parametrize("arguments", LINES, ids=" ".join)
-def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path, monkeypatch, capfd):
+def test_what_does_not_fit_is_refused(arguments, tmp_path, monkeypatch, capfd):
     done = refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused_in_one_line(arguments, tmp_path, monkeypat
         assert done.stderr.strip() == LINES[arguments].format(cwd=tmp_path)
 
 
-def test_missing_data_say_which_files_where_and_what_needs_none(tmp_path):
+def test_missing_data_name_files_and_folder(tmp_path):
     done = dgm_run("dataset=mnist", "dataset.source.download=false", "data_dir=here", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -102,7 +102,7 @@ def test_composing_imports_nothing_heavy():
     assert modules.stdout.strip() == "False"
 
 
-def test_a_run_leaves_behind_what_it_promises(tmp_path):
+def test_run_leaves_behind_what_it_promises(tmp_path):
     done = dgm_run("prior=vampprior", "hydra.run.dir=run", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
@@ -135,7 +135,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
     assert all(path.read_bytes() == content for path, content in before.items() if path.name != ".lock")
 
 
-def test_a_resumed_sweep_runs_what_is_missing_and_nothing_else(tmp_path):
+def test_resumed_sweep_runs_missing_jobs(tmp_path):
     sweep = ("-m", "objective=renyi", "objective.alpha=0.3,0.5,nan,0.7", *TINY)
     assert dgm_run(*sweep, "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 1
     folder = tmp_path / "sweep"
@@ -171,7 +171,7 @@ def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
     )  # fmt: skip
 
 
-def test_a_sweep_is_not_begun_where_another_one_is(tmp_path, monkeypatch, capfd):
+def test_sweep_not_begun_where_another_one(tmp_path, monkeypatch, capfd):
     (tmp_path / "my sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n"
     (tmp_path / "my sweep" / "multirun.yaml").write_text(begun)
@@ -237,7 +237,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 @pytest.mark.xdist_group("undisturbed run")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name)
-def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
+def test_resumed_run_is_bit_equal(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
     process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

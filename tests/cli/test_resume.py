@@ -130,7 +130,7 @@ SAME = {
 
 
 @pytest.mark.parametrize(("typed", "complete"), SAME.items())
-def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, elsewhere, type_here):
+def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_here):
     run = copy / "run"
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     options = OPTIONS.format(own)  # the folder remembers where its code was
@@ -149,7 +149,7 @@ def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, 
 
 @pytest.mark.parametrize("target", ["os.mkdir", "dgm_run.recording.log.Path", "torch.save", "mine.Popen"])
 @pytest.mark.parametrize("command", ["dgm-eval {run}", "dgm-sample {run}", "dgm-run trainer.resume={run}"])
-def test_foreign_code_in_a_run_folder_is_not_built(command, target, copy, elsewhere, type_here):
+def test_foreign_code_is_not_built(command, target, copy, elsewhere, type_here):
     run = copy / "run"
     start = read_start(run)
     evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
@@ -175,7 +175,7 @@ def test_engine_settings_of_a_folder_run_no_code(tmp_path):
     assert not [each for each in now if "_target_" in each or "searchpath" in each or "[os]" in each]
 
 
-def test_a_folder_brings_no_settings_of_hydra(tmp_path):
+def test_folder_brings_no_settings_of_hydra(tmp_path):
     commands.write_start(tmp_path, commands.Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
     assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
 
@@ -205,7 +205,7 @@ def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
 
 @pytest.mark.parametrize("name", ["it's", 'a"b, x=1', "~ü [$HOME]\\"])
 @pytest.mark.parametrize("engine", ["", "hydra/launcher=joblib hydra.launcher.n_jobs=1"])
-def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere, type_here):
+def test_failed_sweep_continues_by_command(name, engine, tmp_path, elsewhere, type_here):
     if engine:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     here_it_is = project(tmp_path / f"project {name}", name)
@@ -236,7 +236,7 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
 # what a command may say
 
 
-def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_here):
+def test_refused_command_leaves_run_as_it(own, copy, elsewhere, type_here):
     begun = join_for_shell("dgm-run", *TINY, "seed=5", write_override("hydra.run.dir", copy / "run"))
     done = type_here(begun, elsewhere)
     added = printed(done.stderr, "holds a run: add ").removesuffix(" to resume it, or choose another folder")
@@ -261,7 +261,7 @@ def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_her
         (["hydra.searchpath=[file://x]"], "hydra.searchpath: name a folder of your own YAML files by --config-dir DIR"),
     ],
 )
-def test_a_contradiction_is_refused_in_a_line(arguments, message, tmp_path, monkeypatch, capfd):
+def test_contradiction_is_refused(arguments, message, tmp_path, monkeypatch, capfd):
     (tmp_path / "run").mkdir()
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
@@ -280,7 +280,7 @@ def test_the_folder_may_be_named_once_more(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("more", ["trainer.batch_size=50", "+trainer.x=1", "model=rbm"])
-def test_a_resumed_sweep_takes_no_other_settings(more, tmp_path, monkeypatch):
+def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
@@ -319,7 +319,7 @@ def write_data(path: Path, seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("more", ["", "hydra.job.chdir=true"])
-def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_here):
+def test_run_finds_data_from_any_folder(more, tmp_path, elsewhere, type_here):
     write_data(tmp_path / "my data.npz")
     path = write_override("dataset.source.path", "my data.npz")
     begun = join_for_shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())
@@ -380,7 +380,7 @@ def test_a_path_in_yaml_counts_from_where_the_run_began(tmp_path, elsewhere, typ
     assert write_override("dataset.source.path", tmp_path / "data" / "x.npz") in read_start(tmp_path / "run").overrides
 
 
-def test_an_ended_run_with_other_data_is_not_taken_as_ended(tmp_path, type_here):
+def test_other_data_restart_a_finished_run(tmp_path, type_here):
     for seed, name in enumerate(("a.npz", "b.npz")):
         write_data(tmp_path / name, seed)
     line = join_for_shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")

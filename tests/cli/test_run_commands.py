@@ -22,7 +22,7 @@ JUNK = [
 
 @pytest.mark.parametrize("content", JUNK)
 @pytest.mark.parametrize("function", ["evaluate", "sample"])
-def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monkeypatch, capfd):
+def test_junk_overrides_are_refused(function, content, tmp_path, monkeypatch, capfd):
     path = tmp_path / ".hydra" / "overrides.yaml"
     path.parent.mkdir()
     path.write_bytes(content)
@@ -41,7 +41,7 @@ def test_help_says_how(tmp_path):
 
 
 @pytest.mark.parametrize("content", JUNK)
-def test_junk_overrides_are_refused_on_resume(content, tmp_path, monkeypatch, capfd):
+def test_junk_overrides_refused_on_resume(content, tmp_path, monkeypatch, capfd):
     path = tmp_path / ".hydra" / "overrides.yaml"
     path.parent.mkdir()
     path.write_bytes(content)

@@ -23,7 +23,7 @@ def nasty_texts():
     yield from ("".join(draw.choices(HARD, k=draw.randint(1, 8))) for _ in range(300))
 
 
-def test_quoted_values_are_read_back_as_written():
+def test_quoted_values_read_back_as_written():
     parser = OverridesParser.create()
     for text in nasty_texts():
         written = commands.write_override("key", text)
@@ -64,7 +64,7 @@ def test_options_may_stand_anywhere(place, tmp_path, monkeypatch):
         assert others == words
 
 
-def test_packages_of_the_folder_are_kept_by_path(tmp_path, monkeypatch):
+def test_packages_of_folder_are_kept_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "sub" / "parts").mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_a_start_is_read_as_written(tmp_path):
     assert commands.read_start(tmp_path) is None
 
 
-def test_moved_data_are_kept_and_nothing_else(tmp_path):
+def test_moved_data_are_kept_only(tmp_path):
     commands.write_start(tmp_path, Start(("seed=1", "dataset.source.path=/old"), OwnCode("/conf")))
     commands.move_data(tmp_path, Start(("trainer.max_epochs=9", "dataset.source.path='/new place'", "data_dir=/d")))
     assert commands.read_start(tmp_path) == Start(

@@ -37,7 +37,7 @@ def test_every_preset_is_listed_with_its_paper_and_its_numbers():
     ("hours", "told"),
     [(0.02, "1 min"), (1.5, "90 min"), (3.14, "3 hours"), (84, "80 hours"), (240, "10 days"), (5000, "200 days")],
 )
-def test_a_duration_is_told_in_the_unit_that_fits(hours, told):
+def test_duration_reported_in_unit_that_fits(hours, told):
     assert _format_duration(hours) == f"about {told}"
 
 

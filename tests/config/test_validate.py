@@ -42,7 +42,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_configuration_that_cannot_be_built_names_the_key(line):
+def test_build_error_names_the_key(line):
     with pytest.raises(ConfigError) as error:
         validate(compose_arguments(line.split()))
     assert str(error.value) == LINES[line]
@@ -61,7 +61,7 @@ def test_a_configuration_that_cannot_be_built_names_the_key(line):
         "posterior.log_var_range=[-3,1]",
     ],
 )
-def test_a_configuration_at_the_edge_is_taken(line):
+def test_configuration_at_edge_is_taken(line):
     assert validate(compose_arguments(line.split())) is None
 
 

@@ -79,7 +79,7 @@ def test_floats_on_a_grid_are_levels(scale, told, dtype):
         (torch.tensor([[3.0, torch.nan]]), "real numbers from 3 to 3"),
     ],
 )
-def test_other_floats_are_told_the_whole_way_out(x, told):
+def test_other_floats_reported_whole_way_out(x, told):
     with pytest.raises(DataError, match=told) as error:
         conform_levels(splits(x), 16, "toy")
     assert "dataset.num_levels=null dataset.binarize=none likelihood=gaussian" in str(error.value)

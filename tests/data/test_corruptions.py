@@ -37,7 +37,7 @@ def test_pixels_go_missing_by_themselves():
     assert np.corrcoef(found[:, 0, 0], found[:, 0, 1])[0, 1] == pytest.approx(0, abs=0.1)
 
 
-def test_as_many_rows_go_missing_of_each_image_and_all_as_often():
+def test_rows_are_missing_equally_often():
     found = draw_mask(MissingRows(0.5))
     assert (found.any(2) == found.all(2)).all()
     assert (found.all(2).sum(1) == 4).all()
@@ -66,7 +66,7 @@ def test_flat_examples_have_holes_too():
     assert MissingAtRandom(0.5)(torch.zeros(50, 7)).isnan().double().mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_elements_that_are_left_are_counted():
+def test_elements_that_are_left_are_counted():
     corrupt = MissingRows(0.5)
     corruption_noise = corrupt.draw(3, (3, 8, 6))
     assert corrupt.num_observed(corruption_noise, (3, 8, 6)).tolist() == [3 * 4 * 6] * 3
@@ -107,7 +107,7 @@ def test_values_behind_noise_are_told_by_quadrature():
     assert noise.std().item() == pytest.approx(0.5, abs=0.003)
 
 
-def test_salt_and_pepper_leave_the_other_values_as_they_are():
+def test_salt_and_pepper_keeps_other_values():
     torch.manual_seed(0)
     corrupt = SaltAndPepper(0.4)
     seen = corrupt(X)
@@ -131,7 +131,7 @@ def test_what_is_known_of_one_family_is_refused_of_others():
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, math.nan])
-def test_a_share_of_nothing_or_of_all_is_refused(share):
+def test_share_of_nothing_or_of_all_refused(share):
     with pytest.raises(ValueError, match=r"must lie between 0 and 1"):
         MissingAtRandom(share)
 
@@ -160,7 +160,7 @@ def test_a_block_leaves_something_to_see():
     assert not draw_mask(MissingBlock(0.99), torch.zeros(5, 1, 8, 8)).flatten(1).all(1).any()
 
 
-def test_salt_and_pepper_count_the_elements_they_leave():
+def test_salt_and_pepper_counts_true_values():
     corrupt = SaltAndPepper(0.6)
     corruption_noise = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
     num_observed = corrupt.num_observed(corruption_noise, (1, 4, 4))

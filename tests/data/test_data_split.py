@@ -29,7 +29,7 @@ def test_corruption_hides_values_until_removed():
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_map_batches_does_not_depend_on_blocks(size):
+def test_map_batches_ignores_block_size(size):
     split = DataSplit(X, None, to_float)
     found = split.map_batches(size, lambda x: {"sum": x.sum(1)}, lambda done, total: None)
     assert torch.equal(found["sum"], X.sum(1))

@@ -22,7 +22,7 @@ def test_sentences_become_tokens_by_the_words_of_training():
     assert data.train.num_observed.tolist() == [4, 2]
 
 
-def test_sentences_that_are_too_long_are_left_out_and_with_them_what_was_known_of_all():
+def test_long_sentences_are_left_out():
     log_p = torch.tensor([-1.0, -2.0])
     data = dataset([["a"], ["a"] * 4, ["a"] * 3, []], test=[["a"], ["a", "a"]], log_p=log_p).load()
     assert len(data.train) == 2
@@ -39,7 +39,7 @@ def test_sentences_that_are_too_long_are_left_out_and_with_them_what_was_known_o
         ({"test": [["x", "y"]]}, "no word of the test sentences of mine is in the vocabulary of 8 words"),
     ],
 )
-def test_a_corpus_that_gives_nothing_is_told_in_a_line(change, message):
+def test_corpus_that_gives_nothing_reported(change, message):
     with pytest.raises(DataError, match=message):
         dataset(**({"train": [["a"]]} | change)).load()
 
@@ -72,7 +72,7 @@ def test_chinese_sentences_need_no_space():
     assert split_paragraph("猫看树。狗睡觉！真的？") == ["猫看树。", "狗睡觉！", "真的？"]
 
 
-def test_a_paragraph_of_spaces_has_no_sentence():
+def test_paragraph_of_spaces_has_no_sentence():
     assert split_paragraph(" \n\t\u2028 ") == []
 
 
@@ -138,7 +138,7 @@ def test_fixed_splits_count_long_sentences():
     assert dataset([["a"]]).load().dataset.notes == ()
 
 
-def test_what_is_known_of_words_is_not_taken_for_what_is_told_apart_of_them():
+def test_unknown_words_drop_the_truth():
     log_p = torch.tensor([-1.0, -2.0])
     known, unknown = [["a"], ["b"]], [["a"], ["z"]]
     assert dataset([["a", "b"]], test=known, log_p=log_p).load().test.log_p is log_p

@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     assert not torch.equal(chains[0], chains[1])
 
 
-def test_the_gradient_of_the_parts_is_that_of_the_batch():
+def test_gradient_of_parts_is_that_of_batch():
     torch.manual_seed(0)
     x, model = torch.randn(10, 3, dtype=torch.float64), nn.Linear(3, 1).double()
 
@@ -135,7 +135,7 @@ def test_the_gradient_of_the_parts_is_that_of_the_batch():
         assert found["twice"].item() == pytest.approx(2 * found["loss"].item())
 
 
-def test_every_part_of_every_step_has_random_numbers_of_its_own():
+def test_each_part_has_its_random_numbers():
     engine = DataParallel(nn.Linear(1, 1), 2, 0, 1.0)
     seen = []
 
@@ -160,12 +160,12 @@ def test_every_part_of_every_step_has_random_numbers_of_its_own():
         (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0: use auto or cuda"),
     ],
 )
-def test_parts_that_cannot_be_shared_are_refused(overrides, message, tmp_path):
+def test_parts_that_cannot_be_shared_refused(overrides, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         dgm_run.run(dgm_run.compose(*TINY, *overrides), tmp_path)
 
 
-def test_expectation_maximisation_is_of_one_piece(tmp_path):
+def test_em_is_of_one_piece(tmp_path):
     with pytest.raises(ConfigError, match=r"takes all examples at once: set both to 1"):
         dgm_run.run(dgm_run.compose("model=ppca", "trainer=em", "trainer.devices=2"), tmp_path)
 
@@ -216,7 +216,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.xdist_group("undisturbed")
-def test_a_run_whose_first_process_is_killed_ends_as_one_that_was_left_alone(alone, tmp_path):
+def test_killed_main_process_is_restarted(alone, tmp_path):
     process = start(tmp_path / "killed", *LONGER)
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     text, _ = process.communicate(timeout=200)
@@ -239,7 +239,7 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     assert told(tmp_path / "stopped") == alone
 
 
-def test_a_signal_before_the_processes_have_begun_is_not_lost(tmp_path):
+def test_early_signal_is_not_lost(tmp_path):
     process = subprocess.Popen(
         command(*LONGER, f"hydra.run.dir={tmp_path / 'early'}"),
         stdout=subprocess.PIPE,
@@ -256,7 +256,7 @@ def test_a_signal_before_the_processes_have_begun_is_not_lost(tmp_path):
     assert not (tmp_path / "early" / "results.json").exists()
 
 
-def test_processes_do_not_outlive_the_command(tmp_path):
+def test_processes_do_not_outlive_command(tmp_path):
     process = start(tmp_path / "killed", *LONGER)
     left = workers(process.pid)
     process.kill()

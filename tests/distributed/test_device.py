@@ -14,7 +14,7 @@ def as_before():
     torch.set_num_threads(threads)
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_device_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match=r"trainer.device: cuda:99 cannot be used .*: use auto, cpu or cuda"):
         device.select_device("cuda:99", 1)
     with pytest.raises(ConfigError, match=r"trainer.device: neverland cannot be used"):
@@ -44,7 +44,7 @@ def test_processes_take_a_gpu_each(monkeypatch):
         device._choose_device_name("cuda", 3)
 
 
-def test_more_processes_than_devices_are_refused(monkeypatch):
+def test_more_processes_than_devices_refused(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -86,7 +86,7 @@ def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
     }
 
 
-def test_blocks_have_random_numbers_of_their_own():
+def test_blocks_have_random_numbers():
     found, _, reports = blocks(10, 3)
     assert len(found["draws"].unique()) == 30
     assert found["numbers"].tolist() == list(range(10))
@@ -113,7 +113,7 @@ def of_another_number():
         pass
 
 
-def test_another_number_of_processes_than_the_configuration_says_is_refused():
+def test_wrong_process_count_is_refused():
     with pytest.raises(ConfigError, match=r"trainer.devices=3, and 2 processes were started: set it to 2"):
         launch_workers(2, of_another_number)
 

@@ -56,7 +56,7 @@ def test_a_resumed_log_cuts_what_came_after_its_checkpoint(tmp_path):
     assert [e.value for e in events(tmp_path).Scalars("a")] == [1.0, 3.0]
 
 
-def test_a_metrics_file_shorter_than_the_checkpoint_is_not_padded(tmp_path):
+def test_short_metrics_file_is_not_padded(tmp_path):
     RunLog(tmp_path, print, offset=1000).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
 
@@ -76,7 +76,7 @@ def test_pictures_are_files_and_events(tmp_path):
 
 
 @pytest.mark.parametrize(("is_success", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
-def test_how_a_run_ended_is_known_to_the_hparams_page(is_success, status, tmp_path):
+def test_how_run_ended_known_to_hparams_page(is_success, status, tmp_path):
     log = RunLog(tmp_path, print)
     log.hparams({"prior": "VampPrior"})
     log.end(is_success)
@@ -105,7 +105,7 @@ def test_the_text_log_appends_plain_lines(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/", "missing/run.log"])
-def test_a_text_log_that_cannot_be_written_is_said_once(path, tmp_path):
+def test_unwritable_log_is_reported_once(path, tmp_path):
     said = []
     log = TextLog(tmp_path / path, said.append)
     log.write("a")

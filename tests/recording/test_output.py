@@ -37,7 +37,7 @@ def test_a_slow_reader_is_not_a_lost_one():
     assert stream.lost is None
 
 
-def test_a_stream_closed_from_the_start_is_lost():
+def test_stream_closed_from_start_is_lost():
     stream = Output(None)
     stream.write("a")
     assert get_reason(stream.lost) == "it was closed from the start"
@@ -64,7 +64,7 @@ def test_file_names_of_odd_bytes_can_be_shown():
     assert (raw.getvalue(), stream.lost) == (b"run?", None)
 
 
-def test_spelled_text_is_ascii_whatever_it_was():
+def test_spelled_text_ascii_whatever_it():
     text = "".join(map(chr, range(0x20, 0x3000)))
     assert len(spell(text, "ascii").encode("ascii")) >= len(text) / 2
 

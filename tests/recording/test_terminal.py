@@ -36,7 +36,7 @@ def test_durations_read_like_a_clock():
     assert [format_duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
 
 
-def test_without_a_terminal_there_are_plain_lines():
+def test_without_terminal_there_plain_lines():
     display, stream = terminal(force_terminal=False)
     display.start(epochs=2, steps_per_epoch=10, step=0)
     display.step(10)
@@ -46,7 +46,7 @@ def test_without_a_terminal_there_are_plain_lines():
     assert "\x1b" not in line
 
 
-def test_a_long_epoch_shows_how_far_it_has_come_without_a_terminal(monkeypatch):
+def test_long_epoch_prints_its_progress(monkeypatch):
     display, stream = terminal(force_terminal=False)
     display.start(epochs=2, steps_per_epoch=10, step=0)
     display.step(3)
@@ -179,7 +179,7 @@ def test_an_evaluation_has_a_bar_of_its_own(window):
     assert evaluation.endswith("0:00 left")
 
 
-def test_a_terminal_that_is_gone_ends_nothing(window, tmp_path):
+def test_terminal_that_is_gone_ends_nothing(window, tmp_path):
     shown, display = window(80)
     begin(display)
     os.close(shown.master)
@@ -217,7 +217,7 @@ def test_the_log_has_all_lines_and_no_escape_codes(window, tmp_path):
     assert "\x1b" not in "".join(lines)
 
 
-def test_sessions_follow_one_another_in_the_log(tmp_path):
+def test_sessions_follow_one_another_in_log(tmp_path):
     for session in ("training", "evaluation"):
         display, _ = terminal(force_terminal=False)
         display.open_log(tmp_path, session)
@@ -263,7 +263,7 @@ def test_why_a_run_ended_is_logged(error, last, tmp_path):
     assert logged(tmp_path)[-1] == last
 
 
-def test_without_a_folder_to_hold_nothing_is_logged(tmp_path):
+def test_no_folder_means_no_log(tmp_path):
     display, _ = terminal(force_terminal=False)
     with pytest.raises(DataError), display.capture_messages():
         display.say("here")
@@ -295,7 +295,7 @@ def test_the_table_names_estimator_settings_kind_and_error():
         assert part in shown
 
 
-def test_a_floor_has_a_column_where_there_is_one():
+def test_floor_has_column_where_there_is_one():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW], "Estimates", [])
     assert "train_reference" not in stream.getvalue()
@@ -306,13 +306,13 @@ def test_a_floor_has_a_column_where_there_is_one():
     assert second.split()[1:7] == ["3.500", "0.250", "-85.000", "to", "-84.062", "0.250"]
 
 
-def test_a_number_without_an_interval_has_an_empty_place():
+def test_missing_interval_is_an_empty_cell():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW | {"stderr": None, "interval": None}], "Estimates", [])
     assert stream.getvalue().splitlines()[-2].split()[1:3] == ["-84.500", "nats"]
 
 
-def test_the_table_of_a_likelihood_fits_into_100_columns():
+def test_likelihood_table_fits_100_columns():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW, ROW | {"quantity": "elbo", "kind": "lower_bound"}], "Estimates", [])
     assert max(map(len, stream.getvalue().splitlines())) <= 100
@@ -335,7 +335,7 @@ def test_small_numbers_keep_two_digits():
     ]
 
 
-def test_the_conclusion_tells_the_training_the_published_number_and_what_estimators_saw_of_themselves():
+def test_summary_has_training_and_published():
     found = {
         "preprocessing": "dynamic",
         "failed_estimators": {"ais": "LinAlgError: singular", "parzen": "no"},

@@ -66,7 +66,7 @@ def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
     assert shown["shown"].shape[2] == 3
 
 
-def test_the_random_numbers_of_an_estimator_do_not_depend_on_the_others():
+def test_estimators_have_their_own_seeds():
     alone, *_ = look({"b": Mean("second")})
     after, *_ = look({"a": Mean("first"), "b": Mean("second")})
     other, *_ = look({"b": Mean("second")}, seed=1)
@@ -138,7 +138,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_failed_estimator_costs_its_own_numbers(name):
+def test_failed_estimator_costs_own_numbers(name):
     failing, reason = ODD[name]
     alone, *_ = look({"b": Mean("second")})
     rows, values, failed, _ = look({"a": Mean("first"), name: failing, "b": Mean("second")})
@@ -226,7 +226,7 @@ class Likelihood(Estimator):
         return {}
 
 
-def test_a_model_worse_than_its_baseline_is_called_so():
+def test_model_worse_than_baseline_called_so():
     rows, values, *_ = look({"a": Likelihood()})
     assert rows[0]["warning"] == "worse than columns (3.00) by 1.00 ± 0 nats: train longer"
     assert rows[1]["warning"] is None
@@ -234,7 +234,7 @@ def test_a_model_worse_than_its_baseline_is_called_so():
     assert len(values) == 2
 
 
-def test_parts_say_what_the_likelihood_depends_on():
+def test_likelihood_warnings_are_added():
     class Part(nn.Module):
         likelihood_warning = "the noise is at its floor"
 
@@ -244,7 +244,7 @@ def test_parts_say_what_the_likelihood_depends_on():
     assert [row["warning"] for row in found[1:]] == [None, None, None]
 
 
-def test_without_a_baseline_independent_pixels_are_one():
+def test_independent_pixels_are_a_baseline():
     class Poor(Estimator):
         def __call__(self, model, data, report=None):
             log_p = torch.full((200,), -50.0) + 0.1 * torch.randn(200)

@@ -37,7 +37,7 @@ def estimates(folder):
     return json.loads((folder / "results.json").read_text())["estimates"]
 
 
-def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weights(run):
+def test_another_estimator_adds_estimates(run):
     before = estimates(run)
     done = call("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
                    "estimators.ais_decoder.num_simulated=3", cwd=run.parent)  # fmt: skip
@@ -92,7 +92,7 @@ def test_odd_seeds_and_repeats_are_refused(setting, message):
         validate(cfg)
 
 
-def test_the_pictures_of_an_estimator_are_kept(run):
+def test_pictures_of_estimator_are_kept(run):
     cfg = dgm_run.compose(
         *WITHOUT_ESTIMATORS, "estimators=[sample_quality]", "estimators.sample_quality.num_samples=50"
     )
@@ -105,14 +105,14 @@ def test_the_pictures_of_an_estimator_are_kept(run):
     }
 
 
-def test_another_data_set_of_another_shape_is_refused_as_one_of_an_estimator(run):
+def test_data_of_other_shape_is_refused(run):
     done = call("evaluate", "run", "estimators=[out_of_distribution]",
                 "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes", cwd=run.parent)  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.strip() == ("estimators.out_of_distribution.dataset: its examples are [1, 4, 4], not [1, 8, 8]")
 
 
-def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):
+def test_wrong_estimator_changes_nothing(run):
     before = (run / "results.json").read_bytes()
     cfg = dgm_run.compose(*WITHOUT_ESTIMATORS, "estimators=[ais_decoder]", "estimators.ais_decoder.scale=fit")
     with pytest.raises(ConfigError, match="the decoder has no Gaussian noise: set scale=model"):
@@ -162,7 +162,7 @@ def test_it_is_the_model_of_the_run(run):
         (["run", "estimators=[exact"], "estimators=[exact: [ and ] do not match"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
+def test_wrong_commands_are_refused(arguments, message, run):
     before = (run / "results.json").read_text()
     done = call("evaluate", *arguments, cwd=run.parent)
     assert done.returncode == 1
@@ -178,7 +178,7 @@ def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
         ('{"estimates": [', "cannot be read"),
     ],
 )
-def test_a_run_without_whole_results_is_refused(content, message, run):
+def test_run_without_whole_results_refused(content, message, run):
     (run / "results.json").unlink()
     if content:
         (run / "results.json").write_text(content)

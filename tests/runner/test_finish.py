@@ -9,7 +9,7 @@ from dgm_run.errors import ResultsError, TrainingError
 from tests.support.tiny import TINY
 
 
-def test_a_run_that_is_only_evaluated_again_keeps_what_it_had_found(tmp_path):
+def test_new_evaluation_keeps_old_estimates(tmp_path):
     few = package.run(package.compose(*TINY), tmp_path)["estimates"]
     more = ("trainer.resume=auto", "estimators.importance_sampling.num_samples=3")
     found = package.run(package.compose(*TINY, *more), tmp_path)["estimates"]

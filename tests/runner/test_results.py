@@ -14,7 +14,7 @@ from dgm_run.runner.results import describe_environment, describe_merge, read, w
 from tests.support.tiny import TINY
 
 
-def test_results_carry_what_is_needed_to_read_the_numbers(tmp_path):
+def test_results_describe_the_run(tmp_path):
     results = dgm_run.run(dgm_run.compose(*TINY, "seed=5"), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert results["model"] == "VAE"
@@ -96,7 +96,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=lambda text: DAMAGED[text][:40])
-def test_damaged_results_are_refused_in_a_line(text, tmp_path):
+def test_damaged_results_are_refused(text, tmp_path):
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(CheckpointError) as refused:
@@ -106,7 +106,7 @@ def test_damaged_results_are_refused_in_a_line(text, tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_results_that_are_no_file_are_refused(tmp_path):
+def test_results_that_no_file_refused(tmp_path):
     (tmp_path / "results.json").mkdir()
     with pytest.raises(CheckpointError, match="Is a directory"):
         read(tmp_path / "results.json")
@@ -153,7 +153,7 @@ def test_values_that_are_whole_are_kept(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["values.npz"]
 
 
-def test_a_folder_in_the_place_of_values_is_said(tmp_path):
+def test_folder_in_place_of_values_reported(tmp_path):
     (tmp_path / "values.npz").mkdir()
     with pytest.raises(OSError, match="Is a directory"):
         write_values(tmp_path / "values.npz", [], NEW)

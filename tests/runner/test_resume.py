@@ -10,7 +10,7 @@ from dgm_run.errors import CheckpointError
 from tests.support.tiny import TINY
 
 
-def test_a_run_that_has_ended_stays_as_it_is_without_its_checkpoints(tmp_path):
+def test_finished_run_needs_no_checkpoints(tmp_path):
     found = package.run(package.compose(*TINY), tmp_path)
     shutil.rmtree(tmp_path / "checkpoints")
     written = (tmp_path / "results.json").read_bytes()

@@ -62,7 +62,7 @@ def test_a_failed_estimator_loses_no_other(failing, tmp_path):
     assert again["estimates"][0]["estimator"] == "importance_sampling"
 
 
-def test_a_failed_estimator_can_be_run_again_alone(failing, tmp_path):
+def test_failed_estimator_can_run_again(failing, tmp_path):
     package.run(package.compose(*TINY), tmp_path)
     assert package.evaluate(package.compose(*TINY), tmp_path)["failed_estimators"] != {}
     others = [option for option in TINY if not option.startswith("estimators")]
@@ -83,7 +83,7 @@ def test_pictures_that_fail_are_said(tmp_path, monkeypatch):
     assert "pictures after epoch 1 failed: IndexError: nothing to see" in (tmp_path / "run.log").read_text()
 
 
-def test_a_configuration_is_never_half_written(tmp_path, monkeypatch):
+def test_configuration_is_never_half_written(tmp_path, monkeypatch):
     run_folder.save_config(tmp_path, {"seed": 1})
     before = run_folder.config_path(tmp_path).stat()
     run_folder.save_config(tmp_path, {"seed": 1})
@@ -111,7 +111,7 @@ def test_a_run_without_estimators_trains_and_reports_no_numbers(tmp_path):
     assert found["training"]["steps"] == 3
 
 
-def test_jobs_of_one_process_do_not_inherit_precision_or_seeds(tmp_path):
+def test_jobs_inherit_no_precision_or_seed(tmp_path):
     package.run(package.compose(*TINY, "trainer.precision=fp64"), tmp_path / "double")
     package.run(package.compose(*TINY), tmp_path / "after")
     done = dgm_run(*TINY, "hydra.run.dir=alone", cwd=tmp_path)
@@ -129,7 +129,7 @@ def test_all_precisions_start_from_the_same_weights(tmp_path):
     assert all((single[name] == double[name].float()).all() for name in single)
 
 
-def test_the_likelihood_of_a_constant_model_is_exact(tmp_path):
+def test_likelihood_of_constant_model_exact(tmp_path):
     # all pixels are independent of z and x: log p(x) is the entropy of fair coins, whatever the estimator does
     found = package.run(
         package.compose(*TINY, "decoder.hidden_dims=[]", "optimizer=sgd", "optimizer.lr=1e-30"), tmp_path / "a"
@@ -160,7 +160,7 @@ def ppca(x: np.ndarray, num_components: int, rows: np.ndarray) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("num_components", "train", "test"), [(2, -0.0366, -0.3374), (10, 18.6886, 15.5197)])
-def test_a_linear_vae_reaches_the_maximum_likelihood_of_probabilistic_pca(num_components, train, test, tmp_path):
+def test_linear_vae_reaches_ppca(num_components, train, test, tmp_path):
     x = load_digits().data.astype(np.float32) / 16
     fit, rest = x[:1000], x[1350:]
     assert ppca(fit, num_components, fit) == pytest.approx(train, abs=1e-3)

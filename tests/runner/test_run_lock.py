@@ -39,7 +39,7 @@ def other(tmp_path):
     process.join(60)
 
 
-def test_a_folder_in_use_is_refused_naming_who_holds_it(tmp_path, other):
+def test_used_folder_names_its_holder(tmp_path, other):
     process, release = other
     with (
         pytest.raises(CheckpointError, match=f"is in use by process {process.pid} on {run_lock.socket.gethostname()}$"),
@@ -65,14 +65,14 @@ def test_a_killed_run_holds_nothing(tmp_path, other):
     assert not (tmp_path / HOLDER_FILE).exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_folder_that_cannot_be_made_refused(tmp_path):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "run"
     with pytest.raises(CheckpointError, match="cannot write to the run folder"), lock_run_folder(folder):
         pass
 
 
-def test_a_full_disk_is_told_and_frees_the_lock(tmp_path, monkeypatch):
+def test_full_disk_reported_and_frees_lock(tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_and_frees_the_lock(tmp_path, monkeypatch):
         pass
 
 
-def test_an_error_of_the_run_frees_the_folder(tmp_path):
+def test_error_of_run_frees_folder(tmp_path):
     with pytest.raises(OSError, match="of the run"), lock_run_folder(tmp_path):
         raise OSError("of the run")
     with FileLock(tmp_path / LOCK_FILE, timeout=0):

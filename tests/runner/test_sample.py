@@ -38,7 +38,7 @@ def test_models_show_what_they_have():
     assert found["by_class"].shape == (80, 1, 8, 8)
 
 
-def test_neighbours_are_the_nearest_by_their_pixels():
+def test_neighbours_are_nearest_by_pixels():
     m = model("model=gan", "decoder.hidden_dims=[4]")
     x = torch.rand(40, 1, 8, 8)
     found = draw(m, 10, 0, DataSplit(x, None, to_float))
@@ -49,7 +49,7 @@ def test_neighbours_are_the_nearest_by_their_pixels():
         assert torch.equal(rows[8 + i], x[distances.index(min(distances))])
 
 
-def test_both_ways_meet_the_ends_and_only_the_arc_keeps_to_the_shell():
+def test_only_the_arc_stays_on_the_shell():
     torch.manual_seed(0)
     a, b = torch.randn(2, 3, 400).unbind(0)
     shares = torch.linspace(0, 1, 5)
@@ -65,7 +65,7 @@ def test_both_ways_meet_the_ends_and_only_the_arc_keeps_to_the_shell():
     torch.testing.assert_close(interpolate_spherically(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
 
 
-def test_a_traversal_moves_one_dimension_through_the_prior():
+def test_traversal_moves_one_dimension():
     m = model("model.latent_dim=2")
     asked = []
     decode = m.decode
@@ -91,7 +91,7 @@ def test_many_samples_are_drawn_in_batches(monkeypatch):
 
 
 @pytest.mark.parametrize("overrides", [(), ("model=rbm", "model.num_hidden=4")])
-def test_more_samples_than_memory_holds_are_refused(overrides, monkeypatch):
+def test_too_many_samples_are_refused(overrides, monkeypatch):
     monkeypatch.setattr("dgm_run.memory.get_free_memory", lambda: 2.0**34)
     with pytest.raises(
         OutOfMemory,
@@ -134,7 +134,7 @@ def test_the_command_writes_what_it_names(run):
     assert "nearest_neighbours.png" in {file.name for file in files}
 
 
-def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_data(tmp_path):
+def test_python_run_is_sampled_without_data(tmp_path):
     dgm_run.run(dgm_run.compose(*TINY, "trainer.precision=fp64"), tmp_path / "run")
     done = call("sample", "run", "n=5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_d
         (["."], "is no run folder"),
     ],
 )
-def test_what_it_does_not_understand_is_told_in_a_line(arguments, message, run):
+def test_unknown_arguments_are_refused(arguments, message, run):
     done = call("sample", *arguments, cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr

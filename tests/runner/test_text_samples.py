@@ -31,7 +31,7 @@ def vae(latent_dim=1, length=4):
 
 
 @torch.no_grad()
-def test_the_likelihood_is_that_of_the_quadrature_over_z_and_has_the_mass_one():
+def test_likelihood_matches_quadrature():
     model, rows = vae(), torch.tensor([*finished(4), *unfinished(4)]).float()
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
     log_joint = model.decode(grid).log_prob(rows.unsqueeze(1)) + model.latent_prior().log_prob(grid)
@@ -62,7 +62,7 @@ def test_evaluation_is_at_the_full_weight_whatever_the_schedule_is():
 
 
 @torch.no_grad()
-def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
+def test_completion_keeps_the_beginning():
     model, prefix = vae(length=5), torch.tensor([[4.0, 5.0]])
     torch.manual_seed(0)
     ends = torch.cat([complete_sentence(model, prefix, 5) for _ in range(300)])
@@ -78,7 +78,7 @@ def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
         assert share == pytest.approx(expected, abs=0.1)
 
 
-def test_what_is_read_of_a_model_has_its_words():
+def test_what_is_read_of_model_has_words():
     model = vae()
     torch.manual_seed(0)
     x = torch.tensor([[4.0, 5.0, END, 0.0], [5.0, END, 0.0, 0.0]])
@@ -119,7 +119,7 @@ def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["stein", "operator"])
-def test_a_posterior_without_a_density_leaves_words_too(kind, tmp_path):
+def test_implicit_posterior_draws_text(kind, tmp_path):
     posterior = {"stein": "stein_particles", "operator": "operator"}[kind]
     overrides = (*TINY_SENTENCE_VAE, f"posterior={posterior}", f"objective={kind}")
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
@@ -127,7 +127,7 @@ def test_a_posterior_without_a_density_leaves_words_too(kind, tmp_path):
     assert (tmp_path / "completions" / "epoch_0001.txt").exists()
 
 
-def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
+def test_changed_text_is_refused(tmp_path):
     text = tmp_path / "mine.txt"
     text.write_text("\n\n".join(f"Some words {i} are told here." for i in range(40)))
     source = ("dataset=text_file", f"dataset.source.path={text}", "dataset.source.num_valid=5")

@@ -47,7 +47,7 @@ def test_no_process_starts_for_a_used_folder(tmp_path, monkeypatch):
     assert (tmp_path / "results.json").read_bytes() == before
 
 
-def test_after_a_death_a_run_goes_on_by_itself(tmp_path, monkeypatch):
+def test_after_death_run_continues(tmp_path, monkeypatch):
     tries = []
 
     def dies(devices, work, text, *more):

@@ -80,7 +80,7 @@ def test_a_labelled_example_alone_is_refused(tmp_path):
         run(tmp_path, "model=m2", *tiny, *ENCODER, "estimators=[]", "objective.labelled_batch_size=1")
 
 
-def test_the_check_changes_nothing_of_the_model():
+def test_check_changes_nothing_of_model():
     model = instantiate(dgm_run.compose(*OTHERS, *ENCODER, *DECODER).model).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x = torch.rand(4, 1, 8, 8).round()
@@ -91,7 +91,7 @@ def test_the_check_changes_nothing_of_the_model():
     assert not any(part._forward_pre_hooks for part in model.modules())
 
 
-def test_the_smallest_part_is_of_the_last_batch():
+def test_smallest_part_is_of_last_batch():
     for n in range(1, 30):
         for size in range(1, 30):
             for parts in range(1, size + 1):

@@ -26,7 +26,7 @@ def test_every_symbol_becomes_something():
         assert sum(PAIRS.get(symbol, {}).values()) + sum(WORDS.get(symbol, {}).values()) == pytest.approx(1)
 
 
-def test_probabilities_are_the_sums_over_all_trees():
+def test_probabilities_sums_over_all_trees():
     trees = Counter()
     for words, p in derivations("S", 5):
         trees[words] += p
@@ -66,7 +66,7 @@ def test_the_test_sentences_come_with_their_likelihoods():
     assert len(data.test.log_p) == 20
 
 
-def test_a_length_that_no_sentence_has_is_refused():
+def test_length_that_no_sentence_has_refused():
     with pytest.raises(ValueError, match="the shortest sentences have three"):
         PCFG(2, 1, 1, 1, 0)
     assert len(PCFG(3, 5, 1, 1, 0)().train[0]) == 3
