@@ -100,7 +100,7 @@ def test_memory_that_runs_out_in_training_is_told(tmp_path, monkeypatch):
         return torch.empty(2**58)
 
     monkeypatch.setattr("dgm_run.objectives.base.Objective.step", step)
-    with pytest.raises(OutOfMemory, match=r"at step 0 \(1024.0 PiB asked for\): trainer.batch_size=500 is too much"):
+    with pytest.raises(OutOfMemory, match=r"at step 0 \(1024.0 PiB asked for\): trainer.batch_size=500 is too large"):
         package.run(package.compose(*TINY), tmp_path)
 
 

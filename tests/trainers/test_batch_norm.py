@@ -76,7 +76,7 @@ def test_the_first_part_of_m1_m2_is_refused(tmp_path):
 
 def test_a_labelled_example_alone_is_refused(tmp_path):
     tiny = [option for option in TINY_LABELLED[1:] if not option.startswith(("estimators", "encoder"))]
-    with pytest.raises(ConfigError, match="encoder sees one value of a channel, which has no variance: set encoder"):
+    with pytest.raises(ConfigError, match="encoder has one value of a channel, without a variance: set encoder"):
         run(tmp_path, "model=m2", *tiny, *ENCODER, "estimators=[]", "objective.labelled_batch_size=1")
 
 

@@ -104,7 +104,7 @@ def test_a_full_disk_at_a_checkpoint_is_said_and_training_goes_on(tmp_path, monk
     monkeypatch.setattr(checkpoint, "save_file", full)
     results = run(tmp_path, "trainer.max_epochs=2", "trainer.checkpoint_seconds=1e-9")
     assert results["training"]["epochs"] == 2
-    assert "No space left on device; the former checkpoint is kept and training goes on" in capsys.readouterr().out
+    assert "No space left on device; the former checkpoint is kept and training continues" in capsys.readouterr().out
 
 
 def test_gradient_clipping_bounds_the_step(tmp_path):
