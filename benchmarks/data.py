@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import Dataset, DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.data.split import RawSplit, RawSplits
 
 SHAPE = (1, 28, 28)

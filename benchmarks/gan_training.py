@@ -9,7 +9,8 @@ from torch import nn
 from benchmarks import ours
 from benchmarks.data import load
 from benchmarks.table import PLAIN, Contender, Options, measure, show
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 
 BATCH_SIZE, LATENT_DIM = 64, 10
 NETWORKS = {

@@ -9,7 +9,8 @@ from torch import nn
 
 from benchmarks.table import Options
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Progress

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import dgm_run
 from dgm_run.config.compose import conf_dir
-from dgm_run.config.presets import presets
+from dgm_run.config.presets import read_presets
 from dgm_run.data.split import RawSplit, RawSplits
 
 NUM_TRAIN = {
@@ -64,7 +64,7 @@ def main() -> None:
 
 def forecasts(only: str) -> Iterator[tuple[str, float]]:
     """The presets whose name holds `only`, with their hours of training."""
-    for preset in presets(conf_dir() / "experiment"):
+    for preset in read_presets(conf_dir() / "experiment"):
         if only not in preset.name or preset.dataset not in NUM_TRAIN or not preset.epochs:
             continue
         cfg = dgm_run.compose(f"+experiment={preset.name}")

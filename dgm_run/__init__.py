@@ -1,9 +1,9 @@
 """dgm-run: a config-driven experiment runner for deep generative models.
 
-The public face, loaded on first use so that the command line answers before torch is imported:
+Public functions, imported on first use, so that the command line answers before torch is imported:
 
     cfg = dgm_run.compose("model=vae", "prior=vampprior")   # the configuration of `dgm-run model=vae ...`
-    results = dgm_run.run(cfg, "outputs/mine")              # the command without the shell
+    results = dgm_run.run(cfg, "outputs/mine")              # trains and evaluates, as the command does
     model = dgm_run.load("outputs/mine")                    # the trained model of a finished run
     model.sample(64)
 """
@@ -14,15 +14,15 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["compose", "evaluate", "load", "run"]
 
-_HOMES = {
+_MODULES = {
     "compose": "dgm_run.config.compose",
-    "evaluate": "dgm_run.runner.run",
+    "evaluate": "dgm_run.runner.evaluate_again",
     "load": "dgm_run.runner.run_folder",
     "run": "dgm_run.runner.run",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'dgm_run' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,29 +1,29 @@
-"""What a run tells its user when it cannot go on: one line, no traceback."""
+"""Errors that a user sees as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """A fault that the user can mend. The message says what is wrong and what to write instead."""
+    """Error that the user can correct. The message says what is wrong and what to write instead."""
 
 
 class ConfigError(UserError):
-    """The configuration does not fit together."""
+    """Error in the configuration: its parts do not fit together."""
 
 
 class DataError(UserError):
-    """A data set is missing, damaged or of the wrong kind."""
+    """Error in a data set: missing, damaged or of the wrong kind."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint or a run folder cannot be used."""
+    """Error in a checkpoint or a run folder that cannot be used."""
 
 
 class TrainingError(UserError):
-    """Training cannot go on: the loss is not finite, or a process hangs."""
+    """Error that ends training: a loss that is not finite, or a process that hangs."""
 
 
 class OutOfMemory(UserError):
-    """Memory ran out. The message says what was too large and what to lower."""
+    """Error of exhausted memory. The message says what was too large and what to lower."""
 
 
 class ResultsError(UserError):
-    """Results cannot be found or written. The training is kept."""
+    """Error while results are estimated or written. The training is kept."""

@@ -1,4 +1,4 @@
-"""Memory that runs out: recognised in every library's words, and told in a line."""
+"""Recognises exhausted memory in the errors of all libraries, and describes it in one line."""
 
 import math
 import os
@@ -9,26 +9,26 @@ from pathlib import Path
 
 from dgm_run.errors import OutOfMemory
 
-PHRASES = (
+MEMORY_PHRASES = (
     *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED"),
     *("Storage size calculation overflowed", "integer multiplication overflow", "array is too big"),
 )
-"""What torch, CUDA and NumPy say of a tensor that memory cannot hold, whatever the class of the error."""
+"""Phrases of torch, CUDA and NumPy about a tensor that memory cannot hold. The classes of their errors differ."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, or that a tensor is larger than any memory."""
-    of_libraries = isinstance(error, RuntimeError | ValueError) and any(each in str(error) for each in PHRASES)
-    return isinstance(error, MemoryError) or of_libraries
+    """Returns whether an error says that memory ran out, or that a tensor is larger than any memory."""
+    has_phrase = isinstance(error, RuntimeError | ValueError) and any(each in str(error) for each in MEMORY_PHRASES)
+    return isinstance(error, MemoryError) or has_phrase
 
 
 @contextmanager
 def out_of_memory(advice: str, where: Callable[[], str] = str) -> Iterator[None]:
-    """Turns an error of memory in the block into a line.
+    """Turns an error of memory in the block into a message of one line.
 
     Args:
-        advice: what was too large and what to lower.
-        where: asked how far the work had come.
+        advice: text that says what was too large and what to lower.
+        where: returns a text that says how far the work had come.
 
     Raises:
         OutOfMemory: memory ran out.
@@ -40,31 +40,31 @@ def out_of_memory(advice: str, where: Callable[[], str] = str) -> Iterator[None]
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory(f"out of memory{where()}{_request(str(error))}: {advice}") from None
+        raise OutOfMemory(f"out of memory{where()}{_describe_request(str(error))}: {advice}") from None
 
 
 def refuse_larger_than_memory(num_bytes: float, what: str, advice: str) -> None:
-    """Refuses what does not fit: Linux grants more memory than there is, and kills the process that uses it.
+    """Refuses a request that memory cannot hold. Linux grants too much memory, and kills the process that uses it.
 
     Args:
-        num_bytes: needed.
-        what: needs them, in the plural.
-        advice: what to lower.
+        num_bytes: bytes that are needed.
+        what: objects that need them, in the plural.
+        advice: text that says what to lower.
 
     Raises:
-        OutOfMemory: there is less.
+        OutOfMemory: fewer bytes are free.
     """
-    free = available()
+    free = get_free_memory()
     if num_bytes > free:
         raise OutOfMemory(
-            f"{what} need about {readable(num_bytes)} of memory, of which {readable(free)} are free: {advice}"
+            f"{what} need about {format_bytes(num_bytes)} of memory, of which {format_bytes(free)} are free: {advice}"
         )
 
 
-def available() -> float:
-    """Returns the bytes of memory that this process can still use; infinity where the system does not say it."""
+def get_free_memory() -> float:
+    """Returns the bytes of memory that this process can still use; infinity if the system does not report it."""
     free = math.inf
-    with suppress(AttributeError, ValueError):  # Windows has no sysconf, macOS has not this number
+    with suppress(AttributeError, ValueError):  # Windows has no sysconf, macOS lacks this number
         free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -75,17 +75,17 @@ def available() -> float:
     return free
 
 
-def readable(num_bytes: float) -> str:
-    """Returns a size in the unit that suits it: 372.5 GiB."""
+def format_bytes(num_bytes: float) -> str:
+    """Formats a size in a suitable unit, as in 372.5 GiB."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
     power = min(int(math.log2(max(num_bytes, 1))) // 10, len(units) - 1)
     return f"{num_bytes / 1024**power:.{1 if power else 0}f} {units[power]}"
 
 
-def _request(message: str) -> str:
-    """Returns how much was asked for, where the message says it."""
+def _describe_request(message: str) -> str:
+    """Writes the requested amount in brackets if a message states it, else an empty text."""
     if found := re.search(r"tried to allocate (\d+) bytes", message):
-        return f" ({readable(int(found[1]))} asked for)"
+        return f" ({format_bytes(int(found[1]))} asked for)"
     if found := re.search(r"(?:Tried|Unable) to allocate ([\d.]+ \w+)", message):
         return f" ({found[1]} asked for)"
     return ""

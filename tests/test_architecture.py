@@ -77,12 +77,20 @@ def test_only_the_entry_knows_hydra_and_omegaconf():
         "cli/completion.py",
         "cli/dry_run.py",
         "cli/hydra_errors.py",
+        "cli/exit_status.py",
+        "cli/job.py",
         "cli/main.py",
         "cli/resume.py",
+        "cli/run_commands.py",
         "config/commands.py",
         "config/compose.py",
+        "config/schema.py",
+        "config/validate.py",
+        "runner/assemble.py",
+        "runner/evaluate_again.py",
         "runner/run.py",
         "runner/run_folder.py",
+        "runner/workers.py",
     }
     for path in FILES:
         text = path.read_text()

@@ -6,9 +6,11 @@ import pytest
 from hydra.errors import ConfigCompositionException
 
 import dgm_run
-from dgm_run.config.compose import GROUPS, conf_dir, validate
-from dgm_run.config.presets import presets
-from dgm_run.config.signature import target_of
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.presets import read_presets
+from dgm_run.config.schema import GROUPS
+from dgm_run.config.signature import import_target
+from dgm_run.config.validate import validate
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy.base import UnnormalizedModel
@@ -43,7 +45,7 @@ EXPERIMENTS = sorted(
     str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
     for path in (conf_dir() / "experiment").glob("*/*.yaml")
 )
-LISTED = {preset.name: preset for preset in presets(conf_dir() / "experiment")}
+LISTED = {preset.name: preset for preset in read_presets(conf_dir() / "experiment")}
 
 NEEDS = {  # what a choice needs beside the defaults
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
@@ -81,10 +83,10 @@ NEEDS = {  # what a choice needs beside the defaults
 }
 
 
-def targets_of(group, option):
+def list_targets(group, option):
     """What a choice builds."""
     node = dgm_run.compose(f"{group}={option}" if group != "estimators" else f"estimators=[{option}]")[group]
-    return [target_of(each, group) for each in (node.values() if group == "estimators" else [node])]
+    return [import_target(each, group) for each in (node.values() if group == "estimators" else [node])]
 
 
 def tiny_with(group, option):
@@ -98,7 +100,7 @@ def tiny_with(group, option):
     if option in ("rnn", "sentence_vae", "bag_of_words", "ngram_baseline"):
         tiny = [o for o in TINY_SENTENCE_VAE if group != "estimators" or not o.startswith("estimators")]
         return tuple(tiny[1:] if group == "model" else tiny)
-    for target in targets_of(group, option):
+    for target in list_targets(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
@@ -178,7 +180,7 @@ def test_every_argument_of_a_target_stands_in_its_file():
         if group in ("optimizer", "schedule", "estimators"):
             continue
         node = dgm_run.compose(f"{group}={option}")[group]
-        arguments = set(inspect.signature(target_of(node, group)).parameters)
+        arguments = set(inspect.signature(import_target(node, group)).parameters)
         assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
 
 

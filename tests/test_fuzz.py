@@ -7,9 +7,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from dgm_run.cli.hydra_errors import choices_of, compose_arguments
-from dgm_run.config.compose import GROUPS, conf_dir
-from dgm_run.config.suggestions import leaves
+from dgm_run.cli.hydra_errors import compose_arguments, list_choices
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.schema import GROUPS
+from dgm_run.config.suggestions import list_leaves
 from dgm_run.errors import UserError
 from tests.support.tiny import dgm_run
 
@@ -71,7 +72,7 @@ def keys_of(group: str, choice: str) -> list[str]:
     text = (conf_dir() / group / f"{choice}.yaml").read_text()
     node = yaml.safe_load(text)
     node = node.get(group, node) if "# @package _global_" in text else node
-    keys = [key for key in leaves(node) if not key.startswith("defaults") and not key.endswith("_partial_")]
+    keys = [key for key in list_leaves(node) if not key.startswith("defaults") and not key.endswith("_partial_")]
     return [f"{group}.{key}" for key in keys]
 
 
@@ -94,7 +95,9 @@ def draw_line(rng: random.Random) -> list[str]:
     """Draws one of the bases, and values for a few of its keys; now and then a choice that goes with it or not."""
     line = list(rng.choice(BASES))
     plain = OmegaConf.to_container(compose_arguments(line), resolve=False)
-    keys = [key for key in leaves(plain) if not key.startswith(("published", "data_dir")) and "_partial_" not in key]
+    keys = [
+        key for key in list_leaves(plain) if not key.startswith(("published", "data_dir")) and "_partial_" not in key
+    ]
     for key in rng.sample(keys, rng.randint(1, 3)):
         line = [part for part in line if part.partition("=")[0] != key]
         prefix = rng.choice(("++", "~", "+")) if rng.random() < 0.1 else ""
@@ -103,7 +106,7 @@ def draw_line(rng: random.Random) -> list[str]:
         line.append(f"{prefix}{key}={draw_value(rng, default)}")
     if rng.random() < 0.15:
         group = rng.choice(GROUPS)
-        choice = rng.choice(choices_of(group))
+        choice = rng.choice(list_choices(group))
         line.append(f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}")
     if rng.random() < 0.1:
         line.append(rng.choice(("modle=vae", "prior=nope", "seed=x", "--nope", "-m", "sweep.dry_run=true", "=1")))
@@ -125,19 +128,21 @@ def test_a_command_line_runs_or_is_refused(number: int, tmp_path: Path):
 
 
 def every_key() -> list[tuple[str, str, str]]:
-    return [(group, choice, key) for group in GROUPS for choice in choices_of(group) for key in keys_of(group, choice)]
+    return [
+        (group, choice, key) for group in GROUPS for choice in list_choices(group) for key in keys_of(group, choice)
+    ]
 
 
 @pytest.mark.slow
 def test_a_wrong_value_is_refused_in_a_line():
-    from dgm_run.runner.run import check
+    from dgm_run.runner.assemble import check_config
 
     rng, faults = random.Random(SEED), []
     for group, choice, key in rng.sample(every_key(), 60):  # half a second for each value
         for value in rng.sample(VALUES, 2):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             try:
-                check(compose_arguments([chosen, f"{key}={value}"]))
+                check_config(compose_arguments([chosen, f"{key}={value}"]))
             except UserError as error:
                 if "\n" in str(error):
                     faults.append(f"{chosen} {key}={value}: {error}")

@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from dgm_run.config.compose import compose, conf_dir, instantiate, validate
+from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 
 EVERYWHERE = {"gaussian", "full_gaussian", "householder_flow", "linear_iaf", "nice_flow", "kumaraswamy"}

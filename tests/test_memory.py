@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgm_run.errors import OutOfMemory
-from dgm_run.memory import available, is_out_of_memory, out_of_memory, readable, refuse_larger_than_memory
+from dgm_run.memory import format_bytes, get_free_memory, is_out_of_memory, out_of_memory, refuse_larger_than_memory
 
 HUGE = 2**58  # more than any address space: refused at once
 
@@ -49,9 +49,9 @@ def test_the_innermost_advice_counts():
         raise MemoryError
 
 
-def test_more_than_is_free_is_refused_beforehand(monkeypatch):
-    assert 2**20 < available() < 2**50
-    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+def test_more_than_free_refused_beforehand(monkeypatch):
+    assert 2**20 < get_free_memory() < 2**50
+    monkeypatch.setattr("dgm_run.memory.get_free_memory", lambda: 2.0**34)
     refuse_larger_than_memory(2.0**33, "samples", "lower n")
     with pytest.raises(OutOfMemory) as refused:
         refuse_larger_than_memory(3 * 2.0**39, "samples", "lower n")
@@ -65,11 +65,11 @@ def test_unknown_memory_refuses_nothing(monkeypatch, missing):
 
     monkeypatch.setattr("os.sysconf", sysconf)
     monkeypatch.setattr("dgm_run.memory.Path.read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError))
-    assert available() == math.inf
+    assert get_free_memory() == math.inf
     refuse_larger_than_memory(2.0**80, "samples", "lower n")
 
 
 def test_sizes_have_a_unit_that_suits_them():
-    assert [readable(n) for n in (0, 512, 2048, 3 * 2**29, 2.0**62)] == [
+    assert [format_bytes(n) for n in (0, 512, 2048, 3 * 2**29, 2.0**62)] == [
         "0 bytes", "512 bytes", "2.0 KiB", "1.5 GiB", "4096.0 PiB"
     ]  # fmt: skip

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dgm_run.cli.help_text import GROUPS
-from dgm_run.config.compose import conf_dir, validate
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.validate import validate
 from tests.support import readme
 from tests.support.tiny import call
 

@@ -19,7 +19,7 @@ def test_keys_differ_by_seed_stream_and_index():
     assert all(0 <= k < 2**63 for k in keys)
 
 
-def test_neighbouring_keys_share_half_their_bits():
+def test_neighbouring_keys_share_half_bits():
     flips = [(key(1, "step", i) ^ key(1, "step", i + 1)).bit_count() for i in range(1000)]
     assert abs(sum(flips) / 1000 - 31.5) < 5 * (63 / 4 / 1000) ** 0.5
 
@@ -46,14 +46,14 @@ def test_other_steps_see_other_numbers(other):
     assert abs(torch.corrcoef(torch.stack([first, torch.randn(10_000)]))[0, 1]) < 5 / 100
 
 
-def test_reseeding_is_seeding_torch_with_the_key():
+def test_reseeding_is_seeding_torch_with_key():
     reseed(3, "step", 7)
     numbers = torch.randn(5)
     torch.manual_seed(key(3, "step", 7))
     assert torch.equal(torch.randn(5), numbers)
 
 
-def test_the_order_of_an_epoch_holds_every_example_once():
+def test_epoch_order_is_a_permutation():
     assert sorted(permutation(0, 1, 100).tolist()) == list(range(100))
 
 
@@ -73,7 +73,7 @@ def test_making_an_order_draws_no_numbers():
     assert torch.equal(torch.randn(3), expected)
 
 
-def test_over_epochs_an_example_stands_everywhere_equally_often():
+def test_epoch_orders_are_uniform():
     orders = torch.stack([permutation(0, epoch, 5) for epoch in range(2000)])  # (2000, 5)
     counts = torch.stack([(orders == example).sum(0) for example in range(5)]).double()
     assert (counts - 400).abs().max() < 5 * (2000 * 0.2 * 0.8) ** 0.5
@@ -81,7 +81,7 @@ def test_over_epochs_an_example_stands_everywhere_equally_often():
 
 @pytest.mark.parametrize("draw", [uniform_like, hashed_uniform_like])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_uniform_draws_fill_the_unit_interval_evenly(dtype, draw):
+def test_uniform_draws_are_uniform(dtype, draw):
     torch.manual_seed(0)
     u = torch.stack([draw(torch.empty(10_001, dtype=dtype)) for _ in range(100)])
     assert u.dtype == dtype
@@ -144,7 +144,7 @@ def test_strided_chances_keep_their_places():
     assert bernoulli(torch.empty(0, 3)).shape == (0, 3)
 
 
-def test_hashed_draws_are_outputs_of_splitmix64():
+def test_hashed_draws_outputs_of_splitmix64():
     torch.manual_seed(3)
     start = torch.randint(2**62, ()).item()
     torch.manual_seed(3)
@@ -158,7 +158,7 @@ def test_hashed_draws_are_outputs_of_splitmix64():
 
 
 @pytest.mark.slow
-def test_compiled_draws_come_with_their_probability_and_anew_at_every_call():
+def test_compiled_draws_have_probability_p():
     torch.manual_seed(0)
     draw, p = torch.compile(bernoulli, dynamic=False), torch.full((1_000_000,), 0.3)
     first, second = draw(p), draw(p)

@@ -1,4 +1,4 @@
-"""Checks of the command line that need no configuration: options, and the form of overrides."""
+"""Checks the command line before a configuration is composed: options, and the form of overrides."""
 
 import math
 import re
@@ -12,15 +12,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 
-from dgm_run.cli.hydra_errors import choices_of, describe_syntax, unknown_option
-from dgm_run.config.compose import GROUPS, PARTS
+from dgm_run.cli.hydra_errors import describe_syntax, describe_unknown_option, list_choices
+from dgm_run.config.schema import GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
 if TYPE_CHECKING:
     from dgm_run.report.estimator_seeds import EstimatorSeeds
 
 MAX_JOBS = 100_000
-"""Jobs of a sweep that Hydra can list in memory."""
+"""Number of jobs of a sweep that Hydra can list in memory."""
 
 SHELL_COMMANDS = ("install", "uninstall", "query")
 
@@ -53,7 +53,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def parse_options(arguments: Sequence[str]) -> Namespace:
-    """Returns Hydra's options, with the overrides.
+    """Parses Hydra's options and the overrides.
 
     Raises:
         ConfigError: an option does not exist or lacks its value.
@@ -68,12 +68,12 @@ def parse_options(arguments: Sequence[str]) -> Namespace:
     if rest and "=" in rest[0] and not rest[0].startswith("-"):
         refuse(f"{rest[0]}: overrides stand together, before or after all options")
     if rest:
-        raise ConfigError(unknown_option(rest[0]))
+        raise ConfigError(describe_unknown_option(rest[0]))
     return options
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Returns the overrides as Hydra reads them.
+    """Parses overrides as Hydra does.
 
     Raises:
         ConfigError: one of them is not KEY=VALUE.
@@ -94,7 +94,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def parse_estimator_seeds(arguments: Sequence[str]) -> "EstimatorSeeds":
-    """Returns the value of `--estimator-seeds`, the only option of dgm-report; `separate` where it is not given.
+    """Parses `--estimator-seeds`, the only option of dgm-report; `separate` where it is not given.
 
     Raises:
         ConfigError: an argument is anything else, or the option has another value.
@@ -115,14 +115,14 @@ def parse_estimator_seeds(arguments: Sequence[str]) -> "EstimatorSeeds":
     return chosen
 
 
-def config_folders(options: Namespace) -> list[Path]:
+def find_config_folders(options: Namespace) -> list[Path]:
     """Returns the user's own configuration folders."""
     return [Path(options.config_dir)] if options.config_dir and Path(options.config_dir).is_dir() else []
 
 
 def _check_options(options: Namespace) -> None:
     if options.experimental_rerun:
-        raise ConfigError("--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR")
+        raise ConfigError("--experimental-rerun: to resume a run, write trainer.resume=RUN_DIR")
     given = {
         "--run": options.run,
         "--multirun": options.multirun,
@@ -144,7 +144,8 @@ def _check_options(options: Namespace) -> None:
 
 
 def _check_override(override: Override) -> None:
-    line, key = str(override.input_line), str(override.key_or_group)
+    line = str(override.input_line)
+    key = str(override.key_or_group)
     if not key:
         raise ConfigError(f"{line}: there is no key before =")
     if override.is_delete():
@@ -163,7 +164,7 @@ def _check_override(override: Override) -> None:
         return  # as dataset/corrupt=null
     if value is None:
         if key != "estimators" and key not in PARTS:
-            raise ConfigError(f"{line}: one has to be chosen: {', '.join(choices_of(key))}")
+            raise ConfigError(f"{line}: one has to be chosen: {', '.join(list_choices(key))}")
         without = "'estimators=[]'" if key == "estimators" else f"'~{key}'"
         raise ConfigError(f"{line}: to go without, write {without}")
     names = value if isinstance(value, list) else [value]
@@ -172,7 +173,7 @@ def _check_override(override: Override) -> None:
         raise ConfigError(f"{line}: one choice is taken, not a list{several}")
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w./-]+", name):
-            choices = ", ".join(choices_of(key)) or "the name of a choice"
+            choices = ", ".join(list_choices(key)) or "the name of a choice"
             raise ConfigError(f"{line}: it takes the name of a choice: {choices}")
 
 
@@ -185,13 +186,13 @@ def _count_values(override: Override) -> int:
 
 
 def _check_sweep(override: Override) -> None:
-    """Refuses a sweep over nothing, of which Hydra would run no job and say nothing."""
+    """Refuses a sweep over no values, for which Hydra runs no job and prints nothing."""
     values = override.value()
     if isinstance(values, RangeSweep) and not values.step:
         raise ConfigError(f"{override.input_line}: the step of range() must not be 0")
     if isinstance(values, Glob):
-        empty = not values.filter(choices_of(str(override.key_or_group)))
+        is_empty = not values.filter(list_choices(str(override.key_or_group)))
     else:
-        empty = override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None
-    if empty:
+        is_empty = override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None
+    if is_empty:
         raise ConfigError(f"{override.input_line}: nothing to sweep over: the range or the glob is empty")

@@ -1,18 +1,18 @@
-"""Completes the words of a command in a shell: Hydra's offers without internal folders, and the names of presets."""
+"""Completes the words of a command in a shell: Hydra's completions without internal folders, and names of presets."""
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 
-INTERNAL = ("common",)
+INTERNAL_FOLDERS = ("common",)
 """Folders below a group that hold no choices."""
 
-PRESET = "+experiment="
+PRESET_PREFIX = "+experiment="
 
 
 def is_query(arguments: Sequence[str]) -> bool:
-    """Whether a shell asks for completions, as in `--shell-completion query=bash`."""
+    """Returns whether a shell asks for completions, as in `--shell-completion query=bash`."""
     return any(word.startswith("query=") for word in arguments) and bool({"--shell-completion", "-sc"} & set(arguments))
 
 
@@ -20,9 +20,9 @@ def answer_query(arguments: Sequence[str], ask_hydra: Callable[[], object], pres
     """Returns the completions of the command in the environment variable COMP_LINE, as the shell reads them.
 
     Args:
-        arguments: of dgm-run, which name the shell.
+        arguments: command line of dgm-run, which names the shell.
         ask_hydra: prints Hydra's own completions.
-        presets: names, as in `iwae_2016/mnist_vae_k1`.
+        presets: names of presets, as in `iwae_2016/mnist_vae_k1`.
     """
     with redirect_stdout(StringIO()) as printed:
         ask_hydra()
@@ -33,24 +33,22 @@ def answer_query(arguments: Sequence[str], ask_hydra: Callable[[], object], pres
 
 
 def complete_word(word: str, offers: Sequence[str], presets: Sequence[str]) -> list[str]:
-    """Returns what a word may become.
-
-    Presets are offered in two steps: first the papers, then the rows of one.
+    """Returns the completions of a word. Presets come in two steps: first the papers, then the rows of one.
 
     Args:
-        word: as typed so far.
-        offers: Hydra's.
-        presets: names, as in `iwae_2016/mnist_vae_k1`.
+        word: the word as typed so far.
+        offers: Hydra's completions.
+        presets: names of presets, as in `iwae_2016/mnist_vae_k1`.
     """
-    if word.startswith(PRESET):
-        typed = word.removeprefix(PRESET)
+    if word.startswith(PRESET_PREFIX):
+        typed = word.removeprefix(PRESET_PREFIX)
         names = presets if "/" in typed else {f"{name.partition('/')[0]}/" for name in presets}
-        return sorted(PRESET + name for name in names if name.startswith(typed))
+        return sorted(PRESET_PREFIX + name for name in names if name.startswith(typed))
     kept = [offer for offer in offers if not _is_internal(offer)]
-    return sorted([*kept, PRESET] if word.startswith("+") and PRESET.startswith(word) else kept)
+    return sorted([*kept, PRESET_PREFIX] if word.startswith("+") and PRESET_PREFIX.startswith(word) else kept)
 
 
 def _is_internal(offer: str) -> bool:
-    """Whether an offer is a folder without choices, or the group of presets, which are offered by their names."""
+    """Returns whether an offer is a folder without choices, or the group of presets, which have own completions."""
     groups = offer.lstrip("+~").rstrip("=/").split("/")
-    return groups[0] == "experiment" or groups[-1] in INTERNAL
+    return groups[0] == "experiment" or groups[-1] in INTERNAL_FOLDERS

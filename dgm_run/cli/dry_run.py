@@ -1,4 +1,4 @@
-"""`sweep.dry_run=true`: the jobs of a sweep, each composed and checked as far as that needs no data; none is run."""
+"""Dry runs, `sweep.dry_run=true`: lists the jobs of a sweep, and checks each without data. No job is run."""
 
 import sys
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from dgm_run.cli.arguments import config_folders, parse_options
+from dgm_run.cli.arguments import find_config_folders, parse_options
 from dgm_run.cli.hydra_errors import compose_arguments, describe
-from dgm_run.config.commands import folder_of, key_of, quote
+from dgm_run.config.commands import quote, read_folder, read_key
 from dgm_run.config.compose import conf_dir
 from dgm_run.errors import ConfigError, UserError
 
-KEY = "sweep.dry_run="
+DRY_RUN_PREFIX = "sweep.dry_run="
 
 
 def is_dry_run(arguments: Sequence[str]) -> bool:
@@ -27,47 +27,47 @@ def is_dry_run(arguments: Sequence[str]) -> bool:
     Raises:
         ConfigError: the value is neither true nor false.
     """
-    values = [argument.removeprefix(KEY) for argument in arguments if argument.startswith(KEY)]
+    values = [argument.removeprefix(DRY_RUN_PREFIX) for argument in arguments if argument.startswith(DRY_RUN_PREFIX)]
     if values and values[-1] not in ("true", "false"):
-        raise ConfigError(f"{KEY}{values[-1]}: write {KEY}true or {KEY}false")
+        raise ConfigError(f"{DRY_RUN_PREFIX}{values[-1]}: write {DRY_RUN_PREFIX}true or {DRY_RUN_PREFIX}false")
     return bool(values) and values[-1] == "true"
 
 
-def without_dry_run(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments that are Hydra's."""
-    return [argument for argument in arguments if not argument.startswith(KEY)]
+def drop_dry_run(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments without `sweep.dry_run`, which Hydra does not know."""
+    return [argument for argument in arguments if not argument.startswith(DRY_RUN_PREFIX)]
 
 
 def dry_run(arguments: Sequence[str]) -> bool:
-    """Prints what a command would run, with what would be refused beside it.
+    """Prints the jobs that a command would run, each with the reason if it would be refused.
 
     Args:
-        arguments: the command line, without `sweep.dry_run`.
+        arguments: command line, without `sweep.dry_run`.
 
     Returns:
-        Whether a job of a sweep would be refused.
+        True if a job of a sweep would be refused.
 
     Raises:
         ConfigError: the sweep cannot be read, or the only run would be refused.
     """
     options = parse_options(arguments)
-    folders = config_folders(options)
-    of_hydra = [each for each in options.overrides if _is_of_hydra(each)]
-    of_runs = [each for each in options.overrides if not _is_of_hydra(each)]
-    settings = _hydra_settings(of_hydra, folders)
-    if not (options.multirun or "hydra.mode=MULTIRUN" in of_hydra):
-        _check(of_runs, folders)
+    folders = find_config_folders(options)
+    hydra_overrides = [each for each in options.overrides if _is_hydra_override(each)]
+    run_overrides = [each for each in options.overrides if not _is_hydra_override(each)]
+    settings = _compose_hydra_settings(hydra_overrides, folders)
+    if not (options.multirun or "hydra.mode=MULTIRUN" in hydra_overrides):
+        _check_run(run_overrides, folders)
         sys.stdout.write("this run would start; nothing was run\n")
         return False
     if not str(settings.sweeper._target_).endswith("BasicSweeper"):
         name = str(settings.sweeper._target_).rpartition(".")[2]
-        sys.stdout.write(f"{name} decides on each job by the results of those before: there is no list of jobs\n")
+        sys.stdout.write(f"{name} chooses each job by earlier results: there is no list of jobs\n")
         return False
     params = [f"{key}={value}" for key, value in (settings.sweeper.params or {}).items()]
-    return _list_jobs(_split([*params, *of_runs], folders), _sweep_folder(of_hydra), folders)
+    return _print_jobs(_split_jobs([*params, *run_overrides], folders), _find_sweep_folder(hydra_overrides), folders)
 
 
-def _list_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Path]) -> bool:
+def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Path]) -> bool:
     common = [each for each in jobs[0] if all(each in job for job in jobs)] if len(jobs) > 1 else []
     with_all = f", all with {' '.join(common)}" if common else ""
     sys.stdout.write(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}{with_all}:\n")
@@ -76,7 +76,7 @@ def _list_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Path
         line = f"{number}  {' '.join(each for each in job if each not in common) or 'no overrides'}"
         if sweep and (sweep / str(number) / "results.json").exists():
             line += ": it has results already"
-        elif refusal := _refusal(job, folders):
+        elif refusal := _find_refusal(job, folders):
             num_refused += 1
             line += f": refused: {refusal}"
         sys.stdout.write(f"{line}\n")
@@ -85,22 +85,22 @@ def _list_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Path
     return num_refused > 0
 
 
-def _refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | None:
-    """Returns why a run with these overrides would be refused before it loads data."""
+def _find_refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """Returns the reason why a run with these overrides would be refused before it loads data; None if it runs."""
     try:
-        _check(overrides, folders)
+        _check_run(overrides, folders)
     except UserError as error:
         return str(error)
     return None
 
 
-def _check(overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    from dgm_run.runner.run import check  # imports torch
+def _check_run(overrides: Sequence[str], folders: Sequence[Path]) -> None:
+    from dgm_run.runner.assemble import check_config  # imports torch
 
-    check(compose_arguments(overrides, folders))
+    check_config(compose_arguments(overrides, folders))
 
 
-def _split(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]:
+def _split_jobs(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]:
     """Returns the overrides of each job, as Hydra's own sweeper makes them."""
     search = create_config_search_path(str(conf_dir()))
     for folder in folders:
@@ -115,7 +115,7 @@ def _split(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]
     return jobs
 
 
-def _hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
+def _compose_hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     search = [f"hydra.searchpath=[{quote(f'file://{folder.absolute()}')}]" for folder in folders]
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -124,10 +124,10 @@ def _hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -> DictCo
         raise ConfigError(describe(error, overrides, folders)) from error
 
 
-def _sweep_folder(overrides: Sequence[str]) -> Path | None:
-    found = [folder_of(each) for each in overrides if key_of(each) == "hydra.sweep.dir"]
+def _find_sweep_folder(overrides: Sequence[str]) -> Path | None:
+    found = [read_folder(each) for each in overrides if read_key(each) == "hydra.sweep.dir"]
     return found[-1] if found else None
 
 
-def _is_of_hydra(override: str) -> bool:
+def _is_hydra_override(override: str) -> bool:
     return override.lstrip("+~").startswith(("hydra.", "hydra/"))

@@ -1,4 +1,4 @@
-"""The texts of `dgm-run --help` and `dgm-run --choices`: the commands, and the choices of every group."""
+"""Texts of `dgm-run --help` and `dgm-run --choices`: the commands, and the choices of every group."""
 
 import textwrap
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import yaml
 
 WIDTH = 80
 INDENT = 24
-"""The column in which descriptions begin."""
+"""Column in which descriptions begin."""
 
 HEAD = """\
 dgm-run: train deep generative models, and know their likelihood.
@@ -18,8 +18,8 @@ dgm-run: train deep generative models, and know their likelihood.
   dgm-run optimizer.lr=1e-3 seed=1   set keys (--cfg job shows all of them)
   dgm-run -m objective=elbo,iwae     sweep (sweep.dry_run=true lists it)
   dgm-run +experiment=NAME           run a preset (--experiments lists them)
-  dgm-run trainer.resume=RUN_DIR     go on with a stopped run
-  dgm-run sweep.resume=SWEEP_DIR     run what is missing of a sweep
+  dgm-run trainer.resume=RUN_DIR     resume a stopped run
+  dgm-run sweep.resume=SWEEP_DIR     run the missing jobs of a sweep
 
 Choices, as GROUP=CHOICE (--choices describes them; * is the default):
 """
@@ -31,19 +31,19 @@ Also: dgm-eval, dgm-sample, dgm-report; --hydra-help; --version
 """
 
 GROUPS = {
-    "model": "what is trained",
+    "model": "model to train",
     "prior": "p(z)",
     "posterior": "q(z | x)",
     "encoder": "network from x",
     "decoder": "network from z",
     "likelihood": "p(x | z) of a pixel or word",
-    "objective": "what training minimises",
-    "dataset": "what is modelled",
-    "dataset/corrupt": "holes and noise in the data",
+    "objective": "loss that training minimises",
+    "dataset": "data to model",
+    "dataset/corrupt": "missing values and noise in the data",
     "optimizer": "",
-    "schedule": "of the learning rate",
-    "trainer": "how the model is fitted",
-    "estimators": "numbers found after training, as estimators=[NAME,NAME]",
+    "schedule": "learning-rate schedule",
+    "trainer": "training method",
+    "estimators": "numbers estimated after training, as estimators=[NAME,NAME]",
 }
 """Groups in the order of the help, each with a few words."""
 
@@ -52,7 +52,9 @@ def help_text(folder: Path) -> str:
     """Returns the help: the commands, and the names of all choices below a configuration folder."""
     lines = []
     for group in GROUPS:
-        names = " ".join(f"*{path.stem}" if is_default else path.stem for path, is_default in _choices(folder, group))
+        names = " ".join(
+            f"*{path.stem}" if is_default else path.stem for path, is_default in _list_choices(folder, group)
+        )
         lines += textwrap.wrap(f"{group}: {names}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     return HEAD + "\n".join(lines) + "\n" + FOOT
 
@@ -62,8 +64,8 @@ def describe_choices(folder: Path) -> str:
     lines = []
     for group, words in GROUPS.items():
         lines.append(f"{group}: {words}" if words else group)
-        for path, is_default in _choices(folder, group):
-            lines += _entry(path.stem, describe_choice(path), is_default)
+        for path, is_default in _list_choices(folder, group):
+            lines += _format_entry(path.stem, describe_choice(path), is_default)
         lines.append("")
     return "\n".join([*lines, "* is chosen by default."]) + "\n"
 
@@ -78,7 +80,7 @@ def describe_choice(path: Path) -> str:
     return ""
 
 
-def _entry(name: str, description: str, is_default: bool) -> list[str]:
+def _format_entry(name: str, description: str, is_default: bool) -> list[str]:
     start = f"{'*' if is_default else ' '} {name}"
     lines = textwrap.wrap(description, WIDTH - INDENT)
     if len(start) >= INDENT - 1:
@@ -86,14 +88,14 @@ def _entry(name: str, description: str, is_default: bool) -> list[str]:
     return [f"{start:{INDENT}}{line}" if i == 0 else " " * INDENT + line for i, line in enumerate(lines or [""])]
 
 
-def _choices(folder: Path, group: str) -> Iterator[tuple[Path, bool]]:
+def _list_choices(folder: Path, group: str) -> Iterator[tuple[Path, bool]]:
     """Lists the files of a group's choices, each with whether it is chosen by default."""
-    defaults = _defaults(folder).get(group, ())
+    defaults = _read_defaults(folder).get(group, ())
     for path in sorted((folder / group).glob("*.yaml")):
         yield path, path.stem in defaults
 
 
-def _defaults(folder: Path) -> dict[str, list[str]]:
+def _read_defaults(folder: Path) -> dict[str, list[str]]:
     """Returns the default choices of each group."""
     node = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     entries = [entry for entry in node["defaults"] if isinstance(entry, dict)]

@@ -1,4 +1,4 @@
-"""One line about what is wrong with a command line, in place of Hydra's several."""
+"""Messages about a wrong command line, each in one line in the place of Hydra's several."""
 
 import difflib
 import re
@@ -11,13 +11,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run.config.compose import GROUPS, compose, conf_dir, describe_omegaconf
+from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
-from dgm_run.config.suggestions import leaves, nearest, nearest_keys
+from dgm_run.config.schema import GROUPS
+from dgm_run.config.suggestions import list_leaves, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
-EXTRAS = ("joblib", "optuna", "ray", "submitit")
-"""Optional dependencies that bring a launcher or a sweeper."""
+PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
+"""Extras of the package that install a launcher or a sweeper."""
 
 
 def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Any:
@@ -37,11 +38,11 @@ def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) ->
 
 
 def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
-    """Returns one line about an error of Hydra's or OmegaConf's while it composed a configuration.
+    """Describes an error of Hydra or OmegaConf, raised while a configuration was composed, in one line.
 
     Args:
-        error: what was raised.
-        arguments: the overrides in question.
+        error: the exception.
+        arguments: overrides of the command.
         folders: configuration folders besides the package's own.
     """
     if isinstance(error, OverrideParseException):
@@ -53,10 +54,10 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
         r"Could not delete from config. '([^']+)' does not exist", message
     )
     if unknown:
-        return unknown_key(unknown[1], arguments, folders)
-    is_there = re.match(r"Could not append to config. An item is already at '([^']+)'", message)
-    if is_there:
-        return f"+{is_there[1]}: there is such a key: write it without +"
+        return describe_unknown_key(unknown[1], arguments, folders)
+    existing = re.match(r"Could not append to config. An item is already at '([^']+)'", message)
+    if existing:
+        return f"+{existing[1]}: this key exists: write it without +"
     ambiguous = re.match(r"Ambiguous value for argument '(.+)'", message)
     if ambiguous:
         key, _, values = ambiguous[1].partition("=")
@@ -69,7 +70,7 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
     if unmerged and isinstance(error.__cause__, OmegaConfBaseException):
         cause = error.__cause__
         if "HydraConfig was not set" in str(cause):
-            return f"+{unmerged[1]}: there is such a key: write it without +"
+            return f"+{unmerged[1]}: this key exists: write it without +"
         return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
     if isinstance(error, OmegaConfBaseException):
         return describe_omegaconf(error)
@@ -83,7 +84,7 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
 
 
 def describe_syntax(error: OverrideParseException) -> str:
-    """Returns one line about an override that is not KEY=VALUE."""
+    """Describes an override that is not KEY=VALUE, in one line."""
     override = error.override or ""
     reason = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
     first = reason[0].strip() if reason else "it is not of the form KEY=VALUE"
@@ -98,25 +99,25 @@ def describe_syntax(error: OverrideParseException) -> str:
     return f"{override}: cannot be read ({first}): quote values with special characters: \"KEY='VALUE'\""
 
 
-def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
-    """Returns what to say of a key that there is not: names like it, or choices that have it."""
+def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
+    """Describes an unknown key in one line, with similar keys or with the choices that have it."""
     group = key.partition("=")[0].partition(".")[0]
     own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
-    known = _keys(own) or _keys([])
+    known = _list_settable_keys(own) or _list_settable_keys([])
     if key in known:
         above = [a for a in arguments if key.startswith(a.partition("=")[0].lstrip("+") + ".")]
         if above:
-            return f"{key}: {above[0]} takes away what it is part of: leave one of the two out"
+            return f"{key}: {above[0]} removes the node that holds it: leave one of the two out"
         return f"~{key}: it is null: there is nothing to delete"
-    if group in known:  # as a whole: null
+    if group in known:  # a leaf: the group is null
         return f"{key}: no {group} is chosen here"
     meant = [
-        f"+{name}=NAME" if name == "experiment" else name for name in nearest_keys(key, known, (*GROUPS, "experiment"))
+        f"+{name}=NAME" if name == "experiment" else name for name in suggest_keys(key, known, (*GROUPS, "experiment"))
     ]
     line = f"{key}: there is no such key"
     if meant:
         return f"{line}: did you mean {' or '.join(meant)}? dgm-run ... --cfg job shows all of them"
-    choices = _choices_with(group, key, folders) if "." in key else []
+    choices = _find_choices_with_key(group, key, folders) if "." in key else []
     if choices:
         found = sorted({name for _, name in choices})
         having = " | ".join(choice for choice, name in choices if name == found[0])
@@ -124,28 +125,29 @@ def unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()
     return f"{line}: dgm-run ... --cfg job shows all of them"
 
 
-def unknown_option(word: str) -> str:
-    """Returns what to say of an option that there is not: settings have no dashes, and may be meant by other names."""
+def describe_unknown_option(word: str) -> str:
+    """Describes an unknown option in one line, with the setting that may be meant: settings have no dashes."""
     option, equals, value = word.partition("=")
-    key, known = option.lstrip("-").replace("-", "_"), _keys([])
+    key = option.lstrip("-").replace("-", "_")
+    known = _list_settable_keys([])
     names = (*GROUPS, "seed")
-    meant = [key] if key in (*known, *names) else nearest_keys(key, known, names)
+    meant = [key] if key in (*known, *names) else suggest_keys(key, known, names)
     if not meant:
         return f"no option {word}: dgm-run --hydra-help lists the options"
     settings = " or ".join(f"{name}={value if equals else 'VALUE'}" for name in meant)
     return f"no option {word}: settings have no dashes: did you mean {settings}?"
 
 
-def _keys(overrides: Sequence[str]) -> list[str]:
-    """Returns the keys that can be set with these choices; none where they cannot be composed."""
+def _list_settable_keys(overrides: Sequence[str]) -> list[str]:
+    """Returns the keys that can be set with these choices; none where the choices cannot be composed."""
     try:
-        return list(leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
+        return list(list_leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 
 
-def choices_of(group: str, folders: Sequence[Path] = ()) -> list[str]:
-    """Returns the choices of a group, those in the user's own folders among them."""
+def list_choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """Returns the choices of a group, including those in the user's own folders."""
     found = {path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")}
     return sorted(found)
 
@@ -160,26 +162,26 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
         meant = difflib.get_close_matches(wanted, known, 3, 0.6)
         hint = f"did you mean {' or '.join(meant)}? " if meant else ""
         return f"+experiment={wanted}: there is no such preset: {hint}dgm-run --experiments lists them"
-    known = [name for name in error.options or () if name != "common"] or choices_of(group, folders)
+    known = [name for name in error.options or () if name != "common"] or list_choices(group, folders)
     wanted = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
     if not known:
         return f"{wanted}: there is no group {group}"
-    meant = [f"{group}={name}" for name in nearest(choice, known)] if choice else []
-    meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in choices_of(other, folders)][:2]
+    meant = [f"{group}={name}" for name in suggest_names(choice, known)] if choice else []
+    meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in list_choices(other, folders)][:2]
     hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
-    extra = next((name for name in EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
+    extra = next((name for name in PLUGIN_EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
     install = f"; pip install 'dgm-run[{extra}]' adds {choice}" if extra else ""
     return f"{wanted}: there is no such choice: {hint} {', '.join(known)}{install}"
 
 
-def _choices_with(group: str, key: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """Returns the choices of a group that have a key like this one, each with the key."""
+def _find_choices_with_key(group: str, key: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
+    """Returns the choices of a group that have a key similar to this one, each with that key."""
     found = []
     for folder in (conf_dir(), *folders):
         for path in sorted((folder / group).glob("*.yaml")):
             node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            keys = [f"{group}.{name}" for name in leaves(node.get(group, node) if group == "model" else node)]
-            found += [(path.stem, name) for name in nearest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
+            keys = [f"{group}.{name}" for name in list_leaves(node.get(group, node) if group == "model" else node)]
+            found += [(path.stem, name) for name in suggest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Turns a command that goes on with a run or a sweep into the overrides that it began with."""
+"""Completes a command that resumes a run or a sweep by the overrides of its start."""
 
 import os
 import re
@@ -12,111 +12,114 @@ from dgm_run.config.commands import (
     OwnCode,
     Start,
     find_packages,
-    folder_of,
     is_data_path,
-    key_of,
     load_start,
-    override,
     quote,
+    read_folder,
+    read_key,
     read_value,
     resume_run,
     resume_sweep,
+    write_override,
 )
-from dgm_run.config.compose import GROUPS, RESUMABLE_KEYS
+from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
 from dgm_run.errors import ConfigError
 
-CALLBACK = "hydra.callbacks.sweep_folder"
-"""The node of Hydra's configuration that carries `Origin` to every job, whatever engine runs it."""
+CALLBACK_KEY = "hydra.callbacks.sweep_folder"
+"""Node of Hydra's configuration that carries settings of the command to every job, for every launcher."""
 
-_NOT_TAKEN = ("hydra.callbacks", "hydra/callbacks", "hydra.searchpath", "hydra.mode", "hydra.sweep.dir")
-"""Settings of Hydra that a sweep folder does not bring along."""
+_SETTINGS_NOT_RESUMED = ("hydra.callbacks", "hydra/callbacks", "hydra.searchpath", "hydra.mode", "hydra.sweep.dir")
+"""Settings of Hydra that a resumed sweep does not take from its folder."""
 
 
 def add_run(arguments: list[str], own: OwnCode) -> list[str]:
-    """Adds to `trainer.resume=RUN` what that run began with, and its folder; to another run its own code alone.
+    """Adds the overrides and the folder of the run to `trainer.resume=RUN`; adds only own code to a new run.
 
     Raises:
         ConfigError: there is no such run, or the command contradicts it.
     """
-    wanted = [a for a in arguments if key_of(a) == "trainer.resume"]
+    wanted = [a for a in arguments if read_key(a) == "trainer.resume"]
     if not wanted or read_value(wanted[-1]) in ("auto", None, ""):
-        return [*arguments, *carry(own)]
-    folder = folder_of(wanted[-1])
+        return [*arguments, *carry_own_code(own)]
+    folder = read_folder(wanted[-1])
     if folder is None or not folder.is_dir():
         named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
         raise ConfigError(f"trainer.resume: there is no run folder {named}: start the run without it")
     if {"-m", "--multirun"} & set(arguments):
-        raise ConfigError("trainer.resume goes on with one run: drop -m, or go on with a sweep by sweep.resume=FOLDER")
-    others = _without_folder([a for a in arguments if a not in wanted], "hydra.run.dir", "trainer.resume", folder)
+        raise ConfigError("trainer.resume resumes one run: drop -m, or resume a sweep by sweep.resume=FOLDER")
+    others = _drop_folder([a for a in arguments if a not in wanted], "hydra.run.dir", "trainer.resume", folder)
     start = load_start(folder) or Start()
     if not own.covers(start.own):
-        raise ConfigError(name_own_code(folder, resume_run(folder, [a for a in others if "=" in a], own)))
-    arguments = [*others, override("trainer.resume", folder)]
+        raise ConfigError(describe_own_code(folder, resume_run(folder, [a for a in others if "=" in a], own)))
+    arguments = [*others, write_override("trainer.resume", folder)]
     return [
         *add_start(start, arguments),
-        *(override("hydra.run.dir", folder), "hydra.output_subdir=null"),
-        *carry(own, from_folder=True),
+        *(write_override("hydra.run.dir", folder), "hydra.output_subdir=null"),
+        *carry_own_code(own, from_folder=True),
     ]
 
 
-def name_own_code(folder: Path, command: str) -> str:
-    """Says that a run has own code, which the command has to name."""
-    return f"{folder} was begun with code outside dgm_run: if you trust it, name it: {command}"
+def describe_own_code(folder: Path, command: str) -> str:
+    """Writes the message that a run needs own code, and the command that names it."""
+    return f"{folder} needs code outside dgm_run: if you trust it, name it: {command}"
 
 
 def add_start(start: Start, arguments: list[str]) -> list[str]:
-    """Puts the overrides that a run began with before the arguments, but for those that are given anew."""
-    now = {key_of(a) for a in arguments}
-    chosen = tuple(f"{group}." for group in GROUPS if group in now)  # what was set in another choice goes with it
-    old = [o for o in start.overrides if key_of(o) not in now and not key_of(o).startswith(chosen)]
-    return [*(o for o in old if not key_of(o).startswith("hydra")), *arguments]
+    """Puts the overrides of a run's start before the arguments, except those that the arguments set again."""
+    now = {read_key(a) for a in arguments}
+    chosen = tuple(f"{group}." for group in GROUPS if group in now)  # a new choice drops the settings of the old one
+    old = [o for o in start.overrides if read_key(o) not in now and not read_key(o).startswith(chosen)]
+    return [*(o for o in old if not read_key(o).startswith("hydra")), *arguments]
 
 
 def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
-    """Adds to `sweep.resume=SWEEP` the overrides of that sweep, its engine and its folder.
+    """Adds the overrides of the sweep, its launcher and its folder to `sweep.resume=SWEEP`.
 
-    Jobs that have ended stay as they are.
+    Finished jobs stay as they are.
 
     Raises:
         ConfigError: there is no such sweep, or the command contradicts it.
     """
-    wanted = [a for a in arguments if key_of(a) == "sweep.resume"]
+    wanted = [a for a in arguments if read_key(a) == "sweep.resume"]
     if not wanted:
         return arguments
-    folder = folder_of(wanted[-1])
+    folder = read_folder(wanted[-1])
     try:
         saved = OmegaConf.load((folder or Path()) / "multirun.yaml")
-        task, engine = list(saved.hydra.overrides.task), list(saved.hydra.overrides.hydra)
+        task = list(saved.hydra.overrides.task)
+        engine = list(saved.hydra.overrides.hydra)
     except (OSError, YAMLError, AttributeError):
         named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
         raise ConfigError(
             f"sweep.resume: there is no sweep in {named}: give the folder that holds its multirun.yaml"
         ) from None
     more = [a for a in arguments if a not in (*wanted, *task, "-m", "--multirun")]
-    more = _without_folder(more, "hydra.sweep.dir", "sweep.resume", folder)
-    changed = [a for a in more if not key_of(a).startswith("hydra") and not _may_change(key_of(a))]
+    more = _drop_folder(more, "hydra.sweep.dir", "sweep.resume", folder)
+    changed = [a for a in more if not read_key(a).startswith("hydra") and not _is_resumable(read_key(a))]
     if changed:
         raise ConfigError(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
-    lacking = sweep_code(folder)
+    lacking = find_sweep_code(folder)
     if not own.covers(lacking):
-        raise ConfigError(name_own_code(folder, resume_sweep(folder, own | lacking)))
-    now = {key_of(a) for a in more} | {"trainer.resume"}
-    engine = [each for each in engine if not key_of(each).startswith(_NOT_TAKEN) and "_target_" not in each]
-    kept = [each for each in (*task, *engine) if key_of(each) not in now]
-    begun_in = OmegaConf.select(saved, "hydra.runtime.cwd", default=os.getcwd())
-    here = [override("hydra.sweep.dir", folder), *carry(own, from_folder=True, base=begun_in)]
+        raise ConfigError(describe_own_code(folder, resume_sweep(folder, own | lacking)))
+    now = {read_key(a) for a in more} | {"trainer.resume"}
+    engine = [
+        each for each in engine if not read_key(each).startswith(_SETTINGS_NOT_RESUMED) and "_target_" not in each
+    ]
+    kept = [each for each in (*task, *engine) if read_key(each) not in now]
+    start_folder = OmegaConf.select(saved, "hydra.runtime.cwd", default=os.getcwd())
+    here = [write_override("hydra.sweep.dir", folder), *carry_own_code(own, from_folder=True, base=start_folder)]
     return ["-m", *kept, *more, "trainer.resume=auto", *here]
 
 
-def sweep_code(folder: Path) -> OwnCode:
-    """Collects the own code of a sweep: what its command named, and what its jobs build from."""
+def find_sweep_code(folder: Path) -> OwnCode:
+    """Collects the own code of a sweep: packages that its command names, and packages of its jobs' targets."""
     try:
         hydra = OmegaConf.load(folder / "multirun.yaml").hydra
     except (OSError, YAMLError, AttributeError):
         return OwnCode()
     base = Path(OmegaConf.select(hydra, "runtime.cwd", default=""))
-    named = OmegaConf.select(hydra, f"{CALLBACK.removeprefix('hydra.')}.packages", default=None) or ()
-    own = OwnCode(config_dir_of(hydra), tuple(map(str, named)))
+    named = OmegaConf.select(hydra, f"{CALLBACK_KEY.removeprefix('hydra.')}.packages", default=None) or ()
+    own = OwnCode(find_config_dir(hydra), tuple(map(str, named)))
     targets: set[str] = set()
     for path in folder.glob("*/.hydra/config.yaml"):  # as text: there may be thousands
         with suppress(OSError, ValueError):
@@ -124,44 +127,44 @@ def sweep_code(folder: Path) -> OwnCode:
     return own | OwnCode(packages=find_packages(targets, base))
 
 
-def config_dir_of(hydra: DictConfig) -> str | None:
-    """Finds the folder that `--config-dir` named, in Hydra's own configuration."""
+def find_config_dir(hydra: DictConfig) -> str | None:
+    """Returns the folder of `--config-dir` from Hydra's own configuration; None where there is none."""
     sources = OmegaConf.select(hydra, "runtime.config_sources", default=None) or ()
     return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
-def carry(own: OwnCode, from_folder: bool = False, base: str | None = None) -> list[str]:
-    """Writes the overrides that carry to every job which packages the command named.
+def carry_own_code(own: OwnCode, from_folder: bool = False, base: str | None = None) -> list[str]:
+    """Writes the overrides that carry_own_code the packages of the command to every job.
 
     Args:
-        own: the code that the command names.
+        own: code that the command names.
         from_folder: whether a run folder brings the configuration, so that only these packages may be built.
-        base: the folder that relative data paths start from; None for the current one.
+        base: folder that relative data paths start from; None for the current one.
     """
-    carried = [f"{CALLBACK}.packages=[{','.join(map(quote, own.packages))}]"] if own.packages or from_folder else []
-    carried += [f"{CALLBACK}.only_packages=true"] if from_folder else []
-    return carried + ([override(f"{CALLBACK}.base", base)] if base else [])
+    carried = [f"{CALLBACK_KEY}.packages=[{','.join(map(quote, own.packages))}]"] if own.packages or from_folder else []
+    carried += [f"{CALLBACK_KEY}.only_packages=true"] if from_folder else []
+    return carried + ([write_override(f"{CALLBACK_KEY}.base", base)] if base else [])
 
 
 def fix_data_paths(arguments: list[str]) -> list[str]:
-    """Makes the data paths among overrides absolute, from the current folder; those to sweep over stay."""
-    return [_fixed(each) if is_data_path(key_of(each)) else each for each in arguments]
+    """Makes data paths among the overrides absolute, from the current folder; sweeps over paths stay as they are."""
+    return [_make_absolute(each) if is_data_path(read_key(each)) else each for each in arguments]
 
 
-def _fixed(text: str) -> str:
+def _make_absolute(text: str) -> str:
     value = read_value(text)
     if not isinstance(value, str) or not value or "${" in text:
         return text
     return f"{text.partition('=')[0]}={quote(os.path.abspath(os.path.expanduser(value)))}"
 
 
-def _without_folder(arguments: list[str], key: str, option: str, folder: Path) -> list[str]:
-    """The arguments without the folder of what is gone on with, where they name it once more."""
+def _drop_folder(arguments: list[str], key: str, option: str, folder: Path) -> list[str]:
+    """Drops the folder of the resumed run or sweep, where the arguments name it again; refuses another folder."""
     for each in arguments:
-        if key_of(each) == key and folder_of(each) != folder:
-            raise ConfigError(f"{option} goes on in {folder}: drop {each}, or start without {option}")
-    return [each for each in arguments if key_of(each) != key]
+        if read_key(each) == key and read_folder(each) != folder:
+            raise ConfigError(f"{option} continues in {folder}: drop {each}, or start without {option}")
+    return [each for each in arguments if read_key(each) != key]
 
 
-def _may_change(key: str) -> bool:
+def _is_resumable(key: str) -> bool:
     return any(key == each or key.startswith(f"{each}.") for each in RESUMABLE_KEYS)

@@ -1,8 +1,8 @@
 """Ranges of the numbers in a configuration, and the check that a value lies in its range.
 
-A number has the range of its name: `eps` is positive and `num_samples` at least one, whatever class takes it. A class
-whose argument differs states so in its annotation, as in `alpha: Annotated[float, Range(infinite=True)]`. Every other
-number is finite. Classes of the user's own are held to their annotations alone.
+The name of an argument decides its range: `eps` is positive and `num_samples` at least one, in every class. A class
+whose argument differs states its range in the annotation, as in `alpha: Annotated[float, Range(infinite=True)]`. Every
+other number is finite. A user's own classes are checked by their annotations alone.
 """
 
 import math
@@ -14,19 +14,19 @@ from typing import Any
 from dgm_run.errors import ConfigError
 
 MAX_INT = 2**63 - 1
-"""The largest integer that torch takes."""
+"""Largest integer that torch takes."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of numbers; of a list, the interval of each element.
+    """Interval of a number, or of each element of a list.
 
     Args:
-        low, high: the ends.
-        above, below: exclude the end `low`, the end `high`.
-        infinite: admits infinity where the ends do.
+        low, high: ends of the interval.
+        above, below: whether the end `low`, the end `high` is excluded.
+        infinite: whether infinity is admitted where the ends admit it.
         length: number of elements of a list; None for any.
-        filled: refuses an empty list.
+        filled: whether an empty list is refused.
     """
 
     low: float = -math.inf
@@ -41,12 +41,12 @@ class Range:
         """Returns whether the number lies in the interval; NaN never does."""
         if math.isinf(value) and not self.infinite:
             return False
-        from_low = value > self.low if self.above else value >= self.low
-        to_high = value < self.high if self.below else value <= self.high
-        return from_low and to_high
+        is_above_low = value > self.low if self.above else value >= self.low
+        is_below_high = value < self.high if self.below else value <= self.high
+        return is_above_low and is_below_high
 
     def admits_size(self, values: list) -> bool:
-        """Returns whether a list has as many elements as it should."""
+        """Returns whether a list has an admitted number of elements."""
         return (self.length is None or len(values) == self.length) and (bool(values) or not self.filled)
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ RANGES: Mapping[str, Range] = {
          "num_steps", "num_trusted", "num_vectors", "r1", "sparsity_cost", "total_iters", "warmup_epochs", "weight",
          "weight_decay"),
         NOT_NEGATIVE,
-    ),  # num_steps, context_dim, noise_dim and num_vectors: what zero comes to is said by the class
+    ),  # the classes of num_steps, context_dim, noise_dim and num_vectors say what zero means
     **dict.fromkeys(
         ("base_channels", "batch_size", "channels", "devices", "dim", "eval_batch_size", "eval_every",
          "first_kernel_size", "median_stopping_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
@@ -96,9 +96,9 @@ RANGES: Mapping[str, Range] = {
     "shape": Range(1, filled=True),
     "value_range": Range(length=2),
 }  # fmt: skip
-"""Ranges by the name of the argument, of what this package takes."""
+"""Ranges of this package's arguments, by the name of the argument."""
 
-OF_TORCH: Mapping[str, Range] = {
+TORCH_RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("gamma", "eps", "lr"), POSITIVE),
     **dict.fromkeys(
         ("cooldown", "dampening", "eta_min", "milestones", "min_lr", "patience", "threshold", "total_iters",
@@ -111,28 +111,30 @@ OF_TORCH: Mapping[str, Range] = {
     "betas": Range(0, 1, below=True, length=2),
     "start_factor": Range(0, 1, above=True),
 }  # fmt: skip
-"""Ranges by the name of the argument, of optimizers and schedules."""
+"""Ranges of arguments of torch's optimizers and schedules, by the name of the argument."""
 
 
 def check_range(value: Any, target: Any, name: str, key: str) -> None:
-    """Refuses numbers out of the range of an argument.
+    """Refuses numbers outside the range of an argument.
 
     Args:
-        value: plain: a number, a list or anything else.
-        target: the class or function that takes it.
-        name: of the argument.
-        key: where the value stands, for the message.
+        value: number, list or any other plain value.
+        target: class or function that takes the value.
+        name: name of the argument.
+        key: key of the value, for the message.
 
     Raises:
-        ConfigError: names the key, the value and the range.
+        ConfigError: a number is out of range; the message names key, value and range.
     """
-    stated = _stated(target, name)
-    found = stated or _by_name(target, name)
-    or_null = ", or null" if _takes_none(target, name) else ""
+    stated = _find_stated_range(target, name)
+    found = stated or _find_range_by_name(target, name)
+    or_null = ", or null" if _is_optional(target, name) else ""
     if isinstance(value, list) and not found.admits_size(value):
         expected = f"{found.length} numbers" if found.length else "a list of numbers"
         raise ConfigError(f"{key} = {value} must be {expected}, each {found}{or_null}")
-    if isinstance(value, str) and _package(target) == "torch" and name in OF_TORCH:  # not all of it is annotated
+    if (
+        isinstance(value, str) and _package(target) == "torch" and name in TORCH_RANGES
+    ):  # torch does not annotate all arguments
         raise ConfigError(f"{key} = {value} must be {found}")
     for number in _numbers(value):
         if not found.admits(number):
@@ -151,35 +153,35 @@ def _numbers(value: Any) -> Iterator[float]:
             yield each
 
 
-def _by_name(target: Any, name: str) -> Range:
+def _find_range_by_name(target: Any, name: str) -> Range:
     package = _package(target)
     if package == "torch":
-        return OF_TORCH.get(name, FINITE)
+        return TORCH_RANGES.get(name, FINITE)
     if package != "dgm_run":
         return FINITE
-    counted = name.startswith("num_") or name.endswith(("_dim", "_channels"))
-    return RANGES.get(name, COUNT if counted else FINITE)
+    is_count = name.startswith("num_") or name.endswith(("_dim", "_channels"))
+    return RANGES.get(name, COUNT if is_count else FINITE)
 
 
 def _package(target: Any) -> str:
     return str(getattr(target, "__module__", "")).partition(".")[0]
 
 
-def _stated(target: Any, name: str) -> Range | None:
-    """Returns the range in the annotation of an argument."""
-    for option in _options(target, name):
+def _find_stated_range(target: Any, name: str) -> Range | None:
+    """Returns the range in the annotation of an argument; None where there is none."""
+    for option in _list_annotations(target, name):
         for each in getattr(option, "__metadata__", ()):
             if isinstance(each, Range):
                 return each
     return None
 
 
-def _takes_none(target: Any, name: str) -> bool:
-    return type(None) in _options(target, name)
+def _is_optional(target: Any, name: str) -> bool:
+    return type(None) in _list_annotations(target, name)
 
 
-def _options(target: Any, name: str) -> tuple[Any, ...]:
-    """Returns the annotation of an argument, and the parts of a union."""
+def _list_annotations(target: Any, name: str) -> tuple[Any, ...]:
+    """Returns the annotation of an argument, followed by the parts of a union."""
     try:
         hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated

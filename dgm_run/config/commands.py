@@ -25,9 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.errors import CheckpointError, ConfigError
 
 START = "start.json"
-"""File in a run folder: the overrides and the own code that the run began with."""
+"""File in a run folder that holds the overrides and the own code of the run's start."""
 
-OWN = ("dgm_run", "torch")
+TRUSTED_PACKAGES = ("dgm_run", "torch")
 """Packages whose parts need no `--package`."""
 
 
@@ -36,7 +36,7 @@ class OwnCode:
     """Code outside dgm_run that a command names.
 
     Args:
-        config_dir: folder of YAML files, absolute.
+        config_dir: absolute folder of YAML files; None for none.
         packages: names of packages, or absolute paths of their folders or files.
     """
 
@@ -45,57 +45,57 @@ class OwnCode:
 
     @property
     def options(self) -> list[str]:
-        """The options that name it."""
+        """Options of the command that name this code."""
         config_dir = ["--config-dir", self.config_dir] if self.config_dir else []
         return config_dir + [word for package in self.packages for word in ("--package", package)]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The packages, as Python imports them."""
-        return tuple(map(_import_name, self.packages))
+        """Names of the packages, as Python imports them."""
+        return tuple(map(_get_import_name, self.packages))
 
     def __or__(self, other: "OwnCode") -> "OwnCode":
-        """Adds the packages of `other` that are not among these, and its folder where there is none."""
-        more = [package for package in other.packages if _import_name(package) not in self.names]
+        """Adds missing packages of `other`, and its folder where this code has none."""
+        more = [package for package in other.packages if _get_import_name(package) not in self.names]
         return OwnCode(self.config_dir or other.config_dir, (*self.packages, *more))
 
     def covers(self, other: "OwnCode") -> bool:
-        """Whether it names all that `other` names; another folder may take the place of the folder."""
+        """Returns whether this code names every package of `other`, and a folder if `other` has one."""
         return bool(self.config_dir or not other.config_dir) and set(other.names) <= set(self.names)
 
 
 @dataclass(frozen=True)
 class Start:
-    """The start of a run: its overrides, with absolute data paths, and its own code."""
+    """Start of a run: its overrides, with absolute data paths, and its own code."""
 
     overrides: tuple[str, ...] = ()
     own: OwnCode = OwnCode()
 
 
 def take_options(arguments: Iterable[str]) -> tuple[OwnCode, list[str]]:
-    """Takes `--config-dir DIR` and every `--package NAME` out of the arguments, wherever they stand.
+    """Splits `--config-dir DIR` and every `--package NAME` from the other arguments.
 
-    Beside `--cfg` and `--info`, Hydra has a `--package` of its own, which stays.
+    Hydra has a `--package` of its own beside `--cfg` and `--info`, which stays among the arguments.
 
     Raises:
-        ConfigError: an option has no value, or one that does not exist.
+        ConfigError: an option has no value, or its folder or package does not exist.
     """
     arguments = list(arguments)
-    is_shown = bool({"--cfg", "-c", "--info", "-i"} & {word.partition("=")[0] for word in arguments})
+    has_hydra_package = bool({"--cfg", "-c", "--info", "-i"} & {word.partition("=")[0] for word in arguments})
     config_dir: str | None = None
     packages: list[str] = []
     others = []
     words = iter(arguments)
     for word in words:
         option, equals, value = word.partition("=")
-        if option not in ("--config-dir", "-cd", "--package") or (option == "--package" and is_shown):
+        if option not in ("--config-dir", "-cd", "--package") or (option == "--package" and has_hydra_package):
             others.append(word)
             continue
         value = value if equals else next(words, "")
         if option == "--package":
-            packages.append(_package(value))
+            packages.append(_resolve_package(value))
         elif config_dir is not None:
-            raise ConfigError("--config-dir: there can be one: put the groups of both into one folder")
+            raise ConfigError("--config-dir: it can be given once: put the groups of both into one folder")
         elif not Path(value).is_dir() or not value:
             raise ConfigError(f"--config-dir: there is no folder {value}: name one with YAML files: --config-dir DIR")
         else:
@@ -118,7 +118,8 @@ def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     return overrides, flags
 
 
-def _package(value: str) -> str:
+def _resolve_package(value: str) -> str:
+    """Returns the name of a package, or the absolute path of its folder or file."""
     if all(part.isidentifier() for part in value.split(".")) and not value.endswith(".py"):
         place = locate_package(value, Path.cwd())
         if place != value or find_spec(value.partition(".")[0]):
@@ -130,7 +131,7 @@ def _package(value: str) -> str:
     return str(path)
 
 
-def _import_name(package: str) -> str:
+def _get_import_name(package: str) -> str:
     return Path(package).stem if os.sep in package else package
 
 
@@ -144,7 +145,7 @@ def make_importable(packages: Iterable[str]) -> tuple[str, ...]:
         folder = os.path.dirname(package)
         if folder and folder not in sys.path:
             sys.path.append(folder)
-    return tuple(map(_import_name, packages))
+    return tuple(map(_get_import_name, packages))
 
 
 def find_packages(targets: Iterable[str], base: Path) -> tuple[str, ...]:
@@ -152,137 +153,140 @@ def find_packages(targets: Iterable[str], base: Path) -> tuple[str, ...]:
 
     Args:
         targets: values of `_target_`.
-        base: the folder where the command was given; a package that lies there is listed by its path.
+        base: current folder of the command; a package in it is listed by its path.
     """
-    names = sorted({target.partition(".")[0] for target in targets} - set(OWN))
+    names = sorted({target.partition(".")[0] for target in targets} - set(TRUSTED_PACKAGES))
     return tuple(locate_package(name, base) for name in names)
 
 
 def locate_package(name: str, base: Path) -> str:
-    """Returns the path of a package that lies in the folder `base`, else its name."""
+    """Returns the path of a package in the folder `base`, else the name of the package."""
     places = (base / name, base / f"{name}.py")
     return next((str(place) for place in places if place.exists()), name)
 
 
-def targets_of(node: Any) -> Iterator[str]:
-    """Lists every `_target_` in plain containers."""
+def list_targets(node: Any) -> Iterator[str]:
+    """Yields every `_target_` in plain containers."""
     if isinstance(node, dict):
         if isinstance(node.get("_target_"), str):
             yield node["_target_"]
         node = list(node.values())
     if isinstance(node, list):
         for value in node:
-            yield from targets_of(value)
+            yield from list_targets(value)
 
 
 # overrides
 
 
 def quote(value: str) -> str:
-    """Writes a text as a value that Hydra and OmegaConf read back as the same text."""
+    """Quotes a text so that Hydra and OmegaConf read it back unchanged."""
     value = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)  # else OmegaConf looks up a key
     is_plain = re.fullmatch(r"[/A-Za-z][A-Za-z0-9_/.-]*", value) and read_value(f"x={value}") == value
     mark = Quote.double if "'" in value and '"' not in value else Quote.single
     return value if is_plain else QuotedString(value, mark).with_quotes()
 
 
-def override(key: str, value: str | os.PathLike) -> str:
+def write_override(key: str, value: str | os.PathLike) -> str:
     """Writes `key=value` as Hydra reads it."""
     return f"{key}={quote(os.fspath(value))}"
 
 
 def read_value(text: str) -> Any:
-    """Reads the value of an override as Hydra does; None where there is none or it cannot be read."""
+    """Reads the value of an override as Hydra does; None if there is none or it cannot be read."""
     try:
         value = OverridesParser.create().parse_override(text).value()
         return OmegaConf.create({"value": value})["value"] if isinstance(value, str) else value
-    except (HydraException, OmegaConfBaseException):  # which Hydra will tell
+    except (HydraException, OmegaConfBaseException):  # Hydra reports it later
         return None
 
 
-def key_of(text: str) -> str:
+def read_key(text: str) -> str:
     """Returns the key of an override."""
     return text.partition("=")[0].lstrip("+~")
 
 
-def folder_of(text: str) -> Path | None:
-    """Reads the folder that an override names; None where it names none, or several to sweep over."""
+def read_folder(text: str) -> Path | None:
+    """Reads the folder that an override names; None if it names none, or sweeps over several."""
     value = read_value(text)
     if value in (None, "") or isinstance(value, Sweep):
         return None
-    return Path(os.path.abspath(value if isinstance(value, str) else text.partition("=")[2]))  # 007 is no number
+    return Path(
+        os.path.abspath(value if isinstance(value, str) else text.partition("=")[2])
+    )  # a folder named 007 is no number
 
 
 def is_data_path(key: str) -> bool:
-    """Whether a key says where data are, those of an estimator among them."""
+    """Returns whether a key holds a path of data, including data of an estimator."""
     group = key.partition(".")[0]
     name = key.rpartition(".")[2]
     return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
 
 
 def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
-    """Puts absolute data paths into the overrides that a run goes on with.
+    """Puts absolute data paths into the overrides of a run's start.
 
     Args:
-        overrides: those of the command.
+        overrides: overrides of the command.
         places: absolute paths by key.
     """
-    found = {key_of(each): each.partition("=")[0] for each in overrides}
-    kept = [each for each in overrides if key_of(each) not in places]
-    return kept + [override(found.get(key, key), place) for key, place in places.items()]
+    found = {read_key(each): each.partition("=")[0] for each in overrides}
+    kept = [each for each in overrides if read_key(each) not in places]
+    return kept + [write_override(found.get(key, key), place) for key, place in places.items()]
 
 
-# how a run began
+# the start of a run
 
 
 def write_start(folder: Path, start: Start) -> None:
-    """Writes how a run began into its folder."""
+    """Writes the start of a run into its folder."""
     (folder / START).write_text(json.dumps(asdict(start), indent=2))
 
 
 def move_data(folder: Path, start: Start) -> None:
-    """Puts the data paths of `start` into what a run folder keeps, once the data there have proved to be the same."""
-    places = {key_of(each): read_value(each) for each in start.overrides if is_data_path(key_of(each))}
+    """Writes the data paths of `start` into a run folder, after a check that they hold the same data."""
+    places = {read_key(each): read_value(each) for each in start.overrides if is_data_path(read_key(each))}
     old = read_start(folder)
     if old and (folder / START).exists():
         write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
 
 
-def start_from(content: dict[str, Any]) -> Start:
-    """Makes a `Start` of what `asdict` or JSON makes of one."""
+def make_start(content: dict[str, Any]) -> Start:
+    """Makes a `Start` from the output of `asdict`, or from the same in JSON."""
     own = content["own"]
     return Start(tuple(content["overrides"]), OwnCode(own["config_dir"], tuple(own["packages"])))
 
 
 def read_start(folder: Path) -> Start | None:
-    """Reads how a run began; None where dgm-run did not begin it.
+    """Reads the start of a run; None if dgm-run did not start it.
 
-    A run that has no file of its own yet, because it failed early, has what Hydra wrote.
+    A run that failed early has no start.json yet, but it has Hydra's file of overrides.
     """
     try:
-        return start_from(json.loads((folder / START).read_text()))
+        return make_start(json.loads((folder / START).read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         overrides = read_overrides(folder)
     return None if overrides is None else Start(tuple(overrides))
 
 
 def load_start(folder: Path) -> Start | None:
-    """Reads how a run began, to go on with it; None where dgm-run did not begin it.
+    """Reads the start of a run, in order to resume it; None if dgm-run did not start it.
 
     Raises:
-        CheckpointError: the record is damaged, and without it this would be another run.
+        CheckpointError: the record is damaged, and without it another run would result.
     """
-    start, path = read_start(folder), folder / ".hydra" / "overrides.yaml"
+    start = read_start(folder)
+    path = folder / ".hydra" / "overrides.yaml"
     if start is None and path.exists():
         raise CheckpointError(
-            f"{path} is no list of overrides, as in '- seed=1': write into it those that the run was begun with, one a "
-            "line, or [] if there were none"
+            f"{path} is no list of overrides, as in '- seed=1': write into it the overrides that the run started with, "
+            "one a line, or [] if there were none"
         )
     return start
 
 
 def read_overrides(folder: Path) -> list[str] | None:
-    """Reads the overrides that Hydra wrote into a run folder for its last command; None where there are none."""
+    """Reads the overrides that Hydra wrote into a run folder for its last command; None if there are none."""
     try:
         saved = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
@@ -300,55 +304,57 @@ def _is_override(text: Any) -> bool:
 # commands
 
 
-def shell(*words: str | os.PathLike) -> str:
-    """Writes a command for bash."""
+def join_for_shell(*words: str | os.PathLike) -> str:
+    """Joins words to a command for bash."""
     return shlex.join(map(os.fspath, words))
 
 
 def resume_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
-    """Writes the command that goes on with a run.
+    """Writes the command that resumes a run.
 
     Args:
-        folder: of the run.
-        overrides: further ones.
-        own: code that the command names beside that of the run.
+        folder: folder of the run.
+        overrides: further overrides.
+        own: code that the command names, in addition to the code of the run.
     """
     start = read_start(folder)
     if start is None and (folder / ".hydra").is_dir():
         return f"dgm_run.run(cfg, {os.path.abspath(folder)!r}) in Python, with trainer.resume=auto"
     own = own | start.own if start else own
-    return shell("dgm-run", *own.options, *overrides, override("trainer.resume", os.path.abspath(folder)))
+    return join_for_shell(
+        "dgm-run", *own.options, *overrides, write_override("trainer.resume", os.path.abspath(folder))
+    )
 
 
 def resume_sweep(folder: Path, own: OwnCode) -> str:
-    """Writes the command that runs what is missing of a sweep."""
-    return shell("dgm-run", *own.options, override("sweep.resume", os.path.abspath(folder)))
+    """Writes the command that runs the missing jobs of a sweep."""
+    return join_for_shell("dgm-run", *own.options, write_override("sweep.resume", os.path.abspath(folder)))
 
 
 def evaluate_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
     """Writes the command that evaluates a run again."""
     start = read_start(folder)
     own = own | start.own if start else own
-    return shell("dgm-eval", *own.options, os.path.abspath(folder), *overrides)
+    return join_for_shell("dgm-eval", *own.options, os.path.abspath(folder), *overrides)
 
 
 def run_estimators(folder: Path, names: Sequence[str]) -> str:
-    """Writes the command that evaluates a run by some of its estimators again, as they were set."""
+    """Writes the command that runs some estimators of a run again, with their settings."""
     chosen = tuple(f"estimators.{name}." for name in names)
-    settings = [each for each in (read_start(folder) or Start()).overrides if key_of(each).startswith(chosen)]
+    settings = [each for each in (read_start(folder) or Start()).overrides if read_key(each).startswith(chosen)]
     return evaluate_run(folder, [f"estimators=[{','.join(names)}]", *settings])
 
 
 def sample_run(folder: Path, settings: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:
     """Writes the command that draws from the model of a run."""
-    return shell("dgm-sample", *own.options, os.path.abspath(folder), *settings)
+    return join_for_shell("dgm-sample", *own.options, os.path.abspath(folder), *settings)
 
 
 def report_runs(folder: Path) -> str:
     """Writes the command that compares the runs in a folder."""
-    return shell("dgm-report", os.path.abspath(folder))
+    return join_for_shell("dgm-report", os.path.abspath(folder))
 
 
 def show_runs(folder: Path) -> str:
     """Writes the command that shows the runs in a folder in TensorBoard."""
-    return shell("tensorboard", "--logdir", os.path.abspath(folder))
+    return join_for_shell("tensorboard", "--logdir", os.path.abspath(folder))

@@ -1,4 +1,4 @@
-"""The presets: rows of papers and runs of other programs, each with the numbers that it is to reach.
+"""Presets: rows of papers and runs of other programs, each with the published numbers to reach.
 
 `conf/experiment/PAPER/ROW.yaml` is a preset. `conf/experiment/PAPER/base/NAME.yaml` holds settings that presets share;
 a preset names its bases in its defaults list. A base is no preset: nothing lists it.
@@ -13,21 +13,21 @@ import yaml
 
 from dgm_run.config.published import KINDS, split_source
 
-BASE = "base"
-"""The folder of the bases, in that of a paper."""
+BASE_FOLDER = "base"
+"""Folder of the bases, inside the folder of a paper."""
 
 
 class Preset(NamedTuple):
-    """A row of a paper, or a run of another program.
+    """Preset for a row of a paper, or for a run of another program.
 
     Attributes:
-        name: as in +experiment=NAME.
-        dataset: what it is trained on.
-        epochs: at most, or None where it leaves them as they are.
-        kind: whose number it is, one of `published.KINDS`.
-        values: what is to be reached, by quantity.
-        source: which paper or program, and where in it.
-        hours: of training on one core of a CPU, roughly, as `python -m benchmarks.presets` or a run has found, or None.
+        name: name, as in +experiment=NAME.
+        dataset: data set to train on.
+        epochs: largest number of epochs; None for the default.
+        kind: kind of the published number, one of `published.KINDS`.
+        values: published numbers by quantity.
+        source: paper or program, and the place of the number in it.
+        hours: approximate training time on one CPU core, from `python -m benchmarks.presets` or a run; None if unknown.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Preset(NamedTuple):
 
 def list_presets(folder: Path) -> list[str]:
     """Returns the names of all presets in a folder of experiments, without the bases, in order."""
-    paths = [path for path in sorted(folder.rglob("*.yaml")) if path.parent.name != BASE]
+    paths = [path for path in sorted(folder.rglob("*.yaml")) if path.parent.name != BASE_FOLDER]
     return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
 
 
-def presets(folder: Path) -> Iterator[Preset]:
+def read_presets(folder: Path) -> Iterator[Preset]:
     """Reads all presets in a folder of experiments, in the order of their names."""
     for name in list_presets(folder):
         choices, settings = _read_on_bases(folder, name)
@@ -76,28 +76,29 @@ def _read_on_bases(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, A
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Returns settings in which `above` takes the place of `below`, key by key."""
+    """Merges settings key by key; `above` overrides `below`."""
     shared = [name for name in below.keys() & above.keys() if isinstance(below[name], dict)]
     return below | above | {name: _merge(below[name], above[name]) for name in shared}
 
 
-def table(folder: Path) -> str:
-    """The presets as lines of text, with the source that a few of them share above them."""
-    lines, above = [], ""
-    for preset in presets(folder):
+def format_presets(folder: Path) -> str:
+    """Formats the presets as lines of text, grouped below their sources."""
+    lines = []
+    heading = ""
+    for preset in read_presets(folder):
         source, _ = split_source(preset.source)
         whose = "" if preset.kind == "paper" else f" ({KINDS[preset.kind]})"
-        if source + whose != above:
-            above = source + whose
-            lines += ["", above]
+        if source + whose != heading:
+            heading = source + whose
+            lines += ["", heading]
         cost = [f"{preset.epochs} epochs"] if preset.epochs else []
-        cost += [_duration(preset.hours)] if preset.hours else []
+        cost += [_format_duration(preset.hours)] if preset.hours else []
         numbers = ", ".join(f"{quantity} {value:g}" for quantity, value in preset.values.items())
         lines.append(f"  +experiment={preset.name:52} {preset.dataset:24} {numbers:26} {', '.join(cost)}".rstrip())
-    return "\n".join([*lines[1:], "", "Times are those of training on one core of a CPU."]) + "\n"
+    return "\n".join([*lines[1:], "", "Times are for training on one CPU core."]) + "\n"
 
 
-def _duration(hours: float) -> str:
-    """Roughly."""
+def _format_duration(hours: float) -> str:
+    """Formats a duration with one significant digit, in minutes, hours or days."""
     unit, length = next((u, n) for u, n in (("min", 1 / 60), ("hours", 1), ("days", 24)) if hours < 100 * n or n == 24)
     return f"about {float(f'{hours / length:.1g}'):g} {unit}"

@@ -1,4 +1,4 @@
-"""Numbers that presets are to reach, and whose numbers they are."""
+"""Published numbers of presets: kinds, sources, and their check."""
 
 import re
 from typing import Any
@@ -11,14 +11,14 @@ KINDS = {
     "closed_form": "an exact value",
     "bound": "a bound that no model passes",
 }
-"""What `published.kind` of a preset says, in words."""
+"""Kinds of published numbers, `published.kind` of a preset, in words."""
 
 
 def check_published(node: Any) -> None:
-    """Checks the `published` of a configuration, which a preset sets or nobody.
+    """Checks the node `published` of a configuration, which only presets set.
 
     Raises:
-        ConfigError: it lacks a part, or its kind is unknown.
+        ConfigError: a part of the node is missing, or its kind is unknown.
     """
     if node is None:
         return
@@ -39,7 +39,7 @@ def check_published(node: Any) -> None:
 
 
 def split_source(source: str) -> tuple[str, str]:
-    """Splits a source behind its address: the paper or program, and where the number stands in it."""
+    """Splits a source after its address: into the paper or program, and the place of the number in it."""
     title, comma, rest = source.partition(", http")
     address, *where = re.split("[,;] ", rest, maxsplit=1)
     return f"{title}{comma}{address}", "".join(where)

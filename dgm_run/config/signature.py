@@ -1,4 +1,4 @@
-"""Checks a configuration node against the signature of what it names: arguments, types, kinds of parts."""
+"""Checks a configuration node against the signature of its target: arguments, types, kinds of parts."""
 
 import inspect
 import types
@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import Any, Literal
 
 from dgm_run.config.bounds import check_range
-from dgm_run.config.suggestions import nearest_keys
+from dgm_run.config.suggestions import suggest_keys
 from dgm_run.errors import ConfigError
 
-_NAMES = {int: "Integer", float: "Float", bool: "Boolean", str: "String"}
+_TYPE_NAMES = {int: "Integer", float: "Float", bool: "Boolean", str: "String"}
 
 
-def target_of(node: Any, key: str) -> Any:
-    """The class or function that `node._target_` names.
+def import_target(node: Any, key: str) -> Any:
+    """Imports the class or function that `node._target_` names.
 
     Raises:
         ConfigError: there is none.
@@ -44,14 +44,14 @@ def check_node(node: Any, key: str) -> None:
 
 
 def _check_arguments(node: dict, key: str) -> None:
-    target = target_of(node, key)
+    target = import_target(node, key)
     parameters = inspect.signature(target).parameters
-    hints = annotations(target)
+    hints = read_annotations(target)
     given = [name for name in node if not (name.startswith("_") and name.endswith("_"))]
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
         if name not in parameters and not takes_any:
-            meant = " or ".join(f"{key}.{other}" for other in nearest_keys(name, parameters))
+            meant = " or ".join(f"{key}.{other}" for other in suggest_keys(name, parameters))
             instead = f"did you mean {meant}?" if meant else f"it takes {', '.join(parameters)}"
             raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; {instead}")
         if name in hints:
@@ -64,8 +64,8 @@ def _check_arguments(node: dict, key: str) -> None:
                 raise ConfigError(f"{key}.{name}: {target.__name__} needs it, and it is not set")
 
 
-def annotations(target: Any) -> dict[str, Any]:
-    """The annotations of what a call of the target takes."""
+def read_annotations(target: Any) -> dict[str, Any]:
+    """Returns the annotations of a target's arguments."""
     try:
         return typing.get_type_hints(target.__init__ if isinstance(target, type) else target)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
@@ -76,23 +76,26 @@ def check_type(value: Any, hint: Any, key: str) -> None:
     """Refuses a value that the annotation does not admit.
 
     Raises:
-        ConfigError: names the key, the value and what is expected.
+        ConfigError: the value has a wrong type; the message names key, value and type.
     """
-    if _fits(value, hint, key):
+    if _is_admitted(value, hint, key):
         return
     if isinstance(value, dict) and "_target_" in value:
-        raise ConfigError(f"{key}: needs to be of kind {_name(hint)}; {target_of(value, key).__name__} is not")
+        raise ConfigError(
+            f"{key}: needs to be of kind {_describe_type(hint)}; {import_target(value, key).__name__} is not"
+        )
     raise ConfigError(
-        f"{key}: Value '{value}' of type '{type(value).__name__}' could not be converted to {_name(hint)}"
+        f"{key}: Value '{value}' of type '{type(value).__name__}' could not be converted to {_describe_type(hint)}"
     )
 
 
-def _fits(value: Any, hint: Any, key: str) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+def _is_admitted(value: Any, hint: Any, key: str) -> bool:
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if hint is Any or hint is inspect.Parameter.empty or isinstance(hint, typing.TypeVar):
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option, key) for option in arguments)
+        return any(_is_admitted(value, option, key) for option in arguments)
     if origin is Literal:
         return value in arguments
     if hint is None or hint is type(None):
@@ -107,25 +110,27 @@ def _fits(value: Any, hint: Any, key: str) -> bool:
         return isinstance(value, str)
     if origin in (list, tuple, AbstractSequence, Iterable):
         inner = [option for option in arguments if option is not Ellipsis]
-        return isinstance(value, list) and all(any(_fits(v, h, key) for h in inner) for v in value)
+        return isinstance(value, list) and all(any(_is_admitted(v, h, key) for h in inner) for v in value)
     if Callable in (hint, origin):
         return isinstance(value, dict) and "_target_" in value
     if isinstance(value, dict) and "_target_" in value:
-        target = target_of(value, key)
+        target = import_target(value, key)
         return not (isinstance(target, type) and isinstance(hint, type)) or issubclass(target, hint)
     return not (isinstance(hint, type) and hint.__module__.partition(".")[0] in ("dgm_run", "torch"))
 
 
-def _name(hint: Any) -> str:
+def _describe_type(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(hint) if getattr(option, "__module__", "") != "torch"]
-        return " or ".join(_name(option) for option in options)  # a tensor cannot be written in a configuration
+        return " or ".join(
+            _describe_type(option) for option in options
+        )  # a tensor cannot be written in a configuration
     if hint is type(None):
         return "null"
     if typing.get_origin(hint) in (list, tuple, AbstractSequence, Iterable):
-        return "List of " + _name(typing.get_args(hint)[0])
+        return "List of " + _describe_type(typing.get_args(hint)[0])
     if Callable in (hint, typing.get_origin(hint)):
         return "Callable"
-    return _NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))
+    return _TYPE_NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))

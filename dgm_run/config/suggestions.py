@@ -1,4 +1,4 @@
-"""Nearest names for a key, a group or a choice that does not exist: by spelling, and by other words of the field."""
+"""Suggests names for an unknown key, group or choice: by spelling, and by synonyms of the field."""
 
 import difflib
 import re
@@ -46,7 +46,7 @@ SYNONYMS = {
     **dict.fromkeys(("observation_model", "noise_model"), ("likelihood",)),
     **dict.fromkeys(("preset", "exp"), ("experiment",)),
 }
-"""Other words of the field for keys and groups."""
+"""Keys and groups by their synonyms in the field."""
 
 CHOICE_SYNONYMS = {
     "ais": ("energy", "ais_decoder"),
@@ -70,18 +70,18 @@ CHOICE_SYNONYMS = {
     "fa": ("factor_analysis",),
     "pca": ("ppca",),
 }
-"""Other words for choices."""
+"""Choices by their synonyms."""
 
 
-def nearest_keys(key: str, known: Iterable[str], groups: Sequence[str] = ()) -> list[str]:
-    """Returns up to three keys or groups that may be meant by one that there is not."""
+def suggest_keys(key: str, known: Iterable[str], groups: Sequence[str] = ()) -> list[str]:
+    """Suggests up to three keys or groups for an unknown key."""
     head, _, last = key.rpartition(".")
     keys = [*known]
     groups = [] if head else groups
     words = (last, *SYNONYMS.get(last.lower(), ()))
     for admits in (
-        lambda name: _plain(name) in [_plain(word) for word in words],
-        lambda name: difflib.SequenceMatcher(None, _plain(name), _plain(last)).ratio() >= 0.8,
+        lambda name: _normalize(name) in [_normalize(word) for word in words],
+        lambda name: difflib.SequenceMatcher(None, _normalize(name), _normalize(last)).ratio() >= 0.8,
     ):
         groups_meant = [name for name in groups if admits(name)]
         found = [name for name in keys if admits(name.rpartition(".")[2])]
@@ -93,24 +93,24 @@ def nearest_keys(key: str, known: Iterable[str], groups: Sequence[str] = ()) -> 
     return difflib.get_close_matches(key, [*groups, *keys], 3, 0.75)
 
 
-def nearest(name: str, known: Sequence[str]) -> list[str]:
-    """Returns up to three of the known names that may be meant by another."""
-    same = [each for each in known if _plain(each) == _plain(name)]
+def suggest_names(name: str, known: Sequence[str]) -> list[str]:
+    """Suggests up to three of the known names for an unknown name."""
+    same = [each for each in known if _normalize(each) == _normalize(name)]
     synonyms = [each for each in CHOICE_SYNONYMS.get(name.lower(), ()) if each in known]
-    plain = {_plain(each): each for each in known}
-    close = [plain[each] for each in difflib.get_close_matches(_plain(name), plain, 3, 0.6)]
-    within = [each for each in known if len(name) >= 3 and _plain(name) in _plain(each)]
+    plain = {_normalize(each): each for each in known}
+    close = [plain[each] for each in difflib.get_close_matches(_normalize(name), plain, 3, 0.6)]
+    within = [each for each in known if len(name) >= 3 and _normalize(name) in _normalize(each)]
     return list(dict.fromkeys(same or [*synonyms, *close, *within]))[:3]
 
 
-def leaves(node: Any, key: str = "") -> Iterator[str]:
-    """Yields the keys of a plain configuration that can be set: not those that follow another key."""
+def list_leaves(node: Any, key: str = "") -> Iterator[str]:
+    """Yields the keys of a plain configuration that can be set: keys whose value does not refer to another key."""
     if isinstance(node, dict) and node:
         for name, value in node.items():
-            yield from leaves(value, f"{key}.{name}" if key else str(name))
+            yield from list_leaves(value, f"{key}.{name}" if key else str(name))
     elif not (isinstance(node, str) and node.startswith("${")):
         yield key
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,4 +1,4 @@
-"""Brings a user's arrays to the declared shape and levels, or says in one line what does not fit and what to write."""
+"""Brings a user's arrays to the declared shape and levels, or refuses them in one line that says what to write."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
 
-ON_GRID = 1e-3
-"""Distance to a level, in levels, below which a float in [0, 1] is taken for it."""
+LEVEL_TOLERANCE = 1e-3
+"""Largest distance of a float to a level, in levels, at which the float is read as that level."""
 
-DARK = 0.25
-"""Share of the highest level that some pixel has to reach."""
+MIN_BRIGHTNESS = 0.25
+"""Share of the highest level that some pixel must reach."""
 
 
 def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[RawSplits, list[str]]:
     """Adds, drops or moves axes until the examples have the declared shape.
 
-    Axes of one are added and dropped, and channels move from the last place to the first. All else is refused, since
-    it could be meant in more than one way.
+    Axes of length one are added and dropped, and channels move from the last place to the first. Other changes are
+    ambiguous and refused.
 
     Returns:
         The splits, and lines for the log.
@@ -30,7 +30,8 @@ def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[
     Raises:
         DataError: names both shapes and what to set.
     """
-    changed, notes = {}, []
+    changed = {}
+    notes = []
     for split_name, split in zip(NAMES, splits, strict=True):
         stored = split.x.x if isinstance(split.x, OnDisk) else split.x
         x = _conform_shape(stored, tuple(shape), name)
@@ -51,46 +52,46 @@ def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     if len(found) == len(shape) == 3 and found[2:] + found[:2] == shape:
         return x.movedim(-1, 1)
     if x[:1].numel() == torch.Size(shape).numel():
-        how = f"save the array reshaped, x.reshape(-1, {', '.join(map(str, shape))}), if that is what they are, or set"
+        advice = f"save x.reshape(-1, {', '.join(map(str, shape))}), if that is the right order, or set"
     else:
-        how = "set"
+        advice = "set"
     raise DataError(
-        f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(found)}: {how} dataset.shape="
+        f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(found)}: {advice} dataset.shape="
         f"[{','.join(map(str, found))}]"
     )
 
 
 def conform_levels(splits: RawSplits, num_levels: int, name: str) -> tuple[RawSplits, list[str]]:
-    """Reads floats as grey levels where their values leave no doubt: whole numbers, or intensities k / (L - 1).
+    """Reads floats as grey levels if they are whole numbers, or intensities k / (L - 1).
 
     Raises:
-        DataError: they are neither; one line says what else can be done with them.
+        DataError: the floats are neither; one line says what to set.
     """
     if isinstance(splits.train.x, OnDisk) or not splits.train.x.is_floating_point():
         return splits, []
-    scale = _scale_of(splits.train.x, num_levels)
+    scale = _find_scale(splits.train.x, num_levels)
     found = {}
     for split_name, split in zip(NAMES, splits, strict=True):
         if scale is None or not _are_levels(split.x * scale, num_levels):
-            raise DataError(_float_hint(split.x, num_levels, name))
+            raise DataError(_describe_floats(split.x, num_levels, name))
         found[split_name] = split._replace(x=(split.x * scale).round().to(torch.uint8))
     read = "whole numbers" if scale == 1 else "intensities in [0, 1]"
     note = f"{name}: floats that are {read} are read as {num_levels} levels"
     return RawSplits(**found, about=splits.about, notes=splits.notes), [note]
 
 
-def _scale_of(x: Tensor, num_levels: int) -> int | None:
+def _find_scale(x: Tensor, num_levels: int) -> int | None:
     """Finds the factor that turns floats into levels, or None; values up to 1 are intensities."""
     scale = num_levels - 1 if x.numel() and x.max() <= 1 else 1
     return scale if _are_levels(x * scale, num_levels) else None
 
 
 def _are_levels(x: Tensor, num_levels: int) -> bool:
-    near = (x - x.round()).abs() <= ON_GRID  # NaN is near nothing
+    near = (x - x.round()).abs() <= LEVEL_TOLERANCE  # NaN is near no level
     return bool((near & (x > -0.5) & (x < num_levels - 0.5)).all())
 
 
-def _float_hint(x: Tensor, num_levels: int, name: str) -> str:
+def _describe_floats(x: Tensor, num_levels: int, name: str) -> str:
     known = x[x.isfinite()]
     low, high = (f"{value:.4g}" for value in (known.min().item(), known.max().item())) if len(known) else ("nan", "nan")
     and_nan = " and NaN" if len(known) < x.numel() else ""
@@ -105,18 +106,18 @@ def _float_hint(x: Tensor, num_levels: int, name: str) -> str:
 
 
 def check_levels(x: Tensor, num_levels: int, name: str) -> list[str]:
-    """Refuses levels that cannot be what was declared: pictures that would be all but black.
+    """Refuses levels that contradict their declared number, because the images would be nearly black.
 
     Args:
         x: training examples, uint8, below `num_levels`.
-        num_levels: declared, L.
-        name: of the data set.
+        num_levels: declared number of levels.
+        name: name of the data set.
 
     Returns:
-        Lines for the log: dark pictures that may be meant so.
+        Lines for the log about dark images that are possible.
 
     Raises:
-        DataError: it names the levels that are used and what to set.
+        DataError: the images are too dark; the message names the levels and what to set.
     """
     counts = torch.bincount(x.flatten(), minlength=num_levels)
     used = counts.nonzero().flatten().tolist()
@@ -124,12 +125,12 @@ def check_levels(x: Tensor, num_levels: int, name: str) -> list[str]:
     if num_levels == 2 or top == num_levels - 1:
         return []
     if top == 0:
-        return [f"{name}: all training values that were looked at are zero"]
+        return [f"{name}: all checked training values are zero"]
     if len(used) <= 2:
-        told = " and ".join(map(str, used))
+        listed = " and ".join(map(str, used))
         fix = "set dataset.num_levels=2 dataset.binarize=none" if top == 1 else "save them as 0 and 1"
-        raise DataError(f"dataset.num_levels={num_levels}: {name} has no values but {told}: {fix}")
-    if top < DARK * (num_levels - 1):
+        raise DataError(f"dataset.num_levels={num_levels}: {name} has no values but {listed}: {fix}")
+    if top < MIN_BRIGHTNESS * (num_levels - 1):
         raise DataError(
             f"dataset.num_levels={num_levels}: the highest value of {name} is {top}, which would be dark grey: set "
             f"dataset.num_levels={top + 1}, or scale the images"

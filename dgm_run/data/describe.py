@@ -1,4 +1,4 @@
-"""Says what stands out in a user's real values: missing ones, constant columns, scales that differ widely."""
+"""Describes a user's real values for the log: missing values, constant columns, scales that differ widely."""
 
 from collections.abc import Mapping
 
@@ -7,41 +7,40 @@ from torch import Tensor
 
 from dgm_run.errors import DataError
 
-WIDE = 1000.0
-"""Ratio of the scales of two columns, or of a mean to a scale, from which training suffers."""
+MAX_SCALE_RATIO = 1000.0
+"""Ratio of the scales of two columns, or of a mean to a scale, above which training suffers."""
 
-ROUNDED = 0.01
-"""Rounding error of single precision, in standard deviations of a column, that is refused."""
+MAX_ROUNDING_ERROR = 0.01
+"""Largest rounding error of single precision, in standard deviations of a column."""
 
-NAMED = 10
-"""Columns that are named at most."""
+MAX_NAMED_COLUMNS = 10
 
 
 def describe_missing(values: Mapping[str, Tensor], name: str) -> list[str]:
-    """Says how many values of each split are NaN, if any.
+    """Counts the missing values (NaN) of each split, in a line; returns no line if there are none.
 
     Args:
-        values: (N, *shape) by split.
-        name: of the data set.
+        values: values (N, *shape) by split.
+        name: name of the data set.
     """
     counts = {split: int(x.isnan().sum()) for split, x in values.items()}
     if not any(counts.values()):
         return []
-    told = ", ".join(f"{count:,} of {values[split].numel():,} in {split}" for split, count in counts.items())
-    return [f"{name}: NaN is a missing value: {told}; likelihoods are those of the observed values"]
+    listed = ", ".join(f"{count:,} of {values[split].numel():,} in {split}" for split, count in counts.items())
+    return [f"{name}: NaN is a missing value: {listed}; likelihoods are those of the observed values"]
 
 
 def refuse_rounding(train: Tensor, name: str) -> None:
-    """Refuses values in double precision that single precision, of the run, would round away.
+    """Refuses values in double precision that the run's single precision cannot represent.
 
     Raises:
-        DataError: it names the column and what to set.
+        DataError: the rounding error is too large; the message names the column and what to set.
     """
     if train.dtype != torch.float64 or torch.get_default_dtype() == torch.float64:
         return
-    mean, scale = _moments(train)
+    mean, scale = _compute_moments(train)
     lost = torch.where(scale > 0, mean.abs() * torch.finfo(torch.float32).eps / scale, 0.0)
-    if lost.max() > ROUNDED:
+    if lost.max() > MAX_ROUNDING_ERROR:
         column = int(lost.argmax())
         raise DataError(
             f"dataset: single precision would round column {column} of {name} (mean {mean[column]:.4g}, standard "
@@ -49,8 +48,8 @@ def refuse_rounding(train: Tensor, name: str) -> None:
         )
 
 
-def _moments(train: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column over what is observed, (D,)."""
+def _compute_moments(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes mean and standard deviation of each column over its observed values, (D,)."""
     x = train.flatten(1).double()
     count = (~x.isnan()).sum(0).clamp(min=1)
     mean = x.nansum(0) / count
@@ -64,18 +63,20 @@ def describe_constant(train: Tensor, name: str) -> list[str]:
     constant = (high <= low).nonzero().flatten().tolist()
     if not constant:
         return []
-    told = ", ".join(map(str, constant[:NAMED])) + (", ..." if len(constant) > NAMED else "")
-    return [f"{name}: {len(constant)} of {x.shape[1]} columns never change in training: {told}"]
+    listed = ", ".join(map(str, constant[:MAX_NAMED_COLUMNS])) + (", ..." if len(constant) > MAX_NAMED_COLUMNS else "")
+    return [f"{name}: {len(constant)} of {x.shape[1]} columns never change in training: {listed}"]
 
 
 def advise_standardizing(train: Tensor, name: str) -> list[str]:
-    """Says so where columns have scales, or means, that are far apart."""
-    mean, scale = _moments(train)
+    """Advises to standardise columns whose scales or means differ widely; returns no line otherwise."""
+    mean, scale = _compute_moments(train)
     changes = scale > 0
     if not bool(changes.any()):
         return []
-    low, high, far = scale[changes].min(), scale.max(), (mean.abs() / scale)[changes].max()
-    if high <= WIDE * low and far <= WIDE:
+    low = scale[changes].min()
+    high = scale.max()
+    far = (mean.abs() / scale)[changes].max()
+    if high <= MAX_SCALE_RATIO * low and far <= MAX_SCALE_RATIO:
         return []
     return [
         f"{name}: columns have standard deviations from {low:.3g} to {high:.3g} and means of up to {far:.3g} of them: "

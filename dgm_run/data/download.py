@@ -1,4 +1,4 @@
-"""Files of data sets: found in the data folder, fetched there whole and verified, or asked for by name."""
+"""Finds files of data sets in the data folder, or downloads and verifies them."""
 
 import gzip
 import hashlib
@@ -20,20 +20,20 @@ from dgm_run.errors import DataError
 if TYPE_CHECKING:
     from torchvision.datasets import VisionDataset
 
-TIMEOUT = 10.0  # seconds of silence; nothing is tried twice, a run without a network is to say so at once
-CHUNK = 1 << 20
+TIMEOUT = 10.0  # seconds without data; there is no second attempt, so that a run without a network fails at once
+CHUNK_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
 
 class RemoteFile(NamedTuple):
-    """A file that a data set needs and where it comes from.
+    """File of a data set, and its address.
 
     Attributes:
         name: path below the data folder.
-        url: address of exactly this file.
-        checksum: "sha256:HEX" or "md5:HEX", or None where nobody trustworthy published one.
-        max_bytes: a download that is longer is refused.
+        url: address of the file.
+        checksum: "sha256:HEX" or "md5:HEX"; None if no trustworthy checksum is published.
+        max_bytes: largest size of a download.
     """
 
     name: str
@@ -43,10 +43,10 @@ class RemoteFile(NamedTuple):
 
 
 def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], download: bool) -> list[Path]:
-    """Paths of all `files` (of one folder of the web); what is missing is fetched if `download` is on.
+    """Returns the paths of all `files`, which share one web folder; downloads missing files if `download` is on.
 
     Raises:
-        DataError: some are missing. Names the folder, the files, their address and the ways out.
+        DataError: files are missing. The message names the folder, the files, their address and what to do.
     """
     folder = Path(data_dir).expanduser().resolve()
     missing = [file for file in files if not (folder / file.name).is_file()]
@@ -56,7 +56,8 @@ def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], dow
         for file in missing:
             fetch(file.url, folder / file.name, file.checksum, file.max_bytes)
     except DataError as error:
-        names, url = ", ".join(file.name for file in missing), missing[0].url
+        names = ", ".join(file.name for file in missing)
+        url = missing[0].url
         address = url if len(missing) == 1 else url.rpartition("/")[0] + "/"
         raise DataError(
             f"{dataset}: looked in {folder} and found no {names} ({error}); put it there from {address}"
@@ -66,25 +67,26 @@ def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], dow
 
 
 def fetch(url: str, path: Path, checksum: str | None, max_bytes: int) -> None:
-    """Downloads `url` to `path`, which appears only once it is complete and verified.
+    """Downloads `url` to `path`, which appears only when it is complete and verified.
 
     Raises:
-        DataError: no network, not found, too long, cut short, a web page, another checksum, or no place.
+        DataError: no network, not found, too long, cut short, a web page, a wrong checksum, or a full disk.
     """
     log.info("fetching %s", url)
     try:
         request = Request(url, headers={"User-Agent": "dgm-run"})
-        with urlopen(request, timeout=TIMEOUT) as answer, whole(path) as file:
+        with urlopen(request, timeout=TIMEOUT) as answer, open_whole(path) as file:
             _receive(answer, file, checksum, max_bytes)
     except (DataError, OSError, HTTPException) as error:
         cause = error.reason if type(error) is URLError else error  # its own message adds only brackets
-        raise DataError(f"cannot fetch {url}: {one_line(cause)}") from None
+        raise DataError(f"cannot fetch {url}: {format_error(cause)}") from None
 
 
 def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_bytes: int) -> None:
     algorithm, _, expected = (checksum or "sha256:").partition(":")
-    digest, received = hashlib.new(algorithm, usedforsecurity=False), 0
-    while chunk := answer.read(CHUNK):
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    received = 0
+    while chunk := answer.read(CHUNK_BYTES):
         if received == 0 and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
             raise DataError("the answer is a web page, not the file")
         received += len(chunk)
@@ -101,8 +103,8 @@ def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_byt
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that takes the name `path` when the block ends well, and vanishes when it does not."""
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that gets the name `path` when the block succeeds, and is removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent, prefix=".incomplete-") as staging:  # same disk
         part = Path(staging) / path.name
@@ -113,11 +115,11 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.replace(part, path)
 
 
-def torchvision_source(class_name: str, data_dir: str | Path, download: bool) -> "tuple[VisionDataset, VisionDataset]":
-    """Training and test set of one of torchvision's MNIST family, from `data_dir`/CLASS/raw as it keeps them.
+def load_torchvision(class_name: str, data_dir: str | Path, download: bool) -> "tuple[VisionDataset, VisionDataset]":
+    """Loads training and test set of torchvision's MNIST family, from `data_dir`/CLASS/raw as torchvision does.
 
-    The addresses and the md5 sums are torchvision's; its own downloader is not used, for it has neither a
-    time limit nor a limit of size and leaves half a file behind.
+    Addresses and md5 sums are torchvision's. Its own downloader is not used: it has no limit of time or size, and
+    leaves unfinished files.
 
     Raises:
         DataError: files are missing and cannot be fetched, or one of them is damaged.
@@ -141,11 +143,11 @@ def torchvision_source(class_name: str, data_dir: str | Path, download: bool) ->
 
 def _unzip(archive: Path) -> None:
     try:
-        with gzip.open(archive) as packed, whole(archive.with_suffix("")) as file:
-            while chunk := packed.read(CHUNK):
+        with gzip.open(archive) as packed, open_whole(archive.with_suffix("")) as file:
+            while chunk := packed.read(CHUNK_BYTES):
                 file.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
-        reason = one_line(error)
+        reason = format_error(error)
         raise DataError(f"{archive}: cannot be unpacked ({reason}); remove it to fetch it again") from None
 
 
@@ -157,11 +159,12 @@ def _check_idx(path: Path) -> None:
     if header[:4] != bytes([0, 0, 8, rank]):
         raise DataError(f"{path}: is no idx file of {rank} axes; remove it to fetch it again")
     sizes = [int.from_bytes(header[4 * axis : 4 * axis + 4], "big") for axis in range(1, rank + 1)]
-    promised, found = 4 + 4 * rank + math.prod(sizes), path.stat().st_size
+    promised = 4 + 4 * rank + math.prod(sizes)
+    found = path.stat().st_size
     if found != promised:
         raise DataError(f"{path}: has {found} bytes instead of {promised}; remove it to fetch it again")
 
 
-def one_line(error: object) -> str:
-    """The message of an error of another library, fit to stand within ours."""
+def format_error(error: object) -> str:
+    """Formats the message of another library's error in one line."""
     return " ".join(str(error).split()) or type(error).__name__

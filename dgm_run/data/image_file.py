@@ -1,4 +1,4 @@
-"""One image file, as levels of one shape."""
+"""Reads an image file as levels of one shape."""
 
 import struct
 import zlib
@@ -12,29 +12,29 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from dgm_run.data.download import one_line
+from dgm_run.data.download import format_error
 from dgm_run.errors import DataError
 
 Fit = Literal["stretch", "crop", "pad"]
 
-_BROKEN = (
+_IMAGE_ERRORS = (
     *(OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError, struct.error, zlib.error),
     Image.DecompressionBombError,
 )
-"""What PIL raises for damaged files."""
+"""Exceptions that PIL raises for damaged files."""
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Reads images of any kind as levels.
+    """Reader of images of any kind as levels.
 
-    Eight bits are levels as they are; sixteen bits, and floats in [0, 1], are scaled to 0 .. num_levels - 1.
+    Values of 8 bits are levels. Values of 16 bits, and floats in [0, 1], are scaled to 0 .. num_levels - 1.
 
     Args:
         shape: (1, H, W) for grey or (3, H, W) for colour.
         num_levels: levels of a pixel, at most 256.
-        fit: what becomes of an image of another aspect ratio: it is stretched, cropped at its centre, or padded.
-        background: colour behind transparent pixels and of the padding, red, green and blue in 0 .. 255.
+        fit: treatment of another aspect ratio: stretch, crop at the centre, or pad.
+        background: colour behind transparent pixels and of the padding: red, green and blue in 0 .. 255.
     """
 
     shape: tuple[int, int, int]
@@ -46,23 +46,23 @@ class ImageReader:
         """Reads one file.
 
         Returns:
-            Levels, (C, H, W) as uint8, and what was done to the image beside scaling it to H x W.
+            Levels, (C, H, W) as uint8, and the changes to the image besides scaling to H x W.
 
         Raises:
-            DataError: it is damaged, or its range is not known; the message names the file.
+            DataError: the file is damaged, or its range is unknown; the message names the file.
         """
         changes: list[str] = []
         try:
             with Image.open(path) as image:
-                source = _source_of(image)
+                source = _read_storage(image)
                 if getattr(image, "is_animated", False):
                     changes.append("read as the first of several frames")
                 upright = ImageOps.exif_transpose(image)
             eight_bits, scaled = _to_eight_bits(upright, source, path)
             visible, composed = self._compose(eight_bits)
             pixels, fitted = self._fit(visible.convert("L" if self.shape[0] == 1 else "RGB"))
-        except _BROKEN as error:
-            raise DataError(f"{path}: cannot be read as an image ({one_line(error)})") from None
+        except _IMAGE_ERRORS as error:
+            raise DataError(f"{path}: cannot be read as an image ({format_error(error)})") from None
         changes += [change for change in (scaled, composed, fitted) if change]
         levels = torch.frombuffer(bytearray(pixels.tobytes()), dtype=torch.uint8)
         if scaled and self.num_levels != 256:
@@ -82,7 +82,7 @@ class ImageReader:
         return whole.convert("RGB"), f"composed on background {describe_colour(self.background)}"
 
     def _fit(self, image: Image.Image) -> tuple[Image.Image, str | None]:
-        """Scales to height and width; the aspect ratio counts as another one if a whole pixel shows it."""
+        """Scales to height and width. Aspect ratios differ if the difference is at least a pixel."""
         _, height, width = self.shape
         w, h = image.size
         is_wider = w * height > h * width
@@ -93,7 +93,8 @@ class ImageReader:
             return image.resize((width, height)), "stretched to another aspect ratio"
         if self.fit == "crop":
             kept_w, kept_h = (h * width / height, h) if is_wider else (w, w * height / width)
-            left, top = (w - kept_w) / 2, (h - kept_h) / 2
+            left = (w - kept_w) / 2
+            top = (h - kept_h) / 2
             return image.resize((width, height), box=(left, top, left + kept_w, top + kept_h)), "cropped at the centre"
         colour = Image.new("RGB", (1, 1), self.background).convert(image.mode).getpixel((0, 0))
         whole = Image.new(image.mode, (width, height), colour)
@@ -101,11 +102,11 @@ class ImageReader:
         return whole, f"padded with background {describe_colour(self.background)}"
 
 
-def colour_of(background: int | Sequence[int]) -> tuple[int, int, int]:
-    """Red, green and blue of a grey level or a colour.
+def parse_colour(background: int | Sequence[int]) -> tuple[int, int, int]:
+    """Returns red, green and blue of a grey level or a colour.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the value is neither.
     """
     colour = [background] * 3 if isinstance(background, int) else list(background)
     if len(colour) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in colour):
@@ -117,8 +118,8 @@ def describe_colour(colour: Sequence[int]) -> str:
     return str(colour[0] if len(set(colour)) == 1 else list(colour))
 
 
-def _source_of(image: Image.Image) -> str:
-    """How the file stores a pixel, in PIL's words: "RGB;16B" has 16 bits a channel. Loading the image loses it."""
+def _read_storage(image: Image.Image) -> str:
+    """Returns PIL's name for the storage of a pixel; "RGB;16B" has 16 bits a channel. Loading the image loses it."""
     arguments = image.tile[0][3] if image.tile else ""
     source = str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
     if image.format == "PPM" and image.mode == "I":
@@ -127,7 +128,7 @@ def _source_of(image: Image.Image) -> str:
 
 
 def _to_eight_bits(image: Image.Image, source: str, path: Path) -> tuple[Image.Image, str | None]:
-    """The image with 8 bits a channel, and what was done; a colour that stands for transparent is kept such.
+    """Converts an image to 8 bits a channel, and describes the change. A transparent colour stays transparent.
 
     PIL itself clips values to 8 bits instead of scaling them.
     """

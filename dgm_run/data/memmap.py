@@ -1,4 +1,4 @@
-"""Examples that stay on the disk: a memory-mapped file, of which a batch reads its own rows, ahead of their use."""
+"""Memory-mapped examples on the disk, whose batches are read ahead of their use."""
 
 import mmap
 import warnings
@@ -13,51 +13,51 @@ from torch import Tensor
 _Key = tuple[int, int]
 
 
-def mapped(path: Path) -> np.ndarray:
-    """The array in a .npy file, none of it read yet.
+def map_array(path: Path) -> np.ndarray:
+    """Maps the array of a .npy file, without reading it.
 
     Raises:
-        OSError, ValueError: it is no .npy file of plain numbers.
+        OSError, ValueError: the file is no .npy file of plain numbers.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(array.base, mmap.mmap):
-        array.base.madvise(mmap.MADV_RANDOM)  # batches come from all over the file: what follows a row is not needed
+        array.base.madvise(mmap.MADV_RANDOM)  # batches are scattered over the file: reading ahead of a row is useless
     return array
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """The same memory."""
+    """Returns a tensor that shares the memory of an array."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor is it written
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # it is never written
         return torch.from_numpy(array)
 
 
 class OnDisk:
-    """Rows of a mapped tensor, those of the next batch read by a thread while the device works on this one.
+    """Rows of a mapped tensor. A thread reads the next batch while the device works on the current one.
 
     Args:
-        x: (N, ...), mapped.
+        x: mapped tensor, (N, ...).
     """
 
     def __init__(self, x: Tensor):
         self.x = x
         self._reader = ThreadPoolExecutor(1, "reader")
-        self._coming: dict[_Key, Future[Tensor]] = {}
+        self._pending: dict[_Key, Future[Tensor]] = {}
 
     def expect(self, indices: Iterable[Tensor], device: torch.device) -> None:
-        """Begins to read what `at` will be asked for, in this order; what is not expected any more is dropped."""
+        """Starts to read the rows of the next calls of `at`, in this order; drops other rows."""
         coming: dict[_Key, Future[Tensor]] = {}
         for index in indices:
             key = _key(index)
             if key not in coming:
-                coming[key] = self._coming.get(key) or self._reader.submit(self._read, index, device)
-        self._coming = coming
+                coming[key] = self._pending.get(key) or self._reader.submit(self._read, index, device)
+        self._pending = coming
 
     def at(self, index: Tensor | slice, device: torch.device) -> Tensor:
-        """Rows on the device."""
+        """Returns rows on the device."""
         if isinstance(index, slice):
             return self.x[index].to(device)
-        coming = self._coming.pop(_key(index), None)
+        coming = self._pending.pop(_key(index), None)
         rows = coming.result() if coming else self._read(index, device)
         return rows.to(device, non_blocking=True)
 
@@ -67,5 +67,5 @@ class OnDisk:
 
 
 def _key(index: Tensor) -> _Key:
-    """Of positions that are a part of an order which lives as long as they are expected."""
+    """Returns a key of positions. They are a part of an order that lives as long as they are expected."""
     return index.data_ptr(), len(index)

@@ -1,4 +1,4 @@
-"""What a model has to know of the data it was trained on, kept in its run folder: units and missing values."""
+"""Preprocessing of the training data, kept in the run folder: units and missing values."""
 
 import json
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ FILE = "preprocessing.json"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a model sees data.
+    """Preprocessing between the data and the model.
 
     Args:
-        standardization: the units; None for those of the data.
-        has_missing_values: whether NaN stands for values that are not observed.
+        standardization: units of the model's input; None for those of the data.
+        has_missing_values: whether NaN marks missing values.
     """
 
     standardization: Standardization | None = None
     has_missing_values: bool = False
 
     def restore(self, x: Tensor) -> Tensor:
-        """Returns what a model has drawn, (N, *shape), in the units of the data."""
+        """Converts samples of the model, (N, *shape), to the units of the data."""
         return x if self.standardization is None else self.standardization.restore(x)
 
     def write(self, folder: Path) -> None:
-        """Writes preprocessing.json, unless there is nothing to know."""
+        """Writes preprocessing.json, unless the data are unchanged and complete."""
         if self.standardization is None and not self.has_missing_values:
             return
         standardization = self.standardization and self.standardization.state()
@@ -38,7 +38,7 @@ class Preprocessing:
 
     @classmethod
     def read(cls, folder: Path) -> "Preprocessing":
-        """Reads what `write` has left in a run folder.
+        """Reads preprocessing.json from a run folder; without the file the data are unchanged and complete.
 
         Raises:
             OSError, ValueError, KeyError, TypeError: the file is damaged.
@@ -47,9 +47,9 @@ class Preprocessing:
         if not path.exists():
             return cls()
         state: dict[str, Any] = json.loads(path.read_text())
-        standardization = state["standardization"] and Standardization.of_state(state["standardization"])
+        standardization = state["standardization"] and Standardization.from_state(state["standardization"])
         return cls(standardization, bool(state["has_missing_values"]))
 
 
 UNCHANGED = Preprocessing()
-"""A model that sees complete data in their own units."""
+"""Preprocessing that leaves complete data in their own units."""

@@ -1,4 +1,4 @@
-"""What a data source delivers, before any protocol is applied."""
+"""Raw splits of a data source, before any protocol is applied."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from torch import Tensor
 from dgm_run.data.memmap import OnDisk
 from dgm_run.errors import DataError
 
-LOOKED_AT = 100_000_000
-"""Values of each split that stand for all in a digest: there may be more than fit into memory."""
+MAX_DIGESTED_VALUES = 100_000_000
+"""Largest number of values of each split in a digest; a split may exceed the memory."""
 
 
 class RawSplit(NamedTuple):
-    """Examples as they come from the files.
+    """Examples of one split, as stored in the files.
 
     Attributes:
-        x: (N, *shape); integers are levels 0 .. num_levels - 1, floats are values as they are. Training examples
-            may stay on the disk.
-        y: (N,) integer labels, or None.
-        log_p: the true log-likelihood of each, (N,), nats, where the source knows it.
+        x: (N, *shape); integers are levels 0 .. num_levels - 1, floats are real values. Training examples may stay on
+            the disk.
+        y: integer labels, (N,), or None.
+        log_p: true log-likelihood of each example, (N,), nats; None if unknown.
     """
 
     x: Tensor | OnDisk
@@ -32,11 +32,12 @@ class RawSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class RawSplits:
-    """Training, validation and test examples. A source is a callable without arguments that returns these.
+    """Training, validation and test examples. A source is a callable without arguments that returns them.
 
     Attributes:
-        about: describes the data beside every number, in the results' protocol; empty for nothing.
-        notes: lines for the log: what the source did to how many files.
+        train, valid, test: the splits.
+        about: description of the data for the protocol in the results; empty for none.
+        notes: lines for the log about changes to files.
     """
 
     train: RawSplit
@@ -50,11 +51,11 @@ class RawSplits:
 
 
 def digest(splits: RawSplits) -> str:
-    """Eight letters that change with what is in the splits; of very large ones evenly spaced examples are looked at."""
+    """Hashes the contents of the splits to eight letters; very large splits are hashed at evenly spaced examples."""
     found = hashlib.md5()
     for x, y, _ in splits:
         x = x.x if isinstance(x, OnDisk) else x
-        num = min(len(x), max(1, LOOKED_AT // max(1, x[:1].numel())))
+        num = min(len(x), max(1, MAX_DIGESTED_VALUES // max(1, x[:1].numel())))
         index = torch.linspace(0, len(x) - 1, num, dtype=torch.float64).round().long()
         for values in (x,) if y is None else (x, y):
             some = values[index]
@@ -64,10 +65,10 @@ def digest(splits: RawSplits) -> str:
 
 
 def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:
-    """Cuts (train, valid, test) in this order; training gets what is left.
+    """Splits examples into train, valid and test, in this order; training gets the rest.
 
     Raises:
-        DataError: validation and test leave nothing to train on.
+        DataError: no training examples are left.
     """
     num_train = len(x) - num_valid - num_test
     if num_train < 1:

@@ -1,4 +1,4 @@
-"""The units in which a model sees real values: their own, or standard deviations of the training split."""
+"""Standardisation of real values by mean and standard deviation of the training split."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -13,13 +13,13 @@ Mode = Literal["none", "columns", "global"]
 
 @dataclass(frozen=True)
 class Standardization:
-    """The affine map x -> (x - mean) / scale, in double precision.
+    """Affine map x -> (x - mean) / scale, in double precision.
 
-    A density of standardised values is one of the data once the log-determinant is added.
+    The log-determinant converts a log-density of standardised values to one of the data.
 
     Args:
-        mean: (*shape).
-        scale: (*shape), positive.
+        mean: mean of each element, (*shape).
+        scale: scale of each element, (*shape), positive.
     """
 
     mean: Tensor
@@ -27,16 +27,19 @@ class Standardization:
 
     @classmethod
     def fit(cls, batches: Callable[[], Iterable[Tensor]], mode: Literal["columns", "global"]) -> "Standardization":
-        """Takes mean and standard deviation of training examples, centred before they are squared.
+        """Fits mean and standard deviation to training examples, which are centred before they are squared.
+
+        A column without variance, or without observed values, keeps the scale 1.
 
         Args:
-            batches: gives all examples, (B, *shape) at a time, in two passes. NaN is left out.
+            batches: yields all examples, (B, *shape) at a time; called twice. NaN is ignored.
             mode: columns (every element has its own scale) | global (one scale, of the mean variance, for all).
                 Every element has its own mean.
-
-        A column without variance, and one that is never observed, keeps the scale 1.
         """
-        total, count, low, high = 0.0, 0.0, math.inf, -math.inf
+        total = 0.0
+        count = 0.0
+        low = math.inf
+        high = -math.inf
         for x in batches():
             x = x.double()
             total = total + x.nansum(0)
@@ -59,23 +62,23 @@ class Standardization:
         return x.double() * self.scale.to(x.device) + self.mean.to(x.device)
 
     def log_det(self, missing: Tensor | None = None) -> Tensor:
-        """Log-determinant of the map over the observed elements of an example, nats, on the CPU.
+        """Computes the log-determinant of the map over the observed elements of an example, nats, on the CPU.
 
         Args:
-            missing: True where an element is not observed, (N, ...); None for nowhere.
+            missing: mask of missing elements, (N, ...); None if no element is missing.
 
         Returns:
-            (N,), or a scalar where nothing is missing; in double precision.
+            (N,), or a scalar if nothing is missing; in double precision.
         """
         log_scale = -self.scale.log()
         return log_scale.sum() if missing is None else (log_scale * ~missing.cpu()).flatten(1).sum(1)
 
     def state(self) -> dict[str, Any]:
-        """Mean and scale as lists, for a JSON file."""
+        """Returns mean and scale as lists, for a JSON file."""
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def of_state(cls, state: dict[str, Any]) -> "Standardization":
-        """Reads what `state` returned."""
+    def from_state(cls, state: dict[str, Any]) -> "Standardization":
+        """Makes a standardisation from the output of `state`."""
         mean, scale = (torch.tensor(state[name], dtype=torch.float64) for name in ("mean", "scale"))
         return cls(mean, scale)

@@ -1,4 +1,4 @@
-"""Sentences as a run uses them: rows of token numbers, resident on the device."""
+"""Sentences of a run, as rows of token numbers on the device."""
 
 import hashlib
 import unicodedata
@@ -10,7 +10,8 @@ import regex
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, count_tokens
 from dgm_run.errors import DataError
@@ -19,13 +20,13 @@ Sentence = Sequence[str]
 
 
 class TextSplits(NamedTuple):
-    """What a source of sentences delivers: words of each.
+    """Sentences of a source, each a sequence of words.
 
     Attributes:
-        train, valid, test: sentences.
-        log_p_test: their true log-likelihoods, (N,), nats, where the source knows them.
-        about: describes the text beside every number, in the results' protocol; empty for nothing.
-        notes: lines for the log: what the source left out.
+        train, valid, test: sentences of each split.
+        log_p_test: true log-likelihoods of the test sentences, (N,), nats; None if unknown.
+        about: description of the text for the protocol in the results; empty for none.
+        notes: lines for the log about sentences that were left out.
     """
 
     train: list[Sentence]
@@ -37,12 +38,12 @@ class TextSplits(NamedTuple):
 
 
 class Sentences(DataSplit):
-    """One split. A batch holds token numbers as floats, since densities take their type from x.
+    """Sentences of one split. A batch holds token numbers as floats, because densities take their type from x.
 
     Args:
-        tokens: (N, T) as `Vocabulary.encode` makes them.
-        vocabulary: theirs.
-        log_p: the true log-likelihood of each, (N,), nats, or None.
+        tokens: token numbers, (N, T), from `Vocabulary.encode`.
+        vocabulary: vocabulary of the tokens.
+        log_p: true log-likelihood of each sentence, (N,), nats, or None.
     """
 
     def __init__(self, tokens: Tensor, vocabulary: Vocabulary, log_p: Tensor | None = None):
@@ -51,25 +52,25 @@ class Sentences(DataSplit):
 
     @property
     def num_observed(self) -> Tensor:
-        """Tokens of each, its end among them and no padding, (N,)."""
+        """Number of tokens of each sentence, with its end and without padding, (N,)."""
         return count_tokens(self.x)
 
 
 class TextDataset:
-    """Reads a source of sentences; words that are not among the most frequent of training are <unk>.
+    """Data set of sentences. Words that are not among the most frequent in training become <unk>.
 
     Args:
         source: returns the sentences; reads files only when called.
-        name: stands in the results.
-        shape: tokens of the longest sentence, its end among them: (T,). Longer ones are left out, and counted.
-        vocab_size: words that are told apart, the four special ones among them; outputs are as many.
+        name: name in the results.
+        shape: (T,), tokens of the longest sentence with its end. Longer sentences are left out, and counted.
+        vocab_size: size of the vocabulary with its four special tokens; it is the number of outputs.
 
     Attributes:
-        notes: lines for the log about the text, once it is loaded.
+        notes: lines for the log about the text, after loading.
 
     Raises:
-        ValueError: there is no place for a word.
-        DataError: there are no sentences, or no word of them is known.
+        ValueError: shape or vocabulary leave no place for a word.
+        DataError: there are no sentences, or none of their words is in the vocabulary.
     """
 
     kind = "tokens"
@@ -82,20 +83,24 @@ class TextDataset:
             raise ValueError(f"shape = {list(shape)}: one number, the tokens of the longest sentence, two or more")
         if vocab_size <= len(SPECIAL):
             raise ValueError(f"vocab_size = {vocab_size} must exceed {len(SPECIAL)}, the special tokens")
-        self.name, self.shape, self.vocab_size, self._source = name, tuple(shape), vocab_size, source
+        self.name = name
+        self.shape = tuple(shape)
+        self.vocab_size = vocab_size
+        self._source = source
         self._about = ""
         self.notes: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
-        """How the text became numbers, as it stands beside every likelihood."""
+        """Protocol of the text in words, as reported with every likelihood."""
         words = f"none (words, {self.vocab_size} told apart, at most {self.shape[0] - 1} in a sentence)"
         return words + self._about
 
     def load(self, device: torch.device | str = "cpu") -> LoadedDataset:
         """Reads the source and prepares the splits on `device`."""
         splits = self._source()
-        kept, left_out = {}, {}
+        kept = {}
+        left_out = {}
         for name in ("train", "valid", "test"):
             kept[name], left_out[name] = self._select(getattr(splits, name), name)
         vocabulary = Vocabulary.from_sentences(kept["train"], self.vocab_size)
@@ -103,12 +108,12 @@ class TextDataset:
         for name, rows in tokens.items():
             if bool((rows[:, :-1] <= UNKNOWN).all()):
                 raise DataError(
-                    f"dataset.vocab_size: no word of the {name} sentences of {self.name} is among the "
-                    f"{self.vocab_size} that are told apart: raise it, or look at the text"
+                    f"dataset.vocab_size: no word of the {name} sentences of {self.name} is in the vocabulary of "
+                    f"{self.vocab_size} words: raise it, or check the text"
                 )
-        are_whole = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
-        log_p = splits.log_p_test if are_whole else None  # of the words, not of what is told apart of them
-        without = [f"{name}: {_describe(counts)}" for name, counts in left_out.items() if counts]
+        is_unchanged = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
+        log_p = splits.log_p_test if is_unchanged else None  # <unk> changes the log-likelihood
+        without = [f"{name}: {_describe_left_out(counts)}" for name, counts in left_out.items() if counts]
         self._about = "".join(f"; {each}" for each in (splits.about, *without) if each)
         self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in without))
         if 2 * len(vocabulary) < self.vocab_size:
@@ -127,7 +132,7 @@ class TextDataset:
         return kept, left_out
 
 
-def words_of(sentence: str) -> list[str]:
+def split_words(sentence: str) -> list[str]:
     """Splits a sentence into lower-case words, numbers and marks, none of them white space.
 
     The boundaries are the default ones of Unicode: an apostrophe joins, a hyphen splits, 3.14 is one word, and a
@@ -140,7 +145,7 @@ def words_of(sentence: str) -> list[str]:
     return [piece.strip() for piece in _WORD_BOUNDARY.split(lower) if not _INVISIBLE.fullmatch(piece)]
 
 
-def sentences_of(paragraph: str) -> list[str]:
+def split_paragraph(paragraph: str) -> list[str]:
     """Splits a paragraph into sentences of any script, by the default boundaries of Unicode. Line ends are spaces.
 
     No list of abbreviations helps: "z. B. Bonn" is split after each full stop, "e.g. this" is not.
@@ -156,10 +161,10 @@ def sentences_of(paragraph: str) -> list[str]:
 def select_sentences(
     sentences: Sequence[Sentence], length: int, unique: bool = False
 ) -> tuple[list[Sentence], dict[str, int]]:
-    """Keeps sentences that have a word and fit into `length` tokens, each once if `unique`; counts the others.
+    """Selects sentences that have a word and fit into `length` tokens, each once if `unique`.
 
     Returns:
-        The sentences in their order, and how many were left out for each reason.
+        The sentences in their order, and the number of sentences left out, by reason.
     """
     fitting = [sentence for sentence in sentences if 0 < len(sentence) < length]
     kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))] if unique else fitting
@@ -180,45 +185,46 @@ def split_sentences(
     num_test: int,
     split_seed: int | None,
 ) -> TextSplits:
-    """Splits sentences into training, validation and test, in this order, after it has left out what cannot be used.
+    """Selects usable sentences, and splits them into training, validation and test, in this order.
 
     Args:
-        sentences: words of each.
-        shape: (T,), tokens of the longest sentence that is kept, its end among them.
+        sentences: sentences, each a sequence of words.
+        shape: (T,), tokens of the longest sentence with its end.
         unique: whether each sentence is taken once.
         num_valid: sentences for validation.
         num_test: sentences for the test set.
         split_seed: seed of the shuffle; None keeps the order.
 
     Raises:
-        DataError: validation and test leave nothing to train on.
+        DataError: no training sentences are left.
     """
     kept, left_out = select_sentences(sentences, shape[0], unique)
     if len(kept) <= num_valid + num_test:
-        without = f" ({_describe(left_out)})" if left_out else ""
+        without = f" ({_describe_left_out(left_out)})" if left_out else ""
         raise DataError(
             f"{len(kept)} sentences{without} cannot give {num_valid} for validation and {num_test} for test: "
-            f"lower dataset.source.num_valid or num_test{_ways_to_keep(left_out)}"
+            f"lower dataset.source.num_valid or num_test{_advise_keeping(left_out)}"
         )
     if split_seed is not None:
         order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))
         kept = [kept[i] for i in order.tolist()]
-    first, second = len(kept) - num_valid - num_test, len(kept) - num_test
+    first = len(kept) - num_valid - num_test
+    second = len(kept) - num_test
     splits = kept[:first], kept[first:second], kept[second:]
     about = f"md5 {hashlib.md5(repr(splits).encode()).hexdigest()[:8]}"
     if not left_out:
         return TextSplits(*splits, about=about)
-    note = f"text: {len(sentences):,} sentences, {_describe(left_out)}"
-    return TextSplits(*splits, about=f"{about}, {_describe(left_out)}", notes=(note,))
+    note = f"text: {len(sentences):,} sentences, {_describe_left_out(left_out)}"
+    return TextSplits(*splits, about=f"{about}, {_describe_left_out(left_out)}", notes=(note,))
 
 
-def _ways_to_keep(left_out: dict[str, int]) -> str:
-    longer = any(reason.startswith("longer") for reason in left_out)
-    more = ", or raise dataset.shape" if longer else ""
+def _advise_keeping(left_out: dict[str, int]) -> str:
+    has_longer = any(reason.startswith("longer") for reason in left_out)
+    more = ", or raise dataset.shape" if has_longer else ""
     return more + (", or set dataset.source.unique=false" if "repeated" in left_out else "")
 
 
-def _describe(left_out: dict[str, int]) -> str:
+def _describe_left_out(left_out: dict[str, int]) -> str:
     return "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
 
 
@@ -238,4 +244,4 @@ _SENTENCE_END = regex.compile(
     """,
     regex.VERBOSE | regex.V1,
 )
-"""What ends a sentence, its closing marks and spaces among it; SB* are the rules of the annex, without line ends."""
+"""End of a sentence with its closing marks and spaces. SB* are the rules of the annex, without line ends."""

@@ -1,4 +1,4 @@
-"""One step of the optimizer by several processes, each of which takes its parts of the batch.
+"""Data-parallel gradients: each process computes the gradient of its parts of a batch.
 
 Source: S. Li et al., PyTorch distributed: experiences on accelerating data parallel training, 2020,
 https://arxiv.org/abs/2006.15704.
@@ -20,8 +20,8 @@ from dgm_run.distributed import process_group
 Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
-class _Called(nn.Module):
-    """What the engine wraps: it holds the parameters, and calls what it is given."""
+class _LossModule(nn.Module):
+    """Module that holds the model's parameters, and whose forward pass calls a loss function."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -32,11 +32,11 @@ class _Called(nn.Module):
         return loss, {name: term.detach() for name, term in terms.items()}
 
 
-class Statistics:
-    """What batch normalisation keeps of a step: the mean over its parts of what each makes of what was there before.
+class BatchNormStatistics:
+    """Average of batch-norm running statistics over the parts of a step, each updated from the former statistics.
 
     Args:
-        norms: the layers; those that keep nothing have no part in it.
+        norms: layers; those without running statistics are ignored.
     """
 
     def __init__(self, norms: Sequence[nn.modules.batchnorm._BatchNorm]):
@@ -57,70 +57,71 @@ class Statistics:
             total += value
 
     def end(self, num_parts: int) -> None:
-        """All processes together, in one exchange."""
+        """Averages over all parts of all processes, in one exchange."""
         if not self.values:
             return
-        summed = process_group.all_reduce_sum(torch.cat([total.flatten() for total in self.sums])) / num_parts
-        for value, mean in zip(self.values, summed.split([value.numel() for value in self.values]), strict=True):
+        means = process_group.all_reduce_sum(torch.cat([total.flatten() for total in self.sums])) / num_parts
+        for value, mean in zip(self.values, means.split([value.numel() for value in self.values]), strict=True):
             value.copy_(mean.view_as(value))
 
 
 class DataParallel:
-    """Gradients of the mean loss over a batch that is taken in parts, each with random numbers of its own.
+    """Gradients of the mean loss over a batch in parts, each with random numbers of its own.
 
-    What comes out depends on the number of parts, and not on how many processes share them. An objective that looks
-    at a batch as a whole (batch normalisation, chains) looks at each part as one.
+    The result depends on the number of parts, and not on the number of processes. An objective of a whole batch
+    (batch normalisation, chains) treats each part as a batch.
 
     Args:
-        model: whose gradients are wanted.
-        num_parts: of every batch; a multiple of the number of processes.
-        seed: of the random numbers.
-        worker_timeout_seconds: without a word from one of the processes, after which the others give up.
+        model: model whose gradients are computed.
+        num_parts: parts of every batch; a multiple of the number of processes.
+        seed: seed of the random numbers.
+        worker_timeout_seconds: seconds without a message from a process, after which the others stop.
 
     Attributes:
-        mine: the numbers of the parts that this process takes.
+        own_parts: numbers of the parts that this process computes.
     """
 
     def __init__(self, model: nn.Module, num_parts: int, seed: int, worker_timeout_seconds: float):
-        self.num_parts, self.seed = num_parts, seed
-        self.mine = range(process_group.rank(), num_parts, process_group.size())
-        self.engine: nn.Module = _Called(model)
+        self.num_parts = num_parts
+        self.seed = seed
+        self.own_parts = range(process_group.rank(), num_parts, process_group.size())
+        self.engine: nn.Module = _LossModule(model)
         if process_group.size() > 1:
-            self.engine = _shared(self.engine, next(model.parameters()).device, worker_timeout_seconds)
+            self.engine = _wrap_distributed(self.engine, next(model.parameters()).device, worker_timeout_seconds)
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-        self.statistics = Statistics(norms if num_parts > 1 else [])
+        self.statistics = BatchNormStatistics(norms if num_parts > 1 else [])
 
     def parts(self, index: Tensor) -> Iterator[tuple[int, Tensor, float]]:
-        """The number of each part of this process, its positions, and its share of the whole."""
+        """Yields number, positions and share of the batch for each part of this process."""
         if self.num_parts == 1:
             yield 0, index, 1.0
             return
         cut = index.tensor_split(self.num_parts)
-        for number in self.mine:
+        for number in self.own_parts:
             part = cut[number]
-            # a batch that is smaller than the number of parts: all processes take part in its gradient
+            # an empty part of a small batch still takes part in the exchange of gradients
             yield number, part if len(part) else index[:1], len(part) / len(index)
 
     def backward(self, loss_of: Loss, index: Tensor, stream: str, step: int) -> dict[str, Tensor]:
-        """Leaves the gradient of the mean loss over the examples at `index` in the parameters.
+        """Computes the gradient of the mean loss over the examples at `index`, into the parameters.
 
         Args:
-            loss_of: (positions, number of the part) -> the mean loss over them and named terms.
+            loss_of: (positions, number of the part) -> mean loss over them and named terms.
             index: positions of the examples, (B,).
-            stream: of random numbers.
-            step: of the training.
+            stream: name of the stream of random numbers.
+            step: step of the training.
 
         Returns:
-            Loss and terms, as what this process adds to their means: the sum over the processes is the mean.
+            Contributions of this process to loss and terms: their sum over the processes is the mean.
         """
         found: dict[str, Tensor] = {}
         self.statistics.begin()
         for number, part, share in self.parts(index):
             self.statistics.begin_part()
             rng.reseed(self.seed, stream, step * self.num_parts + number)
-            with nullcontext() if number == self.mine[-1] or process_group.size() == 1 else self.engine.no_sync():
+            with nullcontext() if number == self.own_parts[-1] or process_group.size() == 1 else self.engine.no_sync():
                 loss, terms = self.engine(loss_of, part, number)
-                weight = share * process_group.size()  # the engine takes the mean over the processes
+                weight = share * process_group.size()  # the engine averages over the processes
                 (loss if weight == 1 else loss * weight).backward()
             for name, value in {"loss": loss.detach(), **terms}.items():
                 value = value if share == 1 else value * share
@@ -130,15 +131,18 @@ class DataParallel:
         return found
 
 
-def _shared(module: nn.Module, device: torch.device, worker_timeout_seconds: float) -> DistributedDataParallel:
-    on_gpu = device.type == "cuda"
-    # twice as long: the word that is missed first is that of the processes, which can be told
-    group = dist.new_group(backend="nccl", timeout=timedelta(seconds=2 * worker_timeout_seconds)) if on_gpu else None
+def _wrap_distributed(
+    module: nn.Module, device: torch.device, worker_timeout_seconds: float
+) -> DistributedDataParallel:
+    """Wraps a module so that its gradients are averaged over the processes."""
+    is_on_gpu = device.type == "cuda"
+    # twice as long: the timeout of gloo comes first, and its error can be described
+    group = dist.new_group(backend="nccl", timeout=timedelta(seconds=2 * worker_timeout_seconds)) if is_on_gpu else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the name that takes its place is not in older versions
+        warnings.simplefilter("ignore", FutureWarning)  # older versions lack the new name
         return DistributedDataParallel(
             module,
             process_group=group,
             broadcast_buffers=False,
-            find_unused_parameters=True,  # of two networks that learn in turns
+            find_unused_parameters=True,  # two networks may learn in turns
         )

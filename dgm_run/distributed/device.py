@@ -1,4 +1,4 @@
-"""The machine a run works on: its device, precision and threads."""
+"""Device, precision and threads of a run."""
 
 import math
 import os
@@ -11,21 +11,21 @@ from dgm_run.errors import ConfigError
 
 ALL_THREADS = torch.get_num_threads()
 PRODUCTS_PER_THREAD = 64_000_000
-"""Products of a weight and an example in a step that keep a thread of the CPU busy."""
+"""Products of a weight and an example in a step that keep one CPU thread busy."""
 
 
 def select_device(name: str, devices: int) -> torch.device:
-    """The device of this process, ready for work.
+    """Selects the device of this process, and sets torch's defaults for it.
 
     Args:
         name: auto | cpu | cuda | cuda:N.
-        devices: processes, each of which takes a GPU of its own, or all the CPU.
+        devices: number of processes; each takes a GPU of its own, or all share the CPU.
 
     Raises:
-        ConfigError: it cannot be used.
+        ConfigError: the device cannot be used.
     """
-    device = _usable(_named(name, devices))
-    # jobs of a sweep share a process: everything is set anew
+    device = _make_device(_choose_device_name(name, devices))
+    # jobs of a sweep share a process: every default is set again
     torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
     torch.set_default_dtype(torch.float32)
     if device.type == "cuda":
@@ -35,55 +35,56 @@ def select_device(name: str, devices: int) -> torch.device:
 
 
 def refuse_too_many(name: str, devices: int) -> None:
-    """Refuses more processes than this machine can give a device, before they are started.
+    """Refuses to start more processes than this machine has devices.
 
     Args:
         name: auto | cpu | cuda.
-        devices: how many processes are to be started here.
+        devices: number of processes to start on this machine.
 
     Raises:
-        ConfigError: it says how many devices there are.
+        ConfigError: there are too few devices; the message says how many.
     """
-    if _kind(name, devices) == "cuda":
+    if _resolve_device_kind(name, devices) == "cuda":
         if devices > torch.cuda.device_count():
-            raise _too_few_gpus()
+            raise _make_gpu_error()
         return
     num_cores = os.cpu_count() or 1
     if devices > num_cores:
         raise ConfigError(
-            f"trainer.devices={devices}: this machine has {num_cores} CPU cores, and more processes only wait for one "
-            f"another: set trainer.devices={num_cores} or fewer; trainer.micro_batches chooses the parts of a batch"
+            f"trainer.devices={devices}: this machine has {num_cores} CPU cores, and more processes only wait: "
+            f"set trainer.devices={num_cores} or fewer; trainer.micro_batches chooses the parts of a batch"
         )
 
 
 def move_to_device(
     model: nn.Module, device: torch.device, precision: str, threads: int | None, batch_size: int
 ) -> None:
-    """The model where it is to work, in the precision asked for, by as many threads as it keeps busy.
+    """Moves the model to the device, and sets its precision and the number of CPU threads.
 
     Args:
-        model: built in single precision, so that the start is the same in all.
-        device: from `select_device`.
-        precision: fp64, or another, which takes single precision for all but products.
-        threads: of the CPU; None for as many as a step keeps busy.
-        batch_size: examples that this process takes in a step.
+        model: model, built in single precision so that all precisions start equal.
+        device: device from `select_device`.
+        precision: fp64, or another precision, for which the weights stay in single precision.
+        threads: number of CPU threads; None for as many as a step keeps busy.
+        batch_size: examples of this process in a step.
     """
-    torch.set_num_threads(threads or _threads(model, batch_size))
+    torch.set_num_threads(threads or _count_useful_threads(model, batch_size))
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
     model.to(device, torch.get_default_dtype())
 
 
-def _named(name: str, devices: int) -> str:
-    name = _kind(name, devices)
+def _choose_device_name(name: str, devices: int) -> str:
+    """Returns the name of this process's device: cpu, cuda or cuda:N."""
+    name = _resolve_device_kind(name, devices)
     if devices == 1 or name == "cpu":
         return name
     if process_group.local_rank() >= torch.cuda.device_count():
-        raise _too_few_gpus()
+        raise _make_gpu_error()
     return f"cuda:{process_group.local_rank()}"
 
 
-def _kind(name: str, devices: int) -> str:
-    """What auto stands for; refuses a device without float64, and one GPU for several processes."""
+def _resolve_device_kind(name: str, devices: int) -> str:
+    """Resolves auto to cuda or cpu; refuses a device without float64, and one GPU for several processes."""
     if name.partition(":")[0] == "mps":
         raise ConfigError(
             f"trainer.device: {name} has no float64, in which training and the estimators sum log-likelihoods: "
@@ -96,12 +97,13 @@ def _kind(name: str, devices: int) -> str:
     return name
 
 
-def _too_few_gpus() -> ConfigError:
-    found = f"there are {torch.cuda.device_count()} GPUs"
-    return ConfigError(f"trainer.devices: {found}: ask for as many, or set trainer.device=cpu")
+def _make_gpu_error() -> ConfigError:
+    count = torch.cuda.device_count()
+    return ConfigError(f"trainer.devices: there are {count} GPUs: set trainer.devices={count} or trainer.device=cpu")
 
 
-def _usable(name: str) -> torch.device:
+def _make_device(name: str) -> torch.device:
+    """Makes the device; refuses one that cannot hold a tensor."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -111,7 +113,7 @@ def _usable(name: str) -> torch.device:
     return device
 
 
-def _threads(model: nn.Module, batch_size: int) -> int:
-    """More threads than a step has work for wait for one another: up to ten times slower on a busy machine."""
+def _count_useful_threads(model: nn.Module, batch_size: int) -> int:
+    """Counts the threads that a step keeps busy. Idle threads make a step up to ten times slower on a busy machine."""
     work = batch_size * sum(parameter.numel() for parameter in model.parameters())
     return min(max(1, ALL_THREADS // process_group.local_size()), math.ceil(work / PRODUCTS_PER_THREAD))

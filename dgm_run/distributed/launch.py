@@ -1,7 +1,7 @@
-"""Starts the processes that train one model together, and tells what became of them.
+"""Starts worker processes that train one model together, and returns their result or raises their error.
 
-The engine is torch's elastic launch, of commands: workers that are functions wait for one another at their ends, for
-ever if one is killed there. Nor are its own restarts used: they may hang.
+The workers are started as commands by torch's elastic launch. Workers that are functions wait for each other at their
+ends, forever if one is killed there. The launcher's own restarts are not used, because they may hang.
 """
 
 import ctypes
@@ -30,30 +30,30 @@ from dgm_run.errors import UserError
 from dgm_run.recording.output import guarded
 
 MAX_RESTARTS = 3
-"""How often a run goes on by itself after one of its processes has died."""
+"""Number of automatic restarts of a run after one of its processes died."""
 
-STOP = "stop"
-"""The file that asks processes to stop which have not begun."""
+STOP_FILE = "stop"
+"""File that asks processes to stop which have not started yet."""
 
-SET_DEATH_SIGNAL = 1
-"""Of prctl(2)."""
+PR_SET_PDEATHSIG = 1
+"""Option of prctl(2) that sets the signal for the parent's death."""
 
 
 def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What `work(*arguments)` returns in the first of several processes, each of which does it.
+    """Calls `work(*arguments)` in several processes, and returns the result of process 0.
 
     Args:
-        devices: how many processes.
-        work: a function at the top of a module.
-        arguments: texts and numbers, as is what it returns, in lists and dicts or by themselves.
+        devices: number of processes.
+        work: function at the top of a module.
+        arguments: values that JSON can hold, as the result must be.
 
     Raises:
-        UserError: one of them raised it; the others are ended.
-        Interrupted: a signal stopped them all at a safe point.
-        Died: one of them is no more; the others are ended.
+        UserError: a process raised it; the others are ended.
+        Interrupted: a signal stopped all processes at a safe point.
+        WorkerDied: a process died; the others are ended.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL + 1)  # what went wrong is told by us
-    with tempfile.TemporaryDirectory() as folder, stop_requests(partial(_end_all, Path(folder))) as stop:
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL + 1)  # this function reports errors
+    with tempfile.TemporaryDirectory() as folder, stop_requests(partial(_stop_workers, Path(folder))) as stop:
         call = {"module": work.__module__, "name": work.__qualname__, "arguments": arguments, "parent": os.getpid()}
         (Path(folder) / "call.json").write_text(json.dumps(call))
         settings = LaunchConfig(
@@ -63,10 +63,10 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
-            local_addr="localhost",  # else that of the name of this machine, which may lead nowhere
+            local_addr="localhost",  # else the machine's host name, which may not resolve
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            signals_to_handle="",  # they are for the processes, which stop at a safe point
+            signals_to_handle="",  # the processes handle signals, and stop at a safe point
         )
         code = f"import sys; sys.path = {sys.path!r}; from dgm_run.distributed.launch import main; main({folder!r})"
         try:
@@ -74,42 +74,43 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
         except ChildFailedError as error:
             if stop:
                 raise Interrupted(stop.signum, "stopped") from None
-            raise _told(error.failures) from None
-        ended = json.loads((Path(folder) / "ended.json").read_text())
-    if "stopped" in ended:
-        raise Interrupted(stop.signum or ended["stopped"], ended["message"])
-    return ended["found"]
+            raise _choose_cause(error.failures) from None
+        outcome = json.loads((Path(folder) / "outcome.json").read_text())
+    if "stopped" in outcome:
+        raise Interrupted(stop.signum or outcome["stopped"], outcome["message"])
+    return outcome["found"]
 
 
-def _end_all(folder: Path, signum: int) -> None:
-    """Every process is asked to stop; not by the same signal: a second SIGINT would end it at once."""
-    (folder / STOP).touch()  # for those that are not there yet
+def _stop_workers(folder: Path, signum: int) -> None:
+    """Asks every process to stop by SIGTERM: a second SIGINT would end it at once."""
+    (folder / STOP_FILE).touch()  # for processes that have not started yet
     for path in folder.glob("*.pid"):
         with suppress(ProcessLookupError):
             os.kill(int(path.stem), signal.SIGTERM)
 
 
 def main(folder: str) -> None:
-    """What each of the processes does; how the first one ends is left in the folder."""
+    """Runs the work in a worker process. Process 0 writes its outcome into the folder."""
     call = json.loads((Path(folder) / "call.json").read_text())
-    with suppress(AttributeError, OSError, TypeError):  # Linux alone has it
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGTERM)  # nobody writes into a folder that is not held
+    with suppress(AttributeError, OSError, TypeError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # an orphan would write into an unlocked folder
     if os.getppid() != call["parent"]:
         sys.exit(1)
     (Path(folder) / f"{os.getpid()}.pid").touch()
     work = getattr(import_module(call["module"]), call["name"])
     try:
-        stopped = (Path(folder) / STOP).exists()
-        done = {"stopped": signal.SIGTERM, "message": "stopped"} if stopped else None
+        has_to_stop = (Path(folder) / STOP_FILE).exists()
+        stop = {"stopped": signal.SIGTERM, "message": "stopped"} if has_to_stop else None
         with guarded():
-            ended = done or record(_done)(work, call["arguments"])
-    except BaseException:  # which the parent will tell
+            outcome = stop or record(_run_work)(work, call["arguments"])
+    except BaseException:  # the parent process reports it
         sys.exit(1)
     if os.environ["RANK"] == "0":
-        (Path(folder) / "ended.json").write_text(json.dumps(ended))
+        (Path(folder) / "outcome.json").write_text(json.dumps(outcome))
 
 
-def _done(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
+def _run_work(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
+    """Returns the result of the work, or the signal that stopped it."""
     try:
         return {"found": work(*arguments)}
     except Interrupted as stop:
@@ -118,20 +119,21 @@ def _done(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
         raise UserError(str(error)) from None
 
 
-def _told(failures: Mapping[int, ProcessFailure]) -> Exception:
-    """The reason, of several what is not only a consequence of another."""
-    found = [_reason(rank, failure) for rank, failure in failures.items()]
+def _choose_cause(failures: Mapping[int, ProcessFailure]) -> Exception:
+    """Returns the error of the processes that is not merely a consequence of another."""
+    found = [_make_error(rank, failure) for rank, failure in failures.items()]
     return min(found, key=lambda error: isinstance(error, WorkerDied) + error.args[0].endswith("another"))
 
 
-def _reason(rank: int, failure: ProcessFailure) -> Exception:
-    told = failure.message
-    if isinstance(told, Mapping):
-        name, _, message = told["message"].partition(": ")
-        kind = WorkerDied if name == "Died" else getattr(errors, name, None)
-        return kind(message) if kind else RuntimeError(f"process {rank} failed:\n{told['extraInfo']['py_callstack']}")
-    if failure.exitcode == -signal.SIGTERM:  # by the engine, after another
+def _make_error(rank: int, failure: ProcessFailure) -> Exception:
+    """Makes the exception for a failed process, of the class that the process raised if it is known."""
+    record = failure.message
+    if isinstance(record, Mapping):
+        name, _, message = record["message"].partition(": ")
+        kind = WorkerDied if name == WorkerDied.__name__ else getattr(errors, name, None)
+        return kind(message) if kind else RuntimeError(f"process {rank} failed:\n{record['extraInfo']['py_callstack']}")
+    if failure.exitcode == -signal.SIGTERM:  # the launcher ends the others after a failure
         return WorkerDied(f"process {rank} was ended after another")
     if failure.exitcode < 0:
         return WorkerDied(f"process {rank} was killed ({signal.Signals(-failure.exitcode).name})")
-    return WorkerDied(f"process {rank} ended without a word (exit status {failure.exitcode})")
+    return WorkerDied(f"process {rank} ended without a message (exit status {failure.exitcode})")

@@ -1,7 +1,7 @@
-"""Processes that work on one run together: who they are, what they share out, and how they agree.
+"""Process group of a run: ranks, reductions, and work that is shared in blocks.
 
-A process that is alone agrees with itself, at no cost. All of this goes over gloo, by way of the CPU; gradients have
-an engine of their own (`distributed/data_parallel.py`).
+A single process needs no communication. The group uses gloo, on the CPU. Gradients have an engine of their own
+(`distributed/data_parallel.py`).
 """
 
 import itertools
@@ -25,31 +25,31 @@ T = TypeVar("T")
 
 
 class WorkerDied(UserError):
-    """One of the processes was killed, or lost another."""
+    """Error of a process that was killed, or lost the connection to another."""
 
 
 BARRIER_TIMEOUT = timedelta(days=1)
-"""For what one process does while the others wait, as a download: one that dies meanwhile is seen all the same."""
+"""Longest wait for the work of one process, such as a download. The death of a process is noticed earlier."""
 LOST_PEER_WAIT = 5.0
-"""Seconds that a process which has lost another waits, so that the other is seen to fail, with its reason."""
+"""Seconds that a process waits after it lost another, so that the launcher sees the other's error first."""
 
-_joins = itertools.count()
-_patient: dist.ProcessGroup | None = None
-"""Waits for `BARRIER_TIMEOUT`."""
+_group_numbers = itertools.count()
+_barrier_group: dist.ProcessGroup | None = None
+"""Process group whose operations wait for `BARRIER_TIMEOUT`."""
 
 
 @contextmanager
 def open_process_group(devices: int, seconds: float) -> Iterator[None]:
-    """This process works with the others it was started with while the block runs.
+    """Joins this process and the others of its launch in a process group while the block runs.
 
     Args:
-        devices: how many there are to be.
-        seconds: without a word from one of them, after which the others give up.
+        devices: expected number of processes.
+        seconds: seconds without a message from a process, after which the others stop.
 
     Raises:
-        ConfigError: there are more or fewer.
-        TrainingError: one of them hangs.
-        Died: one of them is no more.
+        ConfigError: the number of processes differs.
+        TrainingError: a process hangs.
+        WorkerDied: a process died.
     """
     if not is_worker():
         yield
@@ -60,72 +60,72 @@ def open_process_group(devices: int, seconds: float) -> Iterator[None]:
             raise ConfigError(f"trainer.devices={devices}, and {size()} processes were started: set it to {size()}")
         yield
     except RuntimeError as error:
-        raise _in_words(error) or error from None
+        raise _describe_peer_error(error) or error from None
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _join(timeout: timedelta) -> None:
-    global _patient
+    global _barrier_group
     store, own, number = next(rendezvous("env://", timeout=timeout))
-    # the addresses of those that were started before, or of the last job of a sweep, are in the same store
-    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_joins)}"
-    apart = dist.PrefixStore(attempt, store)
-    dist.init_process_group("gloo", store=apart, rank=own, world_size=number, timeout=timeout)
-    _patient = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
+    # the store also holds addresses of former attempts, and of the last job of a sweep
+    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_group_numbers)}"
+    own_store = dist.PrefixStore(attempt, store)
+    dist.init_process_group("gloo", store=own_store, rank=own, world_size=number, timeout=timeout)
+    _barrier_group = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
 
 
-def _in_words(error: RuntimeError) -> UserError | None:
-    """What the user is told of an error of torch's, if it comes from another process."""
-    said = str(error)
-    if "imed out" in said or "timeout" in said:
+def _describe_peer_error(error: RuntimeError) -> UserError | None:
+    """Returns the user's error for an error of torch that another process caused; None for any other."""
+    message = str(error)
+    if "imed out" in message or "timeout" in message:
         return TrainingError(
-            "no word from one of the processes for as long as trainer.worker_timeout_seconds: it hangs, and the run is "
-            "ended; the last checkpoint is kept"
+            "a process sent no message for trainer.worker_timeout_seconds: it hangs, and the run is ended; "
+            "the last checkpoint is kept"
         )
-    if any(word in said for word in ("Connection", "Broken pipe", "Socket")):
+    if any(word in message for word in ("Connection", "Broken pipe", "Socket")):
         time.sleep(LOST_PEER_WAIT)
         return WorkerDied("a process lost the connection to another")
     return None
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Returns the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this one, from 0."""
+    """Returns the number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_rank() -> int:
-    """The number of this one among those on its machine."""
+    """Returns the number of this process among those on its machine, from 0."""
     return int(os.environ["LOCAL_RANK"]) if dist.is_initialized() else 0
 
 
 def local_size() -> int:
-    """How many of them there are on this machine."""
+    """Returns the number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if dist.is_initialized() else 1
 
 
 def is_main_process() -> bool:
-    """Whether this is the one process that writes and speaks."""
+    """Returns whether this is the one process that writes files and prints."""
     return rank() == 0
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum over the processes of a tensor that has one shape in all of them."""
+    """Sums a tensor of equal shapes over the processes."""
     if size() == 1:
         return values
-    summed = values.detach().cpu().contiguous().clone()
-    dist.all_reduce(summed)
-    return summed.to(values.device)
+    total = values.detach().cpu().contiguous().clone()
+    dist.all_reduce(total)
+    return total.to(values.device)
 
 
 def all_gather(values: Tensor) -> Tensor:
-    """What each process has, in their order: (...) -> (processes, ...)."""
+    """Gathers the tensors of all processes, in their order: (...) -> (processes, ...)."""
     if size() == 1:
         return values[None]
     found = [torch.empty_like(values, device="cpu") for _ in range(size())]
@@ -134,16 +134,16 @@ def all_gather(values: Tensor) -> Tensor:
 
 
 def all_reduce_max(*numbers: int) -> list[int]:
-    """The largest of what the processes say, number by number."""
+    """Returns the maximum over the processes of each number."""
     if size() == 1:
         return list(numbers)
-    agreed = torch.tensor(numbers)
-    dist.all_reduce(agreed, dist.ReduceOp.MAX)
-    return agreed.tolist()
+    maxima = torch.tensor(numbers)
+    dist.all_reduce(maxima, dist.ReduceOp.MAX)
+    return maxima.tolist()
 
 
 def broadcast_from_main(make: Callable[[], T]) -> T:
-    """What the writer makes, in all processes."""
+    """Calls `make` in the main process, and returns its result in all processes."""
     if size() == 1:
         return make()
     made = [make() if is_main_process() else None]
@@ -152,29 +152,29 @@ def broadcast_from_main(make: Callable[[], T]) -> T:
 
 
 def main_process_first(make: Callable[[], T]) -> T:
-    """What each process makes, the others after the writer has: it may leave on the disk what they find there."""
+    """Calls `make` in the main process first, then in the others, which find its files on the disk."""
     if size() == 1:
         return make()
     if not is_main_process():
-        dist.barrier(_patient)
+        dist.barrier(_barrier_group)
         return make()
     made = make()
-    dist.barrier(_patient)
+    dist.barrier(_barrier_group)
     return made
 
 
 def map_blocks(
     n: int, block_size: int, find: Callable[[slice], dict[str, Tensor]], report: Callable[[int, int], None]
 ) -> dict[str, Tensor]:
-    """What `find` has for each of n things, (n, ...) by name, block by block; the processes share the blocks.
+    """Computes values for n items in blocks, which the processes share: (n, ...) by name.
 
-    Each block draws random numbers of its own, so that the result does not depend on how many processes there are.
+    Each block has random numbers of its own, so that the result does not depend on the number of processes.
 
     Args:
-        n: how many, at least one.
-        block_size: at a time.
-        find: given the positions of a block of B things, tensors (B, ...).
-        report: told how far the work has come, as (things done, things in all); it may raise.
+        n: number of items, at least one.
+        block_size: items of a block.
+        find: positions of a block of B items -> tensors (B, ...) by name.
+        report: receives the progress as (items done, items in all); it may raise.
     """
     stream = new_stream()
     found: dict[str, Tensor] = {}
@@ -185,7 +185,7 @@ def map_blocks(
                 found[name] = values.new_zeros(n, *values.shape[1:])
             found[name][block] = values
 
-    if rank() * block_size >= n:  # left without a block, it learns the shapes
+    if rank() * block_size >= n:  # a process without a block still needs the shapes
         keep(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
     for_each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
     return {name: all_reduce_sum(rows) for name, rows in found.items()}
@@ -194,14 +194,14 @@ def map_blocks(
 def for_each_block(
     stream: int, n: int, block_size: int, work: Callable[[slice], None], report: Callable[[int, int], None]
 ) -> None:
-    """Does what `work` does for each block of n things that falls to this process.
+    """Calls `work` for each block of n items that this process takes.
 
     Args:
-        stream: key of the random numbers, which each block has of its own.
-        n: how many.
-        block_size: at a time.
-        work: given the positions of a block.
-        report: told how far the work has come, as (things done, things in all); it may raise.
+        stream: key of the random numbers, from which each block gets its own.
+        n: number of items.
+        block_size: items of a block.
+        work: receives the positions of a block.
+        report: receives the progress as (items done, items in all); it may raise.
     """
     firsts = range(0, n, block_size)
     for i in range(rank(), len(firsts), size()):
@@ -213,12 +213,12 @@ def for_each_block(
 
 
 def new_stream() -> int:
-    """A key of random numbers, drawn from those of now."""
+    """Draws a key of random numbers from the current generator."""
     return int(torch.randint(2**62, ()))
 
 
 class NullSink:
-    """Where the processes that do not write are told to: whatever it is told has no effect."""
+    """Null object that accepts any call and does nothing; processes other than the main one log to it."""
 
     def __getattr__(self, name: str) -> Callable[..., int]:
         return self

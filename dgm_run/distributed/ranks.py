@@ -1,13 +1,13 @@
-"""Whether this process was started as one of several. Nothing heavy is imported: the command line asks."""
+"""Ranks from the environment of a launcher. This module imports nothing heavy, because the command line uses it."""
 
 import os
 
 
 def is_worker() -> bool:
-    """By `launch.together` or by torchrun, which both tell each process who it is."""
+    """Returns whether `launch_workers` or torchrun started this process as one of several."""
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
 
 
 def is_rank_zero() -> bool:
-    """Whether it is the first of them, or alone."""
+    """Returns whether this process is the first of several, or alone."""
     return not is_worker() or os.environ["RANK"] == "0"

@@ -1,4 +1,4 @@
-"""Asks a run to stop at the next safe point when the user or the system says so."""
+"""Turns signals into requests to stop at the next safe point."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,35 +7,39 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run stopped at a safe point because of a signal. A KeyboardInterrupt, so that it ends a sweep too.
+    """Stop of a run at a safe point after a signal. It is a KeyboardInterrupt, so that it ends a sweep too.
 
     Attributes:
-        signum: the signal.
-        message: what was saved and how to go on.
+        signum: number of the signal.
+        message: text that says what was saved and how to resume.
     """
 
     def __init__(self, signum: int, message: str):
         super().__init__(message)
-        self.signum, self.message = signum, message
+        self.signum = signum
+        self.message = message
 
 
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a run to stop, of those that the system has: Windows has no SIGHUP."""
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a run to stop. Windows has no SIGHUP."""
 
 SIGPIPE = 13
-"""The number of the signal that ends a command whose output nobody reads, on the systems that have it."""
+"""Number of the signal that ends a command whose output nobody reads, on systems that have it."""
 
 
 class StopRequest:
-    """Remembers the first signal that asks to stop; a second SIGINT interrupts at once.
+    """Request to stop, set by the first signal. A second SIGINT interrupts at once.
 
     Args:
-        told: called with each of them, where others have to know.
+        notify: receives the number of each signal; None for nobody.
+
+    Attributes:
+        signum: number of the last signal; None as long as there was none.
     """
 
-    def __init__(self, told: Callable[[int], None] | None = None):
+    def __init__(self, notify: Callable[[int], None] | None = None):
         self.signum: int | None = None
-        self.told = told
+        self.notify = notify
 
     def __bool__(self) -> bool:
         return self.signum is not None
@@ -44,24 +48,24 @@ class StopRequest:
         if self.signum is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
         self.signum = signum
-        if self.told:
-            self.told(signum)
+        if self.notify:
+            self.notify(signum)
 
 
 @contextmanager
-def stop_requests(told: Callable[[int], None] | None = None) -> Iterator[StopRequest]:
-    """Handles `STOPPING` while the block runs; outside the main thread it changes nothing.
+def stop_requests(notify: Callable[[int], None] | None = None) -> Iterator[StopRequest]:
+    """Handles `STOP_SIGNALS` while the block runs; changes nothing outside the main thread.
 
-    A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell without job control ignores SIGINT
-    for its background jobs, so that neither a closed terminal nor Ctrl-C in it ends them.
+    An ignored signal stays ignored. `nohup` ignores SIGHUP, and a shell without job control ignores SIGINT for its
+    background jobs. Neither a closed terminal nor Ctrl-C ends them.
     """
-    request = StopRequest(told)
+    request = StopRequest(notify)
     previous = {}
     try:
-        for signum in STOPPING:
+        for signum in STOP_SIGNALS:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 previous[signum] = signal.signal(signum, request._handle)
-    except ValueError:  # not in the main thread: signals are somebody else's
+    except ValueError:  # outside the main thread signals cannot be handled
         pass
     try:
         yield request

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from dgm_run.config.bounds import NOT_NEGATIVE
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Limits, Margin, clip_interval, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.data.text import Sentences
 from dgm_run.estimators.base import Estimate, Kind
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr

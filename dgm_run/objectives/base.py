@@ -6,7 +6,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 
 DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline"))

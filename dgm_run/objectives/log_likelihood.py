@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import ExactModel
 from dgm_run.models.labelled.base import JointModel

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.config.bounds import NOT_NEGATIVE
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.models.labelled.base import LabelledModel

@@ -1,8 +1,8 @@
 """Checkpoints that survive a crash at any moment, and hold no code.
 
-A checkpoint is a folder: `weights.safetensors` (the model), `state.safetensors` and `state.json` (what else an
-exact resume needs), and `manifest.json` with the SHA-256 of each. It is written under a temporary name, synced
-and renamed, and the one before stays until then. Nothing is unpickled.
+A checkpoint is a folder with `weights.safetensors` (the model), `state.safetensors` and `state.json` (other state of an
+exact resume), and `manifest.json` with the SHA-256 of each. It is written under a temporary name, synced and renamed;
+the former checkpoint stays until then. Nothing is unpickled.
 """
 
 import hashlib
@@ -18,27 +18,28 @@ from torch import Tensor
 
 from dgm_run.errors import CheckpointError
 
-_TENSOR = "__tensor__"
+_TENSOR_KEY = "__tensor__"
 _FILES = ("weights.safetensors", "state.safetensors", "state.json")
 
 
 class Checkpoints:
-    """The checkpoints of one run: `last`, the one before it, and `best`.
+    """Checkpoints of one run: `last` and `best`, each with its predecessor.
 
     Args:
-        folder: where they stand; made when the first is written.
+        folder: folder of the checkpoints; made with the first of them.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Writes a checkpoint and keeps the former one as `previous_NAME` until the next.
+        """Writes a checkpoint, and keeps the former one as `previous_NAME`.
 
         Raises:
-            OSError: the disk is full or not writable; the former checkpoint stands untouched.
+            OSError: the disk is full or not writable; the former checkpoint is unchanged.
         """
-        target, previous = self.folder / name, self.folder / f"previous_{name}"
+        target = self.folder / name
+        previous = self.folder / f"previous_{name}"
         temporary = self.folder / f".{name}.{os.getpid()}.tmp"
         try:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -57,10 +58,10 @@ class Checkpoints:
         return (self.folder / name).is_dir() or (self.folder / f"previous_{name}").is_dir()
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
-        """The weights, the state, and a line for every damaged checkpoint that was passed over.
+        """Loads weights and state, with a message for every damaged checkpoint that was skipped.
 
         Raises:
-            CheckpointError: none is whole.
+            CheckpointError: no undamaged checkpoint exists.
         """
         damaged = []
         for path in (self.folder / name, self.folder / f"previous_{name}"):
@@ -68,13 +69,13 @@ class Checkpoints:
                 continue
             try:
                 return *_read(path), damaged
-            except _Damaged as fault:
-                damaged.append(f"checkpoint {path} is damaged ({fault})")
+            except _DamagedError as error:
+                damaged.append(f"checkpoint {path} is damaged ({error})")
         detail = "; ".join(damaged) if damaged else f"there is no checkpoint '{name}' in {self.folder}"
         raise CheckpointError(detail)
 
     def remove_temporaries(self) -> None:
-        """Removes what a killed process left half written."""
+        """Removes unfinished checkpoints of killed processes."""
         for path in self.folder.glob(".*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -94,29 +95,33 @@ def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> N
     _sync(folder)
 
 
-class _Damaged(Exception):
-    """What is wrong with a checkpoint."""
+class _DamagedError(Exception):
+    """Error of a damaged checkpoint. The message says what is wrong."""
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights and state of a whole checkpoint; raises _Damaged otherwise."""
+    """Reads weights and state of a checkpoint.
+
+    Raises:
+        _DamagedError: a file is missing, unreadable, or differs from its checksum.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name in _FILES:
             if _sha256(folder / name) != manifest[name]:
-                raise _Damaged(f"{name} does not match its checksum")
+                raise _DamagedError(f"{name} does not match its checksum")
         tensors = load_file(folder / "state.safetensors")
         state = unflatten(json.loads((folder / "state.json").read_text()), tensors)
         return load_file(folder / "weights.safetensors"), state
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:  # checksums can be forged
-        raise _Damaged(f"a file of it cannot be read: {type(error).__name__}") from None
+        raise _DamagedError(f"a file of it cannot be read: {type(error).__name__}") from None
 
 
 def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
-    """A JSON tree of `node` in which tensors are names; the tensors themselves go into `tensors`."""
+    """Returns `node` as a JSON tree with names in the place of tensors, and puts the tensors into `tensors`."""
     if isinstance(node, Tensor):
         tensors[path] = node
-        return {_TENSOR: path}
+        return {_TENSOR_KEY: path}
     if isinstance(node, dict):
         # keys may be numbers, as in an optimizer's state: kept as pairs
         return {"__dict__": [[k, flatten(v, tensors, f"{path}/{k}")] for k, v in node.items()]}
@@ -128,10 +133,10 @@ def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
 
 
 def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """The inverse of `flatten`, but for tuples, which come back as lists."""
+    """Inverts `flatten`, except that tuples become lists."""
     if isinstance(tree, dict):
-        if _TENSOR in tree:
-            return tensors[tree[_TENSOR]]
+        if _TENSOR_KEY in tree:
+            return tensors[tree[_TENSOR_KEY]]
         return {key: unflatten(value, tensors) for key, value in tree["__dict__"]}
     if isinstance(tree, list):
         return [unflatten(value, tensors) for value in tree]

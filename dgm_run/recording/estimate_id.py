@@ -1,26 +1,26 @@
-"""How a number was found, by which two of them are told apart."""
+"""Identity of an estimate: split, quantity, estimator, settings and number of examples."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = ("split", "quantity", "estimator", "settings", "num_examples")
+IDENTITY_FIELDS = ("split", "quantity", "estimator", "settings", "num_examples")
 
 
 def estimate_id(row: Mapping[str, Any]) -> str:
-    """Of a row of results.json: equal for two rows that were found in the same way."""
-    return json.dumps([row.get(name) for name in NAMES], sort_keys=True)
+    """Returns the identity of a row of results.json, equal for rows of the same estimator, settings and data."""
+    return json.dumps([row.get(name) for name in IDENTITY_FIELDS], sort_keys=True)
 
 
 def values_key(row: Mapping[str, Any]) -> str:
-    """Under which values.npz holds what the single examples of this row have."""
+    """Returns the key in values.npz of the values of single examples of a row."""
     digest = hashlib.sha256(estimate_id(row).encode()).hexdigest()[:12]
     return f"{row['split']}/{row['quantity']}/{row['estimator']}/{digest}"
 
 
 def describe_method(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
-    """How a number was found, as it is read: `estimate by ais (num_chains=100)`, and `exact` if that says it all."""
-    told = ", ".join(f"{name}={value}" for name, value in settings.items())
+    """Describes the method of an estimate in words: `estimate by ais (num_chains=100)`, or `exact`."""
+    listed = ", ".join(f"{name}={value}" for name, value in settings.items())
     by = "" if estimator == kind else f" by {estimator}"
-    return kind.replace("_", " ") + by + (f" ({told})" if told else "")
+    return kind.replace("_", " ") + by + (f" ({listed})" if listed else "")

@@ -1,4 +1,4 @@
-"""Pictures of tensors: grids and PNG files."""
+"""Draws images as grids, and writes PNG files."""
 
 import io
 import math
@@ -11,14 +11,17 @@ from torch import Tensor
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """True for (1, H, W) and (3, H, W)."""
+    """Returns whether a shape is (1, H, W) or (3, H, W)."""
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
-    """(N, C, H, W) in [0, 1] -> (height, width, 3) bytes: rows of `columns` images with `pad` grey pixels between.
+    """Draws images, (N, C, H, W) in [0, 1], in rows of `columns` with `pad` grey pixels between.
 
-    Images smaller than `min_side` are enlarged by a whole factor.
+    Images smaller than `min_side` pixels are enlarged by a whole factor.
+
+    Returns:
+        Picture as bytes, (height, width, 3).
     """
     x = x.detach().float().cpu().nan_to_num(0).clamp(0, 1)
     scale = max(1, math.ceil(min_side / max(x.shape[-2:])))
@@ -44,12 +47,14 @@ def grey_where_missing(x: Tensor) -> Tensor:
     return x.nan_to_num(0.5)
 
 
-def png(picture: np.ndarray) -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
+    """Encodes a picture, (height, width, 3) bytes, as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def save_png(picture: np.ndarray, path: Path) -> None:
+    """Writes a picture as a PNG file, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(picture))
+    path.write_bytes(encode_png(picture))

@@ -1,7 +1,7 @@
-"""Guards standard output and error: what cannot be written is dropped, and a command goes on.
+"""Guards standard output and error: text that cannot be written is dropped, and the command continues.
 
-A pipe may be closed by its reader, a disk may be full, a terminal may be gone, an encoding may lack a character.
-None of these is a reason to lose a training.
+A pipe may be closed, a disk full, a terminal gone, or a character missing in the encoding. None of these is a reason
+to lose a training.
 """
 
 import os
@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TextIO
 
-SPELLED = {"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<=",
-           "‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"}  # fmt: skip
-"""ASCII that stands for a character where the encoding lacks it."""
+ASCII_SUBSTITUTES = {
+    **{"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<="},
+    **{"‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"},
+}
+"""ASCII text for characters that the encoding lacks."""
 
 
 class Output:
-    """A text stream that never raises.
+    """Text stream whose writes never raise.
 
     Args:
-        target: the stream that is written to; None if the process was started without it.
+        target: stream to write to; None if the process was started without it.
 
     Attributes:
-        lost: why nothing can be written any more; None as long as it can.
-        before_write: called before anything is written to any guarded stream, to take a bar off the line.
+        lost: error after which nothing can be written; None as long as writing works.
+        before_write: called before every write to any guarded stream, in order to clear the progress bar.
     """
 
     before_write: ClassVar[Callable[[], None] | None] = None
@@ -55,7 +57,7 @@ class Output:
             self.write(line)
 
     def draw(self, text: str) -> int:
-        """Writes without a call of `before_write`: for what draws the bar itself."""
+        """Writes without a call of `before_write`, for the progress bar itself."""
         self._attempt(lambda: self._encode(text))
         return len(text)
 
@@ -84,7 +86,7 @@ class Output:
             return None
 
     def _redirect(self) -> None:
-        """Lets what is still buffered go nowhere; the interpreter would fail to write it at its end."""
+        """Redirects buffered text to the null device: the interpreter would fail to write it at its end."""
         with suppress(OSError, ValueError, AttributeError):
             descriptor = self.target.fileno()
             if descriptor in (1, 2):
@@ -94,13 +96,13 @@ class Output:
 
 
 def guard(stream: TextIO | Output | None) -> Output:
-    """Returns a guarded stream; one that is guarded already as it is."""
+    """Guards a stream; returns a guarded stream unchanged."""
     return stream if isinstance(stream, Output) else Output(stream)
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Guards standard output and error while the block runs, or the command that it decorates."""
+    """Guards standard output and error while the block or the decorated command runs."""
     _fill_descriptors()
     before = sys.stdout, sys.stderr
     streams = [guard(stream) for stream in before]
@@ -113,19 +115,19 @@ def guarded() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def losses() -> dict[str, OSError | ValueError]:
-    """Returns why the guarded streams that can be written no more cannot, by name."""
+def find_lost_streams() -> dict[str, OSError | ValueError]:
+    """Returns the errors of guarded streams that can no longer be written, by the stream's name."""
     streams = {"standard output": sys.stdout, "standard error": sys.stderr}
     return {name: stream.lost for name, stream in streams.items() if isinstance(stream, Output) and stream.lost}
 
 
-def reason(error: OSError | ValueError) -> str:
-    """Returns what an error says, without its number."""
+def get_reason(error: OSError | ValueError) -> str:
+    """Returns the message of an error, without its number."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def spell(text: str, encoding: str) -> str:
-    """Returns the text with substitutes for the characters that an encoding lacks."""
+    """Substitutes the characters of a text that an encoding lacks."""
     return "".join(_substitute(character, encoding) for character in text)
 
 
@@ -134,11 +136,11 @@ def _substitute(character: str, encoding: str) -> str:
         character.encode(encoding)
         return character
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return SPELLED.get(character) or plain or "?"
+    return ASCII_SUBSTITUTES.get(character) or plain or "?"
 
 
 def _fill_descriptors() -> None:
-    """Opens those of the descriptors 0 to 2 that are closed: a file of the run would take one, and all that C says."""
+    """Opens closed descriptors among 0 to 2. Else a file of the run would take one, and receive the output of C."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

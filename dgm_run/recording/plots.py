@@ -1,23 +1,25 @@
-"""Curves, histograms and points as pictures."""
+"""Plots of curves, histograms and points, as pictures."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
 
-INCHES, DOTS = (6.4, 4.0), 120
+INCHES = (6.4, 4.0)
+DOTS = 120
 
 
-EVEN = 10.0
+MAX_SPAN_RATIO = 10.0
 """Ratio of the spans of two axes below which they share one scale."""
 
 
 def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> np.ndarray:
-    """Outlined histograms of several sets over the same bins, between the outermost 99 in 100: (H, W, 3) bytes.
+    """Plots histograms of several sets over the same bins, between the 1% and 99% quantiles: (H, W, 3) bytes.
 
     Args:
-        values: of each set, (N,), by what the legend calls it; the first stands out. Those not finite are left out.
-        label: of the axis.
+        values: finite values of each set, (N,), by its name in the legend; the first is filled.
+        label: label of the axis.
+        num_bins: number of bins.
     """
     arrays = {name: each[each.isfinite()].double().cpu().numpy() for name, each in values.items()}
     arrays = {name: each for name, each in arrays.items() if len(each)} or {"nothing finite": np.zeros(1)}
@@ -34,7 +36,7 @@ def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> 
 
 
 def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: str) -> np.ndarray:
-    """Lines through points (x, y), (N,) each, by what the legend calls them: (H, W, 3) bytes."""
+    """Plots lines through points (x, y), (N,) each, by their names in the legend: (H, W, 3) bytes."""
 
     def draw(axes) -> None:
         for name, (x, y) in lines.items():
@@ -46,9 +48,9 @@ def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: st
 
 
 def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
-    """Sets of points of the plane, (N, 2) each, by what the legend calls them: (H, W, 3) bytes.
+    """Plots sets of points of the plane, (N, 2) each, by their names in the legend: (H, W, 3) bytes.
 
-    The first set says how far the axes reach; what lies beyond them is not seen.
+    The first set determines the range of the axes; points outside it are not shown.
     """
 
     def draw(axes) -> None:
@@ -58,7 +60,7 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
         first = next(iter(arrays.values()))
         margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6 * (1 + np.abs(first).max(0))
         (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin
-        is_even = 1 / EVEN < (right - left) / (top - bottom) < EVEN
+        is_even = 1 / MAX_SPAN_RATIO < (right - left) / (top - bottom) < MAX_SPAN_RATIO
         axes.set(xlim=(left, right), ylim=(bottom, top), ylabel="$x_2$", aspect="equal" if is_even else "auto")
 
     return _plot(draw, "$x_1$", loc="upper left", bbox_to_anchor=(1, 1), markerscale=4)  # beside the points
@@ -69,7 +71,8 @@ def _plot(draw, x_label: str, **legend) -> np.ndarray:
     from matplotlib.figure import Figure
 
     figure = Figure(INCHES, DOTS, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
     draw(axes)
     axes.set_xlabel(x_label)
     axes.legend(frameon=False, **legend)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dgm_run.config.compose import MACHINE_KEYS
+from dgm_run.config.schema import MACHINE_KEYS
 from dgm_run.report.runs import Run
 
 NEUTRAL_KEYS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dgm_run.config.compose import DATA_PLACES
+from dgm_run.config.schema import DATA_PLACES
 from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group

@@ -1,4 +1,7 @@
-"""Whether model, estimators and data go together, as far as only built objects can tell; the rest is `config`'s."""
+"""Refuses models, estimators and data that do not fit together, by checks that need the built objects.
+
+`config/validate.py` makes the checks that need no objects.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +18,7 @@ from dgm_run.priors.base import Prior
 
 
 def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dataset: Dataset) -> None:
-    """Parts of the model, and estimators, that take data of another kind.
+    """Refuses parts of the model, and estimators, that take data of another kind.
 
     Raises:
         ConfigError: one line that says what to set instead.
@@ -24,19 +27,19 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
             if "tokens" in (*takes, dataset.kind):
-                raise ConfigError(_of_sentences(part, dataset))
-            raise ConfigError(_of_values(part, dataset, "model" if part is model else "likelihood"))
+                raise ConfigError(_describe_sentence_conflict(part, dataset))
+            raise ConfigError(_describe_value_conflict(part, dataset, "model" if part is model else "likelihood"))
         if getattr(part, "value_range", None) and dataset.num_levels is None:
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
             )
 
 
-def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
-    """Real values that lie beyond means which go through a sigmoid: the first thousand are looked at.
+def refuse_values_outside_unit_interval(model: nn.Module, data: LoadedDataset) -> None:
+    """Refuses real values outside [0, 1] for a likelihood whose means pass a sigmoid; checks 1,000 examples.
 
     Raises:
-        ConfigError: it names their range and what to set.
+        ConfigError: a value is outside; the message names the range and what to set.
     """
     if data.dataset.num_levels is not None or not any(getattr(part, "squash", False) for part in model.modules()):
         return
@@ -50,27 +53,31 @@ def refuse_out_of_reach(model: nn.Module, data: LoadedDataset) -> None:
         raise ConfigError(f"likelihood.squash: means lie in [0, 1], and {found}: {fix}")
 
 
-def refuse_other_data(begun_with: str, dataset: Dataset) -> None:
-    """Data that have changed since the run began.
+def refuse_other_data(former: str, dataset: Dataset) -> None:
+    """Refuses data that have changed since the run started.
+
+    Args:
+        former: protocol of the data at the start of the run.
+        dataset: data set, loaded.
 
     Raises:
-        CheckpointError: it names both.
+        CheckpointError: the protocols differ; the message names both.
     """
-    if begun_with != dataset.protocol:
+    if former != dataset.protocol:
         raise CheckpointError(
-            f"{dataset.name} is not what it was when the run began: then {begun_with}; now {dataset.protocol}"
+            f"{dataset.name} has changed since the run started: then {former}; now {dataset.protocol}"
         )
 
 
 def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
-    """Refuses a user's own data that are no longer where the run found them.
+    """Refuses to start when a user's own data have been moved since the run started.
 
     Args:
-        source: the configuration of the data source.
-        command: the one that was given, or goes on; it can name the new place.
+        source: configuration of the data source.
+        command: command that can name the new place.
 
     Raises:
-        DataError: it says where they were, and what to write.
+        DataError: the data are missing; the message names their old place and what to write.
     """
     for name in ("path", "data_dir"):
         place = source.get(name)
@@ -81,8 +88,9 @@ def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
             )
 
 
-def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
-    takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
+def _describe_value_conflict(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
+    takes = f"{type(part).__name__} takes {' or '.join(part.takes)} data"
+    setting = _SETTINGS_OF_KIND[part.takes[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:
@@ -95,7 +103,7 @@ def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
     return f"{takes}, and {given}: set {setting}, or choose {instead}"
 
 
-def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
+def _describe_sentence_conflict(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
     name = type(part).__name__
     if dataset.kind != "tokens":
         return f"{name} takes sentences, and {dataset.name} holds none: choose dataset=pydoc, text_file, ptb or pcfg"
@@ -108,7 +116,7 @@ def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -
 
 
 def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[str, Any]) -> None:
-    """Objective, trainer and estimators that cannot do with what is left of corrupted data.
+    """Refuses an objective, a trainer or estimators that cannot use corrupted data.
 
     Raises:
         ConfigError: one line that says what to choose instead.
@@ -118,17 +126,18 @@ def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[s
     for name, user in users.items():
         kind = user.requires.get("model", object)
         if not isinstance(model, kind) or (isinstance(user, Estimator) and not user.takes_corrupted):
-            otherwise = {
+            advice = {
                 "objective": "choose model=vae, hvae or dlgm with objective=elbo, iwae or renyi, "
                 "or factor_analysis or ppca",
                 "trainer": "choose trainer=gradient",
             }
-            drop = f"drop it, or evaluate with estimators=[{'exact' if isinstance(model, ExactModel) else _BOUNDED}]"
-            raise ConfigError(f"{name}: {type(user).__name__} needs complete data: {otherwise.get(name, drop)}")
+            fitting = "exact" if isinstance(model, ExactModel) else _ESTIMATORS_OF_CORRUPTED
+            drop = f"drop it, or evaluate with estimators=[{fitting}]"
+            raise ConfigError(f"{name}: {type(user).__name__} needs complete data: {advice.get(name, drop)}")
 
 
-_BOUNDED = "importance_sampling,imputation"
-_HOW_TO_GET = {
+_ESTIMATORS_OF_CORRUPTED = "importance_sampling,imputation"
+_SETTINGS_OF_KIND = {
     "binary": "dataset.binarize=dynamic",
     "levels": "dataset.binarize=none dataset.dequantize=false",
     "continuous": "dataset.binarize=none dataset.dequantize=true",

@@ -1,4 +1,4 @@
-"""A trained model before the test data."""
+"""Evaluates a trained model on the test data."""
 
 import time
 import traceback
@@ -30,12 +30,12 @@ from dgm_run.runner import results
 
 
 class Evaluation(NamedTuple):
-    """What estimators found.
+    """Results of all estimators.
 
     Attributes:
-        rows: of results.json.
-        values: of single examples, by `way.key`, (N,) each.
-        failed: why an estimator failed, by its name.
+        rows: rows of results.json.
+        values: values of single examples, (N,) each, by `values_key` of their row.
+        failed: reasons of failed estimators, by the estimator's name.
     """
 
     rows: list[dict[str, Any]]
@@ -47,10 +47,10 @@ def evaluate_test_set(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
 ) -> Evaluation:  # fmt: skip
-    """Looks at the test data, once, with every estimator; `show` takes its pictures by name.
+    """Runs every estimator on the test data; `show` receives their pictures by name.
 
-    An estimator that fails costs its own numbers alone. Several processes cannot go on after it, since the others may
-    wait for the one in which it failed.
+    A failed estimator loses only its own numbers. Several processes end after a failure, because the others may wait
+    for the process in which it happened.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -60,7 +60,7 @@ def evaluate_test_set(
     def report(done: int, total: int) -> None:
         if stop:
             raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
-        display.evaluated(done, total)
+        display.update_estimator(done, total)
 
     found: list[Estimate] = []
     seconds: list[float] = []
@@ -68,29 +68,29 @@ def evaluate_test_set(
     for name, estimator in estimators.items():
         model.eval()
         try:
-            with out_of_memory(_advice(name, estimator)):
+            with out_of_memory(_advise_smaller_settings(name, estimator)):
                 estimates, took, fitted = _estimate(model, name, estimator, data, seed, display, report)
         except (Exception, SystemExit) as error:
             display.finish()
             display.keep(traceback.format_exc())
             if process_group.size() > 1:
                 if isinstance(error, RuntimeError) and not isinstance(error, torch.linalg.LinAlgError):
-                    raise  # it may be that another process is lost
-                told = f"estimators.{name} failed: {reason(error)}; training is done and saved"
-                raise ResultsError(f"{told}: set trainer.devices=1 to find what the other estimators do") from None
-            failed[name] = reason(error)
+                    raise  # another process may be lost
+                message = f"estimators.{name} failed: {describe_error(error)}; training is done and saved"
+                raise ResultsError(f"{message}: set trainer.devices=1 to run the other estimators") from None
+            failed[name] = describe_error(error)
             display.say(f"estimators.{name} failed: {failed[name]}")
             continue
         found += estimates
         seconds += [took] * len(estimates)
-        with announce(display, f"the pictures of estimators.{name}"):
-            _show(model, fitted, data, show)
-    found = _with_model_warnings(found, model)
-    with announce(display, "the comparison with baselines"):
+        with report_failure(display, f"the pictures of estimators.{name}"):
+            _show_pictures(model, fitted, data, show)
+    found = _add_model_warnings(found, model)
+    with report_failure(display, "the comparison with baselines"):
         rng.reseed(seed, "independent pixels")
         unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
         found = warn_if_worse(found, unreported)
-    rows = [results.estimate_row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
+    rows = [results.make_row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
     values = {values_key(row): each.values for row, each in zip(rows, found, strict=True) if each.values is not None}
     return Evaluation(rows, {name: each.detach().float().cpu().numpy() for name, each in values.items()}, failed)
 
@@ -104,12 +104,15 @@ def _estimate(
     display: Terminal,
     report: ProgressCallback,
 ) -> tuple[list[Estimate], float, Estimator]:
-    """What one estimator finds, the seconds it takes, and the estimator as it was fitted.
+    """Fits and runs one estimator.
 
-    The first repeat goes on with the random numbers that fitting has left, each other one begins with its own.
+    The first repeat continues with the random numbers of fitting. Each later repeat has a seed of its own.
+
+    Returns:
+        Estimates, seconds, and the fitted estimator.
     """
-    display.evaluating(f"{name}: fitting")
-    begun = time.monotonic()
+    display.start_estimator(f"{name}: fitting")
+    start = time.monotonic()
     stream = f"estimate {name}"
     rng.reseed(seed, stream, estimator.seed)
     fitted = estimator.fit(model, data.train, data.valid, report)
@@ -117,17 +120,19 @@ def _estimate(
     for repeat in range(estimator.repeats):
         if repeat:
             rng.reseed(seed, stream, estimator.seed + repeat)
-        display.evaluating(f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name)
+        display.start_estimator(
+            f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name
+        )
         repeats.append(fitted(model, data.test, report))
     is_discrete = data.dataset.kind != "continuous"
     estimates = [add_limits(each, is_discrete) for each in average_repeats(repeats, estimator.seed)]
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     for estimate in estimates:
-        results.check_row(results.estimate_row(estimate, "test", seconds))
+        results.check_row(results.make_row(estimate, "test", seconds))
     return estimates, seconds, fitted
 
 
-def _show(
+def _show_pictures(
     model: nn.Module, fitted: Estimator, data: LoadedDataset, show: Callable[[str, np.ndarray], None]
 ) -> None:  # fmt: skip
     if is_image(data.dataset.shape):
@@ -137,32 +142,32 @@ def _show(
         show(plot, picture)
 
 
-def _advice(name: str, estimator: Estimator) -> str:
+def _advise_smaller_settings(name: str, estimator: Estimator) -> str:
     """Names the settings of an estimator that may be too large."""
     own = {name: value for name, value in vars(estimator).items() if name not in ("seed", "repeats")}
     settings = {k: v for k, v in own.items() if isinstance(v, int) and not isinstance(v, bool) and v > 1}
-    told = ", ".join(f"estimators.{name}.{k}={v}" for k, v in settings.items())
-    return f"lower {told or 'trainer.eval_batch_size'}"
+    keys = ", ".join(f"estimators.{name}.{k}={v}" for k, v in settings.items())
+    return f"lower {keys or 'trainer.eval_batch_size'}"
 
 
 @contextmanager
-def announce(display: Terminal, what: str) -> Iterator[None]:
-    """Says that the block failed, and goes on: nothing of a run depends on it."""
+def report_failure(display: Terminal, what: str) -> Iterator[None]:
+    """Reports a failure of the block and suppresses it: no later step of the run depends on the block."""
     try:
         yield
     except Exception as error:
-        display.say(f"{what} failed: {reason(error)}")
+        display.say(f"{what} failed: {describe_error(error)}")
         display.keep(traceback.format_exc())
 
 
-def reason(error: BaseException) -> str:
-    """Returns an error in a line: a message for the user as it is, any other with its class."""
+def describe_error(error: BaseException) -> str:
+    """Describes an error in one line: a message for the user unchanged, any other with its class."""
     message = " ".join(str(error).split())
     return message if isinstance(error, UserError) else f"{type(error).__name__.lstrip('_')}: {message}"
 
 
-def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list[Estimate]:
-    """Adds to each log-likelihood of the model what its parts say that it depends on: their `likelihood_warning`."""
+def _add_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list[Estimate]:
+    """Adds the `likelihood_warning` of the model's parts to each of its log-likelihoods."""
     own = [part.likelihood_warning for part in topmost_with_method(model, "likelihood_warning")]
     return [
         replace(each, warning="; ".join(filter(None, (each.warning, *own))) or None)
@@ -172,8 +177,8 @@ def _with_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> lis
     ]
 
 
-def scalar_names(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The values by split and quantity, and by estimator where two of them have found the same quantity."""
+def name_scalars(estimates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns the values by split and quantity, and by estimator where two estimators share a quantity."""
     values: dict[str, float] = {}
     for row in estimates:
         name = f"{row['split']}/{row['quantity']}"

@@ -1,4 +1,4 @@
-"""Logs pictures of a model and histograms of its weights."""
+"""Draws and logs pictures of a model and its parts, and histograms of its weights."""
 
 import torch
 from torch import Tensor, nn
@@ -9,27 +9,30 @@ from dgm_run.data.text import Sentences
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
-from dgm_run.runner.text_samples import is_of_sentences, read
+from dgm_run.runner.text_samples import draw_text, is_sentence_model
 from dgm_run.runner.viewer import view_all
 
-POINTS = 2000
-"""Examples, and as many samples, of which two dimensions are shown where they are no images."""
+NUM_POINTS = 2000
+"""Number of examples, and of samples, in a scatter plot of vectors."""
 
 
 class Gallery:
     """Logs the pictures of `viewer.view_all`, samples of sentences, and histograms of the weights.
 
-    Vectors of real numbers are shown as points: their first two dimensions, of examples and of samples.
+    Vectors of real numbers are drawn as points: the first two dimensions of examples and samples.
 
     Args:
-        model: the model.
-        data: pictures are made of its validation examples.
-        log: receives the pictures.
-        seed: of the draws, which are the same at every call and disturb no other random numbers.
+        model: model to draw.
+        data: data whose validation examples are shown.
+        log: log that receives the pictures.
+        seed: seed of the draws, which are the same at every call.
     """
 
     def __init__(self, model: nn.Module, data: LoadedDataset, log: RunLog, seed: int):
-        self.model, self.data, self.log, self.seed = model, data, log, seed
+        self.model = model
+        self.data = data
+        self.log = log
+        self.seed = seed
 
     @torch.no_grad()
     def __call__(self, step: int, epoch: int) -> None:
@@ -48,23 +51,23 @@ class Gallery:
                 shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
                 self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.dataset):
-            x = self.data.valid.uncorrupted.batch(slice(0, POINTS))
+            x = self.data.valid.uncorrupted.batch(slice(0, NUM_POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}
             restore = self.data.dataset.preprocessing.restore
-            points = {name: _complete(restore(values)[:, :2]) for name, values in points.items()}
+            points = {name: _drop_incomplete(restore(values)[:, :2]) for name, values in points.items()}
             if len(points["data"]):
                 self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
-        if isinstance(self.data.valid, Sentences) and is_of_sentences(self.model):
+        if isinstance(self.data.valid, Sentences) and is_sentence_model(self.model):
             x = self.data.valid.batch(slice(0, 64))
-            for name, lines in read(self.model, x, self.data.valid.vocabulary).items():
+            for name, lines in draw_text(self.model, x, self.data.valid.vocabulary).items():
                 self.log.text(name, lines, step, f"epoch_{epoch:04}.txt")
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
 
 
-def _complete(points: Tensor) -> Tensor:
+def _drop_incomplete(points: Tensor) -> Tensor:
     return points[~points.isnan().any(1)]
 
 
-def _is_vector(protocol: Dataset) -> bool:
-    return protocol.kind == "continuous" and len(protocol.shape) == 1 and protocol.shape[0] > 1
+def _is_vector(dataset: Dataset) -> bool:
+    return dataset.kind == "continuous" and len(dataset.shape) == 1 and dataset.shape[0] > 1

@@ -1,4 +1,4 @@
-"""results.json: what a run found out, with all that is needed to read the numbers."""
+"""Contents of results.json: the estimates of a run with their settings, errors and environment."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from dgm_run.recording.estimate_id import estimate_id, values_key
 from dgm_run.trainers.base import TrainingSummary
 
 
-def results(
+def make_results(
     choices: Mapping[str, Any],
     model: nn.Module,
     dataset: Dataset,
@@ -31,15 +31,15 @@ def results(
     summary: TrainingSummary,
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The contents of results.json.
+    """Makes the contents of results.json.
 
     Args:
-        choices: what the configuration says of the run: seed, published number, ...
-        model: the trained model.
-        dataset: names the data and their binarisation.
-        estimates: rows of `Estimate` fields with the split and the seconds they took.
-        summary: of the training.
-        failed: why estimators failed, by name.
+        choices: entries from the configuration: seed, published number, ...
+        model: trained model.
+        dataset: data set, loaded.
+        estimates: rows of `Estimate` fields with split and seconds.
+        summary: summary of the training.
+        failed: reasons of failed estimators, by the estimator's name.
     """
     return {
         "model": type(model).__name__,
@@ -50,12 +50,12 @@ def results(
         "failed_estimators": dict(failed),
         "training": asdict(summary),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "environment": environment(next(model.parameters()).device),
+        "environment": describe_environment(next(model.parameters()).device),
     }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, processes, threads of each, and the git commit where there is one."""
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Collects versions, device, number of processes, threads of each, and the git commit if there is one."""
     return {
         "dgm_run": dgm_run.__version__,
         "python": platform.python_version(),
@@ -63,12 +63,12 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processes": process_group.size(),
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": _read_commit(),
     }
 
 
-def _commit() -> str | None:
-    """The commit of the code, marked `-dirty` where files of it have changed since."""
+def _read_commit() -> str | None:
+    """Returns the commit of the code, marked `-dirty` if its files have changed; None outside a repository."""
     describe = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(describe, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
@@ -78,14 +78,14 @@ def _commit() -> str | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The contents of results.json.
+    """Reads results.json.
 
     Raises:
-        CheckpointError: there is none, or it cannot be read.
+        CheckpointError: the file is missing or cannot be read.
     """
     try:
         found = json.loads(path.read_text())
-        _check(found)
+        _check_contents(found)
         return found
     except FileNotFoundError:
         folder = path.parent
@@ -99,7 +99,7 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {error}: delete it, and evaluate again: {again}") from None
 
 
-def _check(found: Any) -> None:
+def _check_contents(found: Any) -> None:
     """Refuses contents of results.json that no run has written.
 
     Raises:
@@ -114,18 +114,18 @@ def _check(found: Any) -> None:
         raise ValueError(f"training.steps is {found['training'].get('steps')!r:.60}")
     if not _is_mapping_to(found.get("failed_estimators", {}), lambda value: isinstance(value, str)):
         raise ValueError(f"failed_estimators is {found['failed_estimators']!r:.60}")
-    for estimate_row in found["estimates"]:
-        check_row(estimate_row)
+    for row in found["estimates"]:
+        check_row(row)
 
 
-def check_row(estimate_row: Any) -> None:
+def check_row(row: Any) -> None:
     """Refuses an estimate that cannot be shown, compared or written.
 
     Raises:
         ValueError: names the field.
     """
-    if not isinstance(estimate_row, dict):
-        raise ValueError(f"an estimate is {estimate_row!r:.60}")
+    if not isinstance(row, dict):
+        raise ValueError(f"an estimate is {row!r:.60}")
     kinds: dict[str, Callable[[Any], bool]] = {
         **dict.fromkeys(("split", "quantity", "estimator", "kind", "unit"), lambda value: isinstance(value, str)),
         "value": is_number,
@@ -137,20 +137,20 @@ def check_row(estimate_row: Any) -> None:
         "warning": lambda value: value is None or isinstance(value, str),
     }
     for name, is_right in kinds.items():
-        if name not in estimate_row:
+        if name not in row:
             raise ValueError(f"an estimate has no {name}")
-        if not is_right(estimate_row[name]):
-            raise ValueError(f"{name} of an estimate is {estimate_row[name]!r:.60}")
-    if estimate_row.get("limits") is not None and not _are_limits(estimate_row["limits"]):
-        raise ValueError(f"limits of an estimate is {estimate_row['limits']!r:.60}")
+        if not is_right(row[name]):
+            raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
+    if row.get("limits") is not None and not _are_limits(row["limits"]):
+        raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
     try:
-        json.dumps(estimate_row["settings"])
+        json.dumps(row["settings"])
     except TypeError as error:
         raise ValueError(f"settings of an estimate cannot be written: {error}") from None
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that a float can hold, and that JSON can."""
+    """Returns whether a value is a number that a float can hold."""
     try:
         return isinstance(value, int | float) and isinstance(float(value), float)
     except OverflowError:
@@ -162,7 +162,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _are_limits(value: Any) -> bool:
-    """Whether a value is a pair of numbers, None in the place of one that there is not."""
+    """Returns whether a value is a pair of numbers, either of which may be None."""
     is_pair = isinstance(value, list | tuple) and len(value) == 2
     return is_pair and all(each is None or is_number(each) for each in value)
 
@@ -172,34 +172,34 @@ def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
 
 
 def merge_estimates(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All estimates; a new one takes the place of an old one that was found in the same way."""
-    ways = {estimate_id(estimate_row) for estimate_row in new}
-    return [estimate_row for estimate_row in old if estimate_id(estimate_row) not in ways] + list(new)
+    """Merges estimates; a new one replaces an old one of the same estimator, settings and data."""
+    new_ids = {estimate_id(row) for row in new}
+    return [row for row in old if estimate_id(row) not in new_ids] + list(new)
 
 
 def describe_merge(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
-    """Says which new estimates are added to results.json, and which take the place of one found in the same way.
+    """Describes which new estimates are added to results.json, and which replace an old one.
 
     Args:
-        old, new: as `merged` takes them.
-        path: of results.json.
+        old, new: estimates, as for `merge_estimates`.
+        path: path of results.json.
     """
-    ways = {estimate_id(estimate_row) for estimate_row in old}
-    replaced = [estimate_row for estimate_row in new if estimate_id(estimate_row) in ways]
-    added = [estimate_row for estimate_row in new if estimate_id(estimate_row) not in ways]
-    lines = [f"replaced in {path}, found in the same way: {_names(replaced)}"] if replaced else []
-    return lines + ([f"added to {path}: {_names(added)}"] if added else [])
+    old_ids = {estimate_id(row) for row in old}
+    replaced = [row for row in new if estimate_id(row) in old_ids]
+    added = [row for row in new if estimate_id(row) not in old_ids]
+    lines = [f"replaced in {path}, same estimator and settings: {_list_names(replaced)}"] if replaced else []
+    return lines + ([f"added to {path}: {_list_names(added)}"] if added else [])
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+def _list_names(rows: Sequence[Mapping[str, Any]]) -> str:
     names: dict[str, list[str]] = {}
     for each in rows:
         names.setdefault(each["estimator"], []).append(each["quantity"])
     return "; ".join(f"{', '.join(quantities)} by {estimator}" for estimator, quantities in names.items())
 
 
-def estimate_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
-    """An estimate as it stands in results.json, where the values of single examples do not."""
+def make_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
+    """Makes the row of an estimate in results.json, without the values of single examples."""
     found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
     del found["values"], found["baseline"]
     for name in ("interval", "computing_interval", "limits"):
@@ -208,12 +208,12 @@ def estimate_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
 
 
 def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, np.ndarray]) -> None:
-    """Writes the values of single examples by `way.key`, beside those that are there already.
+    """Writes the values of single examples by `values_key`, and keeps the values of other rows.
 
     Args:
-        path: of the .npz file.
-        rows: of results.json; values that none of them has any more are dropped, and those that cannot be read.
-        values: the new ones, (N,) each.
+        path: path of the .npz file.
+        rows: rows of results.json; values without a row, and unreadable values, are dropped.
+        values: new values, (N,) each.
 
     Raises:
         OSError: the file cannot be written.
@@ -229,9 +229,9 @@ def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[
 
 
 def _read_values(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that are whole, and rows of numbers."""
+    """Reads the undamaged one-dimensional arrays of floats in a file."""
     found: dict[str, np.ndarray] = {}
-    # errors of zlib, zipfile, struct, tokenize, ... by where it is damaged
+    # damage raises errors of zlib, zipfile, struct, tokenize, ...
     with suppress(Exception), np.load(path, allow_pickle=False) as old:
         for name in old.files:
             with suppress(Exception):
@@ -242,10 +242,10 @@ def _read_values(path: Path) -> dict[str, np.ndarray]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes atomically: a reader finds the whole file or none.
+    """Writes results.json atomically: a reader finds the whole file or none.
 
     Raises:
-        OSError: the file cannot be written; a former one stands untouched.
+        OSError: the file cannot be written; the former file is unchanged.
     """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:

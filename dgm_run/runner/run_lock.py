@@ -1,7 +1,7 @@
-"""Locks a run folder: one process works in it, and a report sees whether one does.
+"""Locks a run folder for one process, and lets a report check the lock.
 
-Two files stand in the folder. `.lock` is empty: some systems let nobody read a locked file. `.holder` names the process
-that holds it. It is removed at the end: one that stays behind is of a process that was killed.
+The folder has two files. `.lock` is empty, because some systems forbid reading a locked file. `.holder` names the
+process that holds the lock. It is removed at the end; a file that stays is of a killed process.
 """
 
 import os
@@ -16,50 +16,50 @@ from filelock import FileLock, Timeout, lock_descriptor, unlock_descriptor
 
 from dgm_run.errors import CheckpointError
 
-LOCK = ".lock"
-HOLDER = ".holder"
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".holder"
 
 START_WAIT = 1.0
 """Seconds that a run waits for the lock. A report holds it for less than a millisecond at a time."""
 
 NUM_LOOKS = 3
-"""How often a report tries the lock before it believes that a run holds it. Another report may be looking too."""
+"""Number of attempts of a report before it concludes that a run holds the lock. Another report may try too."""
 
 LOOK_PAUSE = 0.01
-"""Seconds between two looks."""
+"""Seconds between two attempts."""
 
 
 @contextmanager
 def lock_run_folder(folder: Path) -> Iterator[None]:
-    """Holds a run folder for this process while the block runs; makes it if it does not exist.
+    """Locks a run folder for this process while the block runs; makes the folder if it does not exist.
 
     Raises:
         CheckpointError: another run holds it, or it cannot be written.
     """
-    holder = folder / HOLDER
+    holder = folder / HOLDER_FILE
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(folder / LOCK, timeout=START_WAIT))
-            stack.callback(_remove, holder)
+            stack.enter_context(FileLock(folder / LOCK_FILE, timeout=START_WAIT))
+            stack.callback(_remove_holder, holder)
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         except Timeout:
-            raise CheckpointError(f"{folder} is in use by {_read(holder) or 'another run'}") from None
+            raise CheckpointError(f"{folder} is in use by {_read_holder(holder) or 'another run'}") from None
         except OSError as error:
             raise CheckpointError(f"cannot write to the run folder {folder}: {error.strerror}") from None
         yield
 
 
 def is_run_folder_locked(folder: Path) -> bool:
-    """Whether a run is at work in a folder. The look makes no file and refuses no run that starts meanwhile.
+    """Returns whether a run works in a folder. The check makes no file, and refuses no run that starts meanwhile.
 
-    Where the lock cannot be tried, the file of the holder decides: a network file system may lock only what this
+    If the lock cannot be tried, the file of the holder decides: a network file system may lock only files that this
     process may write.
     """
-    if not (folder / HOLDER).exists():
+    if not (folder / HOLDER_FILE).exists():
         return False
     try:
-        return all(_is_held(folder / LOCK, pause) for pause in [0.0] + [LOOK_PAUSE] * (NUM_LOOKS - 1))
+        return all(_is_held(folder / LOCK_FILE, pause) for pause in [0.0] + [LOOK_PAUSE] * (NUM_LOOKS - 1))
     except FileNotFoundError:
         return False
     except OSError:
@@ -76,19 +76,19 @@ def _is_held(lock: Path, pause: float) -> bool:
 
 
 def _open(lock: Path) -> BinaryIO:
-    """Opens a lock for writing where that is allowed. A run of somebody else can be looked at all the same."""
+    """Opens a lock for writing if that is allowed, else for reading: the run may belong to another user."""
     try:
         return open(lock, "r+b")
     except PermissionError:
         return open(lock, "rb")
 
 
-def _read(holder: Path) -> str:
+def _read_holder(holder: Path) -> str:
     with suppress(OSError, ValueError):
         return holder.read_text(encoding="utf-8").strip()
     return ""
 
 
-def _remove(holder: Path) -> None:
+def _remove_holder(holder: Path) -> None:
     with suppress(OSError):
         holder.unlink()

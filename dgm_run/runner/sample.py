@@ -1,4 +1,4 @@
-"""What can be drawn from a trained model: samples, what lies between them, what each latent dimension does."""
+"""Draws from a trained model: samples, interpolations, traversals of latent dimensions, completions."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import nearest
@@ -20,25 +21,25 @@ from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
 from dgm_run.recording.log import write_lines
 from dgm_run.runner.run_folder import VOCABULARY
-from dgm_run.runner.text_samples import BEAM, read
+from dgm_run.runner.text_samples import BEAM_WIDTH, draw_text
 
 COLUMNS = 8
-TRAVERSED = 16
-"""Latent dimensions that are traversed, at most."""
-PRIOR_DRAWS = 1000
-"""By which it is told how far a latent dimension reaches."""
-COMPARED = 2**28
-"""Numbers of training examples that samples are held against, at most."""
-POSTERIOR_DRAWS = 100
-"""Draws of z given what is observed, over which completed examples are averaged."""
-BATCH = 1000
-"""Samples that are drawn at a time."""
-PICTURED = 1024
-"""Images in a PNG grid, at most."""
-COPIES = 4
-"""Of all samples that memory holds while they are joined, converted and written."""
-SHOWN = 32
-"""Samples that are shown with their nearest training examples, at most."""
+MAX_TRAVERSALS = 16
+"""Largest number of latent dimensions that are traversed."""
+NUM_PRIOR_DRAWS = 1000
+"""Number of draws of the prior that give the quantiles of a traversal."""
+MAX_COMPARED_VALUES = 2**28
+"""Largest number of values of training examples among which nearest neighbours are searched."""
+NUM_POSTERIOR_DRAWS = 100
+"""Number of draws of z given the observed values, over which completed examples are averaged."""
+BATCH_SIZE = 1000
+"""Number of samples that are drawn at a time."""
+MAX_GRID_IMAGES = 1024
+"""Largest number of images in a PNG grid."""
+NUM_COPIES = 4
+"""Number of copies of all samples in memory while they are joined, converted and written."""
+MAX_SHOWN = 32
+"""Largest number of samples that are shown with their nearest training examples."""
 
 
 @torch.no_grad()
@@ -50,59 +51,59 @@ def draw(
     test: DataSplit | None = None,
     preprocessing: Preprocessing = UNCHANGED,
 ) -> dict[str, Tensor]:
-    """Pictures by name, (N, *shape), the same for the same model and seed; to be shown in rows of eight.
+    """Draws pictures by name, (N, *shape), to be shown in rows of eight. Equal seeds give equal pictures.
 
-    Of a model with p(x | z) `samples` are its means and `samples_drawn` draws of it; `interpolations` go in even steps
-    of z from one draw of the prior to another, `interpolations_spherical` along the arc between them, and `traversals`
-    change one dimension of z to a row. A model of labels shows a row for each class, with the same other variables.
-    Of data with missing values `incomplete` are test examples, NaN where a value is missing, `completed` their means
-    given what is observed, and `completed_drawn` draws.
+    For a model with p(x | z), `samples` are its means and `samples_drawn` its draws. `interpolations` go in even steps
+    of z from one draw of the prior to another, `interpolations_spherical` along the arc between them. Each row of
+    `traversals` changes one dimension of z. A model of labels gives a row for each class, with equal other variables.
+    For data with missing values, `incomplete` are test examples with NaN, `completed` their conditional means, and
+    `completed_drawn` conditional draws.
 
     Args:
-        model: in evaluation mode.
-        n: how many samples.
-        seed: of the draws.
-        train: where the nearest neighbours of samples are looked for, by the pixels.
-        test: examples that may have missing values.
-        preprocessing: how the model sees its data; what is returned is in the units of the data.
+        model: model in evaluation mode.
+        n: number of samples.
+        seed: seed of the draws.
+        train: examples among which nearest neighbours are searched, by the pixels; None for no search.
+        test: examples that may have missing values; None for no completion.
+        preprocessing: preprocessing of the model; pictures are returned in the units of the data.
 
     Raises:
         OutOfMemory: memory does not hold n samples.
     """
     rng.reseed(seed, "sample")
-    found = _samples(model, n)
+    found = _draw_samples(model, n)
     if isinstance(model, ContinuousLatentModel):
         whole = model.model if isinstance(model, CorruptedModel) else model
-        found |= _between(whole) | {"traversals": traversals(whole)}
+        found |= _interpolate(whole) | {"traversals": traverse_latents(whole)}
     if isinstance(model, JointModel):
         found["by_class"] = model.decode_class_means(COLUMNS, next(model.parameters()))
     if train is not None:
-        samples = next(iter(found.values()))[:SHOWN]
-        x = train.batch(_some(train)).to(samples)
-        x = x[~x.flatten(1).isnan().any(1)]  # the complete ones
+        samples = next(iter(found.values()))[:MAX_SHOWN]
+        x = train.batch(_choose_examples(train)).to(samples)
+        x = x[~x.flatten(1).isnan().any(1)]  # examples without missing values
         if len(x):
             which = nearest(samples.flatten(1), x.flatten(1))[1]
             found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     if test is not None and isinstance(model, CorruptedModel) and isinstance(model.corrupt, MissingValues):
-        found |= _completed(model, test, n)
+        found |= _complete_examples(model, test, n)
     return {name: preprocessing.restore(values) for name, values in found.items()}
 
 
-def _completed(model: CorruptedModel, test: DataSplit, n: int) -> dict[str, Tensor]:
-    """The first n test examples with missing values, and what may stand in their holes."""
-    index = test.drawn.flatten(1).any(1).nonzero().flatten()[:n]
+def _complete_examples(model: CorruptedModel, test: DataSplit, n: int) -> dict[str, Tensor]:
+    """Completes the first n test examples that have missing values."""
+    index = test.corruption_noise.flatten(1).any(1).nonzero().flatten()[:n]
     if not len(index):
         return {}
     x = test.batch(index)
-    mean = torch.stack([model.posterior_of_x(x).mean for _ in range(POSTERIOR_DRAWS)]).mean(0)
+    mean = torch.stack([model.posterior_of_x(x).mean for _ in range(NUM_POSTERIOR_DRAWS)]).mean(0)
     return {"incomplete": x, "completed": mean, "completed_drawn": model.posterior_of_x(x).sample()}
 
 
-def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
-    """Draws n samples batch by batch: the activations of a decoder take more memory than what it draws."""
+def _draw_samples(model: nn.Module, n: int) -> dict[str, Tensor]:
+    """Draws n samples batch by batch: the activations of a decoder take more memory than its samples."""
     batches: dict[str, list[Tensor]] = {}
-    for first in range(0, n, BATCH):
-        size = min(BATCH, n - first)
+    for first in range(0, n, BATCH_SIZE):
+        size = min(BATCH_SIZE, n - first)
         if not isinstance(model, LatentVariableModel):
             drawn = {"samples_drawn": model.sample(size)}
         else:
@@ -110,15 +111,15 @@ def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
             drawn = {"samples": p_x.mean, "samples_drawn": p_x.sample()}
         if first == 0:
             num_bytes = sum(x.nbytes for x in drawn.values()) / size
-            refuse_larger_than_memory(COPIES * num_bytes * n, f"n={n} samples", "lower n")
+            refuse_larger_than_memory(NUM_COPIES * num_bytes * n, f"n={n} samples", "lower n")
         for name, x in drawn.items():
             batches.setdefault(name, []).append(x)
     return {name: torch.cat(each) for name, each in batches.items()}
 
 
-def _some(train: DataSplit) -> Tensor | slice:
-    """All of them, or as many as can be held in memory, drawn at random."""
-    most = COMPARED // math.prod(train.x.shape[1:])
+def _choose_examples(train: DataSplit) -> Tensor | slice:
+    """Chooses all examples, or as many random ones as memory can hold."""
+    most = MAX_COMPARED_VALUES // math.prod(train.x.shape[1:])
     return slice(None) if len(train) <= most else torch.randperm(len(train))[:most].to(train.x.device)
 
 
@@ -126,78 +127,83 @@ def _some(train: DataSplit) -> Tensor | slice:
 def draw_sentences(
     model: nn.Module, folder: Path, data: LoadedDataset | None, n: int, seed: int
 ) -> dict[str, list[str]]:  # fmt: skip
-    """Lines by name: `sentences.read`, of the validation sentences, or of draws where there are none.
+    """Draws lines of text by name, as `text_samples.draw_text` does, from validation sentences or samples.
 
     Args:
-        model: in evaluation mode.
-        folder: of its run, which holds its words.
-        data: its data, if they are at hand.
-        n: how many samples.
-        seed: of the draws.
+        model: model in evaluation mode.
+        folder: folder of its run, which holds the vocabulary.
+        data: data of the run; None if they are not available.
+        n: number of samples.
+        seed: seed of the draws.
 
     Raises:
         OutOfMemory: memory does not hold n samples.
     """
     rng.reseed(seed, "sample")
     vocabulary = Vocabulary.read(folder / VOCABULARY)
-    x = model.sample(min(n, SHOWN)) if data is None else data.valid.batch(slice(None))
-    per_sample = 8 * (BEAM * len(vocabulary) + COPIES * BEAM * x.shape[1])  # scores of a step, and the words
-    refuse_larger_than_memory(n * per_sample, f"n={n} samples", "lower n")
-    return read(model, x, vocabulary, n)
+    x = model.sample(min(n, MAX_SHOWN)) if data is None else data.valid.batch(slice(None))
+    bytes_per_sample = 8 * (BEAM_WIDTH * len(vocabulary) + NUM_COPIES * BEAM_WIDTH * x.shape[1])  # scores and words
+    refuse_larger_than_memory(n * bytes_per_sample, f"n={n} samples", "lower n")
+    return draw_text(model, x, vocabulary, n)
 
 
 def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
-    """Each as a text file; the files."""
+    """Writes lines by name to text files; returns the files."""
     files = [folder / f"{name}.txt" for name in found]
     for file, lines in zip(files, found.values(), strict=True):
         write_lines(lines, file)
     return files
 
 
-def _between(model: ContinuousLatentModel) -> dict[str, Tensor]:
+def _interpolate(model: ContinuousLatentModel) -> dict[str, Tensor]:
     a, b = model.latent_prior().sample((2, COLUMNS)).unbind(0)  # (rows, L)
     shares = torch.linspace(0, 1, COLUMNS, dtype=a.dtype, device=a.device)
-    ways = {"interpolations": straight(a, b, shares), "interpolations_spherical": spherical(a, b, shares)}
-    return {name: model.decode(z.flatten(0, 1)).mean for name, z in ways.items()}
+    codes = {
+        "interpolations": interpolate_linearly(a, b, shares),
+        "interpolations_spherical": interpolate_spherically(a, b, shares),
+    }
+    return {name: model.decode(z.flatten(0, 1)).mean for name, z in codes.items()}
 
 
-def straight(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """From a to b, (R, L) each, by these shares of the way, (C,): (R, C, L)."""
+def interpolate_linearly(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+    """Interpolates from a to b, (R, L) each, at shares of the distance, (C,): (R, C, L)."""
     return torch.lerp(a.unsqueeze(1), b.unsqueeze(1), shares.view(-1, 1))
 
 
-def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """The same along the arc between them: draws of a Gaussian lie on a shell, and what lies between does too."""
-    a, b, shares = a.unsqueeze(1), b.unsqueeze(1), shares.view(-1, 1)
+def interpolate_spherically(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+    """Interpolates along the arc from a to b, which stays near the shell on which Gaussian draws lie."""
+    a = a.unsqueeze(1)
+    b = b.unsqueeze(1)
+    shares = shares.view(-1, 1)
     angle = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1 + 1e-6, 1 - 1e-6).arccos().unsqueeze(-1)
     return (((1 - shares) * angle).sin() * a + (shares * angle).sin() * b) / angle.sin()
 
 
-def traversals(model: ContinuousLatentModel) -> Tensor:
-    """A row for each of the first dimensions of z: it goes through the prior's quantiles, the others stay."""
-    draws = model.latent_prior().sample((PRIOR_DRAWS,))
+def traverse_latents(model: ContinuousLatentModel) -> Tensor:
+    """Decodes one row for each of the first dimensions of z, which passes the prior's quantiles."""
+    draws = model.latent_prior().sample((NUM_PRIOR_DRAWS,))
     levels = torch.linspace(0.02, 0.98, COLUMNS, dtype=draws.dtype, device=draws.device)
     reach = draws.quantile(levels, dim=0)  # (C, L)
     rows = []
-    for dim in range(min(TRAVERSED, draws.shape[1])):
+    for dim in range(min(MAX_TRAVERSALS, draws.shape[1])):
         z = draws[0].repeat(COLUMNS, 1)
         z[:, dim] = reach[:, dim]
         rows.append(z)
     return model.decode(torch.cat(rows)).mean
 
 
-def _array(x: Tensor) -> np.ndarray:
-    """As NumPy has it: of what it does not know, as bf16, in single precision."""
+def _to_array(x: Tensor) -> np.ndarray:
+    """Converts a tensor to an array; types that NumPy lacks, such as bf16, become single precision."""
     return (x if x.dtype in (torch.float32, torch.float64) else x.float()).cpu().numpy()
 
 
 def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
-    """All of it as arrays in samples.npz, and images as PNG grids; the files."""
+    """Writes arrays to samples.npz, and images to PNG grids; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "samples.npz"]
-    np.savez_compressed(files[0], **{name: _array(x) for name, x in found.items()})
+    np.savez_compressed(files[0], **{name: _to_array(x) for name, x in found.items()})
     for name, x in found.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")
-            save_png(grid(x[:PICTURED], COLUMNS), files[-1])
+            save_png(grid(x[:MAX_GRID_IMAGES], COLUMNS), files[-1])
     return files

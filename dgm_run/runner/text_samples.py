@@ -1,4 +1,4 @@
-"""What can be read of a model of sentences: draws, reconstructions, the way from one to another, completions."""
+"""Draws text from a model of sentences: samples, reconstructions, interpolations, completions."""
 
 from collections.abc import Callable
 
@@ -10,38 +10,38 @@ from dgm_run.distributions.vocabulary import END, PAD, Vocabulary, count_tokens
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.models.language_model import LanguageModel
 
-SHOWN = 16
-BEAM = 5
-STEPS = 7
-"""Of a homotopy."""
-CANDIDATES = 100
-"""Codes among which one is chosen for the beginning of a sentence."""
+NUM_SHOWN = 16
+"""Number of sentences that are reconstructed and completed."""
+BEAM_WIDTH = 5
+NUM_HOMOTOPY_STEPS = 7
+NUM_CANDIDATES = 100
+"""Number of codes among which one is chosen for the beginning of a sentence."""
 
 
 @torch.no_grad()
-def read(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = SHOWN) -> dict[str, list[str]]:
-    """Lines by name.
+def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_SHOWN) -> dict[str, list[str]]:
+    """Draws lines of text by name.
 
-    Of a model with latent variables `samples` are the likeliest words one after another at draws of the prior,
-    `samples_beam` what a beam of five finds there, and `samples_drawn` draws. `homotopies` go in even steps of z from
-    the mean code of one sentence to that of another.
+    For a model with latent variables, `samples` are greedy sentences at draws of the prior, `samples_beam` sentences
+    of a beam search there, and `samples_drawn` draws. `homotopies` go in even steps of z from the mean code of one
+    sentence to that of another.
 
     Args:
-        model: in evaluation mode.
-        x: sentences to look at, (B, T).
-        vocabulary: theirs.
-        n: how many samples.
+        model: model in evaluation mode.
+        x: sentences to reconstruct and complete, (B, T).
+        vocabulary: vocabulary of the sentences.
+        n: number of samples.
     """
-    x = x[:SHOWN]
+    x = x[:NUM_SHOWN]
     if isinstance(model, LanguageModel):
         found = {"samples_drawn": vocabulary.decode(model.sample(n))}
         return found | {
-            "completions": _completions(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
+            "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy(prefix))
         }
     p_x = model.generate(n)
     found = {
-        "samples": vocabulary.decode(p_x.greedy_search()),
-        "samples_beam": vocabulary.decode(p_x.beam_search(BEAM)),
+        "samples": vocabulary.decode(p_x.greedy()),
+        "samples_beam": vocabulary.decode(p_x.beam(BEAM_WIDTH)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
     }
     codes = model.infer(x).mean
@@ -50,39 +50,43 @@ def read(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = SHOWN) ->
     found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
     found["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
-        shares = torch.linspace(0, 1, STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
-        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy_search()), ""]
-    return found | {"completions": _completions(x, vocabulary, lambda prefix: completed(model, prefix, x.shape[1]))}
+        shares = torch.linspace(0, 1, NUM_HOMOTOPY_STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
+        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy()), ""]
+    return found | {
+        "completions": _complete_halves(x, vocabulary, lambda prefix: complete_sentence(model, prefix, x.shape[1]))
+    }
 
 
-def completed(model: ContinuousLatentModel, prefix: Tensor, length: int) -> Tensor:
-    """The likeliest words after the beginning of a sentence, at a code that fits it: (1, t) -> (1, length).
+def complete_sentence(model: ContinuousLatentModel, prefix: Tensor, length: int) -> Tensor:
+    """Completes the beginning of a sentence with its likeliest words: (1, t) -> (1, length).
 
-    Codes are drawn from q(z | the beginning as a sentence), and one of them is chosen as it explains the beginning.
+    Codes are drawn from q(z | beginning), and one of them is chosen by its importance weight.
     """
     tokens = prefix.new_full((1, length), PAD)
     tokens[:, : prefix.shape[1]] = prefix
     as_sentence = tokens.clone()
     as_sentence[:, prefix.shape[1]] = END
-    q, p = model.infer(as_sentence).proposal(), model.latent_prior()
-    z, log_q = q.rsample_and_log_prob((CANDIDATES,))  # (S, 1, L)
+    q = model.infer(as_sentence).proposal()
+    p = model.latent_prior()
+    z, log_q = q.rsample_and_log_prob((NUM_CANDIDATES,))  # (S, 1, L)
     log_w = model.decode(z).log_prob(tokens) + p.log_prob(z) - log_q
     chosen = torch.distributions.Categorical(logits=log_w[:, 0]).sample()
     return model.decode(z[chosen]).greedy_search(prefix)
 
 
-def _completions(x: Tensor, vocabulary: Vocabulary, complete: Callable[[Tensor], Tensor]) -> list[str]:
-    """Sentences, and below them their first halves with what a model makes of the rest."""
+def _complete_halves(x: Tensor, vocabulary: Vocabulary, complete: Callable[[Tensor], Tensor]) -> list[str]:
+    """Writes sentences, and below each its first half with the model's completion."""
     lines = []
     for row, size in zip(x, count_tokens(x).tolist(), strict=True):
         prefix = row[: max(1, (size - 1) // 2)].unsqueeze(0)
-        begun, (whole,) = vocabulary.decode(prefix)[0], vocabulary.decode(complete(prefix))
-        lines += [vocabulary.decode(row.unsqueeze(0))[0], f"{begun} |{whole.removeprefix(begun)}", ""]
+        beginning = vocabulary.decode(prefix)[0]
+        (whole,) = vocabulary.decode(complete(prefix))
+        lines += [vocabulary.decode(row.unsqueeze(0))[0], f"{beginning} |{whole.removeprefix(beginning)}", ""]
     return lines
 
 
-def is_of_sentences(model: nn.Module) -> bool:
-    """Whether a model draws sentences."""
+def is_sentence_model(model: nn.Module) -> bool:
+    """Returns whether a model draws sentences."""
     if isinstance(model, LanguageModel):
         return True
     return isinstance(model, ContinuousLatentModel) and isinstance(model.generate(1), Sentence)

@@ -1,4 +1,4 @@
-"""Two networks against each other."""
+"""Adversarial training of a generator and a discriminator."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,26 +18,30 @@ from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.gradient import GradientTrainer, Training
 
-WON = 0.99, 0.01
-"""Mean probabilities that the discriminator gives to data and to samples, beyond which it has won."""
-ALIKE = 0.1
-"""Distance between samples over that between data, below which they have collapsed."""
-FAITHFUL, COLLAPSED = 0.5, 0.05
-"""Precision above which, and recall below which, samples look like data and cover next to nothing of them."""
+MAX_DATA_PROBABILITY = 0.99
+"""Mean probability that the discriminator gives to data, above which it may win."""
+MIN_SAMPLE_PROBABILITY = 0.01
+"""Mean probability that the discriminator gives to samples, below which it may win."""
+MIN_SPREAD = 0.1
+"""Mean distance between samples, relative to that between data, below which samples have collapsed."""
+COLLAPSE_PRECISION = 0.5
+"""Precision above which samples resemble data."""
+COLLAPSE_RECALL = 0.05
+"""Recall below which samples cover almost none of the data."""
 
 
 @dataclass(frozen=True)
 class AdversarialTrainer(GradientTrainer):
-    """A step is some of the discriminator, each on other data, and one of the generator.
+    """Trainer whose step has several updates of the discriminator, on different data, and one of the generator.
 
-    One optimizer holds both networks, so that checkpoints and their resumption are those of `GradientTrainer`.
+    One optimizer holds both networks, so that checkpoints are those of `GradientTrainer`.
 
     Args:
-        num_critic_steps: of the discriminator for one of the generator.
-        generator_lr_ratio: learning rate of the generator over that of the discriminator.
+        num_critic_steps: updates of the discriminator for each update of the generator.
+        generator_lr_ratio: learning rate of the generator, relative to the discriminator's.
 
     Raises:
-        ValueError: a number is not positive, or the step is to be compiled.
+        ValueError: a number is not positive, or `compile` is set.
     """
 
     num_critic_steps: int
@@ -50,15 +54,15 @@ class AdversarialTrainer(GradientTrainer):
         if self.compile:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
+    def make_loop(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
         if len(data.valid) <= NEIGHBOURS:
             raise ConfigError(
-                f"a GAN is watched on validation data, and there are {len(data.valid)}: raise dataset.source.num_valid"
+                f"a GAN needs more than {len(data.valid)} validation examples: raise dataset.source.num_valid"
             )
-        settings = replace(self, optimizer=partial(self._optimizer_of, model))
+        settings = replace(self, optimizer=partial(self._make_optimizer, model))
         return _AdversarialTraining(settings, model, objective, data, session)
 
-    def _optimizer_of(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def _make_optimizer(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
         parts = [{"params": list(iterate_parameters(part))} for part in (model.discriminator, model.generator)]
         optimizer = self.optimizer(parts)
         optimizer.param_groups[1]["lr"] *= self.generator_lr_ratio
@@ -66,21 +70,23 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(Training):
-    told: set[str] = set()
-    """What has been said of the course of this training, once each."""
-    looks_collapsed = False
-    """At the last look at the validation data."""
+    given_warnings: set[str] = set()
+    """Beginnings of the warnings that have been printed."""
+    was_collapsed = False
+    """Whether samples had collapsed at the last validation."""
 
     def _step(self, position: int) -> None:
-        index = self._index(position)
-        self._expect(position)
+        index = self._select_batch(position)
+        self._prefetch(position)
         for turn in range(self.settings.num_critic_steps):
             if turn:
                 rng.reseed(self.session.seed, f"examples of turn {turn}", self.state.step)
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.data.train.x.device)
-            found = self._descend(self._loss_of_part, index, f"turn {turn}")  # moves the network that has a gradient
+            found = self._optimizer_step(
+                self._loss_of_part, index, f"turn {turn}"
+            )  # updates the network that has a gradient
         found["discriminator_gradient"] = self.gradient_norm
-        found["generator"] = self._descend(self._generator_loss, index, "generator")["loss"]
+        found["generator"] = self._optimizer_step(self._generator_loss, index, "generator")["loss"]
         found["generator_gradient"] = self.gradient_norm
         self._end_step(position, found, len(index))
 
@@ -88,18 +94,18 @@ class _AdversarialTraining(Training):
         with self._autocast():
             return self.objective.generator_loss(self.model, len(index)), {}
 
-    def _limit_gradients(self) -> None:
+    def _clip_gradients(self) -> None:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
-        self.gradient_norm = norm / process_group.size()  # the same in all processes, each of which adds its part
-        super()._limit_gradients()
+        self.gradient_norm = norm / process_group.size()  # every process adds its part of the equal norm
+        super()._clip_gradients()
 
-    def _training_means(self) -> dict[str, float]:
-        means = super()._training_means()
+    def _average_terms(self) -> dict[str, float]:
+        means = super()._average_terms()
         if self.objective.loss in ("minimax", "non_saturating"):
             on_data, on_samples = (torch.tensor(means[name]).sigmoid() for name in ("logit_data", "logit_samples"))
-            if on_data > WON[0] and on_samples < WON[1]:
-                self._tell(
+            if on_data > MAX_DATA_PROBABILITY and on_samples < MIN_SAMPLE_PROBABILITY:
+                self._warn_once(
                     f"the discriminator wins (it takes {on_data:.1%} of the data for data, and {on_samples:.1%} of the "
                     "samples): raise objective.r1 or lower optimizer.lr"
                 )
@@ -107,21 +113,22 @@ class _AdversarialTraining(Training):
 
     def _validate(self, epoch: int) -> dict[str, float]:
         means = super()._validate(epoch)
-        alike = means["spread"] < ALIKE
-        collapsed = alike or (means["precision"] > FAITHFUL and means["recall"] < COLLAPSED)
-        if collapsed and self.looks_collapsed:  # at two looks: the samples of the first steps are all alike
-            seen = (
+        is_narrow = means["spread"] < MIN_SPREAD
+        is_collapsed = is_narrow or (means["precision"] > COLLAPSE_PRECISION and means["recall"] < COLLAPSE_RECALL)
+        if is_collapsed and self.was_collapsed:  # twice in a row: the samples of the first steps are all alike
+            symptom = (
                 f"samples are {means['spread']:.1%} as far apart as data"
-                if alike
+                if is_narrow
                 else f"{means['precision']:.0%} of the samples lie among the data, {means['recall']:.1%} of the data "
                 "among the samples"
             )
-            self._tell(f"collapse: {seen}: raise objective.r1, or try another objective")
-        self.looks_collapsed = collapsed
+            self._warn_once(f"collapse: {symptom}: raise objective.r1, or try another objective")
+        self.was_collapsed = is_collapsed
         return means
 
-    def _tell(self, what: str) -> None:
-        begins = what.split(" (")[0].split(":")[0]
-        if begins not in self.told:
-            self.told = self.told | {begins}
-            self.session.display.say(f"step {self.state.step}: {what}")
+    def _warn_once(self, warning: str) -> None:
+        """Prints a warning, unless one with the same beginning was printed before."""
+        beginning = warning.split(" (")[0].split(":")[0]
+        if beginning not in self.given_warnings:
+            self.given_warnings = self.given_warnings | {beginning}
+            self.session.display.say(f"step {self.state.step}: {warning}")

@@ -1,4 +1,4 @@
-"""What a trainer is given, and what it tells."""
+"""Interfaces of trainers: their context, their display and their summary."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,17 +17,17 @@ from dgm_run.trainers.median_stopping import MedianStopping
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """How training went.
+    """Summary of a training.
 
     Attributes:
-        epochs: begun or finished.
-        steps: optimizer steps.
-        seconds: of wall-clock time, over all sessions of a resumed run.
-        examples_per_second: while stepping, without evaluation.
+        epochs: number of epochs, including an unfinished one.
+        steps: number of optimizer steps.
+        seconds: wall-clock time over all sessions of a resumed run.
+        examples_per_second: speed of training, without evaluation.
         stopped_by: max_epochs, max_steps, patience or hopeless.
-        monitor: the validation quantity that chose the best checkpoint.
-        best: its value there.
-        best_epoch: the epochs trained by then.
+        monitor: validation quantity that chose the best checkpoint.
+        best: best value of that quantity.
+        best_epoch: epochs trained at the best value.
     """
 
     epochs: int
@@ -41,7 +41,7 @@ class TrainingSummary:
 
 
 class Display(Protocol):
-    """Shows a person how it goes."""
+    """Display of the progress of training."""
 
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None: ...
     def step(self, step: int) -> None: ...
@@ -51,18 +51,18 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class RunContext:
-    """The surroundings of one training, made by `runner.run`.
+    """Context of one training, made by `runner.run`.
 
     Attributes:
-        seed: of the run.
-        checkpoints: of the run folder.
-        log: of the run folder.
-        display: tells the user how it goes.
-        stop: true once a signal asks to stop.
-        rivals: the other jobs of the sweep that this run is one of.
-        pictures: draws and logs what can be seen of the model, at (step, epoch).
-        config: the configuration, kept in every checkpoint so that a resumed run can be held against it.
-        resume: a checkpoint to go on from, as (weights, state), or None.
+        seed: seed of the run.
+        checkpoints: checkpoints of the run.
+        log: log of the run.
+        display: shows the progress.
+        stop: true after a signal that asks to stop.
+        median_stopping: rule that compares the run with other jobs of its sweep.
+        pictures: draws and logs pictures of the model, at (step, epoch).
+        config: configuration, which every checkpoint keeps so that a resumed run can be compared with it.
+        resume: checkpoint to resume from, as (weights, state), or None.
     """
 
     seed: int
@@ -70,17 +70,17 @@ class RunContext:
     log: RunLog
     display: Display
     stop: StopRequest
-    rivals: MedianStopping
+    median_stopping: MedianStopping
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: tuple[dict[str, Tensor], dict[str, Any]] | None
 
 
 class Trainer(ABC):
-    """How an objective is minimised.
+    """Method that minimises an objective.
 
     Attributes:
-        requires: the kinds of the other groups it goes with.
+        requires: required kinds of other groups, by group.
     """
 
     requires: ClassVar[dict[str, type]] = {}
@@ -88,23 +88,23 @@ class Trainer(ABC):
     def check(  # noqa: B027 - most have nothing to refuse
         self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None
     ) -> None:
-        """Refuses, before anything is written, numbers of epochs that cannot be trained.
+        """Refuses numbers of epochs that cannot be trained, before anything is written.
 
         Args:
-            model: that `fit` is to train.
-            num_examples: N, in training.
-            state: of the checkpoint to go on from; None for a fresh run.
+            model: model to train.
+            num_examples: number of training examples.
+            state: state of the checkpoint to resume from; None for a new run.
 
         Raises:
-            ConfigError: the learning rate reaches its end before the last epoch.
-            CheckpointError: the same of a resumed run, or it has trained for longer already.
+            ConfigError: the learning-rate schedule ends before the last epoch.
+            CheckpointError: the schedule of a resumed run ends, or the run has trained for longer already.
         """
 
     @abstractmethod
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
-        """Trains `model` in place and leaves it with its best weights, which the checkpoint `best` holds as well.
+        """Trains `model` in place, and sets its best weights, which the checkpoint `best` holds as well.
 
         Raises:
-            Interrupted: a signal asked to stop; the checkpoint `last` holds everything to go on.
+            Interrupted: a signal asked to stop; the checkpoint `last` holds everything to resume.
             TrainingError: the loss is not finite, or memory ran out.
         """

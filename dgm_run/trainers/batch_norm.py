@@ -1,4 +1,4 @@
-"""Batch normalisation, and batches that are too small for it."""
+"""Refuses batches that are too small for batch normalisation."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dgm_run.config.compose import PARTS
+from dgm_run.config.schema import PARTS
 from dgm_run.errors import ConfigError
 
 
@@ -22,62 +22,62 @@ def refuse_single_values(
 ) -> None:
     """Refuses batches in which a channel has one value: it has no variance, and torch ends in a traceback.
 
-    One example is enough where a channel has several positions. The loss of the smallest batch is therefore computed
-    once, in evaluation mode, which changes nothing, and each normalisation counts what it is given.
+    One example is enough if a channel has several positions. The loss of the smallest batch is therefore computed once,
+    in evaluation mode, which changes nothing, and each normalisation counts its inputs.
 
     Args:
-        model: in any mode, which it keeps.
+        model: model, whose mode is kept.
         loss_of: positions of examples, (B,) -> anything; calls the model as a training step does.
-        num_examples: N, in training.
+        num_examples: number of training examples.
         batch_size: examples of a step.
-        num_parts: of every batch.
-        device: of the positions.
+        num_parts: parts of every batch.
+        device: device of the positions.
 
     Raises:
-        ConfigError: it names the batch size, and one to choose.
+        ConfigError: a batch is too small; the message names the batch size, and one to choose.
     """
     was_training = model.training
     norms = {
         name: part for name, part in model.train().named_modules() if isinstance(part, _BatchNorm) and part.training
     }
-    smallest = smallest_part(num_examples, batch_size, num_parts)
+    smallest = count_smallest_part(num_examples, batch_size, num_parts)
     try:
-        single = _with_single_values(model.eval(), norms, loss_of, torch.arange(smallest, device=device))
+        single = _find_single_values(model.eval(), norms, loss_of, torch.arange(smallest, device=device))
     finally:
         model.train(was_training)
     if not single:
         return
     keys = [word for name in single for word in name.split(".") if word in PARTS[::-1]]
-    of = f" of the {keys[-1]}" if keys else ""
+    owner = f" of the {keys[-1]}" if keys else ""
     without = f"set {keys[-1]}.batch_norm=false" if keys else ""
     if smallest > 1:
-        raise ConfigError(f"the batch normalisation{of} sees one value of a channel, which has no variance: {without}")
-    size = near(num_examples, batch_size, num_parts)
+        raise ConfigError(f"the batch normalisation{owner} has one value of a channel, without a variance: {without}")
+    size = find_near_batch_size(num_examples, batch_size, num_parts)
     choose = " or ".join(filter(None, (f"choose trainer.batch_size={size}" if size else "", without)))
     parts = f" with trainer.micro_batches={num_parts}" if num_parts > 1 else ""
     where = "a part of a batch" if num_parts > 1 else "the last batch"
     raise ConfigError(
         f"trainer.batch_size={batch_size}{parts} leaves 1 of {num_examples:,} examples in {where}: "
-        f"the batch normalisation{of} needs two or more: {choose}"
+        f"the batch normalisation{owner} needs two or more: {choose}"
     )
 
 
-def smallest_part(num_examples: int, batch_size: int, num_parts: int) -> int:
+def count_smallest_part(num_examples: int, batch_size: int, num_parts: int) -> int:
     """Counts the examples in the smallest part of the last batch of an epoch, which is the smallest batch."""
     last = (num_examples - 1) % batch_size + 1
     return max(1, last // num_parts)
 
 
-def near(num_examples: int, batch_size: int, num_parts: int) -> int | None:
-    """Finds the batch size closest to `batch_size` that leaves no example alone; None if all of them do."""
-    sizes = [b for b in range(num_parts, num_examples + 1) if smallest_part(num_examples, b, num_parts) > 1]
+def find_near_batch_size(num_examples: int, batch_size: int, num_parts: int) -> int | None:
+    """Finds the batch size closest to `batch_size` that leaves no example alone; None if there is none."""
+    sizes = [b for b in range(num_parts, num_examples + 1) if count_smallest_part(num_examples, b, num_parts) > 1]
     return min(sizes, key=lambda b: (abs(b - batch_size), b), default=None)
 
 
-def _with_single_values(
+def _find_single_values(
     model: nn.Module, norms: dict[str, nn.Module], loss_of: Callable[[Tensor], Any], index: Tensor
 ) -> list[str]:
-    """Names the normalisations that are given one value of each channel."""
+    """Names the normalisations whose input has one value of each channel."""
     if not norms:
         return []
     single: list[str] = []

@@ -1,4 +1,4 @@
-"""The weights that validation chose."""
+"""Best weights by validation, in memory and on the disk."""
 
 from torch import Tensor
 
@@ -8,38 +8,39 @@ from dgm_run.recording.checkpoint import Checkpoints
 
 
 class BestWeights:
-    """The weights at the best look at the validation data so far, and whether the disk has them.
+    """Weights of the best validation so far, which the disk may not have yet.
 
     Args:
-        checkpoints: of the run; the weights are kept there under the name `best`.
+        checkpoints: checkpoints of the run, where the weights have the name `best`.
     """
 
     def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
-        self.weights: dict[str, Tensor] | None = None  # None: those on the disk, from before this session
+        self.weights: dict[str, Tensor] | None = None  # None: the best weights are from a former session, on the disk
         self.is_new = False  # not yet on the disk
 
-    def take(self, weights: dict[str, Tensor]) -> None:
-        """These are the best."""
-        self.weights, self.is_new = weights, True
+    def update(self, weights: dict[str, Tensor]) -> None:
+        """Replaces the best weights."""
+        self.weights = weights
+        self.is_new = True
 
     def save(self, epoch: int) -> None:
-        """Brings them to the disk, if they are not there; they were seen after `epoch` epochs."""
+        """Writes the weights, evaluated after `epoch` epochs, to the disk if they are new."""
         if self.is_new:
             self.checkpoints.save("best", self.weights, {"epoch": epoch})
             self.is_new = False
 
-    def found(self, epoch: int) -> dict[str, Tensor]:
-        """The weights seen after `epoch` epochs, in all processes.
+    def load(self, epoch: int) -> dict[str, Tensor]:
+        """Returns the weights evaluated after `epoch` epochs, in all processes.
 
         Raises:
-            CheckpointError: the disk does not have them any more.
+            CheckpointError: the disk no longer has them.
         """
         if self.weights is None:
-            self.weights = process_group.broadcast_from_main(lambda: self._kept(epoch))
+            self.weights = process_group.broadcast_from_main(lambda: self._read(epoch))
         return self.weights
 
-    def _kept(self, epoch: int) -> dict[str, Tensor]:
+    def _read(self, epoch: int) -> dict[str, Tensor]:
         weights, record, damaged = self.checkpoints.load("best")
         if damaged or record["epoch"] != epoch:
             found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"

@@ -16,9 +16,9 @@ from dgm_run.trainers.gradient import GradientTrainer, Training
 
 @dataclass(frozen=True)
 class EMTrainer(GradientTrainer):
-    """Steps over all training examples at once, none of which lowers their likelihood; an epoch is a step.
+    """Trainer by expectation maximisation: each step uses all training examples, and never lowers their likelihood.
 
-    All else is that of `GradientTrainer`; optimizer, schedule, batch size and clipping have no part in it.
+    An epoch is a step. The rest is that of `GradientTrainer`; optimizer, schedule, batch size and clipping are unused.
     """
 
     requires = {"model": EMModel, "objective": LogLikelihood}
@@ -29,13 +29,13 @@ class EMTrainer(GradientTrainer):
             raise ValueError("devices, micro_batches: a step takes all examples at once: set both to 1")
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
-        without = replace(self, schedule=None)  # which has no part in it
+        without = replace(self, schedule=None)  # the schedule is unused
         super(EMTrainer, without).check_epochs(num_examples, step, is_resumed)
 
     def steps_per_epoch(self, num_examples: int) -> int:
         return 1
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
+    def make_loop(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
         return _EMTraining(self, model, objective, data, session)
 
 
@@ -49,10 +49,10 @@ class _EMTraining(Training):
             raise ConfigError(f"dataset: {error}") from None
 
     def _begin_epoch(self, epoch: int) -> None:
-        """The moments of the examples are all it needs of them."""
+        """Does nothing: EM needs only the moments of the examples."""
 
     def _advance_schedule(self, monitored: float | None) -> None:
-        """There is no learning rate."""
+        """Does nothing: EM has no learning rate."""
 
     def _step(self, position: int) -> None:
         log_p = self.model.em_step(self.statistics)

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, for evaluation.
+"""Exponential moving average of the weights, for evaluation.
 
 Source: B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging, 1992.
 """
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """theta_ema <- decay_t theta_ema + (1 - decay_t) theta, decay_t = min(decay, (1 + t) / (10 + t)).
+    """Moving average theta_ema <- decay_t theta_ema + (1 - decay_t) theta, decay_t = min(decay, (1 + t) / (10 + t)).
 
     The ramp matters: a constant 0.999 from the first step averages over noise for thousands of steps.
 
     Args:
-        model: whose parameters are followed, and the statistics of its batch normalisation, which belong to them.
-        decay: in (0, 1).
+        model: model whose parameters and batch-norm statistics are averaged.
+        decay: largest decay, in (0, 1).
 
     Raises:
         ValueError: decay lies outside (0, 1).
@@ -38,8 +38,8 @@ class EMA:
         torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The model holds the average while the block runs."""
+    def apply(self) -> Iterator[None]:
+        """Gives the model the averaged weights while the block runs."""
         self._swap()
         try:
             yield
@@ -49,9 +49,9 @@ class EMA:
     @torch.no_grad()
     def _swap(self) -> None:
         for parameter, average in zip(self.parameters, self.average, strict=True):
-            held = parameter.detach().clone()
+            value = parameter.detach().clone()
             parameter.copy_(average)
-            average.copy_(held)
+            average.copy_(value)
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         return {"average": self.average}

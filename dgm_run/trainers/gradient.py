@@ -1,4 +1,4 @@
-"""Stochastic gradient descent on one loss."""
+"""Stochastic gradient descent on one objective."""
 
 import math
 import time
@@ -23,49 +23,47 @@ from dgm_run.trainers.batch_norm import refuse_single_values
 from dgm_run.trainers.best_weights import BestWeights
 from dgm_run.trainers.ema import EMA
 from dgm_run.trainers.median_stopping import is_decision_epoch
-from dgm_run.trainers.schedules import refuse_outlived
+from dgm_run.trainers.schedules import refuse_past_end
 from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
 
-ASK_SECONDS = 0.3
-"""Between two looks of several processes at whether to stop or to save: each look waits for all of them."""
+POLL_SECONDS = 0.3
+"""Seconds between two agreements of several processes on whether to stop or save: each waits for all of them."""
 
 
 @dataclass(frozen=True)
 class GradientTrainer(Trainer):
-    """Epochs of mini-batches until the validation quantity stops improving.
+    """Trainer by mini-batches until the validation quantity stops improving.
 
-    The hot path is index, prepare, forward, backward, update: data are resident, and nothing is read back from
-    the device between two evaluations. A non-finite loss is therefore found at the end of its epoch, and named
-    by its step.
+    The hot path is index, prepare, forward, backward, update. Data are on the device, and nothing is read back between
+    two evaluations. A non-finite loss is therefore noticed at the end of its epoch; the message names its step.
 
     Args:
         optimizer: parameters -> torch optimizer.
         schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
-        max_epochs: at most so many.
-        total_epochs: sum over the stages of training, by which `config.divide_total_epochs` has set the epochs of each.
-        max_steps: at most so many optimizer steps; null for no limit.
-        batch_size: examples a step.
-        eval_batch_size: examples at a time in evaluation.
-        eval_every: epochs between two looks at the validation set.
+        max_epochs: largest number of epochs.
+        total_epochs: sum over the stages of training, by which `divide_total_epochs` has set the epochs of each.
+        max_steps: largest number of optimizer steps; null for no limit.
+        batch_size: examples of a step.
+        eval_batch_size: examples of a batch in evaluation.
+        eval_every: epochs between two evaluations on the validation set.
         patience: evaluations without improvement before training stops, counted after the objective's
             warm-up; null to train to the end.
-        median_stopping_after: epochs after which a job of a sweep ends that has done worse than the median of the
-            others had by then; checked again after twice, four times, ... as many; null to never end one.
+        median_stopping_after: epochs after which a job of a sweep ends if it is worse than the median of the others at
+            that epoch; checked again after two, four, ... times as many; null for no check.
         clip_norm: upper limit of the gradient's norm; null for none.
-        ema_decay: of the moving average of the weights that is evaluated and kept; null for none.
+        ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
-        compile: fuse the step with torch.compile; pays from some 20,000 steps on.
+        compile: whether the step is fused by torch.compile; pays from about 20,000 steps on.
         device: auto | cpu | cuda | cuda:N.
         devices: processes that train one model, each on a GPU of its own, or all on the CPU.
-        micro_batches: parts that a batch is taken in, which the processes share, one after another where they have
-            several: a multiple of `devices`. Each has random numbers, and chains, of its own, so that a run
-            on many devices and one on a single device with as many parts find the same.
-        worker_timeout_seconds: without a word from one of the processes, after which the run ends.
-        threads: of the CPU; null for as many as a step keeps busy.
+        micro_batches: parts of a batch, which the processes share: a multiple of `devices`. Each part has random
+            numbers, and chains, of its own. Runs with equal parts give equal results on any number of devices.
+        worker_timeout_seconds: seconds without a message from a process, after which the run ends.
+        threads: CPU threads; null for as many as a step keeps busy.
         image_every_epochs: epochs between pictures and histograms; null for the end only.
-        checkpoint_seconds: between two writes of the checkpoint `last`.
-        resume: a run folder to go on with, or auto for the run's own folder if it holds a checkpoint.
+        checkpoint_seconds: seconds between two writes of the checkpoint `last`.
+        resume: run folder to resume, or auto for the run's own folder if it holds a checkpoint.
 
     Raises:
         ValueError: a number is not positive.
@@ -112,17 +110,20 @@ class GradientTrainer(Trainer):
         self.check_epochs(num_examples, state["step"] if state else 0, bool(state))
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
-        """Does what `check` does, of a training that is at `step`."""
-        steps_per_epoch, total = self.steps_per_epoch(num_examples), self.total_steps(num_examples)
+        """Refuses numbers of epochs, as `check` does, for a training that is at `step`."""
+        steps_per_epoch = self.steps_per_epoch(num_examples)
+        total = self.total_steps(num_examples)
         if step > total:
-            name, done = "max_epochs", math.ceil(step / steps_per_epoch)
+            name = "max_epochs"
+            done = math.ceil(step / steps_per_epoch)
             if total == self.max_steps:
-                name, done = "max_steps", step
+                name = "max_steps"
+                done = step
             raise CheckpointError(
                 f"trainer.resume: {done} {name[4:]} are trained already, more than trainer.{name}="
                 f"{getattr(self, name)}: set it to {done} or more"
             )
-        refuse_outlived(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
+        refuse_past_end(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
 
     def steps_per_epoch(self, num_examples: int) -> int:
         return math.ceil(num_examples / self.batch_size)
@@ -131,23 +132,23 @@ class GradientTrainer(Trainer):
         return min(self.max_epochs * self.steps_per_epoch(num_examples), self.max_steps or math.inf)
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
-        return self.training(model, objective, data, session).run()
+        return self.make_loop(model, objective, data, session).run()
 
-    def training(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> "Training":
-        """The loop that `fit` runs."""
+    def make_loop(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> "Training":
+        """Makes the loop that `fit` runs."""
         return Training(self, model, objective, data, session)
 
 
 class Training:
-    """One run of a trainer over a model: the loop and its phases.
+    """Training loop of a trainer over a model.
 
     Args:
-        settings: of the trainer.
-        model: trained in place.
-        objective: what is minimised.
-        data: the splits.
-        session: the surroundings.
-        optimizer_key: where the settings of the optimizer stand, for messages.
+        settings: settings of the trainer.
+        model: model, trained in place.
+        objective: objective to minimise.
+        data: training and validation data.
+        session: context of the training.
+        optimizer_key: key of the optimizer's settings, for messages.
     """
 
     def __init__(
@@ -159,12 +160,16 @@ class Training:
         session: RunContext,
         optimizer_key: str = "optimizer",
     ):
-        self.settings, self.model, self.objective, self.optimizer_key = settings, model, objective, optimizer_key
-        self.data, self.session = data, session
+        self.settings = settings
+        self.model = model
+        self.objective = objective
+        self.optimizer_key = optimizer_key
+        self.data = data
+        self.session = session
         self.device = data.train.device
         self.steps_per_epoch = settings.steps_per_epoch(len(data.train))
         self.total_steps = settings.total_steps(len(data.train))
-        self.loss_of = self._compiled() if settings.compile else self._loss
+        self.loss_of = self._compile() if settings.compile else self._loss
         self.engine = DataParallel(model, settings.micro_batches, session.seed, settings.worker_timeout_seconds)
 
         try:
@@ -173,7 +178,7 @@ class Training:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{optimizer_key} or its schedule: {error}") from None
         ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
-        self.state = TrainingState(model, optimizer, schedule, ema, self._memory())
+        self.state = TrainingState(model, optimizer, schedule, ema, self._init_memory())
         if session.resume:
             self.state.load(*session.resume, process_group.is_main_process())
         self._check_batch_norm()
@@ -183,12 +188,13 @@ class Training:
     def _check_batch_norm(self) -> None:
         memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
         progress = Progress(torch.tensor(0.0, device=self.device), memory)
-        train, settings = self.data.train, self.settings
+        train = self.data.train
+        settings = self.settings
         sizes = (len(train), settings.batch_size, settings.micro_batches)
         refuse_single_values(self.model, lambda index: self._loss(index, progress), *sizes, train.x.device)
 
-    def _memory(self) -> dict[int, dict[str, Tensor]]:
-        """What the objective carries from step to step, for each part of a batch that this process takes."""
+    def _init_memory(self) -> dict[int, dict[str, Tensor]]:
+        """Initialises the objective's state for each part of a batch that this process computes."""
         rng.reseed(self.session.seed, "memory")
         index = torch.randperm(len(self.data.train))[: self.settings.batch_size].to(self.data.train.x.device)
         found = {}
@@ -198,21 +204,24 @@ class Training:
         return found
 
     def run(self) -> TrainingSummary:
-        """Trains to the end; raises what `Trainer.fit` does."""
+        """Trains to the end, with the exceptions of `Trainer.fit`."""
         batch_size = f"trainer.batch_size={self.settings.batch_size}"
-        advice = f"{batch_size} is too much: halve it, or take fewer samples"
+        advice = f"{batch_size} is too large: halve it, or use fewer samples"
         with out_of_memory(advice, lambda: f" at step {self.state.step}"):
             return self._run()
 
     def _run(self) -> TrainingSummary:
-        state, session = self.state, self.session
+        state = self.state
+        session = self.session
         session.display.start(math.ceil(self.total_steps / self.steps_per_epoch), self.steps_per_epoch, state.step)
         self.saved_at = self.resumed_at = time.monotonic()
-        self.asked, self.asks_at = (state.step, self.saved_at), state.step
-        self.stepping_since, self.counted = time.perf_counter(), state.examples
+        self.last_poll = (state.step, self.saved_at)
+        self.next_poll_step = state.step
+        self.stepping_since = time.perf_counter()
+        self.counted = state.examples
 
         self._finish_epoch()  # a stop may have come before its evaluation
-        while not self._stopped_by():
+        while not self._find_stop_reason():
             epoch, position = divmod(state.step, self.steps_per_epoch)
             if self.order is None or position == 0:
                 self._begin_epoch(epoch)
@@ -220,29 +229,32 @@ class Training:
             session.display.step(state.step)
 
             self._finish_epoch()
-            signum, due = self._asked()
-            if signum or due:
+            signum, is_save_due = self._poll_stop_and_save()
+            if signum or is_save_due:
                 self._save()
             if signum:
                 raise Interrupted(signum, f"stopped after step {state.step}")
 
         self._save()
-        self.model.load_state_dict(self.best.found(state.best_epoch))
-        return self._summary()
+        self.model.load_state_dict(self.best.load(state.best_epoch))
+        return self._summarize()
 
-    def _asked(self) -> tuple[int, bool]:
-        """The signal that asks to stop, or 0, and whether a checkpoint is due; all processes agree."""
-        if self.state.step < self.asks_at:
+    def _poll_stop_and_save(self) -> tuple[int, bool]:
+        """Returns the signal that asks to stop, or 0, and whether a checkpoint is due, equal in all processes."""
+        if self.state.step < self.next_poll_step:
             return 0, False
-        # looked at once: a signal that came after the first look would not be saved
+        # read only once: a signal between two reads would skip the checkpoint
         signum = self.session.stop.signum if self.session.stop else 0
-        now, writes = time.monotonic(), process_group.is_main_process()
-        due = writes and now - self.saved_at > self.settings.checkpoint_seconds
+        now = time.monotonic()
+        is_main = process_group.is_main_process()
+        is_due = is_main and now - self.saved_at > self.settings.checkpoint_seconds
         if process_group.size() == 1:
-            return signum, due
-        pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
-        signum, due, steps = process_group.all_reduce_max(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
-        self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
+            return signum, is_due
+        pace = (self.state.step - self.last_poll[0]) / max(now - self.last_poll[1], 1e-3)
+        num_steps = int(POLL_SECONDS * pace) if is_main else 0
+        signum, due, num_steps = process_group.all_reduce_max(signum, int(is_due), num_steps)
+        self.last_poll = (self.state.step, now)
+        self.next_poll_step = self.state.step + max(1, num_steps)
         return signum, bool(due)
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -253,33 +265,33 @@ class Training:
         self.progress = {number: Progress(now, memory) for number, memory in self.state.memory.items()}
 
     def _step(self, position: int) -> None:
-        index = self._index(position)
-        self._expect(position)
-        self._end_step(position, self._descend(self._loss_of_part, index, "step"), len(index))
+        index = self._select_batch(position)
+        self._prefetch(position)
+        self._end_step(position, self._optimizer_step(self._loss_of_part, index, "step"), len(index))
 
-    def _expect(self, position: int) -> None:
-        """Has the examples of the next step read while this one is at work, whose own are there or on their way."""
-        coming = range(position, min(position + 2, self.steps_per_epoch))
-        self.data.train.expect(part for at in coming for _, part, _ in self.engine.parts(self._index(at)))
+    def _prefetch(self, position: int) -> None:
+        """Prefetches the examples of this step and the next."""
+        steps = range(position, min(position + 2, self.steps_per_epoch))
+        self.data.train.expect(part for step in steps for _, part, _ in self.engine.parts(self._select_batch(step)))
 
-    def _index(self, position: int) -> Tensor:
-        """The positions of the examples of this step, (B,)."""
+    def _select_batch(self, position: int) -> Tensor:
+        """Returns the positions of the examples of a step, (B,)."""
         size = self.settings.batch_size
         return self.order[position * size : (position + 1) * size]
 
     def _loss_of_part(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         return self.loss_of(index, self.progress[number])
 
-    def _descend(self, loss_of: Callable, index: Tensor, stream: str) -> dict[str, Tensor]:
-        """A step of the optimizer; the loss and its terms, as `DataParallel.backward` returns them."""
+    def _optimizer_step(self, loss_of: Callable, index: Tensor, stream: str) -> dict[str, Tensor]:
+        """Updates the parameters; returns loss and terms, as `DataParallel.backward` does."""
         found = self.engine.backward(loss_of, index, stream, self.state.step)
-        self._limit_gradients()
+        self._clip_gradients()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         self.objective.project_parameters(self.model)
         return found
 
-    def _limit_gradients(self) -> None:
+    def _clip_gradients(self) -> None:
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
 
@@ -300,7 +312,7 @@ class Training:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _compiled(self) -> Callable:
+    def _compile(self) -> Callable:
         on_gpu = self.device.type == "cuda"
         compiled = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
 
@@ -316,10 +328,10 @@ class Training:
         return loss_of
 
     def _finish_epoch(self) -> None:
-        """Does once what is due at the end of an epoch, if there is one; stopped on the way, it is still due."""
+        """Evaluates and logs once at the end of an epoch. After an interruption the work is still due."""
         state = self.state
-        over = state.step % self.steps_per_epoch == 0 or state.step == self.total_steps
-        if not over or state.finished_at == state.step:
+        is_over = state.step % self.steps_per_epoch == 0 or state.step == self.total_steps
+        if not is_over or state.finished_at == state.step:
             return
         try:
             self._end_epoch(math.ceil(state.step / self.steps_per_epoch))
@@ -329,9 +341,11 @@ class Training:
         state.finished_at = state.step
 
     def _end_epoch(self, epoch: int) -> None:
-        state, settings, session = self.state, self.settings, self.session
-        means = self._training_means()  # waits for the device
-        speed = self._lap()
+        state = self.state
+        settings = self.settings
+        session = self.session
+        means = self._average_terms()  # waits for the device
+        speed = self._record_step_time()
 
         values = {f"train/{name}": value for name, value in means.items()}
         values["train/learning_rate"] = state.optimizer.param_groups[0]["lr"]
@@ -347,21 +361,25 @@ class Training:
             session.pictures(state.step, epoch)
         self.stepping_since = time.perf_counter()
 
-    def _lap(self) -> float:
-        """Counts the time since the last mark as spent stepping; examples a second in it."""
-        now, state = time.perf_counter(), self.state
-        seconds, examples = now - self.stepping_since, state.examples - self.counted
+    def _record_step_time(self) -> float:
+        """Adds the time since the last mark to the time of steps; returns the examples per second in it."""
+        now = time.perf_counter()
+        state = self.state
+        seconds = now - self.stepping_since
+        examples = state.examples - self.counted
         state.seconds += seconds
-        self.stepping_since, self.counted = now, state.examples
+        self.stepping_since = now
+        self.counted = state.examples
         return examples / seconds
 
-    def _rows(self) -> int:
-        """Steps taken in the current epoch."""
+    def _count_epoch_steps(self) -> int:
+        """Counts the steps of the current epoch."""
         return (self.state.step - 1) % self.steps_per_epoch + 1
 
-    def _training_means(self) -> dict[str, float]:
+    def _average_terms(self) -> dict[str, float]:
         self._refuse_non_finite()
-        rows, batch_size = process_group.all_reduce_sum(self.state.history[: self._rows()]), self.settings.batch_size
+        rows = process_group.all_reduce_sum(self.state.history[: self._count_epoch_steps()])
+        batch_size = self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
@@ -370,10 +388,10 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
-        bad = _first_bad(process_group.all_reduce_sum(state.history[: self._rows()]))
-        if bad is None and state.weights_are_finite():
+        bad = _find_non_finite(process_group.all_reduce_sum(state.history[: self._count_epoch_steps()]))
+        if bad is None and state.has_finite_weights():
             return
-        step = state.step if bad is None else state.step - self._rows() + bad + 1
+        step = state.step if bad is None else state.step - self._count_epoch_steps() + bad + 1
         what = "weights are" if bad is None else "loss is"
         saved = process_group.broadcast_from_main(lambda: self.session.checkpoints.exists("last"))
         kept = "the last good checkpoint is kept" if saved else "none was saved yet"
@@ -384,10 +402,10 @@ class Training:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         state = self.state
-        with state.ema.applied() if state.ema else nullcontext():
+        with state.ema.apply() if state.ema else nullcontext():
             means = validate(
                 *(self.model, self.objective, self.data, self.settings.eval_batch_size, self.session.seed),
-                self._stop_if_asked,
+                self._stop_if_requested,
             )
         monitored = means[self.objective.monitor]
         if not math.isfinite(monitored):
@@ -396,23 +414,28 @@ class Training:
                 f"lower {self.optimizer_key}.lr or set trainer.clip_norm"
             )
         if monitored > state.best:
-            state.best, state.best_epoch, state.waited = monitored, epoch, 0
-            self.best.take(state.evaluated_weights())
+            state.best = monitored
+            state.best_epoch = epoch
+            state.waited = 0
+            self.best.update(state.copy_evaluation_weights())
         elif epoch > self.objective.num_warmup_epochs and state.step % self.steps_per_epoch == 0:
             state.waited += 1
         state.is_hopeless = self._is_hopeless(epoch)
         return means
 
     def _is_hopeless(self, epoch: int) -> bool:
-        settings, name = self.settings, f"valid/{self.objective.monitor}"
+        settings = self.settings
+        name = f"valid/{self.objective.monitor}"
         if not settings.median_stopping_after or not is_decision_epoch(
             epoch, epoch - settings.eval_every, settings.median_stopping_after
         ):
             return False
-        return process_group.broadcast_from_main(lambda: self.session.rivals.should_stop(name, epoch, self.state.best))
+        return process_group.broadcast_from_main(
+            lambda: self.session.median_stopping.should_stop(name, epoch, self.state.best)
+        )
 
-    def _stop_if_asked(self, done: int, total: int) -> None:
-        if self.session.stop and process_group.size() == 1:  # several stop together, after it
+    def _stop_if_requested(self, done: int, total: int) -> None:
+        if self.session.stop and process_group.size() == 1:  # several processes stop together, after the evaluation
             raise Interrupted(self.session.stop.signum, f"stopped in the evaluation after step {self.state.step}")
 
     def _advance_schedule(self, monitored: float | None) -> None:
@@ -422,7 +445,7 @@ class Training:
         elif monitored is not None:
             schedule.step(monitored)
 
-    def _stopped_by(self) -> str | None:
+    def _find_stop_reason(self) -> str | None:
         if self.settings.patience and self.state.waited >= self.settings.patience:
             return "patience"
         if self.state.is_hopeless:
@@ -432,13 +455,15 @@ class Training:
         return None
 
     def _save(self) -> None:
-        """Writes `best`, if it is new, and then `last`; on a full disk the old ones stay and training goes on."""
-        state, session = self.state, self.session
+        """Writes `best`, if it is new, and then `last`. On a full disk the former checkpoints stay."""
+        state = self.state
+        session = self.session
         if state.history is not None:
             self._refuse_non_finite()
-        self._lap()
+        self._record_step_time()
         now = time.monotonic()
-        state.elapsed, self.resumed_at = state.elapsed + now - self.resumed_at, now
+        state.elapsed = state.elapsed + now - self.resumed_at
+        self.resumed_at = now
         whole = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
@@ -446,24 +471,25 @@ class Training:
             record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
-            session.display.say(f"{error}; the former checkpoint is kept and training goes on")
-        self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
+            session.display.say(f"{error}; the former checkpoint is kept and training continues")
+        self.saved_at = time.monotonic()
+        self.stepping_since = time.perf_counter()
 
-    def _summary(self) -> TrainingSummary:
+    def _summarize(self) -> TrainingSummary:
         state = self.state
         return TrainingSummary(
             epochs=math.ceil(state.step / self.steps_per_epoch),
             steps=state.step,
             seconds=state.elapsed,
             examples_per_second=state.examples / state.seconds if state.seconds else 0.0,
-            stopped_by=self._stopped_by(),
+            stopped_by=self._find_stop_reason(),
             monitor=f"valid/{self.objective.monitor}",
             best=state.best,
             best_epoch=state.best_epoch,
         )
 
 
-def _first_bad(rows: Tensor) -> int | None:
-    """The first that is not finite."""
+def _find_non_finite(rows: Tensor) -> int | None:
+    """Returns the index of the first row that is not finite; None if all are finite."""
     bad = (~rows.isfinite().all(1)).nonzero()
     return int(bad[0]) if len(bad) else None

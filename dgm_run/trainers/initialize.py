@@ -1,20 +1,21 @@
-"""What a model takes from the training data before it is trained."""
+"""Initialises parts of a model from training examples."""
 
 import math
 
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import topmost_with_method
 
-EXAMPLES, ELEMENTS = 10_000, 2**25
-"""At most so many, and so many numbers in all."""
+MAX_EXAMPLES = 10_000
+MAX_ELEMENTS = 2**25
+"""Largest number of values of these examples together."""
 
 
 def initialize(model: nn.Module, train: DataSplit) -> None:
-    """Hands training examples to every part that starts from data: one with a method `initialize(x)`.
+    """Passes training examples to every part with a method `initialize(x)`.
 
     Raises:
         ConfigError: a part cannot start from these examples; one line says why.
@@ -22,7 +23,7 @@ def initialize(model: nn.Module, train: DataSplit) -> None:
     parts = list(topmost_with_method(model, "initialize"))
     if not parts:
         return
-    index = torch.randperm(len(train))[: max(1, min(EXAMPLES, ELEMENTS // math.prod(train.x.shape[1:])))]
+    index = torch.randperm(len(train))[: max(1, min(MAX_EXAMPLES, MAX_ELEMENTS // math.prod(train.x.shape[1:])))]
     x = train.batch(index.to(train.x.device))
     try:
         for part in parts:

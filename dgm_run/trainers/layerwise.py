@@ -1,4 +1,4 @@
-"""Layer by layer, each a machine of its own on what the finished ones below make of the data, then all together.
+"""Layerwise training: each layer on the representation of the layers below, then all layers jointly.
 
 Source: G. Hinton, S. Osindero, Y.-W. Teh, A fast learning algorithm for deep belief nets, 2006.
 """
@@ -21,20 +21,20 @@ from dgm_run.trainers.base import RunContext, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.median_stopping import MedianStopping
-from dgm_run.trainers.schedules import refuse_outlived
+from dgm_run.trainers.schedules import refuse_past_end
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How each layer is trained alone.
+    """Settings of the training of single layers.
 
     Args:
-        objective: of every layer.
+        objective: objective of every layer.
         optimizer: parameters -> torch optimizer.
         schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
-        max_epochs: of each layer.
-        eval_every: epochs between two looks at the validation set.
-        lr_ratio: learning rate of a layer over that of the one below.
+        max_epochs: epochs of each layer.
+        eval_every: epochs between two evaluations on the validation set.
+        lr_ratio: learning rate of a layer, relative to that of the layer below.
 
     Raises:
         ValueError: a number is not positive.
@@ -51,8 +51,8 @@ class Pretraining:
         if min(self.max_epochs, self.eval_every) < 1 or self.lr_ratio <= 0:
             raise ValueError("max_epochs, eval_every and lr_ratio must be positive")
 
-    def optimizer_of(self, index: int, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Of the layer `index`, from 0."""
+    def make_optimizer(self, index: int, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """Makes the optimizer of the layer `index`, from 0."""
         optimizer = self.optimizer(parameters)
         for group in optimizer.param_groups:
             group["lr"] *= self.lr_ratio**index
@@ -61,21 +61,21 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class EnergyPretraining(Pretraining):
-    """Of layers that are Boltzmann machines."""
+    """Settings of the training of layers that are Boltzmann machines."""
 
     objective: EnergyObjective
 
 
 @dataclass(frozen=True)
 class LayerwiseTrainer(GradientTrainer):
-    """Trains every layer for itself, from below, and then, if so set, the whole as `GradientTrainer` does.
+    """Trainer of single layers, from below, and then optionally of the whole model, as `GradientTrainer` does.
 
-    The checkpoint `last` holds the whole, the layer in training and everything that an exact resume needs;
-    `best_of_layer_N` what validation chose of a layer.
+    The checkpoint `last` holds the whole model, the layer in training, and everything for an exact resume.
+    `best_of_layer_N` holds the best weights of a layer.
 
     Args:
-        pretraining: how each layer is trained.
-        joint: whether the whole is trained afterwards.
+        pretraining: settings of the training of layers.
+        joint: whether the whole model is trained afterwards.
     """
 
     pretraining: Pretraining
@@ -84,8 +84,9 @@ class LayerwiseTrainer(GradientTrainer):
     requires = {"model": LayeredModel}
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
-        alone, key = self.pretraining, "trainer.pretraining"
-        refuse_outlived(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
+        alone = self.pretraining
+        key = "trainer.pretraining"
+        refuse_past_end(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
         if self.joint:
             has_layers = bool(state) and state["layer"] == model.num_stages
             self.check_epochs(num_examples, state["step"] if has_layers else 0, bool(state))
@@ -100,7 +101,7 @@ class LayerwiseTrainer(GradientTrainer):
             self._fit_layer(course, index, data)
         if self.joint:
             course.announce(model.whole)
-            course.ended(super().fit(model, objective, data, course.session(model)))
+            course.record_end(super().fit(model, objective, data, course.session(model)))
         else:
             course.keep_without_joint_training(data)
         return course.summary()
@@ -110,14 +111,15 @@ class LayerwiseTrainer(GradientTrainer):
         stage = course.model.build_stage(index)
         train, valid, test = (split.map(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
-        of, parameters = course.model.num_stages, sum(parameter.numel() for parameter in stage.model.parameters())
+        of = course.model.num_stages
+        parameters = sum(parameter.numel() for parameter in stage.model.parameters())
         name = type(stage.model).__name__
         course.announce(f"layer {index + 1} of {of}: {name} with {parameters:,} parameters")
 
         alone = self.pretraining
         settings = replace(
             self,
-            optimizer=partial(alone.optimizer_of, index),
+            optimizer=partial(alone.make_optimizer, index),
             schedule=alone.schedule,
             max_epochs=alone.max_epochs,
             eval_every=alone.eval_every,
@@ -128,24 +130,27 @@ class LayerwiseTrainer(GradientTrainer):
             image_every_epochs=None,
         )
         data = LoadedDataset(data.dataset, train, valid, test)
-        session, key = course.session(stage.model), "trainer.pretraining.optimizer"
+        session = course.session(stage.model)
+        key = "trainer.pretraining.optimizer"
         summary = Training(settings, stage.model, alone.objective, data, session, key).run()
         stage.finish()
-        course.ended(summary)
+        course.record_end(summary)
 
 
 class Course:
-    """Trainings that follow one another in one run: its checkpoints, its log and how it went.
+    """Sequence of trainings in one run, with common checkpoints and a common log.
 
     Attributes:
-        model: the whole.
-        outer: the session of the run.
-        first: layer to begin with; beyond the last when only the whole is left.
-        ended_with: the summaries of the trainings that are over.
+        model: whole model.
+        outer: context of the run.
+        first: first layer to train; beyond the last layer if only joint training is left.
+        ended_with: summaries of the finished trainings.
     """
 
     def __init__(self, model: LayeredModel, outer: RunContext):
-        self.model, self.outer, self.first = model, outer, 0
+        self.model = model
+        self.outer = outer
+        self.first = 0
         self.ended_with: list[TrainingSummary] = []
         self.resume = outer.resume
         if self.resume:
@@ -156,12 +161,12 @@ class Course:
 
     @property
     def layer(self) -> int:
-        """The one in training, from 0."""
+        """Number of the layer in training, from 0."""
         return len(self.ended_with)
 
     @property
     def steps(self) -> int:
-        """Of the trainings that are over."""
+        """Number of steps of the finished trainings."""
         return sum(summary.steps for summary in self.ended_with)
 
     @property
@@ -172,9 +177,11 @@ class Course:
         self.outer.display.say(text)
 
     def session(self, part: nn.Module) -> RunContext:
-        """The surroundings of the next training: of a layer, or of the whole."""
-        steps, epochs, resume = self.steps, self.epochs, self.resume
-        self.resume = None  # it is for the training that was stopped alone
+        """Makes the context of the next training: of a layer, or of the whole model."""
+        steps = self.steps
+        epochs = self.epochs
+        resume = self.resume
+        self.resume = None  # only the interrupted training resumes
         if resume and part is not self.model:
             resume = (resume[1]["layer_weights"], resume[1])
         name = "" if part is self.model else f"layer_{self.layer + 1}/"
@@ -182,12 +189,13 @@ class Course:
             self.outer,
             checkpoints=_PartCheckpoints(self, part),
             log=_PartLog(self.outer.log, name, steps, epochs),
-            rivals=_LaterRivals(self.outer.rivals, epochs),
+            median_stopping=_ShiftedMedianStopping(self.outer.median_stopping, epochs),
             pictures=lambda step, epoch: self.outer.pictures(steps + step, epochs + epoch),
             resume=resume,
         )
 
-    def ended(self, summary: TrainingSummary) -> None:
+    def record_end(self, summary: TrainingSummary) -> None:
+        """Records the summary of a finished training, and draws pictures."""
         if self.layer < self.model.num_stages:
             summary = replace(summary, monitor=f"layer_{self.layer + 1}/{summary.monitor}")
         self.ended_with.append(summary)
@@ -195,19 +203,19 @@ class Course:
             self.outer.pictures(self.steps, self.epochs)
 
     def record(self, step: int) -> dict[str, Any]:
-        """What a checkpoint holds beside the training at `step`."""
+        """Returns the entries of a checkpoint at `step` that describe the sequence of trainings."""
         ended = [asdict(summary) for summary in self.ended_with]
         return {"layer": self.layer, "ended_with": ended, "logged_step": self.steps + step}
 
     def keep_without_joint_training(self, data: LoadedDataset) -> None:
-        """Writes the checkpoints of the whole as the layers have left it."""
+        """Writes the checkpoints of the whole model after its layers were trained."""
         record = {"config": self.outer.config, "data": data.dataset.protocol}
         record |= {"metrics_offset": self.outer.log.sync()} | self.record(0)
         self.outer.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
         self.outer.checkpoints.save("last", self.model.state_dict(), record)
 
     def summary(self) -> TrainingSummary:
-        """Of all trainings, with what chose the last checkpoint."""
+        """Summarises all trainings, with the monitored quantity of the last one."""
         stepping = sum(summary.steps / summary.examples_per_second for summary in self.ended_with)
         return replace(
             self.ended_with[-1],
@@ -220,10 +228,11 @@ class Course:
 
 
 class _PartCheckpoints:
-    """Keeps, with a layer, the whole that it belongs to."""
+    """Checkpoints of a layer, which hold the whole model as well."""
 
     def __init__(self, course: Course, part: nn.Module):
-        self.course, self.checkpoints = course, course.outer.checkpoints
+        self.course = course
+        self.checkpoints = course.outer.checkpoints
         self.is_layer = part is not course.model
 
     def _name(self, name: str) -> str:
@@ -242,21 +251,25 @@ class _PartCheckpoints:
         return self.checkpoints.load(self._name(name))
 
 
-class _LaterRivals:
-    """The others, whose epochs are counted from the beginning of all trainings."""
+class _ShiftedMedianStopping:
+    """Median stopping with epochs counted from the start of the first training."""
 
-    def __init__(self, rivals: MedianStopping, first_epoch: int):
-        self.rivals, self.first_epoch = rivals, first_epoch
+    def __init__(self, median_stopping: MedianStopping, first_epoch: int):
+        self.median_stopping = median_stopping
+        self.first_epoch = first_epoch
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
-        return self.rivals.should_stop(name, self.first_epoch + epoch, best)
+        return self.median_stopping.should_stop(name, self.first_epoch + epoch, best)
 
 
 class _PartLog:
-    """Logs a training under a name of its own, its steps after those of the ones before."""
+    """Log of one training under its own name, with steps counted after those of former trainings."""
 
     def __init__(self, log: RunLog, name: str, first_step: int, first_epoch: int):
-        self.log, self.name, self.first_step, self.first_epoch = log, name, first_step, first_epoch
+        self.log = log
+        self.name = name
+        self.first_step = first_step
+        self.first_epoch = first_epoch
 
     def _named(self, values: Mapping[str, float]) -> dict[str, float]:
         return {f"{self.name}{name}": value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The other jobs of a sweep, by which a hopeless one is told early.
+"""Median stopping: ends a job of a sweep that is worse than the median of the others.
 
 Source: D. Golovin et al., Google Vizier: a service for black-box optimization, 2017, section 3.2.2 (the median rule).
 """
@@ -10,46 +10,46 @@ from statistics import median
 
 import yaml
 
-MIN_RIVALS = 4
-"""Fewer say nothing about what is usual."""
+MIN_OTHER_RUNS = 4
+"""Smallest number of other runs whose median is compared."""
 
 
 class MedianStopping:
-    """What the other runs in the folder of a sweep have logged.
+    """Median stopping rule, from the metrics of the other runs in the folder of a sweep.
 
     Args:
-        folder: of this run, one of the jobs.
+        folder: folder of this run, a job of the sweep.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def best_by(self, name: str, epoch: int) -> list[float]:
-        """The largest value of `name` that each of the others had by an epoch, of those that have come so far."""
+    def read_best_values(self, name: str, epoch: int) -> list[float]:
+        """Reads the best value of `name` up to `epoch` in every other run that has reached it."""
         if not (self.folder.parent / "multirun.yaml").exists():
-            return []  # not a sweep: what is beside this run has nothing to do with it
+            return []  # not a sweep: neighbouring folders are unrelated
         others = [path for path in self.folder.parent.glob("*/metrics.jsonl") if path.parent != self.folder]
-        others = [path for path in others if _measured(path.parent) == _measured(self.folder)]
-        found = [_best_by(path, name, epoch) for path in sorted(others)]
+        others = [path for path in others if _read_task(path.parent) == _read_task(self.folder)]
+        found = [_read_best_value(path, name, epoch) for path in sorted(others)]
         return [value for value in found if value is not None]
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
-        """Whether the median of the others had more by an epoch than this run's `best`."""
-        others = self.best_by(name, epoch)
-        return len(others) >= MIN_RIVALS and best < median(others)
+        """Returns whether this run's `best` is below the median of the others' best values up to `epoch`."""
+        others = self.read_best_values(name, epoch)
+        return len(others) >= MIN_OTHER_RUNS and best < median(others)
 
 
 def is_decision_epoch(epoch: int, before: int, first: int) -> bool:
-    """Whether `first` epochs, or twice, four times, ... as many, lie in (before, epoch]."""
-    return _looks(epoch, first) > _looks(before, first)
+    """Returns whether `first` epochs, or two, four, ... times as many, lie in (before, epoch]."""
+    return _count_decisions(epoch, first) > _count_decisions(before, first)
 
 
-def _looks(epoch: int, first: int) -> int:
+def _count_decisions(epoch: int, first: int) -> int:
     return 0 if epoch < first else 1 + int(math.log2(epoch // first))
 
 
-def _measured(folder: Path) -> object:
-    """What decides what a validation quantity means: the data and the objective of a run, seeds apart."""
+def _read_task(folder: Path) -> object:
+    """Reads data and objective of a run without seeds; validation values of equal tasks are comparable."""
     try:
         config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
         return [{k: v for k, v in config[part].items() if not k.endswith("seed")} for part in ("dataset", "objective")]
@@ -57,8 +57,9 @@ def _measured(folder: Path) -> object:
         return None
 
 
-def _best_by(path: Path, name: str, epoch: int) -> float | None:
-    best, has_come = -math.inf, False
+def _read_best_value(path: Path, name: str, epoch: int) -> float | None:
+    best = -math.inf
+    has_reached = False
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -66,10 +67,11 @@ def _best_by(path: Path, name: str, epoch: int) -> float | None:
     for line in lines:
         try:
             row = json.loads(line)
-            at, value = row["epoch"], row["value"] if row["name"] == name else -math.inf
+            at = row["epoch"]
+            value = row["value"] if row["name"] == name else -math.inf
         except (ValueError, KeyError, TypeError):
-            continue  # cut short: it is being written
-        has_come = has_come or at >= epoch
+            continue  # an unfinished line, which is being written
+        has_reached = has_reached or at >= epoch
         if at <= epoch:
             best = max(best, value)
-    return best if has_come and best > -math.inf else None
+    return best if has_reached and best > -math.inf else None

@@ -1,4 +1,4 @@
-"""A learning rate that falls to zero, with momentum that comes in after the first epochs.
+"""Schedule of a learning rate that falls to zero, and of a momentum that rises after the first epochs.
 
 Source: G. Hinton, A practical guide to training restricted Boltzmann machines, 2010, section 9.
 """
@@ -7,13 +7,13 @@ import torch
 
 
 class LinearWithMomentum(torch.optim.lr_scheduler.LinearLR):
-    """The learning rate falls linearly to zero; the momentum is low first, then that of the optimizer.
+    """Schedule of a learning rate that falls linearly to zero, and of a momentum that is low in the first epochs.
 
     Args:
-        optimizer: with a momentum, such as SGD.
+        optimizer: optimizer with a momentum, such as SGD.
         total_iters: epochs until the learning rate is zero.
-        low_momentum: of the first epochs, in which the gradient is large.
-        low_epochs: how many they are.
+        low_momentum: momentum of the first epochs, in which the gradient is large.
+        low_epochs: number of these epochs.
 
     Raises:
         ValueError: the optimizer has no momentum.
@@ -22,7 +22,8 @@ class LinearWithMomentum(torch.optim.lr_scheduler.LinearLR):
     def __init__(self, optimizer: torch.optim.Optimizer, total_iters: int, low_momentum: float, low_epochs: int):
         if any("momentum" not in group for group in optimizer.param_groups):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to change: take optimizer=sgd")
-        self.low_momentum, self.low_epochs = low_momentum, low_epochs
+        self.low_momentum = low_momentum
+        self.low_epochs = low_epochs
         self.high_momentum = [group["momentum"] for group in optimizer.param_groups]
         super().__init__(optimizer, start_factor=1.0, end_factor=0.0, total_iters=total_iters)
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that have an end."""
+"""Refuses to train beyond the end of a learning-rate schedule."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,21 +9,21 @@ from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.trainers.momentum import LinearWithMomentum
 
 
-def refuse_outlived(schedule: Callable, num_epochs: int, key: str, trainer_key: str, is_resumed: bool) -> None:
-    """Refuses to train beyond the end of a schedule, where the learning rate is zero or climbs again.
+def refuse_past_end(schedule: Callable, num_epochs: int, key: str, trainer_key: str, is_resumed: bool) -> None:
+    """Refuses to train beyond the end of a schedule, where the learning rate is zero or rises again.
 
     Args:
         schedule: optimizer -> torch learning-rate schedule.
-        num_epochs: to be trained.
-        key: where the schedule stands in the configuration.
-        trainer_key: where `max_epochs` stands.
-        is_resumed: whether the schedule has begun, and cannot be changed any more.
+        num_epochs: number of epochs to train.
+        key: key of the schedule in the configuration.
+        trainer_key: key of the node with `max_epochs`.
+        is_resumed: whether the schedule has started, and can no longer be changed.
 
     Raises:
-        ConfigError: it ends before the last epoch.
-        CheckpointError: the same of a resumed run.
+        ConfigError: the schedule ends before the last epoch.
+        CheckpointError: the schedule of a resumed run ends before the last epoch.
     """
-    name, what = _end_of(schedule)
+    name, what = _find_end(schedule)
     end = schedule.keywords.get(name) if name else None
     if end is None or num_epochs <= end:
         return
@@ -33,8 +33,8 @@ def refuse_outlived(schedule: Callable, num_epochs: int, key: str, trainer_key: 
     raise ConfigError(f"{told}: set {trainer_key}.max_epochs={end}, or {key}.{name}={num_epochs}")
 
 
-def _end_of(schedule: Callable) -> tuple[str | None, str]:
-    """The setting that counts the epochs to the end of a schedule, if it has one, and what follows."""
+def _find_end(schedule: Callable) -> tuple[str | None, str]:
+    """Returns the setting that counts the epochs of a schedule, or None, and the learning rate after its end."""
     kind = schedule.func if isinstance(schedule, partial) else None
     if not isinstance(kind, type):
         return None, ""

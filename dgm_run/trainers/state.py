@@ -1,4 +1,4 @@
-"""Everything that training changes: what a checkpoint holds and an exact resume needs."""
+"""State of a training, which a checkpoint holds for an exact resume."""
 
 import math
 from typing import Any
@@ -24,22 +24,24 @@ _COUNTERS = (
 
 
 class TrainingState:
-    """Model, optimizer, schedule, moving average, memory of the objective and the counters of one training.
+    """State of one training: model, optimizer, schedule, moving average, the objective's state, and counters.
 
-    Random numbers need no place here: they are keyed by seed and step (`rng.py`).
+    Random numbers need no state: they are keyed by seed and step (`rng.py`).
 
     Attributes:
-        step: optimizer steps taken.
-        finished_at: the last step at which an epoch ended and was evaluated.
-        best: best monitored validation value, and `best_epoch`, the epochs trained by then.
-        waited: evaluations since then.
-        memory: what the objective carries from step to step, for each part of a batch that this process takes.
-        history: (steps_per_epoch, 1 + terms), loss and terms of the steps of this epoch, on the device: what this
-            process adds to them.
-        names: of the columns of `history`.
-        is_hopeless: whether the other jobs of a sweep are better by far enough to end this one.
-        seconds: spent stepping, and `elapsed`, spent training in all.
-        examples: trained on.
+        step: number of optimizer steps.
+        finished_at: last step at which an epoch ended and was evaluated.
+        best: best monitored validation value.
+        best_epoch: epochs trained at the best value.
+        waited: evaluations since the best value.
+        memory: state of the objective for each part of a batch that this process computes.
+        history: loss and terms of the steps of this epoch, (steps_per_epoch, 1 + terms), on the device; contributions
+            of this process.
+        names: names of the columns of `history`.
+        is_hopeless: whether median stopping ends this run.
+        seconds: seconds spent in steps.
+        elapsed: seconds spent in training.
+        examples: number of examples trained on.
     """
 
     def __init__(
@@ -50,7 +52,11 @@ class TrainingState:
         ema: EMA | None,
         memory: dict[int, dict[str, Tensor]],
     ):
-        self.model, self.optimizer, self.schedule, self.ema, self.memory = model, optimizer, schedule, ema, memory
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.ema = ema
+        self.memory = memory
         self.step = self.finished_at = self.examples = self.waited = self.best_epoch = 0
         self.best = -math.inf
         self.seconds = self.elapsed = 0.0
@@ -59,44 +65,45 @@ class TrainingState:
         self.history: Tensor | None = None
 
     def record(self, position: int, steps_per_epoch: int, found: dict[str, Tensor]) -> None:
-        """Keeps the values of a step on the device, without waiting for them."""
+        """Stores the values of a step on the device, without waiting for them."""
         if self.history is None:
-            self.names, device = list(found), next(iter(found.values())).device
+            self.names = list(found)
+            device = next(iter(found.values())).device
             self.history = torch.zeros(steps_per_epoch, len(found), dtype=torch.float64, device=device)
         self.history[position] = torch.stack([value.detach() for value in found.values()])
 
-    def weights_are_finite(self) -> bool:
+    def has_finite_weights(self) -> bool:
         return bool(torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all())
 
-    def evaluated_weights(self) -> dict[str, Tensor]:
-        """A copy of the weights that evaluation uses: the moving average where there is one."""
+    def copy_evaluation_weights(self) -> dict[str, Tensor]:
+        """Copies the weights that evaluation uses: the moving average if there is one."""
         if self.ema is None:
             return {name: value.clone() for name, value in self.model.state_dict().items()}
-        with self.ema.applied():
+        with self.ema.apply():
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def state_dict(self, num_parts: int) -> dict[str, Any]:
-        """All but the weights, as tensors, numbers, lists and dicts: of all processes, which call it together.
+        """Returns the state without the weights, as tensors, numbers, lists and dicts. All processes call it together.
 
         Args:
-            num_parts: of a batch.
+            num_parts: parts of a batch.
         """
         return {name: getattr(self, name) for name in _COUNTERS} | {
             "history": None if self.history is None else process_group.all_reduce_sum(self.history),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
             "ema": self.ema.state_dict() if self.ema else None,
-            "memory": {number: self._memory_of(number) for number in range(num_parts)},
+            "memory": {number: self._gather_memory(number) for number in range(num_parts)},
         }
 
-    def _memory_of(self, number: int) -> dict[str, Tensor]:
-        """That of any part, from the process that takes it."""
+    def _gather_memory(self, number: int) -> dict[str, Tensor]:
+        """Gathers the objective's state of a part from the process that computes it."""
         like = next(iter(self.memory.values()))
         own = self.memory.get(number)
         return {name: process_group.all_reduce_sum(own[name] if own else torch.zeros_like(like[name])) for name in like}
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any], takes_history: bool) -> None:
-        """Goes on from a checkpoint; of several processes one takes the history up to now as its own."""
+        """Restores the state of a checkpoint; one of several processes takes the whole history."""
         self.model.load_state_dict(weights)
         device = next(self.model.parameters()).device
         for name in _COUNTERS:

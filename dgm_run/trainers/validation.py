@@ -1,4 +1,4 @@
-"""What an objective finds on the validation examples."""
+"""Validation: evaluates an objective on the validation examples."""
 
 from torch import nn
 
@@ -16,9 +16,9 @@ def validate(
     seed: int,
     report: ProgressCallback = no_progress,
 ) -> dict[str, float]:
-    """`objective.evaluate` in evaluation mode, in the units of the data; what `report` raises passes through.
+    """Evaluates the objective in evaluation mode, in the units of the data. Exceptions of `report` pass through.
 
-    The same noise is used every time, so that two evaluations differ by the weights alone.
+    The noise is equal every time, so that two evaluations differ only by the weights.
     """
     was_training = model.training
     model.eval()

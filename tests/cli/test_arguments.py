@@ -17,7 +17,7 @@ OPTIONS = {
     ("--cfg",): "argument --cfg/-c: expected one argument",
     ("--config-name",): "--config-name: name a folder of your own YAML files by --config-dir DIR",
     ("--nope",): "no option --nope: dgm-run --hydra-help lists the options",
-    ("--experimental-rerun", "x"): "--experimental-rerun: to go on with a run, write trainer.resume=RUN_DIR",
+    ("--experimental-rerun", "x"): "--experimental-rerun: to resume a run, write trainer.resume=RUN_DIR",
 }
 OVERRIDES = {
     "=3": "=3: there is no key before =",
@@ -85,7 +85,7 @@ def test_options_that_fit_are_taken(arguments):
     assert check_arguments(arguments) is None
 
 
-def test_an_option_without_its_value_names_it():
+def test_option_without_value_names_it():
     with pytest.raises(ConfigError, match="--config-dir/-cd: expected one argument"):
         check_arguments(["--config-dir"])
 
@@ -126,7 +126,7 @@ def test_estimator_seeds_have_three_choices(arguments, chosen):
         (["x"], "x: dgm-report takes a folder and --estimator-seeds=separate|pool|compare"),
     ],
 )
-def test_other_arguments_of_a_report_are_refused(arguments, message):
+def test_other_arguments_of_report_refused(arguments, message):
     with pytest.raises(ConfigError) as told:
         parse_estimator_seeds(arguments)
     assert str(told.value) == message

@@ -25,7 +25,7 @@ def test_the_jobs_of_a_sweep_are_listed(tmp_path, monkeypatch, capfd):
     )
 
 
-def test_what_would_be_refused_stands_beside_its_job(tmp_path, monkeypatch, capfd):
+def test_refusals_are_listed_by_job(tmp_path, monkeypatch, capfd):
     arguments = ["-m", "objective=renyi", "objective.alpha=1,0.5,nan,-inf"]
     status, lines = dry_run(arguments, tmp_path, monkeypatch, capfd)
     assert status == 1
@@ -62,7 +62,7 @@ def test_a_single_run_is_checked(tmp_path, monkeypatch, capfd):
     assert dry_run([], tmp_path, monkeypatch, capfd) == (0, ["this run would start; nothing was run"])
 
 
-def test_a_single_run_that_is_refused_says_why(tmp_path, monkeypatch, capfd):
+def test_single_run_that_is_refused_says_why(tmp_path, monkeypatch, capfd):
     done = refused(["model.latent_dim=0", "sweep.dry_run=true"], tmp_path, monkeypatch, capfd)
     assert done == (1, "model.latent_dim = 0 must be at least 1\n")
     assert not list(tmp_path.iterdir())
@@ -73,7 +73,7 @@ def test_a_search_has_no_list_of_jobs(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "hydra" / "sweeper" / "mine.yaml").write_text("_target_: mine.MySweeper\nparams: null\n")
     arguments = ["--config-dir", "sweep", "-m", "hydra/sweeper=mine", "optimizer.lr=interval(0.1,1)"]
     assert dry_run(arguments, tmp_path, monkeypatch, capfd) == (
-        0, ["MySweeper decides on each job by the results of those before: there is no list of jobs"]
+        0, ["MySweeper chooses each job by earlier results: there is no list of jobs"]
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capfd):
         (["-m", "seed=1,2", "hydra/sweeper=nope", "sweep.dry_run=true"], "hydra/sweeper=nope: there is no such choice"),
     ],
 )
-def test_a_dry_run_that_cannot_be_read_is_refused(arguments, message, tmp_path, monkeypatch, capfd):
+def test_dry_run_that_cannot_be_read_refused(arguments, message, tmp_path, monkeypatch, capfd):
     done = refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(message)

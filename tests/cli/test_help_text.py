@@ -2,7 +2,8 @@ import pytest
 
 from dgm_run.cli.help_text import GROUPS as HELP_GROUPS
 from dgm_run.cli.help_text import WIDTH, describe_choice, describe_choices, help_text
-from dgm_run.config.compose import GROUPS, conf_dir
+from dgm_run.config.compose import conf_dir
+from dgm_run.config.schema import GROUPS
 from tests.support.tiny import here
 
 OPTIONS = [(group, path) for group in HELP_GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
@@ -43,7 +44,7 @@ def test_the_help_tells_no_internals():
     assert "--experiments" in text
 
 
-def test_choices_are_described_in_their_groups():
+def test_choices_are_described_in_groups():
     text = describe_choices(conf_dir())
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "\n* vae                   Variational auto-encoder (Kingma & Welling 2013).\n" in text
@@ -57,7 +58,7 @@ def test_the_choices_are_printed(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_the_help_is_printed_whatever_else_is_said(option, tmp_path, monkeypatch, capfd):
+def test_help_printed_whatever_else_reported(option, tmp_path, monkeypatch, capfd):
     assert here("main", ["prior=nope", option], tmp_path, monkeypatch, capfd) == (0, help_text(conf_dir()), "")
 
 

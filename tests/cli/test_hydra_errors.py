@@ -1,6 +1,6 @@
 import pytest
 
-from dgm_run.cli.hydra_errors import compose_arguments, unknown_option
+from dgm_run.cli.hydra_errors import compose_arguments, describe_unknown_option
 from dgm_run.errors import ConfigError
 from tests.support.tiny import refused
 
@@ -54,18 +54,18 @@ def test_the_nearest_name_comes_first(override):
     ],
 )
 def test_an_option_names_its_setting(option, setting):
-    assert unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
+    assert describe_unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])
-def test_a_sweep_over_a_wrong_key_says_the_right_one(value, tmp_path, monkeypatch, capfd):
+def test_sweep_over_wrong_key_says_right_one(value, tmp_path, monkeypatch, capfd):
     done = refused(["-m", f"lr={value}", "prior=standard,mixture"], tmp_path, monkeypatch, capfd)
     assert (done.returncode, done.stderr) == (
         1, "lr: there is no such key: did you mean optimizer.lr? dgm-run ... --cfg job shows all of them\n"
     )  # fmt: skip
 
 
-def test_choices_of_the_users_own_are_suggested(tmp_path):
+def test_choices_of_users_own_are_suggested(tmp_path):
     (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "mine.yaml").write_text("_target_: mine.MyPrior\nspread: 1.0\n")
     with pytest.raises(ConfigError, match="did you mean prior=mine"):

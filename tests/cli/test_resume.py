@@ -13,11 +13,11 @@ import yaml
 from omegaconf import OmegaConf
 
 import dgm_run
-from dgm_run.cli.resume import add_run, add_sweep, config_dir_of, fix_data_paths
+from dgm_run.cli.resume import add_run, add_sweep, find_config_dir, fix_data_paths
 from dgm_run.config import commands
-from dgm_run.config.commands import OwnCode, override, read_start, shell
+from dgm_run.config.commands import OwnCode, join_for_shell, read_start, write_override
 from dgm_run.errors import CheckpointError, ConfigError
-from dgm_run.runner.run_folder import config_hash, saved_config
+from dgm_run.runner.run_folder import config_hash, load_config
 from tests.support.readme import own_prior, write_own_prior
 from tests.support.tiny import NAMES, TINY, here, stop_after
 
@@ -77,7 +77,7 @@ def results(run: Path) -> dict:
 def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, type_here):
     project(tmp_path / f"project {name}", name)
     run = tmp_path / f"project {name}" / "runs" / name
-    begun = shell("dgm-run", "prior=mine", *TINY, override("hydra.run.dir", run), f"--config-dir={name}")
+    begun = join_for_shell("dgm-run", "prior=mine", *TINY, write_override("hydra.run.dir", run), f"--config-dir={name}")
     with pytest.MonkeyPatch.context() as patch:
         stop_after(1, patch)
         done = type_here(begun, run.parents[1])
@@ -125,7 +125,7 @@ SAME = {
 
 
 @pytest.mark.parametrize(("typed", "complete"), SAME.items())
-def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, elsewhere, type_here):
+def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_here):
     run = copy / "run"
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     options = OPTIONS.format(own)  # the folder remembers where its code was
@@ -133,7 +133,7 @@ def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, 
         done = type_here(typed.format(run=run) + given, elsewhere)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        said = printed(done.stderr, f"{run} was begun with code outside dgm_run: if you trust it, name it: ")
+        said = printed(done.stderr, f"{run} needs code outside dgm_run: if you trust it, name it: ")
         wanted = options.replace(f"{own}/conf", f"{copy}/conf") if given else options
         assert said == complete.format(options=wanted, run=run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
@@ -144,7 +144,7 @@ def test_a_command_without_own_code_names_the_whole(typed, complete, own, copy, 
 
 @pytest.mark.parametrize("target", ["os.mkdir", "dgm_run.recording.log.Path", "torch.save", "mine.Popen"])
 @pytest.mark.parametrize("command", ["dgm-eval {run}", "dgm-sample {run}", "dgm-run trainer.resume={run}"])
-def test_foreign_code_in_a_run_folder_is_not_built(command, target, copy, elsewhere, type_here):
+def test_foreign_code_is_not_built(command, target, copy, elsewhere, type_here):
     run = copy / "run"
     start = read_start(run)
     evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
@@ -170,7 +170,7 @@ def test_engine_settings_of_a_folder_run_no_code(tmp_path):
     assert not [each for each in now if "_target_" in each or "searchpath" in each or "[os]" in each]
 
 
-def test_a_folder_brings_no_settings_of_hydra(tmp_path):
+def test_folder_brings_no_settings_of_hydra(tmp_path):
     commands.write_start(tmp_path, commands.Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
     assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
 
@@ -200,22 +200,22 @@ def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
 
 @pytest.mark.parametrize("name", ["it's", 'a"b, x=1', "~ü [$HOME]\\"])
 @pytest.mark.parametrize("engine", ["", "hydra/launcher=joblib hydra.launcher.n_jobs=1"])
-def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere, type_here):
+def test_failed_sweep_continues_by_command(name, engine, tmp_path, elsewhere, type_here):
     if engine:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     here_it_is = project(tmp_path / f"project {name}", name)
     sweep = here_it_is / f"sweep {name}"
-    begun = shell("dgm-run", "-m", "prior=mine", "--config-dir", name, "prior.scale=1,-1", *TINY,
-                  override("hydra.sweep.dir", sweep), *engine.split())  # fmt: skip
+    begun = join_for_shell("dgm-run", "-m", "prior=mine", "--config-dir", name, "prior.scale=1,-1", *TINY,
+                  write_override("hydra.sweep.dir", sweep), *engine.split())  # fmt: skip
     done = type_here(begun, here_it_is)
     assert done.returncode == 1
     assert "job 1 (prior.scale=-1): model.prior: math domain error" in done.stderr.rpartition("failed jobs:")[2]
     again = printed(done.stderr, "to run what is missing: ")
     assert shlex.split(printed(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
     first = (sweep / "0" / "results.json").read_bytes()
-    bare = type_here(shell("dgm-run", override("sweep.resume", sweep)), elsewhere)
+    bare = type_here(join_for_shell("dgm-run", write_override("sweep.resume", sweep)), elsewhere)
     assert bare.returncode == 1
-    assert bare.stderr == f"{sweep} was begun with code outside dgm_run: if you trust it, name it: {again}\n"
+    assert bare.stderr == f"{sweep} needs code outside dgm_run: if you trust it, name it: {again}\n"
 
     code = (here_it_is / "mine.py").read_text()
     (here_it_is / "mine.py").write_text(code.replace("math.log(scale)", "math.log(abs(scale))"))
@@ -231,29 +231,32 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
 # what a command may say
 
 
-def test_a_refused_command_leaves_a_run_as_it_was(own, copy, elsewhere, type_here):
-    begun = shell("dgm-run", *TINY, "seed=5", override("hydra.run.dir", copy / "run"))
+def test_refused_command_leaves_run_as_it(own, copy, elsewhere, type_here):
+    begun = join_for_shell("dgm-run", *TINY, "seed=5", write_override("hydra.run.dir", copy / "run"))
     done = type_here(begun, elsewhere)
-    added = printed(done.stderr, "holds a run: add ").removesuffix(" to go on, or choose another folder")
-    assert shlex.split(added) == [override("trainer.resume", copy / "run")]
+    added = printed(done.stderr, "holds a run: add ").removesuffix(" to resume it, or choose another folder")
+    assert shlex.split(added) == [write_override("trainer.resume", copy / "run")]
     done = type_here(f"dgm-run {added} trainer.max_epochs=2 {OPTIONS.format(copy)}", elsewhere)
     assert done.returncode == 0, done.stderr
-    assert saved_config(copy / "run")["seed"] == 0
+    assert load_config(copy / "run")["seed"] == 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trainer.resume=run", "hydra.run.dir=other"], "trainer.resume goes on in {0}/run: drop hydra.run.dir=other"),
-        (["sweep.resume=sweep", "hydra.sweep.dir=x"], "sweep.resume goes on in {0}/sweep: drop hydra.sweep.dir=x"),
-        (["-m", "trainer.resume=run", "seed=0,1"], "trainer.resume goes on with one run: drop -m"),
+        (
+            ["trainer.resume=run", "hydra.run.dir=other"],
+            "trainer.resume continues in {0}/run: drop hydra.run.dir=other",
+        ),
+        (["sweep.resume=sweep", "hydra.sweep.dir=x"], "sweep.resume continues in {0}/sweep: drop hydra.sweep.dir=x"),
+        (["-m", "trainer.resume=run", "seed=0,1"], "trainer.resume resumes one run: drop -m"),
         (["trainer.resume=a,b"], "trainer.resume: there is no run folder a,b: start the run without it"),
         (["sweep.resume='it'"], "sweep.resume: there is no sweep in it: give the folder that holds its multirun.yaml"),
         (["--config-name", "mine"], "--config-name: name a folder of your own YAML files by --config-dir DIR"),
         (["hydra.searchpath=[file://x]"], "hydra.searchpath: name a folder of your own YAML files by --config-dir DIR"),
     ],
 )
-def test_a_contradiction_is_refused_in_a_line(arguments, message, tmp_path, monkeypatch, capfd):
+def test_contradiction_is_refused(arguments, message, tmp_path, monkeypatch, capfd):
     (tmp_path / "run").mkdir()
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
@@ -267,12 +270,12 @@ def test_the_folder_may_be_named_once_more(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     now = add_run(["trainer.resume=run", "hydra.run.dir=./run", "seed=1"], OwnCode())
-    assert now[:3] == ["seed=1", override("trainer.resume", tmp_path / "run"), override("hydra.run.dir", "/x")[:14] + (
-        str(tmp_path / "run"))]  # fmt: skip
+    places = [write_override(key, tmp_path / "run") for key in ("trainer.resume", "hydra.run.dir")]
+    assert now[:3] == ["seed=1", *places]
 
 
 @pytest.mark.parametrize("more", ["trainer.batch_size=50", "+trainer.x=1", "model=rbm"])
-def test_a_resumed_sweep_takes_no_other_settings(more, tmp_path, monkeypatch):
+def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
@@ -295,8 +298,8 @@ def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capf
 
 def test_config_dir_is_found_in_hydras_configuration():
     sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": "/b"}]
-    assert config_dir_of(OmegaConf.create({"runtime": {"config_sources": sources}})) == "/b"
-    assert config_dir_of(OmegaConf.create({})) is None
+    assert find_config_dir(OmegaConf.create({"runtime": {"config_sources": sources}})) == "/b"
+    assert find_config_dir(OmegaConf.create({})) is None
 
 
 # where data are
@@ -311,16 +314,16 @@ def write_data(path: Path, seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("more", ["", "hydra.job.chdir=true"])
-def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_here):
+def test_run_finds_data_from_any_folder(more, tmp_path, elsewhere, type_here):
     write_data(tmp_path / "my data.npz")
-    path = override("dataset.source.path", "my data.npz")
-    begun = shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())
+    path = write_override("dataset.source.path", "my data.npz")
+    begun = join_for_shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())
     assert type_here(begun, tmp_path).returncode == 0
     run = tmp_path / "run"
-    config = saved_config(run)
+    config = load_config(run)
     assert config["dataset"]["source"]["path"] == str(tmp_path / "my data.npz")
     assert config["data_dir"] == str(Path.home())
-    assert override("dataset.source.path", tmp_path / "my data.npz") in read_start(run).overrides
+    assert write_override("dataset.source.path", tmp_path / "my data.npz") in read_start(run).overrides
     for line in (f"dgm-run trainer.resume={run} trainer.max_epochs=2", f"dgm-eval {run}", f"dgm-sample {run} n=4"):
         done = type_here(line, elsewhere)
         assert done.returncode == 0, done.stderr
@@ -340,24 +343,24 @@ def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_he
     for line in (f"dgm-eval {run}", f"dgm-run trainer.resume={run} trainer.max_epochs=4"):
         done = type_here(f"{line} dataset.source.path=../other.npz", elsewhere)
         assert done.returncode == 1
-        assert "is not what it was when the run began" in done.stderr
-    assert override("dataset.source.path", tmp_path / "moved.npz") in read_start(run).overrides
+        assert "has changed since the run started" in done.stderr
+    assert write_override("dataset.source.path", tmp_path / "moved.npz") in read_start(run).overrides
 
 
 def test_a_sweep_over_data_goes_on_from_any_folder(tmp_path, elsewhere, type_here):
     for seed, name in enumerate(("a.npz", "b.npz")):
         write_data(tmp_path / name, seed)
     begun = ("-m", *SHAPE, *TINY, "dataset.source.path=a.npz,b.npz", "hydra.sweep.dir=sweep")
-    assert type_here(shell("dgm-run", *begun), tmp_path).returncode == 0
+    assert type_here(join_for_shell("dgm-run", *begun), tmp_path).returncode == 0
     sweep = tmp_path / "sweep"
-    found = [saved_config(sweep / job)["dataset"]["source"]["path"] for job in "01"]
+    found = [load_config(sweep / job)["dataset"]["source"]["path"] for job in "01"]
     assert found == [str(tmp_path / name) for name in ("a.npz", "b.npz")]
     shutil.rmtree(sweep / "1")
     kept = (sweep / "0" / "results.json").read_bytes()
     done = type_here(f"dgm-run sweep.resume={sweep}", elsewhere)
     assert done.returncode == 0, done.stderr
     assert (sweep / "0" / "results.json").read_bytes() == kept
-    assert saved_config(sweep / "1")["dataset"]["source"]["path"] == str(tmp_path / "b.npz")
+    assert load_config(sweep / "1")["dataset"]["source"]["path"] == str(tmp_path / "b.npz")
 
 
 def test_a_path_in_yaml_counts_from_where_the_run_began(tmp_path, elsewhere, type_here):
@@ -366,21 +369,21 @@ def test_a_path_in_yaml_counts_from_where_the_run_began(tmp_path, elsewhere, typ
     preset = "# @package _global_\ndefaults:\n  - override /dataset: arrays\ndataset:\n  source: {path: data/x.npz}\n"
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(preset)
     line = ["dgm-run", "--config-dir", "conf", "+experiment=mine", *SHAPE[1:], *TINY, "hydra.run.dir=run"]
-    assert type_here(shell(*line), tmp_path).returncode == 0
+    assert type_here(join_for_shell(*line), tmp_path).returncode == 0
     done = type_here(f"dgm-eval {tmp_path}/run --config-dir {tmp_path}/conf", elsewhere)
     assert done.returncode == 0, done.stderr
-    assert override("dataset.source.path", tmp_path / "data" / "x.npz") in read_start(tmp_path / "run").overrides
+    assert write_override("dataset.source.path", tmp_path / "data" / "x.npz") in read_start(tmp_path / "run").overrides
 
 
-def test_an_ended_run_with_other_data_is_not_taken_as_ended(tmp_path, type_here):
+def test_other_data_restart_a_finished_run(tmp_path, type_here):
     for seed, name in enumerate(("a.npz", "b.npz")):
         write_data(tmp_path / name, seed)
-    line = shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")
+    line = join_for_shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")
     assert type_here(f"{line} dataset.source.path=a.npz", tmp_path).returncode == 0
     assert "nothing is left to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
     done = type_here(f"{line} dataset.source.path=b.npz", tmp_path)
     assert done.returncode == 1
-    assert "is not what it was when the run began" in done.stderr
+    assert "has changed since the run started" in done.stderr
 
 
 def test_data_paths_become_absolute(tmp_path, monkeypatch):

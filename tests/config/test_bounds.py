@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 import torch
 
-from dgm_run.config.bounds import DECAY, OF_TORCH, RANGES, Range, check_range
+from dgm_run.config.bounds import DECAY, RANGES, TORCH_RANGES, Range, check_range
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.renyi import Renyi
 from dgm_run.objectives.semi_supervised import SemiSupervised
@@ -30,7 +30,7 @@ def test_nan_is_refused_under_every_name(name):
     assert "must be" in refusal(values if name in RANGES else math.nan, GradientTrainer, name)
 
 
-@pytest.mark.parametrize("name", OF_TORCH)
+@pytest.mark.parametrize("name", TORCH_RANGES)
 def test_nan_is_refused_of_optimizers(name):
     assert f"group.{name} = " in refusal([math.nan] * 2, torch.optim.SGD, name)
 
@@ -56,7 +56,7 @@ def test_nan_is_refused_of_optimizers(name):
         (math.inf, OfAUser, "width", "group.width = inf must be in [2, 3)"),
     ],
 )
-def test_a_number_out_of_range_is_refused_with_it(value, target, name, expected):
+def test_number_out_of_range_refused_with_it(value, target, name, expected):
     assert refusal(value, target, name) == expected
 
 
@@ -78,7 +78,7 @@ def test_a_number_in_range_is_taken(value, target, name):
     assert check_range(value, target, name, "key") is None
 
 
-def test_a_range_is_found_in_an_optional_annotation():
+def test_range_found_in_optional_annotation():
     def build(rate: Annotated[float, DECAY] | None, sizes: Annotated[Sequence[float], DECAY] = ()):
         return rate, sizes
 

@@ -23,34 +23,34 @@ def nasty_texts():
     yield from ("".join(draw.choices(HARD, k=draw.randint(1, 8))) for _ in range(300))
 
 
-def test_quoted_values_are_read_back_as_written():
+def test_quoted_values_read_back_as_written():
     parser = OverridesParser.create()
     for text in nasty_texts():
-        written = commands.override("key", text)
+        written = commands.write_override("key", text)
         value = parser.parse_override(written).value()
         assert isinstance(value, str), written
         assert OmegaConf.create({"key": value})["key"] == text, written
         assert commands.read_value(written) == text
-        assert shlex.split(commands.shell("dgm-run", written)) == ["dgm-run", written]
+        assert shlex.split(commands.join_for_shell("dgm-run", written)) == ["dgm-run", written]
 
 
 def test_bash_reads_commands_as_written(tmp_path):
-    words = [commands.override("key", text) for text in nasty_texts()]
-    script = f"printf '%s\\0' {commands.shell(*words)}"
+    words = [commands.write_override("key", text) for text in nasty_texts()]
+    script = f"printf '%s\\0' {commands.join_for_shell(*words)}"
     found = subprocess.run(["bash", "-c", script], capture_output=True, check=True, cwd=tmp_path).stdout
     assert found.decode().split("\0")[:-1] == words
 
 
 def test_plain_values_stay_unquoted():
-    assert commands.override("trainer.resume", Path("/a/b-1_2.c")) == "trainer.resume=/a/b-1_2.c"
+    assert commands.write_override("trainer.resume", Path("/a/b-1_2.c")) == "trainer.resume=/a/b-1_2.c"
 
 
 def test_unreadable_values_are_none():
     assert commands.read_value("x='") is None
     assert commands.read_value("x=${nowhere}") is None
-    assert commands.folder_of("x=a,b") is None
-    assert commands.folder_of("x=") is None
-    assert commands.folder_of("x=007") == Path("007").absolute()  # as it is written, not as a number
+    assert commands.read_folder("x=a,b") is None
+    assert commands.read_folder("x=") is None
+    assert commands.read_folder("x=007") == Path("007").absolute()  # as it is written, not as a number
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -64,7 +64,7 @@ def test_options_may_stand_anywhere(place, tmp_path, monkeypatch):
         assert others == words
 
 
-def test_packages_of_the_folder_are_kept_by_path(tmp_path, monkeypatch):
+def test_packages_of_folder_are_kept_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "sub" / "parts").mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_packages_of_the_folder_are_kept_by_path(tmp_path, monkeypatch):
     [
         (["--config-dir", "nowhere"], "--config-dir: there is no folder nowhere"),
         (["--config-dir"], "--config-dir: there is no folder "),
-        (["--config-dir", ".", "--config-dir", "."], "--config-dir: there can be one"),
+        (["--config-dir", ".", "--config-dir", "."], "--config-dir: it can be given once"),
         (["--package", "a/b"], "--package: there is no package a/b"),
         (["--package"], "--package: there is no package "),
         (["--package", "no-name"], "--package: there is no package no-name"),
@@ -126,7 +126,7 @@ def test_packages_are_found_in_targets(tmp_path):
         "optimizer": {"_target_": "torch.optim.Adam"},
         "estimators": [{"_target_": "elsewhere.Estimator"}],
     }
-    assert commands.find_packages(commands.targets_of(config), tmp_path) == ("elsewhere", str(tmp_path / "mine"))
+    assert commands.find_packages(commands.list_targets(config), tmp_path) == ("elsewhere", str(tmp_path / "mine"))
 
 
 def test_a_start_is_read_as_written(tmp_path):
@@ -138,7 +138,7 @@ def test_a_start_is_read_as_written(tmp_path):
     assert commands.read_start(tmp_path) is None
 
 
-def test_moved_data_are_kept_and_nothing_else(tmp_path):
+def test_moved_data_are_kept_only(tmp_path):
     commands.write_start(tmp_path, Start(("seed=1", "dataset.source.path=/old"), OwnCode("/conf")))
     commands.move_data(tmp_path, Start(("trainer.max_epochs=9", "dataset.source.path='/new place'", "data_dir=/d")))
     assert commands.read_start(tmp_path) == Start(

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import dgm_run
-from dgm_run.config.compose import conf_dir, instantiate, validate
+from dgm_run.config.compose import conf_dir, instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.base import Objective
 
@@ -89,25 +90,25 @@ def test_a_missing_part_is_named():
     assert refusal(dgm_run.compose("~prior")) == "VAE needs a prior, and none is chosen: add prior=..."
 
 
-def test_a_part_referred_to_twice_is_refused_because_it_would_be_built_twice():
+def test_part_used_twice_is_refused():
     node = {"_target_": "test_compose.TwoEncoders", "first": "${encoder}", "second": "${encoder}", "latent_dim": 2}
     cfg = with_node("model", node, "~prior", "~posterior", "~decoder", "~likelihood")
-    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which would build it as often"
+    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which builds 2 copies"
 
 
-def test_a_value_error_of_a_constructor_names_the_node():
+def test_value_error_names_the_node():
     with pytest.raises(ConfigError, match=r"^objective: alpha = 1 is the ELBO: use objective=elbo$"):
         instantiate(dgm_run.compose("objective=renyi", "objective.alpha=1").objective)
 
 
-def test_other_errors_of_a_constructor_are_one_line():
+def test_other_errors_are_one_line():
     node = {"model": {"_target_": "dgm_run.models.latent.vae.VAE", "latent_dim": 2}}
     with pytest.raises(ConfigError, match=r"^model: cannot be built \(TypeError: .*missing 3 required.*\)$") as error:
         instantiate(node)
     assert isinstance(error.value.__cause__, TypeError)  # HYDRA_FULL_ERROR=1 shows it
 
 
-def test_the_configuration_folder_holds_the_root():
+def test_configuration_folder_holds_root():
     assert (conf_dir() / "config.yaml").is_file()
 
 
@@ -126,7 +127,7 @@ def test_a_model_may_build_a_part_as_often_as_it_says():
     assert "encoder: HVAE refers to it 3 times" in refusal(cfg)
 
 
-def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
+def test_settings_of_unchosen_are_dropped():
     cfg = dgm_run.compose("+experiment=wu_2017/mnist_gan10", "estimators=[prior_sampling]", "data_dir=nowhere")
     assert "ais_decoder" in cfg.estimators  # with the noise that the model's YAML sets, and no more
     validate(cfg)
@@ -154,7 +155,7 @@ def test_what_a_preset_sets_of_an_estimator_that_is_not_chosen_is_dropped():
         ("dataset/corrupt=bit_flip", None),
     ],
 )
-def test_what_is_changed_of_a_preset_is_told_where_its_numbers_are_from(override, told):
+def test_published_source_names_changes(override, told):
     published = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100").published
     changed = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100", override).published
     assert changed == (None if told is None else {**published, "source": published.source + told})

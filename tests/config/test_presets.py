@@ -7,7 +7,7 @@ import pytest
 
 import dgm_run as package
 from dgm_run.config.compose import conf_dir
-from dgm_run.config.presets import _duration, list_presets, presets, table
+from dgm_run.config.presets import _format_duration, format_presets, list_presets, read_presets
 from dgm_run.config.published import KINDS
 from tests.support.tiny import dgm_run
 
@@ -19,12 +19,12 @@ QUANTITIES = {
 
 
 def test_every_preset_is_listed_with_its_paper_and_its_numbers():
-    found = {preset.name: preset for preset in presets(FOLDER)}
+    found = {preset.name: preset for preset in read_presets(FOLDER)}
     assert len(found) == len(list(FOLDER.glob("*/*.yaml")))
     one = found["kingma_2014/mnist_m1_m2_100"]
     assert (one.dataset, one.epochs) == ("mnist", 500)
     assert one.values == {"error": 3.33, "error_nearest_neighbour": 25.81}
-    text = table(FOLDER)
+    text = format_presets(FOLDER)
     assert "Kingma et al. 2014, https://arxiv.org/abs/1406.5298\n" in text
     assert "\nscikit-learn, https://scikit-learn.org (another program's run)\n" in text
     for preset in found.values():
@@ -37,14 +37,14 @@ def test_every_preset_is_listed_with_its_paper_and_its_numbers():
     ("hours", "told"),
     [(0.02, "1 min"), (1.5, "90 min"), (3.14, "3 hours"), (84, "80 hours"), (240, "10 days"), (5000, "200 days")],
 )
-def test_a_duration_is_told_in_the_unit_that_fits(hours, told):
-    assert _duration(hours) == f"about {told}"
+def test_duration_reported_in_unit_that_fits(hours, told):
+    assert _format_duration(hours) == f"about {told}"
 
 
 def test_the_command_lists_them(tmp_path):
     done = dgm_run("--experiments", cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout == table(FOLDER)
+    assert done.stdout == format_presets(FOLDER)
 
 
 def test_rows_stand_on_their_bases(tmp_path):
@@ -58,7 +58,7 @@ def test_rows_stand_on_their_bases(tmp_path):
         path = tmp_path / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert [*presets(tmp_path)] == [
+    assert [*read_presets(tmp_path)] == [
         ("a/row", "mnist", 7, "paper", {"elbo": -1.0}, "A paper", 3),
         ("b/row", "omniglot", 7, "paper", {"elbo": -1.0}, "B", 2),
     ]
@@ -91,7 +91,7 @@ RESULTS = conf_dir() / "results.txt"
 
 def test_results_are_presets_of_known_cost():
     names = [line for line in RESULTS.read_text().splitlines() if line and not line.startswith("#")]
-    found = {preset.name: preset for preset in presets(FOLDER)}
+    found = {preset.name: preset for preset in read_presets(FOLDER)}
     assert len(names) == len(set(names)) > 20
     assert sum(found[name].hours for name in names) < 4
 

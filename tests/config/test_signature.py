@@ -3,7 +3,7 @@ from typing import Any, Literal, Optional
 
 import pytest
 
-from dgm_run.config.signature import check_node, check_type, target_of
+from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.encoders.base import Encoder
 from dgm_run.errors import ConfigError
 from dgm_run.posteriors.base import Posterior
@@ -65,7 +65,7 @@ def message(check, *arguments):
     ],
     ids=str,
 )
-def test_values_that_fit_their_annotation_are_admitted(hint, values):
+def test_values_that_fit_annotation_admitted(hint, values):
     assert [check_type(value, hint, "key") for value in values] == [None] * len(values)
 
 
@@ -99,7 +99,7 @@ def test_values_that_fit_their_annotation_are_admitted(hint, values):
     ],
     ids=str,
 )
-def test_other_values_are_refused_with_key_value_and_what_is_expected(value, hint, expected):
+def test_other_values_are_refused(value, hint, expected):
     assert message(check_type, value, hint, "group.key").startswith(f"group.key: {expected}")
 
 
@@ -107,7 +107,7 @@ def test_one_of_several_kinds_is_enough():
     assert check_type(POSTERIOR, Encoder | Posterior, "key") is None
 
 
-def test_a_node_that_fits_passes_with_its_parts():
+def test_node_that_fits_passes_with_parts():
     assert check_node(POSTERIOR, "posterior") is None
     assert check_node(node("Toy", size=1, part=ENCODER, parts=[ENCODER]), "toy") is None
     assert check_node({"a": POSTERIOR, "b": None, "c": [1, {"d": 2}]}, "group") is None
@@ -133,7 +133,7 @@ def test_a_node_that_fits_passes_with_its_parts():
     ],
     ids=["unknown", "type", "kind", "nested"],
 )
-def test_a_wrong_argument_is_refused_by_its_full_key(change, expected):
+def test_wrong_argument_refused_by_full_key(change, expected):
     assert message(check_node, POSTERIOR | change, "posterior") == expected
 
 
@@ -145,7 +145,7 @@ def test_a_missing_argument_is_named():
     assert message(check_node, node("make_toy"), "toy") == "toy.size: make_toy needs it, and it is not set"
 
 
-def test_a_partial_node_may_lack_arguments_but_not_have_wrong_ones():
+def test_partial_node_may_lack_arguments():
     assert check_node(node("Toy", _partial_=True), "toy") is None
     assert message(check_node, node("Toy", _partial_=True, size="x"), "toy").startswith("toy.size: Value 'x'")
     assert message(check_node, node("Toy", _partial_=True, sise=1), "toy").startswith("toy.sise: Toy has no argument")
@@ -158,7 +158,7 @@ def test_nodes_inside_lists_and_containers_are_checked():
     assert message(check_node, {"first": {"second": bad}}, "toys") == f"toys.first.second.{expected}"
 
 
-def test_without_annotations_only_names_are_checked():
+def test_names_are_checked_without_hints():
     assert check_node(node("unannotated", size="anything"), "toy") is None
     assert message(check_node, node("unannotated", size=1, age=2), "toy") == (
         "toy.age: unannotated has no argument age; it takes size, rate"
@@ -166,13 +166,13 @@ def test_without_annotations_only_names_are_checked():
 
 
 def test_a_target_is_what_its_path_names():
-    assert target_of({"_target_": "dgm_run.encoders.base.Encoder"}, "encoder") is Encoder
+    assert import_target({"_target_": "dgm_run.encoders.base.Encoder"}, "encoder") is Encoder
 
 
 @pytest.mark.parametrize("nothing", [{}, {"_target_": None}, None, 3, {"latent_dim": 2}], ids=str)
 def test_a_node_without_a_target_is_refused(nothing):
     expected = "model: has no _target_: choose one of the group, e.g. model=NAME"
-    assert message(target_of, nothing, "model") == expected
+    assert message(import_target, nothing, "model") == expected
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_a_node_without_a_target_is_refused(nothing):
         ("Model", "Empty module name"),
     ],
 )
-def test_a_target_that_does_not_exist_is_refused(path, reason):
-    assert message(target_of, {"_target_": path}, "model") == f"model._target_: cannot find {path} ({reason})"
+def test_target_that_does_not_exist_refused(path, reason):
+    assert message(import_target, {"_target_": path}, "model") == f"model._target_: cannot find {path} ({reason})"

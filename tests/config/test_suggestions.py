@@ -1,17 +1,17 @@
-from dgm_run.cli.hydra_errors import choices_of, compose_arguments
-from dgm_run.config.compose import GROUPS
-from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, leaves, nearest, nearest_keys
+from dgm_run.cli.hydra_errors import compose_arguments, list_choices
+from dgm_run.config.schema import GROUPS
+from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, list_leaves, suggest_keys, suggest_names
 
 
 def test_every_synonym_is_a_name_that_exists():
     known = {"experiment", "hydra.run.dir", *GROUPS, "seed", "data_dir"}
     for group in GROUPS:
-        for choice in choices_of(group):
+        for choice in list_choices(group):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             if group in ("model", "objective", "trainer", "optimizer", "prior", "encoder"):
-                known |= {key.rpartition(".")[2] for key in leaves(_plain(compose_arguments([chosen])))}
+                known |= {key.rpartition(".")[2] for key in list_leaves(_plain(compose_arguments([chosen])))}
     assert {name for names in SYNONYMS.values() for name in names} <= known
-    choices = {choice for group in GROUPS for choice in choices_of(group)}
+    choices = {choice for group in GROUPS for choice in list_choices(group)}
     assert {name for names in CHOICE_SYNONYMS.values() for name in names} <= choices
 
 
@@ -22,5 +22,5 @@ def _plain(cfg):
 
 
 def test_no_name_is_suggested_for_one_that_resembles_none():
-    assert nearest("qqqq", ["standard", "mixture"]) == []
-    assert nearest_keys("qqqq", ["trainer.max_epochs"], ["model"]) == []
+    assert suggest_names("qqqq", ["standard", "mixture"]) == []
+    assert suggest_keys("qqqq", ["trainer.max_epochs"], ["model"]) == []

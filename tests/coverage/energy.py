@@ -13,7 +13,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood

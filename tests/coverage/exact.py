@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.vocabulary import END, PAD, Vocabulary

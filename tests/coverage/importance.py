@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import MissingHalf
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.imputation.exact import Exact

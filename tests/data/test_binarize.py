@@ -17,7 +17,7 @@ def test_intensities_run_from_exactly_zero_to_exactly_one():
 
 
 @pytest.mark.parametrize(("num_levels", "first"), [(256, 128), (17, 8), (2, 1)])
-def test_the_threshold_is_an_intensity_of_one_half(num_levels, first):
+def test_threshold_is_intensity_of_one_half(num_levels, first):
     levels = torch.arange(num_levels).to(torch.uint8)
     assert torch.equal(threshold(levels, num_levels), (levels >= first).to(torch.uint8))
 

@@ -49,7 +49,7 @@ def test_a_file_on_the_disk_keeps_its_reader():
 @pytest.mark.parametrize(
     ("declared", "fix"),
     [
-        ((3, 4), r"reshaped, x.reshape\(-1, 3, 4\), if that is what they are, or set dataset.shape=\[2,2,3\]"),
+        ((3, 4), r"save x.reshape\(-1, 3, 4\), if that is the right order, or set dataset.shape=\[2,2,3\]"),
         ((1, 12), "reshaped"),
         ((1, 5, 5), r"of \[2, 2, 3\]: set dataset.shape=\[2,2,3\]"),
         ((2, 3, 2), "reshaped"),
@@ -79,7 +79,7 @@ def test_floats_on_a_grid_are_levels(scale, told, dtype):
         (torch.tensor([[3.0, torch.nan]]), "real numbers from 3 to 3"),
     ],
 )
-def test_other_floats_are_told_the_whole_way_out(x, told):
+def test_other_floats_reported_whole_way_out(x, told):
     with pytest.raises(DataError, match=told) as error:
         conform_levels(splits(x), 16, "toy")
     assert "dataset.num_levels=null dataset.binarize=none likelihood=gaussian" in str(error.value)

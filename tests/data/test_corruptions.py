@@ -22,7 +22,7 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 X = torch.rand(2000, 3, 8, 6, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
 
 
-def holes(corrupt, x=X):
+def draw_mask(corrupt, x=X):
     torch.manual_seed(0)
     seen = corrupt(x)
     missing = seen.isnan()
@@ -32,29 +32,29 @@ def holes(corrupt, x=X):
 
 
 def test_pixels_go_missing_by_themselves():
-    found = holes(MissingAtRandom(0.3)).double()
+    found = draw_mask(MissingAtRandom(0.3)).double()
     assert found.mean().item() == pytest.approx(0.3, abs=0.005)
     assert np.corrcoef(found[:, 0, 0], found[:, 0, 1])[0, 1] == pytest.approx(0, abs=0.1)
 
 
-def test_as_many_rows_go_missing_of_each_image_and_all_as_often():
-    found = holes(MissingRows(0.5))
+def test_rows_are_missing_equally_often():
+    found = draw_mask(MissingRows(0.5))
     assert (found.any(2) == found.all(2)).all()
     assert (found.all(2).sum(1) == 4).all()
     assert found[:, :, 0].double().mean(0) == pytest.approx(np.full(8, 0.5), abs=0.06)
-    assert (holes(MissingRows(0.99)).all(2).sum(1) == 7).all()  # one row stays
+    assert (draw_mask(MissingRows(0.99)).all(2).sum(1) == 7).all()  # one row stays
 
 
 @pytest.mark.parametrize(("side", "axis", "first"), [("top", 0, 0), ("bottom", 0, 4), ("left", 1, 0), ("right", 1, 3)])
 def test_a_half_goes_missing(side, axis, first):
-    found = holes(MissingHalf(side))[0]
+    found = draw_mask(MissingHalf(side))[0]
     lines = found.all(1 - axis)
     assert lines.nonzero().flatten().tolist() == list(range(first, first + len(lines) // 2))
     assert found.sum() == found.numel() // 2
 
 
 def test_a_block_goes_missing_anywhere():
-    found = holes(MissingBlock(0.25))
+    found = draw_mask(MissingBlock(0.25))
     assert (found.flatten(1).sum(1) == 4 * 3).all()
     assert (found.any(2).sum(1) == 4).all()
     assert (found.any(1).sum(1) == 3).all()
@@ -66,7 +66,7 @@ def test_flat_examples_have_holes_too():
     assert MissingAtRandom(0.5)(torch.zeros(50, 7)).isnan().double().mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_elements_that_are_left_are_counted():
+def test_elements_that_are_left_are_counted():
     corrupt = MissingRows(0.5)
     corruption_noise = corrupt.draw(3, (3, 8, 6))
     assert corrupt.num_observed(corruption_noise, (3, 8, 6)).tolist() == [3 * 4 * 6] * 3
@@ -107,7 +107,7 @@ def test_values_behind_noise_are_told_by_quadrature():
     assert noise.std().item() == pytest.approx(0.5, abs=0.003)
 
 
-def test_salt_and_pepper_leave_the_other_values_as_they_are():
+def test_salt_and_pepper_keeps_other_values():
     torch.manual_seed(0)
     corrupt = SaltAndPepper(0.4)
     seen = corrupt(X)
@@ -131,7 +131,7 @@ def test_what_is_known_of_one_family_is_refused_of_others():
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, math.nan])
-def test_a_share_of_nothing_or_of_all_is_refused(share):
+def test_share_of_nothing_or_of_all_refused(share):
     with pytest.raises(ValueError, match=r"must lie between 0 and 1"):
         MissingAtRandom(share)
 
@@ -157,10 +157,10 @@ def test_examples_are_corrupted_once_and_truth_is_kept():
 
 
 def test_a_block_leaves_something_to_see():
-    assert not holes(MissingBlock(0.99), torch.zeros(5, 1, 8, 8)).flatten(1).all(1).any()
+    assert not draw_mask(MissingBlock(0.99), torch.zeros(5, 1, 8, 8)).flatten(1).all(1).any()
 
 
-def test_salt_and_pepper_count_the_elements_they_leave():
+def test_salt_and_pepper_counts_true_values():
     corrupt = SaltAndPepper(0.6)
     corruption_noise = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
     num_observed = corrupt.num_observed(corruption_noise, (1, 4, 4))

@@ -39,7 +39,7 @@ def dataset(
 
 @pytest.mark.parametrize("options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str)
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_evaluation_sets_are_the_same_in_every_batch_and_every_load(options, split):
+def test_evaluation_sets_are_fixed(options, split):
     first, second = (getattr(dataset(**options).load(), split) for _ in range(2))
     torch.rand(1)
     batch = first.batch(slice(0, 20))
@@ -49,7 +49,7 @@ def test_evaluation_sets_are_the_same_in_every_batch_and_every_load(options, spl
 
 
 @pytest.mark.parametrize("options", [{"binarize": "fixed"}, {"binarize": "dynamic"}, {"dequantize": True}], ids=str)
-def test_another_noise_seed_draws_another_evaluation_set(options):
+def test_noise_seed_changes_evaluation_set(options):
     first, second = (dataset(noise_seed=seed, **options).load().test.batch(slice(0, 20)) for seed in (1, 2))
     assert not torch.equal(first, second)
 
@@ -61,7 +61,7 @@ def test_evaluation_sets_do_not_depend_on_the_size_of_the_training_set():
     assert torch.equal(a.test.batch(slice(0, 20)), b.test.batch(slice(0, 20)))
 
 
-def test_loading_leaves_the_global_generator_alone():
+def test_loading_keeps_the_global_generator():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -78,7 +78,7 @@ def test_dynamic_training_pixels_are_redrawn_with_their_intensity_as_mean():
     assert (draws.mean(0) - p).abs().max() < 5 * 0.5 / math.sqrt(2000)
 
 
-def test_fixed_training_pixels_are_drawn_once():
+def test_fixed_training_pixels_drawn_once():
     train = dataset(binarize="fixed").load().train
     assert torch.equal(train.batch(slice(0, 20)), train.batch(slice(0, 20)))
     assert train.batch(slice(0, 20)).unique().tolist() == [0, 1]
@@ -146,7 +146,7 @@ def test_kind_and_protocol_are_told_in_words(options, kind, words):
      ({"binarize": "threshold"}, False), ({}, False)],
     ids=str,
 )  # fmt: skip
-def test_num_valid_is_named_if_noise_needs_it(options, depends):
+def test_num_valid_named_if_noise_needs_it(options, depends):
     train, valid, test = (RawSplit(part) for part in LEVELS.split(20))
     both = []
     for num_valid in (20, 5):
@@ -171,7 +171,7 @@ def test_options_that_exclude_each_other_are_refused_at_construction(options):
         dataset(**options)
 
 
-def test_real_values_have_no_levels_to_dequantise():
+def test_real_values_are_not_dequantised():
     protocol = dataset(
         lambda: RawSplits(*(RawSplit(part.float()) for part in LEVELS.split(20))), num_levels=None, dequantize=True
     )
@@ -206,7 +206,7 @@ def test_construction_reads_nothing():
     ],
     ids=["shape", "levels", "type", "not finite", "labels", "empty"],
 )
-def test_data_that_are_not_as_declared_are_refused_in_one_line(options, message):
+def test_data_that_not_as_declared_refused(options, message):
     with pytest.raises(DataError, match=message) as error:
         dataset(**options).load()
     assert "\n" not in str(error.value)
@@ -219,7 +219,7 @@ def test_one_infinite_value_is_refused():
         dataset(source(x), shape=(3,), num_levels=None).load()
 
 
-def test_integers_without_declared_levels_are_refused():
+def test_undeclared_levels_are_refused():
     with pytest.raises(DataError, match="set dataset.num_levels=256"):
         dataset(num_levels=None).load()
 
@@ -237,7 +237,7 @@ def test_dequantised_data_know_the_width_of_a_level(dequantize, width):
 LABELS = torch.tensor([0, 1, 2, 1] * 5)  # 5 of class 0, 10 of class 1, 5 of class 2
 
 
-def test_labels_are_chosen_evenly_by_a_seed_of_their_own():
+def test_labels_are_chosen_evenly_by_seed():
     options = {"source": source(y=LABELS), "num_classes": 3, "num_labels": 9}
     first = dataset(**options).load()
     assert LABELS[first.train.labelled].tolist().count(1) == 3
@@ -248,12 +248,14 @@ def test_labels_are_chosen_evenly_by_a_seed_of_their_own():
     assert len(dataset(source(y=LABELS), num_classes=3).load().train.labelled) == 20
 
 
-def test_labels_that_are_not_there_are_refused():
+def test_labels_that_not_there_refused():
     with pytest.raises(ValueError, match="num_labels = 10 must be a positive multiple of num_classes = 3"):
         dataset(num_classes=3, num_labels=10)
     with pytest.raises(ValueError, match="the data have no labels: set num_labels=null"):
         dataset(num_labels=10)
-    with pytest.raises(DataError, match=r"18 want 6 of each class, and class 0 of toy has 5: ask for fewer"):
+    with pytest.raises(
+        DataError, match=r"18 labels need 6 of each class, and class 0 of toy has 5: set a smaller number"
+    ):
         dataset(source(y=LABELS), num_classes=3, num_labels=18).load()
     with pytest.raises(DataError, match="the train split of toy has no labels: set it to null"):
         dataset(num_classes=3).load()

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from dgm_run.data import download
-from dgm_run.data.download import RemoteFile, fetch, require, torchvision_source, whole
+from dgm_run.data.download import RemoteFile, fetch, load_torchvision, open_whole, require
 from dgm_run.errors import DataError
 
 CONTENT = bytes(range(256)) * 20
@@ -31,7 +31,7 @@ def test_a_file_arrives_whole_in_a_new_folder_and_alone(serve, tmp_path, checksu
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_others_may_read_a_fetched_file_as_any_new_file(serve, tmp_path):
+def test_fetched_file_has_usual_permissions(serve, tmp_path):
     fetch(serve({"a": CONTENT}) + "a", tmp_path / "a", None, 10_000)
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
@@ -52,11 +52,11 @@ def test_a_file_that_is_too_long_is_refused(serve, tmp_path):
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Sign in</p>", b"\n <html><p>Sign in</p>"])
-def test_a_web_page_in_place_of_the_file_is_refused_even_without_a_checksum(serve, tmp_path, page):
+def test_web_page_is_refused(serve, tmp_path, page):
     assert "web page" in refusal(serve({"a": page}) + "a", tmp_path / "a")
 
 
-def test_an_address_without_the_file_is_named(serve, tmp_path):
+def test_address_without_file_is_named(serve, tmp_path):
     assert "404" in refusal(serve({}) + "a", tmp_path / "a")
 
 
@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(serve, tmp_path):
         fetch(serve({"a": CONTENT}) + "a", tmp_path / "file" / "a", None, 10_000)
 
 
-def test_a_failed_download_does_not_touch_the_file_that_was_there(serve, tmp_path):
+def test_failed_download_keeps_old_file(serve, tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(DataError):
         fetch(serve({"a": CONTENT}, cut=5) + "a", tmp_path / "a", None, 10_000)
@@ -91,7 +91,7 @@ def test_a_failed_download_does_not_touch_the_file_that_was_there(serve, tmp_pat
 
 def test_an_interrupt_leaves_no_partial_file(tmp_path):
     def write():
-        with whole(tmp_path / "a") as file:
+        with open_whole(tmp_path / "a") as file:
             file.write(CONTENT)
             raise KeyboardInterrupt
 
@@ -100,7 +100,7 @@ def test_an_interrupt_leaves_no_partial_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_data_are_answered_with_folder_files_addresses_and_ways_out(tmp_path):
+def test_missing_data_message_is_complete(tmp_path):
     files = [RemoteFile(f"set/{name}.mat", f"https://example.org/{name}.mat", None, 10) for name in "ab"]
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.mat").write_bytes(b"here")
@@ -115,7 +115,7 @@ def test_missing_data_are_answered_with_folder_files_addresses_and_ways_out(tmp_
     assert "a.mat" not in message
 
 
-def test_several_missing_files_are_listed_with_the_address_of_their_folder(tmp_path):
+def test_missing_files_are_listed(tmp_path):
     files = [RemoteFile(f"set/{name}.mat", f"https://example.org/data/{name}.mat", None, 10) for name in "ab"]
     with pytest.raises(DataError, match=r"no set/a.mat, set/b.mat .* https://example.org/data/ "):
         require("Some set", tmp_path, files, download=False)
@@ -137,7 +137,7 @@ def test_a_failed_download_tells_the_cause_and_the_ways_out(serve, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_may_start_with_the_home_folder(tmp_path, monkeypatch):
+def test_folder_may_start_with_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a").write_bytes(CONTENT)
     assert require("Some set", "~", [RemoteFile("a", "", None, 0)], download=False) == [tmp_path / "a"]
@@ -183,9 +183,9 @@ def offered(serve, published, monkeypatch):
     return offer
 
 
-def test_files_that_lie_as_torchvision_lays_them_are_used(tmp_path, published):
+def test_torchvision_files_are_used(tmp_path, published):
     write_raw(tmp_path, published)
-    train, test = torchvision_source("MNIST", tmp_path, download=False)
+    train, test = load_torchvision("MNIST", tmp_path, download=False)
     assert train.data.shape == (6, 28, 28)
     assert train.targets.tolist() == [0, 1, 2, 3, 4, 5]
     assert test.data[:, 5, 5].tolist() == [0, 1, 2, 3]
@@ -193,10 +193,10 @@ def test_files_that_lie_as_torchvision_lays_them_are_used(tmp_path, published):
 
 def test_missing_files_are_fetched_unpacked_and_found_again(tmp_path, published, offered):
     offered()
-    torchvision_source("MNIST", tmp_path, download=True)
+    load_torchvision("MNIST", tmp_path, download=True)
     raw = tmp_path / "MNIST" / "raw"
     assert {name: (raw / name).read_bytes() for name in published} == published
-    train, _ = torchvision_source("MNIST", tmp_path, download=False)
+    train, _ = load_torchvision("MNIST", tmp_path, download=False)
     assert len(train) == 6
 
 
@@ -204,14 +204,14 @@ def test_missing_files_are_fetched_unpacked_and_found_again(tmp_path, published,
 def test_a_wrong_archive_is_not_kept(tmp_path, offered, change):
     offered(change)
     with pytest.raises(DataError, match=r"MNIST/raw/train-images-idx3-ubyte.gz.*dataset=digits"):
-        torchvision_source("MNIST", tmp_path, download=True)
+        load_torchvision("MNIST", tmp_path, download=True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_archives_put_there_by_hand_are_unpacked(tmp_path, published, offered):
+def test_archives_put_there_by_hand_unpacked(tmp_path, published, offered):
     offered()
     write_raw(tmp_path, {f"{name}.gz": gzip.compress(content) for name, content in published.items()})
-    train, _ = torchvision_source("MNIST", tmp_path, download=False)
+    train, _ = load_torchvision("MNIST", tmp_path, download=False)
     assert len(train) == 6
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_archive_put_there_by_hand_is_named(tmp_path, published, offer
     packed["t10k-labels-idx1-ubyte.gz"] = packed["t10k-labels-idx1-ubyte.gz"][:-10]
     raw = write_raw(tmp_path, packed)
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: cannot be unpacked") as error:
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)
     assert "\n" not in str(error.value)
     assert not (raw / "t10k-labels-idx1-ubyte").exists()
 
@@ -232,14 +232,14 @@ def test_a_damaged_archive_put_there_by_hand_is_named(tmp_path, published, offer
     [lambda c: c[:-1], lambda c: b"<!DOCTYPE html>", lambda c: b"", lambda c: c[:2] + b"\x0d" + c[3:]],
     ids=["truncated", "web page", "empty", "floats"],
 )
-def test_a_file_of_the_wrong_length_or_kind_is_named(tmp_path, published, name, change):
+def test_file_of_wrong_length_or_kind_named(tmp_path, published, name, change):
     write_raw(tmp_path, published | {name: change(published[name])})
     with pytest.raises(DataError, match=f"{name}: .* remove it") as error:
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)
     assert "\n" not in str(error.value)
 
 
-def test_images_where_labels_belong_are_refused(tmp_path, published):
+def test_images_where_labels_belong_refused(tmp_path, published):
     write_raw(tmp_path, published | {"t10k-labels-idx1-ubyte": published["t10k-images-idx3-ubyte"]})
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte"):
-        torchvision_source("MNIST", tmp_path, download=False)
+        load_torchvision("MNIST", tmp_path, download=False)

@@ -37,7 +37,7 @@ def test_images_are_scaled_to_the_shape(tmp_path):
     assert image[:, 4:].min() > 245
 
 
-def test_a_photograph_taken_sideways_stands_upright(tmp_path):
+def test_sideways_photograph_is_rotated(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
@@ -54,7 +54,7 @@ def test_sixteen_bits_stand_upright_too(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>\n</html>"])
-def test_an_unreadable_image_is_named_in_one_line(tmp_path, content):
+def test_unreadable_image_is_named(tmp_path, content):
     save(tmp_path / "a.png", np.zeros((4, 6)))
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(DataError, match=r"bad.png: cannot be read as an image") as error:
@@ -90,7 +90,7 @@ def test_colours_of_sixteen_bits_are_said(tmp_path):
     assert splits.notes == ("image_folder: 1 files: 1 read to the upper 8 of 16 bits",)
 
 
-def test_floats_are_scaled_from_the_unit_interval(tmp_path):
+def test_floats_scaled_from_unit_interval(tmp_path):
     values = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
     Image.fromarray(values).save(tmp_path / "a.tif")
     assert np.array_equal(load(tmp_path, shape=(1, 4, 6)).train.x[0, 0], np.rint(values * 255))
@@ -104,7 +104,7 @@ def test_floats_are_scaled_from_the_unit_interval(tmp_path):
         (np.int32([[-5, 70000]]), "a.tif: has integers from -5 to 70000 of no known range; convert"),
     ],
 )
-def test_values_of_no_known_range_are_refused(tmp_path, values, message):
+def test_values_of_no_known_range_refused(tmp_path, values, message):
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=message):
         load(tmp_path)
@@ -115,7 +115,7 @@ def test_values_of_no_known_range_are_refused(tmp_path, values, message):
     [("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("PA", "tif"), ("RGBA", "webp"), ("LA", "tif")],
 )
 @pytest.mark.parametrize(("background", "seen"), [(255, [255] * 3), (7, [7] * 3), ([200, 100, 0], [200, 100, 0])])
-def test_transparent_pixels_show_the_background(tmp_path, mode, suffix, background, seen):
+def test_transparent_pixels_show_background(tmp_path, mode, suffix, background, seen):
     options = {"lossless": True} if suffix == "webp" else {}
     transparent(mode).save(tmp_path / f"a.{suffix}", **options)
     splits = load(tmp_path, background=background)
@@ -130,7 +130,7 @@ def test_half_transparent_pixels_are_mixed(tmp_path):
     assert load(tmp_path, shape=(1, 4, 6)).train.x.unique().tolist() == [round(0.2 * 100 + 0.8 * 255)]
 
 
-def test_opaque_alpha_channels_change_nothing(tmp_path):
+def test_opaque_alpha_changes_nothing(tmp_path):
     pixels = draw(4, 6, 4)
     pixels[..., 3] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -198,7 +198,7 @@ def test_fits_to_another_aspect_ratio(tmp_path, turned):
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(40, 60), (401, 600), (4, 6)])
-def test_the_same_aspect_ratio_is_only_scaled(tmp_path, fit, size):
+def test_same_aspect_ratio_is_only_scaled(tmp_path, fit, size):
     save(tmp_path / "a.png", draw(*size))
     splits = load(tmp_path, fit=fit)
     assert torch.equal(splits.train.x, load(tmp_path).train.x)

@@ -18,7 +18,7 @@ def test_arrays_come_in_the_order_asked_for(path):
     assert np.array_equal(x, np.eye(30))
 
 
-def test_a_file_without_an_array_is_refused_by_its_name(path):
+def test_file_without_array_refused_by_name(path):
     with pytest.raises(DataError, match=r"a.mat: has no array z$"):
         read_mat(path, ["x", "z"])
 
@@ -28,7 +28,7 @@ def test_a_file_without_an_array_is_refused_by_its_name(path):
     [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"<html>Not here\n</html>" * 50, lambda c: c[:100]],
     ids=["truncated", "empty", "web page", "header only"],
 )
-def test_a_damaged_file_is_refused_in_one_line_with_its_name(path, change):
+def test_damaged_file_is_refused(path, change):
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=r"a.mat: ") as error:
         read_mat(path, ["x", "y"])

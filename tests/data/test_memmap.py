@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.memmap import OnDisk, as_tensor, map_array
 from dgm_run.data.sources.arrays import Arrays
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def x(tmp_path):
     array = np.arange(60, dtype=np.float32).reshape(20, 3)
     np.save(tmp_path / "x.npy", array)
-    return as_tensor(mapped(tmp_path / "x.npy")), torch.from_numpy(array)
+    return as_tensor(map_array(tmp_path / "x.npy")), torch.from_numpy(array)
 
 
 def test_rows_are_those_of_the_file(x):
@@ -31,7 +31,7 @@ def test_rows_are_those_of_the_file(x):
     assert torch.equal(disk.at(slice(5, 8), CPU), array[5:8])
 
 
-def test_what_is_expected_is_read_by_another_thread_and_nothing_else_is_taken_for_it(x, monkeypatch):
+def test_expected_rows_are_prefetched(x, monkeypatch):
     on_disk, array = x
     disk, order = OnDisk(on_disk), torch.randperm(20)
     threads = []
@@ -77,7 +77,7 @@ LEVELS = ("dataset.num_levels=256", "dataset.dequantize=false")
     ],
     ids=["dynamic", "threshold", "levels", "dequantised", "labelled"],
 )  # fmt: skip
-def test_a_run_finds_the_same_whether_its_examples_are_in_memory_or_on_the_disk(overrides, tmp_path):
+def test_disk_and_memory_give_equal_runs(overrides, tmp_path):
     found = []
     for path in folder_and_file(tmp_path):
         shape = ("dataset=arrays", f"dataset.source.path={path}", "dataset.shape=[1,4,4]", "trainer.batch_size=32")
@@ -87,7 +87,7 @@ def test_a_run_finds_the_same_whether_its_examples_are_in_memory_or_on_the_disk(
     assert found[0] == found[1]
 
 
-def test_a_run_that_was_stopped_within_an_epoch_goes_on_at_the_next_batch(tmp_path, monkeypatch):
+def test_stopped_epoch_resumes_at_next_batch(tmp_path, monkeypatch):
     folder, _ = folder_and_file(tmp_path)
     shape = ("dataset=arrays", f"dataset.source.path={folder}", "dataset.shape=[1,4,4]", "trainer.batch_size=32")
     overrides = (*TINY, *LEVELS, "dataset.binarize=dynamic", *shape, "trainer.max_epochs=2")
@@ -115,7 +115,7 @@ def test_the_training_examples_of_a_folder_are_not_read_into_memory(tmp_path):
     assert train.x.x[-1].flatten()[-1] == content[-1]
 
 
-def test_more_examples_than_memory_can_be_trained_on(tmp_path):
+def test_training_set_may_exceed_memory(tmp_path):
     """64 GiB of zeros, in a file with nothing but holes."""
     folder = tmp_path / "large"
     folder.mkdir()
@@ -129,7 +129,7 @@ def test_more_examples_than_memory_can_be_trained_on(tmp_path):
     assert found["training"]["steps"] == 3
 
 
-def test_a_folder_that_cannot_be_used_is_named(tmp_path):
+def test_folder_that_cannot_be_used_is_named(tmp_path):
     with pytest.raises(DataError, match=r"needs arrays train.npy, valid.npy and test.npy; it holds nothing"):
         Arrays(str(tmp_path), 0, 0, None)()
     np.save(tmp_path / "train.npy", np.zeros((3, 2), np.int64))
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["dataset.binarize=fixed", "dataset/corrupt=missing_at_random"])
-def test_what_would_have_to_change_all_examples_at_once_is_refused(change, tmp_path):
+def test_permanent_changes_are_refused(change, tmp_path):
     folder, _ = folder_and_file(tmp_path)
     overrides = ["dataset=arrays", f"dataset.source.path={folder}", "dataset.shape=[1,4,4]", *LEVELS]
     overrides += [] if "binarize" in change else ["dataset.binarize=dynamic"]
@@ -176,7 +176,7 @@ def test_images_are_decoded_once_and_anew_when_they_change(tmp_path):
     assert not list((tmp_path / "decoded").glob("*.part"))
 
 
-def test_a_folder_for_decoded_images_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_decoded_folder_is_named(tmp_path):
     save_image(tmp_path / "images" / "a.png", np.zeros((4, 6)))
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"dataset.source.decoded: cannot write"):

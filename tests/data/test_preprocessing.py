@@ -9,7 +9,7 @@ from dgm_run.data.standardize import Standardization
 UNITS = Standardization(torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([3.0, 1e-9], dtype=torch.float64))
 
 
-def test_nothing_is_written_of_data_as_they_are(tmp_path):
+def test_nothing_written_of_data_as_they(tmp_path):
     UNCHANGED.write(tmp_path)
     assert not (tmp_path / FILE).exists()
     assert Preprocessing.read(tmp_path) == UNCHANGED
@@ -26,7 +26,7 @@ def test_a_run_folder_keeps_it(tmp_path, has_missing):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"standardization": 3, "has_missing_values": true}'])
-def test_a_damaged_file_raises_an_expected_error(tmp_path, content):
+def test_damaged_file_raises_expected_error(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     with pytest.raises((ValueError, KeyError, TypeError)):
         Preprocessing.read(tmp_path)

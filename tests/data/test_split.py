@@ -23,7 +23,7 @@ def test_no_examples_may_be_asked_for():
 
 
 @pytest.mark.parametrize(("num_valid", "num_test"), [(5, 5), (11, 0), (0, 10)])
-def test_splits_that_leave_nothing_to_train_on_are_refused(num_valid, num_test):
+def test_empty_training_split_is_refused(num_valid, num_test):
     with pytest.raises(DataError, match=f"{num_valid} for validation and {num_test} for test"):
         split_sizes(torch.arange(10), None, num_valid, num_test)
 
@@ -43,14 +43,14 @@ def test_a_digest_changes_with_values_labels_and_sizes():
     assert digest(three(x.clone(), y.clone())) == found[0]
 
 
-def test_a_digest_sees_one_small_change_among_many():
+def test_digest_sees_a_small_change():
     x = torch.rand(5000, 2, dtype=torch.float64) + 1e8
     other = x.clone()
     other[1, 1] += 1e-6
     assert digest(three(other)) != digest(three(x))
 
 
-def test_a_digest_does_not_depend_on_where_examples_are():
+def test_digest_ignores_the_storage():
     x = torch.rand(20, 2, dtype=torch.float64)
     train, valid, test = three(x)
     expected = digest(three(x))

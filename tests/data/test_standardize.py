@@ -66,6 +66,6 @@ def test_state_survives_json():
     import json
 
     standardization = fit(X)
-    again = Standardization.of_state(json.loads(json.dumps(standardization.state())))
+    again = Standardization.from_state(json.loads(json.dumps(standardization.state())))
     assert torch.equal(again.mean, standardization.mean)
     assert torch.equal(again.scale, standardization.scale)

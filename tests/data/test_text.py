@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 import torch
 
-from dgm_run.data.text import Sentences, TextDataset, TextSplits, sentences_of, split_sentences, words_of
+from dgm_run.data.text import Sentences, TextDataset, TextSplits, split_paragraph, split_sentences, split_words
 from dgm_run.distributions.vocabulary import UNKNOWN
 from dgm_run.errors import DataError
 
@@ -22,7 +22,7 @@ def test_sentences_become_tokens_by_the_words_of_training():
     assert data.train.num_observed.tolist() == [4, 2]
 
 
-def test_sentences_that_are_too_long_are_left_out_and_with_them_what_was_known_of_all():
+def test_long_sentences_are_left_out():
     log_p = torch.tensor([-1.0, -2.0])
     data = dataset([["a"], ["a"] * 4, ["a"] * 3, []], test=[["a"], ["a", "a"]], log_p=log_p).load()
     assert len(data.train) == 2
@@ -36,10 +36,10 @@ def test_sentences_that_are_too_long_are_left_out_and_with_them_what_was_known_o
     [
         ({"train": []}, "there are no train sentences in mine: it is empty"),
         ({"valid": [["a"] * 9]}, "there are no valid sentences in mine: none of 1 has fewer than 4 tokens"),
-        ({"test": [["x", "y"]]}, "no word of the test sentences of mine is among the 8 that are told apart"),
+        ({"test": [["x", "y"]]}, "no word of the test sentences of mine is in the vocabulary of 8 words"),
     ],
 )
-def test_a_corpus_that_gives_nothing_is_told_in_a_line(change, message):
+def test_corpus_that_gives_nothing_reported(change, message):
     with pytest.raises(DataError, match=message):
         dataset(**({"train": [["a"]]} | change)).load()
 
@@ -64,16 +64,16 @@ def test_sizes_that_leave_no_place_for_a_word_are_refused():
     ],
 )
 def test_sentences_of_any_script(sentences):
-    assert sentences_of("  ".join(sentences)) == sentences
-    assert sentences_of("\n".join(sentences).replace(" ", "\n")) == sentences
+    assert split_paragraph("  ".join(sentences)) == sentences
+    assert split_paragraph("\n".join(sentences).replace(" ", "\n")) == sentences
 
 
 def test_chinese_sentences_need_no_space():
-    assert sentences_of("猫看树。狗睡觉！真的？") == ["猫看树。", "狗睡觉！", "真的？"]
+    assert split_paragraph("猫看树。狗睡觉！真的？") == ["猫看树。", "狗睡觉！", "真的？"]
 
 
-def test_a_paragraph_of_spaces_has_no_sentence():
-    assert sentences_of(" \n\t\u2028 ") == []
+def test_paragraph_of_spaces_has_no_sentence():
+    assert split_paragraph(" \n\t\u2028 ") == []
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_a_paragraph_of_spaces_has_no_sentence():
     ],
 )
 def test_words_of_any_script(text, words):
-    assert words_of(text) == [unicodedata.normalize("NFC", word) for word in words]
+    assert split_words(text) == [unicodedata.normalize("NFC", word) for word in words]
 
 
 @pytest.mark.parametrize("text", ["Caf\u00e9", "Cafe\u0301", "J\u030c", "\u01f0"])
 def test_a_word_has_one_spelling(text):
-    (word,) = words_of(text)
+    (word,) = split_words(text)
     assert word in ("caf\u00e9", "\u01f0")
 
 
@@ -138,7 +138,7 @@ def test_fixed_splits_count_long_sentences():
     assert dataset([["a"]]).load().dataset.notes == ()
 
 
-def test_what_is_known_of_words_is_not_taken_for_what_is_told_apart_of_them():
+def test_unknown_words_drop_the_truth():
     log_p = torch.tensor([-1.0, -2.0])
     known, unknown = [["a"], ["b"]], [["a"], ["z"]]
     assert dataset([["a", "b"]], test=known, log_p=log_p).load().test.log_p is log_p

@@ -14,7 +14,7 @@ def as_before():
     torch.set_num_threads(threads)
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_device_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match=r"trainer.device: cuda:99 cannot be used .*: use auto, cpu or cuda"):
         device.select_device("cuda:99", 1)
     with pytest.raises(ConfigError, match=r"trainer.device: neverland cannot be used"):
@@ -34,17 +34,17 @@ def test_processes_take_a_gpu_each(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for rank in (0, 1):
         monkeypatch.setattr(process_group, "local_rank", lambda rank=rank: rank)
-        assert device._named("auto", 2) == device._named("cuda", 2) == f"cuda:{rank}"
-    assert device._named("cpu", 2) == "cpu"
-    assert device._named("cuda:1", 1) == "cuda:1"
+        assert device._choose_device_name("auto", 2) == device._choose_device_name("cuda", 2) == f"cuda:{rank}"
+    assert device._choose_device_name("cpu", 2) == "cpu"
+    assert device._choose_device_name("cuda:1", 1) == "cuda:1"
     with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
-        device._named("cuda:1", 2)
+        device._choose_device_name("cuda:1", 2)
     monkeypatch.setattr(process_group, "local_rank", lambda: 2)
-    with pytest.raises(ConfigError, match=r"there are 2 GPUs: ask for as many, or set trainer.device=cpu"):
-        device._named("cuda", 3)
+    with pytest.raises(ConfigError, match=r"there are 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
+        device._choose_device_name("cuda", 3)
 
 
-def test_more_processes_than_devices_are_refused(monkeypatch):
+def test_more_processes_than_devices_refused(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -57,7 +57,7 @@ def test_more_processes_than_devices_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name in ("auto", "cuda"):
         device.refuse_too_many(name, 2)
-        with pytest.raises(ConfigError, match=r"there are 2 GPUs: ask for as many, or set trainer.device=cpu"):
+        with pytest.raises(ConfigError, match=r"there are 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
             device.refuse_too_many(name, 3)
     with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
         device.refuse_too_many("cuda:1", 2)

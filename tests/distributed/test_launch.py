@@ -17,7 +17,7 @@ def add(a, b):
         return a + b + 10 * process_group.rank()
 
 
-def test_what_the_first_process_returns_comes_back():
+def test_result_of_process_0_is_returned():
     assert launch_workers(2, add, 3, 4) == 7
 
 

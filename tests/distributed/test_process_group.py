@@ -86,7 +86,7 @@ def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
     }
 
 
-def test_blocks_have_random_numbers_of_their_own():
+def test_blocks_have_random_numbers():
     found, _, reports = blocks(10, 3)
     assert len(found["draws"].unique()) == 30
     assert found["numbers"].tolist() == list(range(10))
@@ -98,7 +98,7 @@ def test_blocks_have_random_numbers_of_their_own():
 def test_a_process_alone_agrees_with_itself():
     assert process_group.size() == 1
     assert process_group.is_main_process()
-    assert not process_group.is_started()
+    assert not process_group.is_worker()
     x = torch.ones(2)
     assert process_group.all_reduce_sum(x) is x
     assert process_group.all_gather(x).tolist() == [[1.0, 1.0]]
@@ -113,7 +113,7 @@ def of_another_number():
         pass
 
 
-def test_another_number_of_processes_than_the_configuration_says_is_refused():
+def test_wrong_process_count_is_refused():
     with pytest.raises(ConfigError, match=r"trainer.devices=3, and 2 processes were started: set it to 2"):
         launch_workers(2, of_another_number)
 
@@ -127,7 +127,7 @@ def hang():
 
 def test_a_process_that_hangs_ends_the_run_with_a_message():
     begun = time.monotonic()
-    with pytest.raises(TrainingError, match=r"no word from one of the processes .* it hangs, and the run is ended"):
+    with pytest.raises(TrainingError, match=r"a process sent no message for .* it hangs, and the run is ended"):
         launch_workers(2, hang)
     assert time.monotonic() - begun < 60
 

@@ -19,7 +19,7 @@ def test_a_signal_is_remembered_and_the_old_handlers_return(signum):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_is_ignored_stays_ignored(signum):
+def test_signal_that_ignored_stays_ignored(signum):
     before = signal.signal(signum, signal.SIG_IGN)  # as nohup does
     try:
         with stop_requests() as stop:
@@ -36,7 +36,7 @@ def test_a_second_interrupt_stops_at_once():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_outside_the_main_thread_signals_are_left_alone():
+def test_other_threads_keep_signal_handlers():
     found = []
 
     def work():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.intervals import Bias, ComputingErrors, Margin

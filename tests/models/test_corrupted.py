@@ -103,7 +103,7 @@ def test_run_learns_from_missing_values(tmp_path):
     model = load(tmp_path / "run")
     assert isinstance(model, CorruptedModel)
     assert model.sample(3).shape == (3, 1, 8, 8)
-    from dgm_run.runner.run import evaluate
+    from dgm_run.runner.evaluate_again import evaluate
 
     again = evaluate(dgm_run.compose(*overrides), tmp_path / "run")["estimates"]
     assert {(row["quantity"], row["estimator"]): row for row in again}[

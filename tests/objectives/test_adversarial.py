@@ -6,7 +6,8 @@ from torch import nn
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.models.latent.gan import iterate_parameters
 from dgm_run.objectives.adversarial import LOSSES, Adversarial

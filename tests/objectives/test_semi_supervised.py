@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.semi_supervised import SemiSupervised
 from tests.models.labelled.test_m2 import images, log_joint, model

@@ -36,7 +36,7 @@ def same(a, b):
     return a == b
 
 
-def test_a_checkpoint_comes_back_as_it_was_with_number_keys_and_infinities(checkpoints):
+def test_checkpoint_round_trip(checkpoints):
     checkpoints.save("last", WEIGHTS, STATE)
     weights, state, damaged = checkpoints.load("last")
     assert same(weights, WEIGHTS)
@@ -64,7 +64,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(checkpoints, f
     assert str(checkpoints.folder / "last") in damaged[0]
 
 
-def test_no_whole_checkpoint_is_an_error_that_names_them(checkpoints):
+def test_all_damaged_checkpoints_are_named(checkpoints):
     with pytest.raises(CheckpointError, match="there is no checkpoint 'last'"):
         checkpoints.load("last")
     checkpoints.save("last", WEIGHTS, {})
@@ -74,7 +74,7 @@ def test_no_whole_checkpoint_is_an_error_that_names_them(checkpoints):
 
 
 @pytest.mark.parametrize("crash_at", range(1, 6))
-def test_a_crash_between_any_two_renames_leaves_a_whole_checkpoint(checkpoints, crash_at, monkeypatch):
+def test_crash_leaves_a_whole_checkpoint(checkpoints, crash_at, monkeypatch):
     import shutil
 
     checkpoints.save("last", WEIGHTS, {"step": 1})
@@ -106,7 +106,7 @@ def test_a_crash_between_any_two_renames_leaves_a_whole_checkpoint(checkpoints, 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_keeps_the_former_checkpoint(checkpoints, monkeypatch):
+def test_full_disk_keeps_former_checkpoint(checkpoints, monkeypatch):
     checkpoints.save("last", WEIGHTS, {"step": 1})
 
     def full(tensors, path):
@@ -120,7 +120,7 @@ def test_a_full_disk_keeps_the_former_checkpoint(checkpoints, monkeypatch):
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["last"]
 
 
-def test_what_a_killed_process_left_half_written_is_removed(checkpoints):
+def test_unfinished_checkpoints_are_removed(checkpoints):
     checkpoints.save("last", WEIGHTS, {})
     (checkpoints.folder / ".last.1.tmp").mkdir()
     checkpoints.remove_temporaries()

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 import dgm_run
-from dgm_run.recording.hparams import hparams
+from dgm_run.recording.hparams import select_hparams
 from dgm_run.runner.run_folder import resolve_config
 from tests.support.tiny import TINY
 
@@ -68,7 +68,8 @@ def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
 
 
 def test_columns_have_the_names_that_a_user_sets_and_no_machine():
-    found = hparams(resolve_config(dgm_run.compose("prior=vampprior", "prior.num_components=7", "trainer.threads=3")))
+    cfg = dgm_run.compose("prior=vampprior", "prior.num_components=7", "trainer.threads=3")
+    found = select_hparams(resolve_config(cfg))
     assert found["prior"] == "VampPrior"
     assert found["prior.num_components"] == 7
     assert found["model.latent_dim"] == 40

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgm_run.recording.image_grid import grid, is_image, pairs, png, save_png
+from dgm_run.recording.image_grid import encode_png, grid, is_image, pairs, save_png
 
 X = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
 
@@ -41,29 +41,29 @@ def test_small_images_are_enlarged_by_a_whole_factor():
     assert (picture == original.repeat(2, axis=0).repeat(2, axis=1)).all()
 
 
-def test_grey_images_have_three_equal_channels():
+def test_grey_grids_have_equal_channels():
     picture = grid(X[:, :1], min_side=1)
     assert (picture == picture[..., :1]).all()
 
 
-def test_values_that_no_pixel_has_are_brought_into_range():
+def test_grid_clamps_values():
     x = torch.tensor([-1.0, 2.0, torch.nan, torch.inf]).reshape(1, 1, 1, 4).requires_grad_()
     assert grid(x, pad=0, min_side=1)[0, :, 0].tolist() == [0, 255, 0, 255]
 
 
-def test_pairs_put_a_row_of_the_second_set_below_its_row_of_the_first():
+def test_pairs_alternate_rows():
     top, bottom = torch.arange(5).reshape(5, 1, 1, 1), 10 + torch.arange(5).reshape(5, 1, 1, 1)
     assert pairs(top, bottom, columns=2).flatten().tolist() == [0, 1, 10, 11, 2, 3, 12, 13, 4, 14]
 
 
-def test_sets_of_different_size_make_no_pairs():
+def test_pairs_need_equal_sizes():
     with pytest.raises(ValueError, match="shorter"):
         pairs(X, X[:2], columns=2)
 
 
-def test_a_png_holds_the_picture_without_loss(tmp_path):
+def test_png_holds_picture_without_loss(tmp_path):
     picture = grid(X)
-    assert (np.array(Image.open(io.BytesIO(png(picture)))) == picture).all()
+    assert (np.array(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
     path = tmp_path / "new" / "folder" / "picture.png"
     save_png(picture, path)
     assert (np.array(Image.open(path)) == picture).all()

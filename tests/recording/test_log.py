@@ -56,7 +56,7 @@ def test_a_resumed_log_cuts_what_came_after_its_checkpoint(tmp_path):
     assert [e.value for e in events(tmp_path).Scalars("a")] == [1.0, 3.0]
 
 
-def test_a_metrics_file_shorter_than_the_checkpoint_is_not_padded(tmp_path):
+def test_short_metrics_file_is_not_padded(tmp_path):
     RunLog(tmp_path, print, offset=1000).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
 
@@ -75,11 +75,11 @@ def test_pictures_are_files_and_events(tmp_path):
     assert plugin.plugin_name == "hparams"
 
 
-@pytest.mark.parametrize(("well", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
-def test_how_a_run_ended_is_known_to_the_hparams_page(well, status, tmp_path):
+@pytest.mark.parametrize(("is_success", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
+def test_how_run_ended_known_to_hparams_page(is_success, status, tmp_path):
     log = RunLog(tmp_path, print)
     log.hparams({"prior": "VampPrior"})
-    log.ended(well)
+    log.end(is_success)
     log.close()
     content = events(tmp_path).SummaryMetadata("_hparams_/session_end_info").plugin_data.content
     assert HParamsPluginData.FromString(content).session_end_info.status == status
@@ -105,14 +105,14 @@ def test_the_text_log_appends_plain_lines(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/", "missing/run.log"])
-def test_a_text_log_that_cannot_be_written_is_said_once(path, tmp_path):
+def test_unwritable_log_is_reported_once(path, tmp_path):
     said = []
     log = TextLog(tmp_path / path, said.append)
     log.write("a")
     log.write("b")
     assert len(said) == 1
     assert said[0].startswith(f"cannot write to {tmp_path / path} (")
-    assert said[0].endswith("; the run goes on")
+    assert said[0].endswith("; the run continues")
 
 
 @pytest.mark.parametrize(("content", "kept"), [(b"[]", b""), (b'{"a": 1}\n{"b"', b'{"a": 1}\n'), (b"", b"")])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dgm_run.recording.output import Output, guard, guarded, losses, reason, spell
+from dgm_run.recording.output import Output, find_lost_streams, get_reason, guard, guarded, spell
 
 
 class Broken(io.StringIO):
@@ -37,10 +37,10 @@ def test_a_slow_reader_is_not_a_lost_one():
     assert stream.lost is None
 
 
-def test_a_stream_closed_from_the_start_is_lost():
+def test_stream_closed_from_start_is_lost():
     stream = Output(None)
     stream.write("a")
-    assert reason(stream.lost) == "it was closed from the start"
+    assert get_reason(stream.lost) == "it was closed from the start"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_file_names_of_odd_bytes_can_be_shown():
     assert (raw.getvalue(), stream.lost) == (b"run?", None)
 
 
-def test_spelled_text_is_ascii_whatever_it_was():
+def test_spelled_text_ascii_whatever_it():
     text = "".join(map(chr, range(0x20, 0x3000)))
     assert len(spell(text, "ascii").encode("ascii")) >= len(text) / 2
 
@@ -78,7 +78,7 @@ def test_the_streams_return_after_the_block(monkeypatch):
         print("dropped", file=sys.stderr)
         with guarded():  # a run in a command
             print("too")
-        assert list(losses()) == ["standard error"]
+        assert list(find_lost_streams()) == ["standard error"]
         assert guard(sys.stdout) is sys.stdout
     assert (sys.stdout, sys.stderr) == (out, err)
     assert out.getvalue() == "shown\ntoo\n"
@@ -89,6 +89,6 @@ def test_what_only_flushing_finds_is_found(tmp_path):
     stream.write("a")
     assert stream.lost is None  # it is buffered
     stream.flush()
-    assert reason(stream.lost) == "No space left on device"
+    assert get_reason(stream.lost) == "No space left on device"
     with pytest.raises(OSError):
         stream.target.close()

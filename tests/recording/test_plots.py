@@ -8,7 +8,7 @@ def colours(picture):
     return {tuple(pixel) for pixel in picture.reshape(-1, 3)}
 
 
-def test_curves_and_histograms_show_every_set_in_a_colour_of_its_own():
+def test_plots_give_each_set_a_colour():
     torch.manual_seed(0)
     one = histograms({"data": torch.randn(500)}, "log p(x)")
     two = histograms({"data": torch.randn(500), "other": torch.randn(500) + 3}, "log p(x)")
@@ -26,13 +26,13 @@ def test_one_value_for_all_is_no_trouble():
     assert histograms({"black": torch.full((5,), -3.0)}, "log p(x)").std() > 0
 
 
-def test_values_that_are_not_finite_are_left_out():
+def test_values_that_not_finite_left_out():
     picture = histograms({"a": torch.tensor([0.0, 1.0, -torch.inf, torch.nan]), "b": torch.tensor([torch.nan])}, "x")
     assert len(colours(picture)) > 2
     assert histograms({"a": torch.tensor([torch.nan])}, "x").shape == picture.shape
 
 
-def test_points_beyond_those_of_the_first_set_leave_the_axes_as_they_are():
+def test_first_set_determines_the_axes():
     data = torch.rand(50, 2)
     alone = scatter({"data": data})
     assert (scatter({"data": data, "samples": data + 100})[:400, :600] == alone[:400, :600]).mean() > 0.9

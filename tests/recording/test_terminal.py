@@ -18,7 +18,7 @@ from rich.console import Console
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError
 from dgm_run.recording.output import guarded
-from dgm_run.recording.terminal import Part, Terminal, conclusion, duration, fit, readable
+from dgm_run.recording.terminal import Terminal, format_duration, format_value, summarize_run
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
@@ -33,10 +33,10 @@ def terminal(**options):
 
 
 def test_durations_read_like_a_clock():
-    assert [duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
+    assert [format_duration(s) for s in (0.4, 7, 754, 3723, -1)] == ["0:00", "0:07", "12:34", "1:02:03", "0:00"]
 
 
-def test_without_a_terminal_there_are_plain_lines():
+def test_without_terminal_there_plain_lines():
     display, stream = terminal(force_terminal=False)
     display.start(epochs=2, steps_per_epoch=10, step=0)
     display.step(10)
@@ -46,7 +46,7 @@ def test_without_a_terminal_there_are_plain_lines():
     assert "\x1b" not in line
 
 
-def test_a_long_epoch_shows_how_far_it_has_come_without_a_terminal(monkeypatch):
+def test_long_epoch_prints_its_progress(monkeypatch):
     display, stream = terminal(force_terminal=False)
     display.start(epochs=2, steps_per_epoch=10, step=0)
     display.step(3)
@@ -171,15 +171,15 @@ def test_a_dumb_terminal_gets_plain_lines(window, monkeypatch):
 def test_an_evaluation_has_a_bar_of_its_own(window):
     shown, display = window(80)
     begin(display)
-    display.evaluating("importance_sampling")
-    display.evaluated(25, 50)
+    display.start_estimator("importance_sampling")
+    display.update_estimator(25, 50)
     training, evaluation = shown.lines()
     assert training.startswith("epoch 1200/12000")
     assert evaluation.startswith("importance_sampling  50%  ")
     assert evaluation.endswith("0:00 left")
 
 
-def test_a_terminal_that_is_gone_ends_nothing(window, tmp_path):
+def test_terminal_that_is_gone_ends_nothing(window, tmp_path):
     shown, display = window(80)
     begin(display)
     os.close(shown.master)
@@ -217,7 +217,7 @@ def test_the_log_has_all_lines_and_no_escape_codes(window, tmp_path):
     assert "\x1b" not in "".join(lines)
 
 
-def test_sessions_follow_one_another_in_the_log(tmp_path):
+def test_sessions_follow_one_another_in_log(tmp_path):
     for session in ("training", "evaluation"):
         display, _ = terminal(force_terminal=False)
         display.open_log(tmp_path, session)
@@ -230,7 +230,7 @@ def test_sessions_follow_one_another_in_the_log(tmp_path):
 def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
     display, _ = terminal(force_terminal=False)
     before = warnings.showwarning
-    with warnings.catch_warnings(record=True) as shown, display.at_work():
+    with warnings.catch_warnings(record=True) as shown, display.capture_messages():
         display.open_log(tmp_path, "training")
         warnings.warn("odd", UserWarning, stacklevel=1)
         logging.getLogger("any").warning("%s of 10", 3)
@@ -241,7 +241,7 @@ def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
 
 def test_a_thread_that_fails_is_logged(tmp_path, capsys):
     display, _ = terminal(force_terminal=False)
-    with display.at_work():
+    with display.capture_messages():
         display.open_log(tmp_path, "training")
         thread = threading.Thread(target=lambda: {}["key"])
         thread.start()
@@ -257,15 +257,15 @@ def test_a_thread_that_fails_is_logged(tmp_path, capsys):
 )  # fmt: skip
 def test_why_a_run_ended_is_logged(error, last, tmp_path):
     display, _ = terminal(force_terminal=False)
-    with pytest.raises(type(error)), display.at_work():
+    with pytest.raises(type(error)), display.capture_messages():
         display.open_log(tmp_path, "training")
         raise error
     assert logged(tmp_path)[-1] == last
 
 
-def test_without_a_folder_to_hold_nothing_is_logged(tmp_path):
+def test_no_folder_means_no_log(tmp_path):
     display, _ = terminal(force_terminal=False)
-    with pytest.raises(DataError), display.at_work():
+    with pytest.raises(DataError), display.capture_messages():
         display.say("here")
         raise DataError("refused")
     assert not list(tmp_path.iterdir())
@@ -276,16 +276,6 @@ def test_names_are_shown_as_they_are():
     display.estimates([ROW | {"quantity": "nll[/b]:+1:"}], "Estimates", ["[bold]"])
     assert "test/nll[/b]:+1:" in stream.getvalue()
     assert "[bold]" in stream.getvalue()
-
-
-def test_the_least_important_part_gives_way_first():
-    parts = [Part(0, "epoch 1/2"), Part(5, "-----"), Part(2, "loss"), Part(1, "left")]
-    assert fit(parts, 100) == "epoch 1/2  -----  loss  left"
-    assert fit(parts, 21) == "epoch 1/2  loss  left"
-    assert fit(parts, 20) == "epoch 1/2  left"
-    assert fit(parts, 14) == "epoch 1/2"
-    assert fit(parts, 7) == "epoch 1"
-    assert fit(parts, 0) == ""
 
 
 def test_the_table_names_estimator_settings_kind_and_error():
@@ -305,7 +295,7 @@ def test_the_table_names_estimator_settings_kind_and_error():
         assert part in shown
 
 
-def test_a_floor_has_a_column_where_there_is_one():
+def test_floor_has_column_where_there_is_one():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW], "Estimates", [])
     assert "train_reference" not in stream.getvalue()
@@ -316,13 +306,13 @@ def test_a_floor_has_a_column_where_there_is_one():
     assert second.split()[1:7] == ["3.500", "0.250", "-85.000", "to", "-84.062", "0.250"]
 
 
-def test_a_number_without_an_interval_has_an_empty_place():
+def test_missing_interval_is_an_empty_cell():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW | {"stderr": None, "interval": None}], "Estimates", [])
     assert stream.getvalue().splitlines()[-2].split()[1:3] == ["-84.500", "nats"]
 
 
-def test_the_table_of_a_likelihood_fits_into_100_columns():
+def test_likelihood_table_fits_100_columns():
     display, stream = terminal(force_terminal=False)
     display.estimates([ROW, ROW | {"quantity": "elbo", "kind": "lower_bound"}], "Estimates", [])
     assert max(map(len, stream.getvalue().splitlines())) <= 100
@@ -330,13 +320,13 @@ def test_the_table_of_a_likelihood_fits_into_100_columns():
 
 def test_evaluation_reports_its_progress():
     display, stream = terminal(force_terminal=False)
-    display.evaluating("importance_sampling")
-    display.evaluated(25, 50)
+    display.start_estimator("importance_sampling")
+    display.update_estimator(25, 50)
     assert "importance_sampling 50%" in stream.getvalue()
 
 
 def test_small_numbers_keep_two_digits():
-    assert [readable(v) for v in (-22.281, 0.1, 0.0, -0.0123, 0.00456)] == [
+    assert [format_value(v) for v in (-22.281, 0.1, 0.0, -0.0123, 0.00456)] == [
         "-22.28",
         "0.10",
         "0.00",
@@ -345,7 +335,7 @@ def test_small_numbers_keep_two_digits():
     ]
 
 
-def test_the_conclusion_tells_the_training_the_published_number_and_what_estimators_saw_of_themselves():
+def test_summary_has_training_and_published():
     found = {
         "preprocessing": "dynamic",
         "failed_estimators": {"ais": "LinAlgError: singular", "parzen": "no"},
@@ -360,7 +350,7 @@ def test_the_conclusion_tells_the_training_the_published_number_and_what_estimat
             "monitor": "valid/elbo", "best": -22.4, "best_epoch": 5,
         },
     }  # fmt: skip
-    assert conclusion(found, Path("outputs/run")) == [
+    assert summarize_run(found, Path("outputs/run")) == [
         "360 test examples, binarisation dynamic",
         "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
         "published: log_likelihood -84.5, elbo -86.0 (a paper's number: Table 1)",

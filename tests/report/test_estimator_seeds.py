@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from dgm_run import rng
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.models.energy.rbm import RBM
@@ -192,7 +192,7 @@ def evaluate_rbm(model, data, seed):
     partition = AIS(num_chains=100, num_temperatures=50, schedule="linear")
     found = EnergyLikelihood(partition, None, num_samples=1, max_batch_rows=1000)(model, data)
     estimate = next(each for each in found if each.quantity == "log_likelihood")
-    row = results.estimate_row(estimate, "test", 1.0)
+    row = results.make_row(estimate, "test", 1.0)
     return row | {"settings": row["settings"] | {"seed": seed}}, estimate.values.float().numpy()
 
 

@@ -8,7 +8,7 @@ import pytest
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.runs import collect_runs, flatten
 from dgm_run.report.write import report
-from dgm_run.runner.run_lock import HOLDER, LOCK, lock_run_folder
+from dgm_run.runner.run_lock import HOLDER_FILE, LOCK_FILE, lock_run_folder
 from tests.support import folders
 
 
@@ -112,7 +112,7 @@ def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
     node = folders.config()
     for name in ("working", "early"):
         folders.write(tmp_path / name, node)
-        for left in (LOCK, HOLDER):  # by a process that was killed
+        for left in (LOCK_FILE, HOLDER_FILE):  # by a process that was killed
             (tmp_path / name / left).touch()
     with lock_run_folder(tmp_path / "working"):
         found = {run.path.name: (run.state, run.message) for run in collect_runs(tmp_path)}

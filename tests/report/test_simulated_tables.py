@@ -58,7 +58,7 @@ def estimate(log_p, method, draws):
 
 def run(name, seed, log_p, method, draws):
     found = estimate(log_p, method, draws)
-    row = results.estimate_row(found, "test", 1.0)
+    row = results.make_row(found, "test", 1.0)
     settings = {"model._target_": f"models.{name}", "dataset.name": "simulated", "seed": seed}
     told = {"dataset": "simulated", "preprocessing": "none", "estimates": [row], "published": None}
     return Run(Path(f"{name}{seed}"), "finished", "", settings, told, {values_key(row): found.values.numpy()})

@@ -51,5 +51,5 @@ def test_what_does_not_go_together_is_told_with_what_to_choose(overrides, messag
 def test_a_run_goes_on_with_the_data_it_began_with():
     digits = instantiate(dgm_run.compose(*TINY).dataset)
     refuse_other_data(digits.protocol, digits)
-    with pytest.raises(CheckpointError, match=r"digits is not what it was when the run began: then fixed; now dynamic"):
+    with pytest.raises(CheckpointError, match=r"digits has changed since the run started: then fixed; now dynamic"):
         refuse_other_data("fixed", digits)

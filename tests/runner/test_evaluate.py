@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.evaluate import evaluate_test_set, scalar_names
+from dgm_run.runner.evaluate import evaluate_test_set, name_scalars
 
 
 class Mean(Estimator):
@@ -65,7 +66,7 @@ def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
     assert shown["shown"].shape[2] == 3
 
 
-def test_the_random_numbers_of_an_estimator_do_not_depend_on_the_others():
+def test_estimators_have_their_own_seeds():
     alone, *_ = look({"b": Mean("second")})
     after, *_ = look({"a": Mean("first"), "b": Mean("second")})
     other, *_ = look({"b": Mean("second")}, seed=1)
@@ -103,7 +104,7 @@ def test_progress_names_the_repeat():
     class Heard(NullSink):
         names = []
 
-        def evaluating(self, name):
+        def start_estimator(self, name):
             self.names.append(name)
 
     evaluate_test_set(nn.Identity(), {"a": Shifted(repeats=2)}, DATA, 0, Heard(), False, {}.__setitem__)
@@ -137,7 +138,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_failed_estimator_costs_its_own_numbers(name):
+def test_failed_estimator_costs_own_numbers(name):
     failing, reason = ODD[name]
     alone, *_ = look({"b": Mean("second")})
     rows, values, failed, _ = look({"a": Mean("first"), name: failing, "b": Mean("second")})
@@ -207,7 +208,7 @@ def test_a_signal_ends_it():
 def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
     rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
             [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
-    assert scalar_names(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
+    assert name_scalars(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}
 
 
 class Likelihood(Estimator):
@@ -225,7 +226,7 @@ class Likelihood(Estimator):
         return {}
 
 
-def test_a_model_worse_than_its_baseline_is_called_so():
+def test_model_worse_than_baseline_called_so():
     rows, values, *_ = look({"a": Likelihood()})
     assert rows[0]["warning"] == "worse than columns (3.00) by 1.00 ± 0 nats: train longer"
     assert rows[1]["warning"] is None
@@ -233,7 +234,7 @@ def test_a_model_worse_than_its_baseline_is_called_so():
     assert len(values) == 2
 
 
-def test_parts_say_what_the_likelihood_depends_on():
+def test_likelihood_warnings_are_added():
     class Part(nn.Module):
         likelihood_warning = "the noise is at its floor"
 
@@ -243,7 +244,7 @@ def test_parts_say_what_the_likelihood_depends_on():
     assert [row["warning"] for row in found[1:]] == [None, None, None]
 
 
-def test_without_a_baseline_independent_pixels_are_one():
+def test_independent_pixels_are_a_baseline():
     class Poor(Estimator):
         def __call__(self, model, data, report=None):
             log_p = torch.full((200,), -50.0) + 0.1 * torch.randn(200)

@@ -52,7 +52,7 @@ def test_vectors_are_shown_as_points():
     assert len({tuple(pixel) for pixel in log.pictures["samples_drawn"].reshape(-1, 3)}) > 10
 
 
-def test_data_that_are_no_images_have_no_pictures_but_histograms():
+def test_vectors_have_histograms_only():
     draw, _, log = gallery()
     draw.data.dataset.shape = (64,)
     draw.model = nn.Linear(2, 2)

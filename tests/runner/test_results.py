@@ -10,11 +10,11 @@ import torch
 import dgm_run
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.results import describe_merge, environment, read, write, write_values
+from dgm_run.runner.results import describe_environment, describe_merge, read, write, write_values
 from tests.support.tiny import TINY
 
 
-def test_results_carry_what_is_needed_to_read_the_numbers(tmp_path):
+def test_results_describe_the_run(tmp_path):
     results = dgm_run.run(dgm_run.compose(*TINY, "seed=5"), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert results["model"] == "VAE"
@@ -30,7 +30,7 @@ def test_results_carry_what_is_needed_to_read_the_numbers(tmp_path):
 
 
 def test_the_environment_names_versions_and_device():
-    found = environment(torch.device("cpu"))
+    found = describe_environment(torch.device("cpu"))
     assert found["torch"] == torch.__version__
     assert found["device"] == "cpu"
     assert found["threads"] == torch.get_num_threads()
@@ -38,7 +38,7 @@ def test_the_environment_names_versions_and_device():
 
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert environment(torch.device("cpu"))["commit"] is None
+    assert describe_environment(torch.device("cpu"))["commit"] is None
 
 
 ROW = {
@@ -58,7 +58,7 @@ def test_replaced_estimates_are_named():
     other = [ROW | {"quantity": name, "estimator": "exact"} for name in ("log_likelihood", "bits_per_dim")]
     path = Path("run/results.json")
     assert describe_merge([ROW], [ROW, *other], path) == [
-        "replaced in run/results.json, found in the same way: elbo by monte_carlo",
+        "replaced in run/results.json, same estimator and settings: elbo by monte_carlo",
         "added to run/results.json: log_likelihood, bits_per_dim by exact",
     ]
     assert describe_merge([], [ROW | {"settings": {"seed": 1}}], path) == [
@@ -96,7 +96,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=lambda text: DAMAGED[text][:40])
-def test_damaged_results_are_refused_in_a_line(text, tmp_path):
+def test_damaged_results_are_refused(text, tmp_path):
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(CheckpointError) as refused:
@@ -106,7 +106,7 @@ def test_damaged_results_are_refused_in_a_line(text, tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_results_that_are_no_file_are_refused(tmp_path):
+def test_results_that_no_file_refused(tmp_path):
     (tmp_path / "results.json").mkdir()
     with pytest.raises(CheckpointError, match="Is a directory"):
         read(tmp_path / "results.json")
@@ -153,7 +153,7 @@ def test_values_that_are_whole_are_kept(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["values.npz"]
 
 
-def test_a_folder_in_the_place_of_values_is_said(tmp_path):
+def test_folder_in_place_of_values_reported(tmp_path):
     (tmp_path / "values.npz").mkdir()
     with pytest.raises(OSError, match="Is a directory"):
         write_values(tmp_path / "values.npz", [], NEW)

@@ -7,7 +7,7 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run_folder import config_diff, config_hash, config_path, load, save_config, why_another
+from dgm_run.runner.run_folder import config_hash, config_path, describe_config_change, diff_configs, load, save_config
 from tests.support.tiny import TINY
 
 
@@ -18,10 +18,10 @@ def run(tmp_path_factory) -> Path:
     return folder
 
 
-def test_changes_name_every_key_but_those_that_may_change():
+def test_diff_names_all_fixed_keys():
     saved = {"a": 1, "trainer": {"max_epochs": 1, "batch_size": 2}, "prior": {"k": 3}, "estimators": {"x": 1}}
     now = {"a": 1, "trainer": {"max_epochs": 9, "batch_size": 4}, "prior": None, "estimators": {}, "new": 5}
-    assert config_diff(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
+    assert diff_configs(saved, now) == ["trainer.batch_size: 2 -> 4", "prior: {'k': 3} -> None", "new: None -> 5"]
 
 
 BEGUN = {
@@ -80,16 +80,16 @@ def with_values(**values):
     ],
 )
 def test_what_a_resumed_run_changes_is_named(now, message):
-    assert why_another(BEGUN, with_values(**now)) == message
+    assert describe_config_change(BEGUN, with_values(**now)) == message
 
 
 def test_changes_leave_out_where_data_are():
     saved = {"data_dir": "/a", "dataset": {"source": {"path": "/a/x.npz", "decoded": "/a/d", "num_valid": 1}}}
     now = {"data_dir": "/b", "dataset": {"source": {"path": "/b/x.npz", "decoded": "/b/d", "num_valid": 2}}}
-    assert config_diff(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
+    assert diff_configs(saved, now) == ["dataset.source.num_valid: 1 -> 2"]
 
 
-def test_a_fingerprint_is_of_what_decides_the_result():
+def test_fingerprint_of_what_decides_result():
     base = {"trainer": {"threads": 1, "batch_size": 100}, "published": None, "seed": 0}
     for same in ({"trainer": {"threads": 2, "batch_size": 100}}, {"published": {"values": {"elbo": -80.0}}}):
         assert config_hash(base | same) == config_hash(base)
@@ -142,7 +142,7 @@ def test_a_folder_that_names_foreign_code_is_refused_without_effect(run, target,
     ["\\${oc.create:{_target_:pathlib.Path.touch,self:victim}}", "${oc.create:{_target_:os.mkdir,path:victim}}"],
     ids=["escaped", "plain"],
 )
-def test_an_interpolation_cannot_smuggle_a_target_past_the_check(run, value, tmp_path, monkeypatch):
+def test_interpolated_target_is_refused(run, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     from omegaconf import OmegaConf
 
@@ -173,7 +173,7 @@ def test_the_entry_point_is_never_imported_as_a_target(run, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "state.json"])
-def test_junk_with_a_forged_checksum_is_damage_too(run, file, tmp_path):
+def test_forged_checksum_is_damage(run, file, tmp_path):
     import hashlib
     import json
     import shutil
@@ -188,7 +188,7 @@ def test_junk_with_a_forged_checksum_is_damage_too(run, file, tmp_path):
         load(tmp_path / "copy")
 
 
-def test_a_package_that_the_caller_names_may_be_built(run, tmp_path, monkeypatch):
+def test_named_package_is_built(run, tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 
     (tmp_path / "mine.py").write_text("from dgm_run.priors.vampprior import VampPrior\nclass Mine(VampPrior): pass\n")
@@ -221,7 +221,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_weights_of_another_configuration_are_refused(run, tmp_path):
+def test_weights_of_other_config_are_refused(run, tmp_path):
     from omegaconf import OmegaConf
 
     cfg = OmegaConf.load(config_path(run))

@@ -8,7 +8,7 @@ from filelock import FileLock, lock_descriptor, unlock_descriptor
 
 from dgm_run.errors import CheckpointError
 from dgm_run.runner import run_lock
-from dgm_run.runner.run_lock import HOLDER, LOCK, is_run_folder_locked, lock_run_folder
+from dgm_run.runner.run_lock import HOLDER_FILE, LOCK_FILE, is_run_folder_locked, lock_run_folder
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -16,8 +16,8 @@ SPAWN = multiprocessing.get_context("spawn")
 @pytest.fixture
 def killed(tmp_path):
     """A folder as a killed run leaves it, so that a look tries the lock."""
-    (tmp_path / LOCK).touch()
-    (tmp_path / HOLDER).write_text("process 1 on nowhere\n")
+    (tmp_path / LOCK_FILE).touch()
+    (tmp_path / HOLDER_FILE).write_text("process 1 on nowhere\n")
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def other(tmp_path):
     process.join(60)
 
 
-def test_a_folder_in_use_is_refused_naming_who_holds_it(tmp_path, other):
+def test_used_folder_names_its_holder(tmp_path, other):
     process, release = other
     with (
         pytest.raises(CheckpointError, match=f"is in use by process {process.pid} on {run_lock.socket.gethostname()}$"),
@@ -58,21 +58,21 @@ def test_a_killed_run_holds_nothing(tmp_path, other):
     process, _ = other
     process.kill()
     process.join(60)
-    assert (tmp_path / HOLDER).exists()
+    assert (tmp_path / HOLDER_FILE).exists()
     assert not is_run_folder_locked(tmp_path)
     with lock_run_folder(tmp_path):
-        assert f"process {os.getpid()} on " in (tmp_path / HOLDER).read_text()
-    assert not (tmp_path / HOLDER).exists()
+        assert f"process {os.getpid()} on " in (tmp_path / HOLDER_FILE).read_text()
+    assert not (tmp_path / HOLDER_FILE).exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_folder_that_cannot_be_made_refused(tmp_path):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "run"
     with pytest.raises(CheckpointError, match="cannot write to the run folder"), lock_run_folder(folder):
         pass
 
 
-def test_a_full_disk_is_told_and_frees_the_lock(tmp_path, monkeypatch):
+def test_full_disk_reported_and_frees_lock(tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
@@ -87,16 +87,16 @@ def test_a_full_disk_is_told_and_frees_the_lock(tmp_path, monkeypatch):
         pass
 
 
-def test_an_error_of_the_run_frees_the_folder(tmp_path):
+def test_error_of_run_frees_folder(tmp_path):
     with pytest.raises(OSError, match="of the run"), lock_run_folder(tmp_path):
         raise OSError("of the run")
-    with FileLock(tmp_path / LOCK, timeout=0):
-        assert not (tmp_path / HOLDER).exists()
+    with FileLock(tmp_path / LOCK_FILE, timeout=0):
+        assert not (tmp_path / HOLDER_FILE).exists()
 
 
 def test_a_run_waits_for_a_look_to_end(killed):
     """A report that the system stops for a moment, just when it has the lock."""
-    handle = open(killed / LOCK, "r+b")  # noqa: SIM115 - closed by the timer
+    handle = open(killed / LOCK_FILE, "r+b")  # noqa: SIM115 - closed by the timer
     assert lock_descriptor(handle.fileno(), blocking=False)
     timer = threading.Timer(0.2, handle.close)
     timer.start()
@@ -130,7 +130,7 @@ def test_looks_while_runs_start_refuse_none(killed):
     for _ in range(50):
         with lock_run_folder(killed):
             pass
-        (killed / HOLDER).write_text("process 1 on nowhere\n")  # so that the next look tries the lock
+        (killed / HOLDER_FILE).write_text("process 1 on nowhere\n")  # so that the next look tries the lock
         time.sleep(0.002)
     ended.set()
     assert counts.get(timeout=60) > 10
@@ -138,7 +138,7 @@ def test_looks_while_runs_start_refuse_none(killed):
 
 
 def test_two_looks_at_once_see_no_run(killed, monkeypatch):
-    handle = open(killed / LOCK, "r+b")  # noqa: SIM115 - another report, which ends between two looks of this one
+    handle = open(killed / LOCK_FILE, "r+b")  # noqa: SIM115 - another report, which ends between two looks of this one
     assert lock_descriptor(handle.fileno(), blocking=False)
     pauses = []
     monkeypatch.setattr(run_lock.time, "sleep", lambda pause: pauses.append(pause) or (pause and handle.close()))
@@ -149,9 +149,9 @@ def test_two_looks_at_once_see_no_run(killed, monkeypatch):
 def test_a_look_leaves_a_folder_as_it_was(tmp_path):
     assert not is_run_folder_locked(tmp_path)
     assert not list(tmp_path.iterdir())
-    (tmp_path / HOLDER).write_text("process 1 on nowhere\n")
+    (tmp_path / HOLDER_FILE).write_text("process 1 on nowhere\n")
     assert not is_run_folder_locked(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [HOLDER]
+    assert [path.name for path in tmp_path.iterdir()] == [HOLDER_FILE]
 
 
 def test_a_run_that_may_only_be_read_is_seen(killed, monkeypatch):
@@ -172,5 +172,5 @@ def test_the_holder_decides_where_no_lock_can_be_tried(killed, monkeypatch):
 
     monkeypatch.setattr(run_lock, "lock_descriptor", refuse)
     assert is_run_folder_locked(killed)
-    (killed / HOLDER).unlink()
+    (killed / HOLDER_FILE).unlink()
     assert not is_run_folder_locked(killed)

@@ -7,9 +7,9 @@ from PIL import Image
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
-from dgm_run.runner.sample import draw, spherical, straight, traversals, write
+from dgm_run.runner.sample import draw, interpolate_linearly, interpolate_spherically, traverse_latents, write
 from tests.support.tiny import TINY, call
 
 
@@ -38,7 +38,7 @@ def test_models_show_what_they_have():
     assert found["by_class"].shape == (80, 1, 8, 8)
 
 
-def test_neighbours_are_the_nearest_by_their_pixels():
+def test_neighbours_are_nearest_by_pixels():
     m = model("model=gan", "decoder.hidden_dims=[4]")
     x = torch.rand(40, 1, 8, 8)
     found = draw(m, 10, 0, DataSplit(x, None, to_float))
@@ -49,29 +49,29 @@ def test_neighbours_are_the_nearest_by_their_pixels():
         assert torch.equal(rows[8 + i], x[distances.index(min(distances))])
 
 
-def test_both_ways_meet_the_ends_and_only_the_arc_keeps_to_the_shell():
+def test_only_the_arc_stays_on_the_shell():
     torch.manual_seed(0)
     a, b = torch.randn(2, 3, 400).unbind(0)
     shares = torch.linspace(0, 1, 5)
-    for way in (straight, spherical):
+    for way in (interpolate_linearly, interpolate_spherically):
         z = way(a, b, shares)
         assert z.shape == (3, 5, 400)
         torch.testing.assert_close(z[:, 0], a)
         torch.testing.assert_close(z[:, -1], b)
-    torch.testing.assert_close(straight(a, b, shares)[:, 2], (a + b) / 2)
-    assert straight(a, b, shares)[:, 2].norm(dim=1).max() < 16
-    assert spherical(a, b, shares)[:, 2].norm(dim=1).min() > 18
+    torch.testing.assert_close(interpolate_linearly(a, b, shares)[:, 2], (a + b) / 2)
+    assert interpolate_linearly(a, b, shares)[:, 2].norm(dim=1).max() < 16
+    assert interpolate_spherically(a, b, shares)[:, 2].norm(dim=1).min() > 18
     x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    torch.testing.assert_close(spherical(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
+    torch.testing.assert_close(interpolate_spherically(x, y, torch.tensor([0.5])), torch.full((1, 1, 2), math.sqrt(2)))
 
 
-def test_a_traversal_moves_one_dimension_through_the_prior():
+def test_traversal_moves_one_dimension():
     m = model("model.latent_dim=2")
     asked = []
     decode = m.decode
     m.decode = lambda z: asked.append(z) or decode(z)
     torch.manual_seed(0)
-    traversals(m)
+    traverse_latents(m)
     z = asked[0].view(2, 8, 2)
     for dim in range(2):
         assert (z[dim, :, 1 - dim] == z[0, 0, 1]).all() or (z[dim, :, 1 - dim] == z[1, 0, 0]).all()
@@ -91,8 +91,8 @@ def test_many_samples_are_drawn_in_batches(monkeypatch):
 
 
 @pytest.mark.parametrize("overrides", [(), ("model=rbm", "model.num_hidden=4")])
-def test_more_samples_than_memory_holds_are_refused(overrides, monkeypatch):
-    monkeypatch.setattr("dgm_run.memory.available", lambda: 2.0**34)
+def test_too_many_samples_are_refused(overrides, monkeypatch):
+    monkeypatch.setattr("dgm_run.memory.get_free_memory", lambda: 2.0**34)
     with pytest.raises(
         OutOfMemory,
         match=r"^n=999999999 samples need about [\d.]+ [GT]iB of memory, of which 16.0 GiB are free: lower n$",
@@ -134,11 +134,11 @@ def test_the_command_writes_what_it_names(run):
     assert "nearest_neighbours.png" in {file.name for file in files}
 
 
-def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_data(tmp_path):
+def test_python_run_is_sampled_without_data(tmp_path):
     dgm_run.run(dgm_run.compose(*TINY, "trainer.precision=fp64"), tmp_path / "run")
     done = call("sample", "run", "n=5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "nothing is held against the data: the run was not begun by dgm-run" in done.stderr
+    assert "warning: nearest neighbours skipped, data set not available: the run has no settings" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_run_begun_from_python_in_double_precision_is_drawn_from_without_its_d
         (["."], "is no run folder"),
     ],
 )
-def test_what_it_does_not_understand_is_told_in_a_line(arguments, message, run):
+def test_unknown_arguments_are_refused(arguments, message, run):
     done = call("sample", *arguments, cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr

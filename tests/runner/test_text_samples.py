@@ -10,7 +10,7 @@ from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import END, Vocabulary
 from dgm_run.errors import CheckpointError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
-from dgm_run.runner.text_samples import completed, is_of_sentences, read
+from dgm_run.runner.text_samples import complete_sentence, draw_text, is_sentence_model
 from tests.distributions.test_sentence import finished, unfinished
 from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, call
 
@@ -31,7 +31,7 @@ def vae(latent_dim=1, length=4):
 
 
 @torch.no_grad()
-def test_the_likelihood_is_that_of_the_quadrature_over_z_and_has_the_mass_one():
+def test_likelihood_matches_quadrature():
     model, rows = vae(), torch.tensor([*finished(4), *unfinished(4)]).float()
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
     log_joint = model.decode(grid).log_prob(rows.unsqueeze(1)) + model.latent_prior().log_prob(grid)
@@ -62,10 +62,10 @@ def test_evaluation_is_at_the_full_weight_whatever_the_schedule_is():
 
 
 @torch.no_grad()
-def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
+def test_completion_keeps_the_beginning():
     model, prefix = vae(length=5), torch.tensor([[4.0, 5.0]])
     torch.manual_seed(0)
-    ends = torch.cat([completed(model, prefix, 5) for _ in range(300)])
+    ends = torch.cat([complete_sentence(model, prefix, 5) for _ in range(300)])
     assert (ends[:, :2] == prefix).all()
     # the codes are those of p(z | the beginning): the greedy ends at draws from it, by quadrature
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
@@ -78,11 +78,11 @@ def test_a_completion_begins_as_it_was_begun_at_a_code_that_explains_it():
         assert share == pytest.approx(expected, abs=0.1)
 
 
-def test_what_is_read_of_a_model_has_its_words():
+def test_what_is_read_of_model_has_words():
     model = vae()
     torch.manual_seed(0)
     x = torch.tensor([[4.0, 5.0, END, 0.0], [5.0, END, 0.0, 0.0]])
-    found = read(model, x, WORDS, 3)
+    found = draw_text(model, x, WORDS, 3)
     assert set(found) == {"samples", "samples_beam", "samples_drawn", "reconstructions", "homotopies", "completions"}
     assert [len(found[name]) for name in ("samples", "samples_beam", "samples_drawn")] == [3, 3, 3]
     assert found["reconstructions"][0] == "a b"
@@ -93,9 +93,9 @@ def test_what_is_read_of_a_model_has_its_words():
     assert [ways[0], ways[6]] == ends
     assert found["completions"][0] == "a b"
     assert found["completions"][1].startswith("a |")
-    assert is_of_sentences(model)
-    assert not is_of_sentences(instantiate(compose("model=rbm").model))
-    assert not is_of_sentences(instantiate(compose("model.latent_dim=2").model))
+    assert is_sentence_model(model)
+    assert not is_sentence_model(instantiate(compose("model=rbm").model))
+    assert not is_sentence_model(instantiate(compose("model.latent_dim=2").model))
 
 
 @pytest.mark.parametrize("model", ["sentence_vae", "language_model"])
@@ -119,7 +119,7 @@ def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["stein", "operator"])
-def test_a_posterior_without_a_density_leaves_words_too(kind, tmp_path):
+def test_implicit_posterior_draws_text(kind, tmp_path):
     posterior = {"stein": "stein_particles", "operator": "operator"}[kind]
     overrides = (*TINY_SENTENCE_VAE, f"posterior={posterior}", f"objective={kind}")
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
@@ -127,7 +127,7 @@ def test_a_posterior_without_a_density_leaves_words_too(kind, tmp_path):
     assert (tmp_path / "completions" / "epoch_0001.txt").exists()
 
 
-def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
+def test_changed_text_is_refused(tmp_path):
     text = tmp_path / "mine.txt"
     text.write_text("\n\n".join(f"Some words {i} are told here." for i in range(40)))
     source = ("dataset=text_file", f"dataset.source.path={text}", "dataset.source.num_valid=5")
@@ -135,9 +135,7 @@ def test_a_text_that_has_changed_is_not_taken_for_the_one_of_the_run(tmp_path):
     dgm_run.run(cfg, tmp_path / "run")
     before = (tmp_path / "run" / "results.json").read_text()
     text.write_text(text.read_text() + "\n\nAnd one more sentence.")
-    with pytest.raises(
-        CheckpointError, match="text_file is not what it was when the run began: then none .*; now none"
-    ):
+    with pytest.raises(CheckpointError, match="text_file has changed since the run started: then none .*; now none"):
         dgm_run.evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
     with pytest.raises(CheckpointError, match="text_file is not what it was"):

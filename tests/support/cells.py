@@ -12,8 +12,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from dgm_run.config.compose import PARTS, compose, conf_dir, instantiate, validate
-from dgm_run.config.signature import target_of
+from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.schema import PARTS
+from dgm_run.config.signature import import_target
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.proposals import choose_prior_draws, weigh_defensive_samples
 from dgm_run.models.base import LatentVariableModel
@@ -75,7 +77,7 @@ def choices(group: str) -> list[str]:
 
 def _is_implicit(group: str, name: str) -> bool:
     """Without a density there is no mass to sum."""
-    return group == "posterior" and issubclass(target_of(_part(group, name), group), ImplicitPosterior)
+    return group == "posterior" and issubclass(import_target(_part(group, name), group), ImplicitPosterior)
 
 
 def cells() -> Iterator[Cell]:
@@ -85,7 +87,7 @@ def cells() -> Iterator[Cell]:
     """
     for model in choices("model"):
         base = _base(model)
-        target = target_of(base.model, "model")
+        target = import_target(base.model, "model")
         if not issubclass(target, LatentVariableModel) or issubclass(target, GAN | LabelledModel):
             continue  # a GAN is, as a density, its decoder; a label is not summed by quadrature
         default = {part: _default(base, part) for part in PARTS}
@@ -109,7 +111,7 @@ def _default(base: DictConfig, part: str) -> str | None:
 
 
 def _kinds(likelihood: str | None) -> tuple[str, ...]:
-    takes = target_of(_part("likelihood", likelihood), "likelihood").takes if likelihood else ("binary",)
+    takes = import_target(_part("likelihood", likelihood), "likelihood").takes if likelihood else ("binary",)
     # what is a density over the reals does not sum to one over levels
     return ("continuous",) if "continuous" in takes else takes
 

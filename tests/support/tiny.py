@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from dgm_run.cli import main
+from dgm_run.cli.exit_status import outcome
 
 SHORT = ("trainer.max_epochs=1", "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu")
 TINY = (
@@ -113,9 +114,9 @@ def here(function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest
     monkeypatch.chdir(cwd)
     monkeypatch.setattr(sys, "argv", ["dgm-run", *arguments])
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(main, "_failures", [])
-    monkeypatch.setattr(main, "_sweeps", [])
-    monkeypatch.setattr(main, "_runs", [])
+    monkeypatch.setattr(outcome, "has_failed", False)
+    monkeypatch.setattr(outcome, "sweep_folders", [])
+    monkeypatch.setattr(outcome, "run_folders", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
     with pytest.raises(SystemExit) as ended:
         getattr(main, function)()
@@ -141,4 +142,18 @@ class _StopAfter:
 
 def stop_after(looks: int, patch: pytest.MonkeyPatch) -> None:
     """Runs are asked to stop when they have looked so often whether they are."""
-    patch.setattr("dgm_run.runner.run.stop_requests", lambda: nullcontext(_StopAfter(looks)))
+    patch.setattr("dgm_run.runner.workers.stop_requests", lambda: nullcontext(_StopAfter(looks)))
+
+
+def end_of(function, folder, monkeypatch, capfd, *arguments):
+    """The status with which a command ends in this process, and what it says on standard error."""
+    monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
+    monkeypatch.setattr("sys.path", list(sys.path))
+    for name in ("run_folders", "sweep_folders"):
+        monkeypatch.setattr(outcome, name, [])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        getattr(main, function)()
+    code = ended.value.code
+    told = capfd.readouterr().err
+    return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)

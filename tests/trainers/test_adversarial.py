@@ -47,14 +47,14 @@ def test_stopped_and_resumed_it_ends_where_it_would_have(tmp_path, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*averages, strict=True))
 
 
-def test_the_generator_has_a_learning_rate_of_its_own(tmp_path):
+def test_generator_has_learning_rate(tmp_path):
     run(tmp_path / "a", "trainer.generator_lr_ratio=1e-9", "trainer.ema_decay=null")
     run(tmp_path / "b", "trainer.generator_lr_ratio=1e-9", "trainer.ema_decay=null", "trainer.max_epochs=1")
     a, b = (load(tmp_path / name) for name in "ab")
     torch.testing.assert_close(a.decoder.output.weight, b.decoder.output.weight, rtol=0, atol=1e-7)
 
 
-def test_a_discriminator_that_wins_is_told_of(tmp_path, capsys):
+def test_discriminator_that_wins_is_reported(tmp_path, capsys):
     run(tmp_path, "objective.r1=0", "optimizer.lr=0.02", "trainer.generator_lr_ratio=1e-9", "trainer.max_epochs=60")
     assert "the discriminator wins" in capsys.readouterr().out
 
@@ -74,7 +74,7 @@ def test_gradients_are_measured_before_they_are_clipped(tmp_path):
         ({"precision": 0.0, "recall": 0.0, "spread": 0.02}, "samples are 2.0% as far apart as data"),
     ],
 )
-def test_a_collapse_at_two_looks_is_told_of_once(seen, words, tmp_path, capsys, monkeypatch):
+def test_collapse_at_two_looks_reported_once(seen, words, tmp_path, capsys, monkeypatch):
     well = {"precision": 0.0, "recall": 0.0, "spread": 0.8}  # far from the data, as at the start
     looks = iter([seen, well, seen, seen, seen])
     monkeypatch.setattr(Adversarial, "evaluate", lambda *_: {"similarity": -1.0} | next(looks))
@@ -84,7 +84,7 @@ def test_a_collapse_at_two_looks_is_told_of_once(seen, words, tmp_path, capsys, 
     assert told[0].startswith(f"step 24: collapse: {words}")
 
 
-def test_statistics_of_batch_normalisation_are_averaged_and_resumed_with_the_weights(tmp_path, monkeypatch):
+def test_ema_includes_batch_norm_statistics(tmp_path, monkeypatch):
     extra = ("decoder=dcgan", "encoder=dcgan", "decoder.base_channels=4", "decoder.channels=[4,4]",
              "encoder.channels=[4,4,4]", "model.spectral_norm=true", "objective=hinge")  # fmt: skip
     run(tmp_path / "whole", *extra)
@@ -109,14 +109,14 @@ def test_compilation_and_other_models_are_refused(tmp_path):
         dgm_run.run(dgm_run.compose("trainer=adversarial"), tmp_path / "b")
 
 
-def test_too_few_examples_to_be_watched_on_are_refused_before_the_first_step(tmp_path):
-    with pytest.raises(ConfigError, match="a GAN is watched on validation data, and there are 3: raise dataset.source"):
+def test_few_validation_examples_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="a GAN needs more than 3 validation examples: raise dataset.source"):
         run(tmp_path, "dataset.source.num_valid=3")
     assert not (tmp_path / "checkpoints" / "last").exists()
 
 
 @pytest.mark.slow
-def test_on_digits_the_default_comes_near_the_data(tmp_path):
+def test_on_digits_default_comes_near_data(tmp_path):
     networks = [f"{part}.hidden_dims=[128,128]" for part in ("encoder", "decoder")]
     activations = [f"{part}.activation=leaky_relu" for part in ("encoder", "decoder")]
     features = ("estimators=[sample_quality]", "estimators.sample_quality.features=pixels")

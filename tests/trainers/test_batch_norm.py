@@ -6,7 +6,7 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.errors import ConfigError
-from dgm_run.trainers.batch_norm import near, refuse_single_values, smallest_part
+from dgm_run.trainers.batch_norm import count_smallest_part, find_near_batch_size, refuse_single_values
 from tests.support.tiny import SHORT, TINY_GAN, TINY_LABELLED
 
 # 8 x 8 digits become 1 x 1 after three convolutions
@@ -76,11 +76,11 @@ def test_the_first_part_of_m1_m2_is_refused(tmp_path):
 
 def test_a_labelled_example_alone_is_refused(tmp_path):
     tiny = [option for option in TINY_LABELLED[1:] if not option.startswith(("estimators", "encoder"))]
-    with pytest.raises(ConfigError, match="encoder sees one value of a channel, which has no variance: set encoder"):
+    with pytest.raises(ConfigError, match="encoder has one value of a channel, without a variance: set encoder"):
         run(tmp_path, "model=m2", *tiny, *ENCODER, "estimators=[]", "objective.labelled_batch_size=1")
 
 
-def test_the_check_changes_nothing_of_the_model():
+def test_check_changes_nothing_of_model():
     model = instantiate(dgm_run.compose(*OTHERS, *ENCODER, *DECODER).model).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x = torch.rand(4, 1, 8, 8).round()
@@ -91,13 +91,13 @@ def test_the_check_changes_nothing_of_the_model():
     assert not any(part._forward_pre_hooks for part in model.modules())
 
 
-def test_the_smallest_part_is_of_the_last_batch():
+def test_smallest_part_is_of_last_batch():
     for n in range(1, 30):
         for size in range(1, 30):
             for parts in range(1, size + 1):
                 batches = torch.arange(n).split(size)
                 least = min(len(part) or 1 for batch in batches for part in batch.tensor_split(parts))
-                assert smallest_part(n, size, parts) == least
-    assert near(1257, 628, 1) == 627
-    assert near(3, 2, 1) == 3
-    assert near(1, 1, 1) is None
+                assert count_smallest_part(n, size, parts) == least
+    assert find_near_batch_size(1257, 628, 1) == 627
+    assert find_near_batch_size(3, 2, 1) == 3
+    assert find_near_batch_size(1, 1, 1) is None

@@ -17,7 +17,7 @@ def values(result):
     return {row["quantity"]: row["value"] for row in result["estimates"]}
 
 
-def test_every_epoch_is_a_step_that_does_not_lower_the_likelihood_and_the_baseline_stands_beside_it(tmp_path):
+def test_em_steps_raise_the_likelihood(tmp_path):
     result = dgm_run.run(dgm_run.compose(*SMALL, "trainer.max_epochs=300"), tmp_path)
     seen = [line["value"] for line in metrics(tmp_path) if line["name"] == "train/log_likelihood"]
     assert len(seen) == result["training"]["steps"] == 300

@@ -18,12 +18,12 @@ def test_the_average_ramps_up_and_then_follows_its_decay():
     torch.testing.assert_close(ema.average[0], expected)
 
 
-def test_the_model_holds_the_average_only_inside_the_block():
+def test_average_is_applied_in_the_block():
     model = nn.Linear(2, 2)
     ema = EMA(model, 0.9)
     before = model.weight.detach().clone()
     ema.average[0].zero_()
-    with ema.applied():
+    with ema.apply():
         assert model.weight.abs().sum() == 0
     assert torch.equal(model.weight, before)
     assert ema.average[0].abs().sum() == 0
@@ -36,6 +36,6 @@ def test_saved_averages_come_back():
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -1.0])
-def test_a_decay_outside_zero_and_one_is_refused(decay):
+def test_decay_outside_zero_and_one_refused(decay):
     with pytest.raises(ValueError, match=r"must lie between 0 and 1"):
         EMA(nn.Linear(1, 1), decay)

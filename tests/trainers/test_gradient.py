@@ -21,7 +21,7 @@ def values(folder, name):
     return [line["value"] for line in metrics(folder) if line["name"] == name]
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+def test_seed_determines_the_run(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(tmp_path / name, f"seed={seed}", "trainer.max_epochs=2")
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
@@ -36,7 +36,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights(tmp_path):
     assert results["training"]["best_epoch"] == 1 + elbos.index(max(elbos))
 
 
-def test_patience_stops_a_run_that_no_longer_improves(tmp_path):
+def test_patience_stops_a_run(tmp_path):
     results = run(tmp_path, "trainer.max_epochs=50", "trainer.patience=2", "optimizer.lr=1e-12")
     elbos = values(tmp_path, "valid/elbo")
     best = elbos.index(max(elbos))
@@ -44,7 +44,7 @@ def test_patience_stops_a_run_that_no_longer_improves(tmp_path):
     assert len(elbos) == best + 1 + 2
 
 
-def test_patience_waits_for_the_warm_up_to_end(tmp_path):
+def test_patience_waits_for_warm_up_to_end(tmp_path):
     results = run(
         tmp_path, "trainer.max_epochs=50", "trainer.patience=1", "optimizer.lr=1e-12", "objective.warmup_epochs=5"
     )
@@ -58,7 +58,7 @@ def test_max_steps_ends_within_an_epoch(tmp_path):
     assert values(tmp_path, "valid/elbo")
 
 
-def test_the_training_loss_weighs_a_ragged_last_batch_by_its_examples(tmp_path):
+def test_training_loss_weighs_last_batch(tmp_path):
     # at learning rate zero every epoch sees the same weights: with beta = 0 the loss is a mean over examples
     loss = []
     for batch_size in (1257, 1256):
@@ -69,7 +69,7 @@ def test_the_training_loss_weighs_a_ragged_last_batch_by_its_examples(tmp_path):
     assert loss[0] == pytest.approx(loss[1], abs=0.1)  # the last example alone would move it by ten times as much
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+def test_non_finite_loss_keeps_checkpoint(tmp_path):
     x = np.random.default_rng(0).random((300, 4)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x)
     data = ("dataset=arrays", f"dataset.source.path={tmp_path}/data.npz", "dataset.shape=[4]",
@@ -104,7 +104,7 @@ def test_a_full_disk_at_a_checkpoint_is_said_and_training_goes_on(tmp_path, monk
     monkeypatch.setattr(checkpoint, "save_file", full)
     results = run(tmp_path, "trainer.max_epochs=2", "trainer.checkpoint_seconds=1e-9")
     assert results["training"]["epochs"] == 2
-    assert "No space left on device; the former checkpoint is kept and training goes on" in capsys.readouterr().out
+    assert "No space left on device; the former checkpoint is kept and training continues" in capsys.readouterr().out
 
 
 def test_gradient_clipping_bounds_the_step(tmp_path):
@@ -126,7 +126,7 @@ def test_gradient_clipping_bounds_the_step(tmp_path):
     assert moved("none") > 1.0
 
 
-def test_the_evaluated_model_is_the_moving_average(tmp_path):
+def test_evaluated_model_is_moving_average(tmp_path):
     run(tmp_path, "trainer.ema_decay=0.9", "trainer.max_epochs=3", "trainer.batch_size=100")
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     best, _, _ = checkpoints.load("best")
@@ -159,7 +159,7 @@ def test_a_compiled_step_gives_the_same_loss(tmp_path):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau", "burda"])
-def test_the_learning_rate_follows_its_schedule(schedule, tmp_path):
+def test_learning_rate_follows_schedule(schedule, tmp_path):
     run(tmp_path, f"schedule={schedule}", "trainer.max_epochs=5", "optimizer.lr=1e-3",
         *(["schedule.patience=0", "optimizer.weight_decay=0.9"] if schedule == "plateau" else []))  # fmt: skip
     rates = values(tmp_path, "train/learning_rate")
@@ -173,13 +173,13 @@ def test_the_learning_rate_follows_its_schedule(schedule, tmp_path):
         assert set(np.round(np.log2(1e-3 / np.array(rates)), 6)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
 
 
-def test_a_schedule_that_depends_on_the_epochs_refuses_more_of_them(tmp_path):
+def test_fixed_schedule_refuses_more_epochs(tmp_path):
     run(tmp_path, "schedule=cosine", "trainer.max_epochs=2")
     with pytest.raises(CheckpointError, match=r"schedule.T_max: 2 -> 4"):
         run(tmp_path, "schedule=cosine", "trainer.max_epochs=4", "trainer.resume=auto")
 
 
-def test_a_lost_best_checkpoint_is_not_replaced_by_another_in_silence(tmp_path):
+def test_lost_best_checkpoint_is_an_error(tmp_path):
     run(tmp_path, "trainer.max_epochs=3", "trainer.batch_size=100", "trainer.checkpoint_seconds=1e-9")
     weights = tmp_path / "checkpoints" / "best" / "weights.safetensors"
     content = bytearray(weights.read_bytes())
@@ -190,14 +190,14 @@ def test_a_lost_best_checkpoint_is_not_replaced_by_another_in_silence(tmp_path):
             "trainer.resume=auto")  # fmt: skip
 
 
-def test_a_validation_value_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+def test_non_finite_validation_stops_run(tmp_path, monkeypatch):
     monkeypatch.setattr("dgm_run.trainers.gradient.validate", lambda *arguments: {"elbo": float("nan")})
     with pytest.raises(TrainingError, match=r"valid/elbo is nan after step 3 \(seed 0\)"):
         run(tmp_path)
 
 
 @pytest.mark.parametrize("option", ["optimizer.lr=-1", "optimizer.lr=fast"])
-def test_what_the_optimizer_refuses_is_one_line(option, tmp_path):
+def test_what_optimizer_refuses_is_one_line(option, tmp_path):
     from dgm_run.errors import ConfigError
 
     with pytest.raises(ConfigError, match="optimizer"):
@@ -213,7 +213,7 @@ def test_a_finished_run_can_be_resumed_and_says_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"), [("trainer.batch_size=0", "batch_size = 0"), ("trainer.patience=-1", "patience = -1")]
 )
-def test_numbers_that_are_not_positive_are_refused(option, message, tmp_path):
+def test_numbers_that_not_positive_refused(option, message, tmp_path):
     from dgm_run.errors import ConfigError
 
     with pytest.raises(ConfigError, match=f"{message} must be at least 1"):
@@ -238,7 +238,7 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
 
 
-def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch):
+def test_stop_in_evaluation_loses_nothing(tmp_path, monkeypatch):
     run(tmp_path / "whole", "trainer.max_epochs=2")
     with monkeypatch.context() as patch:
         stop_after(2, patch)  # a look after each step of the first epoch but the last, then that of the evaluation

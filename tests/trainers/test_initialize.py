@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import ConfigError
-from dgm_run.trainers.initialize import EXAMPLES, initialize
+from dgm_run.trainers.initialize import MAX_EXAMPLES, initialize
 
 
 class Part(nn.Module):
@@ -22,10 +22,10 @@ def test_parts_are_handed_examples_and_answer_for_what_is_within_them():
     outer = Part()
     outer.inner = Part()
     model = nn.Sequential(nn.Linear(1, 1), outer)
-    train = DataSplit(torch.arange(EXAMPLES + 50).unsqueeze(1), None, to_float)
+    train = DataSplit(torch.arange(MAX_EXAMPLES + 50).unsqueeze(1), None, to_float)
     initialize(model, train)
-    assert outer.seen.shape == (EXAMPLES, 1)
-    assert len(outer.seen.unique()) == EXAMPLES
+    assert outer.seen.shape == (MAX_EXAMPLES, 1)
+    assert len(outer.seen.unique()) == MAX_EXAMPLES
     assert outer.inner.seen is None
 
 

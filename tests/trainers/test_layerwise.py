@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config.compose import validate
+from dgm_run.config.validate import validate
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError, TrainingError
 from dgm_run.recording.checkpoint import Checkpoints
@@ -25,7 +25,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("model", ["dbn", "dbm"])
-def test_layers_are_trained_and_logged_one_after_another_and_then_together(model, tmp_path):
+def test_layers_are_trained_in_order(model, tmp_path):
     results = run(tmp_path, model)
     lines = metrics(tmp_path)
     steps = [line["step"] for line in lines]
@@ -42,7 +42,7 @@ def test_layers_are_trained_and_logged_one_after_another_and_then_together(model
     assert {row["quantity"] for row in results["estimates"]} >= {"log_likelihood", "elbo", "log_partition", "baseline"}
 
 
-def test_training_alone_changes_only_what_it_trains(tmp_path):
+def test_layer_training_changes_one_layer(tmp_path):
     run(tmp_path, "dbn", "trainer.joint=false")
     best, _, _ = Checkpoints(tmp_path / "checkpoints").load("best_of_layer_1")
     model = dgm_run.load(tmp_path)
@@ -92,7 +92,7 @@ def test_a_deep_machine_can_be_trained_without_layers_before(tmp_path):
     assert results["training"]["epochs"] == 1
 
 
-def test_numbers_that_are_not_positive_are_refused(tmp_path):
+def test_numbers_that_not_positive_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.pretraining.max_epochs = 0 must be at least 1"):
         run(tmp_path, "dbn", "trainer.pretraining.max_epochs=0")
 
@@ -105,7 +105,7 @@ def test_an_objective_that_trains_no_layer_is_refused(tmp_path):
         dgm_run.run(dgm_run.compose("model=dbn", "objective@trainer.pretraining.objective=elbo"), tmp_path)
 
 
-def test_a_layer_starts_at_the_means_of_its_data(tmp_path):
+def test_layer_starts_at_means_of_data(tmp_path):
     run(tmp_path, "dbn", "trainer.joint=false", "trainer.pretraining.optimizer.lr=1e-12")
     first, second = (Checkpoints(tmp_path / "checkpoints").load(f"best_of_layer_{n}")[0] for n in (1, 2))
     for layer in (first, second):
@@ -205,7 +205,7 @@ def test_schedules_follow_the_divided_epochs(tmp_path, capsys):
         if line["name"].endswith("learning_rate"):
             found.setdefault(line["name"], []).append(line["value"])
     assert found["layer_2/train/learning_rate"] == pytest.approx([0.05, 0.05 * 2 / 3, 0.05 / 3])
-    saved = dgm_run.runner.run_folder.saved_config(tmp_path)
+    saved = dgm_run.runner.run_folder.load_config(tmp_path)
     assert (saved["trainer"]["max_epochs"], saved["schedule"]["total_iters"]) == (1, 1)
     assert saved["trainer"]["pretraining"]["schedule"]["total_iters"] == 3
 
@@ -235,7 +235,7 @@ def test_another_sum_does_not_change_layers(tmp_path):
         dgm_run.run(dgm_run.compose(*choice, *fewer), tmp_path)
 
 
-def test_a_schedule_of_layers_is_not_outlived(tmp_path):
+def test_schedule_of_layers_is_not_outlived(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.pretraining.schedule.total_iters=1: the learning rate is zero"):
         run(tmp_path, "dbm", "trainer.pretraining.schedule.total_iters=1")
     with pytest.raises(ConfigError, match=r"^schedule.total_iters=1: .* 2 are to be trained: set trainer.max_epochs=1"):

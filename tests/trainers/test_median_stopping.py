@@ -26,41 +26,41 @@ def sweep(tmp_path):
     return tmp_path
 
 
-def test_a_job_is_held_against_the_median_of_those_that_have_come_as_far(sweep):
+def test_job_is_compared_with_the_median(sweep):
     rivals = MedianStopping(job(sweep, "me", [7.0, 7.0, 7.0]))
-    assert sorted(rivals.best_by("valid/elbo", 3)) == [-5, -4, -3, -2, -1]
+    assert sorted(rivals.read_best_values("valid/elbo", 3)) == [-5, -4, -3, -2, -1]
     assert rivals.should_stop("valid/elbo", 3, -3.1)
     assert not rivals.should_stop("valid/elbo", 3, -3.0)
-    assert rivals.best_by("valid/elbo", 4) == [0.0] * 5
-    assert rivals.best_by("valid/elbo", 5) == []
+    assert rivals.read_best_values("valid/elbo", 4) == [0.0] * 5
+    assert rivals.read_best_values("valid/elbo", 5) == []
 
 
-def test_few_others_and_a_run_of_its_own_say_nothing(sweep):
+def test_few_others_and_run_say_nothing(sweep):
     rivals = MedianStopping(sweep / "me")
     (sweep / "1" / "metrics.jsonl").unlink()
     assert rivals.should_stop("valid/elbo", 3, -100.0)
     (sweep / "2" / "metrics.jsonl").unlink()
     assert not rivals.should_stop("valid/elbo", 3, -100.0)
     (sweep / "multirun.yaml").unlink()
-    assert rivals.best_by("valid/elbo", 3) == []
+    assert rivals.read_best_values("valid/elbo", 3) == []
 
 
-def test_other_data_and_other_objectives_are_no_rivals(sweep):
+def test_median_needs_equal_data_and_loss(sweep):
     configs = [{"dataset": {"name": name, "label_seed": i}, "objective": {"beta": beta}}
                for i, (name, beta) in enumerate([("digits", 1.0)] * 3 + [("mnist", 1.0), ("digits", 2.0)])]  # fmt: skip
     for i, config in enumerate(configs, 1):
         run_folder.save_config(sweep / str(i), config)
     me = job(sweep, "me", [7.0])
     run_folder.save_config(me, configs[0])
-    assert MedianStopping(me).best_by("valid/elbo", 3) == [-1, -2, -3]
+    assert MedianStopping(me).read_best_values("valid/elbo", 3) == [-1, -2, -3]
 
 
-def test_it_is_looked_at_after_twice_as_many_epochs_each_time():
+def test_decision_epochs_double():
     assert [epoch for epoch in range(1, 50) if is_decision_epoch(epoch, epoch - 1, 3)] == [3, 6, 12, 24, 48]
     assert [epoch for epoch in range(5, 60, 5) if is_decision_epoch(epoch, epoch - 5, 3)] == [5, 10, 15, 25, 50]
 
 
-def test_a_hopeless_job_ends_early_and_is_evaluated_nevertheless(tmp_path):
+def test_hopeless_job_ends_and_is_evaluated(tmp_path):
     (tmp_path / "multirun.yaml").touch()
     overrides = (*TINY, "trainer.max_epochs=6", "trainer.median_stopping_after=2")
     config = run_folder.resolve_config(dgm_run.compose(*overrides, "dataset.label_seed=3", "model.latent_dim=3"))

@@ -17,14 +17,14 @@ def advance(schedule):
     return found
 
 
-def test_momentum_comes_in_after_the_first_epochs_while_the_rate_falls_to_zero():
+def test_momentum_rises_as_the_rate_falls():
     schedule = make(momentum=0.9)
     rates, momenta = zip(*[advance(schedule) for _ in range(11)], strict=True)
     assert rates == pytest.approx([0.2 * (1 - epoch / 10) for epoch in range(11)])
     assert momenta == (0.5,) * 3 + (0.9,) * 8
 
 
-def test_a_resumed_schedule_goes_on_where_it_was():
+def test_resumed_schedule_continues_where_it():
     whole, resumed = make(momentum=0.9), make(momentum=0.9)
     for _ in range(2):
         advance(whole)
@@ -33,6 +33,6 @@ def test_a_resumed_schedule_goes_on_where_it_was():
     assert [advance(resumed) for _ in range(5)] == [advance(whole) for _ in range(5)]
 
 
-def test_an_optimizer_without_momentum_is_refused():
+def test_optimizer_without_momentum_refused():
     with pytest.raises(ValueError, match="Adam has no momentum to change: take optimizer=sgd"):
         make(torch.optim.Adam)

@@ -7,7 +7,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.trainers.schedules import refuse_outlived
+from dgm_run.trainers.schedules import refuse_past_end
 from tests.support.tiny import TINY, TINY_EXACT, metrics, stop_after
 
 MOMENTUM = ("optimizer=sgd", "optimizer.momentum=0.5")
@@ -28,7 +28,7 @@ def is_left_alone(tmp_path):
     config = tmp_path / ".hydra" / "config.yaml"
     if (tmp_path / "checkpoints" / "last").exists():
         last = Checkpoints(tmp_path / "checkpoints").load("last")[1]["config"]
-        assert dgm_run.runner.run_folder.saved_config(tmp_path) == last, config
+        assert dgm_run.runner.run_folder.load_config(tmp_path) == last, config
 
 
 @pytest.mark.parametrize("schedule", ["constant", "burda", "plateau"])
@@ -44,7 +44,7 @@ def test_schedules_without_end_go_on(schedule, tmp_path):
 @pytest.mark.parametrize(
     ("schedule", "key"), [("cosine", "T_max"), ("linear", "total_iters"), ("linear_with_momentum", "total_iters")]
 )
-def test_schedules_with_an_end_are_not_stretched(schedule, key, max_epochs, tmp_path):
+def test_schedules_with_end_not_stretched(schedule, key, max_epochs, tmp_path):
     choice = (*MOMENTUM, f"schedule={schedule}", "trainer.batch_size=1257")
     run(tmp_path, *choice, "trainer.max_epochs=2")
     before = (tmp_path / "metrics.jsonl").read_bytes()
@@ -98,18 +98,18 @@ def test_a_fixed_end_is_not_outlived(schedule, key, what, tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
-def test_steps_may_end_a_run_before_its_schedule(tmp_path):
+def test_steps_may_end_run_before_schedule(tmp_path):
     choice = ("schedule=cosine", "schedule.T_max=2", "trainer.max_epochs=4", "trainer.batch_size=1257")
     assert run(tmp_path, *choice, "trainer.max_steps=2")["steps"] == 2
 
 
-def test_a_linear_schedule_may_end_above_zero(tmp_path):
+def test_linear_schedule_may_end_above_zero(tmp_path):
     choice = ("schedule=linear", "schedule.total_iters=1", "schedule.end_factor=0.5", "trainer.batch_size=1257")
     run(tmp_path, *choice, "trainer.max_epochs=3")
     assert rates(tmp_path) == [0.0005, 0.00025, 0.00025]
 
 
-def test_expectation_maximisation_has_no_schedule(tmp_path):
+def test_em_has_no_schedule(tmp_path):
     em = (*TINY_EXACT, "trainer=em", "schedule=cosine", "schedule.T_max=1", "trainer.max_epochs=3")
     assert dgm_run.run(dgm_run.compose(*em), tmp_path)["training"]["epochs"] == 3
 
@@ -121,7 +121,7 @@ def test_expectation_maximisation_has_no_schedule(tmp_path):
         ("max_steps=3", "4 steps are trained already, more than trainer.max_steps=3: set it to 4 or more"),
     ],
 )
-def test_fewer_epochs_than_trained_are_refused(less, message, tmp_path):
+def test_fewer_epochs_than_trained_refused(less, message, tmp_path):
     run(tmp_path, "trainer.max_epochs=5", "trainer.max_steps=4")  # 3 an epoch
     before = (tmp_path / "metrics.jsonl").read_bytes()
     with pytest.raises(CheckpointError) as error:
@@ -130,7 +130,7 @@ def test_fewer_epochs_than_trained_are_refused(less, message, tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_schedule_of_the_users_own_is_left_alone():
+def test_schedule_of_users_own_is_left_alone():
     choice = dgm_run.compose("schedule._target_=torch.optim.lr_scheduler.CosineAnnealingWarmRestarts")
-    refuse_outlived(instantiate(choice.schedule), 10**9, "schedule", "trainer", False)
-    refuse_outlived(lambda optimizer: None, 10**9, "schedule", "trainer", False)
+    refuse_past_end(instantiate(choice.schedule), 10**9, "schedule", "trainer", False)
+    refuse_past_end(lambda optimizer: None, 10**9, "schedule", "trainer", False)

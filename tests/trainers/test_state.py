@@ -25,7 +25,7 @@ def train(s, steps):
             s.ema.update(s.step)
 
 
-def test_training_goes_on_from_a_saved_state_as_if_it_had_never_stopped():
+def test_saved_state_resumes_exactly():
     torch.manual_seed(0)
     whole = state(ema=True)
     first = {name: value.clone() for name, value in whole.model.state_dict().items()}
@@ -47,18 +47,18 @@ def test_training_goes_on_from_a_saved_state_as_if_it_had_never_stopped():
     assert resumed.names == ["loss", "elbo"]
 
 
-def test_a_weight_that_is_not_finite_is_noticed():
+def test_weight_that_not_finite_noticed():
     s = state()
-    assert s.weights_are_finite()
+    assert s.has_finite_weights()
     with torch.no_grad():
         s.model.bias[0] = float("inf")
-    assert not s.weights_are_finite()
+    assert not s.has_finite_weights()
 
 
-def test_evaluated_weights_are_a_copy_of_the_average():
+def test_evaluated_weights_copy_of_average():
     s = state(ema=True)
     s.ema.average[0].fill_(3.0)
-    weights = s.evaluated_weights()
+    weights = s.copy_evaluation_weights()
     assert (weights["weight"] == 3.0).all()
     s.ema.average[0].zero_()
     assert (weights["weight"] == 3.0).all()

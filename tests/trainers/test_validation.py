@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.validation import validate
 

@@ -1,4 +1,4 @@
-"""A user's own arrays, from a file or a folder. Integers are levels, floats are values as they are."""
+"""Arrays of the user, from a file or a folder. Integers are levels, floats are real values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,27 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.memmap import OnDisk, as_tensor, map_array
 from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
-OF_TABLES = (".csv", ".tsv", ".txt")
-"""Suffixes of files of text."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+"""Suffixes of text files, which are refused."""
 
 
 class Arrays:
-    """Examples stand along the first axis.
+    """Arrays with examples along the first axis.
 
-    A .npz holds `train`, `valid` and `test`, with labels `train_y`, `valid_y` and `test_y` if there are any;
-    or one array `x` (labels `y`), which is split here, as is the array of a .npy. A folder holds the same as
-    train.npy, valid.npy, ..., and its training examples stay on the disk: they may be more than fit into memory.
+    A .npz holds `train`, `valid` and `test`, with optional labels `train_y`, `valid_y` and `test_y`. Otherwise it holds
+    one array `x` (labels `y`), which is split here; so is the array of a .npy. A folder holds train.npy, valid.npy, ...
+    Its training examples stay on the disk, because they may exceed the memory.
 
     Args:
-        path: the file or the folder.
-        num_valid: examples for validation, where one array is to be split.
-        num_test: examples for the test set, where one array is to be split.
-        split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
+        path: file or folder.
+        num_valid: examples for validation, if one array is split.
+        num_test: examples for the test set, if one array is split.
+        split_seed: seed of the shuffle before the split; null keeps the order and takes the last examples.
 
     Raises:
         DataError: the file is of another kind.
@@ -37,12 +37,15 @@ class Arrays:
     is_users_own = True  # and may change from one run to the next
 
     def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
-        self.path, self.num_valid, self.num_test, self.split_seed = path, num_valid, num_test, split_seed
-        _refuse_other_kind(Path(path).expanduser())  # before anything is said of a likelihood that would not fit
+        self.path = path
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
+        _refuse_other_kind(Path(path).expanduser())  # else a message about the likelihood would come first
 
     def __call__(self) -> RawSplits:
         path = Path(self.path).expanduser().resolve()
-        arrays = _mapped(path) if path.is_dir() else _load(path)
+        arrays = _map_folder(path) if path.is_dir() else _load(path)
         if all(name in arrays for name in NAMES):
             return RawSplits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
         if "x" not in arrays or path.is_dir():
@@ -52,12 +55,13 @@ class Arrays:
         x, y, _ = _read(arrays, "x", "y", path)
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
-            x, y = x[order], None if y is None else y[order]
+            x = x[order]
+            y = None if y is None else y[order]
         return split_sizes(x, y, self.num_valid, self.num_test)
 
 
 def _refuse_other_kind(path: Path) -> None:
-    if path.suffix.lower() in OF_TABLES and path.is_file():
+    if path.suffix.lower() in TABLE_SUFFIXES and path.is_file():
         comma = ", delimiter=','" if path.suffix.lower() == ".csv" else ""
         raise DataError(
             f"{path} is no .npz or .npy file: save its numbers in one, "
@@ -71,15 +75,15 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         contents = np.load(path, allow_pickle=False)  # a pickle can run any code
         return {"x": contents} if isinstance(contents, np.ndarray) else dict(contents)
-    except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own words advise to allow pickles
+    except (OSError, EOFError, BadZipFile, ValueError):  # NumPy's own message advises to allow pickles
         raise DataError(f"{path} is no .npz or .npy file of plain numbers, as np.savez writes them") from None
 
 
-def _mapped(folder: Path) -> dict[str, np.ndarray]:
+def _map_folder(folder: Path) -> dict[str, np.ndarray]:
     found = {}
     for path in sorted(folder.glob("*.npy")):
         try:
-            array = mapped(path)
+            array = map_array(path)
         except (OSError, EOFError, ValueError):
             raise DataError(f"{path} is no .npy file of plain numbers, as np.save writes them") from None
         found[path.stem] = array if path.stem == "train" else np.array(array)
@@ -91,22 +95,22 @@ def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) 
     if x.ndim < 1:
         raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
     if labels not in arrays:
-        return RawSplit(_values(x, name, path))
-    y = _labels(arrays[labels])
+        return RawSplit(_convert_values(x, name, path))
+    y = _convert_labels(arrays[labels])
     if y.dtype.kind not in "biu" or y.shape != x.shape[:1]:
         found = f"of type {y.dtype} and shape {list(y.shape)}"
         raise DataError(f"{path}: {labels} is {found}; labels are {len(x)} integers, one an example; -1 is no label")
-    return RawSplit(_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
+    return RawSplit(_convert_values(x, name, path), torch.from_numpy(y.astype(np.int64)))
 
 
-def _labels(y: np.ndarray) -> np.ndarray:
-    """Whole numbers that are stored as floats are labels too; NaN is no label."""
+def _convert_labels(y: np.ndarray) -> np.ndarray:
+    """Converts whole numbers that are stored as floats to integers; NaN becomes -1, no label."""
     if y.dtype.kind != "f" or not (np.isnan(y) | (y == np.round(y))).all():
         return y
     return np.where(np.isnan(y), -1, y).astype(np.int64)
 
 
-def _values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
+def _convert_values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
     if isinstance(x, np.memmap):
         if (x.dtype.kind != "f" and x.dtype != np.uint8) or not x.dtype.isnative:
             raise DataError(f"{path}: {name} is of type {x.dtype}; on the disk it has to be uint8 or of native floats")

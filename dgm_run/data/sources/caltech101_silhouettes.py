@@ -23,7 +23,7 @@ FILE = RemoteFile(
 
 
 class Caltech101Silhouettes:
-    """The split of its authors.
+    """Caltech 101 silhouettes in the split of their authors.
 
     Args:
         data_dir: holds `caltech101_silhouettes/caltech101_silhouettes_28_split1.mat`.
@@ -31,7 +31,8 @@ class Caltech101Silhouettes:
     """
 
     def __init__(self, data_dir: str, download: bool):
-        self.data_dir, self.download = data_dir, download
+        self.data_dir = data_dir
+        self.download = download
 
     def __call__(self) -> RawSplits:
         (path,) = require("Caltech 101 silhouettes", self.data_dir, [FILE], self.download)

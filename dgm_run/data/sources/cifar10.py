@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour photographs of 32x32 in ten classes. From the binary archive; others are pickled.
+"""CIFAR-10: 60,000 colour photographs of 32x32 in ten classes, from the binary archive; others are pickled.
 
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from dgm_run.data.download import RemoteFile, one_line, require
+from dgm_run.data.download import RemoteFile, format_error, require
 from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 from dgm_run.errors import DataError
 
@@ -31,7 +31,7 @@ PIXELS = 3 * 32 * 32
 
 
 class CIFAR10:
-    """The last `num_valid` of the 50,000 training images are for validation; they come in random order.
+    """CIFAR-10, with the last `num_valid` of the 50,000 training images, which have a random order, for validation.
 
     Args:
         data_dir: holds `cifar-10-batches-bin/` or the archive.
@@ -40,7 +40,9 @@ class CIFAR10:
     """
 
     def __init__(self, data_dir: str, num_valid: int, download: bool):
-        self.data_dir, self.num_valid, self.download = data_dir, num_valid, download
+        self.data_dir = data_dir
+        self.num_valid = num_valid
+        self.download = download
 
     def __call__(self) -> RawSplits:
         folder = Path(self.data_dir).expanduser().resolve() / FOLDER
@@ -48,7 +50,8 @@ class CIFAR10:
             (archive,) = require("CIFAR-10", self.data_dir, [ARCHIVE], self.download)
             _unpack(archive, folder)
         *train, test = [_read(folder / name) for name in BATCHES]
-        x, y = torch.cat([batch.x for batch in train]), torch.cat([batch.y for batch in train])
+        x = torch.cat([batch.x for batch in train])
+        y = torch.cat([batch.y for batch in train])
         return replace(split_sizes(x, y, self.num_valid, 0), test=test)
 
 
@@ -62,12 +65,12 @@ def _unpack(archive: Path, folder: Path) -> None:
             for name in BATCHES:
                 os.replace(Path(staging) / FOLDER / name, folder / name)
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        reason = one_line(error)
+        reason = format_error(error)
         raise DataError(f"{archive}: cannot be unpacked ({reason}); remove it to fetch it again") from None
 
 
 def _read(path: Path) -> RawSplit:
-    """One batch: records of a byte of label, then 1,024 bytes each of red, green and blue, row by row."""
+    """Reads a batch: records of a byte of label, then 1,024 bytes each of red, green and blue, row by row."""
     data = np.fromfile(path, dtype=np.uint8)
     expected = BATCH_SIZE * (1 + PIXELS)
     if data.size != expected:

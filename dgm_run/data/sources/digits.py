@@ -10,10 +10,12 @@ from dgm_run.data.split import RawSplits, split_sizes
 
 
 class Digits:
-    """The test half of the UCI set, shuffled once under `split_seed`."""
+    """Digits: the test half of the UCI set, shuffled once under `split_seed`."""
 
     def __init__(self, num_valid: int, num_test: int, split_seed: int):
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
         from sklearn.datasets import load_digits  # costs a second

@@ -19,7 +19,7 @@ FILE = RemoteFile(
 
 
 class FreyFaces:
-    """Frames shuffled under `split_seed`. Neighbours in time are alike, so are test and training frames.
+    """Frey faces, shuffled under `split_seed`. Neighbours in time are alike, hence also test and training frames.
 
     Args:
         data_dir: holds `frey_faces/frey_rawface.mat`.
@@ -30,8 +30,11 @@ class FreyFaces:
     """
 
     def __init__(self, data_dir: str, num_valid: int, num_test: int, split_seed: int, download: bool):
-        self.data_dir, self.download = data_dir, download
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.data_dir = data_dir
+        self.download = download
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
         (path,) = require("Frey faces", self.data_dir, [FILE], self.download)

@@ -1,4 +1,4 @@
-"""Narrow Gaussians on a ring or on a grid of the plane, of known density: does a model find all of them?
+"""Mixtures of narrow Gaussians on a ring or a grid of the plane, with known density, to test for missed modes.
 
 A. Srivastava et al., VEEGAN: Reducing mode collapse in GANs using implicit variational learning, 2017,
 https://arxiv.org/abs/1705.07761 (8 on a ring, 25 on a grid).
@@ -15,18 +15,18 @@ from dgm_run.data.split import RawSplit, RawSplits
 
 
 class GaussianMixture:
-    """x in the plane is drawn from one of `num_modes` round Gaussians, all as likely.
+    """Mixture of `num_modes` round Gaussians of equal weight in the plane.
 
     Args:
-        arrangement: ring (the means at even angles) | grid (in rows as long as there are rows).
-        num_modes: how many there are; of a grid a square number.
-        radius: of the ring; of a grid from its middle to its outermost rows.
-        scale: standard deviation of each.
-        num_train, num_valid, num_test: examples.
-        seed: of the draws.
+        arrangement: ring (means at even angles) | grid (square).
+        num_modes: number of Gaussians; a square number for a grid.
+        radius: radius of the ring; distance from the centre of a grid to its outermost rows.
+        scale: standard deviation of each Gaussian.
+        num_train, num_valid, num_test: numbers of examples.
+        seed: seed of the draws.
 
     Attributes:
-        means: of the modes, (num_modes, 2).
+        means: means of the Gaussians, (num_modes, 2).
 
     Raises:
         ValueError: the modes make no square grid, or a number is not positive.
@@ -54,7 +54,8 @@ class GaussianMixture:
         else:
             angles = torch.arange(num_modes, dtype=torch.float64) * (2 * math.pi / num_modes)
             self.means = radius * torch.stack([angles.cos(), angles.sin()], -1)
-        self.scale, self.seed = scale, seed
+        self.scale = scale
+        self.seed = seed
         self.sizes = {"train": num_train, "valid": num_valid, "test": num_test}
 
     def __call__(self) -> RawSplits:

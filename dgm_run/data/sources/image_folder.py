@@ -1,4 +1,4 @@
-"""A folder of images, with all folders below it."""
+"""Images in a folder and in all folders below it."""
 
 import hashlib
 import json
@@ -14,36 +14,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_run.data.download import one_line
-from dgm_run.data.image_file import Fit, ImageReader, colour_of
-from dgm_run.data.memmap import OnDisk, as_tensor, mapped
+from dgm_run.data.download import format_error
+from dgm_run.data.image_file import Fit, ImageReader, parse_colour
+from dgm_run.data.memmap import OnDisk, as_tensor, map_array
 from dgm_run.data.split import RawSplits, split_sizes
 from dgm_run.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
-NAMED = 10
-"""Classes that are named one by one in messages."""
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+MAX_NAMED_CLASSES = 10
+"""Largest number of classes that messages name one by one."""
 
 
 class ImageFolder:
-    """All images, sorted by their path, shuffled under `split_seed` and split.
+    """Images of a folder, sorted by path, shuffled under `split_seed` and split.
 
-    They are kept in memory; or decoded once into a file, of which the training examples are read as they are needed.
-    Hidden files and folders are skipped. Links are followed; a file that is reached twice is taken once.
+    They are kept in memory, or decoded once into a file from which training examples are read as needed. Hidden files
+    and folders are skipped. Links are followed; a file that is reached twice is taken once.
 
     Args:
-        path: the folder.
+        path: folder of the images.
         shape: (1, H, W) for grey images or (3, H, W) for colour; every image is scaled to it.
-        num_levels: levels of a pixel, to which images of 16 bits are scaled; null counts as 256.
-        num_classes: classes that are declared, or null.
+        num_levels: levels of a pixel, to which images of 16 bits are scaled; null for 256.
+        num_classes: number of declared classes, or null.
         labels: folders (the sorted names of the folders in `path` are the classes 0, 1, ...), or null for none.
         fit: stretch | crop | pad, for images of another aspect ratio; crop keeps the centre.
-        background: behind transparent pixels, and of the padding: a grey level 0 .. 255, or red, green and blue.
+        background: colour behind transparent pixels and of the padding: a grey level 0 .. 255, or red, green and blue.
         num_valid: images for validation.
         num_test: images for the test set.
-        split_seed: of the shuffle.
-        decoded: folder for that file, which is made anew when the images or these settings change; null to keep the
-            images in memory.
+        split_seed: seed of the shuffle.
+        decoded: folder for the file of decoded images, which is made again when the images or these settings change;
+            null to keep the images in memory.
     """
 
     is_users_own = True  # and may change from one run to the next
@@ -66,9 +66,13 @@ class ImageFolder:
             raise ValueError(f"shape {list(shape)}: images are [1, H, W] (grey) or [3, H, W] (colour)")
         if num_levels is not None and num_levels > 256:
             raise ValueError(f"num_levels = {num_levels}: images have at most 256, to which 16 bits are scaled")
-        self.path, self.num_classes, self.labels = path, num_classes, labels
-        self.reader = ImageReader(tuple(shape), num_levels or 256, fit, colour_of(background))
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.path = path
+        self.num_classes = num_classes
+        self.labels = labels
+        self.reader = ImageReader(tuple(shape), num_levels or 256, fit, parse_colour(background))
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
         self.decoded = decoded
 
     def __call__(self) -> RawSplits:
@@ -79,12 +83,12 @@ class ImageFolder:
         if not files.paths:
             hidden = f" ({files.num_hidden:,} hidden skipped)" if files.num_hidden else ""
             raise DataError(
-                f"{folder}: holds no image{hidden}, nor do the folders below; known are {' '.join(SUFFIXES)}"
+                f"{folder}: holds no image{hidden}, nor do the folders below; known are {' '.join(IMAGE_SUFFIXES)}"
             )
         paths = sorted(files.paths, key=lambda path: path.relative_to(folder).as_posix())  # a listing has no order
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(self.split_seed))
         paths = [paths[i] for i in order.tolist()]
-        y, class_notes = self._classes(paths, files.repeated, folder)
+        y, class_notes = self._label_files(paths, files.repeated, folder)
         if self.decoded is None:
             changes: Counter[str] = Counter()
             x = torch.stack(list(self._read(paths, changes)))
@@ -105,10 +109,10 @@ class ImageFolder:
             changes.update(done)
             yield levels
 
-    def _classes(
+    def _label_files(
         self, paths: Sequence[Path], repeated: Mapping[Path, Path], folder: Path
     ) -> tuple[Tensor | None, tuple[str, ...]]:
-        """Labels of the files, and their names in a line for the log."""
+        """Returns labels of the files, and a line for the log with the names of the classes."""
         if self.labels is None:
             if self.num_classes is not None:
                 raise DataError(
@@ -120,7 +124,7 @@ class ImageFolder:
         for parts in found:
             if len(parts) == 1:
                 raise DataError(
-                    f"{folder / parts[0]}: lies in no folder of a class, as dataset.source.labels=folders wants it: "
+                    f"{folder / parts[0]}: lies in no folder of a class, which dataset.source.labels=folders needs: "
                     "move it into one, or set dataset.source.labels=null"
                 )
         for path, first in repeated.items():
@@ -128,7 +132,7 @@ class ImageFolder:
                 raise DataError(f"{path}: is {first} too, which has another class: remove the link")
         names = sorted({parts[0] for parts in found})
         sizes = Counter(parts[0] for parts in found)
-        if len(names) <= NAMED:
+        if len(names) <= MAX_NAMED_CLASSES:
             listed = ", ".join(f"{k} {name} ({sizes[name]:,})" for k, name in enumerate(names))
         else:
             listed = f"0 {names[0]}, 1 {names[1]}, ..., {len(names) - 1} {names[-1]}"
@@ -143,7 +147,7 @@ class ImageFolder:
         return y, (f"image_folder: {len(names)} classes: {listed}",)
 
     def _decode(self, paths: Sequence[Path]) -> tuple[np.ndarray, Counter[str]]:
-        """All images in one mapped file, (N, *shape), in this order; and what was done to how many, from beside it."""
+        """Decodes all images into one mapped file, (N, *shape), and counts the changes, which are kept beside it."""
         seen = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
         name = hashlib.sha256(f"{self.reader}\n{seen}".encode()).hexdigest()[:16]
         file = Path(self.decoded).expanduser() / f"{Path(self.path).name}_{name}.npy"
@@ -161,12 +165,12 @@ class ImageFolder:
                 os.replace(part_beside, beside)
                 os.replace(part, file)
             except OSError as error:
-                raise DataError(f"dataset.source.decoded: cannot write {file}: {one_line(error)}") from None
+                raise DataError(f"dataset.source.decoded: cannot write {file}: {format_error(error)}") from None
             finally:
                 for each in (part, part_beside):
                     with suppress(OSError):
                         each.unlink()
-        return mapped(file), Counter(json.loads(beside.read_text()))
+        return map_array(file), Counter(json.loads(beside.read_text()))
 
 
 @dataclass
@@ -190,18 +194,20 @@ def _find_files(folder: Path) -> _Files:
     Raises:
         DataError: a link leads nowhere or to a folder that holds it, or a folder cannot be listed.
     """
-    files, reached = _Files(), {str(folder): folder}
+    files = _Files()
+    reached = {str(folder): folder}
 
     def visit(shown: Path, real: str, above: tuple[str, ...]) -> None:
         for entry in sorted(os.scandir(shown), key=lambda entry: entry.name):
             path = Path(entry.path)
-            is_image, is_folder = path.suffix.lower() in SUFFIXES, os.path.isdir(path)
+            is_image = path.suffix.lower() in IMAGE_SUFFIXES
+            is_folder = os.path.isdir(path)
             if entry.name.startswith(".") or entry.name == "__MACOSX":  # resource forks of macOS among them
                 files.num_hidden += is_image or is_folder
                 continue
             target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
             if entry.is_symlink() and not os.path.exists(path) and (is_image or not path.suffix):
-                raise DataError(f"{path}: links to {target}, which does not exist: mend or remove the link")
+                raise DataError(f"{path}: links to {target}, which does not exist: repair or remove the link")
             if target in above:
                 raise DataError(f"{path}: links to {target}, which holds the link itself: remove the link")
             if not is_folder and not (is_image and os.path.isfile(path)):
@@ -218,5 +224,5 @@ def _find_files(folder: Path) -> _Files:
     try:
         visit(folder, str(folder), (str(folder),))
     except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({one_line(error)})") from None
+        raise DataError(f"{folder}: cannot be listed ({format_error(error)})") from None
     return files

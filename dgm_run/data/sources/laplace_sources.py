@@ -1,4 +1,4 @@
-"""Independent Laplace sources, mixed by a rotation: real values of known density, as for blind source separation.
+"""Laplace sources, independent and mixed by a rotation: real values of known density, for blind source separation.
 
 J. Melchior, PyDeep, the two-dimensional mixtures of its examples, https://pydeep.readthedocs.io
 """
@@ -13,14 +13,12 @@ from dgm_run.data.split import RawSplits, split_sizes
 
 
 class LaplaceSources:
-    """x = Q s with Q a random rotation and s_i independent Laplace variables of variance 1: x is white.
+    """Mixed sources x = Q s, with Q a random rotation and s_i independent Laplace variables of variance 1: x is white.
 
     Args:
-        dim: sources, and dimensions of x.
-        num_train: examples.
-        num_valid: examples.
-        num_test: examples.
-        seed: of the rotation and of the draws.
+        dim: number of sources, and dimension of x.
+        num_train, num_valid, num_test: numbers of examples.
+        seed: seed of the rotation and of the draws.
 
     Attributes:
         mixing: Q, (dim, dim).
@@ -29,7 +27,9 @@ class LaplaceSources:
     def __init__(self, dim: int, num_train: int, num_valid: int, num_test: int, seed: int):
         if min(dim, num_train, num_valid, num_test) < 1:
             raise ValueError(f"dim = {dim} and the numbers of examples must be positive")
-        self.num_train, self.num_valid, self.num_test = num_train, num_valid, num_test
+        self.num_train = num_train
+        self.num_valid = num_valid
+        self.num_test = num_test
         self.seed = seed
         gaussian = torch.randn(dim, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         self.mixing = torch.linalg.qr(gaussian).Q

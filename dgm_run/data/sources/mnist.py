@@ -10,19 +10,19 @@ from typing import Literal
 
 from torch import Tensor
 
-from dgm_run.data.download import torchvision_source
+from dgm_run.data.download import load_torchvision
 from dgm_run.data.split import RawSplit, RawSplits, split_sizes
 
 
 class MNIST:
-    """One of the MNIST family.
+    """Data set of the MNIST family.
 
     Args:
-        data_dir: where its folder is, or is to be.
-        name: of its torchvision class.
+        data_dir: folder that holds, or will hold, the data set's folder.
+        name: name of its torchvision class.
         num_valid: training images for validation.
         inverted: whether black and white are exchanged.
-        download: whether to fetch what is missing.
+        download: whether to download missing files.
     """
 
     def __init__(
@@ -33,11 +33,14 @@ class MNIST:
         inverted: bool,
         download: bool,
     ):
-        self.data_dir, self.name, self.num_valid = data_dir, name, num_valid
-        self.inverted, self.download = inverted, download
+        self.data_dir = data_dir
+        self.name = name
+        self.num_valid = num_valid
+        self.inverted = inverted
+        self.download = download
 
     def __call__(self) -> RawSplits:
-        train, test = torchvision_source(self.name, self.data_dir, self.download)
+        train, test = load_torchvision(self.name, self.data_dir, self.download)
         splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
         return replace(splits, test=RawSplit(self._images(test.data), test.targets))
 

@@ -1,4 +1,4 @@
-"""Omniglot as density estimation knows it: handwritten characters of fifty alphabets, scaled down to 28x28.
+"""Omniglot for density estimation: handwritten characters of fifty alphabets, scaled down to 28x28.
 
 Characters: B. Lake, R. Salakhutdinov, J. Tenenbaum, Science 350, 2015. This file with its 24,345 / 8,070:
 Y. Burda, R. Grosse, R. Salakhutdinov, Importance Weighted Autoencoders, 2015, https://arxiv.org/abs/1509.00519.
@@ -26,7 +26,7 @@ FILE = RemoteFile(
 
 
 class Omniglot:
-    """Intensities as 256 levels. The training images are shuffled; the last `num_valid` are for validation.
+    """Omniglot as 256 levels, with the last `num_valid` of the shuffled training images for validation.
 
     Args:
         data_dir: holds `omniglot/chardata.mat`.
@@ -36,19 +36,22 @@ class Omniglot:
     """
 
     def __init__(self, data_dir: str, num_valid: int, split_seed: int, download: bool):
-        self.data_dir, self.download = data_dir, download
-        self.num_valid, self.split_seed = num_valid, split_seed
+        self.data_dir = data_dir
+        self.download = download
+        self.num_valid = num_valid
+        self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
         (path,) = require("Omniglot", self.data_dir, [FILE], self.download)
         train, test = read_mat(path, ["data", "testdata"])
-        x, x_test = _levels(train, path), _levels(test, path)
+        x = _levels(train, path)
+        x_test = _levels(test, path)
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
         return replace(split_sizes(x, None, self.num_valid, 0), test=RawSplit(x_test))
 
 
 def _levels(columns: np.ndarray, path: Path) -> Tensor:
-    """(784, N) intensities, each image column by column, as levels (N, 1, 28, 28)."""
+    """Converts intensities (784, N), each image column by column, to levels (N, 1, 28, 28)."""
     if columns.shape[0] != 784 or not ((columns >= 0) & (columns <= 1)).all():
         raise DataError(f"{path}: holds no 784 x N intensities from 0 to 1; remove it to fetch it again")
     levels = np.rint(255 * columns.T).astype(np.uint8)  # moves a probability by 1/510 at most

@@ -1,4 +1,4 @@
-"""Sentences of a small probabilistic grammar, whose probabilities are known: what a model of text should reach.
+"""Sentences of a small probabilistic grammar, whose true log-likelihood is known.
 
 Source: F. Jelinek, J. Lafferty, R. Mercer, Basic methods of probabilistic context free grammars, 1992 (inside sums).
 """
@@ -18,7 +18,7 @@ PAIRS: dict[str, dict[tuple[str, str], float]] = {
     "CLAUSE": {("THAT", "S"): 1.0},
     "PP": {("P", "NP"): 1.0},
 }
-"""A to B C with its probability. With whom the telescope is, is open: several trees have the same words."""
+"""Rules A -> B C with their probabilities. The grammar is ambiguous: several trees have the same words."""
 WORDS: dict[str, dict[str, float]] = {
     "DET": {"the": 0.6, "a": 0.3, "every": 0.1},
     "NBAR": {"dog": 0.2, "cat": 0.15, "girl": 0.12, "man": 0.1, "bird": 0.08, "telescope": 0.08, "park": 0.07},
@@ -29,26 +29,27 @@ WORDS: dict[str, dict[str, float]] = {
     "THAT": {"that": 1.0},
     "P": {"with": 0.5, "in": 0.3, "near": 0.2},
 }
-"""A to a word with its probability."""
+"""Rules A -> word with their probabilities."""
 
 
 class PCFG:
-    """Sentences drawn independently from the grammar, given that they are not longer than `max_words`.
+    """Independent sentences of the grammar with at most `max_words` words.
 
     Args:
-        max_words: of a sentence.
-        num_train, num_valid, num_test: sentences.
-        seed: of the draws.
+        max_words: largest number of words.
+        num_train, num_valid, num_test: numbers of sentences.
+        seed: seed of the draws.
 
     Raises:
-        ValueError: no sentence is as short.
+        ValueError: every sentence of the grammar is longer.
     """
 
     def __init__(self, max_words: int, num_train: int, num_valid: int, num_test: int, seed: int):
         self.max_words = max_words
-        if max_words < 3 or not self.share_of_short() > 0:
+        if max_words < 3 or not self.short_probability() > 0:
             raise ValueError(f"max_words = {max_words}: the shortest sentences have three")
-        self.sizes, self.seed = (num_train, num_valid, num_test), seed
+        self.sizes = (num_train, num_valid, num_test)
+        self.seed = seed
 
     def __call__(self) -> TextSplits:
         generator = torch.Generator().manual_seed(self.seed)
@@ -60,9 +61,10 @@ class PCFG:
         return TextSplits(*splits, log_p_test=log_p, about=about)
 
     def sample(self, generator: torch.Generator) -> tuple[str, ...]:
-        """A sentence; those that are too long are drawn anew."""
+        """Draws a sentence; sentences that are too long are drawn again."""
         while True:
-            words, stack = [], ["S"]
+            words = []
+            stack = ["S"]
             while stack and len(words) + len(stack) <= self.max_words:  # every open symbol gives a word or more
                 symbol = stack.pop()
                 choices = {**PAIRS.get(symbol, {}), **WORDS.get(symbol, {})}
@@ -76,7 +78,7 @@ class PCFG:
                 return tuple(words)
 
     def log_prob(self, sentence: Sentence) -> float:
-        """log p of a sentence, all its trees summed, given that it is short enough: nats."""
+        """Computes log p of a sentence in nats: the sum over all its trees, normalised over short sentences."""
         n = len(sentence)
         inside: dict[tuple[int, int], dict[str, float]] = {}
         for i, word in enumerate(sentence):
@@ -85,17 +87,18 @@ class PCFG:
             for i in range(n - span + 1):
                 cell: dict[str, float] = defaultdict(float)
                 for middle in range(i + 1, i + span):
-                    left, right = inside[i, middle], inside[middle, i + span]
+                    left = inside[i, middle]
+                    right = inside[middle, i + span]
                     for symbol, pairs in PAIRS.items():
                         for (b, c), p in pairs.items():
                             if b in left and c in right:
                                 cell[symbol] += p * left[b] * right[c]
                 inside[i, i + span] = dict(cell)
         p = inside[0, n].get("S", 0.0) if n else 0.0
-        return math.log(p) - math.log(self.share_of_short()) if p and n <= self.max_words else -math.inf
+        return math.log(p) - math.log(self.short_probability()) if p and n <= self.max_words else -math.inf
 
-    def share_of_short(self) -> float:
-        """How likely the grammar gives no more than `max_words`."""
+    def short_probability(self) -> float:
+        """Computes the probability that the grammar gives at most `max_words` words."""
         by_length = {symbol: [0.0] * (self.max_words + 1) for symbol in {*PAIRS, *WORDS}}
         for symbol, words in WORDS.items():
             by_length[symbol][1] = sum(words.values())

@@ -1,4 +1,4 @@
-"""The Penn Treebank as language models use it: 42,068 / 3,370 / 3,761 sentences of 10,000 words, numbers as N.
+"""Penn Treebank for language models: 42,068 / 3,370 / 3,761 sentences of 10,000 words, numbers as N.
 
 Sources: M. Marcus et al., Building a large annotated corpus of English, 1993; T. Mikolov et al., Recurrent neural
 network based language model, 2010 (this version, https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz).
@@ -6,7 +6,7 @@ network based language model, 2010 (this version, https://www.fit.vutbr.cz/~imik
 
 from pathlib import Path
 
-from dgm_run.data.sources.text_file import read
+from dgm_run.data.sources.text_file import read_text
 from dgm_run.data.text import TextSplits
 from dgm_run.errors import DataError
 
@@ -14,7 +14,7 @@ ADDRESS = "https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
 
 
 class PTB:
-    """Reads ptb.train.txt, ptb.valid.txt and ptb.test.txt in the folder `ptb` of the data folder."""
+    """Penn Treebank, from ptb.train.txt, ptb.valid.txt and ptb.test.txt in the folder `ptb` of the data folder."""
 
     def __init__(self, data_dir: str):
         self.data_dir = data_dir
@@ -28,4 +28,6 @@ class PTB:
                 f"dataset: {', '.join(missing)} not found in {folder}: take them from the folder data of "
                 f"{ADDRESS}, or use dataset=pydoc, which needs no file"
             )
-        return TextSplits(*([line.split() for line in read(file, "").split("\n") if line.split()] for file in files))
+        return TextSplits(
+            *([line.split() for line in read_text(file, "").split("\n") if line.split()] for file in files)
+        )

@@ -1,8 +1,8 @@
-"""Larochelle's binarised MNIST: 50,000 / 10,000 / 10,000 images of 28x28, their bits drawn once for all.
+"""Static MNIST, binarised once by Larochelle: 50,000 / 10,000 / 10,000 images of 28x28.
 
 H. Larochelle, I. Murray, The Neural Autoregressive Distribution Estimator, AISTATS 2011; bits drawn as in
 R. Salakhutdinov, I. Murray, On the Quantitative Analysis of Deep Belief Networks, ICML 2008.
-Its likelihoods differ by a nat or two from those under other draws: compare only within this set.
+Its likelihoods differ by a nat or two from those under other draws: compare them only within this set.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ SIZES = {"train": 50_000, "valid": 10_000, "test": 10_000}
 
 
 class StaticMNIST:
-    """The three published files, without labels.
+    """Static MNIST, from its three published files, without labels.
 
     Args:
         data_dir: holds `static_mnist/binarized_mnist_{train,valid,test}.amat`.
@@ -33,7 +33,8 @@ class StaticMNIST:
     """
 
     def __init__(self, data_dir: str, download: bool):
-        self.data_dir, self.download = data_dir, download
+        self.data_dir = data_dir
+        self.download = download
 
     def __call__(self) -> RawSplits:
         names = {split: f"binarized_mnist_{split}.amat" for split in SIZES}
@@ -47,10 +48,10 @@ class StaticMNIST:
 
 
 def read_amat(path: Path, num_images: int) -> Tensor:
-    """Images (N, 1, 28, 28) of 0 and 1 from text: one a line, digits separated by blanks.
+    """Reads images (N, 1, 28, 28) of 0 and 1 from text: one image a line, digits separated by blanks.
 
     Raises:
-        DataError: other characters, or another number of pixels.
+        DataError: the file has other characters, or another number of pixels.
     """
     characters = np.fromfile(path, dtype=np.uint8)
     pixels = characters[characters > ord(" ")] - ord("0")  # below "0" it wraps round

@@ -1,4 +1,4 @@
-"""A user's own text."""
+"""Text of the user, from a file."""
 
 import re
 import unicodedata
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from dgm_run.data.text import TextSplits, sentences_of, split_sentences, words_of
+from dgm_run.data.text import TextSplits, split_paragraph, split_sentences, split_words
 from dgm_run.errors import DataError
 
 
 class TextFile:
-    """A file of plain text in UTF-8.
+    """File of plain text in UTF-8.
 
     Args:
-        path: the file.
-        shape: (T,), tokens of the longest sentence, its end among them; longer ones are left out before the split.
+        path: path of the file.
+        shape: (T,), tokens of the longest sentence with its end; longer sentences are left out before the split.
         units: lines (each is a sentence) or sentences (of paragraphs, between blank lines).
-        tokens: words (lower-case words and marks) or spaces (what stands between spaces, as in text that others split).
-        unique: whether each sentence is taken once, so that none is in two of the splits.
+        tokens: words (lower-case words and marks) or spaces (text that is already split by spaces).
+        unique: whether each sentence is taken once, so that no sentence is in two splits.
         num_valid: sentences for validation.
         num_test: sentences for the test set.
-        split_seed: of the shuffle before the split; null keeps the order and takes the last ones.
+        split_seed: seed of the shuffle before the split; null keeps the order and takes the last sentences.
     """
 
     def __init__(
@@ -35,27 +35,33 @@ class TextFile:
         num_test: int,
         split_seed: int | None,
     ):
-        self.path, self.shape, self.units, self.tokens, self.unique = path, tuple(shape), units, tokens, unique
-        self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
+        self.path = path
+        self.shape = tuple(shape)
+        self.units = units
+        self.tokens = tokens
+        self.unique = unique
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
 
     def __call__(self) -> TextSplits:
-        text = read(Path(self.path).expanduser().resolve(), "set dataset.source.path to a file of plain text")
-        split = words_of if self.tokens == "words" else str.split
+        text = read_text(Path(self.path).expanduser().resolve(), "set dataset.source.path to a file of plain text")
+        split = split_words if self.tokens == "words" else str.split
         if self.units == "lines":
             units = text.removesuffix("\n").split("\n")  # splitlines would also cut at characters inside of lines
         else:
-            units = [sentence for paragraph in _PARAGRAPH_END.split(text) for sentence in sentences_of(paragraph)]
+            units = [sentence for paragraph in _PARAGRAPH_END.split(text) for sentence in split_paragraph(paragraph)]
         sentences = [split(unit) for unit in units]
         if not any(sentences):
             raise DataError(f"{self.path}: there is no word in it")
         return split_sentences(sentences, self.shape, self.unique, self.num_valid, self.num_test, self.split_seed)
 
 
-def read(path: Path, hint: str) -> str:
-    """Reads a file of text, with line ends as "\\n" and letters composed (NFC), so that one word has one spelling.
+def read_text(path: Path, hint: str) -> str:
+    """Reads a file of text, with line ends as "\\n" and composed letters (NFC), so that one word has one spelling.
 
     Raises:
-        DataError: there is none, or it is no text.
+        DataError: the file is missing, or is no text.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; {hint}")

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Baseline
 
 ROWS = 1_000

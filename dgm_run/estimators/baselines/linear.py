@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallback, no_progress
@@ -17,6 +17,7 @@ from dgm_run.models.linear.factor_analysis import (
     describe_data,
     expectation_maximisation,
     mean_log_prob,
+    resolve_floor,
 )
 from dgm_run.models.linear.ppca import describe_shared_floor, maximum_likelihood, shared_floor
 from dgm_run.networks.bounded import check_floor, describe_floor

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.distributions.vocabulary import END, START
 from dgm_run.errors import ConfigError

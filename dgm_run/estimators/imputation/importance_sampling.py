@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer, has_observed_density
 from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
+from dgm_run.models.corrupted import CorruptedModel
 
 
 @dataclass(frozen=True)

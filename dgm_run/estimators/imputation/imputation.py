@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import Corruption, Missing, MissingValues
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.bootstrap import bootstrap_stderr

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.batch_expanded import BatchExpanded

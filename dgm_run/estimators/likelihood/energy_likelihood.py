@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction

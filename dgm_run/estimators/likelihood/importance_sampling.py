@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributions.base import Distribution
 from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.proposals import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.distributed import process_group
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.weights import (

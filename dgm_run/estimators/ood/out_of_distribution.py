@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import Dataset, DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress

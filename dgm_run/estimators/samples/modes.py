@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.data.split import RawSplits
 from dgm_run.errors import ConfigError

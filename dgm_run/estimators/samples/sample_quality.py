@@ -8,7 +8,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.models.base import ExactModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.linear.factor_analysis import EMModel, FactorAnalysis, Moments

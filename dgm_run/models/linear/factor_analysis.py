@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.distributions.full_gaussian import FullGaussian

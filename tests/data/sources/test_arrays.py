@@ -106,7 +106,7 @@ def test_integers_become_levels(tmp_path, kind):
         "floats",
     ],
 )
-def test_arrays_that_cannot_be_used_are_refused_in_one_line(tmp_path, arrays, message):
+def test_arrays_that_cannot_be_used_refused(tmp_path, arrays, message):
     path = save(tmp_path, **arrays)
     with pytest.raises(DataError, match=f"mine.npz.*{message}") as error:
         load(path)
@@ -125,14 +125,14 @@ def test_a_pickle_is_never_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>\n</html>", b"PK\x03\x04 cut short"])
-def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
+def test_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "mine.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"mine.npz is no .npz or .npy file") as error:
         load(tmp_path / "mine.npz")
     assert "\n" not in str(error.value)
 
 
-def test_a_truncated_file_is_refused_in_one_line(tmp_path, x):
+def test_truncated_file_is_refused(tmp_path, x):
     path = save(tmp_path, x=x)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match=r"mine.npz is no .npz or .npy file"):
@@ -154,7 +154,7 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "mine.npz")
 
 
-def test_arrays_that_have_changed_are_not_taken_for_those_of_the_run(tmp_path, x):
+def test_changed_arrays_are_refused(tmp_path, x):
     cfg = compose(*TINY, "dataset=arrays", f"dataset.source.path={save(tmp_path, x=x.repeat(5, 0))}",
                   "dataset.shape=[4,3]", "dataset.num_levels=256", "dataset.binarize=dynamic",
                   "dataset.source.num_valid=5", "dataset.source.num_test=5")  # fmt: skip
@@ -162,7 +162,7 @@ def test_arrays_that_have_changed_are_not_taken_for_those_of_the_run(tmp_path, x
     assert re.fullmatch(r"dynamic \(.*\); md5 [0-9a-f]{8}", found["preprocessing"])
     assert evaluate(cfg, tmp_path / "run")["preprocessing"] == found["preprocessing"]
     save(tmp_path, x=x[::-1].repeat(5, 0))
-    with pytest.raises(CheckpointError, match="arrays is not what it was when the run began: then dynamic .*md5"):
+    with pytest.raises(CheckpointError, match="arrays has changed since the run started: then dynamic .*md5"):
         evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
     with pytest.raises(CheckpointError, match="arrays is not what it was"):

@@ -20,14 +20,14 @@ def enumerate_patterns(size):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_images_are_those_of_one_colour_a_row_or_a_column(size):
+def test_lines_have_one_colour(size):
     x = BarsAndStripes(size)().train.x
     assert x.dtype == torch.uint8
     assert x.shape == (2 ** (size + 1), 1, size, size)
     assert Counter(map(tuple, x.flatten(1).tolist())) == enumerate_patterns(size)
 
 
-def test_four_by_four_has_thirty_distinct_images_two_of_them_twice():
+def test_4x4_has_30_distinct_images():
     counts = Counter(map(tuple, BarsAndStripes(4)().train.x.flatten(1).tolist()))
     assert len(counts) == 30
     assert {image for image, count in counts.items() if count == 2} == {(0,) * 16, (1,) * 16}
@@ -42,7 +42,7 @@ def test_all_splits_are_the_full_set():
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_the_stated_bound_is_the_negative_entropy(size):
+def test_stated_bound_is_negative_entropy(size):
     counts = Counter(map(tuple, BarsAndStripes(size)().train.x.flatten(1).tolist()))
     total = 2 ** (size + 1)
     entropy = -sum(n / total * math.log(n / total) for n in counts.values())
@@ -50,13 +50,13 @@ def test_the_stated_bound_is_the_negative_entropy(size):
 
 
 @pytest.mark.parametrize("size", [0, 13])
-def test_a_size_that_makes_no_sense_is_refused(size):
+def test_size_that_makes_no_sense_is_refused(size):
     with pytest.raises(ValueError, match=f"size = {size}"):
         BarsAndStripes(size)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_the_probability_of_an_image_is_known(size):
+def test_probability_of_image_is_known(size):
     split = BarsAndStripes(size)().test
     counts = Counter(images := [tuple(image) for image in split.x.flatten(1).tolist()])
     assert split.log_p.exp().tolist() == pytest.approx([counts[image] / 2 ** (size + 1) for image in images])

@@ -39,12 +39,12 @@ def test_classes_are_counted_from_zero(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.full((3, 784), 2), np.zeros((3, 256)), np.full((3, 784), 0.5)])
-def test_what_is_no_binary_image_is_refused_by_the_name_of_the_file(tmp_path, bad):
+def test_what_is_no_binary_image_is_refused(tmp_path, bad):
     write(tmp_path, val_data=bad)
     with pytest.raises(DataError, match=r"28_split1.mat: val_data is no N x 784 array of 0 and 1"):
         load(tmp_path)
 
 
-def test_missing_data_are_asked_for_in_one_line(tmp_path):
+def test_missing_data_are_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"caltech101_silhouettes_28_split1.mat.*umass.edu.*dataset=digits"):
         load(tmp_path)

@@ -41,7 +41,7 @@ def write_folder(tmp_path, batches):
         (tmp_path / "cifar-10-batches-bin" / name).write_bytes(content)
 
 
-def test_the_last_training_batch_is_for_validation(tmp_path, batches):
+def test_last_training_batch_for_validation(tmp_path, batches):
     write_folder(tmp_path, batches)
     splits = CIFAR10(str(tmp_path), num_valid=4, download=False)()
     assert [tuple(split.x.shape) for split in splits] == [(16, 3, 32, 32), (4, 3, 32, 32), (4, 3, 32, 32)]
@@ -62,7 +62,7 @@ def test_a_record_is_label_then_red_green_and_blue_row_by_row(tmp_path, batches)
     assert test.y.tolist() == [9] * 4
 
 
-def test_the_archive_is_fetched_and_unpacked_once(tmp_path, batches, serve, monkeypatch):
+def test_archive_fetched_and_unpacked_once(tmp_path, batches, serve, monkeypatch):
     content = archive(batches)
     url = serve({"cifar.tar.gz": content}) + "cifar.tar.gz"
     checksum = "sha256:" + hashlib.sha256(content).hexdigest()
@@ -74,7 +74,7 @@ def test_the_archive_is_fetched_and_unpacked_once(tmp_path, batches, serve, monk
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar-10-batches-bin"]
 
 
-def test_an_archive_put_there_by_hand_is_used(tmp_path, batches):
+def test_archive_put_there_by_hand_is_used(tmp_path, batches):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(archive(batches))
     assert len(CIFAR10(str(tmp_path), num_valid=4, download=False)().train.x) == 16
 
@@ -109,6 +109,6 @@ def test_a_wrong_batch_is_named(tmp_path, batches, change, message):
         CIFAR10(str(tmp_path), num_valid=4, download=False)()
 
 
-def test_missing_data_are_asked_for_in_one_line(tmp_path):
+def test_missing_data_are_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"cifar-10-binary.tar.gz.*https://www.cs.toronto.edu.*dataset=digits"):
         CIFAR10(str(tmp_path), num_valid=4, download=False)()

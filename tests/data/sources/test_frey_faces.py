@@ -38,12 +38,12 @@ def test_the_seed_alone_decides_on_the_split(tmp_path, faces):
 
 
 @pytest.mark.parametrize("bad", [np.zeros((20, 560), dtype=np.uint8), np.zeros((560, 20))])
-def test_what_is_no_faces_is_refused_by_the_name_of_the_file(tmp_path, bad):
+def test_what_is_no_faces_is_refused(tmp_path, bad):
     write(tmp_path, bad)
     with pytest.raises(DataError, match=r"frey_rawface.mat: ff is .* instead of 560 x N bytes"):
         load(tmp_path)
 
 
-def test_missing_data_are_asked_for_in_one_line(tmp_path):
+def test_missing_data_are_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"frey_faces/frey_rawface.mat.*cs.nyu.edu.*dataset=digits"):
         load(tmp_path)

@@ -18,7 +18,7 @@ def test_a_grid_and_a_ring_have_their_modes_where_they_are_asked():
 
 
 @pytest.mark.parametrize("arrangement", ["grid", "ring"])
-def test_examples_lie_around_the_mode_of_their_label_and_all_modes_are_as_likely(arrangement):
+def test_modes_are_equally_likely(arrangement):
     source = make(arrangement)
     x, y, _ = source().train
     assert stats.chisquare(np.bincount(y, minlength=9)).pvalue > 1e-3
@@ -33,7 +33,7 @@ def test_the_density_is_that_of_the_mixture():
     np.testing.assert_allclose(split.log_p, np.log(np.mean(parts, 0)), rtol=1e-9)
 
 
-def test_splits_have_their_sizes_and_draws_of_their_own_which_the_seed_repeats():
+def test_splits_are_drawn_by_the_seed():
     source = make()
     splits = source()
     assert [len(split.x) for split in splits] == [50_000, 10, 500]

@@ -35,7 +35,7 @@ def test_more_levels_than_256_are_refused():
         ImageFolder("somewhere", (1, 4, 4), **(SETTINGS | {"num_levels": 65536}))
 
 
-def test_hidden_files_and_folders_are_skipped(tmp_path):
+def test_hidden_files_and_folders_skipped(tmp_path):
     save(tmp_path / "a.png", draw(4, 6))
     for name in ("._a.png", ".cache/b.png", "__MACOSX/._a.png", "below/__MACOSX/c.png", "below/.d.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -120,14 +120,14 @@ def test_folders_are_classes_in_name_order(tmp_path):
     assert splits.notes == ("image_folder: 3 classes: 0 ant (5), 1 bee (7), 2 cow (3)",)
 
 
-def test_many_classes_are_named_by_their_ends(tmp_path):
+def test_many_classes_are_named_by_ends(tmp_path):
     save_classes(tmp_path, {f"k{number:02}": 1 for number in range(12)})
     notes = load(tmp_path, labels="folders", num_classes=12).notes
     assert notes == ("image_folder: 12 classes: 0 k00, 1 k01, ..., 11 k11",)
 
 
 @pytest.mark.parametrize("num_classes", [None, 2, 4])
-def test_a_wrong_number_of_classes_is_refused(tmp_path, num_classes):
+def test_wrong_number_of_classes_is_refused(tmp_path, num_classes):
     save_classes(tmp_path, {"ant": 5, "bee": 7, "cow": 3})
     message = r"num_classes: .* declared, but .* has 3 folders with images \(0 ant .*\): set dataset.num_classes=3"
     with pytest.raises(DataError, match=message):
@@ -185,7 +185,7 @@ def test_labels_stay_with_images_on_the_disk(tmp_path):
     assert torch.equal(splits.test.x[:, 0, 0, 0].long(), splits.test.y)
 
 
-def test_a_folder_without_images_or_no_folder_is_named(tmp_path):
+def test_folder_without_images_is_named(tmp_path):
     with pytest.raises(DataError, match=rf"{tmp_path}: holds no image"):
         load(tmp_path)
     with pytest.raises(DataError, match=r"nowhere: no such folder; set dataset.source.path"):
@@ -193,6 +193,6 @@ def test_a_folder_without_images_or_no_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (2, 28, 28), (784,)])
-def test_a_shape_that_is_no_image_is_refused_at_construction(shape):
+def test_shape_that_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match=r"images are \[1, H, W\]"):
         ImageFolder("somewhere", shape, **SETTINGS)

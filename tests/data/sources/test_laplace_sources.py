@@ -21,14 +21,14 @@ def test_splits_have_their_sizes_and_another_call_gives_the_same(source, splits)
     assert all(torch.equal(one.x, other.x) for one, other in zip(splits, source(), strict=True))
 
 
-def test_the_draws_are_white_and_what_is_unmixed_of_them_is_laplace(source, splits):
+def test_unmixed_draws_are_laplace(source, splits):
     x = splits.train.x.numpy()
     np.testing.assert_allclose(np.cov(x.T), np.eye(3), atol=0.03)
     for s in (x @ source.mixing.numpy()).T:
         assert stats.kstest(s, stats.laplace(scale=0.5**0.5).cdf).pvalue > 1e-3
 
 
-def test_the_mixing_is_a_rotation_that_the_seed_chooses(source):
+def test_mixing_rotation_that_seed_chooses(source):
     np.testing.assert_allclose(source.mixing @ source.mixing.T, np.eye(3), atol=1e-12)
     assert not torch.allclose(source.mixing, LaplaceSources(3, 1, 1, 1, seed=3).mixing)
 

@@ -15,7 +15,7 @@ def write_idx(path, values):
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])
-def test_the_last_training_images_are_for_validation(tmp_path, name):
+def test_last_training_images_for_validation(tmp_path, name):
     x, y = torch.randint(0, 256, (16, 28, 28)), torch.arange(16) % 10
     for stem, part in (("train", slice(0, 12)), ("t10k", slice(12, 16))):
         write_idx(tmp_path / name / "raw" / f"{stem}-images-idx3-ubyte", x[part])
@@ -31,7 +31,7 @@ def test_the_last_training_images_are_for_validation(tmp_path, name):
         assert torch.equal(split.y, other.y)
 
 
-def test_missing_files_are_asked_for_in_one_line(tmp_path):
+def test_missing_files_are_asked_for(tmp_path):
     with pytest.raises(DataError) as error:
         MNIST(str(tmp_path), "MNIST", num_valid=3, inverted=False, download=False)()
     for part in (str(tmp_path), "MNIST/raw/t10k-labels-idx1-ubyte.gz", "https://", "DGM_DATA_DIR", "digits"):

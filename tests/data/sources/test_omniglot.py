@@ -33,14 +33,14 @@ def test_images_stand_upright_with_the_nearest_levels(tmp_path, images):
     assert torch.equal(test.x, images[12:])
 
 
-def test_training_and_validation_share_out_the_training_images(tmp_path, images):
+def test_validation_is_part_of_training_set(tmp_path, images):
     train, valid, _ = load(tmp_path)
     assert (len(train.x), len(valid.x)) == (8, 4)
     shared = torch.cat([train.x, valid.x]).flatten(1).tolist()
     assert sorted(shared) == sorted(images[:12].flatten(1).tolist())
 
 
-def test_the_seed_alone_decides_on_the_validation_set(tmp_path, images):
+def test_seed_decides_the_validation_set(tmp_path, images):
     assert torch.equal(load(tmp_path).valid.x, load(tmp_path).valid.x)
     assert not torch.equal(load(tmp_path).valid.x, load(tmp_path, split_seed=1).valid.x)
 
@@ -48,12 +48,12 @@ def test_the_seed_alone_decides_on_the_validation_set(tmp_path, images):
 @pytest.mark.parametrize(
     "bad", [np.full((784, 3), 255.0), np.full((784, 3), -0.1), np.full((784, 3), np.nan), np.zeros((3, 784))]
 )
-def test_what_is_no_intensities_is_refused_by_the_name_of_the_file(tmp_path, bad):
+def test_what_is_no_intensities_is_refused(tmp_path, bad):
     write(tmp_path, data=bad, testdata=np.zeros((784, 2)))
     with pytest.raises(DataError, match=r"chardata.mat: holds no 784 x N intensities"):
         load(tmp_path)
 
 
-def test_missing_data_are_asked_for_in_one_line(tmp_path):
+def test_missing_data_are_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"omniglot/chardata.mat.*github.com/yburda/iwae.*dataset=digits"):
         load(tmp_path)

@@ -26,12 +26,12 @@ def test_every_symbol_becomes_something():
         assert sum(PAIRS.get(symbol, {}).values()) + sum(WORDS.get(symbol, {}).values()) == pytest.approx(1)
 
 
-def test_probabilities_are_the_sums_over_all_trees():
+def test_probabilities_sums_over_all_trees():
     trees = Counter()
     for words, p in derivations("S", 5):
         trees[words] += p
     source = PCFG(5, 1, 1, 1, 0)
-    assert source.share_of_short() == pytest.approx(sum(trees.values()))
+    assert source.short_probability() == pytest.approx(sum(trees.values()))
     for words in itertools.islice(trees, 0, None, 97):
         assert source.log_prob(words) == pytest.approx(math.log(trees[words] / sum(trees.values())))
     assert source.log_prob(("dog", "the")) == -math.inf
@@ -44,7 +44,7 @@ def test_a_sentence_with_two_trees_has_both():
     shared = 0.8**3 * 0.6 * 0.1 * 0.4 * 0.6 * 0.2 * 0.5 * 0.3 * 0.08
     trees = shared * 0.5 * (0.2 + 0.15)
     source = PCFG(19, 1, 1, 1, 0)
-    assert source.log_prob(words) == pytest.approx(math.log(trees / source.share_of_short()))
+    assert source.log_prob(words) == pytest.approx(math.log(trees / source.short_probability()))
 
 
 def test_draws_follow_the_probabilities():
@@ -66,7 +66,7 @@ def test_the_test_sentences_come_with_their_likelihoods():
     assert len(data.test.log_p) == 20
 
 
-def test_a_length_that_no_sentence_has_is_refused():
+def test_length_that_no_sentence_has_refused():
     with pytest.raises(ValueError, match="the shortest sentences have three"):
         PCFG(2, 1, 1, 1, 0)
     assert len(PCFG(3, 5, 1, 1, 0)().train[0]) == 3

@@ -4,7 +4,7 @@ from dgm_run.data.sources.ptb import PTB
 from dgm_run.errors import DataError
 
 
-def test_its_three_files_are_read_as_they_were_split(tmp_path):
+def test_three_files_read_as_they_split(tmp_path):
     (tmp_path / "ptb").mkdir()
     for name, text in (("train", " a <unk> N \n b \n"), ("valid", " c d \n"), ("test", " e \n\n")):
         (tmp_path / "ptb" / f"ptb.{name}.txt").write_text(text)

@@ -4,7 +4,7 @@ from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.sources.pydoc import Pydoc, _prose
 
 
-def test_it_is_prose_and_every_sentence_is_there_once():
+def test_sentences_are_unique_prose():
     splits = Pydoc((41,), 144, 144, 0)()
     sentences = [tuple(s) for part in splits[:3] for s in part]
     assert len(sentences) == len(set(sentences)) > 1200
@@ -14,7 +14,7 @@ def test_it_is_prose_and_every_sentence_is_there_once():
     assert [len(splits.valid), len(splits.test)] == [144, 144]
 
 
-def test_its_checksum_stands_beside_every_number():
+def test_checksum_stands_beside_every_number():
     dataset = instantiate(compose("dataset=pydoc").dataset)
     data = dataset.load()
     assert re.search(r"; md5 [0-9a-f]{8}, left out: \d+ longer than 40 words, \d+ repeated$", data.dataset.protocol)

@@ -27,7 +27,7 @@ def published(tmp_path, monkeypatch):
     return pixels
 
 
-def test_the_three_files_are_the_three_splits(tmp_path, published):
+def test_three_files_are_three_splits(tmp_path, published):
     splits = StaticMNIST(str(tmp_path), download=False)()
     for split, name in zip(splits, SIZES, strict=True):
         assert split.x.dtype == torch.uint8
@@ -68,7 +68,7 @@ def test_a_file_of_other_bits_is_not_accepted_from_the_network(tmp_path, publish
     assert list((tmp_path / "empty").rglob("*.amat")) == []
 
 
-def test_missing_data_are_asked_for_in_one_line(tmp_path):
+def test_missing_data_are_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"static_mnist/binarized_mnist_valid.amat.*larocheh.*dataset=digits"):
         StaticMNIST(str(tmp_path), download=False)()
 

@@ -19,7 +19,7 @@ def test_paragraphs_are_cut_into_sentences(tmp_path):
     assert splits.test == [["seven", "eight", "!"]]
 
 
-def test_lines_of_split_tokens_are_taken_as_they_are(tmp_path):
+def test_lines_of_split_tokens_taken_as_they(tmp_path):
     (tmp_path / "a.txt").write_text("The <unk> , N\n\nB c\nD\n")
     splits = source(tmp_path / "a.txt", units="lines", tokens="spaces")()
     assert [*splits.train, *splits.valid, *splits.test] == [["The", "<unk>", ",", "N"], ["B", "c"], ["D"]]
@@ -45,7 +45,7 @@ def test_each_sentence_is_taken_once_where_asked(tmp_path):
     assert whole.notes == ()
 
 
-def test_windows_text_has_no_marks_of_its_own(tmp_path):
+def test_windows_text_has_no_marks(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeffOne\r\n\r\ntwo three\r\n\ufefffour\r\n".encode())
     for tokens, first in (("words", "one"), ("spaces", "One")):
         splits = source(tmp_path / "a.txt", units="lines", tokens=tokens)()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
 
 

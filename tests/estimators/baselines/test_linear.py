@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 from dgm_run.config.compose import compose
 from dgm_run.data.corruptions import MissingAtRandom
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.baselines.linear import LinearBaseline
 
 SETTINGS = {"latent_dim": 3, "min_scale": 0.0, "relative_min_scale": 1e-3, "tolerance": 1e-9, "max_steps": 5000}

@@ -7,7 +7,8 @@ import torch
 import dgm_run
 from dgm_run.config.compose import instantiate
 from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf, MissingRows, SaltAndPepper
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
@@ -211,5 +212,5 @@ def test_a_vector_needs_a_set_that_is_not_of_images():
     estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
     with pytest.raises(ConfigError, match=r"imputation.corruptions: all of them need images"):
         estimator.check(truth.factor_analysis(), data)
-    with pytest.raises(ConfigError, match=r"MissingRows is of images, and \[6\] is none: use missing_at_random"):
+    with pytest.raises(ConfigError, match=r"MissingRows needs images, and \[6\] is none: use missing_at_random"):
         instantiate(dgm_run.compose(*overrides, "dataset/corrupt=missing_rows").dataset)

@@ -6,7 +6,8 @@ from torch.distributions import MultivariateNormal
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import AISDecoder, AnnealedChains, NoisyDecoder

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.likelihood.partition import Exact

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.likelihood.exact_likelihood import ExactLikelihood
 from dgm_run.models.linear.ppca import PPCA
 

@@ -8,7 +8,7 @@ from scipy.stats import t
 from torch import Tensor, nn
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian

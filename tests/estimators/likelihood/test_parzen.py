@@ -5,7 +5,7 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.distributed import process_group
 from dgm_run.estimators.intervals import Margin, student_quantile
 from dgm_run.estimators.likelihood.parzen import Parzen

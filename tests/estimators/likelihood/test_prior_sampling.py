@@ -7,7 +7,7 @@ from scipy.stats import t
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.likelihood.prior_sampling import PriorSampling
 
 

@@ -5,7 +5,8 @@ import torch
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.errors import ConfigError

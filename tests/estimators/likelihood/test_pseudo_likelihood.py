@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.likelihood.pseudo_likelihood import PseudoLikelihood
 from tests.models.energy.test_rbm import make
 from tests.objectives.energy.test_pseudo_likelihood import exact_pseudo_likelihood

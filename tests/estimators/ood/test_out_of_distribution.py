@@ -11,7 +11,8 @@ from torch.distributions import Bernoulli, Normal
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.ood.out_of_distribution import (
     Background,

@@ -3,7 +3,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.samples.features import fit_features
 
 

@@ -7,7 +7,8 @@ from torch import nn
 
 import dgm_run
 from dgm_run.config.compose import instantiate
-from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.samples.sample_quality import SampleQuality, _interval_of_square
 from dgm_run.models.base import LatentVariableModel

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import expit, log_expit, logsumexp
 
-from dgm_run.data.dataset import DataSplit
+from dgm_run.data.data_split import DataSplit
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.models.energy.dbn import DBN

@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 import dgm_run
-from dgm_run.data.dataset import DataSplit, to_float
+from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.labels.classification import Classification
 from dgm_run.models.labelled.class_conditional import ClassConditional

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import dgm_run
-from dgm_run.config.compose import instantiate, validate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("double")

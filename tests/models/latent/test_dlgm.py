@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config.compose import instantiate, validate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from tests.support.contracts import check_every_parameter_gets_a_gradient
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.config.compose import instantiate, validate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
 from dgm_run.models.latent.gan import iterate_parameters
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import chi2, multivariate_normal
 
-from dgm_run.config.compose import PARTS, instantiate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.schema import PARTS
 from dgm_run.objectives.elbo import ELBO
 from dgm_run.objectives.iwae import IWAE
 from dgm_run.objectives.renyi import Renyi

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.models.energy.rbm import RBM

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from dgm_run.config.compose import compose, validate
+from dgm_run.config.compose import compose
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.objectives.base import Progress

@@ -3,8 +3,10 @@ import pytest
 import torch
 from scipy.special import expit
 
-from dgm_run.config.compose import compose, validate
-from dgm_run.data.dataset import DataSplit, LoadedDataset
+from dgm_run.config.compose import compose
+from dgm_run.config.validate import validate
+from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.sources.bars_and_stripes import BarsAndStripes
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.likelihood.partition import Exact

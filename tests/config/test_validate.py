@@ -3,7 +3,7 @@
 import pytest
 
 from dgm_run.cli.hydra_errors import compose_arguments
-from dgm_run.config.compose import validate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError, OutOfMemory
 from tests.support.tiny import refused
 
@@ -42,7 +42,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_configuration_that_cannot_be_built_names_the_key(line):
+def test_build_error_names_the_key(line):
     with pytest.raises(ConfigError) as error:
         validate(compose_arguments(line.split()))
     assert str(error.value) == LINES[line]
@@ -61,7 +61,7 @@ def test_a_configuration_that_cannot_be_built_names_the_key(line):
         "posterior.log_var_range=[-3,1]",
     ],
 )
-def test_a_configuration_at_the_edge_is_taken(line):
+def test_configuration_at_edge_is_taken(line):
     assert validate(compose_arguments(line.split())) is None
 
 
@@ -71,12 +71,12 @@ def test_a_configuration_at_the_edge_is_taken(line):
         (["seed=${nope}"], "seed: it refers to nope, and there is no such key\n"),
         (["hydra.run.dir=${nope}"], "hydra.run.dir: it refers to nope, and there is no such key\n"),
         (["++seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer\n"),
-        (["+seed=1"], "+seed: there is such a key: write it without +\n"),
+        (["+seed=1"], "+seed: this key exists: write it without +\n"),
         (["~trainer.max_steps"], "~trainer.max_steps: it is null: there is nothing to delete\n"),
         (
             ["model=rbm", "estimators.energy.reverse_ais=null", "estimators.energy.reverse_ais.num_chains=2"],
-            "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null takes away what it is part "
-            "of: leave one of the two out\n",
+            "estimators.energy.reverse_ais.num_chains: estimators.energy.reverse_ais=null removes the node that holds "
+            "it: leave one of the two out\n",
         ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),
         (["model=boltzmann", "posterior.min_scale=1"], "posterior.min_scale: no posterior is chosen here\n"),
@@ -87,7 +87,7 @@ def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_a_model_beyond_memory_is_refused_in_words():
-    from dgm_run.runner.run import check
+    from dgm_run.runner.assemble import check_config
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
-        check(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))
+        check_config(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))

@@ -3,19 +3,17 @@
 import json
 import shlex
 import shutil
-import sys
 
 import numpy as np
 import pytest
-import torch
 
 import dgm_run
-from dgm_run.cli import main
-from dgm_run.config.compose import instantiate, validate
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load
-from tests.support.tiny import TINY, call, refused
+from tests.support.tiny import TINY, call, end_of
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -39,7 +37,7 @@ def estimates(folder):
     return json.loads((folder / "results.json").read_text())["estimates"]
 
 
-def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weights(run):
+def test_another_estimator_adds_estimates(run):
     before = estimates(run)
     done = call("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
                    "estimators.ais_decoder.num_simulated=3", cwd=run.parent)  # fmt: skip
@@ -53,7 +51,7 @@ def test_another_estimator_adds_to_the_results_what_it_finds_with_the_best_weigh
         "gap",
     ]
     assert "added to run/results.json: log_likelihood by ais; simulated_low, simulated_high, gap by bdmc" in done.stdout
-    assert "found in the same way" not in done.stdout
+    assert "same estimator and settings" not in done.stdout
     assert not (run / "error.txt").exists()
 
 
@@ -94,7 +92,7 @@ def test_odd_seeds_and_repeats_are_refused(setting, message):
         validate(cfg)
 
 
-def test_the_pictures_of_an_estimator_are_kept(run):
+def test_pictures_of_estimator_are_kept(run):
     cfg = dgm_run.compose(
         *WITHOUT_ESTIMATORS, "estimators=[sample_quality]", "estimators.sample_quality.num_samples=50"
     )
@@ -107,7 +105,7 @@ def test_the_pictures_of_an_estimator_are_kept(run):
     }
 
 
-def test_another_data_set_of_another_shape_is_refused_as_one_of_an_estimator(run):
+def test_data_of_other_shape_is_refused(run):
     done = call("evaluate", "run", "estimators=[out_of_distribution]",
                 "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes", cwd=run.parent)  # fmt: skip
     assert done.returncode == 1
@@ -115,7 +113,7 @@ def test_another_data_set_of_another_shape_is_refused_as_one_of_an_estimator(run
     assert done.stderr.startswith(expected)
 
 
-def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(run):
+def test_wrong_estimator_changes_nothing(run):
     before = (run / "results.json").read_bytes()
     cfg = dgm_run.compose(*WITHOUT_ESTIMATORS, "estimators=[ais_decoder]", "estimators.ais_decoder.scale=fit")
     with pytest.raises(ConfigError, match="the decoder has no Gaussian noise: set scale=model"):
@@ -128,7 +126,7 @@ def test_the_same_again_takes_the_place_of_what_it_repeats(run, capsys):
     cfg = dgm_run.compose(*OVERRIDES)
     dgm_run.evaluate(cfg, run)
     found, shown = estimates(run), capsys.readouterr().out
-    assert "results.json, found in the same way: log_likelihood, bits_per_dim by importance_sampling; elbo, " in shown
+    assert "same estimator and settings: log_likelihood, bits_per_dim by importance_sampling; elbo, " in shown
     assert "added to" not in shown
     assert len(found) == len(before)
     assert {row["quantity"]: row["value"] for row in found} == {row["quantity"]: row["value"] for row in before}
@@ -165,7 +163,7 @@ def test_it_is_the_model_of_the_run(run):
         (["run", "estimators=[exact"], "estimators=[exact: [ and ] do not match"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
+def test_wrong_commands_are_refused(arguments, message, run):
     before = (run / "results.json").read_text()
     done = call("evaluate", *arguments, cwd=run.parent)
     assert done.returncode == 1
@@ -181,27 +179,13 @@ def test_what_cannot_be_evaluated_is_refused_in_a_line(arguments, message, run):
         ('{"estimates": [', "cannot be read"),
     ],
 )
-def test_a_run_without_whole_results_is_refused(content, message, run):
+def test_run_without_whole_results_refused(content, message, run):
     (run / "results.json").unlink()
     if content:
         (run / "results.json").write_text(content)
     done = call("evaluate", "run", cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr
-
-
-def end_of(function, folder, monkeypatch, capfd, *arguments):
-    """The status with which a command ends in this process, and what it says on standard error."""
-    monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
-    monkeypatch.setattr("sys.path", list(sys.path))
-    for name in ("_failures", "_runs", "_sweeps"):
-        monkeypatch.setattr(main, name, [])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as ended:
-        getattr(main, function)()
-    code = ended.value.code
-    told = capfd.readouterr().err
-    return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)
 
 
 def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, capfd):
@@ -217,49 +201,3 @@ def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, ca
     assert not (run / "error.txt").exists()
     sessions = [line for line in (run / "run.log").read_text().splitlines() if line.startswith("=== ")]
     assert [line.rpartition(": ")[2] for line in sessions] == ["training", *["evaluation of the best checkpoint"] * 2]
-
-
-JUNK = [
-    b"",
-    b"3",
-    b"text",
-    b"- {a: 1}",
-    b"- [a=1]",
-    b"- 3",
-    b"a: 1",
-    b"x: [",
-    b"- foo bar=",
-    b"- 'a=['",
-    b"\x80\xff\x00",
-]
-
-
-@pytest.mark.parametrize("content", JUNK)
-@pytest.mark.parametrize("function", ["evaluate", "sample"])
-def test_junk_overrides_are_refused_in_a_line(function, content, tmp_path, monkeypatch, capfd):
-    path = tmp_path / ".hydra" / "overrides.yaml"
-    path.parent.mkdir()
-    path.write_bytes(content)
-    monkeypatch.setattr("dgm_run.runner.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
-    code, told = end_of(function, tmp_path, monkeypatch, capfd)
-    assert code == 1
-    assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")
-    assert told.count("\n") == 1
-
-
-@pytest.mark.parametrize("content", JUNK)
-def test_junk_overrides_are_refused_on_resume(content, tmp_path, monkeypatch, capfd):
-    path = tmp_path / ".hydra" / "overrides.yaml"
-    path.parent.mkdir()
-    path.write_bytes(content)
-    done = refused([f"trainer.resume={tmp_path}"], tmp_path, monkeypatch, capfd)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{path} is no list of overrides")
-    assert done.stderr.count("\n") == 1
-
-
-def test_help_says_how(tmp_path):
-    done = call("evaluate", "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "dgm-eval RUN_DIR" in done.stdout
-    assert call("evaluate", cwd=tmp_path).returncode == 2

@@ -1,0 +1,156 @@
+"""Ends a command with its status: messages in a line, failed jobs of sweeps, lost output."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from hydra.errors import CompactHydraException, HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from dgm_run.cli.arguments import (
+    find_config_folders,
+    parse_options,
+)
+from dgm_run.cli.hydra_errors import describe
+from dgm_run.cli.resume import (
+    find_sweep_code,
+)
+from dgm_run.config.commands import (
+    read_overrides,
+    report_runs,
+    resume_sweep,
+)
+from dgm_run.distributed.signals import SIGPIPE, Interrupted
+from dgm_run.errors import ConfigError, UserError
+from dgm_run.recording.output import find_lost_streams, get_reason
+
+ONE_LINE_ERRORS = (UserError, HydraException, OSError)
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Outcome:
+    """Record of the work of this process, by which its exit status is chosen.
+
+    Attributes:
+        has_failed: whether a run, a job or an estimator failed.
+        run_folders: folders of the runs that this process has trained or evaluated.
+        sweep_folders: folders of the sweeps that this process has started.
+    """
+
+    has_failed: bool = False
+    run_folders: list[Path] = field(default_factory=list)
+    sweep_folders: list[Path] = field(default_factory=list)
+
+
+outcome = Outcome()
+
+
+def exit_with_status(work: Callable[[], object], os_error_prefix: str = "") -> NoReturn:
+    """Does the work, and ends the process with its exit status. A user's error is one line on standard error.
+
+    Args:
+        work: the command.
+        os_error_prefix: text before the message of an operating-system error.
+    """
+    full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises every error, and this function prints them
+    sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
+    try:
+        work()
+    except Interrupted as stop:
+        with suppress(ValueError):  # another Ctrl-C would only disturb the end; fails outside the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.stderr.write(f"{stop.message}\n")
+        sys.exit(128 + stop.signum)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except (*ONE_LINE_ERRORS, OmegaConfBaseException) as error:
+        if full_error:
+            raise
+        outcome.has_failed = True
+        is_os_error = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
+        prefix = os_error_prefix if is_os_error else ""
+        _remove_unstarted_sweeps()
+        message = describe(error, sys.argv[1:], _own_folders()) if _is_hydra_error(error) else str(error)
+        sys.stderr.write(f"{prefix}{message}\n")
+    finally:
+        _print_failed_jobs()
+    sys.stdout.flush()
+    lost = find_lost_streams().get("standard output")
+    has_worked = outcome.has_failed or outcome.run_folders or outcome.sweep_folders
+    if lost and not has_worked:  # its only purpose was to print
+        if isinstance(lost, BrokenPipeError):
+            sys.exit(128 + SIGPIPE)
+        sys.exit(f"cannot write to standard output: {get_reason(lost)}")
+    sys.exit(1 if outcome.has_failed else 0)
+
+
+def exit_if_refused(check: Callable[[], T]) -> T:
+    """Returns the value of a check, or ends the process with its message."""
+    try:
+        return check()
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def _remove_unstarted_sweeps() -> None:
+    """Removes the folders of sweeps that Hydra refused after it wrote their configuration."""
+    if "trainer.resume=auto" in sys.argv:  # the folder is older than this command
+        return
+    for sweep in list(outcome.sweep_folders):
+        left = list(sweep.iterdir()) if sweep.is_dir() else []
+        if [path.name for path in left] in ([], ["multirun.yaml"]):
+            outcome.sweep_folders.remove(sweep)
+            for path in left:
+                path.unlink()
+            with suppress(OSError):
+                sweep.rmdir()
+
+
+def _is_hydra_error(error: Exception) -> bool:
+    return isinstance(error, HydraException | OmegaConfBaseException)
+
+
+def _own_folders() -> list[Path]:
+    """Returns the user's own configuration folders, where the command takes such."""
+    with suppress(ConfigError):
+        return find_config_folders(parse_options(sys.argv[1:]))
+    return []
+
+
+def _print_failed_jobs() -> None:
+    """Prints the failed jobs of each sweep with their reasons, and the command that compares its runs."""
+    for sweep in outcome.sweep_folders:
+        found = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
+        jobs = {path.parent.parent: read_overrides(path.parent.parent) or [] for path in found}
+        common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
+        lines = []
+        for folder, overrides in jobs.items():
+            if reason := _describe_failure(folder):
+                varied = ",".join(each for each in overrides if each not in common) or "no overrides"
+                lines.append(f"job {folder.name} ({varied}): {reason}")
+        if lines:
+            outcome.has_failed = True
+            again = resume_sweep(sweep, find_sweep_code(sweep))
+            lines = ["failed jobs:", *lines, f"to run what is missing: {again}", ""]
+            sys.stderr.write("\n".join(lines))
+        sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")
+
+
+def _describe_failure(folder: Path) -> str | None:
+    """Returns the reason why a job has no results, or why its last evaluation failed; None if it succeeded."""
+    with suppress(OSError):
+        return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
+    if (folder / "results.json").exists():
+        return None
+    if (folder / "checkpoints" / "last").is_dir():
+        return "it has not ended, and goes on from its checkpoint: stopped, killed, or out of memory"
+    return "it ended without a message before its first checkpoint: stopped, killed, or out of memory"

@@ -1,0 +1,159 @@
+"""Carries out one job of `dgm-run`: a single run, or a run of a sweep."""
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
+from dgm_run.cli.resume import (
+    find_config_dir,
+)
+from dgm_run.cli.run_commands import describe_failed_estimators
+from dgm_run.config.commands import (
+    START,
+    OwnCode,
+    Start,
+    find_packages,
+    list_targets,
+    make_importable,
+    read_key,
+    read_start,
+    resume_run,
+    resume_sweep,
+    store_overrides,
+)
+from dgm_run.config.compose import annotate_published, resolve_data_paths
+from dgm_run.distributed.ranks import is_rank_zero
+from dgm_run.errors import CheckpointError
+
+FAILED_JOB_SCORE = -1e30
+"""Value that a failed job returns to a search, which maximises the monitored validation quantity."""
+
+
+class SweepFolder(Callback):
+    """Hydra callback that records the folder of a sweep, and carries settings of the command to every job.
+
+    Args:
+        packages: own packages that the command names.
+        only_packages: whether only these packages may be built, because a run folder brings the configuration.
+        base: folder that relative data paths start from; None for the current one.
+    """
+
+    def __init__(self, packages: Sequence[str], only_packages: bool, base: str | None):
+        self.packages = packages
+        self.only_packages = only_packages
+        self.base = base
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        outcome.sweep_folders.append(Path(config.hydra.sweep.dir).absolute())
+
+
+def run_job(cfg: DictConfig) -> float | None:
+    """Trains and evaluates one job; returns its best validation value for a search, or None after a failed run."""
+    context = HydraConfig.get()
+    folder = Path(context.runtime.output_dir)
+    outcome.run_folders.append(folder)
+    if is_rank_zero():
+        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
+    try:
+        return _train_and_evaluate(cfg, context, folder)
+    except ONE_LINE_ERRORS as error:
+        if context.mode == RunMode.RUN:  # if raised, Hydra would print a line of its own first
+            sys.stderr.write(f"{error}\n")
+            outcome.has_failed = True
+            if not isinstance(error, CheckpointError):  # the folder may be that of another run
+                _write_error_file(folder, str(error))
+            return None
+        if isinstance(error, CheckpointError):  # the folder may be that of another run, at work or ended
+            _print_job_failure(context, str(error))
+        else:
+            _note_failed_job(context, str(error))
+    except Exception as error:
+        if context.mode == RunMode.RUN:
+            _write_error_file(folder, f"{type(error).__name__}: {error}")
+            raise
+        traceback.print_exc()
+        _note_failed_job(context, f"{type(error).__name__}: {error}")
+    return FAILED_JOB_SCORE  # an exception would end a search
+
+
+def _train_and_evaluate(cfg: DictConfig, context: DictConfig, folder: Path) -> float | None:
+    """Carries out the job with absolute data paths; refuses foreign code that comes from a run folder."""
+    from dgm_run.runner.run import run  # imports torch
+    from dgm_run.runner.run_folder import refuse_foreign_targets
+
+    overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+    annotate_published(cfg, overrides)
+    origin = context.callbacks.sweep_folder
+    base = Path(origin.base or context.runtime.cwd)
+    own = OwnCode(find_config_dir(context), tuple(origin.packages))
+    names = make_importable(own.packages)
+    if origin.only_packages:
+        refuse_foreign_targets(
+            cfg, names, lambda name: _write_allowing_command(context, own | OwnCode(packages=(name,)))
+        )
+    places = resolve_data_paths(cfg, base)
+    overrides = store_overrides(overrides, places)
+    own = own | OwnCode(packages=find_packages(list_targets(OmegaConf.to_container(cfg, resolve=False)), base))
+    start = asdict(Start(tuple(overrides), own))
+    found = run(cfg, folder, _write_resume_command(context, own, overrides), start)
+    if failed := found["failed_estimators"]:
+        _note_failed_estimators(context, failed, folder)
+    return found["training"]["best"]
+
+
+def _write_resume_command(context: DictConfig, own: OwnCode, overrides: list[str]) -> str:
+    """Writes the command that resumes a run: own code, the overrides that are new, its folder."""
+    folder = Path(context.runtime.output_dir)
+    begins = not (folder / START).exists() and context.output_subdir is not None
+    known = overrides if begins else (read_start(folder) or Start()).overrides
+    ours = [o for o in overrides if o not in known and read_key(o) != "trainer.resume"]
+    return resume_run(folder, ours, own)
+
+
+def _write_allowing_command(context: DictConfig, own: OwnCode) -> str:
+    """Writes the same command with this code allowed."""
+    if context.mode == RunMode.RUN:
+        return _write_resume_command(context, own, list(context.overrides.task))
+    return resume_sweep(Path(context.runtime.cwd, context.sweep.dir), own)
+
+
+def _note_failed_job(context: DictConfig, message: str) -> None:
+    """Prints that a job failed, and writes the reason into its folder: the job may run on another machine."""
+    _print_job_failure(context, message)
+    _write_error_file(Path(context.runtime.output_dir), message)
+
+
+def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], folder: Path) -> None:
+    """Prints which estimators failed, and writes it into the folder. The run counts as failed."""
+    message = describe_failed_estimators(failed, folder)
+    if context.mode == RunMode.RUN:
+        sys.stderr.write(f"{message}\n")
+        outcome.has_failed = True
+        _write_error_file(folder, message)
+    else:
+        _note_failed_job(context, message)
+
+
+def _print_job_failure(context: DictConfig, message: str) -> None:
+    """Prints a failure with the number and the overrides of the job."""
+    overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
+    sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
+    outcome.has_failed = True
+
+
+def _write_error_file(folder: Path, message: str) -> None:
+    """Writes the reason of a failure to error.txt, where later commands find it."""
+    if not is_rank_zero():  # other processes write nothing
+        return
+    with suppress(OSError):  # the disk may be full
+        (folder / "error.txt").write_text(f"{message}\n", encoding="utf-8", errors="replace")

@@ -1,0 +1,203 @@
+"""The commands on a run folder: `dgm-eval`, `dgm-sample` and `dgm-report`."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+import dgm_run
+from dgm_run.cli.arguments import (
+    check_overrides,
+    parse_estimator_seeds,
+)
+from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
+from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.cli.resume import (
+    add_start,
+    describe_own_code,
+    fix_data_paths,
+)
+from dgm_run.config.commands import (
+    OwnCode,
+    Start,
+    evaluate_run,
+    load_start,
+    make_importable,
+    run_estimators,
+    sample_run,
+    take_options,
+)
+from dgm_run.errors import CheckpointError, UserError
+from dgm_run.recording.output import guarded
+
+VERSION = f"dgm-run {dgm_run.__version__}\n"
+"""Answer of all four commands to --version."""
+
+
+@guarded()
+def evaluate() -> None:
+    """Runs `dgm-eval RUN_DIR [overrides of the estimators]`, with the exit statuses of `main`."""
+    folder, own, overrides = _parse_folder_command(EVALUATE_HELP)
+    exit_if_refused(lambda: check_overrides(overrides))
+
+    def run() -> None:
+        from dgm_run.runner.evaluate_again import evaluate  # imports torch
+
+        cfg = _compose_run(folder, own, overrides, lambda code: evaluate_run(folder, overrides, code))
+        outcome.run_folders.append(folder)
+        failed = evaluate(cfg, folder, own.packages)["failed_estimators"]
+        if asked := {name: why for name, why in failed.items() if name in (cfg.estimators or {})}:
+            outcome.has_failed = True
+            sys.stderr.write(f"{describe_failed_estimators(asked, folder)}\n")
+        elif not failed:
+            (folder / "error.txt").unlink(missing_ok=True)
+
+    exit_with_status(run)
+
+
+@guarded()
+def sample() -> None:
+    """Runs `dgm-sample RUN_DIR [n=64] [seed=0]`, with the exit statuses of `main`."""
+    folder, own, arguments = _parse_folder_command(SAMPLE_HELP)
+    settings = {"n": 64, "seed": 0}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
+            sys.exit(f"{argument}: dgm-sample takes n=NUMBER and seed=NUMBER")
+        settings[name] = int(value)
+
+    def run() -> None:
+        import torch
+
+        from dgm_run.config.compose import instantiate
+        from dgm_run.memory import out_of_memory
+        from dgm_run.runner.run_folder import load, read_preprocessing
+        from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
+        from dgm_run.runner.text_samples import is_sentence_model
+
+        start = load_start(folder)
+        data = None
+        cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if start else None
+        model = load(folder, own.packages)
+        torch.set_default_dtype(next(model.parameters()).dtype)
+        try:
+            if cfg is None:
+                raise UserError("the run has no settings of its data set, because dgm-run did not start it")
+            with out_of_memory("the data set is too large"):
+                data = instantiate(cfg.dataset).load()
+        except UserError as error:
+            sys.stderr.write(f"warning: nearest neighbours skipped, data set not available: {error}\n")
+        to = folder / "drawn" / f"seed_{settings['seed']}"
+        with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
+            if is_sentence_model(model):
+                files = write_sentences(draw_sentences(model, folder, data, **settings), to)
+            else:
+                splits = {"train": data.train.uncorrupted, "test": data.test} if data else {}
+                files = write(draw(model, **settings, **splits, preprocessing=read_preprocessing(folder)), to)
+        sys.stdout.writelines(f"{file}\n" for file in files)
+
+    exit_with_status(run)
+
+
+def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Callable[[OwnCode], str]) -> DictConfig:
+    """Composes the configuration of a run again, and refuses code outside dgm_run that the command does not name.
+
+    Args:
+        folder: folder of the run.
+        own: code that the command names.
+        overrides: overrides of the command.
+        command: writes the same command with more code.
+    """
+    from dgm_run.runner.run_folder import refuse_foreign_targets
+
+    start = load_start(folder) or Start()
+    if not own.covers(start.own):
+        raise CheckpointError(describe_own_code(folder, command(own | start.own)))
+    folders = [Path(own.config_dir)] if own.config_dir else []
+    cfg = compose_arguments(add_start(start, fix_data_paths(overrides)), folders)
+    names = make_importable(own.packages)
+    refuse_foreign_targets(cfg, names, lambda name: command(own | OwnCode(packages=(name,))))
+    return cfg
+
+
+@guarded()
+def report() -> None:
+    """Runs `dgm-report FOLDER [--estimator-seeds=...]`, with the exit statuses of `main`."""
+    folder, own, more = _parse_folder_command(REPORT_HELP)
+    estimator_seeds = exit_if_refused(lambda: parse_estimator_seeds([*own.options, *more]))
+
+    def run() -> None:
+        from dgm_run.report.write import report
+
+        text, files = report(folder, estimator_seeds)
+        sys.stdout.write(text)
+        sys.stdout.writelines(f"{file}\n" for file in files)
+
+    exit_with_status(run)
+
+
+def _parse_folder_command(text: str) -> tuple[Path, OwnCode, list[str]]:
+    """Returns the folder, the code that the options name, and the other arguments. Prints the help on request."""
+    try:
+        own, arguments = take_options(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
+    if "--version" in arguments:
+        sys.stdout.write(VERSION)
+        sys.exit(0)
+    has_help = {"-h", "--help"} & set(arguments)
+    if not arguments or has_help:
+        sys.stdout.write(text)
+        sys.exit(0 if has_help else 2)
+    if not Path(arguments[0]).is_dir():
+        sys.exit(f"there is no run folder {arguments[0]}: {text.splitlines()[0]}")
+    return Path(arguments[0]), own, arguments[1:]
+
+
+SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--package NAME]
+
+Draws from the model of a run, from its best checkpoint. Writes samples.npz and PNG grids, of up to 1,024 images each,
+to RUN_DIR/drawn/seed_SEED:
+means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
+of a model of labels, and samples above their nearest training examples. Test examples with missing values are
+completed. A model of sentences gives text files: the likeliest words and draws, reconstructions, interpolations between
+two sentences, completions.
+A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
+"""
+
+
+REPORT_HELP = """dgm-report FOLDER [--estimator-seeds=separate|pool|compare]
+
+Compares the runs in a folder and below it: their settings, numbers with errors (one table for every estimator and its
+settings), differences with intervals, published numbers, curves, pictures and costs.
+Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints its overview. Writes
+FOLDER/published.md where runs of presets have measured the quantity that a preset has to reach.
+
+A run may have been evaluated under several seeds of an estimator (dgm-eval RUN_DIR estimators.energy.seed=1).
+--estimator-seeds=separate, the default, gives each evaluation its table, as it does with any other settings; pool takes
+the mean of them; compare adds a table in which each is a row, with differences.
+"""
+
+
+EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES] [--config-dir DIR] [--package NAME]
+
+Evaluates a finished run again, with its own settings and its best checkpoint, and adds the estimates to its
+results.json. A number of the same estimator, settings and data is replaced, and named. Overrides choose the estimators,
+the device, and the new place of data that have moved. Without overrides, the run's own estimators evaluate it again:
+
+    dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
+    dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu
+    dgm-eval outputs/... estimators.energy.seed=1
+    dgm-eval outputs/... estimators.energy.repeats=5
+    dgm-eval outputs/... dataset.source.path=NEW
+
+A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
+"""
+
+
+def describe_failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
+    """Names the estimators that failed, their reasons, and the command that runs them again with their settings."""
+    reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
+    return f"{reasons}; training and other estimates are kept; to run it again: {run_estimators(folder, list(failed))}"

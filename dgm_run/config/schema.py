@@ -1,0 +1,69 @@
+"""Keys of the configuration: its typed root, its groups, and the keys that a resumed run may change."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
+"""Parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to the parts it takes."""
+
+GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
+
+DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
+"""Keys that hold paths of data. A digest, not the path, identifies a user's own data."""
+
+RESUMABLE_KEYS = (
+    *("estimators", "published", *DATA_PLACES),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
+    *(
+        "trainer.max_epochs",
+        "trainer.total_epochs",
+        "trainer.max_steps",
+        "trainer.patience",
+        "trainer.median_stopping_after",
+        "trainer.eval_batch_size",
+    ),
+    *("trainer.image_every_epochs", "trainer.checkpoint_seconds"),
+)
+"""Keys that a resumed run may change: length of training, logs, estimators, and machine."""
+
+MACHINE_KEYS = (
+    *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
+    *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
+)
+"""Resumable keys that change no result."""
+
+PRESET_NEUTRAL_KEYS = (
+    *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.image_every_epochs"),
+    *("trainer.checkpoint_seconds", "dataset.source.download", *MACHINE_KEYS),
+)
+"""Prefixes of overrides that keep a preset's published number valid."""
+
+SHARED_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
+"""Sizes that several parts share, each with the group that sets it."""
+
+
+@dataclass
+class Config:
+    """Root of every configuration. Hydra refuses a misspelt top-level key; `validate` checks the keys below."""
+
+    model: Any = None
+    prior: Any = None
+    posterior: Any = None
+    encoder: Any = None
+    decoder: Any = None
+    likelihood: Any = None
+    objective: Any = None
+    dataset: Any = None
+    optimizer: Any = None
+    schedule: Any = None
+    trainer: Any = None
+    estimators: Any = None
+    published: Any = None
+    seed: int = 0
+    data_dir: str = MISSING
+
+
+ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,127 @@
+"""Builds the parts of a run, and refuses those that do not go together."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from dgm_run import rng
+from dgm_run.config.compose import instantiate
+from dgm_run.config.validate import validate
+from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.distributed import process_group
+from dgm_run.distributed.device import move_to_device
+from dgm_run.errors import DataError
+from dgm_run.estimators.base import Estimator
+from dgm_run.memory import out_of_memory
+from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.objectives.base import Objective
+from dgm_run.runner.compatibility import (
+    refuse_needing_complete,
+    refuse_other_data,
+    refuse_values_outside_unit_interval,
+    refuse_wrong_kind,
+)
+from dgm_run.trainers.base import Trainer
+from dgm_run.trainers.initialize import initialize
+
+MODEL_TOO_LARGE = "the model is too large: lower model.latent_dim or the sizes of its layers"
+
+
+DATA_TOO_LARGE = "the data set is too large: take fewer examples of it"
+
+
+def get_data_source(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the node of the data source in a configuration; empty if there is none."""
+    return config["dataset"].get("source") or {}
+
+
+class Parts(NamedTuple):
+    """Objects of a run, built from its configuration."""
+
+    trainer: Trainer
+    model: nn.Module
+    objective: Objective
+    estimators: dict[str, Estimator]
+    data: LoadedDataset
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Validates a configuration and builds its parts, as far as no data are needed.
+
+    Raises:
+        UserError: one line says what is wrong.
+    """
+    cfg = deepcopy(cfg)  # building the parts changes it
+    validate(cfg)
+    build_parts(cfg)
+
+
+def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> Parts:
+    """Builds all parts on the device, loads the data, and initialises the model.
+
+    Args:
+        cfg: configuration, validated.
+        device: device of model and data.
+        resume: checkpoint as (weights, state), whose data must be the same; None for a new run.
+
+    Raises:
+        UserError: parts or data do not fit together, or memory ran out.
+    """
+    trainer, model, objective, estimators, dataset = build_parts(cfg)
+    with out_of_memory(MODEL_TOO_LARGE):
+        place_model(model, device, cfg)
+    with out_of_memory(DATA_TOO_LARGE):
+        data = process_group.main_process_first(lambda: dataset.load(device))
+    if dataset.preprocessing.has_missing_values and not isinstance(model, CorruptedModel):
+        model = build_corrupted_model(model, dataset.corrupt)
+        refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    refuse_values_outside_unit_interval(model, data)
+    if resume:
+        refuse_other_data(resume[1]["data"], dataset)
+    model.eval()
+    for estimator in estimators.values():
+        estimator.check(model, data)
+    model.train()
+    rng.reseed(cfg.seed, "initialize")
+    with out_of_memory(MODEL_TOO_LARGE):
+        initialize(model, data.train)
+    return Parts(trainer, model, objective, estimators, data)
+
+
+def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
+    """Builds all parts without the data.
+
+    Raises:
+        UserError: parts do not fit together, or memory ran out.
+    """
+    trainer = instantiate(cfg.trainer)
+    dataset = instantiate(cfg.dataset)
+    path = get_data_source(cfg).get("path")
+    if path and not Path(path).expanduser().exists():
+        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
+    rng.reseed(cfg.seed, "model")
+    with out_of_memory(MODEL_TOO_LARGE):
+        model = instantiate(cfg.model)
+        objective = instantiate(cfg.objective)
+        estimators = build_estimators(cfg)
+    refuse_wrong_kind(model, estimators, dataset)
+    if dataset.corrupt:
+        model = build_corrupted_model(model, dataset.corrupt)
+    refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
+    return trainer, model, objective, estimators, dataset
+
+
+def build_estimators(cfg: DictConfig) -> dict[str, Estimator]:
+    """Builds the estimators by their names."""
+    return {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+
+
+def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
+    """Moves the model to the device, in the precision and with the threads of the trainer's settings."""
+    settings = cfg.trainer
+    move_to_device(model, device, settings.precision, settings.threads, settings.batch_size // settings.devices)

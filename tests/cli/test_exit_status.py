@@ -1,0 +1,75 @@
+"""Exit statuses of commands, and output that cannot be written."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dgm_run.cli import main
+from dgm_run.cli.exit_status import outcome
+from dgm_run.report.runs import collect_runs
+from tests.support import folders
+from tests.support.tiny import TINY, command, refused
+
+SHELL = {
+    "a reader that leaves": ("{} | head -1", "standard output is lost (Broken pipe)"),
+    "a full disk": ("{} >/dev/full 2>&1", "standard output is lost (No space left on device)"),
+    "closed streams": ("{} >&- 2>&-", "standard error is lost (it was closed from the start)"),
+    "a narrow encoding": ("PYTHONIOENCODING=ascii {} >out", None),
+}
+
+
+def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
+    done = refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
+    assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
+    assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
+
+
+@pytest.mark.parametrize("case", SHELL)
+def test_lost_output_ends_no_run(case, tmp_path):
+    line, lost = SHELL[case]
+    steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.format(shlex.join(command(*steps)))}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / "results.json").exists()
+    log = (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
+    assert "± s.e." in log
+    assert (lost or "epoch 1/1") in log
+    if not lost:
+        assert "+- s.e." in (tmp_path / "out").read_text(encoding="ascii")
+
+
+def test_a_list_that_nobody_reads_ends_as_is_usual(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as gone, pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr(sys, "stdout", gone)
+        monkeypatch.setattr(sys, "argv", ["dgm-run", "--experiments"])
+        for name in ("run_folders", "sweep_folders"):
+            monkeypatch.setattr(outcome, name, [])
+        try:
+            main.main()
+        finally:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # what is still buffered
+    assert ended.value.code == 128 + signal.SIGPIPE
+
+
+def test_report_written_though_nobody_reads(tmp_path):
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-5.0)])
+    code = "from dgm_run.cli.main import report; report()"
+    line = shlex.join([sys.executable, "-c", code, "."])
+    for to, status, said in (("| true", 141, ""), (">/dev/full", 1, "cannot write to standard output: No space left")):
+        (tmp_path / "report.html").unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {line} {to}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status
+        assert done.stderr.startswith(said)
+        assert "Traceback" not in done.stderr
+        assert (tmp_path / "report.html").exists()

@@ -1,0 +1,48 @@
+"""Runs in a folder that holds results or checkpoints."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import dgm_run as package
+from dgm_run.errors import CheckpointError
+from tests.support.tiny import TINY
+
+
+def test_finished_run_needs_no_checkpoints(tmp_path):
+    found = package.run(package.compose(*TINY), tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    written = (tmp_path / "results.json").read_bytes()
+    again = package.compose(*TINY, "trainer.resume=auto", "trainer.threads=2")
+    assert package.run(again, tmp_path)["estimates"] == found["estimates"]
+    for other in (("trainer.resume=auto", "seed=1"), ()):
+        with pytest.raises(CheckpointError, match="holds the results of a run whose checkpoints are gone"):
+            package.run(package.compose(*TINY, *other), tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == written
+
+
+DAMAGED = {
+    "values.npz": [b"", b"PK\x03\x04 cut", None],
+    "results.json": [b"", b"null", b"[]", b"{}", b'{"estimates": [], "training": [1], "preprocessing": "x"}',
+                     b'{"estimates": [3], "training": {"steps": 3}, "preprocessing": "x"}', b"\xff\xfe"],
+}  # fmt: skip
+
+
+def test_damaged_files_of_a_run_cost_no_training(tmp_path):
+    found = package.run(package.compose(*TINY), tmp_path)
+    for name, contents in DAMAGED.items():
+        for content in contents:
+            (tmp_path / name).unlink()
+            if content is None:
+                (tmp_path / name).mkdir()
+            else:
+                (tmp_path / name).write_bytes(content)
+            again = package.run(package.compose(*TINY, f"trainer.resume={tmp_path}"), tmp_path)
+            assert [row["value"] for row in again["estimates"]] == [row["value"] for row in found["estimates"]]
+            if content is None:
+                assert "writing the values of single examples failed" in (tmp_path / "run.log").read_text()
+                (tmp_path / name).rmdir()
+                (tmp_path / name).touch()
+    with np.load(tmp_path / "values.npz") as values:
+        assert len(values.files) > 0
