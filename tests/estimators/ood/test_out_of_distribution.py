@@ -202,5 +202,5 @@ def test_black_is_likelier_but_not_typical():
     assert found["auroc_black", "log_likelihood"].value < 0.05
     assert found["auroc_black", "typicality"].value > 0.9
     assert found["auroc_half_contrast", "log_likelihood"].value < 0.05
-    assert "the likelihood alone does not know it" in found["auroc_black", "log_likelihood"].warning
+    assert "the likelihood alone does not detect it" in found["auroc_black", "log_likelihood"].warning
     assert estimator.plots()["log_likelihoods"].shape[2] == 3
