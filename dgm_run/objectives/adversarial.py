@@ -19,7 +19,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.samples.kernel import squared_discrepancy
 from dgm_run.estimators.samples.precision_recall import measure_precision_recall
-from dgm_run.models.latent.gan import GAN, iterate_parameters
+from dgm_run.models.latent.gan import GAN, parameters_of
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Objective, Progress
 
@@ -119,8 +119,7 @@ class Adversarial(Objective):
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
-        flat_x = x.flatten(1)
-        flat_fake = fake.flatten(1)
+        flat_x, flat_fake = x.flatten(1), fake.flatten(1)
         covered = measure_precision_recall(flat_x, flat_fake, NEIGHBOURS)
         found = {
             "similarity": -squared_discrepancy(flat_x, flat_fake),

@@ -105,7 +105,7 @@ def _estimate_run_stderr(row: Row, first: Row, spread: Spread) -> tuple[float, f
     """Returns the standard error of the difference of two means over runs, its degrees of freedom, and their source.
 
     The runs are paired by seeds if these choose the data and both rows have the same. Else the test is Welch's. It is
-    liberal where the row with fewer runs has the larger spread: at the level of six rows, two against five runs give up
+    liberal where the row with fewer runs has the larger spread. At the level of six rows, two against five runs give up
     to 11 times too many rejections. Degrees of freedom of two samples of the smaller size bound that error. A row with
     one run takes the pooled spread.
     """

@@ -6,7 +6,7 @@ from typing import Any
 from dgm_run.config.published import KINDS, split_source
 from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.markdown import escape, render_row
-from dgm_run.report.runs import Published, Run
+from dgm_run.report.runs import PublishedNumbers, Run
 from dgm_run.report.verdict import judge
 
 HEADS = ("preset", "data", "quantity", "published", "whose number", "ours", "how ours was found",
@@ -45,8 +45,8 @@ class Footnotes:
 
 def render_published(runs: Sequence[Run]) -> str:
     """Renders a table in Markdown with a row for each estimate of a quantity that a run's preset names."""
-    found = [(run, row) for run in runs if run.published for row in run.results["estimates"]]
-    found = [(run, row) for run, row in found if row["quantity"] in run.published.values]
+    found = [(run, row) for run in runs if run.published_numbers for row in run.results["estimates"]]
+    found = [(run, row) for run, row in found if row["quantity"] in run.published_numbers.values]
     if not found:
         return ""
     found.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
@@ -57,7 +57,7 @@ def render_published(runs: Sequence[Run]) -> str:
 
 
 def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
-    published = run.published
+    published = run.published_numbers
     training = run.results.get("training") or {}
     target = published.values[row["quantity"]]
     low = _find_conservative(run, row)
@@ -77,7 +77,7 @@ def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[
     ]
 
 
-def _describe_source(published: Published, footnotes: Footnotes) -> str:
+def _describe_source(published: PublishedNumbers, footnotes: Footnotes) -> str:
     source, where = split_source(published.source)
     return ": ".join(filter(None, (KINDS.get(published.kind), where))) + footnotes.mark(source)
 
@@ -91,7 +91,7 @@ def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | 
     return next((each for each in [*rows[place:], *rows[:place]] if each["quantity"] == CONSERVATIVE), None)
 
 
-def _judge_both(published: Published, row: Mapping[str, Any], low: Mapping[str, Any] | None) -> str:
+def _judge_both(published: PublishedNumbers, row: Mapping[str, Any], low: Mapping[str, Any] | None) -> str:
     target = published.values[row["quantity"]]
     verdicts = [
         judge(row["quantity"], str(each.get("unit", "nats")), each["value"], each.get("stderr"), target, published.kind)

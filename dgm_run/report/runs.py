@@ -18,7 +18,7 @@ from dgm_run.runner.run_lock import is_run_folder_locked
 State = Literal["finished", "failed", "refused", "unfinished", "running", "damaged", "repeated"]
 
 
-class Published(NamedTuple):
+class PublishedNumbers(NamedTuple):
     """Published numbers that a preset should reach.
 
     Attributes:
@@ -97,10 +97,10 @@ class Run:
         return chosen[0] if chosen else None
 
     @property
-    def published(self) -> "Published | None":
+    def published_numbers(self) -> "PublishedNumbers | None":
         """Published numbers that the preset should reach; None where it names none."""
         row = self.results.get("published")
-        return Published(row["values"], row["source"], row["kind"]) if row else None
+        return PublishedNumbers(row["values"], row["source"], row["kind"]) if row else None
 
     @property
     def description(self) -> str:

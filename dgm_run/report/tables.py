@@ -173,7 +173,7 @@ def _rank(spec: EstimateSpec, num_rows: int) -> tuple:
 
 def find_published(spec: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:
     """Returns the published number for this quantity and its source; None where there is none."""
-    published = next((run.published for run in runs if run.published), None)
+    published = next((run.published_numbers for run in runs if run.published_numbers), None)
     if published and spec.quantity in published.values:
         return published.values[spec.quantity], published.where
     return None

@@ -13,7 +13,7 @@ from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
-from dgm_run.estimators.samples.precision_recall import nearest
+from dgm_run.estimators.samples.precision_recall import find_nearest
 from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel
@@ -82,7 +82,7 @@ def draw(
         x = train.batch(_choose_examples(train)).to(samples)
         x = x[~x.flatten(1).isnan().any(1)]  # examples without missing values
         if len(x):
-            which = nearest(samples.flatten(1), x.flatten(1))[1]
+            which = find_nearest(samples.flatten(1), x.flatten(1))[1]
             found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     if test is not None and isinstance(model, CorruptedModel) and isinstance(model.corrupt, MissingValues):
         found |= _complete_examples(model, test, n)

@@ -18,7 +18,7 @@ def test_one_example_has_no_standard_error():
     assert mean_and_stderr(torch.tensor([2.5])) == (2.5, None)
 
 
-def test_the_mean_of_many_floats_is_taken_in_double_precision():
+def test_mean_is_taken_in_double_precision():
     values = torch.full((1000,), 16_777_216.0)
     values[::2] += 2
     mean, stderr = mean_and_stderr(values)
@@ -26,12 +26,12 @@ def test_the_mean_of_many_floats_is_taken_in_double_precision():
     assert stderr == pytest.approx(math.sqrt(1000 / 999 / 1000))
 
 
-def test_the_error_covers_the_truth_as_often_as_it_should():
+def test_error_has_nominal_coverage():
     z = [mean / stderr for mean, stderr in (mean_and_stderr(torch.randn(50)) for _ in range(2000))]
     assert torch.tensor(z).std().item() == pytest.approx(math.sqrt(49 / 47), abs=0.09)  # Student's t
 
 
-def test_an_estimate_is_in_nats_unless_said_otherwise_and_fixed():
+def test_estimate_is_frozen_and_in_nats():
     estimate = Estimate("log_likelihood", "exact", "exact", -1.0, None, 3)
     assert (estimate.unit, estimate.settings) == ("nats", {})
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -39,14 +39,14 @@ def test_an_estimate_is_in_nats_unless_said_otherwise_and_fixed():
 
 
 @pytest.mark.parametrize("value", [-math.inf, math.nan])
-def test_no_error_of_a_value_that_is_not_finite(value):
+def test_infinite_value_has_no_error(value):
     shared = Margin(0.1, 0.2)
     found = Estimate.over(torch.tensor([1.0, value]), "log_likelihood", "ais", "estimate", ComputingErrors(shared))
     assert (found.stderr, found.interval, found.computing_interval) == (None, None, None)
     assert found.value == pytest.approx(value, nan_ok=True)
 
 
-def test_an_estimator_must_say_how_it_estimates():
+def test_estimator_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Estimator()
 

@@ -27,7 +27,7 @@ def warnings(*estimates):
     return [each.warning for each in warn_if_worse(estimates)]
 
 
-def test_a_model_below_its_baseline_is_called_worse():
+def test_model_below_baseline_warns():
     log_p = DIFFICULTY - 20
     found, _ = warnings(own(log_p - 1 + noise(1)), baseline(log_p))
     gap = (1 - noise(1)).mean().item()
@@ -42,7 +42,7 @@ def test_examples_are_paired():
 
 
 @pytest.mark.parametrize("shift", [5.0, 0.0, -0.009])
-def test_a_model_that_is_no_worse_is_not_called_so(shift):
+def test_model_no_worse_gives_no_warning(shift):
     log_p = DIFFICULTY - 20
     assert warnings(own(log_p + shift), baseline(log_p)) == [None, None]
 
@@ -53,7 +53,7 @@ def test_the_best_baseline_is_named():
     assert found[1].startswith(f"worse than factor_analysis ({log_p.mean() + 1:.2f}) by 4.00 ± 0 nats")
 
 
-def test_an_estimate_and_a_bound_are_told_with_care():
+def test_warning_hedges_estimates_and_bounds():
     log_p = DIFFICULTY
     bound = own(log_p - 2, "elbo", "monte_carlo", "lower_bound")
     estimate = own(log_p - 1, kind="estimate", warning="few samples")
@@ -67,13 +67,13 @@ def test_an_estimate_and_a_bound_are_told_with_care():
 
 
 @pytest.mark.parametrize(("above", "is_worse"), [(0.5, True), (3.0, False)])
-def test_what_computing_leaves_open_is_not_called_worse(above, is_worse):
+def test_computing_error_prevents_a_warning(above, is_worse):
     errors = ComputingErrors(common=Margin(0.2, above))  # a bias, which may hide that the model is better
     likelihood = own(DIFFICULTY - 2, kind="estimate", errors=errors)
     assert ("worse than" in (warnings(likelihood, baseline(DIFFICULTY))[0] or "")) == is_worse
 
 
-def test_of_a_part_of_the_examples_errors_are_added():
+def test_partial_examples_add_errors():
     part = Estimate("log_likelihood", "ais", "estimate", -30.0, 1.0, 50)
     log_p = DIFFICULTY - DIFFICULTY.mean()
     stderr = ((DIFFICULTY.var() / N + 1.0) ** 0.5).item()
@@ -82,7 +82,7 @@ def test_of_a_part_of_the_examples_errors_are_added():
     assert warnings(unknown, baseline(log_p)) == [None, None]
 
 
-def test_sentences_are_compared_by_their_perplexity():
+def test_sentences_compare_perplexity():
     log_p = DIFFICULTY
     counted = Estimate("perplexity", "2-gram", "exact", 31.5, 0.1, N, "", baseline=Baseline("2-gram", log_p, "train"))
     rows = [own(log_p - 1), Estimate("perplexity", "exact", "exact", 50.0, 0.1, N, ""), counted]
@@ -108,7 +108,7 @@ def test_what_is_not_finite_is_not_compared(value):
     assert warnings(own(log_p), baseline(DIFFICULTY)) == [None, None]
 
 
-def test_a_bias_that_only_the_interval_states():
+def test_interval_bias_prevents_a_warning():
     log_p = DIFFICULTY - 20
     found = Estimate("log_likelihood", "ais", "estimate", log_p.mean().item() - 3, 0.5, 50)
     assert "worse than ppca" in warnings(found, baseline(log_p))[0]

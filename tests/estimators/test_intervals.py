@@ -35,7 +35,7 @@ def test_a_margin_scales_and_turns():
     assert Margin.student(2.0).stderr == pytest.approx(2.0)
 
 
-def test_a_margin_reaches_further_by_a_bias_towards_the_truth():
+def test_bias_widens_towards_the_truth():
     assert NO_BIAS.widen(Margin(1.0, 3.0)) == (1, 3)
     assert Bias(-2.0).widen(Margin(1.0, 3.0)) == (1, 5)  # a value that is low
     assert Bias(0.5).widen(Margin(1.0, 3.0)) == (1.5, 3)
@@ -43,7 +43,7 @@ def test_a_margin_reaches_further_by_a_bias_towards_the_truth():
     assert Bias(-2.0, 1.0).scale(-3) == (6, 3)
 
 
-def test_a_sum_with_an_estimated_bias_is_covered():
+def test_sum_with_estimated_bias_is_covered():
     # the value is low by 1, which is known with an error as large as its own
     generator = np.random.default_rng(0)
     covered = 0
@@ -54,7 +54,7 @@ def test_a_sum_with_an_estimated_bias_is_covered():
     assert 0.95 < covered / 4000 < 0.99
 
 
-def test_intervals_of_a_biased_value_reach_further():
+def test_biased_value_has_wider_intervals():
     values, half = torch.tensor([1.0, 2.0, 6.0]), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
     found = Estimate.over(
         values, "log_likelihood", "mine", "estimate", ComputingErrors(draws=Margin(1.0, 1.0), bias=Bias(-0.5))
@@ -65,12 +65,12 @@ def test_intervals_of_a_biased_value_reach_further():
     assert found.computing_interval == pytest.approx((2, 4.5))
 
 
-def test_independent_errors_combine_side_by_side():
+def test_independent_errors_combine_by_side():
     assert combine(Margin(3, 0), Margin(4, 1)) == (5, 1)
     assert combine(NO_MARGIN) == NO_MARGIN
 
 
-def test_combined_margins_cover_a_sum_with_a_skewed_part():
+def test_combined_margins_cover_a_skewed_sum():
     # the variance of 20 normal draws has a chi-squared interval, their mean one of Student
     generator, covered = np.random.default_rng(0), 0
     low, high = stats.chi2.ppf([0.975, 0.025], 19)
@@ -83,7 +83,7 @@ def test_combined_margins_cover_a_sum_with_a_skewed_part():
     assert covered / 2000 == pytest.approx(0.95, abs=0.02)
 
 
-def test_errors_that_all_examples_share_are_part_of_the_stated_error():
+def test_stated_error_holds_shared_errors():
     values = torch.tensor([1.0, 2.0, 6.0])
     alone = Estimate.over(values, "log_likelihood", "ais", "estimate")
     shared = Estimate.over(values, "log_likelihood", "ais", "estimate", ComputingErrors(common=Margin(1.0, 3.0)))
@@ -95,7 +95,7 @@ def test_errors_that_all_examples_share_are_part_of_the_stated_error():
     assert shared.computing_interval == pytest.approx((2, 6))
 
 
-def test_errors_of_the_draws_are_in_the_scatter_already():
+def test_scatter_holds_the_errors_of_draws():
     found = Estimate.over(
         torch.tensor([1.0, 2.0, 6.0]), "log_likelihood", "ais", "estimate", ComputingErrors(draws=Margin(1.0, 2.0))
     )
@@ -103,14 +103,14 @@ def test_errors_of_the_draws_are_in_the_scatter_already():
     assert found.computing_interval == pytest.approx((2, 5))
 
 
-def test_one_example_has_the_error_of_computing_alone():
+def test_one_example_has_computing_error():
     found = Estimate.over(
         torch.tensor([2.0]), "log_likelihood", "ais", "estimate", ComputingErrors(common=Margin(1.0, 1.0))
     )
     assert (found.stderr, found.interval, found.computing_interval) == (None, None, (1.0, 3.0))
 
 
-def test_a_stated_error_makes_an_interval_of_student():
+def test_stated_error_gives_student_interval():
     found = Estimate("error", "mine", "estimate", 3.0, 0.5, 5)
     assert found.interval == pytest.approx(stats.t.interval(0.95, 4, 3.0, 0.5))
 
@@ -143,7 +143,7 @@ def test_an_interval_ends_at_the_limits():
     assert clip_interval((0.1, 0.2), (None, 0.0)) == (0.1, 0.2)  # which shows that the number is wrong
 
 
-def test_a_mean_has_the_error_of_its_spread_or_the_stated_one():
+def test_mean_takes_spread_or_stated_error():
     values = [-3.0, -2.0, -2.5, -3.5]
     spread = stats.t(3).ppf(0.975) * np.std(values, ddof=1) / 2
     assert margin_of_mean(values, [NO_MARGIN] * 4) == pytest.approx((spread, spread))
@@ -155,15 +155,15 @@ def test_a_mean_keeps_a_bias_that_all_share():
     assert margin_of_mean([-3.0, -3.0], [Margin(1.0, 3.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5 + 2))
 
 
-def test_a_mean_of_numbers_that_are_not_finite_has_what_is_stated():
+def test_infinite_numbers_keep_margins():
     assert margin_of_mean([-3.0, math.nan], [Margin(1.0, 1.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5))
 
 
-def test_a_margin_of_an_interval_gives_it_back():
+def test_margin_recovers_its_interval():
     assert Margin.from_interval(-3.0, [-3.5, -1.0]) == (0.5, 2.0)
     assert Margin.from_interval(-4.0, [-3.5, -1.0]) == (0.0, 3.0)
 
 
-def test_a_mean_of_unknown_errors_has_no_ends():
+def test_unknown_errors_give_infinite_ends():
     assert margin_of_mean([-3.0, -2.0], [Margin(math.inf, math.inf)] * 2) == (math.inf, math.inf)
     assert margin_of_mean([-3.0, -3.0], [Margin(1.0, math.inf)] * 2) == (pytest.approx(0.5**0.5), math.inf)

@@ -19,7 +19,7 @@ def test_no_mistake_of_many_is_no_certainty():
     assert found.values.tolist() == [0] * 360
 
 
-def test_bounded_interval_has_the_trials_of_its_error():
+def test_bounded_interval_matches_trials():
     stderr = (0.3 * 0.7 / 50) ** 0.5
     assert bounded_interval(0.3, stderr, 9) == pytest.approx(wilson_interval(0.3, 50))
     assert bounded_interval(0.3, stderr, 9, most=20) == pytest.approx(wilson_interval(0.3, 20))
@@ -27,5 +27,5 @@ def test_bounded_interval_has_the_trials_of_its_error():
     assert bounded_interval(0.3, None, 9) == pytest.approx(wilson_interval(0.3, 9))
 
 
-def test_width_of_a_normal_interval_is_its_error():
+def test_width_gives_the_normal_stderr():
     assert width_as_stderr((-1.959964, 1.959964)) == pytest.approx(1)

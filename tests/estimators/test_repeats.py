@@ -26,7 +26,7 @@ def test_one_repeat_of_seed_zero_is_itself():
     assert average(only, seed=7).settings == {"num_samples": 2, "seed": 7}
 
 
-def test_mean_has_students_interval_over_repeats():
+def test_mean_has_student_interval():
     values = (1.0, 2.5, 4.0, 2.0)
     found = average(*(row(value, train_reference=2 * value) for value in values), seed=3)
     expected = stats.t.interval(0.95, 3, stats.tmean(values), stats.sem(values))
@@ -39,7 +39,7 @@ def test_mean_has_students_interval_over_repeats():
     assert found.diagnostics == {"std_over_repeats": pytest.approx(stats.tstd(values))}
 
 
-def test_a_larger_stated_error_falls_with_the_root():
+def test_larger_stated_error_falls_with_root():
     rows = [row(value, computing=(value - 9, value + 3)) for value in (0.0, 0.01, -0.01, 0.0)]
     below, above = 3 / 2 + 6, 3 / 2  # six of nine are of one side alone, as a bias is
     assert average(*rows).computing_interval == pytest.approx((-below, above))
@@ -52,14 +52,14 @@ def test_an_infinite_margin_stays_infinite():
     assert average(*rows).computing_interval == average(*rows).interval == (-math.inf, math.inf)
 
 
-def test_exact_numbers_have_no_error_of_computing():
+def test_exact_numbers_stay_exact():
     found = average(*(row(0.1, interval=(0.0, 0.3)) for _ in range(3)))
     assert found.computing_interval is None
     assert found.interval == pytest.approx((0.0, 0.3))
     assert found.diagnostics["std_over_repeats"] == 0
 
 
-def test_interval_holds_examples_and_computing():
+def test_interval_has_examples_and_computing():
     stated = {"interval": (-5.0, 5.0), "computing": (-3.0, 3.0), "stderr": 2.0}
     values = torch.tensor([0.1, -0.1, 0.0, 0.0, 0.0])  # with less scatter than is left
     found = average(*(row(0.0, **stated, values=values) for _ in range(9)))
@@ -70,7 +70,7 @@ def test_interval_holds_examples_and_computing():
     assert unknown.interval == pytest.approx((-math.hypot(5, 1), math.hypot(5, 1)))
 
 
-def test_interval_has_the_scatter_of_examples():
+def test_interval_has_example_scatter():
     values = torch.tensor([-8.0, 8.0, 4.0, -4.0, 0.0])
     found = average(*(row(0.0, (-5.0, 5.0), (-3.0, 3.0), values=values) for _ in range(9)))
     _, high = stats.t.interval(0.95, 4, 0, stats.sem(values))
@@ -87,13 +87,13 @@ def test_values_and_diagnostics_are_means():
     assert found.diagnostics == {"ess": 4.0, "k": None, "std_over_repeats": pytest.approx(math.sqrt(2))}
 
 
-def test_warnings_are_joined_without_repetition():
+def test_warnings_join_without_repetition():
     found = average(row(0.0, warning="a; b"), row(0.0), row(0.0, warning="b; c"))
     assert found.warning == "a; b; c"
     assert average(row(0.0), row(0.0)).warning is None
 
 
-def test_other_rows_from_seed_to_seed_are_refused():
+def test_rows_differing_by_seed_are_refused():
     with pytest.raises(ValueError, match="set repeats=1"):
         average_repeats([[row(0.0)], []], 0)
 

@@ -19,7 +19,7 @@ def sentences(log_p=None):
     return Sentences(WORDS.encode(SENTENCES, 6), WORDS, log_p)
 
 
-def test_perplexity_counts_ends_and_no_padding():
+def test_perplexity_counts_ends_not_padding():
     log_p = torch.tensor([-1.0, -4.0, -5.0])
     value, stderr = perplexity(log_p, sentences())
     assert value == pytest.approx(math.exp(10 / (2 + 3 + 4)))
@@ -39,18 +39,18 @@ def test_its_error_is_that_of_the_bootstrap():
     assert stderr == pytest.approx(values.std(), rel=0.08)
 
 
-def test_the_interval_of_a_perplexity_may_be_infinite():
+def test_perplexity_interval_may_be_infinite():
     two = Sentences(WORDS.encode(SENTENCES[:2], 6), WORDS)
     (row,) = convert_likelihood(torch.tensor([-1.0, -600.0], dtype=torch.float64), two, "mine", "exact")
     assert row.interval == (pytest.approx(0.0), math.inf)
 
 
-def test_a_bound_of_the_likelihood_bounds_the_perplexity_from_the_other_side():
+def test_perplexity_bound_has_opposite_side():
     (row,) = convert_likelihood(torch.tensor([-1.0, -4.0, -5.0]), sentences(), "mine", "lower_bound")
     assert (row.quantity, row.kind, row.unit) == ("perplexity", "upper_bound", "")
 
 
-def test_what_is_lost_against_the_truth_is_told_with_its_own_error():
+def test_kl_from_truth_has_its_own_error():
     truth, log_p = torch.tensor([-0.5, -3.0, -5.5]), torch.tensor([-1.0, -4.0, -5.0])
     _, true, lost = convert_likelihood(log_p, sentences(truth), "mine", "exact")
     assert (true.quantity, true.value, true.kind) == ("true_log_likelihood", pytest.approx(-3.0), "exact")
@@ -66,7 +66,7 @@ def test_images_have_bits():
     assert bits_per_dim(torch.tensor([0.0]), data).item() == pytest.approx(2)
 
 
-def test_examples_of_which_nothing_is_seen_have_no_rate():
+def test_unobserved_examples_have_no_bits():
     corrupt = MissingAtRandom(0.5)
     data = DataSplit(torch.zeros(3, 1, 1, 2), None, lambda x: x, log_bin_width=-1.0)
     data.corrupt = corrupt
@@ -76,20 +76,20 @@ def test_examples_of_which_nothing_is_seen_have_no_rate():
     assert bits.value == pytest.approx((2 + 1) / math.log(2))
 
 
-def test_an_impossible_example_has_infinite_bits():
+def test_impossible_has_infinite_bits():
     data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     (bits,) = convert_likelihood(torch.tensor([-math.inf, -2.0]), data, "exact", "exact")
     assert (bits.value, bits.num_examples) == (math.inf, 2)
 
 
-def test_what_images_of_known_probability_lose_bounds_it_from_the_other_side():
+def test_kl_bound_has_opposite_side():
     data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float, log_p=torch.tensor([-1.0, -2.0]))
     bits, true, lost = convert_likelihood(torch.tensor([-1.5, -3.5]), data, "mine", "lower_bound")
     assert (bits.kind, lost.kind, true.kind) == ("upper_bound", "upper_bound", "exact")
     assert (true.value, lost.value) == (pytest.approx(-1.5), pytest.approx(1.0))
 
 
-def test_errors_that_examples_share_are_turned_into_the_unit():
+def test_shared_errors_are_converted():
     log_p, common = torch.tensor([-1.0, -4.0, -5.0]), Margin(1.0, 2.0)
     (row,) = convert_likelihood(log_p, sentences(), "mine", "estimate", ComputingErrors(common))
     ends = row.value * math.exp(-2 / 3), row.value * math.exp(1 / 3)  # three tokens a sentence
@@ -102,14 +102,14 @@ def test_errors_that_examples_share_are_turned_into_the_unit():
 
 
 @pytest.mark.parametrize(("of_density", "of_bits"), [("exact", "upper_bound"), ("lower_bound", "upper_bound")])
-def test_bits_of_dequantised_data_are_an_upper_bound(of_density, of_bits):
+def test_dequantised_bits_are_an_upper_bound(of_density, of_bits):
     data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float, log_bin_width=-math.log(4))
     assert convert_likelihood(torch.tensor([1.0, 3.0]), data, "mine", of_density)[0].kind == of_bits
     data = DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     assert convert_likelihood(torch.tensor([1.0, 3.0]), data, "mine", "exact")[0].kind == "exact"
 
 
-def test_a_bias_changes_its_sign_where_less_is_better():
+def test_bias_changes_sign_in_bits():
     log_p, data = torch.tensor([-1.0, -4.0]), DataSplit(torch.zeros(2, 1, 2, 2), None, to_float)
     (row,) = convert_likelihood(
         log_p, data, "mine", "estimate", ComputingErrors(draws=Margin(0.4, 0.4), bias=Bias(-0.8))
@@ -120,7 +120,7 @@ def test_a_bias_changes_its_sign_where_less_is_better():
     assert row.value - low == pytest.approx(1.2 * factor)
 
 
-def test_a_bias_moves_the_perplexity_by_its_slope():
+def test_bias_scales_by_perplexity_slope():
     log_p = torch.tensor([-1.0, -4.0, -5.0])
     (row,) = convert_likelihood(log_p, sentences(), "mine", "estimate", ComputingErrors(bias=Bias(-1e-4)))
     moved, _ = perplexity(log_p + 1e-4, sentences())

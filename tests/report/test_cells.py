@@ -35,7 +35,7 @@ def test_a_single_run_shows_its_interval(tmp_path):
     assert sorted(cell.tip for cell in found["value"]) == ["", "95%: -3.100 to -2.500"]
 
 
-def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
+def test_difference_is_drawn_against_zero(tmp_path):
     for name, value in (("A", -3.0), ("B", -5.0)):
         spread = [0.0, 0.4, -0.4, 0.0] if name == "B" else [0.0] * 4
         values = [value + each for each in spread]
@@ -47,7 +47,7 @@ def test_a_difference_is_drawn_with_its_interval_against_nought(tmp_path):
     assert other.span == (pytest.approx(-2.0 - half, abs=1e-4), pytest.approx(-2.0 + half, abs=1e-4), 0.0)
 
 
-def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp_path):
+def test_optional_columns_appear_when_filled(tmp_path):
     paper = {"values": {"log_likelihood": -2.5}, "source": "Somebody 2020", "table": 1}
     row = folders.estimate(-3.0, train_reference=-2.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config(), [row], published=paper)
@@ -61,6 +61,6 @@ def test_floors_published_numbers_and_notes_have_columns_where_there_are_any(tmp
 @pytest.mark.parametrize(("value", "stderr", "span"), [
     (-3.0, 0.5, Span(-3.5, -2.5)), (-3.0, None, None), (math.nan, 0.5, None), (-3.0, math.inf, None),
 ])  # fmt: skip
-def test_a_number_without_a_finite_error_is_not_drawn(value, stderr, span):
+def test_number_without_error_is_not_drawn(value, stderr, span):
     row = Row(Group({}, [], [], {}), [{"value": value, "stderr": stderr}], "", None)
     assert make_number_cell(row).span == span

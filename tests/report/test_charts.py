@@ -6,7 +6,7 @@ from dgm_run.report.cells import Span
 from dgm_run.report.charts import Line, choose_scale, draw_chart
 
 
-def test_a_curve_that_has_gone_astray_does_not_press_the_others_flat():
+def test_outlier_curve_flattens_no_other():
     curves = ((-30.0, -25.0, -24.0), (-31.0, -24.0, -22.0), (-1e3, -1e20, -1e28))
     text = draw_chart([Line(f"P{i}", [1.0, 2.0, 3.0], list(curve)) for i, curve in enumerate(curves)])
     ticks = [float(tick) for tick in re.findall(r'text-anchor="end">(-[\d.e+]+)<', text)]
@@ -27,7 +27,7 @@ def test_a_curve_cut_at_the_edge_says_so():
     assert "beyond" not in draw_chart([Line("A", [1.0, 2.0], [-3.0, -2.0])])
 
 
-def test_a_long_curve_keeps_its_end_and_names_are_text():
+def test_long_curve_keeps_its_end():
     text = draw_chart([Line("<a>", list(map(float, range(1, 1001))), [0.0] * 999 + [1.0])])
     points = re.search(r'points="([^"]+)"', text)[1].split()
     assert 250 < len(points) < 350
@@ -36,13 +36,13 @@ def test_a_long_curve_keeps_its_end_and_names_are_text():
     assert "&lt;a&gt;" in text
 
 
-def test_a_scale_holds_all_numbers_with_their_spans_and_what_they_are_held_against():
+def test_scale_holds_spans_and_references():
     numbers = [(-2.0, Span(-2.5, -1.5)), (-1.0, Span(-1.1, -0.9))]
     assert choose_scale(numbers) == (-2.5, -0.9)
     assert choose_scale([(value, span._replace(reference=0.0)) for value, span in numbers]) == (-2.5, 0.0)
 
 
-def test_a_number_far_from_the_others_is_at_the_edge():
+def test_outlier_is_drawn_at_the_edge():
     near = [(float(-20 - i), Span(-20.5 - i, -19.5 - i)) for i in range(4)]
     found = choose_scale([*near, (-1e9, Span(-1e9, -1e9)), (1e9, Span(1e9, 1e9))])
     assert found == (-23.5, -19.5)
@@ -51,7 +51,7 @@ def test_a_number_far_from_the_others_is_at_the_edge():
     assert low != high
 
 
-def test_numbers_that_are_all_the_same_have_no_scale():
+def test_equal_numbers_have_no_scale():
     assert choose_scale([(3.0, Span(3.0, 3.0))] * 3) is None
 
 

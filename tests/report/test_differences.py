@@ -37,7 +37,7 @@ def half(difference):
     return (difference.high - difference.low) / 2
 
 
-def test_single_runs_are_compared_on_the_same_examples(tmp_path):
+def test_single_runs_pair_examples(tmp_path):
     draws = np.random.default_rng(0)
     ours = draws.normal(-5, 3, 40)
     theirs = ours + draws.normal(1, 0.5, 40)
@@ -49,7 +49,7 @@ def test_single_runs_are_compared_on_the_same_examples(tmp_path):
     assert (other.difference.over, other.compared) == ("40 examples", "trained model")
 
 
-def test_the_error_of_computing_adds_to_a_difference(tmp_path):
+def test_computing_error_adds_to_difference(tmp_path):
     """Values that differ by a constant have no scatter: the difference of two log Z is all that is not known."""
     for prior, log_p, below, above in (("StandardPrior", -5.0, 0.3, 0.1), ("VampPrior", -4.0, 0.4, 0.2)):
         values = np.array([-1.0, 0.0, 1.0, 0.0]) + log_p
@@ -61,7 +61,7 @@ def test_the_error_of_computing_adds_to_a_difference(tmp_path):
     assert other.difference.over == "4 examples and computing"
 
 
-def test_a_stated_error_grows_with_the_number_of_rows(tmp_path):
+def test_stated_error_grows_with_rows(tmp_path):
     for i in range(3):
         write(tmp_path, f"P{i}", 0, np.full(30, -float(i)), computing_interval=[-i - 0.5, -i + 0.5])
     ((_, (_, other, _)),) = found(tmp_path)
@@ -69,7 +69,7 @@ def test_a_stated_error_grows_with_the_number_of_rows(tmp_path):
     assert half(other.difference) == pytest.approx(math.hypot(0.5, 0.5) * normal)
 
 
-def test_unpaired_numbers_have_independent_errors(tmp_path):
+def test_unpaired_errors_are_independent(tmp_path):
     write(tmp_path, "StandardPrior", 0, -5.0, interval=[-5.3, -4.9], num_examples=1000)
     write(tmp_path, "VampPrior", 0, -4.0, interval=[-4.4, -3.8], num_examples=1000)
     ((_, (_, other)),) = found(tmp_path)
@@ -77,7 +77,7 @@ def test_unpaired_numbers_have_independent_errors(tmp_path):
     assert other.difference == (*map(pytest.approx, expected), "unpaired")
 
 
-def test_unpaired_intervals_have_heavier_tails_on_few_examples(tmp_path):
+def test_few_examples_widen_unpaired(tmp_path):
     for i in range(3):
         write(tmp_path, f"P{i}", 0, -float(i), interval=[-i - 0.5, -i + 0.5], num_examples=5)
     ((_, (_, other, _)),) = found(tmp_path)
@@ -85,14 +85,14 @@ def test_unpaired_intervals_have_heavier_tails_on_few_examples(tmp_path):
     assert half(other.difference) == pytest.approx(math.hypot(0.5, 0.5) * ratio)
 
 
-def test_an_error_without_an_end_gives_a_difference_without_one(tmp_path):
+def test_infinite_error_gives_infinite_ends(tmp_path):
     write(tmp_path, "StandardPrior", 0, -5.0, interval=[-math.inf, -4.0])
     write(tmp_path, "VampPrior", 0, -4.0, interval=[-4.5, -3.5])
     ((_, (_, other)),) = found(tmp_path)
     assert (other.difference.low, other.difference.high) == (-math.inf, pytest.approx(-1 + math.hypot(1, 0.5)))
 
 
-def test_several_runs_on_the_same_data_are_paired(tmp_path):
+def test_runs_on_the_same_data_are_paired(tmp_path):
     means = [[-5.0, -4.0, -6.5], [-3.5, -4.1, -4.0]]
     runs(tmp_path, means)
     ((_, (_, other)),) = found(tmp_path)
@@ -101,7 +101,7 @@ def test_several_runs_on_the_same_data_are_paired(tmp_path):
     assert (other.difference.over, other.compared) == ("3 pairs of runs", "configuration")
 
 
-def test_seeds_that_choose_no_data_pair_nothing(tmp_path):
+def test_model_seeds_pair_no_runs(tmp_path):
     means = [[-5.0, -4.0, -6.5], [-3.5, -4.1, -4.0]]
     runs(tmp_path, means, fixed_labels=True)
     ((_, (_, other)),) = found(tmp_path)
@@ -110,7 +110,7 @@ def test_seeds_that_choose_no_data_pair_nothing(tmp_path):
     assert other.difference.over == "3 and 3 runs"
 
 
-def test_configurations_differ_by_runs_and_examples(tmp_path):
+def test_intervals_hold_runs_and_examples(tmp_path):
     draws = np.random.default_rng(1)
     values = [[mean + draws.normal(0, 2, 50) for mean in means] for means in ((-5, -4, -6.5), (-3.5, -4.1, -4.0))]
     runs(tmp_path, values, fixed_labels=True)
@@ -123,7 +123,7 @@ def test_configurations_differ_by_runs_and_examples(tmp_path):
     assert other.difference.over == "3 and 3 runs, 50 examples"
 
 
-def test_two_runs_have_few_degrees_of_freedom(tmp_path):
+def test_two_runs_have_little_freedom(tmp_path):
     """Welch's 2.8 would be liberal: the degrees of freedom are at most those of two samples of two."""
     ours, theirs = [-5.0, -4.0, -6.5], [-3.5, -4.1]
     runs(tmp_path, [ours], ["StandardPrior"])
@@ -136,7 +136,7 @@ def test_two_runs_have_few_degrees_of_freedom(tmp_path):
     assert other.difference.over == "3 and 2 runs"
 
 
-def test_a_single_run_borrows_the_spread_of_the_others(tmp_path):
+def test_single_run_takes_pooled_spread(tmp_path):
     several = [[-5.0, -4.0, -6.5], [-3.5, -4.1, -4.0]]
     runs(tmp_path, several)
     write(tmp_path, "Third", 0, -9.0, stderr=0.01)
@@ -151,7 +151,7 @@ def test_a_single_run_borrows_the_spread_of_the_others(tmp_path):
     )
 
 
-def test_a_single_run_has_its_own_error_of_computing(tmp_path):
+def test_single_run_has_computing_error(tmp_path):
     runs(tmp_path, [[-5.0, -4.0, -6.0]], ["StandardPrior"])
     write(tmp_path, "VampPrior", 0, -3.0, computing_interval=[-13.0, 7.0])
     ((_, (_, other)),) = found(tmp_path)
@@ -168,7 +168,7 @@ def test_a_table_compares_one_kind_of_thing(tmp_path):
     assert others[0].difference.over == "1 and 1 runs with the spread of 1 configuration"
 
 
-def test_the_more_rows_the_wider_the_intervals(tmp_path):
+def test_more_rows_give_wider_intervals(tmp_path):
     draws = np.random.default_rng(0)
     base = draws.normal(-5, 3, 40)
     values = [base + draws.normal(-i, 0.5, 40) for i in range(4)]
@@ -179,7 +179,7 @@ def test_the_more_rows_the_wider_the_intervals(tmp_path):
     assert rows[2].difference[1:3] == pytest.approx((expected.low, expected.high), rel=1e-5)
 
 
-def test_where_there_is_no_difference_it_says_why(tmp_path):
+def test_missing_difference_has_a_reason(tmp_path):
     runs(tmp_path / "models", [[[-5.0, -4.0]], [-6.0], [math.nan]], [*PRIORS, "Third"])
     runs(tmp_path / "means", [[-5.0, -5.0], [-6.0, -6.0]])
     ((_, models),), ((_, means),) = found(tmp_path / "models"), found(tmp_path / "means")
@@ -190,14 +190,14 @@ def test_where_there_is_no_difference_it_says_why(tmp_path):
     ]
 
 
-def test_a_lost_run_leaves_the_others_their_examples(tmp_path):
+def test_lost_run_leaves_others_paired(tmp_path):
     runs(tmp_path, [[[-5.0, -4.0], [math.nan, math.nan]], [[-3.0, -2.5]]])
     ((_, (_, other)),) = found(tmp_path)
     assert other.difference.mean == pytest.approx(-1.75)
     assert (other.difference.over, other.compared) == ("2 examples", "trained model")
 
 
-def test_values_of_another_evaluation_are_not_taken_for_those_of_this_one(tmp_path):
+def test_other_evaluations_pair_nothing(tmp_path):
     """A run is evaluated again with other settings: both numbers stay, each with values of its own."""
     for name, prior, values in (("a", "StandardPrior", [-5.0, -3.0]), ("b", "VampPrior", [-4.0, -2.5])):
         first = folders.estimate(np.mean(values))

@@ -56,7 +56,7 @@ def test_by_itself_each_seed_has_its_table(tmp_path):
     assert len(list(make_tables(group_runs(collect_runs(tmp_path))))) == 3
 
 
-def test_a_pooled_number_is_the_mean_without_a_seed(tmp_path):
+def test_pooled_number_is_the_mean(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2, 5: 0.4}, half=0.001, stderr=0.5)
     run, row = pooled(tmp_path)
     assert row["value"] == pytest.approx(-4.8)
@@ -70,13 +70,13 @@ def test_a_pooled_number_is_the_mean_without_a_seed(tmp_path):
     assert row["stderr"] == pytest.approx(0.5 * math.hypot(examples, spread) / math.hypot(examples, 0.001))
 
 
-def test_a_pooled_error_is_no_smaller_than_stated(tmp_path):
+def test_pooled_error_is_at_least_stated(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.001, 2: 0.0}, half=0.3)
     _, row = pooled(tmp_path)
     assert ends(row, "computing_interval") == pytest.approx([0.3 / math.sqrt(3)] * 2)
 
 
-def test_without_examples_the_stated_error_stays(tmp_path):
+def test_stated_error_stays_without_examples(tmp_path):
     path = evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.001}, half=0.3, stderr=0.5)
     (path / "values.npz").unlink()
     _, row = pooled(tmp_path)
@@ -119,7 +119,7 @@ def test_the_same_draws_are_pooled_once(tmp_path):
     assert (row["value"], row["num_estimator_seeds"]) == (-4.0, 6)
 
 
-def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
+def test_pooled_and_single_share_a_table(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2})
     evaluate(tmp_path, "VampPrior", {3: 1.0})
     ((_, (best, other)),) = make_tables(group_runs(list(map(pool_seeds, collect_runs(tmp_path)))))
@@ -127,7 +127,7 @@ def test_pooled_numbers_stand_beside_those_of_one_seed(tmp_path):
     assert other.difference.mean == pytest.approx(-0.9)
 
 
-def test_rows_say_where_one_run_has_more_seeds(tmp_path):
+def test_rows_state_numbers_of_seeds(tmp_path):
     evaluate(tmp_path / "a", "StandardPrior", {0: 0.0, 1: 0.2})
     folders.write(tmp_path / "b", folders.config(seed=1), [folders.estimate(-4.5, settings={"num_chains": 7})])
     ((_, (row,)),) = make_tables(group_runs(list(map(pool_seeds, collect_runs(tmp_path)))))
@@ -141,7 +141,7 @@ def test_other_settings_are_not_pooled(tmp_path):
     assert [row["settings"] for row in run.results["estimates"]] == [{"repeats": 1}, {"repeats": 5}]
 
 
-def test_compared_seeds_are_rows_with_differences(tmp_path):
+def test_compared_seeds_have_differences(tmp_path):
     evaluate(tmp_path, "StandardPrior", {1: 0.07, 0: 0.0})
     evaluate(tmp_path, "VampPrior", {0: 1.0})
     ((way, (first, other)),) = compare_seeds(group_runs(collect_runs(tmp_path)))
@@ -162,7 +162,7 @@ def test_compared_seeds_share_their_examples(tmp_path):
     assert other.difference == (*map(pytest.approx, (0.07, 0.07 - half, 0.07 + half)), "computing")
 
 
-def test_numbers_without_draws_are_not_compared(tmp_path):
+def test_exact_numbers_are_not_compared(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.0})
     assert list(compare_seeds(group_runs(collect_runs(tmp_path)))) == []
 
@@ -197,7 +197,7 @@ def evaluate_rbm(model, data, seed):
 
 
 @pytest.mark.slow
-def test_evaluations_differ_by_no_more_than_stated():
+def test_evaluations_differ_within_errors():
     torch.manual_seed(3)
     model = RBM((12,), 20, 1.0, "zero").eval()
     data = DataSplit(torch.randint(2, (200, 12)), None, lambda values: values.float())

@@ -5,14 +5,14 @@ from dgm_run.report.runs import collect_runs
 from tests.support import folders
 
 
-def test_runs_that_differ_by_their_seeds_are_one_group(tmp_path):
+def test_seeds_form_one_group(tmp_path):
     found = group_runs(collect_runs(folders.sweep(tmp_path)))
     assert [group.settings for group in found] == [{"prior": "StandardPrior"}, {"prior": "VampPrior"}]
     assert [len(group.runs) for group in found] == [2, 2]
     assert found[1].name == "prior=VampPrior"
 
 
-def test_what_only_follows_from_a_choice_is_no_difference(tmp_path):
+def test_implied_settings_are_no_difference(tmp_path):
     folders.sweep(tmp_path)
     assert find_differing_keys(collect_runs(tmp_path)) == [
         "prior._target_"
@@ -24,7 +24,7 @@ def test_what_only_follows_from_a_choice_is_no_difference(tmp_path):
                      "prior=VampPrior, prior.num_components=20"]  # fmt: skip
 
 
-def test_estimators_and_machines_make_no_other_configuration(tmp_path):
+def test_estimators_and_machines_are_neutral(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
     folders.write(tmp_path / "b", folders.config(trainer__threads=7, estimators={}), [folders.estimate(-3.0)])
     settings = {"energy": {"seed": 1, "repeats": 5}}
@@ -42,7 +42,7 @@ def objective(folder, seed=0, value=-3.0, **settings):
     return folders.write(folder, folders.config(seed=seed, objective=settings), [folders.estimate(value)])
 
 
-def test_whole_numbers_are_numbers_and_what_is_off_is_not_there(tmp_path):
+def test_equal_forms_of_settings_are_one(tmp_path):
     objective(tmp_path / "a", 0, beta=1.0, warmup=None, tempered=False)
     objective(tmp_path / "b", 1, beta=1, tempered=False)
     objective(tmp_path / "c", 2, beta=1)  # by older code
@@ -50,13 +50,13 @@ def test_whole_numbers_are_numbers_and_what_is_off_is_not_there(tmp_path):
     assert len(group.runs) == 3
 
 
-def test_a_setting_that_only_some_have_is_a_difference(tmp_path):
+def test_setting_of_some_is_a_difference(tmp_path):
     objective(tmp_path / "a", 0, beta=1)
     objective(tmp_path / "b", 1, beta=1, free_bits=3)
     assert [group.settings for group in group_runs(collect_runs(tmp_path))] == [{}, {"objective.free_bits": 3}]
 
 
-def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
+def test_part_for_none_is_a_difference(tmp_path):
     holes = {"_target_": "dgm_run.data.corruptions.Holes", "share": 0.5}
     for name, corrupt in (("a", None), ("b", holes)):
         node = folders.config()
@@ -66,7 +66,7 @@ def test_a_part_in_the_place_of_none_is_a_difference(tmp_path):
     assert found == {"a": "none", "b": "Holes"}
 
 
-def test_settings_of_one_name_in_parts_that_never_meet_are_told_apart(tmp_path):
+def test_same_name_in_other_parts_differs(tmp_path):
     for i, steps in enumerate((1, 5)):
         objective(tmp_path / f"rbm{i}", num_steps=steps)
     for i, steps in enumerate((2, 3)):
@@ -75,7 +75,7 @@ def test_settings_of_one_name_in_parts_that_never_meet_are_told_apart(tmp_path):
     assert len(group_runs(collect_runs(tmp_path))) == 4
 
 
-def test_what_has_failed_is_known_to_its_configuration(tmp_path):
+def test_failed_runs_join_their_group(tmp_path):
     for seed in (0, 1):
         objective(tmp_path / f"a{seed}", seed, beta=1)
         objective(tmp_path / f"b{seed}", seed, beta=2)
@@ -88,14 +88,14 @@ def test_what_has_failed_is_known_to_its_configuration(tmp_path):
     assert [[run.path for run in group.lost] for group in found] == [[], [lost]]
 
 
-def test_sizes_that_parts_repeat_are_told_once(tmp_path):
+def test_repeated_sizes_appear_once(tmp_path):
     for name, size in (("a", 2), ("b", 5)):
         node = folders.config(model__latent_dim=size, prior__latent_dim=size)
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
     assert find_differing_keys(collect_runs(tmp_path)) == ["model.latent_dim"]
 
 
-def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
+def test_repeated_run_is_no_other_seed(tmp_path):
     for name, seed, value in (("a", 0, -3.0), ("again", 0, -3.0), ("b", 1, -4.0)):
         path = folders.write(tmp_path / name, folders.config(seed=seed), [folders.estimate(value)])
         os.utime(path / "results.json", (1, 2 if name == "again" else 1))
@@ -105,14 +105,14 @@ def test_a_run_that_repeats_another_is_no_other_seed(tmp_path):
     assert repeated[0].message == "the same configuration and seeds as again, which is newer"
 
 
-def test_published_numbers_make_no_other_configuration(tmp_path):
+def test_published_numbers_are_neutral(tmp_path):
     for name, value in (("a", -1.0), ("b", -2.0)):
         node = folders.config(seed=int(-value), published={"values": {"elbo": value}})
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
     assert len(group_runs(collect_runs(tmp_path))) == 1
 
 
-def test_what_the_data_bring_along_names_no_configuration(tmp_path):
+def test_settings_implied_by_data_are_apart(tmp_path):
     for name, shape, binarize in (("digits", 8, "fixed"), ("mnist", 28, "fixed"), ("mnist", 28, "dynamic")):
         node = folders.config(dataset={"name": name, "shape": [1, shape, shape], "binarize": binarize})
         folders.write(tmp_path / f"{name}_{binarize}", node, [folders.estimate(-3.0)])

@@ -33,7 +33,7 @@ def versions_and_collapse(folder):
     return group_runs(collect_runs(folder))
 
 
-def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_path):
+def test_collapse_and_versions_are_shown(tmp_path):
     found = versions_and_collapse(tmp_path)
     text = render_document(found, list(make_tables(found)), [])
     assert "Runs of different versions: 1 by dgm_run 0.1.0; 1 by dgm_run 0.2.0, commit abc." in text
@@ -44,7 +44,7 @@ def test_collapsed_runs_and_runs_of_different_versions_are_shown_as_such(tmp_pat
     assert '<td data-by="1 of 2 collapsed">' in html
 
 
-def test_what_a_run_says_of_itself_is_text_and_nothing_else(tmp_path):
+def test_text_of_a_run_is_escaped(tmp_path):
     row = folders.estimate(-3.0, warning="<img src=x onerror=alert(1)> & `code` | cell")
     folders.write(tmp_path / "a", folders.config(), [row])
     found = group_runs(collect_runs(tmp_path))

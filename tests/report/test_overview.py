@@ -18,7 +18,7 @@ def column(found, head):
     return [cell.shown for cell in found.cells[head]]
 
 
-def test_a_row_for_each_configuration_the_best_first(tmp_path):
+def test_configurations_are_rows_best_first(tmp_path):
     found = overview(folders.sweep(tmp_path))
     assert found.data == "digits test, binarisation dynamic"
     assert list(found.cells) == ["prior", "log_likelihood [1]", "parameters", "epochs", "minutes", "runs"]
@@ -30,7 +30,7 @@ def test_a_row_for_each_configuration_the_best_first(tmp_path):
     ]  # fmt: skip
 
 
-def test_what_cannot_be_told_from_the_best_is_as_good(tmp_path):
+def test_insignificant_differences_are_bold(tmp_path):
     base = np.array([-5.0, -3.0, -4.0, -8.0])
     for i, (prior, gain) in enumerate((("A", 0.0), ("B", [1.0, -1.2, 0.9, -1.1]), ("C", -2.0 + 0.1 * base))):
         values = base + gain
@@ -40,7 +40,7 @@ def test_what_cannot_be_told_from_the_best_is_as_good(tmp_path):
     assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, True, False]
 
 
-def test_numbers_that_were_found_in_other_ways_stand_in_columns_of_their_own(tmp_path):
+def test_each_method_has_its_column(tmp_path):
     few, many = folders.estimate(-9.0), folders.estimate(-3.0, settings={"num_samples": 50})
     error = folders.estimate(4.5, "error", unit="%")
     folders.write(tmp_path / "a", folders.config("A"), [few, error, folders.estimate(2.0, "mse_missing_half", unit="")])
@@ -56,7 +56,7 @@ def test_numbers_that_were_found_in_other_ways_stand_in_columns_of_their_own(tmp
         assert sum(cell.is_best for cell in found.cells[head]) == 1
 
 
-def test_data_sets_have_a_table_each_and_what_went_wrong_is_noted(tmp_path):
+def test_data_sets_have_tables_with_notes(tmp_path):
     warned = folders.estimate(-3.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config("A"), [warned])
     folders.write(tmp_path / "b", folders.config("B"), [folders.estimate(-4.0)])
@@ -70,7 +70,7 @@ def test_data_sets_have_a_table_each_and_what_went_wrong_is_noted(tmp_path):
     assert "note" not in second.cells
 
 
-def test_it_stands_first_in_page_and_document(tmp_path):
+def test_overview_stands_first(tmp_path):
     found = group_runs(collect_runs(folders.sweep(tmp_path)))
     text, html = (
         render_document(found, list(make_tables(found)), []),
@@ -82,7 +82,7 @@ def test_it_stands_first_in_page_and_document(tmp_path):
     assert '<td data-by="-3.95" class="number best">-3.950' in html.split(">log_likelihood</h2>")[0]
 
 
-def test_a_number_of_fewer_runs_than_a_configuration_has_says_so(tmp_path):
+def test_number_of_fewer_runs_states_them(tmp_path):
     for i in range(3):
         folders.write(tmp_path / str(i), folders.config(seed=i), [folders.estimate(-3.0 - i)])
     error = folders.estimate(4.5, "error", unit="%")
@@ -93,7 +93,7 @@ def test_a_number_of_fewer_runs_than_a_configuration_has_says_so(tmp_path):
     assert column(found, "error [2]") == ["4.500 ± 0.100 (1 run)"]
 
 
-def test_what_a_model_brings_along_has_no_column_and_is_told(tmp_path):
+def test_implied_settings_are_in_the_legend(tmp_path):
     for i, (model, optimizer) in enumerate((("vae.VAE", "Adam"), ("vae.VAE", "Adam"), ("rbm.RBM", "SGD"))):
         node = folders.config("A", model___target_=f"dgm_run.models.{model}", seed=0)
         node |= {"optimizer": {"_target_": f"torch.optim.{optimizer}"}, "objective": {"num_steps": i}}
@@ -105,7 +105,7 @@ def test_what_a_model_brings_along_has_no_column_and_is_told(tmp_path):
     assert found.names[0] == "model=VAE, objective.num_steps=0"
 
 
-def test_bits_stand_there_where_nats_do_not_or_a_paper_names_them(tmp_path):
+def test_bits_need_no_nats_or_a_paper(tmp_path):
     bits, nats = folders.estimate(0.5, "bits_per_dim", unit="bits"), folders.estimate(-3.0)
     for name, rows, published, heads in (
         ("both", [nats, bits], None, ["log_likelihood [1]"]),

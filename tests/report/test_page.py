@@ -29,7 +29,7 @@ class Names(HTMLParser):
         self.addresses += [value for name, value in attrs if name in ("src", "href")]
 
 
-def test_it_needs_nothing_from_elsewhere_and_shows_what_it_is_given_as_text(tmp_path):
+def test_page_is_self_contained_and_escaped(tmp_path):
     text = made(tmp_path, [Run(tmp_path / "x", "failed", "<script>alert(1)</script>")])
     parser = Names()
     parser.feed(text)
@@ -57,7 +57,7 @@ def test_an_interval_is_shown_by_the_pointer(tmp_path):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
-def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
+def test_browser_sorts_and_filters(tmp_path):
     script = """<script>
     const heads = [...document.querySelectorAll('section')[0].querySelectorAll('th')];
     const rows = () => [...document.querySelectorAll('section')[0].querySelectorAll('tbody tr')];
@@ -81,7 +81,7 @@ def test_a_browser_sorts_by_a_click_and_filters_by_a_word(tmp_path):
     assert '["VampPrior,StandardPrior","StandardPrior,VampPrior","VampPrior,StandardPrior",4,0,8,4,0]' in done.stdout
 
 
-def test_a_row_is_drawn_on_the_scale_of_its_column(tmp_path):
+def test_row_is_drawn_on_its_column_scale(tmp_path):
     text = made(tmp_path)
     table = text.split(">log_likelihood</h2>")[1].split("</table>")[0]
     _, best, other = table.split("<tr ")

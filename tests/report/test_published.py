@@ -84,7 +84,7 @@ def test_conservative_side_stands_beside_ais(tmp_path):
     assert found[2] == ("", "reproduced")
 
 
-def test_conservative_side_is_of_the_same_evaluation(tmp_path):
+def test_conservative_side_shares_evaluation(tmp_path):
     rows = []
     for seed in (0, 1):
         ais = BY_AIS | {"settings": {"seed": seed}}

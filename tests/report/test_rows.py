@@ -8,7 +8,7 @@ from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
-def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):
+def test_infinite_seed_is_left_out_and_noted(tmp_path):
     for seed, value in enumerate((-5.0, float("nan"), -4.0)):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value)])
     folders.write(tmp_path / "lost", folders.config(seed=3))
@@ -20,7 +20,7 @@ def test_a_seed_without_a_number_costs_only_itself_and_is_told(tmp_path):
     assert row.note == "1 of 3 not finite, 1 of 4 unfinished"
 
 
-def test_one_run_has_the_error_that_its_estimate_states(tmp_path):
+def test_one_run_has_its_stated_error(tmp_path):
     """That of the finite one, where another run of the row has no number."""
     for seed, (value, stderr) in enumerate(((float("nan"), 9.0), (-3.0, 0.25))):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value, stderr=stderr)])
@@ -28,7 +28,7 @@ def test_one_run_has_the_error_that_its_estimate_states(tmp_path):
     assert (row.stderr, row.has_several_runs) == (0.25, False)
 
 
-def test_values_of_examples_are_means_over_runs(tmp_path):
+def test_example_values_are_means_over_runs(tmp_path):
     values = [np.array([-5.0, -3.0]), np.array([-6.0, -3.0])]
     for seed, each in enumerate(values):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(each.mean())], each)
@@ -39,7 +39,7 @@ def test_values_of_examples_are_means_over_runs(tmp_path):
     assert row.values_of_examples is None
 
 
-def test_a_mean_over_seeds_of_the_estimator_says_so(tmp_path):
+def test_mean_over_estimator_seeds_is_noted(tmp_path):
     folders.write(tmp_path, folders.config(), [folders.estimate(-3.0) | {NUM_SEEDS: 4}])
     ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))
     assert row.note == "mean of 4 estimator seeds"

@@ -12,7 +12,7 @@ from dgm_run.runner.run_lock import HOLDER_FILE, LOCK_FILE, lock_run_folder
 from tests.support import folders
 
 
-def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):
+def test_finished_runs_are_read_whole(tmp_path):
     folders.write(tmp_path / "a" / "0", folders.config(), [folders.estimate(-5.0)], [-5.0, -4.0])
     (run,) = collect_runs(tmp_path)
     assert (run.state, run.path) == ("finished", tmp_path / "a" / "0")
@@ -23,7 +23,7 @@ def test_finished_runs_have_their_numbers_curves_and_pictures(tmp_path):
     assert run.settings["prior._target_"] == "dgm_run.priors.StandardPrior"
 
 
-def test_what_is_damaged_or_not_finished_is_named_and_never_fatal(tmp_path):
+def test_damaged_runs_are_never_fatal(tmp_path):
     good = [folders.estimate(-5.0)]
     for name in ("cut", "list", "no_value", "stopped", "failed", "bad_values", "bad_metrics"):
         node = folders.config()
@@ -72,7 +72,7 @@ def test_leaves_have_dotted_keys():
     assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
 
 
-def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
+def test_only_bad_estimates_are_dropped(tmp_path):
     whole = folders.estimate(-5.0)
     odd = {
         "training": {"training": None},
@@ -101,14 +101,14 @@ def test_odd_results_cost_no_more_than_what_is_odd(tmp_path):
     assert len(files) == 2
 
 
-def test_results_without_a_configuration_are_named(tmp_path):
+def test_results_without_config_are_named(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "results.json").write_text("{}")
     (run,) = collect_runs(tmp_path)
     assert (run.state, run.message) == ("damaged", "there is no .hydra/config.yaml beside its results.json")
 
 
-def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
+def test_running_differs_from_stopped(tmp_path):
     node = folders.config()
     for name in ("working", "early"):
         folders.write(tmp_path / name, node)
@@ -120,7 +120,7 @@ def test_a_run_at_work_is_told_from_one_that_was_stopped(tmp_path):
     assert found["early"] == ("unfinished", "it ended before its first checkpoint")
 
 
-def test_a_failed_run_is_told_with_what_it_was_begun_with(tmp_path):
+def test_failed_run_shows_its_overrides(tmp_path):
     path = folders.write(tmp_path / "a", folders.config())
     (path / "error.txt").write_text("the loss is not finite\n")
     (path / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=9\n- trainer.resume=auto\n")
@@ -195,13 +195,13 @@ def test_a_damaged_run_costs_no_other(damage, tmp_path):
     assert all(file.stat().st_size for file in files)
 
 
-def test_values_that_cannot_be_read_are_named(tmp_path):
+def test_unreadable_values_are_named(tmp_path):
     folders.sweep(tmp_path)
     header_of_values(tmp_path / "0")
     assert "0: results.json: values.npz cannot be read, so that nothing is paired with it" in report(tmp_path)[0]
 
 
-def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+def test_unreadable_folder_is_named(tmp_path, monkeypatch):
     folders.sweep(tmp_path)
     walk, closed = os.walk, PermissionError(13, "Permission denied", str(tmp_path / "closed"))
 
@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
     assert "- damaged: closed: it cannot be read: Permission denied" in report(tmp_path)[0]
 
 
-def test_equal_warnings_of_two_evaluations_are_one(tmp_path):
+def test_equal_warnings_appear_once(tmp_path):
     rows = [folders.estimate(-3.0, settings={"seed": seed}, warning="low") for seed in (1, 2)]
     folders.write(tmp_path, folders.config(), rows)
     (run,) = collect_runs(tmp_path)

@@ -116,7 +116,7 @@ def test_equal_rows_show_few_differences(kind, method):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_unequal_spreads_show_few_differences(kind):
+def test_unequal_spreads_rarely_differ(kind):
     """A configuration may depend on its seed twenty times as much as another."""
     draws = np.random.default_rng([23, KINDS.index(kind)])
     num_false = 0

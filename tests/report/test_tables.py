@@ -11,7 +11,7 @@ def found(folder):
     return list(make_tables(group_runs(collect_runs(folder))))
 
 
-def test_the_best_stands_first_with_its_spread_over_seeds(tmp_path):
+def test_best_is_first_with_its_spread(tmp_path):
     ((way, rows),) = found(folders.sweep(tmp_path))
     assert (way.quantity, way.estimator, way.unit, way.better) == (
         "log_likelihood",
@@ -29,7 +29,7 @@ def test_the_best_stands_first_with_its_spread_over_seeds(tmp_path):
     assert varying_settings(rows) == ["prior"]
 
 
-def test_published_numbers_stand_beside_their_own_quantities_alone(tmp_path):
+def test_published_numbers_match_quantities(tmp_path):
     paper = {"values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "A paper"}
     rows = [folders.estimate(-3.0), folders.estimate(-4.0, "elbo"), folders.estimate(1.0, "kl")]
     folders.write(tmp_path, folders.config(), rows, published=paper)
@@ -37,7 +37,7 @@ def test_published_numbers_stand_beside_their_own_quantities_alone(tmp_path):
     assert beside == {"log_likelihood": (-84.5, "A paper"), "elbo": (-86.0, "A paper"), "kl": None}
 
 
-def test_tables_that_differ_by_their_data_say_by_what(tmp_path):
+def test_tables_state_differing_data(tmp_path):
     for seed in (0, 1):
         node = folders.config(dataset__source={"split_seed": seed})
         folders.write(tmp_path / str(seed), node, [folders.estimate(-3.0)])
@@ -46,7 +46,7 @@ def test_tables_that_differ_by_their_data_say_by_what(tmp_path):
     assert "dataset.source.split_seed=1" in described[1]
 
 
-def test_numbers_that_were_found_in_other_ways_are_not_ranked_together(tmp_path):
+def test_methods_are_not_ranked_together(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
     folders.write(tmp_path / "b", folders.config("VampPrior"), [folders.estimate(-2.0, settings={"num_samples": 9})])
     folders.write(tmp_path / "c", folders.config("Other"), [folders.estimate(-2.0, kind="lower_bound")])
@@ -56,13 +56,13 @@ def test_numbers_that_were_found_in_other_ways_are_not_ranked_together(tmp_path)
     assert [len(rows) for _, rows in found(tmp_path)] == [1] * 5
 
 
-def test_one_run_is_one_run_however_often_it_was_evaluated(tmp_path):
+def test_evaluations_of_one_run_count_once(tmp_path):
     rows = [folders.estimate(-3.0, num_examples=10), folders.estimate(-3.5, num_examples=40)]
     folders.write(tmp_path / "a", folders.config(), rows)
     assert sorted(row.format_number() for _, (row,) in found(tmp_path)) == ["-3.000 ± 0.100", "-3.500 ± 0.100"]
 
 
-def test_what_is_better_when_low_is_ranked_so_and_what_matters_first_comes_first(tmp_path):
+def test_lower_is_better_and_main_first(tmp_path):
     paper = {"values": {"error": 1.5}, "source": "A paper"}
     for name, prior, error in (("a", "StandardPrior", 3.0), ("b", "VampPrior", 2.0)):
         rows = [folders.estimate(error, "error", unit="%"), folders.estimate(-3.0), folders.estimate(error, "kl")]

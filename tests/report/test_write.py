@@ -4,7 +4,7 @@ from tests.support import folders
 from tests.support.tiny import call
 
 
-def test_a_folder_of_runs_becomes_a_page_and_a_table(tmp_path):
+def test_report_writes_page_and_table(tmp_path):
     folders.sweep(tmp_path / "outputs")
     done = call("report", "outputs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -16,7 +16,7 @@ def test_a_folder_of_runs_becomes_a_page_and_a_table(tmp_path):
     assert (tmp_path / "outputs" / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_seeds_of_an_estimator_are_pooled_or_compared(tmp_path):
+def test_estimator_seeds_pool_or_compare(tmp_path):
     rows = [
         folders.estimate(-value, settings={"num_samples": 5, "seed": seed}, interval=[-value - 0.2, -value + 0.2])
         for seed, value in ((1, 4.0), (2, 5.0))
@@ -33,7 +33,7 @@ def test_seeds_of_an_estimator_are_pooled_or_compared(tmp_path):
         assert all(each in whole for each in shown)
 
 
-def test_what_is_no_folder_of_runs_is_told_in_a_line(tmp_path):
+def test_folder_without_runs_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         (["empty"], "empty: there is no run in it, or below\n"),

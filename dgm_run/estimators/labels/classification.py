@@ -69,9 +69,9 @@ class LatentClassification(Estimator):
 class Classification(Estimator):
     """Error rates of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Beside them stand the error rates of classifiers fitted to the labelled training examples. Two more rows state the
-    error of selective prediction by q(y | x) or by p(x): where the least certain tenth of the decisions is declined,
-    and the mean over all coverages. In M1 + M2, the x of p(x, y) is the latent that M1 infers.
+    Beside them stand the error rates of classifiers fitted to the labelled training examples. Other rows state the
+    error of selective prediction by q(y | x) or by p(x). One declines the least certain tenth of the decisions, one is
+    the mean over all coverages. In M1 + M2, the x of p(x, y) is the latent that M1 infers.
 
     Args:
         num_samples: number of samples of z for each example and class, for p(x, y).

@@ -19,9 +19,9 @@ def log_mean_margin(log_w: Tensor) -> Margin:
     """Returns the margin of log mean exp(log_w) as an estimate of log E w.
 
     The interval is that of the studentised bootstrap, or Student's t where that is wider, as for few weights. Both are
-    too short where no chain has drawn the largest weights. So the upper end is at least the one of two half-normal
-    distributions of log w around its median. For a normal log w with a standard deviation of 3, the bootstrap of 100
-    weights covers in 70% of cases, and all together cover in 95%.
+    too short where no draw has one of the largest weights. So the upper end is at least the one of two half-normal
+    distributions of log w around its median. For a normal log w with a standard deviation of 3 and 100 weights, the
+    bootstrap covers in 70% of cases, and all together cover in 95%.
 
     Args:
         log_w: log weights of C independent draws, (C,), C at least 2.

@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: AUROC of scores that separate test data from other data.
+"""Detection of out-of-distribution data: AUROC of scores that separate test data from other data.
 
 Sources: E. Nalisnick et al., Do deep generative models know what they don't know?, 2019,
 https://arxiv.org/abs/1810.09136, and Detecting out-of-distribution inputs to deep generative models using typicality,

@@ -16,7 +16,7 @@ def dataset(kind, num_levels, train, test, **more):
 
 
 @pytest.mark.parametrize(("kind", "num_levels"), [("binary", 2), ("levels", 4)])
-def test_each_pixel_has_the_shares_of_its_levels(kind, num_levels):
+def test_pixels_have_the_level_shares(kind, num_levels):
     torch.manual_seed(0)
     train, test = (torch.randint(num_levels, (n, 1, 2, 3)) for n in (2500, 40))
     train[:, 0, 0, 0] = 0  # a level that is never seen is not impossible

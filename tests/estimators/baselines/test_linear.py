@@ -22,7 +22,7 @@ def examples(n, seed):
     return DataSplit(torch.randn(n, 3) @ weight + bias + scale * torch.randn(n, 8), None, to_float)
 
 
-def test_both_are_fitted_to_the_training_data_and_asked_about_others():
+def test_fits_match_maximum_likelihood():
     train, test = examples(500, 1), examples(100, 2)
     columns, ppca, factors = LinearBaseline(**SETTINGS).fit(NO_MODEL, train, train)(NO_MODEL, test)
     assert (columns.quantity, ppca.quantity, factors.quantity) == ("independent_columns", "ppca", "factor_analysis")
@@ -37,7 +37,7 @@ def test_both_are_fitted_to_the_training_data_and_asked_about_others():
     assert factors.warning is None
 
 
-def test_more_dimensions_than_pixels_are_as_many_as_there_can_be():
+def test_latent_dim_is_capped_by_pixels():
     train = examples(100, 1)
     found = LinearBaseline(**(SETTINGS | {"latent_dim": 40})).fit(NO_MODEL, train, train)
     assert found.fits[1].density.latent_dim == 7
@@ -47,7 +47,7 @@ def test_more_dimensions_than_pixels_are_as_many_as_there_can_be():
     ("name", "value"),
     [("latent_dim", 0), ("tolerance", 0), ("max_steps", 0), ("min_scale", -1.0), ("relative_min_scale", 1.0)],
 )
-def test_settings_that_make_no_sense_are_refused(name, value):
+def test_bad_settings_are_refused(name, value):
     with pytest.raises(ValueError, match="must be positive|must not be negative"):
         LinearBaseline(**(SETTINGS | {name: value}))
 
@@ -59,7 +59,7 @@ def values(x, **settings):
 
 
 @pytest.mark.usefixtures("double")
-def test_units_change_them_by_the_jacobian_alone():
+def test_units_change_log_p_by_the_jacobian():
     x = examples(300, 1).x.double()
     scale = torch.logspace(-4, 4, 8).double()
     before, after = values(x), values(x * scale + 1e6 * scale)
@@ -71,7 +71,7 @@ def test_units_change_them_by_the_jacobian_alone():
 
 
 @pytest.mark.usefixtures("double")
-def test_floors_and_what_data_leave_open_are_named():
+def test_warnings_name_floors_and_few_data():
     x = examples(300, 1).x.double()
     x[:, 3] = 7.0
     found = values(x)

@@ -15,14 +15,14 @@ TOKENS = (END, 3, 4, 5)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_the_tokens_after_any_context_have_the_mass_one(order):
+def test_probabilities_sum_to_one(order):
     model = KneserNey(ROWS, order, len(TOKENS), 0.75)
     for context in ((START, START), (START, 4), (4, 5), (3, 3), (5, 5)):
         mass = sum(model.prob(context[3 - order :], token) for token in TOKENS)
         assert mass == pytest.approx(1)
 
 
-def test_single_words_are_their_shares_with_a_little_for_all():
+def test_unigrams_are_smoothed_shares():
     model, counts = KneserNey(ROWS, 1, len(TOKENS), 0.75), Counter(token for row in ROWS for token in row)
     for token in TOKENS:
         expected = max(counts[token] - 0.75, 0) / 9 + 0.75 * 3 / 9 / 4
@@ -53,7 +53,7 @@ def test_rows_of_the_table_are_perplexities():
     assert two.baseline.log_p.tolist() == pytest.approx([model.log_prob([5, 4, END]), model.log_prob([4, 4, END])])
 
 
-def test_images_are_refused_and_settings_checked():
+def test_images_and_bad_settings_are_refused():
     data = instantiate(compose().dataset).load()
     with pytest.raises(ConfigError, match="the data are no sentences"):
         NgramBaseline(2, 0.75).check(torch.nn.Identity(), data)

@@ -11,7 +11,7 @@ from dgm_run.estimators.imputation.error_measures import (
 )
 
 
-def test_the_error_is_that_of_the_asked_elements_and_its_own_error_that_of_the_bootstrap():
+def test_mse_error_matches_the_bootstrap():
     torch.manual_seed(0)
     guess, truth = torch.rand(300, 5, 4), torch.rand(300, 5, 4)
     asked = torch.rand(300, 5, 4) < torch.rand(300, 1, 1)
@@ -26,7 +26,7 @@ def test_the_error_is_that_of_the_asked_elements_and_its_own_error_that_of_the_b
     assert SquaredError.measure(guess[:1], truth[:1], asked[:1] | True).stderr is None
 
 
-def test_binary_scores_are_those_of_another_library():
+def test_binary_scores_match_sklearn():
     torch.manual_seed(0)
     p, truth = 0.01 + 0.98 * torch.rand(500), (torch.rand(500) < 0.3).float()
     found = score_binary(p, truth)
@@ -36,7 +36,7 @@ def test_binary_scores_are_those_of_another_library():
 
 
 @pytest.mark.parametrize(("num_draws", "low", "nominal"), [(19, 1, 0.9), (99, 5, 0.9), (2, 1, 1 / 3)])
-def test_intervals_hold_what_they_are_said_to_hold(num_draws, low, nominal):
+def test_intervals_have_nominal_coverage(num_draws, low, nominal):
     assert choose_interval_rank(num_draws, 0.9) == (low, pytest.approx(nominal))
     torch.manual_seed(0)
     found = score_interval(torch.randn(num_draws, 40_000), torch.randn(40_000), low)

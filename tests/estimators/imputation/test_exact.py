@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 @torch.no_grad()
-def test_holes_are_filled_by_the_conditional_of_the_dense_gaussian():
+def test_missing_elements_match_gaussian():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     x = model.sample(5)
@@ -27,7 +27,7 @@ def test_holes_are_filled_by_the_conditional_of_the_dense_gaussian():
 
 
 @torch.no_grad()
-def test_noise_is_taken_off_by_the_conditional_of_the_dense_gaussian():
+def test_noisy_elements_follow_the_gaussian():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     corrupt = GaussianNoise(0.7)

@@ -8,7 +8,7 @@ from tests.support import energy, truth
 
 
 @torch.no_grad()
-def test_means_and_draws_are_those_of_the_sum_over_all_states():
+def test_means_and_draws_match_enumeration():
     torch.manual_seed(0)
     model = RBM(truth.SHAPE, 3, 1.0, "zero")
     model.visible_bias.normal_()

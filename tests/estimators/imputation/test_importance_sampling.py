@@ -24,7 +24,7 @@ def test_it_tends_to_the_quadrature():
     assert found.draws.mean(0).flatten().numpy() == pytest.approx(means, abs=0.04)
 
 
-def test_turned_pixels_are_told_by_the_quadrature():
+def test_flipped_pixels_match_quadrature():
     model, share = truth.binary_vae().double(), 0.2
     x = torch.tensor([[[[1.0, 0.0, 0.0, 1.0]]]])
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def test_turned_pixels_are_told_by_the_quadrature():
     assert found.mean.flatten().numpy() == pytest.approx((means / total).numpy(), abs=0.01)
 
 
-def test_with_the_exact_posterior_no_weight_differs_from_another():
+def test_exact_posterior_gives_equal_weights():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     seen = HOLES(model.sample(4))
@@ -51,7 +51,7 @@ def test_with_the_exact_posterior_no_weight_differs_from_another():
     torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=0.05)
 
 
-def test_decoders_whose_pixels_hang_together_are_left_out():
+def test_dependent_pixels_are_unsupported():
     overrides = ("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2")
     model = instantiate(compose(*overrides).model).eval()
     assert not ImportanceSampling(10, 10).supports(model, HOLES)

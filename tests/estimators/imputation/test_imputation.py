@@ -40,7 +40,7 @@ def evaluate(estimator, model, test, train):
     return fitted, {(row.quantity, row.estimator): row for row in fitted(model, test)}
 
 
-def test_errors_and_likelihood_are_those_of_the_dense_gaussian_over_the_holes_alone():
+def test_errors_and_log_p_match_gaussian():
     model, test, train = setting()
     half = Half("right")
     fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19), model, test, train)
@@ -71,7 +71,7 @@ def test_errors_and_likelihood_are_those_of_the_dense_gaussian_over_the_holes_al
     assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)  # truth, seen, mean, draw
 
 
-def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
+def test_noise_targets_all_elements():
     model, test, train = setting()
     noise = GaussianNoise(0.5)
     estimator = Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5)
@@ -90,7 +90,7 @@ def test_noise_is_asked_for_everywhere_and_held_against_what_is_seen():
     assert rows["mse_gaussian_noise", "exact"].value < rows["mse_gaussian_noise", "as_seen"].value
 
 
-def test_binary_pixels_have_scores_of_their_own():
+def test_binary_pixels_have_binary_scores():
     torch.manual_seed(0)
     model = truth.binary_vae().double()
     test, train = (DataSplit(model.sample(n), None, to_float) for n in (30, 100))
@@ -102,7 +102,7 @@ def test_binary_pixels_have_scores_of_their_own():
     assert 0 < row.value < 0.3
 
 
-def test_what_cannot_be_restored_is_refused_before_training():
+def test_unsupported_cases_are_refused():
     data = instantiate(dgm_run.compose().dataset).load()
     estimator = Imputation({"gaussian_noise": GaussianNoise(0.5)}, {"exact": Exact()}, 20, 3)
     with pytest.raises(ConfigError, match="GaussianNoise takes continuous data, and these are binary: leave it out by"):
@@ -118,7 +118,7 @@ def test_what_cannot_be_restored_is_refused_before_training():
         Imputation({}, {}, 20, 1)
 
 
-def test_what_rests_on_single_draws_is_told_with_what_helps():
+def test_single_draws_give_a_warning():
     doubt = {"ess_median": 1.2}
     without_encoder = instantiate(dgm_run.compose("model=density_network").model)
     estimator = Imputation({}, {}, 20, 3)
@@ -127,7 +127,7 @@ def test_what_rests_on_single_draws_is_told_with_what_helps():
     assert estimator._describe_doubt(truth.binary_vae(), {"ess_median": 20.0}) is None
 
 
-def test_data_with_holes_of_their_own_are_restored_without_others():
+def test_corrupted_data_are_imputed_as_given():
     data = instantiate(dgm_run.compose("dataset/corrupt=missing_half").dataset).load()
     assert isinstance(data, LoadedDataset)
     estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"chain": PseudoGibbs(30, 10)}, 5, 3)
@@ -145,7 +145,7 @@ def test_data_with_holes_of_their_own_are_restored_without_others():
     assert mean.value == pytest.approx((truth_of_half - 0.5).square().mean().item())
 
 
-def test_salt_and_pepper_ask_for_what_they_have_replaced():
+def test_salt_and_pepper_targets_replaced():
     model, test, train = setting()
     estimator = Imputation({"salt": SaltAndPepper(0.4)}, {"exact": Exact()}, 100, 19)
     _, rows = evaluate(estimator, model, test, train)
@@ -160,7 +160,7 @@ def test_salt_and_pepper_ask_for_what_they_have_replaced():
     assert 0.75 < rows["mse_salt", "exact"].diagnostics["coverage"] < 0.98  # of what was replaced alone
 
 
-def test_two_models_restore_the_same_elements_of_the_same_examples():
+def test_models_impute_the_same_elements():
     model, test, train = setting()
     other = truth.factor_analysis()
     other.bias.data.zero_()
@@ -192,7 +192,7 @@ def test_numbers_carry_what_they_depend_on():
     assert 1 <= rows["log_likelihood_seen_half", "sampled"].diagnostics["ess_median"] <= 20
 
 
-def test_more_draws_than_a_chain_has_are_refused():
+def test_more_draws_than_steps_are_refused():
     with pytest.raises(ValueError, match=r"num_draws = 21 exceeds the 20 steps of chain after its burn-in"):
         Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21)
 
@@ -205,7 +205,7 @@ def test_regions_are_left_out_of_vectors():
     assert ("mse_rows", "exact") not in rows
 
 
-def test_a_vector_needs_a_set_that_is_not_of_images():
+def test_vectors_refuse_image_corruptions():
     overrides = ("dataset=arrays", "dataset.source.path=x", "dataset.shape=[6]")
     protocol = instantiate(dgm_run.compose(*overrides).dataset)
     data = LoadedDataset(protocol, *setting()[1:], setting()[1])

@@ -9,7 +9,7 @@ from tests.support import truth
 
 
 @torch.no_grad()
-def test_steps_after_the_burn_in_are_averaged_and_draws_are_spread_over_them():
+def test_chain_averages_after_burn_in():
     model, visited = truth.binary_vae(), []
 
     def move(x, z):
@@ -24,7 +24,7 @@ def test_steps_after_the_burn_in_are_averaged_and_draws_are_spread_over_them():
     assert found.diagnostics["acceptance"].item() == pytest.approx(4 / 7)
 
 
-def test_a_burn_in_that_is_all_there_is_is_refused():
+def test_burn_in_of_all_steps_is_refused():
     assert Gibbs(1, 0).max_draws == 1
     assert Gibbs(num_steps=500, burn_in=100).max_draws == 400
     for burn_in in (-1, 3, 4):
@@ -32,6 +32,6 @@ def test_a_burn_in_that_is_all_there_is_is_refused():
             Gibbs(3, burn_in)
 
 
-def test_settings_stand_beside_the_numbers_but_for_the_size_of_the_blocks():
+def test_settings_leave_out_batch_rows():
     assert ImportanceSampling(1000, 50).settings == {"num_samples": 1000}
     assert Gibbs(5, 2).settings == {"num_steps": 5, "burn_in": 2}

@@ -10,7 +10,7 @@ from tests.support import truth
 HOLES = MissingAtRandom(0.5)
 
 
-def test_it_tends_to_the_quadrature_where_pseudo_gibbs_does_not():
+def test_chain_converges_to_quadrature():
     model = truth.binary_vae()
     torch.manual_seed(0)
     seen = truth.SEEN.expand(4000, -1, -1, -1)
@@ -23,14 +23,14 @@ def test_it_tends_to_the_quadrature_where_pseudo_gibbs_does_not():
     assert abs(pseudo - means[[1, 3]]).max() > 0.03
 
 
-def test_of_the_exact_posterior_every_offer_is_taken():
+def test_exact_proposals_are_all_accepted():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     found = MetropolisWithinGibbs(50, 10, 0)(model, HOLES(model.sample(20)), HOLES, 3)
     assert (found.diagnostics["acceptance"] == 1).all()
 
 
-def test_a_posterior_has_to_be_known_everywhere():
+def test_posterior_needs_a_density():
     tiny = ("model.latent_dim=2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]")
     imputer = MetropolisWithinGibbs(50, 10, 0)
     for posterior, fits in (("gaussian", True), ("planar_flow", False)):

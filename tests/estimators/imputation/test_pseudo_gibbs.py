@@ -12,7 +12,7 @@ from tests.support import truth
 
 
 @torch.no_grad()
-def test_with_the_exact_posterior_it_is_gibbs_sampling():
+def test_exact_posterior_gives_gibbs():
     # factor analysis of the digits with half of their pixels missing, after as many sweeps as uses.md takes
     data = instantiate(dgm_run.compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def test_with_the_exact_posterior_it_is_gibbs_sampling():
 
 
 @torch.no_grad()
-def test_its_equilibrium_is_that_of_its_own_transitions():
+def test_equilibrium_matches_transitions():
     # it alternates q(z | x) and p(x | z, x~): the chain on the four values of the two holes, by quadrature over z
     model = truth.binary_vae()
     grid = torch.tensor(truth.GRID, dtype=torch.float32).unsqueeze(1)

@@ -26,7 +26,7 @@ def test_interval_holds_the_value_it_is_of():
     assert low <= calibration_error(confidence, is_right) <= high
 
 
-def test_certainty_without_a_mistake_is_no_proof():
+def test_no_mistake_leaves_an_open_interval():
     low, high = calibration_interval(torch.ones(360), torch.ones(360))
     assert low == 0
     assert high == pytest.approx(3.84 / 360, rel=0.02)  # as Wilson's of no mistake

@@ -22,7 +22,7 @@ def digits():
     return instantiate(dgm_run.compose("dataset.binarize=none", "dataset.num_labels=100").dataset).load()
 
 
-def test_the_other_machines_see_the_labelled_examples_alone(digits):
+def test_classifiers_use_labelled_examples(digits):
     m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
     found = Classification(2, 1000).fit(m, digits.train, digits.valid)(m, digits.test)
     errors = {each.quantity: each for each in found}
@@ -38,7 +38,7 @@ def test_the_other_machines_see_the_labelled_examples_alone(digits):
     assert errors["error"].num_examples == 360
 
 
-def test_error_rates_have_intervals_of_proportions(digits):
+def test_error_rates_have_wilson_intervals(digits):
     m = instantiate(dgm_run.compose("model=m2", "encoder.hidden_dims=[4]", "decoder.hidden_dims=[4]").model)
     rows = Classification(2, 1000).fit(m, digits.train, digits.valid)(m, digits.test)
     for row in rows:
@@ -50,7 +50,7 @@ def test_error_rates_have_intervals_of_proportions(digits):
     assert row.interval == pytest.approx((100 * expected.low, 100 * expected.high))
 
 
-def test_declining_without_a_mistake_is_no_certainty():
+def test_no_mistake_has_a_positive_error():
     score = torch.rand(360, generator=torch.Generator().manual_seed(0))
     for row in _estimate_selective_error(score, torch.zeros(360), "q(y|x)"):
         assert (row.value, row.interval[0]) == (0, 0)
@@ -59,7 +59,7 @@ def test_declining_without_a_mistake_is_no_certainty():
 
 @pytest.mark.usefixtures("double")
 @torch.no_grad()
-def test_errors_are_those_of_both_posteriors_over_labels():
+def test_errors_match_both_label_posteriors():
     m = model()
     x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).view(16, 1, 2, 2)
     exact = log_joint(m, x)
@@ -79,7 +79,7 @@ def test_errors_are_those_of_both_posteriors_over_labels():
     assert 0 < told["calibration_error"] < 1
 
 
-def test_latents_are_told_apart_by_machines_that_see_the_mean_of_the_posterior(digits):
+def test_latent_classifiers_use_means(digits):
     m = instantiate(dgm_run.compose("model=m1", "model.latent_dim=5", "encoder.hidden_dims=[]").model)
     found = LatentClassification().fit(m, digits.train, digits.valid)(m, digits.test)
     errors = {each.quantity: each.value for each in found}

@@ -5,7 +5,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from dgm_run.estimators.labels.classifiers import Classifiers
 
 
-def test_they_are_those_of_the_library_on_flat_examples():
+def test_classifiers_match_sklearn():
     torch.manual_seed(0)
     x, y = torch.randn(60, 2, 3), torch.arange(60) % 3
     x[:, 0, 0] += 2 * y

@@ -4,7 +4,7 @@ import torch
 from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
 
 
-def test_calibration_is_the_mean_gap_of_the_bins():
+def test_calibration_is_the_mean_bin_gap():
     confidence = torch.tensor([0.95, 0.99, 1.0, 0.5, 0.51, 0.05])
     is_right = torch.tensor([1.0, 0, 1, 0, 1, 0])
     # bins of a fifteenth: (0.95, 0.99, 1.0), (0.5, 0.51), (0.05)
@@ -15,7 +15,7 @@ def test_calibration_is_the_mean_gap_of_the_bins():
     assert calibration_error(p, (torch.rand(200_000) < p).float()) < 0.01
 
 
-def test_risk_falls_where_the_doubtful_are_left_out():
+def test_declining_doubtful_lowers_risk():
     score, is_wrong = torch.tensor([3.0, 1.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
     assert risks(score, is_wrong).tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
     assert risk_at(score, is_wrong, 0.5) == 0

@@ -13,7 +13,7 @@ from tests.support import energy
 
 
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid", "adaptive"])
-def test_the_mean_weight_is_unbiased_however_few_the_temperatures(schedule):
+def test_mean_weight_is_unbiased(schedule):
     model = make()
     torch.manual_seed(1)
     w = AIS(100_000, 6, schedule).log_weights(model).exp()
@@ -22,7 +22,7 @@ def test_the_mean_weight_is_unbiased_however_few_the_temperatures(schedule):
     assert w.std() > 0.1 * truth  # the weights scatter, so that a mean of their logs would be found out
 
 
-def test_a_model_that_equals_its_base_has_weights_without_variance():
+def test_base_model_has_constant_weights():
     model = RBM((2, 3), 4, init_scale=0.0, visible_bias="logit_mean").double()
     model.initialize(torch.bernoulli(torch.full((50, 2, 3), 0.3, dtype=torch.float64)))
     found = AIS(20, 5, "linear")(model)
@@ -31,7 +31,7 @@ def test_a_model_that_equals_its_base_has_weights_without_variance():
     assert found.diagnostics["ais_ess"] == pytest.approx(20)
 
 
-def test_the_estimate_is_the_log_of_the_mean_weight_within_its_interval():
+def test_estimate_is_log_mean_weight():
     model = make()
     ais = AIS(50, 20, "linear")
     torch.manual_seed(5)
@@ -67,7 +67,7 @@ def block_diagonal(num_blocks, rows, columns):
     return model, total
 
 
-def test_log_z_of_many_small_machines_side_by_side():
+def test_log_z_of_independent_machines():
     model, exact = block_diagonal(num_blocks=20, rows=7, columns=4)
     torch.manual_seed(0)
     found = AIS(100, 500, "linear")(model)
@@ -83,7 +83,7 @@ def test_log_z_at_full_scale():
 
 
 @pytest.mark.slow
-def test_log_z_of_a_deep_machine_at_full_scale():
+def test_log_z_of_deep_machine_at_full_scale():
     """112 machines of 7-4-5 units side by side, whose log Z is a sum over the 16 states of their middle layers."""
     torch.manual_seed(3)
     num, sizes, exact = 112, (7, 4, 5), 0.0
@@ -120,7 +120,7 @@ def test_few_effective_chains_are_warned_of():
     assert many.warning is None
 
 
-def test_equal_weights_of_two_chains_need_no_warning():
+def test_equal_weights_give_no_warning():
     model = RBM((2, 3), 4, init_scale=0.0, visible_bias="logit_mean").double()
     model.initialize(torch.full((1, 2, 3), 0.5, dtype=torch.float64))
     found = AIS(2, 5, "linear")(model)

@@ -50,7 +50,7 @@ def tempered(model, x, beta):
 
 @torch.no_grad()
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
-def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedule, monkeypatch):
+def test_perfect_moves_give_exact_weights(schedule, monkeypatch):
     model = linear()
     torch.manual_seed(1)
     z = model.latent_prior().sample((5,))
@@ -82,7 +82,7 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
     assert ((backward.mean(0) - expected) / error).abs().max() < 4.5
 
 
-def test_on_a_linear_decoder_both_bounds_are_near_the_exact_value():
+def test_linear_decoder_bounds_are_tight():
     model = linear()
     x = model.sample(100)
     found = evaluate(model, x, num_simulated=100)
@@ -96,7 +96,7 @@ def test_on_a_linear_decoder_both_bounds_are_near_the_exact_value():
     assert found["log_likelihood"].warning is None
 
 
-def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
+def test_more_temperatures_close_the_gap():
     model = linear(64, 10, 0.05)
     x = model.sample(20)
     gaps = [evaluate(model, x, num_temperatures=num, num_simulated=20)["gap"].value for num in (50, 150, 450)]
@@ -107,7 +107,7 @@ def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
     assert evaluate(model, x, num_temperatures=150, num_simulated=20, schedule="linear")["gap"].value > gaps[1]
 
 
-def test_from_the_exact_posterior_a_single_temperature_is_enough():
+def test_exact_start_needs_one_temperature():
     model = linear()
     x = model.sample(30)
     found = evaluate(model, x, start="encoder", num_temperatures=1, num_chains=3)
@@ -116,7 +116,7 @@ def test_from_the_exact_posterior_a_single_temperature_is_enough():
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_on_a_decoder_that_is_not_linear_it_is_the_value_by_quadrature(start):
+def test_nonlinear_decoder_is_quadrature(start):
     model = exact.bernoulli_vae(2, "mixture")
     x = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 0]])
     found = evaluate(model, x, start=start, num_temperatures=100, num_chains=200)
@@ -124,7 +124,7 @@ def test_on_a_decoder_that_is_not_linear_it_is_the_value_by_quadrature(start):
     assert found["log_likelihood"].value == pytest.approx(expected, abs=0.02)
 
 
-def test_examples_are_a_random_part_and_rows_are_bounded():
+def test_examples_are_random_rows_bounded():
     model, rows = linear(), []
     decode = model.decode
     model.decode = lambda z: rows.append(z.shape[:-1].numel()) or decode(z)
@@ -140,7 +140,7 @@ def test_examples_are_a_random_part_and_rows_are_bounded():
     assert reports[-1] == (5 * 52, 5 * 52)  # twelve of them in the pilot
 
 
-def test_a_start_without_a_density_is_refused():
+def test_start_without_density_is_refused():
     cfg = dgm_run.compose("posterior=planar_flow", "model.latent_dim=2", "decoder.hidden_dims=[5]")
     cell, data = instantiate(cfg.model).double(), loaded(torch.zeros(3, 1, 8, 8))
     with pytest.raises(ConfigError, match=r"estimators.ais_decoder.start: .* use start=prior"):
@@ -156,7 +156,7 @@ def loaded(x):
 
 
 @torch.no_grad()
-def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
+def test_fitted_noise_maximises_likelihood():
     model, truth = linear(variance=0.4), linear(variance=0.1)
     torch.manual_seed(2)
     x = truth.sample(300)
@@ -184,12 +184,12 @@ def test_the_noise_is_the_one_under_which_validation_data_are_likeliest():
     "settings",
     [{"num_chains": 0}, {"num_leapfrog": 0}, {"target_acceptance": 1.0}, {"num_simulated": -1}, {"scale": 0.0}],
 )
-def test_settings_out_of_their_range_are_refused(settings):
+def test_out_of_range_settings_are_refused(settings):
     with pytest.raises(ValueError, match="must"):
         AISDecoder(**(SETTINGS | settings))
 
 
-def test_only_fixed_examples_state_computing_alone():
+def test_only_whole_splits_state_computing():
     model = linear()
     x = model.sample(20)
     settings = {"num_chains": 4, "num_temperatures": 10}

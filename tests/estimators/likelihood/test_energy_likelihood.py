@@ -23,7 +23,7 @@ def found(model, data, partition, max_batch_rows=7, reverse_ais=None):
     return {row.quantity: row for row in rows}
 
 
-def test_the_exact_likelihood_is_that_of_the_normalised_model():
+def test_exact_likelihood_is_normalised():
     model = make()
     data = examples(model)
     log_p = energy.log_f(model).log_softmax(0)[energy.index_of(data.x)]
@@ -33,7 +33,7 @@ def test_the_exact_likelihood_is_that_of_the_normalised_model():
     assert (row.kind, row.estimator, row.num_examples) == ("exact", "exact", 50)
 
 
-def test_bits_and_baseline_belong_to_the_same_examples():
+def test_bits_and_baseline_share_examples():
     model = make()
     data = examples(model)
     rows = found(model, data, Exact(20))
@@ -44,7 +44,7 @@ def test_bits_and_baseline_belong_to_the_same_examples():
     assert rows["log_partition"].value == pytest.approx(model.log_partition().item())
 
 
-def test_an_estimated_partition_makes_an_estimate_with_its_settings_and_diagnostics():
+def test_estimated_log_z_gives_an_estimate():
     model = make()
     row = found(model, examples(model), AIS(10, 20, "linear"))["log_likelihood"]
     assert (row.kind, row.estimator) == ("estimate", "ais")
@@ -52,7 +52,7 @@ def test_an_estimated_partition_makes_an_estimate_with_its_settings_and_diagnost
     assert {"log_z_low", "log_z_high", "ais_ess"} <= set(row.diagnostics)
 
 
-def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
+def test_only_a_collapsed_model_warns():
     model = make()
     with torch.no_grad():
         model.weight.zero_()  # one hidden unit turns all pixels on or off, each as often
@@ -70,7 +70,7 @@ def test_a_collapsed_model_is_called_so_and_a_good_one_is_not():
     assert warning.startswith("collapsed: no better than independent pixels")
 
 
-def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_truth():
+def test_estimates_have_conservative_side():
     model = make()
     data = examples(model, 300)
     conservative = RAISE(num_examples=200, num_chains=1, num_temperatures=3, schedule="linear")
@@ -86,7 +86,7 @@ def test_the_conservative_side_stands_beside_an_estimate_and_not_beside_the_trut
     assert row.settings == {"gap_examples": 200, "num_chains": 1, "num_temperatures": 3, "schedule": "linear"}
 
 
-def test_bits_are_those_of_a_grey_level_where_values_were_spread_over_it():
+def test_bits_are_per_grey_level():
     model = make()
     data = examples(model)
     data.log_bin_width = -np.log(256)
@@ -95,7 +95,7 @@ def test_bits_are_those_of_a_grey_level_where_values_were_spread_over_it():
     assert rows["bits_per_dim"].value == pytest.approx(-nats / np.log(2))
 
 
-def test_an_estimate_that_rests_on_few_chains_says_so():
+def test_few_effective_chains_give_a_warning():
     model = make()
     with torch.no_grad():
         model.weight.mul_(8)
@@ -105,7 +105,7 @@ def test_an_estimate_that_rests_on_few_chains_says_so():
     assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
 
 
-def test_the_effective_sample_size_is_that_of_the_median_example():
+def test_ess_is_that_of_the_median_example():
     model = test_dbm.make(scale=2.0)
     data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def test_the_effective_sample_size_is_that_of_the_median_example():
     assert 1 < seen < 9.99
 
 
-def test_the_error_of_log_z_is_part_of_the_stated_error():
+def test_stated_error_holds_that_of_log_z():
     model = make()
     data = examples(model)
     torch.manual_seed(0)
@@ -134,7 +134,7 @@ def test_the_error_of_log_z_is_part_of_the_stated_error():
     assert partition.interval == pytest.approx((log_z.diagnostics["log_z_low"], log_z.diagnostics["log_z_high"]))
 
 
-def test_two_sides_that_disagree_are_told_and_widen_the_interval():
+def test_disagreement_warns_and_widens():
     model = make()
     with torch.no_grad():
         model.weight.mul_(3)
@@ -148,7 +148,7 @@ def test_two_sides_that_disagree_are_told_and_widen_the_interval():
     assert low.computing_interval[0] < low.value < low.computing_interval[1]
 
 
-def test_reverse_annealing_above_the_estimate_is_told():
+def test_reverse_ais_above_ais_warns():
     """Draws that the model hardly makes, from a path so short that the annealed model is another one."""
     model = make()
     with torch.no_grad():
@@ -172,7 +172,7 @@ def test_one_example_says_nothing_of_a_gap():
     assert "reverse" not in (rows["log_likelihood"].warning or "")
 
 
-def test_the_bound_has_the_error_of_its_draws():
+def test_elbo_has_the_error_of_its_draws():
     model = test_dbm.make(scale=2.0)
     data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from dgm_run.models.linear.ppca import PPCA
 
 
 @pytest.mark.parametrize("max_batch_rows", [1, 7, 100])
-def test_it_is_the_mean_of_the_closed_form_over_all_examples(max_batch_rows):
+def test_mean_of_closed_form(max_batch_rows):
     torch.manual_seed(0)
     model, x = PPCA((5,), 2, 0.01, 0.0), torch.randn(20, 5)
     log_p = model.log_prob(x).double().detach()

@@ -79,7 +79,7 @@ def scripted() -> tuple[Scripted, Tensor]:
 
 
 @pytest.mark.parametrize("max_batch_rows", [1, 5, 23, 60, 1000])
-def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_batch_rows):
+def test_any_chunk_size_matches_the_formulas(max_batch_rows):
     model, x = scripted()
     found = by_name(sampler(NUM_SAMPLES, max_batch_rows)(model, examples(x)))
     assert model.given == [NUM_SAMPLES] * NUM_EXAMPLES
@@ -106,7 +106,7 @@ def test_blocks_and_chunks_of_any_size_give_the_formulas_exactly(max_batch_rows)
     assert found["log_likelihood"].diagnostics["ess_5_percent"] == pytest.approx(np.quantile(ess, 0.05))
 
 
-def test_a_ragged_last_block_counts_by_its_examples():
+def test_ragged_last_block_is_weighted():
     model = Scripted(torch.zeros(3, 2, 250))
     model.table[0, :, 200:] = 1.0  # the last block of 100 holds 50 examples
     x = torch.arange(250.0).view(-1, 1)
@@ -133,7 +133,7 @@ def _reshaped(model: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("full", [True, False])
-def test_at_the_exact_posterior_it_is_the_likelihood_without_noise(full):
+def test_exact_posterior_gives_log_p(full):
     model, x = exact.factor_analysis(2, 4, full), torch.randn(30, 4)
     log_p = exact.factor_analysis_log_p(model, x)
     found = evaluate(model, x, 7, max_batch_rows=50)
@@ -145,7 +145,7 @@ def test_at_the_exact_posterior_it_is_the_likelihood_without_noise(full):
 
 
 @pytest.mark.parametrize("prior", ["standard", "mixture", "vampprior"])
-def test_its_mean_over_few_samples_is_the_importance_weighted_bound_within_its_own_error(prior):
+def test_few_samples_give_the_iwae_bound(prior):
     model = exact.toy(prior)
     bound = exact.toy_expectation(model, 3, lambda log_w: log_w.exp().mean(0).log()).item()
     elbo = exact.toy_expectation(model, 1, lambda log_w: log_w[0]).item()
@@ -155,7 +155,7 @@ def test_its_mean_over_few_samples_is_the_importance_weighted_bound_within_its_o
         assert abs(found[name].value - expected) < 5 * found[name].stderr
 
 
-def test_the_mean_weight_is_unbiased_however_few_the_samples():
+def test_mean_weight_is_unbiased():
     model, x = exact.toy("mixture"), torch.full((50_000, 1), exact.TOY_X)
     weights = StreamingWeights(2, len(x), x.device)
     with torch.no_grad():
@@ -170,7 +170,7 @@ def test_the_mean_weight_is_unbiased_however_few_the_samples():
 
 
 @pytest.mark.parametrize("max_batch_rows", [7, 100, 10_000])
-def test_many_samples_reach_the_likelihood_in_chunks_or_at_once(max_batch_rows):
+def test_many_samples_reach_the_likelihood(max_batch_rows):
     model = exact.bernoulli_vae(2, "standard")
     x = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 0]])
     expected = exact.bernoulli_log_p(model, x).mean()
@@ -179,7 +179,7 @@ def test_many_samples_reach_the_likelihood_in_chunks_or_at_once(max_batch_rows):
 
 @pytest.mark.parametrize("num_samples", [2, 50, 600])
 @pytest.mark.parametrize("max_batch_rows", [7, 64, 1000])
-def test_the_decoder_never_sees_more_rows_than_allowed(num_samples, max_batch_rows):
+def test_decoder_rows_are_bounded(num_samples, max_batch_rows):
     model, rows = exact.bernoulli_vae(2, "standard"), []
     model.decoder.register_forward_hook(lambda module, inputs, output: rows.append(inputs[0].shape[:-1].numel()))
     evaluate(model, torch.zeros(20, 3), num_samples, max_batch_rows)
@@ -188,7 +188,7 @@ def test_the_decoder_never_sees_more_rows_than_allowed(num_samples, max_batch_ro
 
 
 @pytest.mark.parametrize("max_batch_rows", [1, 30, 1000])
-def test_progress_is_reported_up_to_the_total(max_batch_rows):
+def test_progress_reaches_the_total(max_batch_rows):
     reports = []
     estimator = sampler(2, max_batch_rows)
     estimator(exact.toy("standard"), examples(torch.zeros(250, 1)), lambda *args: reports.append(args))
@@ -198,7 +198,7 @@ def test_progress_is_reported_up_to_the_total(max_batch_rows):
     assert done[-1] == 500
 
 
-def test_the_error_of_draws_is_that_of_repetitions():
+def test_error_of_draws_matches_repetitions():
     model, x = exact.toy("mixture"), torch.full((300, 1), exact.TOY_X)
     found = [evaluate(model, x, 12, max_batch_rows=10_000) for _ in range(100)]
     for name in ("log_likelihood", "elbo", "reconstruction", "kl"):
@@ -207,7 +207,7 @@ def test_the_error_of_draws_is_that_of_repetitions():
         assert np.mean(half) / t.ppf(0.975, 299) == pytest.approx(scatter, rel=0.2), name
 
 
-def test_the_interval_reaches_above_by_the_bias():
+def test_interval_extends_by_the_bias():
     model, x = exact.toy("mixture"), torch.full((20_000, 1), exact.TOY_X)
     found = evaluate(model, x, 10, max_batch_rows=10_000)
     likelihood, bits = found["log_likelihood"], found["bits_per_dim"]
@@ -221,14 +221,14 @@ def test_the_interval_reaches_above_by_the_bias():
     assert high - bits.value == pytest.approx((likelihood.value - likelihood.interval[0]) / math.log(2))
 
 
-def test_a_single_draw_states_no_error_of_computing():
+def test_single_draw_has_no_computing_error():
     found = evaluate(exact.toy("mixture"), torch.randn(20, 1), 1)
     assert {row.computing_interval for row in found.values()} == {None}
     assert found["log_likelihood"].diagnostics["bias"] is None
     assert found["log_likelihood"].interval is not None
 
 
-def test_a_proposal_that_is_too_narrow_is_warned_of_by_its_tail():
+def test_narrow_proposal_warns_of_its_tail():
     model, x = exact.factor_analysis(2, 6, full=False), torch.randn(60, 6)
     assert evaluate(model, x, 300)["log_likelihood"].warning is None
     with torch.no_grad():
@@ -239,7 +239,7 @@ def test_a_proposal_that_is_too_narrow_is_warned_of_by_its_tail():
     assert "take more samples (estimators.importance_sampling.num_samples), or " in found.warning
 
 
-def test_a_single_draw_that_carries_all_is_warned_of():
+def test_dominant_draw_gives_a_warning():
     model, x = scripted()
     model.table[0, 0] += 100.0
     assert (
@@ -248,19 +248,19 @@ def test_a_single_draw_that_carries_all_is_warned_of():
     )
 
 
-def test_an_example_with_few_finite_weights_is_warned_of():
+def test_few_finite_weights_give_a_warning():
     model, x = scripted()
     model.table[1:] = -math.inf
     assert "have a finite weight, so the bias is unknown" in evaluate(model, x, 37)["log_likelihood"].warning
 
 
-def test_the_running_mean_of_an_impossible_value_is_infinite():
+def test_running_mean_may_be_infinite():
     running = RunningMean()
     running.add(torch.tensor([[-math.inf, 1.0], [2.0, 3.0]]))
     assert running.mean.tolist() == [-math.inf, 2.0]
 
 
-def test_running_means_are_those_of_all_values_at_once():
+def test_running_means_match_all_at_once():
     values = 1e5 + torch.randn(50, 4)
     running = RunningMean()
     for chunk in values.split([1, 30, 19]):
@@ -270,7 +270,7 @@ def test_running_means_are_those_of_all_values_at_once():
     np.testing.assert_allclose(running.variance_of_mean.numpy(), values.numpy().var(0, ddof=1) / 50, rtol=1e-6)
 
 
-def test_a_unit_is_active_where_its_posterior_mean_varies():
+def test_unit_with_varying_mean_is_active():
     model = exact.factor_analysis(4, 4, full=False)
     # the means of the units have standard deviations 0, just below 0.1, just above, and 1 about a far centre
     with torch.no_grad():
@@ -284,7 +284,7 @@ def test_a_unit_is_active_where_its_posterior_mean_varies():
     assert active.stderr is None
 
 
-def test_the_noise_of_means_by_samples_makes_no_unit_active():
+def test_noisy_means_make_no_unit_active():
     class Wide(DiagonalGaussian):
         mean = Distribution.mean  # of draws, as where there is no closed form
 
@@ -294,7 +294,7 @@ def test_the_noise_of_means_by_samples_makes_no_unit_active():
     assert active.value == 1  # the noise alone has variance exp(2) / 256, above the threshold
 
 
-def test_one_example_has_a_value_without_an_error():
+def test_one_example_has_no_error():
     model, x = exact.factor_analysis(2, 4, full=True), torch.randn(1, 4)
     found = evaluate(model, x, 5)
     assert found["log_likelihood"].value == pytest.approx(exact.factor_analysis_log_p(model, x).item())
@@ -302,7 +302,7 @@ def test_one_example_has_a_value_without_an_error():
     assert found["active_units"].value == 0
 
 
-def test_a_bound_is_called_a_bound_and_nothing_keeps_a_graph():
+def test_bound_is_labelled_without_a_graph():
     model = exact.toy("vampprior")
     found = evaluate(model, torch.randn(10, 1), 5)
     assert list(found) == ["log_likelihood", "bits_per_dim", "elbo", "reconstruction", "kl", "active_units"]
@@ -315,7 +315,7 @@ def test_a_bound_is_called_a_bound_and_nothing_keeps_a_graph():
 @pytest.mark.parametrize(
     "settings", [{"num_samples": 0, "max_batch_rows": 10}, {"num_samples": 10, "max_batch_rows": 0}]
 )
-def test_settings_that_are_not_positive_are_refused(settings):
+def test_nonpositive_settings_are_refused(settings):
     with pytest.raises(ValueError, match="num_samples and max_batch_rows must be positive"):
         sampler(**settings)
     overrides = (f"estimators.importance_sampling.{name}={value}" for name, value in settings.items())
@@ -323,7 +323,7 @@ def test_settings_that_are_not_positive_are_refused(settings):
         instantiate(compose(*overrides).estimators)
 
 
-def test_bits_of_dequantised_data_count_the_levels_not_the_density():
+def test_dequantised_bits_count_levels():
     # a uniform density over [0, 1] gives each of 16 levels the mass 1/16: four bits
     model = Scripted(torch.zeros(3, 1, 3))
     data = DataSplit(torch.arange(3.0).unsqueeze(1).expand(3, 5), None, to_float, log_bin_width=-math.log(16))

@@ -46,7 +46,7 @@ def test_intervals_hold_the_log_of_the_mean(case):
     assert 0.91 <= held / 200 <= 0.99
 
 
-def test_the_interval_is_that_of_the_delta_method_where_weights_are_even():
+def test_even_weights_match_the_delta_method():
     torch.manual_seed(0)
     log_w = 0.1 * torch.randn(1000, dtype=torch.float64)
     stderr = (log_w.exp().std() / log_w.exp().mean() / math.sqrt(1000)).item()
@@ -55,7 +55,7 @@ def test_the_interval_is_that_of_the_delta_method_where_weights_are_even():
     assert margin.above == pytest.approx(1.96 * stderr, rel=0.4)
 
 
-def test_one_set_of_weights_has_one_interval_and_moves_no_other_draws():
+def test_interval_is_deterministic():
     log_w = torch.randn(20)
     torch.manual_seed(1)
     first, after = log_mean_margin(log_w), torch.rand(())
@@ -68,7 +68,7 @@ def test_equal_weights_have_no_error():
     assert log_mean_margin(torch.full((10,), -3.0)) == NO_MARGIN
 
 
-def test_the_lower_end_is_that_of_markov_at_most():
+def test_lower_end_is_bounded_by_markov():
     log_w = torch.tensor([0.0, 1.0])
     assert log_mean_margin(log_w).below == pytest.approx(MAX_BELOW) == pytest.approx(math.log(40))
 
@@ -92,7 +92,7 @@ def test_chains_without_weight_count():
 
 
 @pytest.mark.parametrize("log_w", [[0.0, 1.0, math.inf], [0.0, 1.0, math.nan], [-math.inf, math.inf]])
-def test_weights_that_are_not_finite_have_no_margin(log_w):
+def test_infinite_weights_have_no_margin(log_w):
     assert log_mean_margin(torch.tensor(log_w)) == NO_MARGIN
 
 

@@ -42,7 +42,7 @@ def draws(k, num_tail, num_examples, seed=0):
 
 @pytest.mark.parametrize("k", [-0.3, 0.0, 0.3, 0.7, 1.2])
 @pytest.mark.parametrize("num_tail", [5, 20, 67, 300])
-def test_the_fit_is_that_of_a_second_implementation(k, num_tail):
+def test_fit_matches_second_implementation(k, num_tail):
     log_w = draws(k, num_tail, 6)
     w = np.exp((log_w - log_w[0]).numpy())
     expected = [zhang_stephens(w[:-1, i] - w[-1, i]) for i in range(6)]
@@ -57,7 +57,7 @@ def test_k_of_long_tails_is_the_true_one(k):
     assert found.std().item() == pytest.approx((1 + k) / math.sqrt(2000), rel=0.25 if k < 1 else 0.5)
 
 
-def test_k_is_near_that_of_maximum_likelihood():
+def test_k_is_near_maximum_likelihood():
     log_w = draws(0.5, 3000, 1)
     x = (log_w.exp() - 1)[:-1, 0].numpy()
     # Grimshaw's reduction: with k = mean log(1 + t x) one equation is left for t = k / sigma
@@ -65,7 +65,7 @@ def test_k_is_near_that_of_maximum_likelihood():
     assert pareto_k(log_w).item() == pytest.approx(np.mean(np.log1p(t * x)), abs=0.01)
 
 
-def test_the_tail_of_importance_weights_has_the_k_of_theory():
+def test_gaussian_weights_have_theoretical_k():
     # q = N(0, s^2) below p = N(0, 1): w grows as exp(z^2 (1/s^2 - 1) / 2), and P(w > t) falls as t^(-1/k), k = 1 - s^2
     torch.manual_seed(0)
     for scale, k in ((0.9, 0.19), (0.5, 0.75)):
@@ -80,7 +80,7 @@ def test_a_level_tail_has_k_zero(constant):
     assert pareto_k(torch.full((20, 2), constant)).tolist() == [0.0, 0.0]
 
 
-def test_ties_at_the_start_of_the_tail_are_no_trouble():
+def test_ties_at_the_tail_start_are_handled():
     log_w = torch.tensor([2.0, 1.0] + [0.0] * 10).unsqueeze(1)
     assert pareto_k(log_w).isfinite().all()
 
@@ -101,7 +101,7 @@ def test_the_tail_is_a_fifth_or_three_roots(num_samples, size):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 1000])
-def test_a_stream_keeps_the_largest_in_bounded_memory(chunk):
+def test_stream_keeps_largest_weights(chunk):
     torch.manual_seed(0)
     log_w = 3 * torch.randn(1000, 5)
     largest = LargestWeights(1000, 5, CPU)

@@ -31,7 +31,7 @@ def examples(n, seed, scale=0.3):
     return centres[torch.randint(20, (n,))] + scale * torch.randn(n, 2, 3)
 
 
-def test_it_is_the_density_of_kernels_of_the_width_that_validation_data_choose():
+def test_width_maximises_validation_density():
     samples, valid, test = examples(500, 0), examples(80, 1), examples(50, 2)
     data = [DataSplit(x, None, to_float) for x in (valid, test)]
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def in_one_piece(stream, n, block_size, work, report):
     work(slice(0, n))
 
 
-def test_with_the_noise_of_the_model_it_is_the_estimate_by_draws_of_the_prior(monkeypatch):
+def test_model_noise_gives_prior_sampling(monkeypatch):
     model = instantiate(dgm_run.compose("model=gan", "model.latent_dim=3", "likelihood.scale=0.2").model)
     data = DataSplit(torch.rand(30, 1, 8, 8), None, to_float)
     torch.manual_seed(1)
@@ -94,6 +94,6 @@ def test_one_sample_has_no_error_of_samples():
 
 
 @pytest.mark.parametrize("settings", [{"num_samples": 0}, {"min_scale": 0.0}, {"min_scale": 2.0}])
-def test_settings_that_make_no_sense_are_refused(settings):
+def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError, match="0 < min_scale <= max_scale"):
         Parzen(**(SETTINGS | settings))

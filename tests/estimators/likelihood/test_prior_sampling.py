@@ -24,7 +24,7 @@ def examples(m, n=25):
 
 
 @pytest.mark.parametrize("max_batch_rows", [7, 1000])
-def test_it_is_the_log_mean_over_the_same_draws_for_all_examples(max_batch_rows, monkeypatch):
+def test_all_examples_share_the_draws(max_batch_rows, monkeypatch):
     m = model()
     data, reports, drawn, decode = examples(m), [], [], m.decode
     monkeypatch.setattr(m, "decode", lambda z: drawn.append(z) or decode(z))
@@ -51,7 +51,7 @@ def test_it_is_the_log_mean_over_the_same_draws_for_all_examples(max_batch_rows,
     assert reports[-1] == (100, 100)
 
 
-def test_an_estimate_that_rests_on_a_few_draws_says_so_with_the_numbers():
+def test_few_effective_draws_give_a_warning():
     m = model(weight=20.0)
     found = PriorSampling(100, 1000)(m, examples(m))[0]
     assert found.diagnostics["ess_median"] < 5
@@ -59,7 +59,7 @@ def test_an_estimate_that_rests_on_a_few_draws_says_so_with_the_numbers():
     assert PriorSampling(100, 1000)(model(0.1), examples(model(0.1)))[0].warning is None
 
 
-def test_the_error_of_shared_draws_is_that_of_repetitions():
+def test_shared_error_matches_repetitions():
     m = model()
     data = examples(m, 40)
     found = [PriorSampling(400, 1000)(m, data)[0] for _ in range(200)]
@@ -68,6 +68,6 @@ def test_the_error_of_shared_draws_is_that_of_repetitions():
     assert stated == pytest.approx(scatter, rel=0.25)
 
 
-def test_settings_that_are_not_positive_are_refused():
+def test_nonpositive_settings_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         PriorSampling(0, 10)

@@ -30,7 +30,7 @@ def examples(x):
 
 
 @pytest.mark.parametrize(("num_samples", "weight"), [(10, 0.1), (37, 0.1), (500, 0.05), (8, 0.5)])
-def test_each_sample_is_of_the_prior_as_often_as_it_should(num_samples, weight):
+def test_prior_draws_have_their_share(num_samples, weight):
     torch.manual_seed(0)
     chosen = torch.stack([choose_prior_draws(num_samples, weight, CPU) for _ in range(20_000)]).double()
     counts = chosen.sum(1)
@@ -40,7 +40,7 @@ def test_each_sample_is_of_the_prior_as_often_as_it_should(num_samples, weight):
 
 
 @torch.no_grad()
-def test_weights_are_those_of_the_mixture_in_their_order():
+def test_weights_match_the_mixture_in_order():
     model = exact.toy("mixture")
     x, from_prior = torch.randn(4, 1), torch.arange(200) % 4 == 1
     q, p = model.infer(x), model.latent_prior()
@@ -78,7 +78,7 @@ def test_a_mode_that_q_misses_is_found():
 
 
 @torch.no_grad()
-def test_the_elbo_is_that_of_q_under_either_proposal():
+def test_elbo_is_the_same_for_both_proposals():
     model, x = exact.toy("mixture"), torch.full((20_000, 1), exact.TOY_X)
     expected = exact.toy_expectation(model, 1, lambda log_w: log_w[0]).item()
     rows = {each.quantity: each for each in ImportanceSampling(10, 10_000, "defensive", 0.3)(model, examples(x))}
@@ -89,7 +89,7 @@ def test_the_elbo_is_that_of_q_under_either_proposal():
 
 @pytest.mark.parametrize("prior", ["stick_breaking", "objective"])
 @torch.no_grad()
-def test_defensive_weights_are_bounded_by_the_likelihood(prior):
+def test_defensive_weights_are_bounded(prior):
     model = made(f"prior={prior}", *SMALL)
     x = model.sample(3)
     log_w, _ = weigh_defensive_samples(
@@ -102,7 +102,7 @@ def test_defensive_weights_are_bounded_by_the_likelihood(prior):
     ("posterior", "part"),
     [("planar_flow", "posterior"), ("radial_flow", "posterior"), ("gaussian_process", "posterior")],
 )
-def test_a_posterior_without_a_joint_density_is_refused(posterior, part):
+def test_q_without_density_is_refused(posterior, part):
     model, data = made(f"posterior={posterior}", *SMALL), LoadedDataset(None, *[examples(torch.zeros(3, 1, 8, 8))] * 3)
     estimator = ImportanceSampling(100, 100, "defensive", 0.1)
     with pytest.raises(ConfigError, match=rf"importance_sampling.proposal: .* this {part} .* set proposal=posterior"):
@@ -146,7 +146,7 @@ def test_tails_are_compared_level_by_level(overrides, is_lighter):
     assert has_lighter_tails(model.infer(x).proposal(), model.latent_prior()) == is_lighter
 
 
-def test_the_second_moment_diverges_where_the_tails_are_lighter():
+def test_lighter_tails_have_no_variance():
     # by quadrature over ever longer ranges: E_q[(p / q)^2] = integral of p^2 / q
     p = made("prior=stick_breaking", *SMALL).latent_prior()
 
@@ -164,7 +164,7 @@ def test_the_second_moment_diverges_where_the_tails_are_lighter():
     assert logistic[1] == pytest.approx(logistic[0], abs=1e-6)
 
 
-def test_a_likelihood_with_such_weights_says_so():
+def test_lighter_tails_give_a_warning():
     x = torch.zeros(5, 1, 8, 8)
     warned, bounded = (
         ImportanceSampling(10, 100, name, 0.1)(made("prior=stick_breaking", *SMALL), examples(x))[0]
@@ -186,10 +186,10 @@ def test_a_likelihood_with_such_weights_says_so():
         (100, 0.6, "be at most 0.5"),
     ],
 )
-def test_settings_that_make_no_mixture_are_refused(num_samples, prior_weight, message):
+def test_bad_mixture_settings_are_refused(num_samples, prior_weight, message):
     with pytest.raises(ValueError, match=message):
         ImportanceSampling(num_samples, 100, "defensive", prior_weight)
 
 
-def test_gaussians_with_full_covariance_have_gaussian_tails():
+def test_full_gaussian_has_gaussian_tails():
     assert FullGaussian(torch.zeros(2), torch.eye(2)).exponential_tails == (False, False)

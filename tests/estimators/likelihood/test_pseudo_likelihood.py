@@ -8,7 +8,7 @@ from tests.objectives.energy.test_pseudo_likelihood import exact_pseudo_likeliho
 from tests.support import energy
 
 
-def test_it_averages_to_the_sum_of_the_conditionals():
+def test_estimate_averages_to_conditionals():
     model = make()
     x = energy.visible_states(model)[[3, 11, 40, 63]]
     torch.manual_seed(0)
@@ -48,6 +48,6 @@ def test_all_pixels_give_the_sum_itself():
     assert (found.estimator, found.kind) == ("all_pixels", "exact")
 
 
-def test_settings_that_are_not_positive_are_refused():
+def test_nonpositive_settings_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         PseudoLikelihood(0, 10)

@@ -21,7 +21,7 @@ def sweep_matrix(model, beta):
     return (joint / joint.sum(1, keepdims=True)) @ (joint / joint.sum(0, keepdims=True)).T
 
 
-def test_the_mean_weight_is_the_probability_under_the_annealed_model():
+def test_mean_weight_is_annealed_probability():
     model = test_rbm.make()
     betas = temperatures("linear", 3)
     annealed = energy.probabilities(model, 0.0).numpy()
@@ -37,7 +37,7 @@ def test_the_mean_weight_is_the_probability_under_the_annealed_model():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_many_temperatures_give_the_probability_under_the_model(name):
+def test_many_temperatures_give_exact_log_p(name):
     model = MODELS[name]()
     x = energy.visible_states(model)
     torch.manual_seed(0)
@@ -53,6 +53,6 @@ def test_it_errs_on_the_low_side():
     assert p @ low < p @ p.log() - 0.01
 
 
-def test_numbers_that_are_not_positive_are_refused():
+def test_nonpositive_numbers_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         RAISE(0, 1, 1, "linear")

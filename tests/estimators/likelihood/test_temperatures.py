@@ -26,20 +26,20 @@ def test_temperatures_rise_from_zero_to_one(schedule, num):
     assert num <= len(betas) - 1 <= num + spare
 
 
-def test_the_published_schedule_has_its_steps():
+def test_published_schedule_has_its_steps():
     betas = np.array(temperatures("salakhutdinov_murray", 14_500))
     published = np.r_[0:0.5:501j, 0.5:0.9:4001j, 0.9:1:10_001j]  # beta of their demo
     np.testing.assert_allclose(betas, np.unique(published.round(12)), atol=1e-9)
 
 
-def test_the_sigmoid_schedule_is_dense_at_both_ends_and_symmetric():
+def test_sigmoid_is_dense_at_both_ends():
     steps = np.diff(temperatures("sigmoid", 100))
     np.testing.assert_allclose(steps, steps[::-1], atol=1e-12)
     assert steps[0] < 0.1 * steps[50]
 
 
 @pytest.mark.parametrize("num", [1, 3, 10, 100])
-def test_chosen_temperatures_rise_from_zero_to_one(num):
+def test_chosen_temperatures_rise(num):
     torch.manual_seed(0)
     seen = []
     betas = choose_temperatures("adaptive", num, make(), lambda done, total: seen.append((done, total)))
@@ -54,7 +54,7 @@ def test_fixed_schedules_need_no_pilot():
     assert choose_temperatures("sigmoid", 20, make()) == temperatures("sigmoid", 20)
 
 
-def test_a_model_that_equals_its_base_has_the_published_schedule():
+def test_base_model_has_published_schedule():
     model = RBM((2, 3), 4, init_scale=0.0, visible_bias="zero").double()
     betas = choose_temperatures("adaptive", 1000, model)
     ends = [0, *(high for _, high, _ in PUBLISHED)]
@@ -62,7 +62,7 @@ def test_a_model_that_equals_its_base_has_the_published_schedule():
     np.testing.assert_allclose(shares, [count / 14_500 for *_, count in PUBLISHED], atol=0.01)
 
 
-def test_a_share_of_the_temperatures_evens_out_the_variance_of_the_log_weights():
+def test_pilot_evens_out_the_variance():
     """All the variance of a model whose biases leave the base lies where they have moved the means, near zero."""
     model = RBM((40,), 1, init_scale=0.0, visible_bias="zero").double()
     with torch.no_grad():

@@ -38,7 +38,7 @@ def log_normal(num_samples, num_examples, scale):
 
 
 @pytest.mark.parametrize("chunks", [[37], [10, 20, 7], [1] * 37])
-def test_streamed_sums_are_those_of_all_weights_at_once(chunks):
+def test_streamed_sums_match_all_at_once(chunks):
     log_w = 5 * torch.randn(S, B) - 800
     weights, expected = accumulate(log_w, chunks), log_w.numpy()
     w = np.exp(expected - expected.max(0))
@@ -47,7 +47,7 @@ def test_streamed_sums_are_those_of_all_weights_at_once(chunks):
 
 
 @pytest.mark.parametrize("chunks", [[37], [10, 20, 7], [1] * 37])
-def test_levels_are_estimates_by_every_nth_sample(chunks):
+def test_levels_use_every_nth_sample(chunks):
     log_w = torch.randn(S, B)
     columns = accumulate(log_w, chunks).columns()
     grouped = log_w[:32]  # the last five make no group of their own
@@ -61,16 +61,16 @@ def test_levels_are_estimates_by_every_nth_sample(chunks):
 
 
 @pytest.mark.parametrize(("num_samples", "groups"), [(1, 1), (2, 2), (3, 2), (5, 4), (10, 4), (16, 8), (500, 8)])
-def test_groups_have_two_samples_where_there_are_many(num_samples, groups):
+def test_groups_have_at_least_two_samples(num_samples, groups):
     assert accumulate(torch.zeros(num_samples, 2), num_samples).num_groups == groups
 
 
-def test_the_effective_sample_size_lies_between_one_and_the_samples():
+def test_ess_lies_between_one_and_samples():
     log_w = torch.tensor([[-3.0] * 50, [0.0] + [-1000.0] * 49]).T
     assert accumulate(log_w, 50).effective_sample_size.tolist() == pytest.approx([50, 1])
 
 
-def test_a_million_single_precision_weights_are_summed_in_double():
+def test_float_weights_are_summed_in_double():
     weights = StreamingWeights(1_000_000, 1, torch.device("cpu"))
     for first in range(0, 1_000_000, 10_000):
         weights.add(torch.full((10_000, 1), -87.1, dtype=torch.float32), first)
@@ -85,7 +85,7 @@ def test_weights_that_are_all_zero_stay_zero():
 
 @pytest.mark.parametrize("scale", [0.7, 1.5, 2.5])
 @pytest.mark.parametrize("num_samples", [10, 50, 500])
-def test_bias_and_error_are_those_of_repetitions(scale, num_samples):
+def test_bias_and_error_match_repetitions(scale, num_samples):
     log_w = log_normal(num_samples, 20_000, scale)  # 20,000 repetitions of one example with log p = 0
     weights = accumulate(log_w, num_samples)
     error = sampling_error(weights.columns(), num_samples)
@@ -98,7 +98,7 @@ def test_bias_and_error_are_those_of_repetitions(scale, num_samples):
     assert error.stderr == pytest.approx(values.std().item() / math.sqrt(len(values)), rel=0.1)
 
 
-def test_geometric_biases_are_extrapolated_exactly():
+def test_geometric_bias_is_extrapolated():
     means = torch.tensor([[-1.0 * 1.6**i for i in range(4)]])  # each halving raises the bias by 1.6
     assert extrapolate_bias(means, 64).value == pytest.approx(-1.0)
     # the levels rest on 8 of 15 samples; at 15 less is missing
@@ -111,7 +111,7 @@ def test_the_ratio_of_biases_is_bounded(factor, bias):
     assert extrapolate_bias(means, 64).value == pytest.approx(bias)
 
 
-def test_the_error_of_the_bias_is_that_of_repetitions():
+def test_error_of_bias_matches_repetitions():
     torch.manual_seed(0)
     found = []
     for _ in range(200):
@@ -131,20 +131,20 @@ def test_a_single_sample_tells_of_no_error():
     assert error.of_independent_samples == NO_ERRORS == error.of_shared_samples
 
 
-def test_parts_of_the_error_go_where_they_belong():
+def test_error_parts_are_assigned():
     error, half = SamplingError(0.1, Bias(-0.2, 0.05), freedom=9), t.ppf(0.975, 9) * 0.1
     for found, name in ((error.of_independent_samples, "draws"), (error.of_shared_samples, "common")):
         assert getattr(found, name) == pytest.approx((half, half))
         assert found == ComputingErrors(**{name: error.margin}, bias=Bias(-0.2, 0.05))
 
 
-def test_weights_without_scatter_have_no_error():
+def test_constant_weights_have_no_error():
     error = sampling_error(accumulate(torch.full((40, 5), -3.0), 7).columns(), 40)
     assert error.stderr == pytest.approx(0, abs=1e-12)
     assert error.bias == pytest.approx((0, 0), abs=1e-12)
 
 
-def test_diagnostics_count_examples_with_heavy_tails():
+def test_diagnostics_count_heavy_tails():
     torch.manual_seed(1)
     light, heavy = torch.randn(1000, 30), torch.distributions.Pareto(1.0, 1.0).sample((1000, 10)).log()
     columns = accumulate(torch.cat([light * 0.1, heavy], 1), 100).columns()
@@ -156,13 +156,13 @@ def test_diagnostics_count_examples_with_heavy_tails():
 
 
 @pytest.mark.parametrize(("share", "is_warned"), [(None, False), (0.2, False), (0.4, True)])
-def test_a_warning_names_the_share_and_what_to_do(share, is_warned):
+def test_warning_names_share_and_advice(share, is_warned):
     warning = describe_heavy_tails({} if share is None else {"pareto_k_high": share}, "take more samples")
     assert (warning is not None) == is_warned
     assert not is_warned or ("40% of the examples" in warning and warning.endswith("take more samples"))
 
 
-def test_levels_do_not_depend_on_the_order_of_chunks():
+def test_levels_ignore_the_chunk_order():
     log_w = torch.randn(S, B)
     forwards, backwards = accumulate(log_w, 5), StreamingWeights(S, B, log_w.device)
     for first, chunk in reversed(list(zip(itertools.count(0, 5), log_w.split(5), strict=False))):

@@ -43,7 +43,7 @@ def digits():
 
 
 @torch.no_grad()
-def test_scores_are_those_of_the_exact_density(digits):
+def test_scores_match_the_exact_density(digits):
     data, model = digits
     estimator = OutOfDistribution(**(SETTINGS | {"num_examples": 2000})).fit(model, data.train, data.valid)
     found = {(e.quantity, e.estimator): e for e in estimator(model, data.test)}
@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_exact_density(digits):
     assert found["auroc_noise", "log_likelihood"].value > 0.99
 
 
-def test_what_is_likelier_than_data_is_told_in_words(digits):
+def test_likelier_data_give_a_warning(digits):
     data, model = digits
     bright = DataSplit(1 - data.test.x, None, to_float)  # as if the model had been trained on these, and badly
     estimator = OutOfDistribution(**(SETTINGS | {"transforms": ["inverted"]})).fit(model, bright, bright)
@@ -110,7 +110,7 @@ def test_another_data_set_is_asked_about_too(digits):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_the_background_has_the_moments_of_mutated_data(share):
+def test_background_has_mutated_moments(share):
     torch.manual_seed(0)
     x = torch.rand(4000, 3).pow(2)
     mutated = torch.where(torch.rand(4000, 3) < share, torch.rand(4000, 3), x).double()
@@ -125,7 +125,7 @@ def test_the_background_has_the_moments_of_mutated_data(share):
     torch.testing.assert_close(found.log_prob(bits), Bernoulli(found.mean).log_prob(bits.double()).sum(1))
 
 
-def test_areas_are_those_of_the_library_with_ties():
+def test_auroc_matches_sklearn_with_ties():
     torch.manual_seed(0)
     a, b = torch.randint(5, (300,)).double() + 1, torch.randint(5, (200,)).double()
     truth = np.r_[np.ones(300), np.zeros(200)]
@@ -188,7 +188,7 @@ def test_what_cannot_be_asked_is_refused():
 
 @torch.no_grad()
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST")
-def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
+def test_black_is_likelier_but_not_typical():
     # the finding of Nalisnick et al., on PPCA at its maximum of the likelihood
     cfg = dgm_run.compose("dataset=mnist", "dataset.binarize=none", "dataset.dequantize=true")
     data = instantiate(cfg.dataset).load()
@@ -203,5 +203,5 @@ def test_a_black_image_is_likelier_than_a_digit_and_no_typical_one():
     assert found["auroc_black", "log_likelihood"].value < 0.05
     assert found["auroc_black", "typicality"].value > 0.9
     assert found["auroc_half_contrast", "log_likelihood"].value < 0.05
-    assert "the likelihood alone does not know it" in found["auroc_black", "log_likelihood"].warning
+    assert "the likelihood alone does not detect it" in found["auroc_black", "log_likelihood"].warning
     assert estimator.plots()["log_likelihoods"].shape[2] == 3

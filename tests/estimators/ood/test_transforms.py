@@ -31,12 +31,12 @@ def test_each_does_what_it_is_called():
     assert abs(torch.corrcoef(torch.stack([make["noise"].flatten(), GREY.flatten()]))[0, 1]) < 0.15
 
 
-def test_the_order_of_pixels_is_the_same_for_all_images():
+def test_images_share_the_pixel_order():
     made = TRANSFORMS["shuffled"](torch.arange(16.0).view(1, 1, 4, 4).expand(3, 1, 4, 4))
     assert (made == made[0]).all()
 
 
-def test_binary_pixels_are_dropped_and_flipped():
+def test_binary_pixels_drop_and_flip():
     torch.manual_seed(0)
     x = torch.ones(200, 1, 10, 10)
     assert TRANSFORMS["half_contrast"](x).mean().item() == pytest.approx(0.5, abs=0.02)

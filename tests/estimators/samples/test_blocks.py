@@ -16,7 +16,7 @@ def test_error_of_a_difference_of_means():
     assert errors.square().mean().sqrt().item() == pytest.approx((5 / 200) ** 0.5, rel=0.05)
 
 
-def test_small_samples_have_fewer_blocks_or_none():
+def test_small_samples_have_fewer_blocks():
     x = torch.randn(60, 1)
     assert block_stderr(difference, x, x, 10)[1] == 5
     assert block_stderr(difference, x, x, 20) is None

@@ -12,7 +12,7 @@ def digits():
     return instantiate(compose("dataset.binarize=none", "dataset.dequantize=true").dataset).load()
 
 
-def test_the_classifier_knows_digits_that_it_has_not_seen(digits):
+def test_classifier_generalises_to_digits(digits):
     features = fit_features("classifier", digits.train, 0)
     x = digits.test.batch(slice(None))
     p = features.probabilities(x)
@@ -25,7 +25,7 @@ def test_the_classifier_knows_digits_that_it_has_not_seen(digits):
     assert (z.std(0) - 1).abs().max() < 0.1
 
 
-def test_the_same_seed_makes_the_same_features_and_disturbs_no_other_draws(digits):
+def test_seed_fixes_features_and_other_draws(digits):
     x = digits.test.batch(slice(0, 5))
     torch.manual_seed(1)
     first = fit_features("random", digits.train, 3)(x)
@@ -37,7 +37,7 @@ def test_the_same_seed_makes_the_same_features_and_disturbs_no_other_draws(digit
     assert not torch.equal(fit_features("random", digits.train, 4)(x), first)
 
 
-def test_principal_components_are_those_of_a_library():
+def test_principal_components_match_sklearn():
     torch.manual_seed(0)
     x = torch.randn(200, 2, 40) @ torch.randn(40, 40)
     z = fit_features("pca", DataSplit(x, None, to_float), 0)(x)
@@ -46,7 +46,7 @@ def test_principal_components_are_those_of_a_library():
     torch.testing.assert_close(across.fliplr(), torch.eye(64).double(), rtol=0, atol=1e-6)
 
 
-def test_principal_components_along_which_data_do_not_vary_are_left_out():
+def test_constant_components_are_left_out():
     x = torch.zeros(100, 1, 3, 3)
     x[:, 0, 0] = torch.rand(100, 3)
     z = fit_features("pca", DataSplit(x, None, to_float), 0)(torch.ones(1, 1, 3, 3))
@@ -54,7 +54,7 @@ def test_principal_components_along_which_data_do_not_vary_are_left_out():
     assert z.abs().max() < 10
 
 
-def test_pixels_are_as_they_are_and_vectors_have_features_too():
+def test_pixels_and_vectors_have_features():
     x = torch.rand(30, 2, 3)
     assert torch.equal(fit_features("pixels", DataSplit(x, None, to_float), 0)(x), x.flatten(1).double())
     assert fit_features("random", DataSplit(x, None, to_float), 0)(x).shape == (30, 64)

@@ -11,7 +11,7 @@ def gaussian(n, mean, covariance, seed):
     return torch.distributions.MultivariateNormal(mean.double(), covariance.double()).sample((n,))
 
 
-def test_of_gaussians_it_is_their_closed_form():
+def test_gaussians_match_the_closed_form():
     torch.manual_seed(0)
     a = torch.randn(4, 4)
     first, shift = torch.diag(torch.tensor([1.0, 2.0, 0.5, 3.0])), torch.tensor([1.0, 0, -1, 0.5])
@@ -24,7 +24,7 @@ def test_of_gaussians_it_is_their_closed_form():
     assert frechet_distance(x @ rotation.double(), y @ rotation.double()) == pytest.approx(frechet_distance(x, y))
 
 
-def test_where_covariances_do_not_commute_it_is_what_scipy_makes_of_them():
+def test_any_covariances_match_scipy():
     from scipy.linalg import sqrtm
 
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def test_where_covariances_do_not_commute_it_is_what_scipy_makes_of_them():
     assert frechet_distance(x, y) == pytest.approx(expected.item(), rel=1e-9)
 
 
-def test_of_a_sample_and_itself_it_is_zero_and_small_samples_are_apart_as_the_formula_says():
+def test_small_samples_have_the_stated_bias():
     x = gaussian(500, torch.zeros(16), torch.eye(16), 0)
     assert frechet_distance(x, x[torch.randperm(500)]) < 1e-9
     pairs = [[gaussian(500, torch.zeros(16), torch.eye(16), seed + other) for other in (0, 99)] for seed in range(8)]

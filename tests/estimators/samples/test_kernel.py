@@ -12,7 +12,7 @@ from dgm_run.estimators.samples.kernel import (
 )
 
 
-def test_the_discrepancy_of_gaussians_is_that_of_their_closed_form():
+def test_mmd_matches_closed_form():
     torch.manual_seed(0)
     n, shift = 3000, 1.0
     a, b = torch.randn(n, 1).double(), torch.randn(n, 1).double() + shift
@@ -33,7 +33,7 @@ def test_the_discrepancy_of_gaussians_is_that_of_their_closed_form():
     [(squared_discrepancy, discrepancy_stderr), (lambda x, y: cubic_distances(x, y).mean(), cubic_stderr)],
 )
 @pytest.mark.parametrize(("shift", "factor"), [(1.0, 1.0), (0.0, math.sqrt(2))])
-def test_errors_of_distances_are_their_scatter(distance, stderr, shift, factor):
+def test_stated_errors_match_the_scatter(distance, stderr, shift, factor):
     torch.manual_seed(0)
     found = []
     for _ in range(300):
@@ -43,7 +43,7 @@ def test_errors_of_distances_are_their_scatter(distance, stderr, shift, factor):
     assert squares.mean().sqrt().item() == pytest.approx(factor * distances.std().item(), rel=0.12)
 
 
-def test_the_cubic_distance_of_gaussians_is_that_of_their_moments():
+def test_cubic_distance_matches_moments():
     torch.manual_seed(0)
     dim, shift = 3, 0.7
     x, y = torch.randn(20_000, dim), torch.randn(20_000, dim) + shift
@@ -70,7 +70,7 @@ def test_small_samples_make_ten_blocks():
     assert len(cubic_distances(torch.randn(365, 4), torch.randn(365, 4))) == 10  # what is left over is left out
 
 
-def test_p_values_are_uniform_where_there_is_no_difference_and_small_where_there_is():
+def test_p_values_are_uniform_under_the_null():
     torch.manual_seed(0)
     null = torch.tensor([permutation_p_value(torch.randn(30, 2), torch.randn(30, 2), 99) for _ in range(200)])
     assert abs(null.mean() - 0.5) < 4 * math.sqrt(1 / 12 / 200)
@@ -78,7 +78,7 @@ def test_p_values_are_uniform_where_there_is_no_difference_and_small_where_there
     assert permutation_p_value(torch.randn(60, 2), torch.randn(60, 2) + 1, 99) == 0.01
 
 
-def test_the_test_counts_permutations_that_are_as_far_apart():
+def test_p_value_counts_permutations():
     torch.manual_seed(0)
     x, y = torch.randn(4, 1).double(), torch.randn(4, 1).double() + 1
     h = torch.cdist(x, x).square()[~torch.eye(4, dtype=torch.bool)].median()

@@ -28,7 +28,7 @@ def measured(model, n=1000):
     return modes, share
 
 
-def test_modes_with_a_sample_within_three_deviations_are_found():
+def test_modes_with_a_near_sample_are_found():
     # at the first mode, just within and just beyond the reach of the second, between all of them
     modes, share = measured(Fixed((-4.0, -4.0), (-4.0, 0.29), (0.31, 0.0), (2.0, 2.0)))
     assert modes.value == 2
@@ -40,14 +40,14 @@ def test_modes_with_a_sample_within_three_deviations_are_found():
     assert (modes.interval, modes.stderr) == (None, None)
 
 
-def test_draws_of_the_data_find_all_and_lie_at_them_as_often_as_the_floor_says():
+def test_draws_of_the_data_reach_reference():
     modes, share = measured(Fixed(*SOURCE().test.x.tolist()), 20_000)
     assert (modes.value, modes.warning) == (9, None)
     assert abs(share.value - share.train_reference) < 5 * share.stderr
     assert share.train_reference == pytest.approx(1 - math.exp(-4.5))
 
 
-def test_data_whose_modes_are_not_known_are_refused():
+def test_unknown_modes_are_refused():
     dataset = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0)
     with pytest.raises(ConfigError, match="modes of others are not known: set dataset=gaussian_mixture"):
         Modes(lambda: None, 10).check(None, type("Data", (), {"dataset": dataset}))

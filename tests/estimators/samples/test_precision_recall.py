@@ -8,7 +8,7 @@ def means(found):
     return {name: values.mean().item() for name, values in found._asdict().items()}
 
 
-def test_it_is_what_loops_over_all_pairs_find():
+def test_values_match_loops_over_pairs():
     torch.manual_seed(0)
     data, samples, k = torch.randn(30, 3).double(), torch.randn(20, 3).double() * 0.8 + 0.3, 3
 
@@ -32,7 +32,7 @@ def test_a_sample_and_itself():
     assert found["precision"] == found["recall"] == found["coverage"] == 1
 
 
-def test_two_samples_of_one_distribution_have_density_one_and_the_expected_coverage():
+def test_same_distribution_is_as_expected():
     torch.manual_seed(0)
     found = [means(measure_precision_recall(torch.randn(400, 2), torch.randn(300, 2), 3)) for _ in range(30)]
     assert sum(each["density"] for each in found) / 30 == pytest.approx(1, abs=0.03)
@@ -40,7 +40,7 @@ def test_two_samples_of_one_distribution_have_density_one_and_the_expected_cover
     assert sum(each["coverage"] for each in found) / 30 == pytest.approx(expected, abs=0.015)
 
 
-def test_one_picture_is_precise_and_covers_nothing():
+def test_one_picture_has_no_recall():
     torch.manual_seed(0)
     found = means(measure_precision_recall(torch.randn(500, 2), torch.zeros(500, 2) + 1e-6 * torch.randn(500, 2), 5))
     assert found["precision"] == 1

@@ -43,7 +43,7 @@ def measure(digits, x):
     return {estimate.quantity: estimate for estimate in estimator(Draws(x), data.test)}
 
 
-def test_a_model_that_draws_unseen_data_is_at_the_floor(digits):
+def test_unseen_data_reach_the_reference(digits):
     found = measure(digits, digits[2])
     assert all(estimate.num_examples == 350 for estimate in found.values())
     assert found["cfid"].value < 2 * found["cfid"].train_reference
@@ -76,13 +76,13 @@ def test_intervals_hold_their_numbers(digits):
     assert 0 <= kl.interval[0] < kl.value < kl.interval[1] < 10 * kl.value
 
 
-def test_the_interval_of_a_square_is_that_of_its_root():
+def test_interval_of_square_uses_the_root():
     assert _interval_of_square(4.0, 2.0) == pytest.approx((1.5**2, 2.5**2))  # d sqrt(x) = dx / (2 sqrt(x))
     assert _interval_of_square(1.0, 4.0) == (0.0, 9.0)
     assert _interval_of_square(0.0, 4.0) == (0.0, 4.0)
 
 
-def test_few_examples_have_no_interval_of_a_manifold(digits):
+def test_few_examples_have_no_interval(digits):
     data, estimator, unseen = digits
     few = replace(estimator, num_samples=100)
     rows = {row.quantity: row for row in few(Draws(unseen), data.test)}
@@ -119,7 +119,7 @@ def test_each_number_sees_what_it_is_for(digits):
     assert "of the data lie among the samples" in one["recall"].warning
 
 
-def test_pictures_show_samples_above_what_is_nearest_to_them(digits):
+def test_pictures_show_nearest_neighbours(digits):
     estimator = digits[1]
     torch.manual_seed(1)
     pictures = estimator.pictures(Draws(estimator.reference.x))["nearest_neighbours"]
@@ -128,7 +128,7 @@ def test_pictures_show_samples_above_what_is_nearest_to_them(digits):
         assert torch.equal(pictures[row : row + 8], pictures[row + 8 : row + 16])
 
 
-def test_means_are_drawn_where_they_are_asked_for():
+def test_means_replace_samples():
     cfg = dgm_run.compose("decoder.hidden_dims=[4]")
     model, data = instantiate(cfg.model), instantiate(cfg.dataset).load()
     seen = []
@@ -143,7 +143,7 @@ def test_means_are_drawn_where_they_are_asked_for():
     assert "class_kl" not in seen[0]
 
 
-def test_what_cannot_be_done_is_refused_before_training():
+def test_unsupported_cases_are_refused():
     x = DataSplit(torch.rand(50, 4), None, to_float)
     protocol = type("", (), {"name": "faces"})
     data = LoadedDataset(protocol, x, x, x)

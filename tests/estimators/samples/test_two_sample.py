@@ -7,7 +7,7 @@ from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_acc
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
-def test_between_two_gaussians_the_linear_machine_is_as_good_as_bayes(shift):
+def test_linear_accuracy_matches_bayes(shift):
     torch.manual_seed(0)
     found = linear_accuracy(torch.randn(20_000, 3), torch.randn(20_000, 3) + torch.tensor([shift, 0, 0]))
     bayes = 0.5 * (1 + math.erf(shift / 2 / math.sqrt(2)))
@@ -24,7 +24,7 @@ def test_neighbours_see_what_a_line_cannot():
 
 
 @pytest.mark.parametrize("accuracy", [linear_accuracy, neighbour_accuracy])
-def test_of_one_distribution_and_of_equal_examples_it_is_chance(accuracy):
+def test_equal_samples_give_chance(accuracy):
     torch.manual_seed(0)
     found = torch.cat([accuracy(torch.randn(400, 2), torch.randn(400, 2)) for _ in range(10)])
     assert abs(found.mean() - 0.5) < 4 * 0.5 / math.sqrt(len(found))
