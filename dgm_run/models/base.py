@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
 from dgm_run.distributions.base import Distribution
-from dgm_run.recording.image_grid import pairs
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
@@ -125,26 +124,6 @@ class LatentVariableModel(nn.Module, ABC):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the mean of p(x | z) at one draw of q(z | x), (B, *shape)."""
         return self.decode(self.infer(x).sample()).mean
-
-    @torch.no_grad()
-    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns sample means, sample draws, and pairs of x and its reconstruction, each (N, *shape)."""
-        p_x = self.generate(64)
-        shown = x[:32]
-        return {
-            "samples": p_x.mean,
-            "samples_drawn": p_x.sample(),
-            "reconstructions": pairs(shown, self.reconstruct(shown), columns=8),
-        }
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns the pictures of the model and of its parts, each (N, *shape)."""
-        found = self.extra_pictures(x)
-        for child in self.children():
-            for part in topmost_with_method(child, "pictures"):
-                found |= part.pictures(x)
-        return found
 
 
 class ContinuousLatentModel(LatentVariableModel):

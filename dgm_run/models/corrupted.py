@@ -12,7 +12,6 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, topmost_with_method
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
-from dgm_run.recording.image_grid import pairs
 
 
 def build_corrupted_model(model: nn.Module, corrupt: Corruption) -> "CorruptedModel":
@@ -91,21 +90,9 @@ class CorruptedModel(ContinuousLatentModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.posterior_of_x(x).mean
 
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns the model's pictures, with pairs of corrupted and restored examples as reconstructions."""
-        shown = x[:32]
-        found = self.model.pictures(self.corrupt.observed(x).nan_to_num(0.0))
-        return found | {"reconstructions": pairs(fill_missing_with_grey(shown), self.reconstruct(shown), columns=8)}
-
 
 class ExactCorruptedModel(CorruptedModel, ExactModel):
     """Factor analysis of corrupted examples, with p(x~) in closed form."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.model.log_prob_of_corrupted(x, self.corrupt)
-
-
-def fill_missing_with_grey(x: Tensor) -> Tensor:
-    """Replaces missing values (NaN) by grey, 0.5."""
-    return x.nan_to_num(0.5)

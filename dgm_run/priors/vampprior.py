@@ -31,10 +31,6 @@ class MixtureOfPosteriors(Prior):
         components = q.map(lambda parameter: parameter[len(x) :])
         return q.map(lambda parameter: parameter[: len(x)]), _build_mixture(components, x)
 
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns the first pseudo-inputs, (N, *shape)."""
-        return {"pseudo_inputs": self.pseudo_inputs[:64]}
-
 
 def _build_mixture(components: Distribution, like: Tensor) -> Mixture:
     """Builds the uniform mixture of all K components."""

@@ -1,5 +1,6 @@
 """Unnormalised models: energy models, models built on them, and the annealing path on which Z is estimated."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.errors import ConfigError
-from dgm_run.recording.image_grid import pairs
 
 FINE = 0.001 + 1e-9
 """Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
@@ -79,8 +79,13 @@ class EnergyModel(UnnormalizedModel):
     The model is the end of a path of densities f_beta. The path starts at f_0, independent units with the means of the
     training data and a known Z, and ends at f_1 = f. Sampling, training and the estimate of Z use this path.
 
-    The `preactivations` of the summed-out units cost the only matrix product of a sweep. They are computed once and
-    passed to every method that needs them.
+    The `preactivations` of the other hidden units cost the only matrix product of a sweep. They are computed
+    once and passed to every method that needs them.
+
+    A new energy model defines six members. `preactivations`, `log_unnormalized` and `gibbs_step` are the model and its
+    path; `sample_base`, `log_base_partition` and `log_baseline` are where the path starts. All others have a default:
+    gradients come from autograd, a reconstruction is a draw, log Z is not enumerated, no hidden unit is watched.
+    `examples/ising.py` is one.
 
     Attributes:
         error_measure: measure of the reconstruction error, cross_entropy or squared_error.
@@ -88,10 +93,9 @@ class EnergyModel(UnnormalizedModel):
     """
 
     has_latent_states = False
-    error_measure: str
-    hidden_bias_name = "hidden_bias"
+    error_measure = "squared_error"
+    hidden_bias_name = ""
 
-    @abstractmethod
     def initialize(self, x: Tensor) -> None:
         """Initializes from training data: the base of the path and, if so configured, the visible biases."""
 
@@ -114,21 +118,26 @@ class EnergyModel(UnnormalizedModel):
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """Makes one Gibbs sweep from a state with these preactivations; f_beta is invariant under it."""
 
-    @abstractmethod
     def hidden_means(self, preactivations: Tensor) -> Tensor:
         """Computes p(h = 1 | s) of the summed-out units, (B, M); M is zero without such units."""
+        return preactivations.new_zeros(len(preactivations), 0)
 
-    @abstractmethod
-    def visible_means(self, preactivations: Tensor) -> Tensor:
-        """Returns the mean of p(x | h) at one draw of p(h | s), (B, *shape)."""
+    def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
+        """Returns the mean of p(x | h) at one draw of p(h | s), (B, *shape); by default a draw of a sweep from s."""
+        return self.visible(self.gibbs_step(state, preactivations))
 
-    @abstractmethod
     def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
         """Measures the distance of x from its `visible_means` by `error_measure`, (B,). It is no likelihood."""
+        return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
-    @abstractmethod
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Computes -sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
+        names, parameters = zip(*self.named_parameters(), strict=True)
+        state = state.detach()
+        with torch.enable_grad():
+            log_f = self.log_unnormalized(state, self.preactivations(state))
+            found = torch.autograd.grad(-(weights @ log_f), parameters, materialize_grads=True)
+        return dict(zip(names, found, strict=True))
 
     def center_gradient(
         self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
@@ -148,13 +157,13 @@ class EnergyModel(UnnormalizedModel):
         """Computes the log of the sum or integral of f_0, a scalar in float64."""
 
     @property
-    @abstractmethod
     def log2_states(self) -> float:
-        """Log2 of the number of terms that `log_partition` sums."""
+        """Binary logarithm of the number of terms that `log_partition` sums; infinite where it cannot."""
+        return math.inf
 
-    @abstractmethod
     def log_partition(self) -> Tensor:
         """Computes log Z by enumeration, a scalar in float64."""
+        raise NotImplementedError(f"{type(self).__name__} does not enumerate its states")
 
     @property
     def energy(self) -> "EnergyModel":
@@ -218,25 +227,12 @@ class EnergyModel(UnnormalizedModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
-        return self.visible_means(self.infer(x).preactivations)
+        inferred = self.infer(x)
+        return self.visible_means(inferred.states, inferred.preactivations)
 
     def filters(self) -> Tensor | None:
         """Returns the weights between pixels and the first hidden units, (D, N), if such a matrix exists."""
         return None
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns sample means, sample draws, reconstructions below their examples, and filters, each (N, *shape)."""
-        states, preactivations = self.anneal(64, 500)
-        x = x[:32]
-        found = {
-            "samples": self.visible_means(preactivations),
-            "samples_drawn": self.visible(states),
-            "reconstructions": pairs(x, self.reconstruct(x), columns=8),
-        }
-        if (weight := self.filters()) is not None:
-            found["filters"] = weights_to_images(weight, self.shape)
-        return found
 
 
 def repeat_batch(x: Tensor, n: int) -> Tensor:
@@ -280,10 +276,3 @@ def softplus_increase(preactivations: Tensor, beta: float | Tensor, other: float
         after = F.softplus(scale_preactivations(preactivations, other)).sum(-1)
         return after - F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
     return (other - beta) * (preactivations * (0.5 * (beta + other) * preactivations).sigmoid()).sum(-1)
-
-
-def weights_to_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Converts the first columns of a weight matrix, (D, M), into images around grey, (N, *shape)."""
-    columns = weight.detach().T[:64]
-    scale = columns.abs().amax(1, keepdim=True).clamp(min=1e-12)
-    return (0.5 + 0.5 * columns / scale).unflatten(-1, shape)

@@ -44,6 +44,8 @@ class DBM(BinaryStates, LayeredModel):
         ValueError: there are fewer than two hidden layers, a layer is empty, or `mean_field_steps` is not positive.
     """
 
+    hidden_bias_name = "hidden_bias"
+
     has_latent_states = True
 
     def __init__(

@@ -40,8 +40,9 @@ class GaussianRBM(EnergyModel):
         ValueError: there is no hidden unit, or the limit is not positive.
     """
 
+    hidden_bias_name = "hidden_bias"
+
     takes = ("continuous",)
-    error_measure = "squared_error"
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class GaussianRBM(EnergyModel):
         mean = self._visible_means(preactivations, beta)
         return self._to_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
 
-    def visible_means(self, preactivations: Tensor) -> Tensor:
+    def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
         return self._to_data_units(self._visible_means(preactivations, 1.0))
 
     def _visible_means(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class GaussianRBM(EnergyModel):
         return preactivations.sigmoid()
 
     def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
-        return (x - self.visible_means(preactivations)).square().flatten(1).sum(1)
+        return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         u = self._standardise(state)

@@ -56,11 +56,6 @@ class LabelledModel(JointModel, LatentVariableModel):
             (*samples, B), nats.
         """
 
-    @torch.no_grad()
-    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Adds a row of class means to the pictures."""
-        return super().extra_pictures(x) | {"by_class": self.decode_class_means(8, x)}
-
     def log_joint_weights_per_class(self, observation: Tensor) -> Tensor:
         """Computes `log_joint_weights` for every class: (K, B)."""
         classes = torch.eye(self.num_classes, dtype=observation.dtype, device=observation.device)

@@ -92,7 +92,3 @@ class ClassConditional(JointModel, ExactModel, EMModel):
         """Warnings of the parts on their likelihoods, class by class; None without any."""
         warnings = [(k, part.likelihood_warning) for k, part in enumerate(self.parts)]
         return "; ".join(f"class {k}: {warning}" for k, warning in warnings if warning) or None
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns draws, and a row of means for every class at the same z."""
-        return {"samples_drawn": self.sample(64), "by_class": self.decode_class_means(8, x)}

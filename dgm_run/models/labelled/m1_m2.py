@@ -144,7 +144,3 @@ class M1M2(LabelledModel, LayeredModel):
 
     def decode_class_means(self, n: int, like: Tensor) -> Tensor:
         return self.m1.decode(self.m2.decode_class_means(n, like)).mean
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns the model's pictures; those of M1 would show another prior."""
-        return self.extra_pictures(x)
