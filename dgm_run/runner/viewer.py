@@ -97,7 +97,7 @@ def _(model: EnergyModel, x: Tensor) -> Pictures:
         "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
     }
     weight = model.filters()
-    return found if weight is None else found | {"filters": as_images(weight, model.shape)}
+    return found if weight is None else found | {"filters": weights_to_images(weight, model.shape)}
 
 
 @view.register
@@ -108,7 +108,7 @@ def _(model: DBN, x: Tensor) -> Pictures:
         "samples": model.visible_means(units[1]),
         "samples_drawn": units[0].unflatten(-1, model.shape),
         "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
-        "filters": as_images(model.layers[0].generation.weight, model.shape),
+        "filters": weights_to_images(model.layers[0].generation.weight, model.shape),
     }
 
 
@@ -123,7 +123,7 @@ def _(part: MixtureOfPosteriors, x: Tensor) -> Pictures:
     return {"pseudo_inputs": part.pseudo_inputs[:NUM_SAMPLES]}
 
 
-def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
+def weights_to_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Returns the first columns of a weight matrix, (D, M), as images around grey, (N, *shape)."""
     columns = weight.detach().T[:NUM_SAMPLES]
     scale = columns.abs().amax(1, keepdim=True).clamp(min=1e-12)

@@ -95,16 +95,6 @@ def test_reconstruction_is_near_x():
     assert residual.std().item() == pytest.approx(1, abs=0.1)
 
 
-def test_pictures_have_the_data_shape():
-    model, x = Sketch(), torch.randn(40, 1, 2)
-    pictures = model.pictures(x)
-    assert set(pictures) == {"samples", "samples_drawn", "reconstructions"}
-    assert pictures["samples"].shape == pictures["samples_drawn"].shape == (64, 1, 2)
-    reconstructions = pictures["reconstructions"]
-    assert reconstructions.shape == (64, 1, 2)
-    assert torch.equal(reconstructions[:8], x[:8])
-
-
 @pytest.mark.parametrize("missing", ["infer", "latent_prior", "decode"])
 def test_missing_density_is_refused(missing):
     methods = {name: getattr(Sketch, name) for name in ("infer", "latent_prior", "decode") if name != missing}

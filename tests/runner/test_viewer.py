@@ -5,7 +5,7 @@ from torch import nn
 from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.priors.vampprior_data import VampPriorData
-from dgm_run.runner.viewer import as_images, view, view_all, view_part
+from dgm_run.runner.viewer import weights_to_images, view, view_all, view_part
 from tests.models.energy import test_dbm, test_dbn, test_rbm, test_subspace_rbm
 from tests.models.labelled import test_m1_m2, test_m2
 from tests.models.test_base import Sketch
@@ -77,6 +77,6 @@ def test_other_kinds_register_their_pictures():
 
 
 def test_filters_are_grey_where_a_weight_is_zero():
-    images = as_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
+    images = weights_to_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
     torch.testing.assert_close(images[0].flatten(), torch.tensor([1.0, 0.0, 0.5, 0.75]))
     torch.testing.assert_close(images[1].flatten(), torch.full((4,), 0.5))

@@ -59,10 +59,6 @@ def test_m2_trains_on_draws_of_m1():
     assert m.m2.decoder.output.linear.weight.grad is not None
 
 
-def test_pictures_are_its_own():
-    assert set(model().float().pictures(images())) == {"samples", "samples_drawn", "reconstructions", "by_class"}
-
-
 def test_m1_stage_resumes_anywhere(tmp_path, monkeypatch):
     tiny = (*SMALL, "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2", "trainer.pretraining.eval_every=1",
             "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu", "estimators=[]")  # fmt: skip

@@ -73,11 +73,6 @@ def test_labels_batch_or_one_by_one():
     torch.testing.assert_close(m.classify(x).exp().sum(1), torch.ones(2))
 
 
-def test_pictures_have_a_row_for_every_class():
-    shown = model().pictures(images())["by_class"]
-    assert shown.shape == (24, 1, 2, 2)
-
-
 def test_code_without_z_is_refused():
     with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the dimensions of the code that hold"):
         model("model.latent_dim=3")
