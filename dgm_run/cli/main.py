@@ -35,12 +35,12 @@ from dgm_run.config.commands import (
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.presets import format_presets, list_presets
 from dgm_run.distributed.ranks import is_rank_zero, is_worker
-from dgm_run.recording.output import guarded
+from dgm_run.recording.output import guard_output
 
 __all__ = ["evaluate", "main", "report", "sample"]
 
 
-@guarded()
+@guard_output()
 def main() -> None:
     """Runs the command `dgm-run`.
 
@@ -98,7 +98,7 @@ def complete_arguments(arguments: list[str], is_dry: bool) -> list[str]:
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def _hydra_main(cfg: DictConfig) -> float | None:
-    with guarded():  # a launcher may have started this process
+    with guard_output():  # a launcher may have started this process
         return run_job(cfg)
 
 

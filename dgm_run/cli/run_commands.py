@@ -30,13 +30,13 @@ from dgm_run.config.commands import (
     take_options,
 )
 from dgm_run.errors import CheckpointError, UserError
-from dgm_run.recording.output import guarded
+from dgm_run.recording.output import guard_output
 
 VERSION = f"dgm-run {dgm_run.__version__}\n"
 """Answer of all four commands to --version."""
 
 
-@guarded()
+@guard_output()
 def evaluate() -> None:
     """Runs `dgm-eval RUN_DIR [overrides of the estimators]`, with the exit statuses of `main`."""
     folder, own, overrides = _parse_folder_command(EVALUATE_HELP)
@@ -57,7 +57,7 @@ def evaluate() -> None:
     exit_with_status(run)
 
 
-@guarded()
+@guard_output()
 def sample() -> None:
     """Runs `dgm-sample RUN_DIR [n=64] [seed=0]`, with the exit statuses of `main`."""
     folder, own, arguments = _parse_folder_command(SAMPLE_HELP)
@@ -122,7 +122,7 @@ def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Call
     return cfg
 
 
-@guarded()
+@guard_output()
 def report() -> None:
     """Runs `dgm-report FOLDER [--estimator-seeds=...]`, with the exit statuses of `main`."""
     folder, own, more = _parse_folder_command(REPORT_HELP)

@@ -27,7 +27,7 @@ from dgm_run import errors
 from dgm_run.distributed.process_group import WorkerDied
 from dgm_run.distributed.signals import Interrupted, stop_requests
 from dgm_run.errors import UserError
-from dgm_run.recording.output import guarded
+from dgm_run.recording.output import guard_output
 
 MAX_RESTARTS = 3
 """Number of automatic restarts of a run after one of its processes died."""
@@ -101,7 +101,7 @@ def main(folder: str) -> None:
     try:
         has_to_stop = (Path(folder) / STOP_FILE).exists()
         stop = {"stopped": signal.SIGTERM, "message": "stopped"} if has_to_stop else None
-        with guarded():
+        with guard_output():
             outcome = stop or record(_run_work)(work, call["arguments"])
     except BaseException:  # the parent process reports it
         sys.exit(1)

@@ -101,7 +101,7 @@ def guard(stream: TextIO | Output | None) -> Output:
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def guard_output() -> Iterator[None]:
     """Guards standard output and error while the block or the decorated command runs."""
     _fill_descriptors()
     before = sys.stdout, sys.stderr

@@ -15,7 +15,7 @@ from dgm_run.distributed.ranks import is_worker
 from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import TrainingError
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.recording.output import guarded
+from dgm_run.recording.output import guard_output
 from dgm_run.recording.terminal import RUN_LOG, Terminal
 from dgm_run.runner import run_folder
 from dgm_run.runner.assemble import build_parts
@@ -86,7 +86,7 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
         The display, which is a null object outside the main process, and the stop request.
     """
     with (
-        guarded(),
+        guard_output(),
         process_group.open_process_group(cfg.trainer.devices, cfg.trainer.worker_timeout_seconds),
         stop_requests() as stop,
     ):

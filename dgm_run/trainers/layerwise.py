@@ -271,14 +271,14 @@ class _PartLog:
         self.first_step = first_step
         self.first_epoch = first_epoch
 
-    def _named(self, values: Mapping[str, float]) -> dict[str, float]:
+    def _prefix_names(self, values: Mapping[str, float]) -> dict[str, float]:
         return {f"{self.name}{name}": value for name, value in values.items()}
 
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
-        self.log.scalars(self._named(values), self.first_step + step, self.first_epoch + epoch)
+        self.log.scalars(self._prefix_names(values), self.first_step + step, self.first_epoch + epoch)
 
     def speed(self, values: Mapping[str, float], step: int) -> None:
-        self.log.speed(self._named(values), self.first_step + step)
+        self.log.speed(self._prefix_names(values), self.first_step + step)
 
     def sync(self) -> int:
         return self.log.sync()

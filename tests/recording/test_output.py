@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dgm_run.recording.output import Output, find_lost_streams, get_reason, guard, guarded, spell
+from dgm_run.recording.output import Output, find_lost_streams, get_reason, guard, guard_output, spell
 
 
 class Broken(io.StringIO):
@@ -73,10 +73,10 @@ def test_the_streams_return_after_the_block(monkeypatch):
     out, err = io.StringIO(), Broken(BrokenPipeError(32, "Broken pipe"))
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    with guarded():
+    with guard_output():
         print("shown")
         print("dropped", file=sys.stderr)
-        with guarded():  # a run in a command
+        with guard_output():  # a run in a command
             print("too")
         assert list(find_lost_streams()) == ["standard error"]
         assert guard(sys.stdout) is sys.stdout

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError
-from dgm_run.recording.output import guarded
+from dgm_run.recording.output import guard_output
 from dgm_run.recording.terminal import Terminal, format_duration, format_value, summarize_run
 
 ROW = {
@@ -150,7 +150,7 @@ def test_a_shrinking_window_keeps_one_bar(shrink, window):
 def test_lines_stand_above_the_bar(window, monkeypatch):
     shown, display = window(80)
     monkeypatch.setattr(sys, "stderr", shown.file)
-    with guarded():
+    with guard_output():
         begin(display)
         display.say("said")
         sys.stderr.write("a warning of a library\n")
