@@ -242,7 +242,9 @@ SHELL = {
 }
 
 
-@pytest.mark.parametrize("case", SHELL)
+@pytest.mark.parametrize(
+    "case", ["a full disk", *(pytest.param(case, marks=pytest.mark.slow) for case in SHELL if case != "a full disk")]
+)
 def test_output_that_cannot_be_written_ends_no_run(case, tmp_path):
     line, lost = SHELL[case]
     steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
@@ -289,6 +291,7 @@ def test_a_report_is_written_though_nobody_reads(tmp_path):
         assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_nohup_stays_nohup(tmp_path):
     process = subprocess.Popen(
         ["nohup", *command(*TINY, "trainer.max_epochs=1000000", "trainer.patience=null", "hydra.run.dir=run")],
@@ -320,7 +323,15 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.xdist_group("undisturbed run")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGTERM,
+        signal.SIGKILL,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP)),
+    ],
+    ids=lambda s: s.name,
+)
 def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
     process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

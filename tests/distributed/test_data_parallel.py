@@ -228,6 +228,7 @@ def test_a_run_whose_first_process_is_killed_ends_as_one_that_was_left_alone(alo
     assert told(tmp_path / "killed") == alone
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("undisturbed")
 def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     process = start(tmp_path / "stopped", *LONGER)
@@ -240,6 +241,7 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     assert told(tmp_path / "stopped") == alone
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_processes_have_begun_is_not_lost(tmp_path):
     process = subprocess.Popen(
         command(*LONGER, f"hydra.run.dir={tmp_path / 'early'}"),
@@ -311,6 +313,7 @@ def test_after_a_death_a_run_goes_on_by_itself(tmp_path, monkeypatch):
     assert tries == [False, True]
 
 
+@pytest.mark.slow
 def test_processes_do_not_outlive_the_command(tmp_path):
     process = start(tmp_path / "killed", *LONGER)
     left = workers(process.pid)
@@ -355,6 +358,7 @@ def test_torchrun_brings_all_back_after_the_second_is_killed(alone, tmp_path):
     assert told(tmp_path / "killed") == alone
 
 
+@pytest.mark.slow
 def test_several_machines_are_started_by_torchrun(tmp_path):
     """Two agents, as on two machines, with a process each."""
     endpoint = f"localhost:{free_port()}"

@@ -69,7 +69,7 @@ def wait_for_a_stop(ready):
         raise Interrupted(signal.SIGTERM, f"stopped as {process_group.size()}")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_reaches_all_processes_and_is_named(signum, tmp_path):
     ready = tmp_path / "ready"
 
