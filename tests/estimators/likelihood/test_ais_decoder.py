@@ -48,7 +48,7 @@ def tempered(model, x, beta):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+@pytest.mark.parametrize("schedule", [pytest.param("linear", marks=pytest.mark.slow), "sigmoid"])
 def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedule, monkeypatch):
     model = linear()
     torch.manual_seed(1)
@@ -95,6 +95,7 @@ def test_on_a_linear_decoder_both_bounds_are_near_the_exact_value():
     assert found["log_likelihood"].warning is None
 
 
+@pytest.mark.slow
 def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
     model = linear(64, 10, 0.05)
     x = model.sample(20)
