@@ -216,6 +216,7 @@ def alone(tmp_path_factory):
     return told(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("undisturbed")
 def test_a_run_whose_first_process_is_killed_ends_as_one_that_was_left_alone(alone, tmp_path):
     process = start(tmp_path / "killed", *LONGER)

@@ -38,6 +38,7 @@ def divide():
     return 1 / 0
 
 
+@pytest.mark.slow
 def test_any_other_error_comes_back_with_its_traceback():
     with pytest.raises(RuntimeError, match=r"(?s)process \d failed:.*in divide.*ZeroDivisionError"):
         launch_workers(2, divide)
