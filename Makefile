@@ -25,7 +25,7 @@ test: $(READY) ## the fast tests
 
 test-all: $(READY) ## all tests, with those that train to a number, and with Ray and Optuna
 	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,optuna]'
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(READY) ## formatting, lint and the fast tests
 	$(BIN)/ruff format --check .

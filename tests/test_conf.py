@@ -1,6 +1,7 @@
 """Every YAML file composes, fits its target, builds, and trains a step."""
 
 import inspect
+from functools import cache
 
 import pytest
 from hydra.errors import ConfigCompositionException
@@ -45,6 +46,7 @@ EXPERIMENTS = sorted(
     str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
     for path in (conf_dir() / "experiment").glob("*/*.yaml")
 )
+FIRST = {name.partition("/")[0]: name for name in reversed(EXPERIMENTS)}.values()  # of each paper
 LISTED = {preset.name: preset for preset in read_presets(conf_dir() / "experiment")}
 
 NEEDS = {  # what a choice needs beside the defaults
@@ -83,9 +85,14 @@ NEEDS = {  # what a choice needs beside the defaults
 }
 
 
-def list_targets(group, option):
+@cache
+def node_of(group, option):
+    return dgm_run.compose(f"{group}={option}" if group != "estimators" else f"estimators=[{option}]")[group]
+
+
+def targets_of(group, option):
     """What a choice builds."""
-    node = dgm_run.compose(f"{group}={option}" if group != "estimators" else f"estimators=[{option}]")[group]
+    node = node_of(group, option)
     return [import_target(each, group) for each in (node.values() if group == "estimators" else [node])]
 
 
@@ -100,7 +107,7 @@ def tiny_with(group, option):
     if option in ("rnn", "sentence_vae", "bag_of_words", "ngram_baseline"):
         tiny = [o for o in TINY_SENTENCE_VAE if group != "estimators" or not o.startswith("estimators")]
         return tuple(tiny[1:] if group == "model" else tiny)
-    for target in list_targets(group, option):
+    for target in targets_of(group, option):
         kind = target if group == "model" else getattr(target, "requires", {}).get("model", object)
         if issubclass(kind, LayeredModel):
             return TINY_LAYERS if group == "model" else ("model=dbn", *TINY_LAYERS)
@@ -110,6 +117,8 @@ def tiny_with(group, option):
             tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]
             return tiny[1:] if group == "model" else tiny
         if issubclass(kind, GAN):
+            if group in ("objective", "trainer"):  # the quality of samples takes seconds
+                return (*TINY_GAN[:-1], "~estimators.sample_quality")
             return TINY_GAN[1:] if group == "model" else TINY_GAN
         if issubclass(kind, DensityNetwork):
             return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
@@ -152,7 +161,9 @@ def test_every_data_set_composes_and_fits_its_target(name):
     validate(dgm_run.compose(f"dataset={name}", "data_dir=nowhere", *path))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in EXPERIMENTS]
+)
 def test_every_experiment_starts_with_its_command_and_names_its_number(name):
     lines = (conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert lines[0] == "# @package _global_"
@@ -179,7 +190,7 @@ def test_every_argument_of_a_target_stands_in_its_file():
     for group, option in OPTIONS:
         if group in ("optimizer", "schedule", "estimators"):
             continue
-        node = dgm_run.compose(f"{group}={option}")[group]
+        node = node_of(group, option)
         arguments = set(inspect.signature(import_target(node, group)).parameters)
         assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
 

@@ -18,14 +18,13 @@ def schedule(optimizer, **settings):
 """
 
 
-def engine(name):
+def engine(name, *marks):
     missing = importlib.util.find_spec(f"hydra_plugins.hydra_{name.partition('_')[0]}_launcher") is None
-    return pytest.param(
-        name, marks=pytest.mark.skipif(missing, reason=f"hydra-{name.partition('_')[0]}-launcher is missing")
-    )
+    skip = pytest.mark.skipif(missing, reason=f"hydra-{name.partition('_')[0]}-launcher is missing")
+    return pytest.param(name, marks=(skip, *marks))
 
 
-ENGINES = [engine("joblib"), engine("submitit_local"), engine("ray")]
+ENGINES = [engine("joblib"), engine("submitit_local", pytest.mark.slow), engine("ray", pytest.mark.slow)]
 
 
 def dgm_run(*arguments, cwd):
@@ -56,6 +55,7 @@ def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
     assert in_sweep == by_itself
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ENGINES)
 def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
     (tmp_path / "mine.py").write_text(KILLER)
@@ -83,6 +83,7 @@ def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
         assert (tmp_path / "sweep" / name / "results.json").read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None, reason="needs Optuna's sweeper"
 )

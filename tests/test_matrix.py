@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.signature import import_target
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 
@@ -54,8 +55,13 @@ def names(group):
     return {path.stem for path in (conf_dir() / group).glob("*.yaml")}
 
 
-def refusal(*overrides):
-    return refusal_of(compose(*overrides))
+def refusal(**choices):
+    """Why these choices together are refused, None where they are not; composed from the first, to save time."""
+    (first, name), *others = choices.items()
+    cfg = deepcopy(composed(f"{first}={name}"))
+    for group, name in others:
+        cfg[group] = composed(f"{group}={name}")[group]
+    return refusal_of(cfg)
 
 
 def refusal_of(cfg):
@@ -70,6 +76,14 @@ def refusal_of(cfg):
 composed = cache(compose)
 
 
+def is_first(model, objective):
+    """Whether a pair is the first that is taken, or the first that is not, of its model or of its objective."""
+    taken = model in TAKES[objective]
+    of_model = next(each for each in sorted(TAKES) if (model in TAKES[each]) == taken)
+    of_objective = next(each for each in sorted(names("model")) if (each in TAKES[objective]) == taken)
+    return objective == of_model or model == of_objective
+
+
 def test_the_lists_here_are_complete():
     assert names("posterior") == EVERYWHERE | AT_SAMPLES | NOWHERE
     assert STANDALONE | OF_POSTERIORS | {"objective"} == names("prior")
@@ -81,7 +95,7 @@ def test_the_lists_here_are_complete():
     ("posterior", "prior"), itertools.product(sorted(EVERYWHERE | AT_SAMPLES), sorted(names("prior")))
 )
 def test_mixtures_of_posteriors_need_a_density_everywhere(posterior, prior):
-    message = refusal(f"posterior={posterior}", f"prior={prior}")
+    message = refusal(posterior=posterior, prior=prior)
     if prior in OF_POSTERIORS and posterior in AT_SAMPLES:
         assert re.match(
             r"prior: VampPrior(Data)? needs posterior to be of kind EvaluablePosterior; .* is not: ", message
@@ -97,7 +111,7 @@ def test_mixtures_of_posteriors_need_a_density_everywhere(posterior, prior):
     ("posterior", "objective"), itertools.product(sorted(names("posterior")), sorted(BOUNDS | {"stein", "operator"}))
 )
 def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior, objective):
-    message = refusal(f"posterior={posterior}", f"objective={objective}")
+    message = refusal(posterior=posterior, objective=objective)
     if objective in BOUNDS and posterior in NOWHERE:
         assert re.match(r"objective: \w+ needs posterior to be of kind ExplicitPosterior; .* is not: ", message)
         fitting = {"stein"} | ({"operator"} if posterior == "operator" else set())
@@ -111,7 +125,7 @@ def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior,
 
 @pytest.mark.parametrize(("model", "prior"), itertools.product(sorted(LATENT | BY_PRIOR), sorted(names("prior"))))
 def test_some_models_take_some_priors(model, prior):
-    message = refusal(f"model={model}", f"prior={prior}")
+    message = refusal(model=model, prior=prior)
     if model in BY_PRIOR and prior in OF_POSTERIORS:
         assert re.match(r"prior: VampPrior(Data)? needs a posterior, and none is chosen", message)
     elif model in BY_PRIOR | {"dlgm"} and prior not in STANDALONE:
@@ -125,7 +139,7 @@ def test_some_models_take_some_priors(model, prior):
 @pytest.mark.parametrize(("model", "posterior"), itertools.product(sorted(LATENT), sorted(names("posterior"))))
 def test_two_levels_need_a_density(model, posterior):
     objective = posterior if posterior == "operator" else "stein" if posterior in NOWHERE else "elbo"
-    message = refusal(f"model={model}", f"posterior={posterior}", f"objective={objective}")
+    message = refusal(model=model, posterior=posterior, objective=objective)
     if model not in VAES and posterior in NOWHERE:
         assert re.match(
             rf"model: {model.upper()} needs posterior to be of kind ExplicitPosterior; .* is not: ", message
@@ -134,7 +148,26 @@ def test_two_levels_need_a_density(model, posterior):
         assert message is None
 
 
-@pytest.mark.parametrize(("model", "objective"), itertools.product(sorted(names("model")), sorted(TAKES)))
+def test_an_objective_needs_a_kind_of_model():
+    configs = {name: composed(f"model={name}") for name in names("model")}
+    for objective, taken in TAKES.items():
+        needs = import_target(composed(f"objective={objective}").objective, "objective").requires
+        fitting = {
+            name
+            for name, cfg in configs.items()
+            if issubclass(import_target(cfg.model, "model"), needs["model"])
+            and ("posterior" not in needs or cfg.posterior is not None)
+        }
+        assert fitting == taken, objective
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        pytest.param(*pair, marks=() if is_first(*pair) else pytest.mark.slow)
+        for pair in itertools.product(sorted(names("model")), sorted(TAKES))
+    ],
+)
 def test_an_objective_takes_its_models(model, objective):
     posterior = ("posterior=operator",) if model in LATENT and objective == "operator" else ()
     cfg = deepcopy(composed(f"model={model}", *posterior))

@@ -70,7 +70,7 @@ def test_archives_hold_the_licence_and_the_types(tmp_path):
         names = archive.namelist()
         info = next(name for name in names if name.endswith("/METADATA"))
         metadata = archive.read(info).decode()
-    assert "dgm_run/py.typed" in names
+    assert {"dgm_run/py.typed", "dgm_run/conf/config.yaml"} <= set(names)
     assert info.replace("METADATA", "licenses/LICENSE") in names
     assert "License-Expression: MIT" in metadata
     assert "Author: the dgm-run contributors" in metadata

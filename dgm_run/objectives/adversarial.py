@@ -19,7 +19,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.samples.kernel import squared_discrepancy
 from dgm_run.estimators.samples.precision_recall import measure_precision_recall
-from dgm_run.models.latent.gan import GAN, parameters_of
+from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Objective, Progress
 

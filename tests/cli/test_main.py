@@ -203,9 +203,7 @@ def test_a_sweep_under_torchrun_is_refused(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
 
 
-# the display never ends a run
-
-
+@pytest.mark.slow
 def test_nohup_stays_nohup(tmp_path):
     process = subprocess.Popen(
         ["nohup", *command(*TINY, "trainer.max_epochs=1000000", "trainer.patience=null", "hydra.run.dir=run")],
@@ -237,8 +235,16 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.xdist_group("undisturbed run")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name)
-def test_resumed_run_is_bit_equal(signum, tmp_path, undisturbed):
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGTERM,
+        signal.SIGKILL,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP)),
+    ],
+    ids=lambda s: s.name,
+)
+def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
     process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

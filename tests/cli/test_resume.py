@@ -73,7 +73,7 @@ def results(run: Path) -> dict:
 # own parts
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])])
 def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, type_here):
     project(tmp_path / f"project {name}", name)
     run = tmp_path / f"project {name}" / "runs" / name
@@ -198,9 +198,13 @@ def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
     assert {row["settings"].get("num_samples") for row in rows} >= {2, 3}
 
 
-@pytest.mark.parametrize("name", ["it's", 'a"b, x=1', "~ü [$HOME]\\"])
-@pytest.mark.parametrize("engine", ["", "hydra/launcher=joblib hydra.launcher.n_jobs=1"])
-def test_failed_sweep_continues_by_command(name, engine, tmp_path, elsewhere, type_here):
+@pytest.mark.parametrize(
+    "name", ["~ü [$HOME]\\", *(pytest.param(name, marks=pytest.mark.slow) for name in ("it's", 'a"b, x=1'))]
+)
+@pytest.mark.parametrize(
+    "engine", ["", pytest.param("hydra/launcher=joblib hydra.launcher.n_jobs=1", marks=pytest.mark.slow)]
+)
+def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere, type_here):
     if engine:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     here_it_is = project(tmp_path / f"project {name}", name)
@@ -313,8 +317,8 @@ def write_data(path: Path, seed: int = 0) -> None:
     np.savez(path, x=np.random.default_rng(seed).integers(0, 2, (400, 1, 4, 4)).astype(np.uint8) * 255)
 
 
-@pytest.mark.parametrize("more", ["", "hydra.job.chdir=true"])
-def test_run_finds_data_from_any_folder(more, tmp_path, elsewhere, type_here):
+@pytest.mark.parametrize("more", ["", pytest.param("hydra.job.chdir=true", marks=pytest.mark.slow)])
+def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_here):
     write_data(tmp_path / "my data.npz")
     path = write_override("dataset.source.path", "my data.npz")
     begun = join_for_shell("dgm-run", *SHAPE, *TINY, path, "data_dir='~'", "hydra.run.dir=run", *more.split())

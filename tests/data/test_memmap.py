@@ -69,8 +69,12 @@ LEVELS = ("dataset.num_levels=256", "dataset.dequantize=false")
     "overrides",
     [
         (*TINY, *LEVELS, "dataset.binarize=dynamic"),
-        (*TINY, *LEVELS, "dataset.binarize=threshold", "trainer.micro_batches=3"),
-        (*TINY, *LEVELS, "likelihood=discretized_logistic", "trainer.compile=false"),
+        pytest.param(
+            (*TINY, *LEVELS, "dataset.binarize=threshold", "trainer.micro_batches=3"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            (*TINY, *LEVELS, "likelihood=discretized_logistic", "trainer.compile=false"), marks=pytest.mark.slow
+        ),
         (*TINY_GAN, "dataset.num_levels=256", "dataset.dequantize=true", "trainer.num_critic_steps=2"),
         ("model=m2", *TINY, "model.latent_dim=12", *LEVELS, "dataset.binarize=dynamic", "dataset.num_labels=20",
          "estimators.classification.num_samples=2", "dataset.num_classes=2"),

@@ -38,6 +38,7 @@ def divide():
     return 1 / 0
 
 
+@pytest.mark.slow
 def test_any_other_error_comes_back_with_its_traceback():
     with pytest.raises(RuntimeError, match=r"(?s)process \d failed:.*in divide.*ZeroDivisionError"):
         launch_workers(2, divide)
@@ -69,7 +70,7 @@ def wait_for_a_stop(ready):
         raise Interrupted(signal.SIGTERM, f"stopped as {process_group.size()}")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_reaches_all_processes_and_is_named(signum, tmp_path):
     ready = tmp_path / "ready"
 

@@ -45,6 +45,7 @@ def asked(address, question, **body):
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
     found = asked(address, "hparams/experiment", experimentName="", hparamsLimit=0)
     names = {each["name"] for each in found["hparamInfos"]}

@@ -206,6 +206,7 @@ def test_mnist_reaches_the_reference_after_as_many_epochs(prior, epochs, elbo, t
     assert found == pytest.approx(elbo, abs=1.0)
 
 
+@pytest.mark.slow
 def test_a_wheel_carries_its_configuration_and_runs_from_any_folder(tmp_path):
     pytest.importorskip("hatchling")
     root = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from torch import nn
 from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.priors.vampprior_data import VampPriorData
-from dgm_run.runner.viewer import weights_to_images, view, view_all, view_part
+from dgm_run.runner.viewer import view, view_all, view_part, weights_to_images
 from tests.models.energy import test_dbm, test_dbn, test_rbm, test_subspace_rbm
 from tests.models.labelled import test_m1_m2, test_m2
 from tests.models.test_base import Sketch

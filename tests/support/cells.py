@@ -102,6 +102,29 @@ def cells() -> Iterator[Cell]:
                     yield from (Cell(model, parts, kind) for kind in _kinds(parts[PARTS.index("likelihood")]))
 
 
+def covering(cells: list[Cell]) -> set[Cell]:
+    """Cells with every pair of parts on which a density depends jointly, and with every part in every model.
+
+    The mass and the samples factor through posterior and prior, and through decoder and likelihood. So VAEs are taken
+    with all of these pairs, and other models, or other pairs, with one part at a time that is not the default. The
+    model of M1 is a VAE, and taken once.
+    """
+    return {cell for cell in cells if _is_covering(cell)}
+
+
+def _is_covering(cell: Cell) -> bool:
+    parts = zip(PARTS, cell.parts, _usual(cell.model), strict=True)
+    changed = {part for part, name, usual in parts if name != usual}
+    if cell.model == "m1":
+        return not changed
+    return len(changed) < 2 or (cell.model == "vae" and changed in ({"posterior", "prior"}, {"decoder", "likelihood"}))
+
+
+@cache
+def _usual(model: str) -> tuple[str | None, ...]:
+    return tuple(_default(_base(model), part) for part in PARTS)
+
+
 def _default(base: DictConfig, part: str) -> str | None:
     """The choice of a part that the model's configuration holds."""
     if base[part] is None:
@@ -144,9 +167,18 @@ def config(cell: Cell) -> DictConfig:
 
 
 @cache
+def _with(model: str, part: str, name: str) -> DictConfig:
+    return compose("dataset=arrays", "dataset.source.path=none", f"model={model}", f"{part}={name}")
+
+
+@cache
 def _composed(cell: Cell) -> DictConfig:
-    chosen = [f"{part}={name}" for part, name in zip(PARTS, cell.parts, strict=True) if name is not None]
-    cfg = compose("dataset=arrays", "dataset.source.path=none", f"model={cell.model}", *chosen)
+    cfg = deepcopy(_base(cell.model))
+    for part, name, usual in zip(PARTS, cell.parts, _usual(cell.model), strict=True):
+        if name != usual:  # composing takes most of the time of a cell, and no choice changes another part
+            cfg[part] = _with(cell.model, part, name)[part]
+            if part == "likelihood":
+                cfg.estimators = _with(cell.model, part, name).estimators
     cfg.dataset.shape, cfg.dataset.num_levels = SHAPES[cell.data], NUM_LEVELS[cell.data]
     for group in ("model", *PARTS):
         for knob, value in SMALL.items():

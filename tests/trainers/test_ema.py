@@ -15,7 +15,7 @@ def test_the_average_ramps_up_and_then_follows_its_decay():
         ema.update(step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
-    torch.testing.assert_close(ema.average[0], expected)
+        torch.testing.assert_close(ema.average[0], expected)
 
 
 def test_average_is_applied_in_the_block():

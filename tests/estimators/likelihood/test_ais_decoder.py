@@ -49,8 +49,8 @@ def tempered(model, x, beta):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
-def test_perfect_moves_give_exact_weights(schedule, monkeypatch):
+@pytest.mark.parametrize("schedule", [pytest.param("linear", marks=pytest.mark.slow), "sigmoid"])
+def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedule, monkeypatch):
     model = linear()
     torch.manual_seed(1)
     z = model.latent_prior().sample((5,))
@@ -96,7 +96,8 @@ def test_linear_decoder_bounds_are_tight():
     assert found["log_likelihood"].warning is None
 
 
-def test_more_temperatures_close_the_gap():
+@pytest.mark.slow
+def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
     model = linear(64, 10, 0.05)
     x = model.sample(20)
     gaps = [evaluate(model, x, num_temperatures=num, num_simulated=20)["gap"].value for num in (50, 150, 450)]
