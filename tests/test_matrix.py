@@ -131,7 +131,7 @@ def test_some_models_take_some_priors(model, prior):
     elif model in BY_PRIOR | {"dlgm"} and prior not in STANDALONE:
         assert message.endswith("choose prior=autoregressive | mixture | standard | stick_breaking")
     elif model == "hvae" and prior == "objective":
-        assert message.endswith("use model=vae, or another prior")
+        assert message.endswith("choose model=vae, or another prior")
     else:
         assert message is None
 

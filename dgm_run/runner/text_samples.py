@@ -36,12 +36,12 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     if isinstance(model, LanguageModel):
         found = {"samples_drawn": vocabulary.decode(model.sample(n))}
         return found | {
-            "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy(prefix))
+            "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
         }
     p_x = model.generate(n)
     found = {
-        "samples": vocabulary.decode(p_x.greedy()),
-        "samples_beam": vocabulary.decode(p_x.beam(BEAM_WIDTH)),
+        "samples": vocabulary.decode(p_x.greedy_search()),
+        "samples_beam": vocabulary.decode(p_x.beam_search(BEAM_WIDTH)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
     }
     codes = model.infer(x).mean
@@ -51,7 +51,7 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     found["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, NUM_HOMOTOPY_STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
-        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy()), ""]
+        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy_search()), ""]
     return found | {
         "completions": _complete_halves(x, vocabulary, lambda prefix: complete_sentence(model, prefix, x.shape[1]))
     }

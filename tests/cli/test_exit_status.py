@@ -28,7 +28,9 @@ def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
     assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
 
 
-@pytest.mark.parametrize("case", SHELL)
+@pytest.mark.parametrize(
+    "case", ["a full disk", *(pytest.param(case, marks=pytest.mark.slow) for case in SHELL if case != "a full disk")]
+)
 def test_lost_output_ends_no_run(case, tmp_path):
     line, lost = SHELL[case]
     steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
@@ -51,6 +53,7 @@ def test_a_list_that_nobody_reads_ends_as_is_usual(tmp_path, monkeypatch):
     with open(write, "w") as gone, pytest.raises(SystemExit) as ended:
         monkeypatch.setattr(sys, "stdout", gone)
         monkeypatch.setattr(sys, "argv", ["dgm-run", "--experiments"])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
         for name in ("run_folders", "sweep_folders"):
             monkeypatch.setattr(outcome, name, [])
         try:

@@ -45,7 +45,7 @@ LINES = {
     ("model.latent_dim=0",): "model.latent_dim = 0 must be at least 1",
     ("trainer.batch_size=0",): "trainer.batch_size = 0 must be at least 1",
     ("prior=vampprior_data", "prior.num_components=5000"): "prior.num_components = 5000 exceeds the 1257 "
-    "training examples",
+    "training examples: choose fewer",
     ("prior._target_=dgm_run.nothing.Here",): "prior._target_: cannot find dgm_run.nothing.Here "
     "(No module named 'dgm_run.nothing')",
     ("dataset.source.num_test=2000",): "1797 examples cannot give 180 for validation and 2000 for test: "
@@ -54,8 +54,8 @@ LINES = {
     ("trainer.device=cuda:99",): None,
     ("trainer.device=mps",): "trainer.device: mps has no float64, in which training and the estimators sum "
     "log-likelihoods: use auto, cpu or cuda",
-    ("model=language_model", "dataset=pydoc", "dataset/corrupt=missing_half"): "dataset/corrupt: holes and noise are "
-    "of images and vectors, not of sentences: drop it",
+    ("model=language_model", "dataset=pydoc", "dataset/corrupt=missing_half"): "dataset/corrupt: only images and "
+    "vectors can be corrupted, not sentences: drop it",
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "
     "choose model=dbm | dbn | m1_m2",
     ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8] needs two layers or more; "

@@ -126,7 +126,8 @@ def expected_with_holes(model: FactorAnalysis) -> float:
 def repeat_with_holes() -> tuple[Estimate, Truth]:
     model, holes = linear_model(FactorAnalysis), MissingAtRandom(0.5)
     data = gaussian().sample(250)
-    data.corrupt, data.drawn = holes, holes.draw(250, (DIM,))
+    data.corrupt = holes
+    data.corruption_noise = holes.draw(250, (DIM,))
     return EXACT(build_corrupted_model(model, holes), data)[0], Truth(expected_with_holes(model))
 
 

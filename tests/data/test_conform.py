@@ -50,9 +50,9 @@ def test_a_file_on_the_disk_keeps_its_reader():
     ("declared", "fix"),
     [
         ((3, 4), r"save x.reshape\(-1, 3, 4\), if that is the right order, or set dataset.shape=\[2,2,3\]"),
-        ((1, 12), "reshaped"),
+        ((1, 12), "save x.reshape"),
         ((1, 5, 5), r"of \[2, 2, 3\]: set dataset.shape=\[2,2,3\]"),
-        ((2, 3, 2), "reshaped"),
+        ((2, 3, 2), "save x.reshape"),
     ],
 )
 def test_an_ambiguous_shape_is_refused(declared, fix):

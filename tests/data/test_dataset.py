@@ -191,7 +191,7 @@ def test_construction_reads_nothing():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shape": (16,)}, r"declared \[16\], but toy has examples of \[1, 4, 4\]: save the array reshaped"),
+        ({"shape": (16,)}, r"declared \[16\], but toy has examples of \[1, 4, 4\]: save x.reshape\(-1, 16\)"),
         ({"num_levels": 16}, "16 levels declared, but toy has values up to 16"),
         ({"source": source(LEVELS + 0.25)}, "real numbers from 0.25 to 16.25, not grey levels"),
         (

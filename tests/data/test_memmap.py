@@ -151,7 +151,7 @@ def test_permanent_changes_are_refused(change, tmp_path):
     folder, _ = folder_and_file(tmp_path)
     overrides = ["dataset=arrays", f"dataset.source.path={folder}", "dataset.shape=[1,4,4]", *LEVELS]
     overrides += [] if "binarize" in change else ["dataset.binarize=dynamic"]
-    with pytest.raises((DataError, ConfigError), match=r"on the disk cannot be changed once for all"):
+    with pytest.raises((DataError, ConfigError), match=r"on the disk cannot be changed permanently"):
         dgm_run.run(dgm_run.compose(*TINY, *overrides, change), tmp_path / "run")
 
 

@@ -138,6 +138,6 @@ def test_changed_text_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="text_file has changed since the run started: then none .*; now none"):
         dgm_run.evaluate(cfg, tmp_path / "run")
     cfg.trainer.resume, cfg.trainer.max_epochs = "auto", 2
-    with pytest.raises(CheckpointError, match="text_file is not what it was"):
+    with pytest.raises(CheckpointError, match="text_file has changed since the run started"):
         dgm_run.run(cfg, tmp_path / "run")
     assert (tmp_path / "run" / "results.json").read_text() == before

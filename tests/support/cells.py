@@ -243,8 +243,8 @@ def _widen(model: LatentVariableModel, kind: str) -> None:
         head.bias += 0.8  # both shapes near one: wider than a Gaussian on the axis of log-odds
     elif isinstance(model.posterior, GaussianProcessPosterior):
         head.bias[:dim] += 1.9
-        model.posterior.of_input.linear.weight.mul_(0.1)
-        model.posterior.of_input.linear.bias[-SMALL["input_dim"] :] = -1.0  # narrower than the noise that it stands for
+        model.posterior.input_head.linear.weight.mul_(0.1)
+        model.posterior.input_head.linear.bias[-SMALL["input_dim"] :] = -1.0  # narrower than its noise
     elif isinstance(model.posterior, FullGaussianPosterior):
         head.bias[dim:] += 2.0
     else:

@@ -149,6 +149,7 @@ def end_of(function, folder, monkeypatch, capfd, *arguments):
     """The status with which a command ends in this process, and what it says on standard error."""
     monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
     monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr(outcome, "has_failed", False)
     for name in ("run_folders", "sweep_folders"):
         monkeypatch.setattr(outcome, name, [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
