@@ -266,16 +266,23 @@ class Dataset:
         if split.y is not None and len(split.y) != len(stored):
             raise DataError(f"dataset: {self.name} has {len(stored)} {name} examples and {len(split.y)} labels")
         if self.num_classes is not None:
-            if split.y is None:
-                raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
-            if not -1 <= int(split.y.min()) <= int(split.y.max()) < self.num_classes:
-                raise DataError(
-                    f"dataset.num_classes: {self.num_classes} declared, but {self.name} has labels from "
-                    f"{int(split.y.min())} to {int(split.y.max())}; -1 is no label"
-                )
-            if name == "train" and int(split.y.max()) < 0:
-                raise DataError(f"dataset.num_classes: no training example of {self.name} has a label: set it to null")
-        x = self._select_checked_values(split.x)
+            self._check_labels(split.y, name, self.num_classes)
+        self._check_values(self._select_checked_values(split.x), name)
+
+    def _check_labels(self, y: Tensor | None, name: str, num_classes: int) -> None:
+        if y is None:
+            raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
+        low = int(y.min())
+        high = int(y.max())
+        if not -1 <= low <= high < num_classes:
+            raise DataError(
+                f"dataset.num_classes: {num_classes} declared, but {self.name} has labels from {low} to {high}; "
+                "-1 is no label"
+            )
+        if name == "train" and high < 0:
+            raise DataError(f"dataset.num_classes: no training example of {self.name} has a label: set it to null")
+
+    def _check_values(self, x: Tensor, name: str) -> None:
         if self.num_levels is None:
             if x.dtype == torch.uint8:
                 raise DataError(
