@@ -6,6 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+SampleShape = torch.Size | list[int] | tuple[int, ...]
+
 
 def full_precision(x: Tensor) -> torch.autocast:
     """Densities stay in the precision of their arguments where networks run in half precision."""
@@ -41,11 +43,11 @@ class Distribution(torch.distributions.Distribution):
         half = MEAN_DRAWS // 2
         return self.sample((half,)).mean(0), self.sample((half,)).mean(0)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         """Reparameterised samples and their log density: (*sample, *batch, *event), (*sample, *batch)."""
         z = self.rsample(sample_shape)
         return z, self.log_prob(z)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -34,11 +34,11 @@ class DiagonalGaussian(Distribution):
     def variance(self) -> Tensor:
         return self.log_var.exp()
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return torch.addcmul(self.loc, torch.exp(0.5 * self.log_var), noise)
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         # at its own sample (z - mean)^2 / var is the squared noise, which carries no gradient
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         z = torch.addcmul(self.loc, torch.exp(0.5 * self.log_var), noise)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.networks.pixels import PixelNetwork
 
 ROWS = 500
@@ -59,7 +59,7 @@ class PixelByPixel(Distribution):
         p = self.likelihood(params.unflatten(1, (self.num_params, -1)))
         return p.log_prob(x.repeat(len(context) // len(x), 1, 1, 1))
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self._draw(sample_shape)[0]
 
     @property

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Limits, Margin, clip_interval, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
+
+M = TypeVar("M", bound=nn.Module, contravariant=True)
+"""Kind of model that an estimator goes with."""
 
 
 class Baseline(NamedTuple):
@@ -152,7 +155,7 @@ class FineProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimator(ABC):
+class Estimator(ABC, Generic[M]):
     """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
 
     Attributes:
@@ -169,7 +172,7 @@ class Estimator(ABC):
     requires: ClassVar[dict[str, type]] = {}
     takes_corrupted: ClassVar[bool] = False
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
+    def check(self, model: M, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
         """Refuses what it will not be able to evaluate, before the model is trained.
 
         Raises:
@@ -177,13 +180,13 @@ class Estimator(ABC):
         """
 
     def fit(
-        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
-    ) -> "Estimator":
+        self, model: M, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Estimator[M]":
         """The estimator with what it has to learn from training and validation examples first; most have nothing to."""
         return self
 
     @abstractmethod
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(self, model: M, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         """Averages over the examples of `data`.
 
         Args:
@@ -192,7 +195,7 @@ class Estimator(ABC):
             report: told how far the work has come, as (parts done, parts in all).
         """
 
-    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+    def pictures(self, model: M) -> dict[str, Tensor]:
         """What there is to see of its work, once `fitted`: images (N, *shape) by name, to be shown in rows of eight."""
         return {}
 

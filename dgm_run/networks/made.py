@@ -16,6 +16,8 @@ from dgm_run.networks.linear import linear
 class MaskedLinear(nn.Linear):
     """A linear layer without the weights that the mask, (out, in), leaves out."""
 
+    mask: Tensor
+
     def __init__(self, mask: Tensor):
         super().__init__(mask.shape[1], mask.shape[0])
         self.load_state_dict(linear(mask.shape[1], mask.shape[0]).state_dict())

@@ -39,7 +39,7 @@ LOSSES = {
 
 
 @dataclass(frozen=True)
-class Adversarial(Objective):
+class Adversarial(Objective[GAN]):
     """What the discriminator and the generator minimise in turns.
 
     The checkpoint is chosen by the kernel discrepancy of samples from validation data: the losses say nothing of that.

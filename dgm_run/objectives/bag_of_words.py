@@ -18,7 +18,7 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
-class BagOfWords(Objective):
+class BagOfWords(Objective[VAE]):
     """-bound - weight E_q sum_t log p(w_t | z): z cannot idle where the decoder does well by the words before.
 
     The second term belongs to the training alone; `bag_of_words` reports it, and the bound is that of the model.

@@ -1,7 +1,7 @@
 """What is minimised."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,10 @@ def in_data_units(terms: dict[str, float], examples: DataSplit) -> dict[str, flo
     return {name: value + shift * (name in DENSITIES) for name, value in terms.items()}
 
 
+M = TypeVar("M", bound=nn.Module, contravariant=True)
+"""Kind of model that an objective goes with."""
+
+
 class Progress(NamedTuple):
     """How far training has come.
 
@@ -33,7 +37,7 @@ class Progress(NamedTuple):
     memory: dict[str, Tensor]
 
 
-class Objective(ABC):
+class Objective(ABC, Generic[M]):
     """A frozen dataclass of settings, called on a model and a batch.
 
     Attributes:
@@ -49,7 +53,7 @@ class Objective(ABC):
         """Epochs after which the loss no longer changes its form; early stopping waits for them."""
         return 0
 
-    def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: M, x: Tensor) -> dict[str, Tensor]:
         """What this objective carries from step to step, as at the start: chains, averages. Kept in checkpoints.
 
         Args:
@@ -60,7 +64,7 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(
-        self, model: nn.Module, x: Tensor, progress: Progress | None = None
+        self, model: M, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
@@ -73,17 +77,17 @@ class Objective(ABC):
         """
 
     def step(
-        self, model: nn.Module, train: DataSplit, index: Tensor, progress: Progress
+        self, model: M, train: DataSplit, index: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and the terms of a training step on the examples at `index`, (B,); most see no more than these."""
         return self(model, train.batch(index), progress)
 
-    def project_parameters(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
+    def project_parameters(self, model: M) -> None:  # noqa: B027 - most have nothing to do
         """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
 
     @torch.no_grad()
     def evaluate(
-        self, model: nn.Module, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+        self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         """The named terms over the validation examples, a ragged last batch weighted right.
 

@@ -16,7 +16,7 @@ WATCHED_SAMPLES = 50
 
 
 @dataclass(frozen=True)
-class ImplicitObjective(Objective):
+class ImplicitObjective(Objective[ContinuousLatentModel]):
     """Moves samples of q(z | x), not a bound: there is no log q in it.
 
     The checkpoint is chosen by log p(x) of the validation data, by importance sampling from a Gaussian fitted to

@@ -16,7 +16,7 @@ from dgm_run.priors.standard import StandardPrior
 
 
 @dataclass(frozen=True)
-class MonteCarlo(Objective):
+class MonteCarlo(Objective[DensityNetwork]):
     """log 1/S sum_s p(x | z_s), the same S draws of the prior for all examples of a batch.
 
     Below log p(x) in the mean, as the importance-weighted bound is, whose q is the prior here.

@@ -7,7 +7,7 @@ al., Masked autoregressive flow for density estimation, 2017, https://arxiv.org/
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.distributions.flow import Flow, Inverse
@@ -30,6 +30,8 @@ class AutoregressivePrior(StandalonePrior):
     Raises:
         ValueError: there is no step.
     """
+
+    like: Tensor
 
     def __init__(self, latent_dim: int, num_steps: int, hidden_dims: Sequence[int]):
         super().__init__()

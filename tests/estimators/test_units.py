@@ -69,7 +69,10 @@ def test_images_have_bits():
 def test_examples_of_which_nothing_is_seen_have_no_rate():
     corrupt = MissingAtRandom(0.5)
     data = DataSplit(torch.zeros(3, 1, 1, 2), None, lambda x: x, log_bin_width=-1.0)
-    data.corrupt, data.corruption_noise = corrupt, torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 1, 2)
+    data.corrupt, data.corruption_noise = (
+        corrupt,
+        torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 1, 2),
+    )
     (bits,) = rate(torch.tensor([0.0, -2.0, -4.0]), data, "exact", "exact")
     assert bits.num_examples == 2
     assert bits.value == pytest.approx((2 + 1) / math.log(2))

@@ -70,7 +70,7 @@ def _by_context(windows: Counter) -> dict[Context, Counter]:
 
 
 @dataclass(frozen=True)
-class NgramBaseline(Estimator):
+class NgramBaseline(Estimator[nn.Module]):
     """The perplexity of words by themselves, and given one and two before them.
 
     Args:

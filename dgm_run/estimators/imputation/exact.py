@@ -11,7 +11,7 @@ from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 
 @dataclass(frozen=True)
-class Exact(Imputer):
+class Exact(Imputer[FactorAnalysis]):
     """z is drawn from its exact posterior; the mean of x is linear in that of z."""
 
     requires = FactorAnalysis

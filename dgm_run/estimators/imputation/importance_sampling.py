@@ -16,7 +16,7 @@ from dgm_run.models.corrupted import Corrupted
 
 
 @dataclass(frozen=True)
-class ImportanceSampling(Imputer):
+class ImportanceSampling(Imputer[LatentVariableModel]):
     """E[x | x~] = sum_s w_s E[x | x~, z_s], the weights those of log p(x~), normalised.
 
     An encoder that has seen complete examples alone may miss p(z | x~) by far: the effective sample size says so.

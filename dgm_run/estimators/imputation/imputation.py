@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Imputation(Estimator):
+class Imputation(Estimator[nn.Module]):
     """The squared error of E[x | x~] over the elements to be restored, by every method that fits the model.
 
     Beside it stand two baselines: the mean of the training data, and the nearest training example, by what is known.

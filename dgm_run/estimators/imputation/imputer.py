@@ -106,7 +106,7 @@ def alternate(
     return Imputed(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
 
 
-class Chain(Imputer):
+class Chain(Imputer[M]):
     """Gives the states of a chain.
 
     Args:

@@ -16,7 +16,7 @@ from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class MetropolisWithinGibbs(Chain):
+class MetropolisWithinGibbs(Chain[LatentVariableModel]):
     """Pseudo-Gibbs whose z is only offered, and taken by the rule of Metropolis and Hastings: it tends to p(x | x~).
 
     Args:

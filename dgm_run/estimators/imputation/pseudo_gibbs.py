@@ -15,7 +15,7 @@ from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class PseudoGibbs(Chain):
+class PseudoGibbs(Chain[LatentVariableModel]):
     """z from q(z | x) and x from p(x | z, x~), in turn. As far from p(x | x~) as q is from the posterior.
 
     Where q is the posterior, as in factor analysis, this is Gibbs sampling.

@@ -26,7 +26,7 @@ MEANS = 100
 
 
 @dataclass(frozen=True)
-class LatentClassification(Estimator):
+class LatentClassification(Estimator[LatentVariableModel]):
     """Errors, in per cent, of machines fitted to the labelled training examples: to x itself, and to the mean of
     q(z | x), which makes of a model that knows no labels the M1 of Kingma et al. 2014.
 
@@ -60,7 +60,7 @@ class LatentClassification(Estimator):
 
 
 @dataclass(frozen=True)
-class Classification(Estimator):
+class Classification(Estimator[JointModel]):
     """Error of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
     Beside them those of machines fitted to the labelled training examples; and what error is left where the tenth of

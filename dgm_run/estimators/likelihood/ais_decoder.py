@@ -39,7 +39,7 @@ FEW = 2
 
 
 @dataclass(frozen=True)
-class AISDecoder(Estimator):
+class AISDecoder(Estimator[ContinuousLatentModel]):
     """log 1/C sum_c w_c, chains led from the prior, or from q(z | x), to the posterior by Hamiltonian Monte Carlo.
 
     In the mean below log p(x), and above it by b nats with probability less than exp(-b). With `num_simulated` the

@@ -27,7 +27,7 @@ ADVICE = "train longer, start the visible biases at the data means, or change op
 
 
 @dataclass(frozen=True)
-class EnergyLikelihood(Estimator):
+class EnergyLikelihood(Estimator[UnnormalizedModel]):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
     Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x), and

@@ -77,7 +77,7 @@ class RunningMean:
 
 
 @dataclass(frozen=True)
-class ImportanceSampling(Estimator):
+class ImportanceSampling(Estimator[LatentVariableModel]):
     """log 1/S sum_s p(x, z_s) / q(z_s | x), and with it the ELBO, its two terms and the active units.
 
     In expectation the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval

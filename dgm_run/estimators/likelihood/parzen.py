@@ -28,7 +28,7 @@ MISLEADS = (
 
 
 @dataclass(frozen=True)
-class Parzen(Estimator):
+class Parzen(Estimator[nn.Module]):
     """The log density of Gaussian kernels of one width around samples of the model.
 
     The width is the one that validation examples like best. Samples of a model with p(x | z) are its means, so that

@@ -24,7 +24,7 @@ FEW = 5
 
 
 @dataclass(frozen=True)
-class PriorSampling(Estimator):
+class PriorSampling(Estimator[DensityNetwork]):
     """log 1/S sum_s p(x | z_s), z_s from the prior.
 
     A draw costs one row of the decoder and one product with all examples, so that many can be taken. Where the

@@ -17,7 +17,7 @@ from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip, flip_on
 
 
 @dataclass(frozen=True)
-class PseudoLikelihood(Estimator):
+class PseudoLikelihood(Estimator[BinaryEnergyModel]):
     """sum_d log p(x_d | all other pixels), by all pixels of every example, or without bias by some, drawn at random.
 
     It needs no Z, and is no likelihood: it may rank models otherwise than log p(x).

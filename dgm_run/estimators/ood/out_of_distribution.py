@@ -68,7 +68,7 @@ class Background(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OutOfDistribution(Estimator):
+class OutOfDistribution(Estimator[nn.Module]):
     """Area under the ROC curve of several scores, with test data as what is to be known again.
 
     `log_likelihood` is log p(x), of energy models up to a constant; `typicality` is how near it comes to the mean over

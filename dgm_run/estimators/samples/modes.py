@@ -23,7 +23,7 @@ NEAR = 3
 
 
 @dataclass(frozen=True)
-class Modes(Estimator):
+class Modes(Estimator[nn.Module]):
     """`modes` is how many have a sample within three standard deviations, `high_quality` the share of such samples.
 
     Beside the share stands what draws of the data themselves have, 1 - exp(-9/2). Its interval is of all samples that

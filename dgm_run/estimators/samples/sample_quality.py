@@ -98,7 +98,7 @@ def _held(train: DataSplit) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SampleQuality(Estimator):
+class SampleQuality(Estimator[nn.Module]):
     """Distances between samples of the model and held-out data, by features of the examples.
 
     Beside each stands its floor: the same with as many training examples in the place of samples, which is what a

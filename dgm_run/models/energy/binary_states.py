@@ -24,6 +24,7 @@ class BinaryStates(EnergyModel):
         visible_bias: logit_mean starts the biases of the pixels at the logits of the training means, zero at zero.
     """
 
+    base_logits: Tensor
     takes = ("binary",)
     error_measure = "cross_entropy"
     visible_bias: nn.Parameter

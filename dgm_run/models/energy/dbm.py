@@ -44,6 +44,7 @@ class DBM(BinaryStates, LayeredModel):
         ValueError: there are fewer than two hidden layers, one is empty, or there is no update.
     """
 
+    upward_bias: Tensor
     inferred = True
 
     def __init__(

@@ -85,6 +85,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         ValueError: there are fewer than two hidden layers, or one is empty.
     """
 
+    base_logits: Tensor
     takes = ("binary",)
     inferred = True
 

@@ -25,6 +25,7 @@ class ClassConditional(JointModel, ExactModel, FittedByEM):
         part: gives a fresh p(x | y).
     """
 
+    log_p_label: Tensor
     takes = ("continuous",)
 
     def __init__(self, num_classes: int, part: Callable[[], FactorAnalysis]):

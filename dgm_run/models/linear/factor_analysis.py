@@ -72,6 +72,10 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, FittedByEM):
         ValueError: there is no latent dimension, or as many as pixels, or no floor.
     """
 
+    column_variance: Tensor
+    log_min_var: Tensor
+    num_examples: Tensor
+    like: Tensor
     takes = ("continuous",)
 
     def __init__(self, shape: Sequence[int], latent_dim: int, min_scale: float, relative_min_scale: float):

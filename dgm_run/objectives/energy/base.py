@@ -39,7 +39,7 @@ class Phases(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EnergyObjective(Objective):
+class EnergyObjective(Objective[EnergyModel]):
     """Lowers the free energy of the data and raises that of something else; the subclasses say of what.
 
     The loss is no likelihood: what chooses the checkpoint is log p(x) of the validation data.

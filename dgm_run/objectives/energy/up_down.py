@@ -19,7 +19,7 @@ from dgm_run.objectives.energy.base import WATCHED_SAMPLES, check_num_steps, num
 
 
 @dataclass(frozen=True)
-class UpDown(Objective):
+class UpDown(Objective[DBN]):
     """Awake, the way down learns to give back what the way up has seen; asleep, the way up what the way down dreamt.
 
     The top learns by contrastive divergence, and where its chain ends the dream begins.
