@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -65,7 +65,7 @@ from dgm_run.config.commands import (
     take_options,
     targets_of,
 )
-from dgm_run.config.compose import annotate_published, conf_dir, resolve_data_paths
+from dgm_run.config.compose import annotate_published, as_dict, conf_dir, resolve_data_paths
 from dgm_run.config.presets import list_presets, table
 from dgm_run.distributed.ranks import is_rank_zero, is_worker
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
@@ -211,8 +211,10 @@ def sample() -> None:
             if is_of_sentences(model):
                 files = write_sentences(draw_sentences(model, folder, data, **settings), to)
             else:
-                splits = {"train": data.train.uncorrupted, "test": data.test} if data else {}
-                files = write(draw(model, **settings, **splits, preprocessing=read_preprocessing(folder)), to)
+                train, test = (data.train.uncorrupted, data.test) if data else (None, None)
+                files = write(
+                    draw(model, **settings, train=train, test=test, preprocessing=read_preprocessing(folder)), to
+                )
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     _told(run)
@@ -340,11 +342,11 @@ def _told(work: Callable[[], object]) -> NoReturn:
     finally:
         _tell_failed_jobs()
     sys.stdout.flush()
-    lost = losses().get("standard output")
-    if lost and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
-        if isinstance(lost, BrokenPipeError):
+    failure = losses().get("standard output")
+    if failure and not (_failures or _runs or _sweeps):  # what it shows was all that it was asked for
+        if isinstance(failure, BrokenPipeError):
             sys.exit(128 + SIGPIPE)
-        sys.exit(f"cannot write to standard output: {reason(lost)}")
+        sys.exit(f"cannot write to standard output: {reason(failure)}")
     sys.exit(1 if _failures else 0)
 
 
@@ -358,13 +360,15 @@ def _job(cfg: DictConfig) -> float | None:
     from dgm_run.runner.run import run  # imports torch
     from dgm_run.runner.run_folder import refuse_foreign_targets
 
-    context = HydraConfig.get()
+    context = cast(DictConfig, HydraConfig.get())  # which Hydra declares by its schema
     folder = Path(context.runtime.output_dir)
     _runs.append(folder)
     if is_rank_zero():
         (folder / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
-        overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+        written = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+        assert isinstance(written, list)
+        overrides: list[str] = written
         annotate_published(cfg, overrides)
         origin = context.callbacks.sweep_folder
         base = Path(origin.base or context.runtime.cwd)
@@ -471,7 +475,7 @@ def _failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
 
 
 def _tell_job(context: DictConfig, message: str) -> None:
-    overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
+    overrides = as_dict(context.job, resolve=False)["override_dirname"] or "no overrides"
     sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
     _failures.append("")
 

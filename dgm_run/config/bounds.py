@@ -181,7 +181,8 @@ def _takes_none(target: Any, name: str) -> bool:
 def _options(target: Any, name: str) -> tuple[Any, ...]:
     """Returns the annotation of an argument, and the parts of a union."""
     try:
-        hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
+        hints = typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
         return ()
     hint = hints.get(name)

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
@@ -248,7 +248,7 @@ def move_data(folder: Path, start: Start) -> None:
         write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
 
 
-def start_from(content: dict[str, Any]) -> Start:
+def start_from(content: Mapping[str, Any]) -> Start:
     """Makes a `Start` of what `asdict` or JSON makes of one."""
     own = content["own"]
     return Start(tuple(content["overrides"]), OwnCode(own["config_dir"], tuple(own["packages"])))
@@ -302,7 +302,7 @@ def _is_override(text: Any) -> bool:
 
 def shell(*words: str | os.PathLike) -> str:
     """Writes a command for bash."""
-    return shlex.join(map(os.fspath, words))
+    return shlex.join(os.fspath(word) for word in words)
 
 
 def resume_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:

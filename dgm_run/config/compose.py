@@ -8,9 +8,9 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -245,22 +245,31 @@ def _validate(cfg: DictConfig) -> None:
     for key, node in holders.items():
         _check_requires(cfg, key, node)
 
-    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    plain = as_dict(cfg, resolve=True)
     check_published(plain["published"])
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw = as_dict(cfg, resolve=False)
     for key in ("trainer", *GROUPS):  # its range of epochs before that of a schedule
         try:
             check_node(plain[key], key)
         except ConfigError as error:
-            at = re.match(r"[\w.]*", str(error))[0]
+            begins = re.match(r"[\w.]*", str(error))
+            at = begins[0] if begins else ""
             raise ConfigError(_source(raw, at) + str(error)[len(at) :]) from None
     _check_optimizer(cfg.trainer, "trainer")
     divide_total_epochs(cfg)
 
 
-def _source(raw: dict, key: str) -> str:
+def as_dict(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
+    """Turns a configuration into plain values; a resolved one must not miss any."""
+    plain = OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _source(raw: Mapping[str, Any], key: str) -> str:
     """Returns the key that sets a value: of `schedule.total_iters: ${trainer.max_epochs}` the latter."""
-    node, parts = raw, key.split(".")
+    node: Any = raw
+    parts = key.split(".")
     for i, part in enumerate(parts):
         node = node.get(part) if isinstance(node, dict) else None
         follows = re.fullmatch(r"\$\{(\w[\w.]*)\}", node) if isinstance(node, str) else None
@@ -333,10 +342,10 @@ def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
 
 def _check_keys(cfg: DictConfig) -> None:
     known = {field.name for field in fields(Config)}
-    for key in cfg:
+    for key in map(str, cfg):
         if key not in known:
             own = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
-            meant = nearest_keys(str(key), leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
+            meant = nearest_keys(key, leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
             hint = f": did you mean {' or '.join(meant)}?" if meant else ""
             raise ConfigError(f"{key}: there is no such key{hint}")
     for key in known - set(cfg):
@@ -365,9 +374,19 @@ def _with_labels() -> str:
     return _data_sets(lambda node: node.get("num_classes"))
 
 
+def _load(path: Path) -> DictConfig:
+    node = OmegaConf.load(path)
+    assert isinstance(node, DictConfig)
+    return node
+
+
 def _data_sets(admits: Callable[[DictConfig], Any]) -> str:
-    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if admits(OmegaConf.load(path))]
+    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if admits(_load(path))]
     return f"dataset={' | '.join(found)}"
+
+
+def _has_key(name: str, node: DictConfig) -> bool:
+    return name in node
 
 
 def _check_kind_of_data(cfg: DictConfig) -> None:
@@ -376,17 +395,17 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
     if cfg.dataset.get("corrupt") is not None and "corrupt" not in annotations(dataset):
         raise ConfigError("dataset/corrupt: holes and noise are of images and vectors, not of sentences: drop it")
     for part in (*PARTS, "model"):
-        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(OmegaConf.to_container(cfg, resolve=False)[part])):
+        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(as_dict(cfg, resolve=False)[part])):
             if reference not in cfg.dataset:
                 named, choices = (
                     target_of(cfg[part], part).__name__,
-                    _data_sets(lambda node, name=reference: name in node),
+                    _data_sets(partial(_has_key, reference)),
                 )
                 raise ConfigError(f"{part}: {named} needs a data set with {reference}: choose {choices}")
 
 
 def _check_parts(cfg: DictConfig) -> None:
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw = as_dict(cfg, resolve=False)
     uses = Counter(_parts_reached(raw, "model"))
     model = target_of(cfg.model, "model")
     name, copies = model.__name__, getattr(model, "copies", {})
@@ -468,5 +487,5 @@ def _choices(group: str, admits: Callable[[Any], bool]) -> str:
 @cache
 def _targets(group: str) -> dict[str, Any]:
     """What each choice of a group builds."""
-    nodes = {path.stem: OmegaConf.load(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    nodes = {path.stem: _load(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
     return {name: target_of(node.get(group, node), group) for name, node in nodes.items()}

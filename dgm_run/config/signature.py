@@ -67,7 +67,8 @@ def _check_arguments(node: dict, key: str) -> None:
 def annotations(target: Any) -> dict[str, Any]:
     """The annotations of what a call of the target takes."""
     try:
-        return typing.get_type_hints(target.__init__ if isinstance(target, type) else target)
+        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
+        return typing.get_type_hints(function)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
         return {}
 
@@ -128,4 +129,4 @@ def _name(hint: Any) -> str:
         return "List of " + _name(typing.get_args(hint)[0])
     if Callable in (hint, typing.get_origin(hint)):
         return "Callable"
-    return _NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))
+    return _NAMES.get(hint, hint.__name__ if isinstance(hint, type) else str(hint))

@@ -7,7 +7,7 @@ no epoch shows what another has hidden; and a model of x becomes one of x~ by it
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.observed_marginal import ConditionalCompletion, ObservedMarginal
+
+D = TypeVar("D", bound=Distribution)
 
 
 class Corruption(ABC):
@@ -104,7 +106,7 @@ def _check_probability(probability: float) -> None:
 class Missing(Corruption):
     """Elements are missing whatever their value is; all channels of a pixel together."""
 
-    takes = ("binary", "levels", "continuous")
+    takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")
     known_is_true = True
 
     @abstractmethod
@@ -227,7 +229,7 @@ class GaussianNoise(Corruption):
         return x + self.scale * corruption_noise
 
     def observation_density(self, p: Distribution) -> IndependentGaussian:
-        _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        p = _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         return IndependentGaussian(p.mean, 0.5 * self._added_to(2 * p.log_scale), len(p.event_shape))
 
     def observation_density_linear(self, p: LinearGaussian) -> LinearGaussian:
@@ -237,7 +239,7 @@ class GaussianNoise(Corruption):
         return torch.logaddexp(log_var, log_var.new_tensor(2 * math.log(self.scale)))
 
     def posterior_of_x(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
-        _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        p = _expect(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # of the variances of noise and p(x | z)
         weight = log_ratio.sigmoid()  # of p(x | z): the wider the noise is
         log_scale = p.log_scale + 0.5 * F.logsigmoid(log_ratio)
@@ -260,7 +262,7 @@ class BitFlip(Corruption):
         return torch.where(corruption_noise, 1 - x, x)
 
     def observation_density(self, p: Distribution) -> Bernoulli:
-        _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        p = _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         one, zero, stays, turns = F.logsigmoid(p.logits), F.logsigmoid(-p.logits), *self._log_shares()
         logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
         return Bernoulli(logits, len(p.event_shape))
@@ -271,7 +273,7 @@ class BitFlip(Corruption):
         return ((mean - self.probability) / (1 - 2 * self.probability)).clamp(0, 1)
 
     def posterior_of_x(self, p: Distribution, seen: Tensor) -> Bernoulli:
-        _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        p = _expect(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         stays, turns = self._log_shares()
         return Bernoulli(p.logits + (2 * seen - 1) * (stays - turns), len(p.event_shape))
 
@@ -329,6 +331,7 @@ class _TrueElements(ObservedMarginal):
         return super().log_prob(self.observed(value))
 
 
-def _expect(p: Distribution, kind: type, what: str, choice: str) -> None:
+def _expect(p: Distribution, kind: type[D], what: str, choice: str) -> D:
     if not isinstance(p, kind):
         raise NotImplementedError(f"what {what} make of {type(p).__name__} is not known: choose {choice}")
+    return p

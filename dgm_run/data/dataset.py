@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -73,7 +73,9 @@ class DataSplit:
     def batch(self, index: Tensor | slice) -> Tensor:
         """The examples at `index` as floats, (B, *shape), as far as they are seen."""
         x = self.prepare(self.disk.at(index, self.device) if self.disk else _at(self.x, index))
-        return x if self.corruption_noise is None else self.corrupt.apply(x, _at(self.corruption_noise, index))
+        if self.corrupt is None or self.corruption_noise is None:
+            return x
+        return self.corrupt.apply(x, _at(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
         """Told what `batch` will be asked for next: each a part of a tensor that lives until then."""
@@ -86,7 +88,7 @@ class DataSplit:
         full = math.prod(self.x.shape[1:])
         return (
             torch.tensor(full)
-            if self.corrupt is None
+            if self.corrupt is None or self.corruption_noise is None
             else self.corrupt.num_observed(self.corruption_noise, self.x.shape[1:])
         )
 
@@ -329,7 +331,7 @@ class Dataset:
             self.corrupt = MissingValues()
         standardization = None
         if self.standardize != "none":
-            train = splits.train.x.x if isinstance(splits.train.x, OnDisk) else splits.train.x
+            train = splits.train.stored
             standardization = Standardization.fit(lambda: train.split(ROWS), self.standardize)
         self.preprocessing = Preprocessing(standardization, has_missing)
 
@@ -354,6 +356,8 @@ class Dataset:
 
     def _balanced(self, y: Tensor) -> Tensor:
         """Positions of as many random examples of each class, in their order."""
+        assert self.num_labels is not None
+        assert self.num_classes is not None
         generator, each = torch.Generator().manual_seed(self.label_seed), self.num_labels // self.num_classes
         order = torch.randperm(len(y), generator=generator)
         chosen = []
@@ -369,7 +373,7 @@ class Dataset:
 
     def _check(self, split: RawSplit, name: str) -> None:
         stays = isinstance(split.x, OnDisk)
-        stored = split.x.x if stays else split.x
+        stored = split.stored
         if len(stored) == 0:
             raise DataError(f"dataset: the {name} split of {self.name} is empty")
         if stays and (self.binarize == "fixed" or self.corrupt):
@@ -435,7 +439,8 @@ class Dataset:
 
     def _streamed(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
         """Training examples that are read, and prepared, batch by batch."""
-        levels, width = self.num_levels, -math.log(self.num_levels) if self.dequantize else 0.0
+        levels = self.num_levels
+        width = -math.log(levels) if levels is not None and self.dequantize else 0.0
         if levels is None:
             prepare = partial(_standardized, standardization=self.preprocessing.standardization)
         elif self.dequantize:
@@ -451,10 +456,27 @@ def _holds(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
     return any(bool(predicate(part).any()) for part in x.split(ROWS))
 
 
+class DataDescription(Protocol):
+    """What a data set tells of its examples, be they images, vectors or sentences; the terms are those of `Dataset`."""
+
+    name: str
+    shape: tuple[int, ...]
+    num_levels: int | None
+    num_classes: int | None
+    corrupt: Corruption | None
+    notes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+
+
 class LoadedDataset:
     """The prepared splits of `protocol`, resident on one device."""
 
-    def __init__(self, protocol: Dataset, train: DataSplit, valid: DataSplit, test: DataSplit):
+    def __init__(self, protocol: DataDescription, train: DataSplit, valid: DataSplit, test: DataSplit):
         self.dataset, self.train, self.valid, self.test = protocol, train, valid, test
 
 

@@ -10,6 +10,7 @@ import regex
 import torch
 from torch import Tensor
 
+from dgm_run.data.corruptions import Corruption
 from dgm_run.data.dataset import DataSplit, LoadedDataset, to_float
 from dgm_run.data.preprocessing import UNCHANGED
 from dgm_run.distributions.vocabulary import SPECIAL, UNKNOWN, Vocabulary, lengths
@@ -73,8 +74,9 @@ class TextDataset:
     """
 
     kind = "tokens"
-    corrupt = None
-    num_levels = None
+    corrupt: Corruption | None = None
+    num_levels: int | None = None
+    num_classes: int | None = None
     preprocessing = UNCHANGED
 
     def __init__(self, source: Callable[[], TextSplits], name: str, shape: Sequence[int], vocab_size: int):
@@ -162,7 +164,9 @@ def select_sentences(
         The sentences in their order, and how many were left out for each reason.
     """
     fitting = [sentence for sentence in sentences if 0 < len(sentence) < length]
-    kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))] if unique else fitting
+    kept: list[Sentence] = fitting
+    if unique:
+        kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))]
     num_empty = sum(not sentence for sentence in sentences)
     counts = {
         "empty": num_empty,

@@ -53,7 +53,7 @@ class RNNDecoder(Decoder):
         self.length = shape[0]
         sizes, sees_words = (embed_dim, hidden_dim), inputs == "words"
         self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, sees_words, word_dropout, dropout)
-        self.bag = None
+        self.bag: nn.Sequential | None = None
         if bag_of_words:
             hidden, words = nn.Linear(latent_dim, hidden_dim), nn.Linear(hidden_dim, vocab_size - OFFSET)
             self.bag = nn.Sequential(hidden, nn.Tanh(), words)
@@ -63,6 +63,7 @@ class RNNDecoder(Decoder):
 
     def log_bag(self, z: Tensor, x: Tensor) -> Tensor:
         """sum_t log p(w_t | z), whatever the order of the words: (S, B, L), (B, T) -> (S, B), nats."""
+        assert self.bag is not None
         log_p = self.bag(z).log_softmax(-1)  # (S, B, V)
         tokens = x.long()
         index = (tokens - OFFSET).clamp(min=0).expand(*z.shape[:-1], -1)

@@ -1,7 +1,6 @@
 """The base of our distributions: torch's interface, without the cost of its argument checks."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -67,7 +66,7 @@ class Distribution(torch.distributions.Distribution):
         """Whether the tails along each dimension of a vector fall no faster than an exponential; here as a Gaussian."""
         return (False,) * self.event_shape[0]
 
-    proposal_settings: ClassVar[dict[str, str]] = {}
+    proposal_settings: dict[str, str] = {}
     """How `proposal` came about, where it is another density."""
 
     def proposal(self) -> "Distribution":
@@ -86,6 +85,6 @@ class Distribution(torch.distributions.Distribution):
         """The densities at these positions of the batch."""
         return self.map(lambda parameter: parameter[index])
 
-    def noise_shape(self, sample_shape: torch.Size | tuple) -> torch.Size:
+    def noise_shape(self, sample_shape: SampleShape) -> torch.Size:
         """Shape of one set of samples: (*sample, *batch, *event)."""
         return torch.Size(sample_shape) + self.batch_shape + self.event_shape

@@ -96,7 +96,9 @@ class Flow(Distribution):
         return Flow(self.base.detach(), [step.detach() for step in self.steps])
 
 
-def frozen(network: nn.Module) -> Callable[..., Tensor]:
+def frozen(network: nn.Module | Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The network as a function whose own parameters receive no gradient."""
+    if not isinstance(network, nn.Module):
+        return network  # which has none
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return lambda *arguments: torch.func.functional_call(network, parameters, arguments)

@@ -37,9 +37,9 @@ class LinearGaussian(Distribution):
         return self.weight.square().sum(-1) + self.log_var.exp()
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        like = {"dtype": self.bias.dtype, "device": self.bias.device}
-        z = torch.randn(*sample_shape, self.latent_dim, **like)
-        noise = torch.randn(*sample_shape, len(self.bias), **like)
+        dtype, device = self.bias.dtype, self.bias.device
+        z = torch.randn(*sample_shape, self.latent_dim, dtype=dtype, device=device)
+        noise = torch.randn(*sample_shape, len(self.bias), dtype=dtype, device=device)
         return z @ self.weight.T + self.bias + torch.exp(0.5 * self.log_var) * noise
 
     def log_prob(self, value: Tensor) -> Tensor:

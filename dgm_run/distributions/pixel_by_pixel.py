@@ -68,7 +68,7 @@ class PixelByPixel(Distribution):
         return self._draw(())[1]
 
     @torch.no_grad()
-    def _draw(self, sample_shape: torch.Size | tuple) -> tuple[Tensor, Tensor]:
+    def _draw(self, sample_shape: SampleShape) -> tuple[Tensor, Tensor]:
         """A draw, and the mean of each of its pixels given those before."""
         batch = torch.Size(sample_shape) + self.batch_shape
         context = self.context.expand(*batch, *self.context.shape[-3:]).reshape(-1, *self.context.shape[-3:])

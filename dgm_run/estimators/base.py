@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -120,6 +120,16 @@ class Estimate:
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 
 
+class Method(TypedDict):
+    """How the likelihood of a split was found, for all numbers that tell it; the fields are those of `Estimate`."""
+
+    estimator: str
+    kind: Kind
+    errors: ComputingErrors
+    settings: dict[str, Any]
+    diagnostics: dict[str, float | None]
+
+
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -172,7 +182,7 @@ class Estimator(ABC, Generic[M]):
     requires: ClassVar[dict[str, type]] = {}
     takes_corrupted: ClassVar[bool] = False
 
-    def check(self, model: M, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
+    def check(self, model: M, data: LoadedDataset) -> None:
         """Refuses what it will not be able to evaluate, before the model is trained.
 
         Raises:

@@ -3,12 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
+from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.distributions.base import Distribution
 from dgm_run.recording.image_grid import pairs
 
@@ -23,16 +24,63 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
-def topmost_with_method(module: nn.Module, method: str) -> Iterator[nn.Module]:
+@runtime_checkable
+class HasLogWeights(Protocol):
+    """A model whose p(x), or p(x) Z, is the mean of importance weights: their logarithms are (S, B)."""
+
+    def log_weights(self, x: Tensor, num_samples: int) -> Tensor: ...
+
+
+class HasPictures(Protocol):
+    """A part that shows images of itself, (N, *shape) by name, beside examples x."""
+
+    def pictures(self, x: Tensor) -> dict[str, Tensor]: ...
+
+
+class StartsFromData(Protocol):
+    """A part whose parameters start from training examples."""
+
+    def initialize(self, x: Tensor) -> None: ...
+
+
+class WarnsOfLikelihood(Protocol):
+    """A part that knows what its likelihood depends on; None for nothing."""
+
+    @property
+    def likelihood_warning(self) -> str | None: ...
+
+
+@overload
+def topmost_with_method(module: nn.Module, method: Literal["pictures"]) -> Iterator[HasPictures]: ...
+@overload
+def topmost_with_method(module: nn.Module, method: Literal["initialize"]) -> Iterator[StartsFromData]: ...
+@overload
+def topmost_with_method(module: nn.Module, method: Literal["likelihood_warning"]) -> Iterator[WarnsOfLikelihood]: ...
+def topmost_with_method(module: nn.Module, method: str) -> Iterator[object]:
     """The parts of a module that have this method; one that has it answers for all within it."""
     if hasattr(module, method):
         yield module
     else:
         for child in module.children():
-            yield from topmost_with_method(child, method)
+            yield from topmost_with_method(child, method)  # type: ignore[call-overload]  # of the same method
 
 
-class ExactModel(nn.Module, ABC):
+class GenerativeModel(nn.Module, ABC):
+    """A model that can be sampled; `dgm_run.load` returns one.
+
+    Attributes:
+        preprocessing: how it sees the data; `preprocessing.restore(x)` returns samples in the units of the data. Set by
+            `load`.
+    """
+
+    preprocessing: Preprocessing
+
+    @abstractmethod
+    def sample(self, n: int) -> Tensor:
+        """n draws from p(x), (n, *shape)."""
+
+
+class ExactModel(GenerativeModel):
     """A model whose likelihood is in closed form."""
 
     @abstractmethod
@@ -65,7 +113,7 @@ class ImportanceTerms(NamedTuple):
         return self.log_px + (self.log_pz - self.log_qz)
 
 
-class LatentVariableModel(nn.Module, ABC):
+class LatentVariableModel(GenerativeModel):
     """p(x) = integral of p(x | z) p(z) dz with an approximate posterior q(z | x).
 
     A model gives the three densities; everything else follows. ELBO, importance-weighted and Renyi bounds and

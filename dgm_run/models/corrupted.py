@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import ContinuousLatentModel, ExactModel, topmost_with_method
+from dgm_run.models.base import ContinuousLatentModel, ExactModel, LatentVariableModel, topmost_with_method
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.recording.image_grid import pairs
 
@@ -48,7 +48,7 @@ class Corrupted(ContinuousLatentModel):
         ConfigError: the decoder cannot be seen through it; one line says what can.
     """
 
-    def __init__(self, model: ContinuousLatentModel, corrupt: Corruption):
+    def __init__(self, model: LatentVariableModel, corrupt: Corruption):
         super().__init__()
         self.model, self.corrupt = model, corrupt
         with torch.no_grad():
@@ -100,6 +100,8 @@ class Corrupted(ContinuousLatentModel):
 
 class ExactCorrupted(Corrupted, ExactModel):
     """p(x~) in closed form, of factor analysis."""
+
+    model: FactorAnalysis
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.model.log_prob_seen(x, self.corrupt)

@@ -93,10 +93,10 @@ class BoundedParameter(nn.Module):
     def __init__(self, start: Tensor, bounds: Sequence[float], name: str = "log_var_range"):
         super().__init__()
         low, high = interval(bounds, name)
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
-        start = (start - self.middle) / self.half
-        self.raw = nn.Parameter(self.half * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
+        self.middle, self.half_width = (low + high) / 2, (high - low) / 2
+        start = (start - self.middle) / self.half_width
+        self.raw = nn.Parameter(self.half_width * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
 
     def forward(self) -> Tensor:
         # in the middle it moves as fast as a free one
-        return self.middle + self.half * torch.tanh(self.raw / self.half)
+        return self.middle + self.half_width * torch.tanh(self.raw / self.half_width)

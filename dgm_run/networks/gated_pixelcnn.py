@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.networks.pixels import (
     Left,
     PixelNetwork,
@@ -82,11 +83,11 @@ class GatedPixelCNN(PixelNetwork):
     ):
         super().__init__()
         check_sizes(first_kernel_size, kernel_size, num_layers)
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             GatedLayer(channels if i else in_channels, channels, kernel_size if i else first_kernel_size, first=not i)
             for i in range(num_layers)
         )
-        self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
+        self.from_context = ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
         self.hidden, self.output = pointwise(channels, channels), output_layer(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
 
@@ -117,26 +118,27 @@ class GatedPixelCNNSampler(PixelSampler):
             self.strips[0].end_row()
             self.rows[0] = self.strips[0].above
         self.from_above = []
-        v = None
+        v: Tensor | None = None
         for i, (layer, told) in enumerate(zip(self.network.layers, self.told, strict=True)):
             to_v, to_h = told[row].chunk(2, -1)
-            if i:
+            if v is None:
+                seen = self.rows[0]
+            else:
                 seen = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
                 self.rows[i] = seen[:, :, 1:]
-            else:
-                seen = self.rows[0]
             vertical = layer.above.row(seen) + to_v  # (N, W, 2 C)
             self.from_above.append(at_pixel(layer.link, vertical) + to_h)
             v = gate(vertical, -1)
 
     def output(self, column: int) -> Tensor:
-        h = None
+        h: Tensor | None = None
         for i, layer in enumerate(self.network.layers):
-            if i:
+            if h is not None:
                 self.strips[i].put(column, h)
             window = self.strips[i].window(column, layer.left.own_pixel)
             out = at_pixel(layer.mix, gate(self.from_above[i][:, column] + window @ self.matrices[i], -1))
-            h = h + out if i else out
+            h = out if h is None else h + out
+        assert h is not None
         return at_pixel(self.network.output, F.relu(at_pixel(self.network.hidden, F.relu(h))))
 
     def put(self, column: int, pixel: Tensor) -> None:

@@ -29,4 +29,5 @@ class GaussianLayer(nn.Module):
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
         """The Gaussian in the precision of `like`, whatever that of h is."""
-        return bounded_gaussian(*self.linear(h).to(like.dtype).chunk(2, -1), self.log_var_range)
+        mean, log_var = self.linear(h).to(like.dtype).chunk(2, -1)
+        return bounded_gaussian(mean, log_var, self.log_var_range)

@@ -6,8 +6,9 @@ https://arxiv.org/abs/1601.06759.
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.networks.pixels import (
     Left,
     PixelNetwork,
@@ -57,9 +58,9 @@ class PixelCNN(PixelNetwork):
         widths = [in_channels] + [channels] * (num_layers - 1)
         sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
         pairs = list(zip(widths, sizes, strict=True))
-        self.above = nn.ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
-        self.left = nn.ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
-        self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
+        self.above = ModuleList(RowsAbove(width, channels, size, own_row=False) for width, size in pairs)
+        self.left = ModuleList(Left(width, channels, size, own_pixel=i > 0) for i, (width, size) in enumerate(pairs))
+        self.from_context = ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
         self.in_channels, self.channels = in_channels, channels
         with torch.no_grad():  # what so many layers add to one another is to stay as large as it was
@@ -68,10 +69,12 @@ class PixelCNN(PixelNetwork):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x, context = channels_last(x), channels_last(context)
-        h = 0.0
-        for i, (above, left, told) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
-            seen = before(h, above, left) if i else repeated_to(len(context), before(x, above, left))
-            h = h + F.relu(seen + told(context))
+        h: Tensor | None = None
+        for above, left, told in zip(self.above, self.left, self.from_context, strict=True):
+            if h is None:
+                h = F.relu(repeated_to(len(context), before(x, above, left)) + told(context))
+            else:
+                h = h + F.relu(before(h, above, left) + told(context))
         return self.output(h)
 
     def sampler(self, context: Tensor) -> "PixelCNNSampler":
@@ -95,12 +98,14 @@ class PixelCNNSampler(PixelSampler):
         self.from_above = [above.row(strip.above) + told[row] for above, strip, told in layers]
 
     def output(self, column: int) -> Tensor:
-        h = 0.0
+        h: Tensor | None = None
         for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
-            if i:
+            if h is not None:
                 strip.put(column, h)
             window = strip.window(column, self.network.left[i].own_pixel)
-            h = h + F.relu(self.from_above[i][:, column] + window @ matrix)
+            out = F.relu(self.from_above[i][:, column] + window @ matrix)
+            h = out if h is None else h + out
+        assert h is not None
         return at_pixel(self.network.output, h)
 
     def put(self, column: int, pixel: Tensor) -> None:

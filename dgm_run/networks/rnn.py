@@ -90,6 +90,7 @@ class TokenNetwork(nn.Module):
             tokens = tokens.masked_fill(tokens != START, UNKNOWN)
         seen = self.dropout(self.embedding(tokens))
         if self.at_input:
+            assert context is not None
             seen = torch.cat([seen, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)
         hidden, after = self.layer(seen, state if self.num_states == 2 else state[0])
         return self.output(self.dropout(hidden)), after if self.num_states == 2 else (after,)

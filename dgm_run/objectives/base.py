@@ -63,9 +63,7 @@ class Objective(ABC, Generic[M]):
         return {}
 
     @abstractmethod
-    def __call__(
-        self, model: M, x: Tensor, progress: Progress | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
         The terms are what they are called, whatever the loss does: at beta = 1, without free bits.
@@ -76,13 +74,11 @@ class Objective(ABC, Generic[M]):
             progress: of the training; None outside of it, where schedules have ended.
         """
 
-    def step(
-        self, model: M, train: DataSplit, index: Tensor, progress: Progress
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, model: M, train: DataSplit, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and the terms of a training step on the examples at `index`, (B,); most see no more than these."""
         return self(model, train.batch(index), progress)
 
-    def project_parameters(self, model: M) -> None:  # noqa: B027 - most have nothing to do
+    def project_parameters(self, model: M) -> None:
         """Told that a step has changed the parameters: puts back those that left where they are allowed to be."""
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """What the objectives of posteriors without a density share: p(x, z) and its score, and what is watched."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,9 +15,11 @@ from dgm_run.posteriors.base import Posterior
 WATCHED_SAMPLES = 50
 """Importance samples of every validation example, from the Gaussian that stands for its posterior."""
 
+M = TypeVar("M", bound=ContinuousLatentModel, contravariant=True)
+
 
 @dataclass(frozen=True)
-class ImplicitObjective(Objective[ContinuousLatentModel]):
+class ImplicitObjective(Objective[M]):
     """Moves samples of q(z | x), not a bound: there is no log q in it.
 
     The checkpoint is chosen by log p(x) of the validation data, by importance sampling from a Gaussian fitted to
@@ -40,7 +43,7 @@ class ImplicitObjective(Objective[ContinuousLatentModel]):
 
     @torch.no_grad()
     def evaluate(
-        self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+        self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         p = model.latent_prior()
 

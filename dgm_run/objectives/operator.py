@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.models.base import ContinuousLatentModel
+from dgm_run.models.latent.vae import VAE
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, joint_and_score
@@ -17,7 +18,7 @@ from dgm_run.posteriors.operator import OperatorPosterior
 
 
 @dataclass(frozen=True)
-class Operator(ImplicitObjective):
+class Operator(ImplicitObjective[VAE]):
     """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f where q is the posterior.
 
     The square of a mean is the product of two means over samples of their own, so that its gradient is unbiased. p
@@ -31,10 +32,9 @@ class Operator(ImplicitObjective):
         if self.num_samples % 2:
             raise ValueError(f"num_samples = {self.num_samples} must be even: half of them for each of two means")
 
-    def __call__(
-        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        posterior: OperatorPosterior = model.posterior
+    def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        posterior = model.posterior
+        assert isinstance(posterior, OperatorPosterior)
         z = posterior(x).rsample((self.num_samples,))
         with torch.no_grad():
             features = posterior.encoder(x)

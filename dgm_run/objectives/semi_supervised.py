@@ -85,4 +85,5 @@ class SemiSupervised(Objective[LabelledModel]):
         labelled = data.valid.labelled
         if not len(labelled):
             return means
+        assert data.valid.y is not None
         return means | {"error": (rows["told"] != data.valid.y)[labelled].double().mean().item()}

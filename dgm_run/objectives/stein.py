@@ -17,7 +17,7 @@ from dgm_run.samplers.svgd import direction, squared_discrepancy
 
 
 @dataclass(frozen=True)
-class Stein(ImplicitObjective):
+class Stein(ImplicitObjective[ContinuousLatentModel]):
     """The samples of q(z | x) of each example are particles; q learns to give them where one step would move them.
 
     The loss of q is - sum_i phi_i'z_i with the direction phi held fixed; p learns from log p(x, z) at the particles.

@@ -7,12 +7,13 @@ al., Masked autoregressive flow for density estimation, 2017, https://arxiv.org/
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.distributions.flow import Flow, Inverse
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.networks.made import MADE
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import StandalonePrior
 
@@ -38,7 +39,7 @@ class AutoregressivePrior(StandalonePrior):
         if num_steps < 1:
             raise ValueError(f"num_steps = {num_steps}: without a step it is prior=standard")
         self.latent_dim = latent_dim
-        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).small_steps() for _ in range(num_steps))
+        self.networks = ModuleList(MADE(latent_dim, hidden_dims, 2).small_steps() for _ in range(num_steps))
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
     def forward(self, posterior: Posterior | None) -> Flow:

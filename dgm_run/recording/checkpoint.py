@@ -62,7 +62,7 @@ class Checkpoints:
         Raises:
             CheckpointError: none is whole.
         """
-        damaged = []
+        damaged: list[str] = []
         for path in (self.folder / name, self.folder / f"previous_{name}"):
             if not path.is_dir():
                 continue

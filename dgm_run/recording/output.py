@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, TextIO
+from typing import IO, Any, ClassVar
 
 SPELLED = {"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<=",
            "‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"}  # fmt: skip
@@ -29,7 +29,7 @@ class Output:
 
     before_write: ClassVar[Callable[[], None] | None] = None
 
-    def __init__(self, target: TextIO | None):
+    def __init__(self, target: IO[str] | None):
         self.lost: OSError | ValueError | None = None
         if target is None:
             self.lost = ValueError("it was closed from the start")
@@ -93,7 +93,7 @@ class Output:
                 os.close(null)
 
 
-def guard(stream: TextIO | Output | None) -> Output:
+def guard(stream: IO[str] | Output | None) -> Output:
     """Returns a guarded stream; one that is guarded already as it is."""
     return stream if isinstance(stream, Output) else Output(stream)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -57,7 +57,8 @@ class Bar:
     """
 
     def __init__(self, console: Console):
-        self.console, self.parts = console, []
+        self.console = console
+        self.parts: list[Part] = []
         self._stream = output.guard(console.file)
         self._is_shown = False
         output.Output.before_write = self.clear
@@ -110,7 +111,12 @@ class Terminal:
     def __init__(self, console: Console | None = None):
         width = None if (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ else WIDTH
         self.console = console or Console(
-            file=output.guard(sys.stdout), highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
+            file=cast(IO[str], output.guard(sys.stdout)),  # it hands on what it does not have itself
+            highlight=False,
+            soft_wrap=True,
+            width=width,
+            markup=False,
+            emoji=False,
         )
         self._bar: Bar | None = None
         self._last_line = self._last_draw = 0.0
@@ -183,7 +189,8 @@ class Terminal:
         """Training begins, or goes on, at `step` of at most epochs * steps_per_epoch."""
         self.finish()  # of the layer before, where there is one
         self._steps_per_epoch, self._total = steps_per_epoch, epochs * steps_per_epoch
-        self._first_step, self._begun, self._losses = step, time.monotonic(), []
+        self._first_step, self._begun = step, time.monotonic()
+        self._losses: list[str] = []
         self._open_bar()
         self._draw(step)
 
@@ -259,7 +266,8 @@ class Terminal:
         }
         shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
         for heading in shown:
-            justify = "right" if heading in ("value", "± s.e.", "95% interval", "train_reference") else "left"
+            is_number = heading in ("value", "± s.e.", "95% interval", "train_reference")
+            justify: Literal["left", "right"] = "right" if is_number else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)

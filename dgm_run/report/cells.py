@@ -43,8 +43,9 @@ def plain(value: object) -> Cell:
 
 def number(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
     """What a configuration has found; by how many runs is told if it is not usual."""
-    known = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
-    span = Span(row.mean - row.stderr, row.mean + row.stderr) if known else None
+    span = None
+    if row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr):
+        span = Span(row.mean - row.stderr, row.mean + row.stderr)
     return Cell(row.number(usual), row.mean, is_best, span, f"95%: {_interval(row)}" if row.interval else "")
 
 

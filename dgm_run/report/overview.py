@@ -63,7 +63,7 @@ def _is_known_in_nats(way: EstimateSpec, rows: Sequence[Row], tables: Sequence[t
 
 
 def _overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
-    first = {row.group.name: row for rows in reversed(found.values()) for row in rows}
+    first = {row.group.name: row for rows in reversed(list(found.values())) for row in rows}
     order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
     members = [first[name] for name in order]  # each where it stands in the leftmost column that has it
     ways = {f"{way.quantity} [{i}]": way for i, way in enumerate(found, 1)}

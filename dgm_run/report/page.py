@@ -87,9 +87,10 @@ def _table(columns: Mapping[str, Sequence[Cell]], about: Sequence[str]) -> str:
 
 
 def _column(cells: Sequence[Cell]) -> list[str]:
-    numbers = [(cell.by, cell.span) for cell in cells if cell.span]
+    places = [(cell.by, cell.span) if cell.span and isinstance(cell.by, int | float) else None for cell in cells]
+    numbers = [place for place in places if place]
     found = scale(numbers) if len(cells) > 1 and numbers else None
-    drawn = [found.drawn(cell.by, cell.span) if found and cell.span else "" for cell in cells]
+    drawn = [found.drawn(*place) if found and place else "" for place in places]
     return list(map(_td, cells, drawn))
 
 

@@ -45,8 +45,13 @@ class Footnotes:
 
 def published(runs: Sequence[Run]) -> str:
     """A table in Markdown with a row for every way in which a run has found a number of its preset."""
-    found = [(run, row) for run in runs if run.published for row in run.results["estimates"]]
-    found = [(run, row) for run, row in found if row["quantity"] in run.published.values]
+    found = [
+        (run, row)
+        for run in runs
+        if run.published
+        for row in run.results["estimates"]
+        if row["quantity"] in run.published.values
+    ]
     if not found:
         return ""
     found.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
@@ -57,6 +62,7 @@ def published(runs: Sequence[Run]) -> str:
 
 def _cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
     wanted, training = run.published, run.results.get("training") or {}
+    assert wanted is not None
     target = wanted.values[row["quantity"]]
     low = _conservative(run, row)
     decimals = max(2, len(str(target).partition(".")[2]))

@@ -38,7 +38,8 @@ NOT_RANKED = ("mmd_p_value",)
 
 def better_direction(quantity: str) -> Literal["higher", "lower"] | None:
     """Which of two numbers of a quantity is the better one, if either is."""
-    for better, names in (("higher", HIGHER), ("lower", LOWER)):
+    directions: dict[Literal["higher", "lower"], Sequence[str]] = {"higher": HIGHER, "lower": LOWER}
+    for better, names in directions.items():
         named = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
         if named and quantity not in NOT_RANKED:
             return better
@@ -121,10 +122,17 @@ def tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
     for way in sorted(found, key=lambda way: _rank(way, len(found[way]))):
         rows = found[way]
         if way.better:
-            sign = 1 if way.better == "lower" else -1
-            rows.sort(key=lambda row, sign=sign: (not math.isfinite(row.mean), sign * row.mean))
+            rows.sort(key=_greatest_first if way.better == "higher" else _least_first)
             rows = add_differences(rows)
         yield replace(way, apart=apart[way]), rows
+
+
+def _least_first(row: Row) -> tuple[bool, float]:
+    return not math.isfinite(row.mean), row.mean
+
+
+def _greatest_first(row: Row) -> tuple[bool, float]:
+    return not math.isfinite(row.mean), -row.mean
 
 
 def _apart(ways: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
@@ -145,9 +153,10 @@ def _apart(ways: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
 def spec_of(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     """Returns how a row of results.json was found."""
     settings = json.dumps(row["settings"], sort_keys=True)
-    named = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
+    split, quantity, estimator, kind = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
     data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _data(run))
-    return EstimateSpec(*named, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
+    unit, num_examples = str(row.get("unit", "nats")), int(row.get("num_examples") or 0)
+    return EstimateSpec(split, quantity, estimator, kind, unit, settings, num_examples, *data)
 
 
 def _data(run: Run) -> str:

@@ -1,13 +1,12 @@
 """Whether model, estimators and data go together, as far as only built objects can tell; the rest is `config`'s."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from dgm_run.data.dataset import Dataset, LoadedDataset
-from dgm_run.data.text import TextDataset
+from dgm_run.data.dataset import DataDescription, Dataset, LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.models.base import ExactModel
@@ -25,7 +24,7 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
         if takes and dataset.kind not in takes:
             if "tokens" in (*takes, dataset.kind):
                 raise ConfigError(_of_sentences(part, dataset))
-            raise ConfigError(_of_values(part, dataset, "model" if part is model else "likelihood"))
+            raise ConfigError(_of_values(part, takes, dataset, "model" if part is model else "likelihood"))
         if getattr(part, "value_range", None) and dataset.num_levels is None:
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
@@ -81,8 +80,8 @@ def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
             )
 
 
-def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
-    takes, setting = f"{type(part).__name__} takes {' or '.join(part.takes)} data", _HOW_TO_GET[part.takes[0]]
+def _of_values(part: object, kinds: Sequence[str], dataset: Dataset, kind: str) -> str:
+    takes, setting = f"{type(part).__name__} takes {' or '.join(kinds)} data", _HOW_TO_GET[kinds[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:
@@ -95,7 +94,7 @@ def _of_values(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
     return f"{takes}, and {given}: set {setting}, or choose {instead}"
 
 
-def _of_sentences(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
+def _of_sentences(part: object, dataset: DataDescription) -> str:
     name = type(part).__name__
     if dataset.kind != "tokens":
         return f"{name} takes sentences, and {dataset.name} holds none: choose dataset=pydoc, text_file, ptb or pcfg"

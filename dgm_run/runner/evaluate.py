@@ -133,8 +133,8 @@ def _show(
     if is_image(data.dataset.shape):
         for picture, images in fitted.pictures(model).items():
             show(picture, grid(data.dataset.preprocessing.restore(images), columns=8))
-    for plot, picture in fitted.plots().items():
-        show(plot, picture)
+    for name, plot in fitted.plots().items():
+        show(name, plot)
 
 
 def _advice(name: str, estimator: Estimator) -> str:

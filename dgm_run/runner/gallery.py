@@ -1,12 +1,12 @@
 """Draws what can be seen of a model, and logs it: pictures of every part that offers some, histograms of weights."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.models.base import topmost_with_method
+from dgm_run.models.base import GenerativeModel, topmost_with_method
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
@@ -28,7 +28,7 @@ class Gallery:
         seed: of the draws, which are the same at every call and disturb no other random numbers.
     """
 
-    def __init__(self, model: nn.Module, data: LoadedDataset, log: RunLog, seed: int):
+    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: RunLog, seed: int):
         self.model, self.data, self.log, self.seed = model, data, log, seed
 
     @torch.no_grad()
@@ -67,5 +67,5 @@ def _complete(points: Tensor) -> Tensor:
     return points[~points.isnan().any(1)]
 
 
-def _is_vector(protocol: Dataset) -> bool:
+def _is_vector(protocol: DataDescription) -> bool:
     return protocol.kind == "continuous" and len(protocol.shape) == 1 and protocol.shape[0] > 1

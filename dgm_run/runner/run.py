@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from dgm_run import rng
@@ -24,6 +24,7 @@ from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import CheckpointError, ConfigError, DataError, ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
+from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import Corrupted, corrupted
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.checkpoint import Checkpoints
@@ -131,7 +132,7 @@ def _relaunched(
     _built(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
     with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
-        found, _ = _begun(run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.NullSink())
+        found, _ = _begun(run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.null_sink(Terminal))
     if found:
         Terminal().say(_nothing_left(folder))
         return found
@@ -154,18 +155,23 @@ def _relaunched(
             if (folder / RUN_LOG).exists():
                 display.open_log(folder, session=None)
             display.say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
-        cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
+        cfg = _config_of(OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}}))
     raise AssertionError("the last try returns or raises")
 
 
 def _run_of(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
     """`run` of a configuration as text."""
-    return run(OmegaConf.create(text), run_dir, command, start)
+    return run(_config_of(OmegaConf.create(text)), run_dir, command, start)
 
 
 def _evaluate_of(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, Any]:
     """`evaluate` of a configuration as text."""
-    return evaluate(OmegaConf.create(text), run_dir, packages)
+    return evaluate(_config_of(OmegaConf.create(text)), run_dir, packages)
+
+
+def _config_of(node: DictConfig | ListConfig) -> DictConfig:
+    assert isinstance(node, DictConfig)
+    return node
 
 
 @contextmanager
@@ -177,7 +183,7 @@ def _at_work(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
         stop_requests() as stop,
     ):
         if not process_group.is_main_process():
-            yield process_group.NullSink(), stop
+            yield process_group.null_sink(Terminal), stop
             return
         display = Terminal()
         with lock_run_folder(folder), display.at_work():
@@ -274,7 +280,10 @@ def _run(
     cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    checkpoints = Checkpoints(folder / "checkpoints") if process_group.is_main_process() else process_group.NullSink()
+    if process_group.is_main_process():
+        checkpoints = Checkpoints(folder / "checkpoints")
+    else:
+        checkpoints = process_group.null_sink(Checkpoints)
     found, resume = process_group.broadcast_from_main(lambda: _begun(config, checkpoints, folder, start, display))
     if found:
         display.say(_nothing_left(folder))
@@ -288,7 +297,7 @@ def _run(
     try:
         trainer.check(model, len(data.train), resume and resume[1])
     except CheckpointError:
-        if process_group.is_main_process():
+        if resume and process_group.is_main_process():
             run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
         raise
     if resume and start and process_group.is_main_process():
@@ -300,7 +309,10 @@ def _run(
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
-    gallery = Gallery(model, data, log, cfg.seed) if process_group.is_main_process() else process_group.NullSink()
+    if process_group.is_main_process():
+        gallery = Gallery(model, data, log, cfg.seed)
+    else:
+        gallery = process_group.null_sink(Gallery)
 
     def draw(step: int, epoch: int) -> None:
         with announce(display, f"pictures after epoch {epoch}"):
@@ -356,7 +368,7 @@ class _Parts(NamedTuple):
     """What a run is made of."""
 
     trainer: Trainer
-    model: nn.Module
+    model: GenerativeModel
     objective: Objective
     estimators: dict[str, Estimator]
     data: LoadedDataset
@@ -381,6 +393,7 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     with out_of_memory(LARGE_DATA):
         data = process_group.main_process_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, Corrupted):
+        assert dataset.corrupt is not None  # since values are missing
         model = corrupted(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_out_of_reach(model, data)
@@ -396,7 +409,7 @@ def _assembled(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] 
     return _Parts(trainer, model, objective, estimators, data)
 
 
-def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
+def _built(cfg: DictConfig) -> tuple[Trainer, GenerativeModel, Objective, dict[str, Estimator], Dataset]:
     """All parts before the data are read; what does not go together is refused."""
     trainer, dataset = instantiate(cfg.trainer), instantiate(cfg.dataset)
     path = _source(cfg).get("path")
@@ -413,7 +426,7 @@ def _built(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Es
 
 
 def _begun(
-    config: Mapping[str, Any],
+    config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
@@ -425,7 +438,7 @@ def _begun(
     return None, _find_checkpoint(config, checkpoints, folder, start, display)
 
 
-def _ended(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
+def _ended(config: dict[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
     """What a run with this very configuration has found, if it has ended; its checkpoints may be gone."""
     found = _found_before(folder)
     if found is None:
@@ -447,7 +460,7 @@ def _found_before(folder: Path) -> dict[str, Any] | None:
 
 
 def _find_checkpoint(
-    config: Mapping[str, Any],
+    config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
@@ -503,7 +516,7 @@ def _introduction(model: nn.Module, data: LoadedDataset, device: torch.device, f
 
 def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
     if not process_group.is_main_process():
-        return process_group.NullSink()
+        return process_group.null_sink(RunLog)
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]

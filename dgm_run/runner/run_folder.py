@@ -24,6 +24,7 @@ from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.memory import out_of_memory
+from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import corrupted
 from dgm_run.recording.checkpoint import Checkpoints
 
@@ -134,7 +135,7 @@ def _written(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
+def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> GenerativeModel:
     """The trained model of a run, from its best checkpoint, in evaluation mode on the CPU.
 
     It sees standardised values where the run standardised its data: `model.preprocessing.restore(x)` returns samples in

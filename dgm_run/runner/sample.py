@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
@@ -14,7 +14,7 @@ from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import nearest
 from dgm_run.memory import refuse_larger_than_memory
-from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel, GenerativeModel, LatentVariableModel
 from dgm_run.models.corrupted import Corrupted
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
@@ -43,7 +43,7 @@ SHOWN = 32
 
 @torch.no_grad()
 def draw(
-    model: nn.Module,
+    model: GenerativeModel,
     n: int,
     seed: int,
     train: DataSplit | None = None,
@@ -90,7 +90,8 @@ def draw(
 
 def _completed(model: Corrupted, test: DataSplit, n: int) -> dict[str, Tensor]:
     """The first n test examples with missing values, and what may stand in their holes."""
-    index = test.drawn.flatten(1).any(1).nonzero().flatten()[:n]
+    assert test.corruption_noise is not None
+    index = test.corruption_noise.flatten(1).any(1).nonzero().flatten()[:n]
     if not len(index):
         return {}
     x = test.batch(index)
@@ -98,7 +99,7 @@ def _completed(model: Corrupted, test: DataSplit, n: int) -> dict[str, Tensor]:
     return {"incomplete": x, "completed": mean, "completed_drawn": model.posterior_of_x(x).sample()}
 
 
-def _samples(model: nn.Module, n: int) -> dict[str, Tensor]:
+def _samples(model: GenerativeModel, n: int) -> dict[str, Tensor]:
     """Draws n samples batch by batch: the activations of a decoder take more memory than what it draws."""
     batches: dict[str, list[Tensor]] = {}
     for first in range(0, n, BATCH):
@@ -124,7 +125,7 @@ def _some(train: DataSplit) -> Tensor | slice:
 
 @torch.no_grad()
 def draw_sentences(
-    model: nn.Module, folder: Path, data: LoadedDataset | None, n: int, seed: int
+    model: GenerativeModel, folder: Path, data: LoadedDataset | None, n: int, seed: int
 ) -> dict[str, list[str]]:  # fmt: skip
     """Lines by name: `sentences.read`, of the validation sentences, or of draws where there are none.
 
@@ -154,7 +155,7 @@ def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
     return files
 
 
-def _between(model: ContinuousLatentModel) -> dict[str, Tensor]:
+def _between(model: LatentVariableModel) -> dict[str, Tensor]:
     a, b = model.latent_prior().sample((2, COLUMNS)).unbind(0)  # (rows, L)
     shares = torch.linspace(0, 1, COLUMNS, dtype=a.dtype, device=a.device)
     ways = {"interpolations": straight(a, b, shares), "interpolations_spherical": spherical(a, b, shares)}
@@ -173,7 +174,7 @@ def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     return (((1 - shares) * angle).sin() * a + (shares * angle).sin() * b) / angle.sin()
 
 
-def traversals(model: ContinuousLatentModel) -> Tensor:
+def traversals(model: LatentVariableModel) -> Tensor:
     """A row for each of the first dimensions of z: it goes through the prior's quantiles, the others stay."""
     draws = model.latent_prior().sample((PRIOR_DRAWS,))
     levels = torch.linspace(0.02, 0.98, COLUMNS, dtype=draws.dtype, device=draws.device)
@@ -195,7 +196,8 @@ def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
     """All of it as arrays in samples.npz, and images as PNG grids; the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "samples.npz"]
-    np.savez_compressed(files[0], **{name: _array(x) for name, x in found.items()})
+    arrays = {name: _array(x) for name, x in found.items()}
+    np.savez_compressed(files[0], **arrays)  # type: ignore[arg-type]  # none is called allow_pickle
     for name, x in found.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")

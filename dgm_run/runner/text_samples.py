@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.sentence import Sentence
 from dgm_run.distributions.vocabulary import END, PAD, Vocabulary, lengths
 from dgm_run.models.base import ContinuousLatentModel
@@ -36,20 +37,22 @@ def read(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = SHOWN) ->
     if isinstance(model, LanguageModel):
         found = {"samples_drawn": vocabulary.decode(model.sample(n))}
         return found | {"completions": _completions(x, vocabulary, lambda prefix: model.sentences(1).greedy(prefix))}
-    p_x = model.generate(n)
+    assert isinstance(model, ContinuousLatentModel)
+    p_x = _sentences(model.generate(n))
     found = {
         "samples": vocabulary.decode(p_x.greedy()),
         "samples_beam": vocabulary.decode(p_x.beam(BEAM)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
     }
     codes = model.infer(x).mean
-    again = vocabulary.decode(model.decode(codes).greedy())
+    again = vocabulary.decode(_sentences(model.decode(codes)).greedy())
     pairs = zip(vocabulary.decode(x), again, strict=True)
     found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
     found["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
-        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy()), ""]
+        between = _sentences(model.decode(torch.lerp(a, b, shares)))
+        found["homotopies"] += [*vocabulary.decode(between.greedy()), ""]
     return found | {"completions": _completions(x, vocabulary, lambda prefix: completed(model, prefix, x.shape[1]))}
 
 
@@ -66,7 +69,12 @@ def completed(model: ContinuousLatentModel, prefix: Tensor, length: int) -> Tens
     z, log_q = q.rsample_and_log_prob((CANDIDATES,))  # (S, 1, L)
     log_w = model.decode(z).log_prob(tokens) + p.log_prob(z) - log_q
     chosen = torch.distributions.Categorical(logits=log_w[:, 0]).sample()
-    return model.decode(z[chosen]).greedy(prefix)
+    return _sentences(model.decode(z[chosen])).greedy(prefix)
+
+
+def _sentences(p: Distribution) -> Sentence:
+    assert isinstance(p, Sentence)  # by `is_of_sentences`
+    return p
 
 
 def _completions(x: Tensor, vocabulary: Vocabulary, complete: Callable[[Tensor], Tensor]) -> list[str]:

@@ -55,6 +55,7 @@ class AdversarialTrainer(GradientTrainer):
             raise ConfigError(
                 f"a GAN is watched on validation data, and there are {len(data.valid)}: raise dataset.source.num_valid"
             )
+        assert isinstance(model, GAN)
         settings = replace(self, optimizer=partial(self._optimizer_of, model))
         return _AdversarialTraining(settings, model, objective, data, session)
 
@@ -66,6 +67,9 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(Training):
+    settings: AdversarialTrainer
+    model: GAN
+    objective: Adversarial
     told: set[str] = set()
     """What has been said of the course of this training, once each."""
     looks_collapsed = False

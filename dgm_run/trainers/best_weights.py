@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
-from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.trainers.base import CheckpointStore
 
 
 class BestWeights:
@@ -14,7 +14,7 @@ class BestWeights:
         checkpoints: of the run; the weights are kept there under the name `best`.
     """
 
-    def __init__(self, checkpoints: Checkpoints):
+    def __init__(self, checkpoints: CheckpointStore):
         self.checkpoints = checkpoints
         self.weights: dict[str, Tensor] | None = None  # None: those on the disk, from before this session
         self.is_new = False  # not yet on the disk
@@ -26,6 +26,7 @@ class BestWeights:
     def save(self, epoch: int) -> None:
         """Brings them to the disk, if they are not there; they were seen after `epoch` epochs."""
         if self.is_new:
+            assert self.weights is not None
             self.checkpoints.save("best", self.weights, {"epoch": epoch})
             self.is_new = False
 

@@ -128,7 +128,8 @@ class GradientTrainer(Trainer):
         return math.ceil(num_examples / self.batch_size)
 
     def total_steps(self, num_examples: int) -> int:
-        return min(self.max_epochs * self.steps_per_epoch(num_examples), self.max_steps or math.inf)
+        total = self.max_epochs * self.steps_per_epoch(num_examples)
+        return min(total, self.max_steps) if self.max_steps else total
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
         return self.training(model, objective, data, session).run()
@@ -241,9 +242,10 @@ class Training:
         if process_group.size() == 1:
             return signum, due
         pace = (self.state.step - self.asked[0]) / max(now - self.asked[1], 1e-3)
-        signum, due, steps = process_group.all_reduce_max(signum, int(due), int(ASK_SECONDS * pace) if writes else 0)
+        steps = int(ASK_SECONDS * pace) if writes else 0
+        signum, is_due, steps = process_group.all_reduce_max(signum, int(due), steps)
         self.asked, self.asks_at = (self.state.step, now), self.state.step + max(1, steps)
-        return signum, bool(due)
+        return signum, bool(is_due)
 
     def _begin_epoch(self, epoch: int) -> None:
         self.model.train()
@@ -265,6 +267,7 @@ class Training:
     def _index(self, position: int) -> Tensor:
         """The positions of the examples of this step, (B,)."""
         size = self.settings.batch_size
+        assert self.order is not None
         return self.order[position * size : (position + 1) * size]
 
     def _loss_of_part(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -361,6 +364,7 @@ class Training:
 
     def _training_means(self) -> dict[str, float]:
         self._refuse_non_finite()
+        assert self.state.history is not None
         rows, batch_size = process_group.all_reduce_sum(self.state.history[: self._rows()]), self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
@@ -370,6 +374,7 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
+        assert state.history is not None
         bad = _first_bad(process_group.all_reduce_sum(state.history[: self._rows()]))
         if bad is None and state.weights_are_finite():
             return
@@ -442,7 +447,7 @@ class Training:
         whole = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
-            record = {"config": session.config, "data": self.data.dataset.protocol}
+            record: dict[str, Any] = {"config": session.config, "data": self.data.dataset.protocol}
             record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
@@ -450,13 +455,14 @@ class Training:
         self.saved_at, self.stepping_since = time.monotonic(), time.perf_counter()
 
     def _summary(self) -> TrainingSummary:
-        state = self.state
+        state, stopped_by = self.state, self._stopped_by()
+        assert stopped_by is not None
         return TrainingSummary(
             epochs=math.ceil(state.step / self.steps_per_epoch),
             steps=state.step,
             seconds=state.elapsed,
             examples_per_second=state.examples / state.seconds if state.seconds else 0.0,
-            stopped_by=self._stopped_by(),
+            stopped_by=stopped_by,
             monitor=f"valid/{self.objective.monitor}",
             best=state.best,
             best_epoch=state.best_epoch,

@@ -16,11 +16,9 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
-from dgm_run.recording.log import RunLog
-from dgm_run.trainers.base import RunContext, TrainingSummary
+from dgm_run.trainers.base import Logger, Rivals, RunContext, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
-from dgm_run.trainers.median_stopping import MedianStopping
 from dgm_run.trainers.schedules import refuse_outlived
 
 
@@ -84,13 +82,15 @@ class LayerwiseTrainer(GradientTrainer):
     requires = {"model": LayeredModel}
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
+        assert isinstance(model, LayeredModel)
         alone, key = self.pretraining, "trainer.pretraining"
         refuse_outlived(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
         if self.joint:
-            has_layers = bool(state) and state["layer"] == model.num_stages
-            self.check_epochs(num_examples, state["step"] if has_layers else 0, bool(state))
+            step = state["step"] if state and state["layer"] == model.num_stages else 0
+            self.check_epochs(num_examples, step, bool(state))
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
+        assert isinstance(model, LayeredModel)
         course = Course(model, session)
         stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
         course.announce(
@@ -245,7 +245,7 @@ class _PartCheckpoints:
 class _LaterRivals:
     """The others, whose epochs are counted from the beginning of all trainings."""
 
-    def __init__(self, rivals: MedianStopping, first_epoch: int):
+    def __init__(self, rivals: Rivals, first_epoch: int):
         self.rivals, self.first_epoch = rivals, first_epoch
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
@@ -255,7 +255,7 @@ class _LaterRivals:
 class _PartLog:
     """Logs a training under a name of its own, its steps after those of the ones before."""
 
-    def __init__(self, log: RunLog, name: str, first_step: int, first_epoch: int):
+    def __init__(self, log: Logger, name: str, first_step: int, first_epoch: int):
         self.log, self.name, self.first_step, self.first_epoch = log, name, first_step, first_epoch
 
     def _named(self, values: Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ def refuse_outlived(schedule: Callable, num_epochs: int, key: str, trainer_key: 
         CheckpointError: the same of a resumed run.
     """
     name, what = _end_of(schedule)
-    end = schedule.keywords.get(name) if name else None
+    end = schedule.keywords.get(name) if name and isinstance(schedule, partial) else None
     if end is None or num_epochs <= end:
         return
     told = f"{key}.{name}={end}: the learning rate {what} after {end} epochs, and {num_epochs} are to be trained"
@@ -35,9 +35,9 @@ def refuse_outlived(schedule: Callable, num_epochs: int, key: str, trainer_key: 
 
 def _end_of(schedule: Callable) -> tuple[str | None, str]:
     """The setting that counts the epochs to the end of a schedule, if it has one, and what follows."""
-    kind = schedule.func if isinstance(schedule, partial) else None
-    if not isinstance(kind, type):
+    if not isinstance(schedule, partial) or not isinstance(schedule.func, type):
         return None, ""
+    kind = schedule.func
     if issubclass(kind, CosineAnnealingLR):
         return "T_max", "climbs again"
     if issubclass(kind, LinearWithMomentum | PolynomialLR):

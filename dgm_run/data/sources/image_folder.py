@@ -67,7 +67,8 @@ class ImageFolder:
         if num_levels is not None and num_levels > 256:
             raise ValueError(f"num_levels = {num_levels}: images have at most 256, to which 16 bits are scaled")
         self.path, self.num_classes, self.labels = path, num_classes, labels
-        self.reader = ImageReader(tuple(shape), num_levels or 256, fit, colour_of(background))
+        channels, height, width = shape
+        self.reader = ImageReader((channels, height, width), num_levels or 256, fit, colour_of(background))
         self.num_valid, self.num_test, self.split_seed = num_valid, num_test, split_seed
         self.decoded = decoded
 
@@ -90,10 +91,10 @@ class ImageFolder:
             x = torch.stack(list(self._read(paths, changes)))
             splits = split_sizes(x, y, self.num_valid, self.num_test)
         else:
-            decoded, changes = self._decode(paths)
+            decoded, changes = self._decode(paths, self.decoded)
             train, valid, test = split_sizes(as_tensor(decoded), y, self.num_valid, self.num_test)
-            in_memory = [split._replace(x=split.x.clone()) for split in (valid, test)]
-            splits = RawSplits(train._replace(x=OnDisk(train.x)), *in_memory)
+            valid, test = (split._replace(x=split.stored.clone()) for split in (valid, test))
+            splits = RawSplits(train._replace(x=OnDisk(train.stored)), valid, test)
         counts = {"hidden skipped": files.num_hidden, "linked twice and taken once": len(files.repeated), **changes}
         done = ", ".join(f"{count:,} {change}" for change, count in counts.items() if count)
         file_notes = (f"image_folder: {len(paths):,} files: {done}",) if done else ()
@@ -142,11 +143,11 @@ class ImageFolder:
         y = torch.tensor([numbers[parts[0]] for parts in found])
         return y, (f"image_folder: {len(names)} classes: {listed}",)
 
-    def _decode(self, paths: Sequence[Path]) -> tuple[np.ndarray, Counter[str]]:
+    def _decode(self, paths: Sequence[Path], into: str) -> tuple[np.ndarray, Counter[str]]:
         """All images in one mapped file, (N, *shape), in this order; and what was done to how many, from beside it."""
         seen = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
         name = hashlib.sha256(f"{self.reader}\n{seen}".encode()).hexdigest()[:16]
-        file = Path(self.decoded).expanduser() / f"{Path(self.path).name}_{name}.npy"
+        file = Path(into).expanduser() / f"{Path(self.path).name}_{name}.npy"
         beside = file.with_suffix(".json")
         if not (file.exists() and beside.exists()):
             part, part_beside = (each.with_suffix(f"{each.suffix}.{os.getpid()}.part") for each in (file, beside))

@@ -97,19 +97,21 @@ class NgramBaseline(Estimator[nn.Module]):
             raise ConfigError("estimators.ngram_baseline: the data are no sentences")
 
     def fit(
-        self, model: nn.Module, train: Sentences, valid: DataSplit, report: ProgressCallback = no_progress
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "NgramBaseline":
+        assert isinstance(train, Sentences)
         rows, outputs = _rows(train), len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
         return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
 
-    def __call__(self, model: nn.Module, data: Sentences, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+        assert isinstance(data, Sentences)
         found = []
         for counted in self.models:
             log_p = torch.tensor([counted.log_prob(row) for row in _rows(data)], dtype=torch.float64)
             name = f"{counted.order}-gram"
-            more = {"settings": {"discount": self.discount}, "baseline": Baseline(name, log_p, ADVICE)}
-            found.append(estimate_perplexity(log_p, data, name, "exact", **more))
+            baseline, settings = Baseline(name, log_p, ADVICE), {"discount": self.discount}
+            found.append(estimate_perplexity(log_p, data, name, "exact", settings=settings, baseline=baseline))
             report(counted.order, len(self.models))
         return found
 

@@ -14,7 +14,7 @@ from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
@@ -154,7 +154,7 @@ class Imputation(Estimator[nn.Module]):
         methods, complete = self._fitting(model, corrupt), _of_complete(model)
 
         def find(block: slice) -> dict[str, Tensor]:
-            found = {}
+            found: dict[str, Tensor] = {}
             for method, imputer in methods.items():
                 found |= _rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
             return found
@@ -178,12 +178,18 @@ class Imputation(Estimator[nn.Module]):
             warning = self._warning(model, doubt)
             found.append(_error(name, method, each.mean, truth, asked, settings, doubt, warning, unit))
             if each.log_p is not None:
-                kind = "exact" if methods[method].is_exact else "estimate"
-                how = {"settings": settings, "diagnostics": _medians(each), "warning": warning}
+                kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
-                found.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **how))
+                found.append(
+                    Estimate.over(
+                        *(log_p, f"log_likelihood_seen_{name}", method, kind),
+                        settings=settings,
+                        diagnostics=_medians(each),
+                        warning=warning,
+                    )
+                )
         for method, guess in self._baselines(corrupt, seen).items():
             found.append(_error(name, method, guess, truth, asked, of_set, {}, None, unit))
         return found
@@ -209,6 +215,7 @@ class Imputation(Estimator[nn.Module]):
 
     def _baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
         known = corrupt.observed(seen)
+        assert self.baseline is not None
         mean, x = self.baseline
         found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._neighbour(known, x)}
         if corrupt.known_is_true:
@@ -230,7 +237,7 @@ def _error(
     errors = Errors.of(guess, truth, asked)
     if bool(asked.all()) and truth.min() >= 0 and truth.max() <= 1:
         seen = seen | {"psnr": -10 * math.log10(max(errors.mean, 1e-12))}
-    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), unit, settings, seen, warning)
+    return Estimate(f"mse_{name}", method, "estimate", *errors, len(truth), unit, settings, {**seen}, warning)
 
 
 def _applies(corrupt: Corruption, shape: Sequence[int]) -> bool:

@@ -3,8 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from dgm_run.data.corruptions import Corruption
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.corrupted import Corrupted
+
+M = TypeVar("M", bound=nn.Module)
+"""Kind of model that an imputer goes with."""
 
 
 class Imputed(NamedTuple):
@@ -31,7 +34,8 @@ class Imputed(NamedTuple):
     seen: dict[str, Tensor]
 
 
-class Imputer(ABC):
+@dataclass(frozen=True)
+class Imputer(ABC, Generic[M]):
     """A frozen dataclass of settings.
 
     Attributes:
@@ -40,7 +44,7 @@ class Imputer(ABC):
         shows_complete: whether it has q(z | x) look at complete examples; a model of corrupted ones has never seen any.
     """
 
-    requires: ClassVar[type]
+    requires: ClassVar[type[nn.Module]]
     is_exact: ClassVar[bool] = False
     shows_complete: ClassVar[bool] = False
 
@@ -59,7 +63,7 @@ class Imputer(ABC):
         return isinstance(model, self.requires)
 
     @abstractmethod
-    def __call__(self, model: nn.Module, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+    def __call__(self, model: M, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         """Restores examples.
 
         Args:
@@ -70,8 +74,9 @@ class Imputer(ABC):
         """
 
 
-def sees_through(model: LatentVariableModel, corrupt: Corruption) -> bool:
+def sees_through(model: nn.Module, corrupt: Corruption) -> bool:
     """Whether p(x~ | z) is known, as it is where the elements of p(x | z) are independent."""
+    assert isinstance(model, LatentVariableModel)
     try:
         Corrupted(model, corrupt)
     except ConfigError:
@@ -106,6 +111,7 @@ def alternate(
     return Imputed(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
 
 
+@dataclass(frozen=True)
 class Chain(Imputer[M]):
     """Gives the states of a chain.
 

@@ -42,6 +42,7 @@ class MetropolisWithinGibbs(Chain[LatentVariableModel]):
         """Also q(z | x) has to be known at every z."""
         if not super().fits(model, corrupt) or not sees_through(model, corrupt):
             return False
+        assert isinstance(model, LatentVariableModel)
         z = model.latent_prior().sample((1,))
         try:
             model.infer(model.generate(1).sample()).log_prob(z)

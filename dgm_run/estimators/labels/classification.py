@@ -1,5 +1,6 @@
 """How often labels are told wrongly from a few labelled examples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -53,6 +54,8 @@ class LatentClassification(Estimator[LatentVariableModel]):
     def __call__(
         self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
+        assert self.on_pixels is not None
+        assert self.on_latents is not None
         x, y = _with_labels(data)
         z = _means(model, x)
         found = [error(f"error_{name}_of_z", wrong, "m1") for name, wrong in self.on_latents.wrong(z, y).items()]
@@ -112,6 +115,7 @@ class Classification(Estimator[JointModel]):
         wrong, wrong_jointly = ((rows[told] != y).double().cpu() for told in ("told", "told_jointly"))
         sure, density = rows["sure"].exp().double().cpu(), rows["density"].cpu()
         self.seen.update({"q(y|x)": risks(sure, wrong), "p(x)": risks(density, wrong)})
+        assert self.machines is not None
         others = self.machines.wrong(x, y)
         return [
             error("error", wrong, "q(y|x)"),
@@ -132,12 +136,12 @@ class Classification(Estimator[JointModel]):
 
 
 def _refuse_without_classes(data: LoadedDataset) -> None:
-    why = None
+    why, y = None, data.train.y
     if data.dataset.num_classes is None:
         why = "the data have no labels to tell"
     elif len(data.test.labelled) == 0:
         why = "no test example has a label"
-    elif len(data.train.y[data.train.labelled].unique()) == 1:
+    elif y is not None and len(y[data.train.labelled].unique()) == 1:
         why = "all training labels are the same, so that there is nothing to tell"
     if why:
         raise ConfigError(f"estimators: {why}: choose a dataset that has several, or drop this estimator")
@@ -155,9 +159,9 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
         ("error_over_coverages", area_under_risk),
     ):
         value = risk(score, wrong)
-        stderr = bootstrap_stderr(lambda index, risk=risk: risk(score[index], wrong[index]), len(wrong))
-        interval = bounded_interval(value, stderr, len(wrong), len(wrong))
-        found[name] = 100 * value, tuple(100 * end for end in interval)
+        stderr = bootstrap_stderr(_resample(risk, score, wrong), len(wrong))
+        low, high = bounded_interval(value, stderr, len(wrong), len(wrong))
+        found[name] = 100 * value, (100 * low, 100 * high)
     return [
         Estimate(
             name,
@@ -172,6 +176,13 @@ def _declined(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
         )
         for name, (value, interval) in found.items()
     ]
+
+
+def _resample(
+    risk: Callable[[Tensor, Tensor], float], score: Tensor, wrong: Tensor
+) -> Callable[[Tensor], float]:  # fmt: skip
+    """The risk of the examples at an index."""
+    return lambda index: risk(score[index], wrong[index])
 
 
 def _calibration(sure: Tensor, wrong: Tensor, by: str) -> Estimate:
@@ -192,12 +203,14 @@ def _means(model: LatentVariableModel, x: Tensor) -> Tensor:
 def _with_labels(data: DataSplit) -> tuple[Tensor, Tensor]:
     """The examples that have labels, and these."""
     blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
+    assert data.y is not None
     return torch.cat(blocks), data.y[data.labelled]
 
 
 def labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
     """Examples and labels that training may use; a random part where there are very many."""
     chosen = train.labelled[torch.randperm(len(train.labelled))[:MOST].to(train.labelled.device)]
+    assert train.y is not None
     return train.batch(chosen), train.y[chosen]
 
 

@@ -20,7 +20,7 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.temperatures import temperatures
-from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
+from dgm_run.estimators.likelihood.weights import has_fewer, sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, hmc_step, point_at
 
@@ -154,7 +154,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         if self.fitted_scale:
             seen["fitted_scale"] = self.fitted_scale
         few = None
-        if seen["ess_median"] < min(FEW, self.num_chains):
+        if has_fewer(seen, min(FEW, self.num_chains)):
             few = (
                 "a single chain carries most of the weight: take more temperatures "
                 "(estimators.ais_decoder.num_temperatures)"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.dataset import DataSplit
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, ProgressCallback, no_progress
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Method, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
@@ -79,22 +79,27 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
                 low = replace(low, warning=disagreement)
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
             found.append(low)
-        method = {"estimator": log_z.method, "settings": log_z.settings, "diagnostics": log_z.diagnostics}
-        method |= {"kind": "exact" if exact and not model.inferred else "estimate"}
-        method["errors"] = ComputingErrors(common=margin)
+        method: Method = {
+            "estimator": log_z.method,
+            "kind": "exact" if exact and not model.inferred else "estimate",
+            "errors": ComputingErrors(common=margin),
+            "settings": log_z.settings,
+            "diagnostics": log_z.diagnostics,
+        }
         if model.inferred:
             error = sampling_error(seen, self.num_samples)
             drawn = sampling_diagnostics(seen, error)
             method["estimator"] = f"importance_sampling, {log_z.method}"
             method["settings"] = {"num_samples": self.num_samples, **log_z.settings}
             method["diagnostics"] = {**drawn, **log_z.diagnostics}
-            bound = method | {
-                "kind": "lower_bound" if exact else "estimate",
-                "estimator": f"monte_carlo, {log_z.method}",
-            }
             of_draws = math.sqrt(seen["elbo_variance"].mean().item() / self.num_samples / len(data))
-            bound["errors"] = ComputingErrors(common=margin, draws=Margin.student(of_draws))
-            found.insert(0, _estimate("elbo", seen["elbo"] - log_z.value, **bound))
+            bound: Method = {
+                **method,
+                "estimator": f"monte_carlo, {log_z.method}",
+                "kind": "lower_bound" if exact else "estimate",
+                "errors": ComputingErrors(common=margin, draws=Margin.student(of_draws)),
+            }
+            found.insert(0, Estimate.over(seen["elbo"] - log_z.value, "elbo", **bound))
             method["errors"] = error.of_independent_samples._replace(common=margin)
             warnings.append(describe_heavy_tails(drawn, f"raise num_samples, now {self.num_samples}"))
         warnings.append(_collapse(log_p, independent, math.prod(data.x.shape[1:]), margin))
@@ -106,11 +111,11 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         )  # fmt: skip
         baseline = Baseline("independent pixels", independent, ADVICE)
         return [
-            _estimate("log_likelihood", log_p, warning="; ".join(filter(None, warnings)) or None, **method),
+            Estimate.over(log_p, "log_likelihood", warning="; ".join(filter(None, warnings)) or None, **method),
             *found,
             *rate(log_p, data, **method),
             partition,
-            _estimate("baseline", independent, estimator="independent_pixels", kind="exact", baseline=baseline),
+            Estimate.over(independent, "baseline", "independent_pixels", "exact", baseline=baseline),
         ]
 
     def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
@@ -135,6 +140,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
     ) -> tuple[Estimate, "Gap"]:  # fmt: skip
         """The log-likelihood less its gap to reverse annealing, in which the error of log Z cancels; and the gap."""
         settings = self.reverse_ais
+        assert settings is not None
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
         gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))
@@ -187,10 +193,6 @@ class Gap(NamedTuple):
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
             "more than their errors: raise num_temperatures of both"
         )
-
-
-def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more) -> Estimate:
-    return Estimate.over(values, quantity, estimator, kind, **more)
 
 
 def _collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.distributions.base import Distribution
-from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, Method, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.proposals import (
     Proposal,
     check_density,
@@ -25,6 +25,7 @@ from dgm_run.estimators.likelihood.weights import (
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
+    has_fewer,
     sampling_diagnostics,
     sampling_error,
 )
@@ -51,8 +52,7 @@ class RunningMean:
     def __init__(self):
         self.count = 0
         self.shift: Tensor | None = None  # near the mean, so that squares cancel nothing
-        self.sum: Tensor | float = 0.0
-        self.sum_squares: Tensor | float = 0.0
+        self.sum = self.sum_squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
         if not len(values):
@@ -67,6 +67,7 @@ class RunningMean:
     @property
     def mean(self) -> Tensor:
         """(B,)."""
+        assert self.shift is not None
         return self.shift + self.sum / self.count
 
     @property
@@ -196,7 +197,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
             return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
 
         collapsed = columns["kl"].mean().item() < COLLAPSED
-        method = {
+        method: Method = {
             "estimator": "importance_sampling",
             "kind": "estimate",
             "errors": error.of_independent_samples,
@@ -221,7 +222,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         advice = "take more samples (estimators.importance_sampling.num_samples)"
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
-        if diagnostics["ess_median"] < 2:
+        if has_fewer(diagnostics, 2):
             bias = "not known" if error.bias is None else "not to be trusted"
             return f"the median example rests on a single draw, so the bias is {bias}: {advice}"
         if error.bias is None:

@@ -6,13 +6,14 @@ import torch
 
 from dgm_run.data.dataset import DataSplit
 from dgm_run.distributed import process_group
-from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, Method, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.weights import (
     JACKKNIFE_GROUPS,
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
+    has_fewer,
     jackknife_stderr,
     sampling_diagnostics,
 )
@@ -65,14 +66,14 @@ class PriorSampling(Estimator[DensityNetwork]):
         error = shared_error(weights)
         seen = sampling_diagnostics(columns, error)
         few = None
-        if seen["ess_median"] < FEW:
+        if has_fewer(seen, FEW):
             few = (
                 f"the median example rests on {seen['ess_median']:.1f} of {self.num_samples:,} draws of the prior: the "
                 "estimate is worthless: raise estimators.prior_sampling.num_samples, or take estimators=[ais_decoder]"
             )
         advice = "take more samples (estimators.prior_sampling.num_samples), or estimators=[ais_decoder]"
         log_p = data.in_data_units(columns["log_p"])
-        method = {
+        method: Method = {
             "estimator": "prior_sampling",
             "kind": "estimate",
             "errors": error.of_shared_samples,

@@ -148,7 +148,8 @@ class StreamingWeights:
 
 def weigh(log_w: Tensor) -> dict[str, Tensor]:
     """Columns of `StreamingWeights` of log weights that are there at once, (S, B)."""
-    weights = StreamingWeights(*log_w.shape, log_w.device)
+    num_samples, num_examples = log_w.shape
+    weights = StreamingWeights(num_samples, num_examples, log_w.device)
     weights.add(log_w, 0)
     return weights.columns()
 
@@ -244,6 +245,12 @@ def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> di
         k = columns["pareto_k"]
         found |= {"pareto_k_median": k.median().item(), "pareto_k_high": (k > UNRELIABLE).double().mean().item()}
     return found
+
+
+def has_fewer(diagnostics: dict[str, float | None], num: float) -> bool:
+    """Whether the median example rests on fewer than `num` samples."""
+    median = diagnostics["ess_median"]
+    return median is not None and median < num
 
 
 def describe_heavy_tails(diagnostics: dict[str, float | None], advice: str) -> str | None:

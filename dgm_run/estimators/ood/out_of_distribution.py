@@ -25,7 +25,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.ood.transforms import TRANSFORMS, is_binary
 from dgm_run.estimators.proportions import SHARE, bounded_interval, width_as_stderr
-from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
+from dgm_run.models.base import ExactModel, HasLogWeights, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import is_image
 from dgm_run.recording.plots import histograms
@@ -113,7 +113,7 @@ class OutOfDistribution(Estimator[nn.Module]):
             )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
-        if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
+        if not isinstance(model, ExactModel) and not isinstance(model, HasLogWeights):
             raise ConfigError(f"estimators.out_of_distribution: {type(model).__name__} has no likelihood")
         if not is_image(tuple(data.dataset.shape)) or data.dataset.num_levels is None:
             raise ConfigError("estimators.out_of_distribution: it corrupts images of grey levels, and these are none")
@@ -123,6 +123,7 @@ class OutOfDistribution(Estimator[nn.Module]):
         if self.dataset and self.dataset.num_levels is None:
             raise ConfigError("estimators.out_of_distribution.dataset: it has real values, not grey levels")
         if self.dataset:
+            assert isinstance(data.dataset, Dataset)  # of images
             self.dataset.adopt_protocol(data.dataset)
             if self.dataset.kind != data.dataset.kind:
                 raise ConfigError(
@@ -173,13 +174,14 @@ class OutOfDistribution(Estimator[nn.Module]):
                 found.append(
                     Estimate(
                         f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
-                        seen, blind, interval=interval, limits=SHARE,
+                        {**seen}, blind, interval=interval, limits=SHARE,
                     )
                 )  # fmt: skip
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """A row of training examples, and below it what each corruption makes of them."""
+        assert self.shown is not None
         rows = [self.shown, *(TRANSFORMS[name](self.shown) for name in self.transforms)]
         return {"out_of_distribution": torch.cat(rows)}
 
@@ -192,6 +194,8 @@ class OutOfDistribution(Estimator[nn.Module]):
 
     def _scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
         """Each (N,): the larger, the more like data."""
+        assert self.typical is not None
+        assert self.background is not None
         log_p = self._log_density(model, x, report)
         found = {
             "log_likelihood": log_p,
@@ -207,8 +211,9 @@ class OutOfDistribution(Estimator[nn.Module]):
         exact = isinstance(model, ExactModel)
 
         def find(block: slice) -> dict[str, Tensor]:
-            log_p = model.log_prob(x[block]) if exact else log_mean_exp(self._log_weights(model, x[block]).double())
-            return {"log_p": log_p.double()}
+            if isinstance(model, ExactModel):
+                return {"log_p": model.log_prob(x[block]).double()}
+            return {"log_p": log_mean_exp(self._log_weights(model, x[block]).double()).double()}
 
         rows = self.max_batch_rows if exact else max(1, self.max_batch_rows // self.num_samples)
         return process_group.map_blocks(len(x), rows, find, report)["log_p"]
@@ -216,6 +221,7 @@ class OutOfDistribution(Estimator[nn.Module]):
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
         if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal that has one
             return model.evaluate_terms(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
+        assert isinstance(model, HasLogWeights)
         return model.log_weights(x, self.num_samples)
 
     def _log_joint(self, model: JointModel, x: Tensor) -> Tensor:

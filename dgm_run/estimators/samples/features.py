@@ -45,6 +45,7 @@ class Features:
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
         """Of the classes of each example, (N, K)."""
+        assert self.classify is not None
         return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
 
 
@@ -77,6 +78,7 @@ def fit(
             return _standardised(_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
         if kind == "classifier":
+            assert y is not None
             _train(network, x[y >= 0], y[y >= 0], report)  # -1 is no label
     network.eval()
     return _standardised(network.embed, x, network if kind == "classifier" else None)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.data.sources.gaussian_mixture import GaussianMixture
@@ -17,13 +16,14 @@ from dgm_run.data.split import RawSplits
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
+from dgm_run.models.base import GenerativeModel
 
 NEAR = 3
 """Standard deviations of a mode within which a sample lies at it."""
 
 
 @dataclass(frozen=True)
-class Modes(Estimator[nn.Module]):
+class Modes(Estimator[GenerativeModel]):
     """`modes` is how many have a sample within three standard deviations, `high_quality` the share of such samples.
 
     Beside the share stands what draws of the data themselves have, 1 - exp(-9/2). Its interval is of all samples that
@@ -46,13 +46,16 @@ class Modes(Estimator[nn.Module]):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples} must be positive")
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+    def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         if not isinstance(self.source, GaussianMixture):
             known = f"the modes of {data.dataset.name} are not known"
             raise ConfigError(f"estimators.modes: {known}: set dataset=gaussian_mixture, or leave the estimator out")
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(
+        self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        assert isinstance(self.source, GaussianMixture)  # by `check`
         means = self.source.means
         distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
         is_near = distances <= NEAR * self.source.scale
@@ -60,10 +63,9 @@ class Modes(Estimator[nn.Module]):
         if len(found) < len(means):
             missed = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
         of_all, of_data = len(means), -math.expm1(-(NEAR**2) / 2)
-        more = {"unit": "", "settings": {"num_samples": self.num_samples}}
+        settings = {"num_samples": self.num_samples}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
-        near = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval), "train_reference": of_data}
         return [
             Estimate(
                 "modes",
@@ -72,9 +74,15 @@ class Modes(Estimator[nn.Module]):
                 len(found),
                 None,
                 len(is_near),
-                **more,
+                "",
+                settings,
                 warning=missed,
                 train_reference=of_all,
             ),
-            Estimate("high_quality", "modes", "estimate", share, num_examples=len(is_near), **near, **more),
+            Estimate(
+                *("high_quality", "modes", "estimate", share, width_as_stderr(interval), len(is_near), "", settings),
+                limits=SHARE,
+                interval=interval,
+                train_reference=of_data,
+            ),
         ]

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from scipy.stats import binom
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.data.dataset import DataSplit, LoadedDataset
 from dgm_run.errors import ConfigError
@@ -25,7 +25,7 @@ from dgm_run.estimators.samples.kernel import (
 )
 from dgm_run.estimators.samples.precision_recall import expected_coverage, manifolds, nearest, radii
 from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_accuracy
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import GenerativeModel, LatentVariableModel
 from dgm_run.recording.image_grid import pairs
 
 ROWS = 1000
@@ -98,7 +98,7 @@ def _held(train: DataSplit) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SampleQuality(Estimator[nn.Module]):
+class SampleQuality(Estimator[GenerativeModel]):
     """Distances between samples of the model and held-out data, by features of the examples.
 
     Beside each stands its floor: the same with as many training examples in the place of samples, which is what a
@@ -137,7 +137,7 @@ class SampleQuality(Estimator[nn.Module]):
         if min(self.num_samples, self.num_neighbours, self.num_permutations) < 1:
             raise ValueError("num_samples, num_neighbours and num_permutations must be positive")
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+    def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         key = "estimators.sample_quality"
         if self.features == "classifier" and data.train.y is None:
             raise ConfigError(f"{key}.features: {data.dataset.name} has no labels: set {key}.features=random")
@@ -148,14 +148,17 @@ class SampleQuality(Estimator[nn.Module]):
             raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
 
     def fit(
-        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+        self, model: GenerativeModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "SampleQuality":
         held = _held(train)
         x, features = train.batch(held), fit(self.features, train, self.feature_seed, report, held)
         return replace(self, known=Known(features, x, features(x)))
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(
+        self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        assert self.known is not None
         features, train = self.known.features, self.known
         n = min(self.num_samples, len(data), len(train.x))
         blocks = []
@@ -168,17 +171,23 @@ class SampleQuality(Estimator[nn.Module]):
         held_out = Seen(data.batch(kept), features(data.batch(kept)))
         some = _some(len(train.x), n, x.device)
 
-        floors = self._compare(held_out, Seen(train.x[some], train.z[some])) | _nearest_train(held_out, train)
+        floors = self._compare(held_out, Seen(train.x[some], train.z[some]), features) | _nearest_train(held_out, train)
         report(3, 4)
-        found = self._compare(held_out, samples) | _nearest_train(samples, train)
+        found = self._compare(held_out, samples, features) | _nearest_train(samples, train)
         report(1, 1)
 
-        settings = {"num_samples": n, "features": self.features, "dim": samples.z.shape[1], "k": self.num_neighbours}
+        settings: dict[str, Any] = {
+            "num_samples": n,
+            "features": self.features,
+            "dim": samples.z.shape[1],
+            "k": self.num_neighbours,
+        }
         if self.features in ("classifier", "random"):
             settings["feature_seed"] = self.feature_seed
         if self.means:
             settings["means"] = True
         if features.classify:
+            assert data.y is not None
             y = data.y[kept]
             is_right = (features.probabilities(held_out.x).argmax(1) == y)[y >= 0].double()
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
@@ -191,16 +200,20 @@ class SampleQuality(Estimator[nn.Module]):
         ]  # fmt: skip
 
     @torch.no_grad()
-    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+    def pictures(self, model: GenerativeModel) -> dict[str, Tensor]:
         """Samples, and below each the training example that is nearest by the features."""
+        assert self.known is not None
         samples = self._draw(model, SHOWN)
         _, which = nearest(self.known.features(samples), self.known.z)
         return {"nearest_neighbours": pairs(samples, self.known.x[which], columns=8)}
 
-    def _draw(self, model: nn.Module, n: int) -> Tensor:
-        return model.generate(n).mean if self.means else model.sample(n)
+    def _draw(self, model: GenerativeModel, n: int) -> Tensor:
+        if self.means:
+            assert isinstance(model, LatentVariableModel)
+            return model.generate(n).mean
+        return model.sample(n)
 
-    def _compare(self, data: Seen, samples: Seen) -> dict[str, Found]:
+    def _compare(self, data: Seen, samples: Seen, features: Features) -> dict[str, Found]:
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
         found = {name: Found(frechet_distance(data.z, samples.z))}
@@ -208,7 +221,7 @@ class SampleQuality(Estimator[nn.Module]):
         found["kid"] = Found.within(cubic_distances(data.z, samples.z).mean().item(), margin)
         found |= self._manifolds(data.z, samples.z)
         found["recall"] = found["recall"]._replace(warning=_collapse(found["precision"].value, found["recall"].value))
-        expected = {"expected": expected_coverage(n, n, self.num_neighbours)}
+        expected: dict[str, float | None] = {"expected": expected_coverage(n, n, self.num_neighbours)}
         found["coverage"] = found["coverage"]._replace(diagnostics=expected)
 
         some = data.z[:COMPARED], samples.z[:COMPARED]
@@ -228,7 +241,7 @@ class SampleQuality(Estimator[nn.Module]):
         closest = radii(data.z, 1).quantile(CLOSE)
         is_close = (radii(samples.z, 1) <= closest).double()
         found["duplicates"] = Found.share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
-        return found | (self._classes(data.x, samples.x) if self.known.features.classify else {})
+        return found | (self._classes(data.x, samples.x, features) if features.classify else {})
 
     def _manifolds(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
         """Precision, recall, density and coverage, whose errors are of samples and data both.
@@ -257,18 +270,19 @@ class SampleQuality(Estimator[nn.Module]):
             found[quantity] = Found.within(value, margin, 0.0, 1.0)
         return found
 
-    def _classes(self, data: Tensor, samples: Tensor) -> dict[str, Found]:
+    def _classes(self, data: Tensor, samples: Tensor, features: Features) -> dict[str, Found]:
         """How the samples fall into classes: sharply or not, and as often as data or not.
 
         Errors are linearised. Those of the shares among samples are none in the score, in the first order.
         """
-        p, q = self.known.features.probabilities(samples), self.known.features.probabilities(data)
+        p, q = features.probabilities(samples), features.probabilities(data)
         among_data, among_samples = q.mean(0), p.mean(0)
         relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
         log_score, stderr = mean_and_stderr(relative)
         margin = Margin.student(stderr or 0.0, len(p) - 1)
         score = math.exp(log_score)
-        of_score = tuple(math.exp(end) for end in margin.around(log_score))
+        low, high = margin.around(log_score)
+        of_score = math.exp(low), math.exp(high)
         log_ratio = (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()
         apart = (among_samples * log_ratio).sum()
         moved = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)

@@ -37,5 +37,6 @@ def _halves(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     parts = []
     for cut in (slice(0, half), slice(half, 2 * half)):
         order = torch.randperm(2 * half).to(x.device)  # of equal neighbours the first one is taken
-        parts += [torch.cat([x[cut], y[cut]])[order], origin[order]]
-    return tuple(parts)
+        parts.append((torch.cat([x[cut], y[cut]])[order], origin[order]))
+    (seen, of_seen), (unseen, of_unseen) = parts
+    return seen, of_seen, unseen, of_unseen

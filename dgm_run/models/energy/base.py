@@ -1,21 +1,22 @@
 """Models known up to Z, energy models among them, and the path of densities on which Z is found."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.errors import ConfigError
+from dgm_run.models.base import GenerativeModel
 from dgm_run.recording.image_grid import pairs
 
 FINE = 0.001 + 1e-9
 """Steps of the inverse temperature up to which densities differ by their slope."""
 
 
-class UnnormalizedModel(nn.Module, ABC):
+class UnnormalizedModel(GenerativeModel):
     """p(x) = sum_s p(x | s) f(s) / Z: known but for Z, that of the energy model f over its states s.
 
     Where s is x itself the sum has one term; elsewhere there is a q(s | x) to draw the others from.
@@ -27,6 +28,10 @@ class UnnormalizedModel(nn.Module, ABC):
 
     shape: tuple[int, ...]
     inferred: bool
+
+    @abstractmethod
+    def sample(self, n: int, num_steps: int = 1000) -> Tensor:
+        """n draws, (n, *shape), each the end of a chain of its own."""
 
     @property
     @abstractmethod

@@ -127,7 +127,7 @@ class DBM(BinaryStates, LayeredModel):
         """Log-odds of the hidden even layers, (B, units of them), and the fields that belong to their means."""
         x = x.flatten(1)
         from_pixels = affine(self.biases[1], x, self.weights[0])
-        below, logits = self._upward(from_pixels), None
+        below = self._upward(from_pixels)
         preactivations = self._to_odd([x, *below], from_pixels)
         for _ in range(self.mean_field_steps):
             logits = self._to_hidden_even(self._odd(preactivations.sigmoid()))
@@ -136,7 +136,7 @@ class DBM(BinaryStates, LayeredModel):
 
     def _upward(self, from_pixels: Tensor) -> list[Tensor]:
         """Means of the hidden even layers in one pass from below, what is missing from above made up for."""
-        means, total, found = None, from_pixels, []
+        means, total, found = from_pixels, from_pixels, []
         for layer in range(1, len(self.sizes)):
             if layer > 1:
                 total = affine(self.biases[layer], means, self.weights[layer - 1])
@@ -249,6 +249,6 @@ class DBM(BinaryStates, LayeredModel):
 
 def _interleave(even: list[Tensor], odd: list[Tensor]) -> list[Tensor]:
     """Layer after layer, from below."""
-    found: list[Tensor] = [None] * (len(even) + len(odd))
+    found = [*even, *odd]
     found[0::2], found[1::2] = even, odd
     return found

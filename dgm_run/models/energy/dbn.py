@@ -15,6 +15,7 @@ from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, as_images
 from dgm_run.models.energy.binary_states import log_bernoulli, log_independent, logits_of_means
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.recording.image_grid import pairs
 
 
@@ -100,7 +101,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         sizes = layer_sizes(shape, num_hidden)
         self.shape, self.sizes, self.num_stages = tuple(shape), sizes, len(num_hidden)
         self.init_scale, self.visible_bias = init_scale, visible_bias
-        self.layers = nn.ModuleList(SigmoidLayer(*pair, init_scale) for pair in pairwise(sizes[:-1]))
+        self.layers = ModuleList(SigmoidLayer(*pair, init_scale) for pair in pairwise(sizes[:-1]))
         self.top = RBM((sizes[-2],), sizes[-1], init_scale, "logit_mean")
         self.register_buffer("base_logits", torch.zeros(sizes[0]))
 
@@ -132,7 +133,10 @@ class DBN(UnnormalizedModel, LayeredModel):
     def log_ratio(self, units: list[Tensor]) -> Tensor:
         """log p(x, h_1, ... | h_{L-1}) - log q(h_1, ..., h_{L-1} | x), (B,)."""
         steps = zip(self.layers, pairwise(units), strict=True)
-        return sum(layer.log_p(below, above) - layer.log_q(above, below) for layer, (below, above) in steps)
+        found = units[0].new_zeros(())
+        for layer, (below, above) in steps:
+            found = found + (layer.log_p(below, above) - layer.log_q(above, below))
+        return found
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
         units = self.recognise(repeated(x, num_samples))

@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.data.dataset import DataSplit
 from dgm_run.models.base import ExactModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.linear.factor_analysis import FactorAnalysis, FittedByEM, Moments
+from dgm_run.networks.module_list import ModuleList
 
 
 class ClassConditional(JointModel, ExactModel, FittedByEM):
@@ -31,7 +32,7 @@ class ClassConditional(JointModel, ExactModel, FittedByEM):
     def __init__(self, num_classes: int, part: Callable[[], FactorAnalysis]):
         super().__init__()
         self.num_classes = num_classes
-        self.parts = nn.ModuleList(part() for _ in range(num_classes))
+        self.parts = ModuleList(part() for _ in range(num_classes))
         self.register_buffer("log_p_label", torch.full((num_classes,), -math.log(num_classes)))
 
     @torch.no_grad()
@@ -63,6 +64,7 @@ class ClassConditional(JointModel, ExactModel, FittedByEM):
 
     def statistics(self, train: DataSplit) -> tuple[Tensor, list[Moments]]:
         """Shares of the classes, (K,), and the moments of each, of the examples whose labels may be used."""
+        assert train.y is not None
         y = train.y[train.labelled]
         of_class = [train.labelled[y == k] for k in range(self.num_classes)]
         counts = torch.tensor([float(len(index)) for index in of_class])

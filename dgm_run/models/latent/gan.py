@@ -53,7 +53,7 @@ class GAN(DensityNetwork):
         """The log-odds of x being data, (B,)."""
         return self.head(self.encoder(x)).squeeze(-1).to(x.dtype)
 
-    def layers(self) -> list[nn.Module]:
+    def layers(self) -> list[nn.Linear | nn.Conv2d]:
         """The discriminator's linear layers and convolutions."""
         parts = nn.ModuleList(self.discriminator)
         return [part for part in parts.modules() if isinstance(part, nn.Linear | nn.Conv2d)]

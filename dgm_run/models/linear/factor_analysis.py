@@ -35,7 +35,7 @@ AT_FLOOR = 0.01
 """Noise is at its floor where its variance exceeds that of the floor by less than this part."""
 
 
-class FittedByEM(ABC):
+class FittedByEM(nn.Module, ABC):
     """A model that expectation maximisation fits, a step at a time."""
 
     @abstractmethod
@@ -229,7 +229,8 @@ class Moments:
         however far from zero the mean is. All is relative to the first example, so that the variance of a constant
         column is exactly zero.
         """
-        count, origin, mean, scatter = 0, None, 0.0, 0.0
+        count, origin = 0, None
+        mean = scatter = torch.zeros((), dtype=torch.float64)
         for batch in batches:
             x = batch.double().flatten(1)
             origin = x[0].clone() if origin is None else origin
@@ -241,6 +242,7 @@ class Moments:
             scatter = scatter + centred.T @ centred + torch.outer(away, away) * (count * len(x) / total)
             mean = mean + away * (len(x) / total)
             count = total
+        assert origin is not None
         return cls(count, origin + mean, scatter / count)
 
     @property

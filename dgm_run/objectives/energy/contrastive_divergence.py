@@ -13,7 +13,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_st
 
 
 @dataclass(frozen=True)
-class ContrastiveDivergence(EnergyObjective):
+class ContrastiveDivergence(EnergyObjective[EnergyModel]):
     """The data against where `num_steps` sweeps of Gibbs sampling lead from them.
 
     States are sampled throughout; the last hidden units count with their probabilities, as those of the data do.

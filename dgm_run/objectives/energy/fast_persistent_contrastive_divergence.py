@@ -15,7 +15,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
 
 
 @dataclass(frozen=True)
-class FastPersistentContrastiveDivergence(EnergyObjective):
+class FastPersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     """Persistent chains that move under parameters theta + fast, which make them leave where they have been.
 
     The fast parameters follow the same gradient at a learning rate of their own and decay: they exist for the
@@ -62,5 +62,6 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
 def _moved(model: EnergyModel, memory: dict[str, Tensor]) -> EnergyModel:
     """The model at theta + fast; all but the parameters is shared."""
     moved = copy.copy(model)
-    moved._parameters = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
+    fast = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
+    vars(moved)["_parameters"] = fast  # tensors that are no parameters
     return moved

@@ -16,7 +16,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
 
 
 @dataclass(frozen=True)
-class ParallelTempering(EnergyObjective):
+class ParallelTempering(EnergyObjective[EnergyModel]):
     """The data against the chains at beta = 1, which receive states from those that move more freely.
 
     A step is a sweep of every chain, then an offer of exchange between neighbours r and r + 1, even r first, odd r

@@ -13,7 +13,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, data_against
 
 
 @dataclass(frozen=True)
-class PersistentContrastiveDivergence(EnergyObjective):
+class PersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     """The data against chains that go on from step to step, and stand in the checkpoints.
 
     They follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).

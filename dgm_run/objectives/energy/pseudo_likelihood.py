@@ -17,7 +17,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases
 
 
 @dataclass(frozen=True)
-class PseudoLikelihood(EnergyObjective):
+class PseudoLikelihood(EnergyObjective[BinaryEnergyModel]):
     """sum_d log p(x_d | all other pixels), by `num_flips` pixels of each example, drawn anew for every step.
 
     p(x_d | rest) = sigmoid(F(x with pixel d flipped) - F(x)): Z cancels. It is no likelihood, and larger than one.
