@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -110,13 +110,9 @@ class Terminal:
 
     def __init__(self, console: Console | None = None):
         width = None if (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ else WIDTH
+        stream = None if console else cast(IO[str], output.guard(sys.stdout))  # it hands on what it lacks itself
         self.console = console or Console(
-            file=cast(IO[str], output.guard(sys.stdout)),  # it hands on what it does not have itself
-            highlight=False,
-            soft_wrap=True,
-            width=width,
-            markup=False,
-            emoji=False,
+            file=stream, highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
         )
         self._bar: Bar | None = None
         self._last_line = self._last_draw = 0.0
@@ -267,8 +263,9 @@ class Terminal:
         shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
         for heading in shown:
             is_number = heading in ("value", "± s.e.", "95% interval", "train_reference")
-            justify: Literal["left", "right"] = "right" if is_number else "left"
-            table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
+            table.add_column(
+                heading, justify="right" if is_number else "left", no_wrap=heading != "estimator", overflow="fold"
+            )
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)
         return table
