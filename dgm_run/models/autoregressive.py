@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.base import Distribution
-from dgm_run.models.base import ExactModel, topmost_with_method
+from dgm_run.models.base import ExactModel
 
 
 class Autoregressive(ExactModel):
@@ -26,24 +26,15 @@ class Autoregressive(ExactModel):
         super().__init__()
         self.latent_dim, self.decoder = latent_dim, decoder
 
-    def _density(self, n: int) -> Distribution:
+    def density(self, n: int) -> Distribution:
         """p(x), batch shape (n,)."""
         like = next(self.decoder.parameters())
         return self.decoder(like.new_ones(n, self.latent_dim))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return self._density(len(x)).log_prob(x)
+        return self.density(len(x)).log_prob(x)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n draws from p(x), (n, *shape)."""
-        return self._density(n).sample()
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Draws, the means of their pixels given those before, and what the decoder shows, each (N, *shape)."""
-        p = self._density(64)
-        found = {"samples": p.mean, "samples_drawn": p.sample()}
-        for part in topmost_with_method(self.decoder, "pictures"):
-            found |= part.pictures(x)
-        return found
+        return self.density(n).sample()

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.distributions.base import Distribution
-from dgm_run.recording.image_grid import pairs
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
@@ -31,12 +30,6 @@ class HasLogWeights(Protocol):
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor: ...
 
 
-class HasPictures(Protocol):
-    """A part that shows images of itself, (N, *shape) by name, beside examples x."""
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]: ...
-
-
 class StartsFromData(Protocol):
     """A part whose parameters start from training examples."""
 
@@ -50,8 +43,6 @@ class WarnsOfLikelihood(Protocol):
     def likelihood_warning(self) -> str | None: ...
 
 
-@overload
-def topmost_with_method(module: nn.Module, method: Literal["pictures"]) -> Iterator[HasPictures]: ...
 @overload
 def topmost_with_method(module: nn.Module, method: Literal["initialize"]) -> Iterator[StartsFromData]: ...
 @overload
@@ -172,25 +163,6 @@ class LatentVariableModel(GenerativeModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | z) at one draw of q(z | x), (B, *shape)."""
         return self.decode(self.infer(x).sample()).mean
-
-    @torch.no_grad()
-    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Means and draws of samples, and x above its reconstruction, each (N, *shape)."""
-        p_x, shown = self.generate(64), x[:32]
-        return {
-            "samples": p_x.mean,
-            "samples_drawn": p_x.sample(),
-            "reconstructions": pairs(shown, self.reconstruct(shown), columns=8),
-        }
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Its own and those that its parts show, each (N, *shape)."""
-        found = self.extra_pictures(x)
-        for child in self.children():
-            for part in topmost_with_method(child, "pictures"):
-                found |= part.pictures(x)
-        return found
 
 
 class ContinuousLatentModel(LatentVariableModel):

@@ -12,7 +12,6 @@ from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, LatentVariableModel, topmost_with_method
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
-from dgm_run.recording.image_grid import pairs
 
 
 def corrupted(model: nn.Module, corrupt: Corruption) -> "Corrupted":
@@ -90,13 +89,6 @@ class Corrupted(ContinuousLatentModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.posterior_of_x(x).mean
 
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Those of the model, but what is restored below what is seen."""
-        shown = x[:32]
-        found = self.model.pictures(self.corrupt.observed(x).nan_to_num(0.0))
-        return found | {"reconstructions": pairs(as_seen(shown), self.reconstruct(shown), columns=8)}
-
 
 class ExactCorrupted(Corrupted, ExactModel):
     """p(x~) in closed form, of factor analysis."""
@@ -105,8 +97,3 @@ class ExactCorrupted(Corrupted, ExactModel):
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.model.log_prob_seen(x, self.corrupt)
-
-
-def as_seen(x: Tensor) -> Tensor:
-    """What is shown of examples with holes: grey where nothing is known."""
-    return x.nan_to_num(0.5)

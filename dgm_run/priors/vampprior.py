@@ -37,10 +37,6 @@ class MixtureOfPosteriors(Prior):
         components = q.map(lambda parameter: parameter[len(x) :])
         return q.map(lambda parameter: parameter[: len(x)]), _mixture(components, x)
 
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """The first of the pseudo-inputs, (N, *shape)."""
-        return {"pseudo_inputs": self.pseudo_inputs[:64]}
-
 
 def _mixture(components: Distribution, like: Tensor) -> Mixture:
     """The uniform mixture of all K components."""

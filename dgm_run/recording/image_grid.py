@@ -39,6 +39,11 @@ def pairs(top: Tensor, bottom: Tensor, columns: int) -> Tensor:
     return torch.cat([image for pair in chunks for image in pair])
 
 
+def grey_where_missing(x: Tensor) -> Tensor:
+    """Replaces missing elements, NaN, by grey."""
+    return x.nan_to_num(0.5)
+
+
 def png(picture: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")

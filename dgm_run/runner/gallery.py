@@ -1,4 +1,4 @@
-"""Draws what can be seen of a model, and logs it: pictures of every part that offers some, histograms of weights."""
+"""Logs pictures of a model and histograms of its weights."""
 
 import torch
 from torch import Tensor
@@ -6,24 +6,25 @@ from torch import Tensor
 from dgm_run import rng
 from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
-from dgm_run.models.base import GenerativeModel, topmost_with_method
+from dgm_run.models.base import GenerativeModel
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
 from dgm_run.runner.text_samples import is_of_sentences, read
+from dgm_run.runner.viewer import view_all
 
 POINTS = 2000
 """Examples, and as many samples, of which two dimensions are shown where they are no images."""
 
 
 class Gallery:
-    """Asks the model and its parts for `pictures(x)`: a dict of names to images, (N, *shape).
+    """Logs the pictures of `viewer.view_all`, samples of sentences, and histograms of the weights.
 
-    Vectors of real numbers are points instead: their first two dimensions, of examples and of samples.
+    Vectors of real numbers are shown as points: their first two dimensions, of examples and of samples.
 
     Args:
         model: the model.
-        data: its validation examples are handed to `pictures`.
+        data: pictures are made of its validation examples.
         log: receives the pictures.
         seed: of the draws, which are the same at every call and disturb no other random numbers.
     """
@@ -44,10 +45,9 @@ class Gallery:
     def _draw(self, step: int, epoch: int) -> None:
         if is_image(self.data.dataset.shape):
             x = self.data.valid.batch(slice(0, 64))
-            for part in topmost_with_method(self.model, "pictures"):
-                for name, images in part.pictures(x).items():
-                    shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
-                    self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
+            for name, images in view_all(self.model, x).items():
+                shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
+                self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.dataset):
             x = self.data.valid.uncorrupted.batch(slice(0, POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}

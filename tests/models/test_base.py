@@ -95,16 +95,6 @@ def test_a_reconstruction_is_a_mean_near_its_example():
     assert residual.std().item() == pytest.approx(1, abs=0.1)
 
 
-def test_pictures_are_of_the_shape_of_an_example():
-    model, x = Sketch(), torch.randn(40, 1, 2)
-    pictures = model.pictures(x)
-    assert set(pictures) == {"samples", "samples_drawn", "reconstructions"}
-    assert pictures["samples"].shape == pictures["samples_drawn"].shape == (64, 1, 2)
-    reconstructions = pictures["reconstructions"]
-    assert reconstructions.shape == (64, 1, 2)
-    assert torch.equal(reconstructions[:8], x[:8])
-
-
 @pytest.mark.parametrize("missing", ["infer", "latent_prior", "decode"])
 def test_a_model_without_one_of_the_densities_is_none(missing):
     methods = {name: getattr(Sketch, name) for name in ("infer", "latent_prior", "decode") if name != missing}

@@ -69,18 +69,6 @@ def test_it_starts_from_the_means_of_what_is_known():
     assert model.bias.tolist() == [2.0, 4.0, 0.0, 2.25]
 
 
-@torch.no_grad()
-def test_pictures_show_what_is_restored_below_what_is_seen():
-    model = Corrupted(truth.binary_vae(), HOLES)
-    shown = model.pictures(truth.SEEN.expand(8, -1, -1, -1))
-    assert shown["samples"].shape == (64, *truth.SHAPE)
-    assert shown["reconstructions"].shape == (16, *truth.SHAPE)
-    assert shown["reconstructions"][0].flatten().tolist() == [1.0, 0.5, 0.0, 0.5]
-    restored = shown["reconstructions"][8].flatten()
-    assert restored[[0, 2]].tolist() == [1.0, 0.0]
-    assert ((restored[[1, 3]] > 0) & (restored[[1, 3]] < 1)).all()
-
-
 def test_models_that_need_all_of_x_are_refused():
     rbm = instantiate(compose("model=rbm", "model.num_hidden=4").model)
     with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM learns from complete data alone: choose model=vae"):

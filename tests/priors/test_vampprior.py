@@ -85,13 +85,6 @@ def test_the_density_is_that_of_the_clamped_pseudo_inputs():
     torch.testing.assert_close(prior(q).log_prob(z), clamped(q).log_prob(z))
 
 
-def test_pictures_show_at_most_64_pseudo_inputs():
-    prior = make(num_components=70)
-    picture = prior.pictures(torch.zeros(1, *SHAPE))["pseudo_inputs"]
-    assert torch.equal(picture, prior.pseudo_inputs[:64])
-    assert picture.shape == (64, *SHAPE)
-
-
 def test_a_mixture_without_components_is_refused():
     with pytest.raises(ValueError, match=r"^num_components = 0 must be positive$"):
         make(num_components=0)

@@ -85,9 +85,3 @@ def test_too_few_training_examples_are_refused():
 def test_a_mixture_without_components_is_refused():
     with pytest.raises(ValueError, match=r"^num_components = 0 must be positive$"):
         make(num_components=0)
-
-
-def test_pictures_show_at_most_64_pseudo_inputs():
-    prior = VampPriorData(SHAPE, 70)
-    prior.initialize(torch.rand(70, *SHAPE))
-    assert torch.equal(prior.pictures(X)["pseudo_inputs"], prior.pseudo_inputs[:64])

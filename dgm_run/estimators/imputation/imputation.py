@@ -18,9 +18,9 @@ from dgm_run.estimators.base import Estimate, Estimator, Kind, ProgressCallback,
 from dgm_run.estimators.imputation.error_measures import Errors, binary_scores, interval, ranks_of_interval
 from dgm_run.estimators.imputation.imputer import Imputed, Imputer
 from dgm_run.models.base import ExactModel
-from dgm_run.models.corrupted import Corrupted, as_seen
+from dgm_run.models.corrupted import Corrupted
 from dgm_run.models.latent.density_network import DensityNetwork
-from dgm_run.recording.image_grid import is_image
+from dgm_run.recording.image_grid import grey_where_missing, is_image
 
 BLOCK = 50
 """Examples at a time."""
@@ -162,7 +162,7 @@ class Imputation(Estimator[nn.Module]):
         rows = process_group.map_blocks(len(seen), BLOCK, find, report)
         restored = {method: _imputed(method, rows) for method in methods}
 
-        shown = [truth[:SHOWN], as_seen(seen[:SHOWN])]
+        shown = [truth[:SHOWN], grey_where_missing(seen[:SHOWN])]
         for each in restored.values():
             shown += [each.mean[:SHOWN], each.draws[0, :SHOWN]]
         self.shown[name] = shown

@@ -1,5 +1,6 @@
 """Models known up to Z, energy models among them, and the path of densities on which Z is found."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import GenerativeModel
-from dgm_run.recording.image_grid import pairs
 
 FINE = 0.001 + 1e-9
 """Steps of the inverse temperature up to which densities differ by their slope."""
@@ -84,8 +84,13 @@ class EnergyModel(UnnormalizedModel):
     The model stands at the end of a path of densities f_beta, from f_0, independent units with the means of the
     training data, whose Z is known, to f_1 = f. Sampling, training and the estimate of Z walk on it.
 
-    What s sends to the other hidden units, the `preactivations`, costs the one product of matrices on the way, so it is
-    made once and handed to all that need it.
+    The `preactivations` of the other hidden units cost the one product of matrices on the way, so they are computed
+    once and passed to all methods that need them.
+
+    A new energy model defines six members. `preactivations`, `log_unnormalized` and `gibbs_step` are the model and its
+    path; `sample_base`, `log_base_partition` and `log_baseline` are where the path starts. All others have a default:
+    gradients come from autograd, a reconstruction is a draw, log Z is not enumerated, no hidden unit is watched.
+    `examples/ising.py` is one.
 
     Attributes:
         error_measure: of a reconstruction, cross_entropy or squared_error.
@@ -93,15 +98,14 @@ class EnergyModel(UnnormalizedModel):
     """
 
     inferred = False
-    error_measure: str
-    hidden_bias_name = "hidden_bias"
+    error_measure = "squared_error"
+    hidden_bias_name = ""
 
-    @abstractmethod
     def initialize(self, x: Tensor) -> None:
         """Sets what starts from the training data: the base of the path and, if so set, the visible biases."""
 
     def project_parameters(self) -> None:
-        """Puts parameters that a step has moved back to where they mean something."""
+        """Projects parameters onto their valid range after an optimizer step."""
 
     @abstractmethod
     def preactivations(self, state: Tensor) -> Tensor:
@@ -119,21 +123,26 @@ class EnergyModel(UnnormalizedModel):
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """A sweep of Gibbs sampling from a state with these fields, which leaves f_beta as it is."""
 
-    @abstractmethod
     def hidden_means(self, preactivations: Tensor) -> Tensor:
         """p(h = 1 | s) of the units that are summed out, (B, M); M is zero where there are none."""
+        return preactivations.new_zeros(len(preactivations), 0)
 
-    @abstractmethod
-    def visible_means(self, preactivations: Tensor) -> Tensor:
-        """The mean of p(x | h) at one draw of p(h | s), (B, *shape)."""
+    def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
+        """The mean of p(x | h) at one draw of p(h | s), (B, *shape); by default a draw of a sweep from s."""
+        return self.visible(self.gibbs_step(state, preactivations))
 
-    @abstractmethod
     def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
         """How far x is from its `visible_means`, in `error_measure`, (B,). It is no likelihood."""
+        return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
-    @abstractmethod
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """-sum_i weights_i d log f(state_i) / d theta for every parameter, by name; weights (B,)."""
+        names, parameters = zip(*self.named_parameters(), strict=True)
+        state = state.detach()
+        with torch.enable_grad():
+            log_f = self.log_unnormalized(state, self.preactivations(state))
+            found = torch.autograd.grad(-(weights @ log_f), parameters, materialize_grads=True)
+        return dict(zip(names, found, strict=True))
 
     def centered(self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor) -> dict[str, Tensor]:
         """The gradient with respect to centered units, told in these parameters: `objectives/energy/base.py`."""
@@ -148,13 +157,13 @@ class EnergyModel(UnnormalizedModel):
         """log of the sum or integral of f_0, a scalar in float64."""
 
     @property
-    @abstractmethod
     def log2_states(self) -> float:
-        """How many terms `log_partition` sums, as a power of two."""
+        """Binary logarithm of the number of terms that `log_partition` sums; infinite where it cannot."""
+        return math.inf
 
-    @abstractmethod
     def log_partition(self) -> Tensor:
         """log Z by enumeration, a scalar in float64."""
+        raise NotImplementedError(f"{type(self).__name__} does not enumerate its states")
 
     @property
     def energy(self) -> "EnergyModel":
@@ -218,25 +227,12 @@ class EnergyModel(UnnormalizedModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | h) at one draw of q(h | x), (B, *shape)."""
-        return self.visible_means(self.infer(x).preactivations)
+        inferred = self.infer(x)
+        return self.visible_means(inferred.states, inferred.preactivations)
 
     def filters(self) -> Tensor | None:
         """What the hidden units next to the pixels look for: columns of a weight matrix, (D, N), if there is one."""
         return None
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Chains of the model as means and as draws, x above its reconstruction, and filters, each (N, *shape)."""
-        states, preactivations = self.anneal(64, 500)
-        x = x[:32]
-        found = {
-            "samples": self.visible_means(preactivations),
-            "samples_drawn": self.visible(states),
-            "reconstructions": pairs(x, self.reconstruct(x), columns=8),
-        }
-        if (weight := self.filters()) is not None:
-            found["filters"] = as_images(weight, self.shape)
-        return found
 
 
 def repeated(x: Tensor, n: int) -> Tensor:
@@ -277,10 +273,3 @@ def softplus_increase(preactivations: Tensor, beta: float | Tensor, other: float
     if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > FINE:
         return F.softplus(scaled(preactivations, other)).sum(-1) - F.softplus(scaled(preactivations, beta)).sum(-1)
     return (other - beta) * (preactivations * (0.5 * (beta + other) * preactivations).sigmoid()).sum(-1)
-
-
-def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The first columns of a weight matrix, (D, M), as images around grey, (N, *shape)."""
-    columns = weight.detach().T[:64]
-    scale = columns.abs().amax(1, keepdim=True).clamp(min=1e-12)
-    return (0.5 + 0.5 * columns / scale).unflatten(-1, shape)

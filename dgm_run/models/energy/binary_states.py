@@ -84,7 +84,7 @@ class BinaryStates(EnergyModel):
     def _visible_logits(self, preactivations: Tensor) -> Tensor:
         return self.state_logits(preactivations, 1.0)[:, : math.prod(self.shape)]
 
-    def visible_means(self, preactivations: Tensor) -> Tensor:
+    def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
         return self._visible_logits(preactivations).sigmoid().unflatten(-1, self.shape)
 
     def sample_base(self, n: int) -> Tensor:

@@ -28,8 +28,6 @@ class Boltzmann(BinaryEnergyModel):
         visible_bias: logit_mean starts the biases at the logits of the training means, zero at zero.
     """
 
-    hidden_bias_name = ""
-
     def __init__(self, shape: Sequence[int], init_scale: float, visible_bias: Literal["logit_mean", "zero"]):
         super().__init__(shape, visible_bias)
         dim = math.prod(shape)

@@ -45,6 +45,8 @@ class DBM(BinaryStates, LayeredModel):
     """
 
     upward_bias: Tensor
+    hidden_bias_name = "hidden_bias"
+
     inferred = True
 
     def __init__(

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, as_images, repeated
+from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, repeated
 from dgm_run.models.energy.binary_states import log_bernoulli, log_independent, logits_of_means
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 from dgm_run.networks.module_list import ModuleList
-from dgm_run.recording.image_grid import pairs
 
 
 class SigmoidLayer(nn.Module):
@@ -174,24 +173,13 @@ class DBN(UnnormalizedModel, LayeredModel):
     def _log_weight(self, units: list[Tensor]) -> Tensor:
         return self.log_ratio(units) - self.top.free_energy(units[-1])
 
-    def _visible_means(self, above: Tensor) -> Tensor:
+    def visible_means(self, above: Tensor) -> Tensor:
         return self.layers[0].down(above).sigmoid().unflatten(-1, self.shape)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | h_1) at one draw of q(h_1 | x), (B, *shape)."""
-        return self._visible_means(self.layers[0].draw_above(x.flatten(1)))
-
-    @torch.no_grad()
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Samples as means and as draws, x above its reconstruction, and filters, each (N, *shape)."""
-        units, x = self.generate(self.top.sample(64, 500)), x[:32]
-        return {
-            "samples": self._visible_means(units[1]),
-            "samples_drawn": units[0].unflatten(-1, self.shape),
-            "reconstructions": pairs(x, self.reconstruct(x), columns=8),
-            "filters": as_images(self.layers[0].generation.weight, self.shape),
-        }
+        return self.visible_means(self.layers[0].draw_above(x.flatten(1)))
 
     def stage(self, index: int) -> Stage:
         """An RBM over what the layers below recognise; the last is the top, the others become sigmoid layers."""

@@ -43,8 +43,9 @@ class GaussianRBM(EnergyModel):
     data_mean: Tensor
     data_scale: Tensor
     log_var: Tensor
+    hidden_bias_name = "hidden_bias"
+
     takes = ("continuous",)
-    error_measure = "squared_error"
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class GaussianRBM(EnergyModel):
         mean = self._visible_means(preactivations, beta)
         return self._in_data_units(torch.addcmul(mean, torch.exp(0.5 * self.log_var), torch.randn_like(mean)))
 
-    def visible_means(self, preactivations: Tensor) -> Tensor:
+    def visible_means(self, state: Tensor, preactivations: Tensor) -> Tensor:
         return self._in_data_units(self._visible_means(preactivations, 1.0))
 
     def _visible_means(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class GaussianRBM(EnergyModel):
         return preactivations.sigmoid()
 
     def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
-        return (x - self.visible_means(preactivations)).square().flatten(1).sum(1)
+        return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         u, precision, h = self._standardised(state), torch.exp(-self.log_var), preactivations.sigmoid()

@@ -35,6 +35,8 @@ class RBM(BinaryEnergyModel):
         ValueError: there is no hidden unit.
     """
 
+    hidden_bias_name = "hidden_bias"
+
     def __init__(
         self,
         shape: Sequence[int],

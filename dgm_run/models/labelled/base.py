@@ -52,11 +52,6 @@ class LabelledModel(JointModel, LatentVariableModel):
             (*samples, B), nats.
         """
 
-    @torch.no_grad()
-    def extra_pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Also a row for every class."""
-        return super().extra_pictures(x) | {"by_class": self.by_class(8, x)}
-
     def log_joint_weights_of_all(self, seen: Tensor) -> Tensor:
         """`log_joint_weights` for every class: (K, B)."""
         classes = torch.eye(self.num_classes, dtype=seen.dtype, device=seen.device)

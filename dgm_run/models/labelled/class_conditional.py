@@ -92,7 +92,3 @@ class ClassConditional(JointModel, ExactModel, FittedByEM):
         """What the likelihoods of the parts depend on, class by class; None for nothing."""
         told = [(k, part.likelihood_warning) for k, part in enumerate(self.parts)]
         return "; ".join(f"class {k}: {warning}" for k, warning in told if warning) or None
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Draws, and a row of means for every class, at the same z."""
-        return {"samples_drawn": self.sample(64), "by_class": self.by_class(8, x)}

@@ -141,7 +141,3 @@ class M1M2(LabelledModel, LayeredModel):
 
     def by_class(self, n: int, like: Tensor) -> Tensor:
         return self.m1.decode(self.m2.by_class(n, like)).mean
-
-    def pictures(self, x: Tensor) -> dict[str, Tensor]:
-        """Its own: those of M1 would be of another prior."""
-        return self.extra_pictures(x)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.models.energy.base import FINE, as_images, column, softplus_increase
+from dgm_run.models.energy.base import FINE, EnergyModel, column, softplus_increase
 from tests.models.energy import test_boltzmann, test_dbm, test_gaussian_rbm, test_rbm, test_subspace_rbm, test_tied_rbm
 from tests.support import energy
 
@@ -65,7 +65,20 @@ def test_one_beta_for_each_row_multiplies_any_number_of_axes():
     assert column(0.5, 3) == 0.5
 
 
-def test_filters_are_grey_where_a_weight_is_zero():
-    images = as_images(torch.tensor([[2.0, 0], [-2, 0], [0, 0], [1, 0]]), (1, 2, 2))
-    torch.testing.assert_close(images[0].flatten(), torch.tensor([1.0, 0.0, 0.5, 0.75]))
-    torch.testing.assert_close(images[1].flatten(), torch.full((4,), 0.5))
+@pytest.mark.parametrize("name", ["rbm", "subspace_rbm", "boltzmann", "gaussian_rbm"])
+def test_default_gradient_is_the_closed_one(name):
+    model = MAKE[name]()
+    x = model.sample_base(5)
+    weights = torch.randn(5, dtype=x.dtype)
+    fields = model.preactivations(x).detach()
+    found = EnergyModel.gradient(model, x, fields, weights)
+    expected = model.gradient(x, fields, weights)
+    assert set(found) >= set(expected)
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value)
+
+
+def test_a_model_defines_six_members():
+    assert EnergyModel.__abstractmethods__ == {
+        "preactivations", "log_unnormalized", "gibbs_step", "sample_base", "log_base_partition", "log_baseline"
+    }  # fmt: skip

@@ -270,10 +270,3 @@ def test_the_pixels_start_where_they_are_told_to():
 def test_a_single_hidden_layer_is_refused():
     with pytest.raises(ValueError, match=r"num_hidden = \[5\].*model=rbm"):
         make(num_hidden=(5,))
-
-
-def test_pictures_have_the_shape_of_the_data():
-    found = make(torch.float32).pictures(torch.zeros(40, *SHAPE))
-    assert {name: tuple(images.shape) for name, images in found.items()} == {
-        "samples": (64, *SHAPE), "samples_drawn": (64, *SHAPE), "reconstructions": (64, *SHAPE), "filters": (2, *SHAPE)
-    }  # fmt: skip

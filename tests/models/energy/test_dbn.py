@@ -136,13 +136,6 @@ def test_it_starts_at_the_means_of_the_data():
     torch.testing.assert_close(model.log_baseline(x), expected)
 
 
-def test_pictures_have_the_shape_of_the_data():
-    found = make(torch.float32).pictures(torch.zeros(40, *SHAPE))
-    assert {name: tuple(images.shape) for name, images in found.items()} == {
-        "samples": (64, *SHAPE), "samples_drawn": (64, *SHAPE), "reconstructions": (64, *SHAPE), "filters": (2, *SHAPE)
-    }  # fmt: skip
-
-
 def test_reconstructions_average_to_the_mean_under_the_recognised_units():
     model = make()
     w, h = energy.weights_of(model), energy.states(2)

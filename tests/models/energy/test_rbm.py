@@ -60,16 +60,6 @@ def test_visible_biases_start_at_the_logits_of_the_means_or_at_zero():
         torch.testing.assert_close(model.base_logits, expected)
 
 
-def test_pictures_have_the_shape_of_the_data():
-    model, x = make(torch.float32), torch.zeros(40, *SHAPE)
-    assert {name: tuple(images.shape) for name, images in model.pictures(x).items()} == {
-        "samples": (64, *SHAPE),
-        "samples_drawn": (64, *SHAPE),
-        "reconstructions": (64, *SHAPE),
-        "filters": (NUM_HIDDEN, *SHAPE),
-    }
-
-
 def test_a_machine_without_hidden_units_is_refused():
     with pytest.raises(ValueError, match="num_hidden = 0"):
         RBM(SHAPE, 0, 0.01, "zero")

@@ -87,11 +87,6 @@ def test_gates_start_half_open():
     assert model.log_base_partition().item() == pytest.approx((6 + 3 * 5) * math.log(2))
 
 
-def test_pictures_have_the_shape_of_the_data():
-    model = make(torch.float32)
-    assert model.pictures(torch.zeros(40, *SHAPE))["filters"].shape == (GATES * UNITS, *SHAPE)
-
-
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 0)])
 def test_a_machine_without_gates_or_units_is_refused(sizes):
     with pytest.raises(ValueError, match="must be positive"):

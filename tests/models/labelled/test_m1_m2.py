@@ -59,10 +59,6 @@ def test_m2_sees_draws_while_it_learns_and_means_when_it_is_asked():
     assert m.m2.decoder.output.linear.weight.grad is not None
 
 
-def test_pictures_are_its_own():
-    assert set(model().float().pictures(images())) == {"samples", "samples_drawn", "reconstructions", "by_class"}
-
-
 def test_m1_is_trained_first_and_stopped_anywhere_the_run_goes_on(tmp_path, monkeypatch):
     tiny = (*SMALL, "trainer.max_epochs=2", "trainer.pretraining.max_epochs=2", "trainer.pretraining.eval_every=1",
             "trainer.batch_size=500", "trainer.threads=1", "trainer.device=cpu", "estimators=[]")  # fmt: skip

@@ -72,11 +72,6 @@ def test_labels_come_one_by_one_or_all_at_once():
     torch.testing.assert_close(m.classify(x).exp().sum(1), torch.ones(2))
 
 
-def test_pictures_have_a_row_for_every_class():
-    shown = model().pictures(images())["by_class"]
-    assert shown.shape == (24, 1, 2, 2)
-
-
 def test_a_code_without_a_place_for_z_is_refused():
     with pytest.raises(ConfigError, match="model: latent_dim = 3 must exceed 3, the places that the label takes"):
         model("model.latent_dim=3")
