@@ -262,9 +262,9 @@ class Terminal:
         }
         shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
         for heading in shown:
-            is_number = heading in ("value", "± s.e.", "95% interval", "train_reference")
+            numeric = heading in ("value", "± s.e.", "95% interval", "train_reference")
             table.add_column(
-                heading, justify="right" if is_number else "left", no_wrap=heading != "estimator", overflow="fold"
+                heading, justify="right" if numeric else "left", no_wrap=heading != "estimator", overflow="fold"
             )
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)

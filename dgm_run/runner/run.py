@@ -280,10 +280,8 @@ def _run(
     cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    if process_group.is_main_process():
-        checkpoints = Checkpoints(folder / "checkpoints")
-    else:
-        checkpoints = process_group.null_sink(Checkpoints)
+    is_main = process_group.is_main_process()
+    checkpoints = Checkpoints(folder / "checkpoints") if is_main else process_group.null_sink(Checkpoints)
     found, resume = process_group.broadcast_from_main(lambda: _begun(config, checkpoints, folder, start, display))
     if found:
         display.say(_nothing_left(folder))
@@ -309,10 +307,7 @@ def _run(
     display.say(_introduction(model, data, device, folder))
 
     log = _open_log(folder, display, resume)
-    if process_group.is_main_process():
-        gallery = Gallery(model, data, log, cfg.seed)
-    else:
-        gallery = process_group.null_sink(Gallery)
+    gallery = Gallery(model, data, log, cfg.seed) if is_main else process_group.null_sink(Gallery)
 
     def draw(step: int, epoch: int) -> None:
         with announce(display, f"pictures after epoch {epoch}"):

@@ -182,14 +182,9 @@ class Imputation(Estimator[nn.Module]):
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
-                found.append(
-                    Estimate.over(
-                        *(log_p, f"log_likelihood_seen_{name}", method, kind),
-                        settings=settings,
-                        diagnostics=_medians(each),
-                        warning=warning,
-                    )
-                )
+                how = (log_p, f"log_likelihood_seen_{name}", method, kind)
+                medians = _medians(each)
+                found.append(Estimate.over(*how, settings=settings, diagnostics=medians, warning=warning))
         for method, guess in self._baselines(corrupt, seen).items():
             found.append(_error(name, method, guess, truth, asked, of_set, {}, None, unit))
         return found
