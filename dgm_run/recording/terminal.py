@@ -261,11 +261,9 @@ class Terminal:
             "estimator": [row["estimator"] for row in rows],
         }
         shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
-        for heading in shown:
-            numeric = heading in ("value", "± s.e.", "95% interval", "train_reference")
-            table.add_column(
-                heading, justify="right" if numeric else "left", no_wrap=heading != "estimator", overflow="fold"
-            )
+        for name in shown:
+            numeric = name in ("value", "± s.e.", "95% interval", "train_reference")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "estimator", overflow="fold")
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)
         return table
