@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check format bench results clean
+.PHONY: help run test test-all check types format bench results clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,10 +27,14 @@ test-all: $(READY) ## all tests, with those that train to a number, and with Ray
 	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,optuna]'
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(READY) ## formatting, lint and the fast tests
+check: $(READY) ## formatting, lint, types and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(MAKE) types
 	$(MAKE) test
+
+types: $(READY) ## the type check
+	$(BIN)/mypy
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
@@ -49,4 +53,4 @@ results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNI
 	cp outputs/results/published.md RESULTS.md
 
 clean: ## remove the environment and what tests left (runs in outputs/ stay)
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

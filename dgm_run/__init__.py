@@ -9,10 +9,16 @@ Public functions, imported on first use, so that the command line answers before
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["compose", "evaluate", "load", "run"]
+
+if TYPE_CHECKING:
+    from dgm_run.config.compose import compose
+    from dgm_run.runner.evaluate_again import evaluate
+    from dgm_run.runner.run import run
+    from dgm_run.runner.run_folder import load
 
 _MODULES = {
     "compose": "dgm_run.config.compose",
@@ -22,7 +28,9 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'dgm_run' has no attribute '{name}'")
-    return getattr(import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:  # a checker would take any name for one of them
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'dgm_run' has no attribute '{name}'")
+        return getattr(import_module(_MODULES[name]), name)

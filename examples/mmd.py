@@ -16,7 +16,7 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
-class MMD(Objective):
+class MMD(Objective[ContinuousLatentModel]):
     """E_q log p(x | z) - kl_weight KL(q(z | x) || p(z)) - weight MMD(q(z), p(z)), with a Gaussian kernel.
 
     Args:

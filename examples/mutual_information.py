@@ -17,7 +17,7 @@ from dgm_run.models.base import ContinuousLatentModel
 
 
 @dataclass(frozen=True)
-class MutualInformation(Estimator):
+class MutualInformation(Estimator[ContinuousLatentModel]):
     """E log q(z | x) - log q(z), where q(z) is the mean of q(z | x') over the examples; at most log N.
 
     Args:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import StandalonePrior
 
@@ -34,7 +34,7 @@ class IndependentStudentT(Distribution):
     def mean(self) -> Tensor:
         return torch.zeros_like(self.scale)
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.each.rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:

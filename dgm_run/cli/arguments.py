@@ -63,7 +63,7 @@ def parse_options(arguments: Sequence[str]) -> Namespace:
     def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message}: dgm-run --hydra-help lists the options")
 
-    parser.error = refuse
+    parser.error = refuse  # type: ignore[method-assign]  # its own would end the process
     options, rest = parser.parse_known_args(list(arguments))
     if rest and "=" in rest[0] and not rest[0].startswith("-"):
         refuse(f"{rest[0]}: overrides stand together, before or after all options")
@@ -181,6 +181,8 @@ def _count_values(override: Override) -> int:
     """Counts the values that an override sweeps over, without a list of them."""
     values = override.value() if override.is_sweep_override() else None
     if isinstance(values, RangeSweep):
+        assert values.start is not None
+        assert values.stop is not None
         return max(1, math.ceil((values.stop - values.start) / values.step))
     return max(1, len(values.list)) if isinstance(values, ChoiceSweep) else 1
 

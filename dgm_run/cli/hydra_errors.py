@@ -67,8 +67,8 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
     if swept:
         return f"{swept[1]}: add -m to run one after the other"
     unmerged = re.match(r"Error merging override [+]*(.+?)=", message)
-    if unmerged and isinstance(error.__cause__, OmegaConfBaseException):
-        cause = error.__cause__
+    cause = error.__cause__
+    if unmerged and isinstance(cause, OmegaConfBaseException):
         if "HydraConfig was not set" in str(cause):
             return f"+{unmerged[1]}: this key exists: write it without +"
         return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
@@ -77,7 +77,6 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
     if "does not support sweep type" in message:
         return f"{_first_line(message)}: choose hydra/sweeper=optuna"
     lines = [line.strip() for line in message.partition("\nConfig search path:")[0].splitlines() if line.strip()]
-    cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         lines = [*lines[:1], describe_omegaconf(cause)]
     return "; ".join(lines[:2]) or type(error).__name__

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -31,7 +31,7 @@ from dgm_run.config.commands import (
     resume_sweep,
     store_overrides,
 )
-from dgm_run.config.compose import annotate_published, resolve_data_paths
+from dgm_run.config.compose import annotate_published, as_dict, resolve_data_paths
 from dgm_run.distributed.ranks import is_rank_zero
 from dgm_run.errors import CheckpointError
 
@@ -59,7 +59,7 @@ class SweepFolder(Callback):
 
 def run_job(cfg: DictConfig) -> float | None:
     """Trains and evaluates one job; returns its best validation value for a search, or None after a failed run."""
-    context = HydraConfig.get()
+    context = cast(DictConfig, HydraConfig.get())  # which Hydra declares by its schema
     folder = Path(context.runtime.output_dir)
     outcome.run_folders.append(folder)
     if is_rank_zero():
@@ -91,7 +91,9 @@ def _train_and_evaluate(cfg: DictConfig, context: DictConfig, folder: Path) -> f
     from dgm_run.runner.run import run  # imports torch
     from dgm_run.runner.run_folder import refuse_foreign_targets
 
-    overrides = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+    written = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+    assert isinstance(written, list)
+    overrides: list[str] = written
     annotate_published(cfg, overrides)
     origin = context.callbacks.sweep_folder
     base = Path(origin.base or context.runtime.cwd)
@@ -146,7 +148,7 @@ def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], fold
 
 def _print_job_failure(context: DictConfig, message: str) -> None:
     """Prints a failure with the number and the overrides of the job."""
-    overrides = OmegaConf.to_container(context.job, resolve=False)["override_dirname"] or "no overrides"
+    overrides = as_dict(context.job, resolve=False)["override_dirname"] or "no overrides"
     sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
     outcome.has_failed = True
 

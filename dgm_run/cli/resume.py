@@ -85,7 +85,9 @@ def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
         return arguments
     folder = read_folder(wanted[-1])
     try:
-        saved = OmegaConf.load((folder or Path()) / "multirun.yaml")
+        if folder is None:
+            raise FileNotFoundError
+        saved = OmegaConf.load(folder / "multirun.yaml")
         task = list(saved.hydra.overrides.task)
         engine = list(saved.hydra.overrides.hydra)
     except (OSError, YAMLError, AttributeError):

@@ -94,8 +94,9 @@ def sample() -> None:
             if is_sentence_model(model):
                 files = write_sentences(draw_sentences(model, folder, data, **settings), to)
             else:
-                splits = {"train": data.train.uncorrupted, "test": data.test} if data else {}
-                files = write(draw(model, **settings, **splits, preprocessing=read_preprocessing(folder)), to)
+                train, test = (data.train.uncorrupted, data.test) if data else (None, None)
+                preprocessing = read_preprocessing(folder)
+                files = write(draw(model, **settings, train=train, test=test, preprocessing=preprocessing), to)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     exit_with_status(run)

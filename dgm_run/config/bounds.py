@@ -183,7 +183,8 @@ def _is_optional(target: Any, name: str) -> bool:
 def _list_annotations(target: Any, name: str) -> tuple[Any, ...]:
     """Returns the annotation of an argument, followed by the parts of a union."""
     try:
-        hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
+        hints = typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
         return ()
     hint = hints.get(name)

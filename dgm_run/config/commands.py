@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
@@ -251,7 +251,7 @@ def move_data(folder: Path, start: Start) -> None:
         write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
 
 
-def make_start(content: dict[str, Any]) -> Start:
+def make_start(content: Mapping[str, Any]) -> Start:
     """Makes a `Start` from the output of `asdict`, or from the same in JSON."""
     own = content["own"]
     return Start(tuple(content["overrides"]), OwnCode(own["config_dir"], tuple(own["packages"])))
@@ -306,7 +306,7 @@ def _is_override(text: Any) -> bool:
 
 def join_for_shell(*words: str | os.PathLike) -> str:
     """Joins words to a command for bash."""
-    return shlex.join(map(os.fspath, words))
+    return shlex.join(os.fspath(word) for word in words)
 
 
 def resume_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = OwnCode()) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dgm_run.config.commands import is_data_path, quote
@@ -125,3 +125,16 @@ def describe_omegaconf(error: OmegaConfBaseException) -> str:
     if missing:
         message = f"it refers to {missing[1]}, and there is no such key"
     return f"{key}: {message}" if key else message
+
+
+def as_config(node: DictConfig | ListConfig) -> DictConfig:
+    """Returns a configuration that is known to be no list."""
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def as_dict(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
+    """Turns a configuration into plain values; a resolved one must not miss any."""
+    plain = OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

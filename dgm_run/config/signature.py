@@ -67,7 +67,8 @@ def _check_arguments(node: dict, key: str) -> None:
 def read_annotations(target: Any) -> dict[str, Any]:
     """Returns the annotations of a target's arguments."""
     try:
-        return typing.get_type_hints(target.__init__ if isinstance(target, type) else target)
+        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
+        return typing.get_type_hints(function)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
         return {}
 
@@ -133,4 +134,4 @@ def _describe_type(hint: Any) -> str:
         return "List of " + _describe_type(typing.get_args(hint)[0])
     if Callable in (hint, typing.get_origin(hint)):
         return "Callable"
-    return _TYPE_NAMES.get(hint, getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint))
+    return _TYPE_NAMES.get(hint, hint.__name__ if isinstance(hint, type) else str(hint))

@@ -3,16 +3,16 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.bounds import check_range
-from dgm_run.config.compose import conf_dir, describe_build_error, describe_omegaconf, instantiate
+from dgm_run.config.compose import as_config, as_dict, conf_dir, describe_build_error, describe_omegaconf, instantiate
 from dgm_run.config.published import check_published
 from dgm_run.config.schema import GROUPS, PARTS, SHARED_SIZES, Config
 from dgm_run.config.signature import check_node, check_type, import_target, read_annotations
@@ -64,22 +64,23 @@ def _validate_all(cfg: DictConfig) -> None:
     for key, node in holders.items():
         _check_requires(cfg, key, node)
 
-    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    plain = as_dict(cfg, resolve=True)
     check_published(plain["published"])
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw = as_dict(cfg, resolve=False)
     for key in ("trainer", *GROUPS):  # the trainer's epochs are checked before those of a schedule
         try:
             check_node(plain[key], key)
         except ConfigError as error:
-            named = re.match(r"[\w.]*", str(error))[0]
+            begins = re.match(r"[\w.]*", str(error))
+            named = begins[0] if begins else ""
             raise ConfigError(_find_source_key(raw, named) + str(error)[len(named) :]) from None
     _check_optimizer(cfg.trainer, "trainer")
     divide_total_epochs(cfg)
 
 
-def _find_source_key(raw: dict, key: str) -> str:
+def _find_source_key(raw: Mapping[str, Any], key: str) -> str:
     """Returns the key that sets a value: `trainer.max_epochs` for `schedule.total_iters: ${trainer.max_epochs}`."""
-    node = raw
+    node: Any = raw
     parts = key.split(".")
     for i, part in enumerate(parts):
         node = node.get(part) if isinstance(node, dict) else None
@@ -156,10 +157,10 @@ def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
 
 def _check_keys(cfg: DictConfig) -> None:
     known = {field.name for field in fields(Config)}
-    for key in cfg:
+    for key in map(str, cfg):
         if key not in known:
             own = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
-            meant = suggest_keys(str(key), list_leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
+            meant = suggest_keys(key, list_leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
             hint = f": did you mean {' or '.join(meant)}?" if meant else ""
             raise ConfigError(f"{key}: there is no such key{hint}")
     for key in known - set(cfg):
@@ -190,8 +191,14 @@ def _has_labels(node: DictConfig) -> bool:
     return bool(node.get("num_classes"))
 
 
+def _has_key(name: str, node: DictConfig) -> bool:
+    return name in node
+
+
 def _list_data_sets(admits: Callable[[DictConfig], Any]) -> str:
-    found = [path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if admits(OmegaConf.load(path))]
+    found = [
+        path.stem for path in sorted((conf_dir() / "dataset").glob("*.yaml")) if admits(as_config(OmegaConf.load(path)))
+    ]
     return f"dataset={' | '.join(found)}"
 
 
@@ -201,15 +208,15 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
     if cfg.dataset.get("corrupt") is not None and "corrupt" not in read_annotations(dataset):
         raise ConfigError("dataset/corrupt: only images and vectors can be corrupted, not sentences: drop it")
     for part in (*PARTS, "model"):
-        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(OmegaConf.to_container(cfg, resolve=False)[part])):
+        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(as_dict(cfg, resolve=False)[part])):
             if reference not in cfg.dataset:
                 named = import_target(cfg[part], part).__name__
-                choices = _list_data_sets(lambda node, name=reference: name in node)
+                choices = _list_data_sets(partial(_has_key, reference))
                 raise ConfigError(f"{part}: {named} needs a data set with {reference}: choose {choices}")
 
 
 def _check_parts(cfg: DictConfig) -> None:
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw = as_dict(cfg, resolve=False)
     uses = Counter(_list_used_parts(raw, "model"))
     model = import_target(cfg.model, "model")
     name = model.__name__
@@ -294,5 +301,5 @@ def _describe_choices(group: str, admits: Callable[[Any], bool]) -> str:
 @cache
 def _load_targets(group: str) -> dict[str, Any]:
     """Returns the class that each choice of a group builds, by the name of the choice."""
-    nodes = {path.stem: OmegaConf.load(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    nodes = {path.stem: as_config(OmegaConf.load(path)) for path in sorted((conf_dir() / group).glob("*.yaml"))}
     return {name: import_target(node.get(group, node), group) for name, node in nodes.items()}

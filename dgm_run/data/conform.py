@@ -72,9 +72,9 @@ def conform_levels(splits: RawSplits, num_levels: int, name: str) -> tuple[RawSp
     scale = _find_scale(splits.train.x, num_levels)
     found = {}
     for split_name, split in zip(NAMES, splits, strict=True):
-        if scale is None or not _are_levels(split.x * scale, num_levels):
-            raise DataError(_describe_floats(split.x, num_levels, name))
-        found[split_name] = split._replace(x=(split.x * scale).round().to(torch.uint8))
+        if scale is None or not _are_levels(split.stored * scale, num_levels):
+            raise DataError(_describe_floats(split.stored, num_levels, name))
+        found[split_name] = split._replace(x=(split.stored * scale).round().to(torch.uint8))
     read = "whole numbers" if scale == 1 else "intensities in [0, 1]"
     note = f"{name}: floats that are {read} are read as {num_levels} levels"
     return RawSplits(**found, about=splits.about, notes=splits.notes), [note]

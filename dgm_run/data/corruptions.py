@@ -7,7 +7,7 @@ shows values that another has hidden. It turns a model of x into a model of x~ (
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from dgm_run.distributions.bernoulli import Bernoulli
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.distributions.observed_marginal import ConditionalCompletion, ObservedMarginal
+
+D = TypeVar("D", bound=Distribution)
 
 
 class Corruption(ABC):
@@ -104,7 +106,7 @@ def _check_probability(probability: float) -> None:
 class Missing(Corruption):
     """Missing values, independent of the values themselves; all channels of a pixel are missing together."""
 
-    takes = ("binary", "levels", "continuous")
+    takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")
     known_is_true = True
 
     @abstractmethod
@@ -228,7 +230,7 @@ class GaussianNoise(Corruption):
         return x + self.scale * corruption_noise
 
     def observation_density(self, p: Distribution) -> IndependentGaussian:
-        _refuse_other_family(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        p = _refuse_other_family(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         return IndependentGaussian(p.mean, 0.5 * self._add_noise_variance(2 * p.log_scale), len(p.event_shape))
 
     def observation_density_linear(self, p: LinearGaussian) -> LinearGaussian:
@@ -238,7 +240,7 @@ class GaussianNoise(Corruption):
         return torch.logaddexp(log_var, log_var.new_tensor(2 * math.log(self.scale)))
 
     def posterior_of_x(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
-        _refuse_other_family(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
+        p = _refuse_other_family(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
         log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # of the variances of noise and p(x | z)
         weight = log_ratio.sigmoid()  # of p(x | z): the wider the noise is
         log_scale = p.log_scale + 0.5 * F.logsigmoid(log_ratio)
@@ -261,7 +263,7 @@ class BitFlip(Corruption):
         return torch.where(corruption_noise, 1 - x, x)
 
     def observation_density(self, p: Distribution) -> Bernoulli:
-        _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        p = _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         one, zero, stays, turns = F.logsigmoid(p.logits), F.logsigmoid(-p.logits), *self._log_probabilities()
         logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
         return Bernoulli(logits, len(p.event_shape))
@@ -272,7 +274,7 @@ class BitFlip(Corruption):
         return ((mean - self.probability) / (1 - 2 * self.probability)).clamp(0, 1)
 
     def posterior_of_x(self, p: Distribution, seen: Tensor) -> Bernoulli:
-        _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
+        p = _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
         stays, turns = self._log_probabilities()
         return Bernoulli(p.logits + (2 * seen - 1) * (stays - turns), len(p.event_shape))
 
@@ -330,6 +332,7 @@ class _TrueElements(ObservedMarginal):
         return super().log_prob(self.observed(value))
 
 
-def _refuse_other_family(p: Distribution, kind: type, what: str, choice: str) -> None:
+def _refuse_other_family(p: Distribution, kind: type[D], what: str, choice: str) -> D:
     if not isinstance(p, kind):
         raise NotImplementedError(f"the density of {type(p).__name__} with {what} is not known: choose {choice}")
+    return p

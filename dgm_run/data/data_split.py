@@ -64,7 +64,9 @@ class DataSplit:
     def batch(self, index: Tensor | slice) -> Tensor:
         """Returns the examples at `index` as floats, (B, *shape), after their corruption."""
         x = self.prepare(self.disk.at(index, self.device) if self.disk else _select(self.x, index))
-        return x if self.corruption_noise is None else self.corrupt.apply(x, _select(self.corruption_noise, index))
+        if self.corrupt is None or self.corruption_noise is None:
+            return x
+        return self.corrupt.apply(x, _select(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
         """Prefetches the batches of `indices` from a file. Each index is a part of a tensor that lives until then."""
@@ -77,7 +79,7 @@ class DataSplit:
         full = math.prod(self.x.shape[1:])
         return (
             torch.tensor(full)
-            if self.corrupt is None
+            if self.corrupt is None or self.corruption_noise is None
             else self.corrupt.num_observed(self.corruption_noise, self.x.shape[1:])
         )
 

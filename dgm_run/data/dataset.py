@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -214,7 +214,7 @@ class Dataset:
             self.corrupt = MissingValues()
         standardization = None
         if self.standardize != "none":
-            train = splits.train.x.x if isinstance(splits.train.x, OnDisk) else splits.train.x
+            train = splits.train.stored
             standardization = Standardization.fit(lambda: train.split(BLOCK_SIZE), self.standardize)
         self.preprocessing = Preprocessing(standardization, has_missing)
 
@@ -239,6 +239,8 @@ class Dataset:
 
     def _choose_balanced(self, y: Tensor) -> Tensor:
         """Returns the positions of equally many random examples of each class, in their order."""
+        assert self.num_labels is not None
+        assert self.num_classes is not None
         generator = torch.Generator().manual_seed(self.label_seed)
         each = self.num_labels // self.num_classes
         order = torch.randperm(len(y), generator=generator)
@@ -255,7 +257,7 @@ class Dataset:
 
     def _check(self, split: RawSplit, name: str) -> None:
         is_on_disk = isinstance(split.x, OnDisk)
-        stored = split.x.x if is_on_disk else split.x
+        stored = split.stored
         if len(stored) == 0:
             raise DataError(f"dataset: the {name} split of {self.name} is empty")
         if is_on_disk and (self.binarize == "fixed" or self.corrupt):
@@ -331,7 +333,7 @@ class Dataset:
     def _make_disk_split(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
         """Makes a split of training examples that are read and prepared batch by batch."""
         levels = self.num_levels
-        width = -math.log(self.num_levels) if self.dequantize else 0.0
+        width = -math.log(levels) if levels is not None and self.dequantize else 0.0
         if levels is None:
             prepare = partial(_standardize, standardization=self.preprocessing.standardization)
         elif self.dequantize:
@@ -347,10 +349,27 @@ def _has_any(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
     return any(bool(predicate(part).any()) for part in x.split(BLOCK_SIZE))
 
 
+class DataDescription(Protocol):
+    """What a data set tells of its examples, be they images, vectors or sentences; the terms are those of `Dataset`."""
+
+    name: str
+    shape: tuple[int, ...]
+    num_levels: int | None
+    num_classes: int | None
+    corrupt: Corruption | None
+    notes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+
+
 class LoadedDataset:
     """Prepared splits of a data set, on one device."""
 
-    def __init__(self, dataset: Dataset, train: DataSplit, valid: DataSplit, test: DataSplit):
+    def __init__(self, dataset: DataDescription, train: DataSplit, valid: DataSplit, test: DataSplit):
         self.dataset = dataset
         self.train = train
         self.valid = valid

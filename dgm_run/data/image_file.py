@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from dgm_run.data.download import format_error
@@ -111,14 +111,15 @@ def parse_colour(background: int | Sequence[int]) -> tuple[int, int, int]:
     colour = [background] * 3 if isinstance(background, int) else list(background)
     if len(colour) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in colour):
         raise ValueError(f"background = {background} must be a grey level in 0 .. 255, or three: red, green and blue")
-    return tuple(colour)
+    red, green, blue = colour
+    return red, green, blue
 
 
 def describe_colour(colour: Sequence[int]) -> str:
     return str(colour[0] if len(set(colour)) == 1 else list(colour))
 
 
-def _read_storage(image: Image.Image) -> str:
+def _read_storage(image: ImageFile.ImageFile) -> str:
     """Returns PIL's name for the storage of a pixel; "RGB;16B" has 16 bits a channel. Loading the image loses it."""
     arguments = image.tile[0][3] if image.tile else ""
     source = str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])

@@ -29,6 +29,11 @@ class RawSplit(NamedTuple):
     y: Tensor | None = None
     log_p: Tensor | None = None
 
+    @property
+    def stored(self) -> Tensor:
+        """x as a tensor, which is mapped where it stays on the disk."""
+        return self.x.x if isinstance(self.x, OnDisk) else self.x
+
 
 @dataclass(frozen=True)
 class RawSplits:
@@ -53,8 +58,8 @@ class RawSplits:
 def digest(splits: RawSplits) -> str:
     """Hashes the contents of the splits to eight letters; very large splits are hashed at evenly spaced examples."""
     found = hashlib.md5()
-    for x, y, _ in splits:
-        x = x.x if isinstance(x, OnDisk) else x
+    for split in splits:
+        x, y = split.stored, split.y
         num = min(len(x), max(1, MAX_DIGESTED_VALUES // max(1, x[:1].numel())))
         index = torch.linspace(0, len(x) - 1, num, dtype=torch.float64).round().long()
         for values in (x,) if y is None else (x, y):
@@ -77,4 +82,5 @@ def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> R
             "lower dataset.source.num_valid or num_test"
         )
     bounds = [slice(0, num_train), slice(num_train, num_train + num_valid), slice(len(x) - num_test, len(x))]
-    return RawSplits(*(RawSplit(x[b], None if y is None else y[b]) for b in bounds))
+    train, valid, test = (RawSplit(x[b], None if y is None else y[b]) for b in bounds)
+    return RawSplits(train, valid, test)

@@ -36,16 +36,13 @@ class Standardization:
             mode: columns (every element has its own scale) | global (one scale, of the mean variance, for all).
                 Every element has its own mean.
         """
-        total = 0.0
-        count = 0.0
-        low = math.inf
-        high = -math.inf
+        total, count, low, high = (torch.tensor(value, dtype=torch.float64) for value in (0, 0, math.inf, -math.inf))
         for x in batches():
             x = x.double()
             total = total + x.nansum(0)
             count = count + (~x.isnan()).sum(0)
-            low = torch.minimum(torch.as_tensor(low), x.nan_to_num(math.inf).amin(0))
-            high = torch.maximum(torch.as_tensor(high), x.nan_to_num(-math.inf).amax(0))
+            low = torch.minimum(low, x.nan_to_num(math.inf).amin(0))
+            high = torch.maximum(high, x.nan_to_num(-math.inf).amax(0))
         mean = total / count.clamp(min=1)
         squares = sum((x.double() - mean).square().nansum(0) for x in batches())
         # exact comparison: rounding gives a constant column a tiny variance

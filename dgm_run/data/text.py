@@ -10,6 +10,7 @@ import regex
 import torch
 from torch import Tensor
 
+from dgm_run.data.corruptions import Corruption
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
@@ -74,8 +75,9 @@ class TextDataset:
     """
 
     kind = "tokens"
-    corrupt = None
-    num_levels = None
+    corrupt: Corruption | None = None
+    num_levels: int | None = None
+    num_classes: int | None = None
     preprocessing = UNCHANGED
 
     def __init__(self, source: Callable[[], TextSplits], name: str, shape: Sequence[int], vocab_size: int):
@@ -167,7 +169,9 @@ def select_sentences(
         The sentences in their order, and the number of sentences left out, by reason.
     """
     fitting = [sentence for sentence in sentences if 0 < len(sentence) < length]
-    kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))] if unique else fitting
+    kept: list[Sentence] = fitting
+    if unique:
+        kept = [list(words) for words in dict.fromkeys(map(tuple, fitting))]
     num_empty = sum(not sentence for sentence in sentences)
     counts = {
         "empty": num_empty,

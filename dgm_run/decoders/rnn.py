@@ -54,7 +54,7 @@ class RNNDecoder(Decoder):
         sizes = (embed_dim, hidden_dim)
         has_word_inputs = inputs == "words"
         self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, has_word_inputs, word_dropout, dropout)
-        self.bag = None
+        self.bag: nn.Sequential | None = None
         if bag_of_words:
             hidden = nn.Linear(latent_dim, hidden_dim)
             words = nn.Linear(hidden_dim, vocab_size - OFFSET)
@@ -65,6 +65,7 @@ class RNNDecoder(Decoder):
 
     def log_bag(self, z: Tensor, x: Tensor) -> Tensor:
         """Computes sum_t log p(w_t | z), independent of word order: (S, B, L), (B, T) -> (S, B), nats."""
+        assert self.bag is not None
         log_p = self.bag(z).log_softmax(-1)  # (S, B, V)
         tokens = x.long()
         index = (tokens - OFFSET).clamp(min=0).expand(*z.shape[:-1], -1)

@@ -40,9 +40,9 @@ class BatchNormStatistics:
     """
 
     def __init__(self, norms: Sequence[nn.modules.batchnorm._BatchNorm]):
-        kept = [norm for norm in norms if norm.running_mean is not None]
-        self.values = [value for norm in kept for value in (norm.running_mean, norm.running_var)]
-        self.counts = [norm.num_batches_tracked for norm in kept]
+        means_and_variances = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
+        self.values = [value for value in means_and_variances if value is not None]
+        self.counts = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
 
     def begin(self) -> None:
         self.before = [value.clone() for value in (*self.values, *self.counts)]
@@ -119,8 +119,9 @@ class DataParallel:
         for number, part, share in self.parts(index):
             self.statistics.begin_part()
             rng.reseed(self.seed, stream, step * self.num_parts + number)
-            with nullcontext() if number == self.own_parts[-1] or process_group.size() == 1 else self.engine.no_sync():
-                loss, terms = self.engine(loss_of, part, number)
+            engine, is_last = self.engine, number == self.own_parts[-1]
+            with engine.no_sync() if isinstance(engine, DistributedDataParallel) and not is_last else nullcontext():
+                loss, terms = engine(loss_of, part, number)
                 weight = share * process_group.size()  # the engine averages over the processes
                 (loss if weight == 1 else loss * weight).backward()
             for name, value in {"loss": loss.detach(), **terms}.items():

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -73,7 +73,9 @@ def _join(timeout: timedelta) -> None:
     attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_group_numbers)}"
     own_store = dist.PrefixStore(attempt, store)
     dist.init_process_group("gloo", store=own_store, rank=own, world_size=number, timeout=timeout)
-    _barrier_group = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
+    group = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
+    assert isinstance(group, dist.ProcessGroup)  # this process is one of it
+    _barrier_group = group
 
 
 def _describe_peer_error(error: RuntimeError) -> UserError | None:
@@ -146,7 +148,7 @@ def broadcast_from_main(make: Callable[[], T]) -> T:
     """Calls `make` in the main process, and returns its result in all processes."""
     if size() == 1:
         return make()
-    made = [make() if is_main_process() else None]
+    made: list[Any] = [make() if is_main_process() else None]  # it travels as a pickle
     dist.broadcast_object_list(made)
     return made[0]
 
@@ -225,3 +227,8 @@ class NullSink:
 
     def __call__(self, *args: object, **kwargs: object) -> int:
         return 0
+
+
+def null_sink(kind: type[T]) -> T:
+    """Stands for a `kind` in the processes that do not write."""
+    return cast(T, NullSink())

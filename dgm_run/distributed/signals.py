@@ -38,14 +38,14 @@ class StopRequest:
     """
 
     def __init__(self, notify: Callable[[int], None] | None = None):
-        self.signum: int | None = None
+        self.signum = 0  # none yet
         self.notify = notify
 
     def __bool__(self) -> bool:
-        return self.signum is not None
+        return self.signum != 0
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None and signum == signal.SIGINT:
+        if self.signum and signum == signal.SIGINT:
             raise KeyboardInterrupt
         self.signum = signum
         if self.notify:

@@ -1,10 +1,11 @@
 """Base of distributions: torch's interface without the cost of its argument checks."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 def full_precision(x: Tensor) -> torch.autocast:
@@ -41,11 +42,11 @@ class Distribution(torch.distributions.Distribution):
         half = MEAN_DRAWS // 2
         return self.sample((half,)).mean(0), self.sample((half,)).mean(0)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         """Draws reparameterised samples and their log density: (*sample, *batch, *event), (*sample, *batch)."""
         z = self.rsample(sample_shape)
         return z, self.log_prob(z)
@@ -65,7 +66,7 @@ class Distribution(torch.distributions.Distribution):
         """Flags of dimensions whose tails fall no faster than exponentially; Gaussian tails by default."""
         return (False,) * self.event_shape[0]
 
-    proposal_settings: ClassVar[dict[str, str]] = {}
+    proposal_settings: dict[str, str] = {}
     """Settings that describe `proposal`, where it is another density."""
 
     def proposal(self) -> "Distribution":
@@ -84,6 +85,6 @@ class Distribution(torch.distributions.Distribution):
         """Selects the densities at these positions of the batch."""
         return self.map(lambda parameter: parameter[index])
 
-    def noise_shape(self, sample_shape: torch.Size | tuple) -> torch.Size:
+    def noise_shape(self, sample_shape: SampleShape) -> torch.Size:
         """Computes the shape of one set of samples: (*sample, *batch, *event)."""
         return torch.Size(sample_shape) + self.batch_shape + self.event_shape

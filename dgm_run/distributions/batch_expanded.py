@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class BatchExpanded(Distribution):
@@ -30,10 +30,10 @@ class BatchExpanded(Distribution):
     def exponential_tails(self) -> tuple[bool, ...]:
         return self.p.exponential_tails
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.p.rsample((*sample_shape, self.num))
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.p.sample((*sample_shape, self.num))
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 
 
 class Bernoulli(Distribution):
@@ -39,6 +39,6 @@ class Bernoulli(Distribution):
         with full_precision(z):
             return torch.addmm(-F.softplus(logits).sum(-1), z.flatten(1), logits.T)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             return torch.bernoulli(self.mean.expand(self.noise_shape(sample_shape)))

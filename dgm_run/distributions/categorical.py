@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class Categorical(Distribution):
@@ -38,7 +38,7 @@ class Categorical(Distribution):
         axis = len(batch)
         return log_p.gather(axis, level.unsqueeze(axis)).squeeze(axis)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             noise = self.log_p.new_empty(torch.Size(sample_shape) + self.log_p.shape).exponential_()
             gumbel = -noise.log()

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class DiscretizedLogistic(Distribution):
@@ -53,7 +53,7 @@ class DiscretizedLogistic(Distribution):
         log_p = torch.where(level == 0, F.logsigmoid(upper), inside)
         return torch.where(level == self.num_levels - 1, F.logsigmoid(-lower), log_p)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             shape = self.noise_shape(sample_shape)
             u = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(1e-7, 1 - 1e-7)

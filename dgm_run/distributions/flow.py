@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 
 
 class Step(ABC):
@@ -71,10 +71,10 @@ class Flow(Distribution):
         self.base = base
         self.steps = list(steps)
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         z, log_q = self.base.rsample_and_log_prob(sample_shape)
         with full_precision(z):
             for step in self.steps:
@@ -97,7 +97,9 @@ class Flow(Distribution):
         return Flow(self.base.detach(), [step.detach() for step in self.steps])
 
 
-def freeze_network(network: nn.Module) -> Callable[..., Tensor]:
+def freeze_network(network: nn.Module | Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Returns the network as a function whose parameters receive no gradient."""
+    if not isinstance(network, nn.Module):
+        return network  # which has none
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return lambda *arguments: torch.func.functional_call(network, parameters, arguments)

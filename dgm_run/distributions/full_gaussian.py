@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
@@ -32,10 +32,10 @@ class FullGaussian(Distribution):
     def variance(self) -> Tensor:
         return self.scale_tril.square().sum(-1)
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         with full_precision(noise):
             z = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)

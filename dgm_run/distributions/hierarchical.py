@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class Hierarchical(Distribution):
@@ -33,15 +33,15 @@ class Hierarchical(Distribution):
         self.has_second_first = has_second_first
         self.dims = [first.event_shape[0], second_dim]
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         a, log_a = self.first.rsample_and_log_prob(sample_shape)
         b, log_b = self.second(a).rsample_and_log_prob()
         return self._concatenate(a, b), log_a + log_b
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         a = self.first.sample(sample_shape)  # samples of some mixtures are not differentiable
         with torch.no_grad():
             return self._concatenate(a, self.second(a).sample())

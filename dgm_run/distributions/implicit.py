@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.distributions.full_gaussian import FullGaussian
 
 DRAWS = 500
@@ -37,7 +37,7 @@ class Implicit(Distribution):
         self.noise_dim = noise_dim
         self._like = like
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         shape = torch.Size(sample_shape) + self.batch_shape + (self.noise_dim,)
         return self.generate(torch.randn(shape, dtype=self._like.dtype, device=self._like.device))
 

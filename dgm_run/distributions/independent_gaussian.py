@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
@@ -61,6 +61,6 @@ class IndependentGaussian(Distribution):
         with full_precision(z):
             return torch.addmm(constant, x, mean.T) - 0.5 * x.square().sum(-1, keepdim=True)
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return self.loc + self.log_scale.exp() * noise

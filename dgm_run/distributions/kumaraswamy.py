@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 FAR = 40.0
 """Log-odds beyond which 1 - v is exp(-z), and 1 - v^a is a (1 - v), to the last digit of double precision."""
@@ -34,7 +34,7 @@ class LogitKumaraswamy(Distribution):
         self.a = a
         self.b = b
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = self.a.new_empty(self.noise_shape(sample_shape)).exponential_()  # -log u
         exponent = noise / self.b
         log_v = _log1mexp(exponent.clamp(max=FAR)) / self.a  # v = (1 - u^(1/b))^(1/a)

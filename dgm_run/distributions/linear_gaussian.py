@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.distributions.full_gaussian import FullGaussian
 
@@ -38,10 +38,10 @@ class LinearGaussian(Distribution):
     def variance(self) -> Tensor:
         return self.weight.square().sum(-1) + self.log_var.exp()
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
-        like = {"dtype": self.bias.dtype, "device": self.bias.device}
-        z = torch.randn(*sample_shape, self.latent_dim, **like)
-        noise = torch.randn(*sample_shape, len(self.bias), **like)
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        dtype, device = self.bias.dtype, self.bias.device
+        z = torch.randn(*sample_shape, self.latent_dim, dtype=dtype, device=device)
+        noise = torch.randn(*sample_shape, len(self.bias), dtype=dtype, device=device)
         return z @ self.weight.T + self.bias + torch.exp(0.5 * self.log_var) * noise
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class Mixture(Distribution):
@@ -32,7 +32,7 @@ class Mixture(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return (self.components.pairwise_log_prob(value) + self.log_weights).logsumexp(-1)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draws a component for every sample, then draws from it: (*sample, *event)."""
         with torch.no_grad():
             num_samples = torch.Size(sample_shape).numel()

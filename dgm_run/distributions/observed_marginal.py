@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class ObservedMarginal(Distribution):
@@ -24,7 +24,7 @@ class ObservedMarginal(Distribution):
     def mean(self) -> Tensor:
         return self.p.mean
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draws complete examples, without missing values."""
         return self.p.sample(sample_shape)
 
@@ -51,7 +51,7 @@ class ConditionalCompletion(Distribution):
     def mean(self) -> Tensor:
         return self._restore_observed(self.p.mean)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self._restore_observed(self.p.sample(sample_shape))
 
     def _restore_observed(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class OneHot(Distribution):
@@ -31,12 +31,12 @@ class OneHot(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return (value * self.log_p).sum(-1)
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         """Draws samples without a gradient, and their log probability with one."""
         y = self.sample(sample_shape)
         return y, self.log_prob(y)
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             noise = self.log_p.new_empty(self.noise_shape(sample_shape)).exponential_()
             chosen = (self.log_p - noise.log()).argmax(-1)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.networks.pixels import PixelNetwork
 
 ROWS = 500
@@ -62,7 +62,7 @@ class PixelByPixel(Distribution):
         p = self.likelihood(params.unflatten(1, (self.num_params, -1)))
         return p.log_prob(x.repeat(len(context) // len(x), 1, 1, 1))
 
-    def sample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self._draw(sample_shape)[0]
 
     @property
@@ -71,7 +71,7 @@ class PixelByPixel(Distribution):
         return self._draw(())[1]
 
     @torch.no_grad()
-    def _draw(self, sample_shape: torch.Size | tuple) -> tuple[Tensor, Tensor]:
+    def _draw(self, sample_shape: SampleShape) -> tuple[Tensor, Tensor]:
         """Draws images; returns them and the conditional mean of each pixel."""
         batch = torch.Size(sample_shape) + self.batch_shape
         context = self.context.expand(*batch, *self.context.shape[-3:]).reshape(-1, *self.context.shape[-3:])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.distributions.vocabulary import END, PAD, START, trim_padding
 from dgm_run.networks.rnn import OFFSET, State, TokenNetwork
 
@@ -59,7 +59,7 @@ class Sentence(Distribution):
         return self.context.expand(*batch, self.context.shape[-1]).reshape(batch.numel(), self.context.shape[-1])
 
     @torch.no_grad()
-    def sample(self, sample_shape: torch.Size | tuple = (), prefix: Tensor | None = None) -> Tensor:
+    def sample(self, sample_shape: SampleShape = (), prefix: Tensor | None = None) -> Tensor:
         """Draws sentences; they continue `prefix`, (*batch, t) tokens of unfinished sentences, if given."""
         return self._grow(
             torch.Size(sample_shape), lambda logits: torch.distributions.Categorical(logits=logits).sample(), prefix

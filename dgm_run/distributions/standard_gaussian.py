@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm_run.distributions.base import Distribution
+from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 
 
@@ -31,7 +31,7 @@ class StandardGaussian(Distribution):
     def variance(self) -> Tensor:
         return self._like.new_ones(self.event_shape)
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return torch.randn(self.noise_shape(sample_shape), dtype=self._like.dtype, device=self._like.device)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Limits, Margin, clip_interval, mean_and_stderr
 
 Kind = Literal["exact", "lower_bound", "upper_bound", "estimate"]
+
+M = TypeVar("M", bound=nn.Module, contravariant=True)
+"""Kind of model that an estimator goes with."""
 
 
 class Baseline(NamedTuple):
@@ -117,6 +120,16 @@ class Estimate:
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 
 
+class Method(TypedDict):
+    """How the likelihood of a split was found, for all numbers that tell it; the fields are those of `Estimate`."""
+
+    estimator: str
+    kind: Kind
+    errors: ComputingErrors
+    settings: dict[str, Any]
+    diagnostics: dict[str, float | None]
+
+
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -155,7 +168,7 @@ class FineProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimator(ABC):
+class Estimator(ABC, Generic[M]):
     """A frozen dataclass of settings, called on a model in evaluation mode and the examples of one split.
 
     Attributes:
@@ -172,7 +185,7 @@ class Estimator(ABC):
     requires: ClassVar[dict[str, type]] = {}
     takes_corrupted: ClassVar[bool] = False
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:  # noqa: B027 - most can do all of their kind
+    def check(self, model: M, data: LoadedDataset) -> None:
         """Refuses a model or data that the estimator cannot evaluate, before the training.
 
         Raises:
@@ -180,13 +193,13 @@ class Estimator(ABC):
         """
 
     def fit(
-        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
-    ) -> "Estimator":
+        self, model: M, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+    ) -> "Estimator[M]":
         """Returns the estimator fitted to training and validation examples; most need no fit and return themselves."""
         return self
 
     @abstractmethod
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(self, model: M, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         """Averages over the examples of `data`.
 
         Args:
@@ -195,7 +208,7 @@ class Estimator(ABC):
             report: receives the progress, as (parts done, parts in all).
         """
 
-    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+    def pictures(self, model: M) -> dict[str, Tensor]:
         """Returns images (N, *shape) by name, to be shown in rows of eight, after `fit`."""
         return {}
 

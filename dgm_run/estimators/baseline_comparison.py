@@ -46,8 +46,9 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
 
 
 def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
-    best = max(baselines, key=lambda each: float(each.baseline.log_p.mean()))
-    gap, stderr = _subtract(likelihood, best.baseline)
+    pairs = [(each, each.baseline) for each in baselines if each.baseline]
+    best, baseline = max(pairs, key=lambda pair: float(pair[1].log_p.mean()))
+    gap, stderr = _subtract(likelihood, baseline)
     # a single example decides nothing, and other warnings name values that are not finite
     if stderr is None:
         return None
@@ -59,12 +60,12 @@ def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str 
         return None
     stderr = math.hypot(stderr, min(computing) / NORMAL)  # one side alone has the bias
     value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"
-    name = f"{best.baseline.name} ({value})"
+    name = f"{baseline.name} ({value})"
     by = f"{_format_nats(gap)} ± {_format_nats(stderr)} nats"
     if likelihood.kind == "lower_bound":
-        return f"this lower bound lies below {name} by {by}: the model may be better than that: {best.baseline.advice}"
+        return f"this lower bound lies below {name} by {by}: the model may be better than that: {baseline.advice}"
     by += ", as far as this estimate tells" if likelihood.kind == "estimate" else ""
-    return f"worse than {name} by {by}: {best.baseline.advice}"
+    return f"worse than {name} by {by}: {baseline.advice}"
 
 
 def _subtract(likelihood: Estimate, baseline: Baseline) -> tuple[float, float | None]:

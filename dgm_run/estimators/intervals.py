@@ -158,7 +158,7 @@ class ComputingErrors(NamedTuple):
 
     def scale(self, factor: float) -> "ComputingErrors":
         """Returns the errors of the value times a factor."""
-        return ComputingErrors(*(each.scale(factor) for each in self))
+        return ComputingErrors(self.common.scale(factor), self.draws.scale(factor), self.bias.scale(factor))
 
     @property
     def margin(self) -> Margin:

@@ -73,11 +73,13 @@ def estimate_perplexity(
         of_examples = Margin.student(stderr / value, len(log_p) - 1)
         interval = _around_logarithm(value, errors.add_examples(of_examples))
         stderr = math.hypot(stderr, value * errors.common.stderr)
-    intervals = {
-        "interval": interval,
-        "computing_interval": _around_logarithm(value, computing) if any(computing) else None,
-    }
-    return Estimate("perplexity", estimator, kind, value, stderr, len(data), "", **intervals, **more)
+    of_computing = _around_logarithm(value, computing) if any(computing) else None
+    return Estimate(
+        *("perplexity", estimator, kind, value, stderr, len(data), ""),
+        interval=interval,
+        computing_interval=of_computing,
+        **more,
+    )
 
 
 def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:

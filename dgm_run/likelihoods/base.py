@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ class Likelihood(nn.Module, ABC):
         is_stationary: whether all elements share its own parameters, so that it also applies to a single pixel.
     """
 
-    takes: ClassVar[tuple[str, ...]]
+    takes: tuple[str, ...]
     num_params: int = 1
     is_stationary: bool = True
 

@@ -38,6 +38,8 @@ class GaussianLikelihood(Likelihood):
         ValueError: a scale is not positive, or starts below the absolute part of its floor.
     """
 
+    log_floor: Tensor
+    log_scale: Tensor
     takes = ("continuous",)
 
     def __init__(

@@ -18,7 +18,7 @@ class LevelLikelihood(Likelihood):
         ValueError: the data have no grey levels.
     """
 
-    takes = ("levels", "binary")
+    takes: tuple[str, ...] = ("levels", "binary")
 
     def __init__(self, shape: Sequence[int], num_levels: int | None):
         super().__init__(shape)

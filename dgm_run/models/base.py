@@ -3,12 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
+from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.distributions.base import Distribution
 
 
@@ -22,16 +23,55 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
-def topmost_with_method(module: nn.Module, method: str) -> Iterator[nn.Module]:
+@runtime_checkable
+class HasLogWeights(Protocol):
+    """Model whose p(x), or p(x) Z, is the mean of importance weights; their logarithms are (S, B)."""
+
+    def log_weights(self, x: Tensor, num_samples: int) -> Tensor: ...
+
+
+class StartsFromData(Protocol):
+    """Part whose parameters start from training examples."""
+
+    def initialize(self, x: Tensor) -> None: ...
+
+
+class WarnsOfLikelihood(Protocol):
+    """Part that knows what its likelihood depends on; None for nothing."""
+
+    @property
+    def likelihood_warning(self) -> str | None: ...
+
+
+@overload
+def topmost_with_method(module: nn.Module, method: Literal["initialize"]) -> Iterator[StartsFromData]: ...
+@overload
+def topmost_with_method(module: nn.Module, method: Literal["likelihood_warning"]) -> Iterator[WarnsOfLikelihood]: ...
+def topmost_with_method(module: nn.Module, method: str) -> Iterator[object]:
     """Yields the topmost parts of a module that have this method; parts inside them are not visited."""
     if hasattr(module, method):
         yield module
     else:
         for child in module.children():
-            yield from topmost_with_method(child, method)
+            yield from topmost_with_method(child, method)  # type: ignore[call-overload]  # of the same method
 
 
-class ExactModel(nn.Module, ABC):
+class GenerativeModel(nn.Module, ABC):
+    """Model that can be sampled; `dgm_run.load` returns one.
+
+    Attributes:
+        preprocessing: how it sees the data; `preprocessing.restore(x)` returns samples in the units of the data. Set by
+            `load`.
+    """
+
+    preprocessing: Preprocessing
+
+    @abstractmethod
+    def sample(self, n: int) -> Tensor:
+        """Draws n examples from p(x), (n, *shape)."""
+
+
+class ExactModel(GenerativeModel):
     """Model with a likelihood in closed form."""
 
     @abstractmethod
@@ -64,7 +104,7 @@ class ImportanceTerms(NamedTuple):
         return self.log_px + (self.log_pz - self.log_qz)
 
 
-class LatentVariableModel(nn.Module, ABC):
+class LatentVariableModel(GenerativeModel):
     """p(x) = integral of p(x | z) p(z) dz with an approximate posterior q(z | x).
 
     A model gives the three densities; everything else follows. The ELBO, importance-weighted and Renyi bounds and

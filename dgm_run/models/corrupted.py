@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.distributions.base import Distribution
 from dgm_run.errors import ConfigError
-from dgm_run.models.base import ContinuousLatentModel, ExactModel, topmost_with_method
+from dgm_run.models.base import ContinuousLatentModel, ExactModel, LatentVariableModel, topmost_with_method
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 
@@ -47,7 +47,7 @@ class CorruptedModel(ContinuousLatentModel):
         ConfigError: the decoder's elements are not independent.
     """
 
-    def __init__(self, model: ContinuousLatentModel, corrupt: Corruption):
+    def __init__(self, model: LatentVariableModel, corrupt: Corruption):
         super().__init__()
         self.model = model
         self.corrupt = corrupt
@@ -93,6 +93,8 @@ class CorruptedModel(ContinuousLatentModel):
 
 class ExactCorruptedModel(CorruptedModel, ExactModel):
     """Factor analysis of corrupted examples, with p(x~) in closed form."""
+
+    model: FactorAnalysis
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.model.log_prob_of_corrupted(x, self.corrupt)

@@ -22,7 +22,7 @@ class Stage(NamedTuple):
     finish: Callable[[], None]
 
 
-class LayeredModel(ABC):
+class LayeredModel(nn.Module, ABC):
     """Model whose layers can be trained one after another.
 
     Attributes:

@@ -98,10 +98,10 @@ class BoundedParameter(nn.Module):
         super().__init__()
         low, high = check_interval(bounds, name)
         self.middle = (low + high) / 2
-        self.half = (high - low) / 2
-        start = (start - self.middle) / self.half
-        self.raw = nn.Parameter(self.half * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
+        self.half_width = (high - low) / 2
+        start = (start - self.middle) / self.half_width
+        self.raw = nn.Parameter(self.half_width * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
 
     def forward(self) -> Tensor:
         # has slope one in the middle, as a free parameter
-        return self.middle + self.half * torch.tanh(self.raw / self.half)
+        return self.middle + self.half_width * torch.tanh(self.raw / self.half_width)

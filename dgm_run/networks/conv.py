@@ -23,6 +23,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
         raise ValueError(f"kernel_sizes: {kernel_size} is even: choose an odd number")
     layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
 

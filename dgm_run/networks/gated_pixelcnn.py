@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.networks.pixels import (
     PixelNetwork,
     PixelSampler,
@@ -83,13 +84,13 @@ class GatedPixelCNN(PixelNetwork):
     ):
         super().__init__()
         check_sizes(first_kernel_size, kernel_size, num_layers)
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             GatedLayer(
                 channels if i else in_channels, channels, kernel_size if i else first_kernel_size, is_first=not i
             )
             for i in range(num_layers)
         )
-        self.from_context = nn.ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
+        self.from_context = ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
         self.hidden = pointwise(channels, channels)
         self.output = output_layer(channels, out_channels)
         self.in_channels = in_channels
@@ -123,26 +124,27 @@ class GatedPixelCNNSampler(PixelSampler):
             self.strips[0].end_row()
             self.rows[0] = self.strips[0].above
         self.from_above = []
-        v = None
+        v: Tensor | None = None
         for i, (layer, context_term) in enumerate(zip(self.network.layers, self.context_terms, strict=True)):
             to_v, to_h = context_term[row].chunk(2, -1)
-            if i:
+            if v is None:
+                inputs = self.rows[0]
+            else:
                 inputs = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
                 self.rows[i] = inputs[:, :, 1:]
-            else:
-                inputs = self.rows[0]
             vertical = layer.above.compute_row(inputs) + to_v  # (N, W, 2 C)
             self.from_above.append(apply_at_pixel(layer.link, vertical) + to_h)
             v = gate(vertical, -1)
 
     def compute_output(self, column: int) -> Tensor:
-        h = None
+        h: Tensor | None = None
         for i, layer in enumerate(self.network.layers):
-            if i:
+            if h is not None:
                 self.strips[i].put(column, h)
             window = self.strips[i].window(column, layer.left.has_own_pixel)
             out = apply_at_pixel(layer.mix, gate(self.from_above[i][:, column] + window @ self.matrices[i], -1))
-            h = h + out if i else out
+            h = out if h is None else h + out
+        assert h is not None
         return apply_at_pixel(self.network.output, F.relu(apply_at_pixel(self.network.hidden, F.relu(h))))
 
     def put(self, column: int, pixel: Tensor) -> None:

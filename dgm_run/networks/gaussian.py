@@ -30,4 +30,5 @@ class GaussianLayer(nn.Module):
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
         """Returns the Gaussian in the precision of `like`, whatever the precision of h."""
-        return bounded_gaussian(*self.linear(h).to(like.dtype).chunk(2, -1), self.log_var_range)
+        mean, log_var = self.linear(h).to(like.dtype).chunk(2, -1)
+        return bounded_gaussian(mean, log_var, self.log_var_range)

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.networks.linear import linear
+from dgm_run.networks.module_list import ModuleList
 
 
 class MaskedLinear(nn.Linear):
     """Linear layer whose weights are multiplied by a mask, (out, in)."""
+
+    mask: Tensor
 
     def __init__(self, mask: Tensor):
         super().__init__(mask.shape[1], mask.shape[0])
@@ -54,7 +57,7 @@ class MADE(nn.Module):
             layers.append(MaskedLinear((wider.unsqueeze(1) >= degrees).to(torch.get_default_dtype())))
             degrees = wider
         last = torch.arange(dim).repeat(num_outputs)
-        self.layers = nn.ModuleList(layers)
+        self.layers = ModuleList(layers)
         self.output = MaskedLinear((last.unsqueeze(1) > degrees).to(torch.get_default_dtype()))
         if context_dim:
             self.from_context = linear(context_dim, hidden_dims[0] + dim * num_outputs)

@@ -1,6 +1,6 @@
 """Multi-layer perceptrons, plain or gated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -11,7 +11,7 @@ from dgm_run.networks.linear import linear
 
 Activation = Literal["gated", "relu", "leaky_relu", "tanh", "softplus", "elu"]
 
-_PLAIN = {
+_PLAIN: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
     "tanh": nn.Tanh,

@@ -6,8 +6,9 @@ https://arxiv.org/abs/1601.06759.
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.networks.pixels import (
     PixelNetwork,
     PixelSampler,
@@ -57,11 +58,11 @@ class PixelCNN(PixelNetwork):
         widths = [in_channels] + [channels] * (num_layers - 1)
         sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
         pairs = list(zip(widths, sizes, strict=True))
-        self.above = nn.ModuleList(RowsAbove(width, channels, size, has_own_row=False) for width, size in pairs)
-        self.left = nn.ModuleList(
+        self.above = ModuleList(RowsAbove(width, channels, size, has_own_row=False) for width, size in pairs)
+        self.left = ModuleList(
             PixelsLeft(width, channels, size, has_own_pixel=i > 0) for i, (width, size) in enumerate(pairs)
         )
-        self.from_context = nn.ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
+        self.from_context = ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
         self.in_channels = in_channels
         self.channels = channels
@@ -72,11 +73,12 @@ class PixelCNN(PixelNetwork):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x = to_channels_last(x)
         context = to_channels_last(context)
-        h = 0.0
-        for i, (above, left, project) in enumerate(zip(self.above, self.left, self.from_context, strict=True)):
-            inputs = convolve_preceding(h if i else x, above, left)
-            inputs = inputs if i else repeat_to(len(context), inputs)
-            h = h + F.relu(inputs + project(context))
+        h: Tensor | None = None
+        for above, left, project in zip(self.above, self.left, self.from_context, strict=True):
+            if h is None:
+                h = F.relu(repeat_to(len(context), convolve_preceding(x, above, left)) + project(context))
+            else:
+                h = h + F.relu(convolve_preceding(h, above, left) + project(context))
         return self.output(h)
 
     def build_sampler(self, context: Tensor) -> "PixelCNNSampler":
@@ -101,12 +103,14 @@ class PixelCNNSampler(PixelSampler):
         self.from_above = [above.compute_row(strip.above) + context_term[row] for above, strip, context_term in layers]
 
     def compute_output(self, column: int) -> Tensor:
-        h = 0.0
+        h: Tensor | None = None
         for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
-            if i:
+            if h is not None:
                 strip.put(column, h)
             window = strip.window(column, self.network.left[i].has_own_pixel)
-            h = h + F.relu(self.from_above[i][:, column] + window @ matrix)
+            out = F.relu(self.from_above[i][:, column] + window @ matrix)
+            h = out if h is None else h + out
+        assert h is not None
         return apply_at_pixel(self.network.output, h)
 
     def put(self, column: int, pixel: Tensor) -> None:

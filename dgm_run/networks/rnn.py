@@ -92,6 +92,7 @@ class TokenNetwork(nn.Module):
             tokens = tokens.masked_fill(tokens != START, UNKNOWN)
         inputs = self.dropout(self.embedding(tokens))
         if self.at_input:
+            assert context is not None
             inputs = torch.cat([inputs, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)
         hidden, after = self.layer(inputs, state if self.num_states == 2 else state[0])
         return self.output(self.dropout(hidden)), after if self.num_states == 2 else (after,)

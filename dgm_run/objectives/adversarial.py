@@ -39,7 +39,7 @@ LOSSES = {
 
 
 @dataclass(frozen=True)
-class Adversarial(Objective):
+class Adversarial(Objective[GAN]):
     """Losses that the discriminator and the generator minimise in turn.
 
     The kernel discrepancy between samples and validation data chooses the checkpoint; the losses cannot.

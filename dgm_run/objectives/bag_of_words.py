@@ -7,7 +7,7 @@ variational autoencoders, 2017, https://arxiv.org/abs/1703.10960.
 import math
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.decoders.rnn import RNNDecoder
 from dgm_run.errors import ConfigError
@@ -18,7 +18,7 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
-class BagOfWords(Objective):
+class BagOfWords(Objective[VAE]):
     """-bound - weight E_q sum_t log p(w_t | z): z stays in use where the preceding words suffice for the decoder.
 
     The second term serves training alone. The run reports it as `bag_of_words`, and reports the bound of the model.
@@ -45,8 +45,8 @@ class BagOfWords(Objective):
     def num_warmup_epochs(self) -> int:
         return self.bound.num_warmup_epochs
 
-    def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-        if model.decoder.bag is None:
+    def init_state(self, model: VAE, x: Tensor) -> dict[str, Tensor]:
+        if _decoder_of(model).bag is None:
             raise ConfigError(
                 "objective: BagOfWords needs a decoder that predicts words: set decoder.bag_of_words=true"
             )
@@ -55,5 +55,10 @@ class BagOfWords(Objective):
     def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.bound.num_samples)
         loss, named = self.bound.loss_from_terms(terms, progress)
-        log_bag = model.decoder.log_bag(terms.z, x).mean()
+        log_bag = _decoder_of(model).log_bag(terms.z, x).mean()
         return loss - self.weight * log_bag + model.auxiliary_loss(), named | {"bag_of_words": log_bag.detach()}
+
+
+def _decoder_of(model: VAE) -> RNNDecoder:
+    assert isinstance(model.decoder, RNNDecoder)
+    return model.decoder

@@ -1,7 +1,7 @@
 """Base of objectives, which define what training minimises."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ def convert_to_data_units(terms: dict[str, float], examples: DataSplit) -> dict[
     return {name: value + shift * (name in DENSITIES) for name, value in terms.items()}
 
 
+M = TypeVar("M", bound=nn.Module, contravariant=True)
+"""Kind of model that an objective goes with."""
+
+
 class Progress(NamedTuple):
     """Progress of training.
 
@@ -34,7 +38,7 @@ class Progress(NamedTuple):
     memory: dict[str, Tensor]
 
 
-class Objective(ABC):
+class Objective(ABC, Generic[M]):
     """Objective: a frozen dataclass of settings, called on a model and a batch.
 
     Attributes:
@@ -50,7 +54,7 @@ class Objective(ABC):
         """Number of epochs after which the loss keeps its form; early stopping waits for them."""
         return 0
 
-    def init_state(self, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: M, x: Tensor) -> dict[str, Tensor]:
         """Creates the state that the objective keeps from step to step: chains, averages. Checkpoints contain it.
 
         Args:
@@ -60,9 +64,7 @@ class Objective(ABC):
         return {}
 
     @abstractmethod
-    def __call__(
-        self, model: nn.Module, x: Tensor, progress: Progress | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Computes the loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
         The terms keep their definitions whatever the loss does: at beta = 1, without free bits.
@@ -73,21 +75,19 @@ class Objective(ABC):
             progress: progress of training; None outside of it, where schedules have ended.
         """
 
-    def step(
-        self, model: nn.Module, train: DataSplit, index: Tensor, progress: Progress
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, model: M, train: DataSplit, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         """Computes loss and terms of a training step on the examples at `index`, (B,).
 
         Most objectives use these examples only.
         """
         return self(model, train.batch(index), progress)
 
-    def project_parameters(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
+    def project_parameters(self, model: M) -> None:
         """Projects parameters onto their valid range after an optimizer step."""
 
     @torch.no_grad()
     def evaluate(
-        self, model: nn.Module, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+        self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         """Computes the named terms over the validation examples, weighted correctly for a ragged last batch.
 

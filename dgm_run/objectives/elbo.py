@@ -16,7 +16,7 @@ _WARMUPS = {"linear": linear_warmup, "logistic": logistic_warmup}
 
 
 @dataclass(frozen=True)
-class ELBO(Objective):
+class ELBO(Objective[ContinuousLatentModel]):
     """E_q log p(x | z) - beta KL(q(z | x) || p(z)), by Monte Carlo.
 
     Sources: Kingma & Welling 2013, https://arxiv.org/abs/1312.6114; beta: Higgins et al. 2017; warm-up:

@@ -1,6 +1,7 @@
 """Base of objectives for posteriors without a density: p(x, z), its score, and the validation."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,9 +15,11 @@ from dgm_run.posteriors.base import Posterior
 VALIDATION_SAMPLES = 50
 """Number of importance samples for each validation example, from the Gaussian proposal of its posterior."""
 
+M = TypeVar("M", bound=ContinuousLatentModel, contravariant=True)
+
 
 @dataclass(frozen=True)
-class ImplicitObjective(Objective):
+class ImplicitObjective(Objective[M]):
     """Base of objectives that move samples of q(z | x); without log q they have no bound.
 
     An estimate of log p(x) of the validation data chooses the checkpoint. It is importance sampling from a Gaussian
@@ -40,7 +43,7 @@ class ImplicitObjective(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: ContinuousLatentModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+        self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         p = model.latent_prior()
 

@@ -51,7 +51,7 @@ _SURROGATES = {"standard": standard, "stl": stl, "dreg": dreg}
 
 
 @dataclass(frozen=True)
-class IWAE(Objective):
+class IWAE(Objective[ContinuousLatentModel]):
     """L_K = E log 1/K sum_k p(x, z_k) / q(z_k | x), between the ELBO (K = 1) and log p(x) (K to infinity).
 
     The reported value is the bound, whichever surrogate gives the gradient.

@@ -12,7 +12,7 @@ from dgm_run.objectives.base import Objective, Progress
 
 
 @dataclass(frozen=True)
-class LogLikelihood(Objective):
+class LogLikelihood(Objective[ExactModel]):
     """Maximum likelihood: the loss is -log p(x)."""
 
     requires = {"model": ExactModel}

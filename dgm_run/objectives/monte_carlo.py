@@ -16,7 +16,7 @@ from dgm_run.priors.standard import StandardPrior
 
 
 @dataclass(frozen=True)
-class MonteCarlo(Objective):
+class MonteCarlo(Objective[DensityNetwork]):
     """log 1/S sum_s p(x | z_s), with the same S draws of the prior for all examples of a batch.
 
     Its mean lies below log p(x): it is the importance-weighted bound with the prior as q.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.models.base import ContinuousLatentModel
+from dgm_run.models.latent.vae import VAE
 from dgm_run.networks.frozen_parameters import frozen_parameters
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
@@ -17,7 +18,7 @@ from dgm_run.posteriors.operator import OperatorPosterior
 
 
 @dataclass(frozen=True)
-class Operator(ImplicitObjective):
+class Operator(ImplicitObjective[VAE]):
     """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f where q is the posterior.
 
     Two independent halves of the samples give the two factors of the square, so that its gradient is unbiased. p learns
@@ -31,10 +32,9 @@ class Operator(ImplicitObjective):
         if self.num_samples % 2:
             raise ValueError(f"num_samples = {self.num_samples} must be even: two means use half of the samples each")
 
-    def __call__(
-        self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        posterior: OperatorPosterior = model.posterior
+    def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        posterior = model.posterior
+        assert isinstance(posterior, OperatorPosterior)
         z = posterior(x).rsample((self.num_samples,))
         with torch.no_grad():
             features = posterior.encoder(x)

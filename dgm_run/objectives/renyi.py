@@ -18,7 +18,7 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 @dataclass(frozen=True)
-class Renyi(Objective):
+class Renyi(Objective[ContinuousLatentModel]):
     """L_alpha = 1/(1 - alpha) log E_q (p(x, z) / q(z | x))^(1 - alpha), by K samples.
 
     It is non-increasing in alpha. alpha = 0 is the importance-weighted bound, and alpha to -infinity ("-inf") is

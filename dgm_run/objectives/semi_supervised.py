@@ -21,7 +21,7 @@ from dgm_run.objectives.base import Objective, Progress
 
 
 @dataclass(frozen=True)
-class SemiSupervised(Objective):
+class SemiSupervised(Objective[LabelledModel]):
     """-E_data U(x) - share E_labelled L(x, y) - alpha E_labelled log q(y | x), where
 
     L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x). Labels are summed out,
@@ -90,4 +90,5 @@ class SemiSupervised(Objective):
         labelled = data.valid.labelled
         if not len(labelled):
             return means
+        assert data.valid.y is not None
         return means | {"error": (rows["predicted"] != data.valid.y)[labelled].double().mean().item()}

@@ -17,7 +17,7 @@ from dgm_run.samplers.svgd import direction, squared_discrepancy
 
 
 @dataclass(frozen=True)
-class Stein(ImplicitObjective):
+class Stein(ImplicitObjective[ContinuousLatentModel]):
     """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the

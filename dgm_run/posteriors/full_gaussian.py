@@ -25,6 +25,9 @@ class FullGaussianPosterior(EvaluablePosterior):
         ValueError: the floor is negative.
     """
 
+    tril: Tensor
+    on_diagonal: Tensor
+
     def __init__(self, encoder: Encoder, latent_dim: int, min_scale: float):
         super().__init__()
         if min_scale < 0:

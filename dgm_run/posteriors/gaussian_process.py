@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run.distributions.base import Distribution, full_precision
+from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.encoders.base import Encoder
@@ -111,10 +111,10 @@ class VariationalGaussianProcess(Distribution):
         self.log_var = log_var
         self.feature_term = feature_term
 
-    def rsample(self, sample_shape: torch.Size | tuple = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.rsample_and_log_prob(sample_shape)[0]
 
-    def rsample_and_log_prob(self, sample_shape: torch.Size | tuple = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         noise = StandardGaussian(self.process.points.shape[1], self.log_var)
         xi, log_q = noise.rsample_and_log_prob(torch.Size(sample_shape) + self.batch_shape)
         with full_precision(xi):

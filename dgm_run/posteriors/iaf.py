@@ -6,12 +6,13 @@ https://arxiv.org/abs/1606.04934.
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.distributions.flow import Step
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.made import MADE
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.posteriors.flow import FlowPosterior
 
 OPEN_GATE = 2.0
@@ -45,7 +46,7 @@ class IAFPosterior(FlowPosterior):
         if context_dim < 1:
             raise ValueError(f"context_dim = {context_dim} must be positive: only the context carries x to the steps")
         super().__init__(encoder, latent_dim, log_var_range, num_steps, context_dim)
-        self.networks = nn.ModuleList(
+        self.networks = ModuleList(
             MADE(latent_dim, hidden_dims, 2, context_dim).start_near_constant(OPEN_GATE) for _ in range(num_steps)
         )
 

@@ -51,6 +51,8 @@ class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
         ValueError: there is no matrix.
     """
 
+    below_diagonal: Tensor
+
     def __init__(self, encoder: Encoder, latent_dim: int, log_var_range: Sequence[float], num_matrices: int):
         if num_matrices < 1:
             raise ValueError(f"num_matrices = {num_matrices} must be positive")

@@ -13,6 +13,7 @@ from dgm_run.distributions.flow import Step, freeze_network
 from dgm_run.encoders.base import Encoder
 from dgm_run.networks.linear import linear
 from dgm_run.networks.mlp import Activation, mlp
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.posteriors.base import EvaluablePosterior
 from dgm_run.posteriors.flow import FlowPosterior
 
@@ -96,7 +97,7 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
                 output.weight.mul_(0.1)  # starts near the identity
             networks.append(nn.Sequential(mlp(inputs, hidden_dims, activation), output))
             size = latent_dim - size  # the next step keeps the shifted part
-        self.networks = nn.ModuleList(networks)
+        self.networks = ModuleList(networks)
 
     def build_steps(self, params: Tensor) -> list[Step]:
         pairs = zip(self.networks, self.sizes, strict=True)

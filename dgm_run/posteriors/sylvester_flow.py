@@ -69,6 +69,8 @@ class SylvesterFlowPosterior(FlowPosterior):
         ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
     """
 
+    upper: Tensor
+
     def __init__(
         self,
         encoder: Encoder,

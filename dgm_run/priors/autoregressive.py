@@ -7,12 +7,13 @@ al., Masked autoregressive flow for density estimation, 2017, https://arxiv.org/
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from dgm_run.distributions.autoregressive_step import AutoregressiveStep
 from dgm_run.distributions.flow import Flow, Inverse
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.networks.made import MADE
+from dgm_run.networks.module_list import ModuleList
 from dgm_run.posteriors.base import Posterior
 from dgm_run.priors.base import StandalonePrior
 
@@ -31,12 +32,14 @@ class AutoregressivePrior(StandalonePrior):
         ValueError: there is no step.
     """
 
+    like: Tensor
+
     def __init__(self, latent_dim: int, num_steps: int, hidden_dims: Sequence[int]):
         super().__init__()
         if num_steps < 1:
             raise ValueError(f"num_steps = {num_steps} must be positive; for no step choose prior=standard")
         self.latent_dim = latent_dim
-        self.networks = nn.ModuleList(MADE(latent_dim, hidden_dims, 2).start_near_constant() for _ in range(num_steps))
+        self.networks = ModuleList(MADE(latent_dim, hidden_dims, 2).start_near_constant() for _ in range(num_steps))
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
     def forward(self, posterior: Posterior | None) -> Flow:

@@ -49,7 +49,7 @@ class ObjectivePrior(AuxiliaryLossPrior):
         return DiagonalGaussian(self.mean(), self.log_var())
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        components = self._components().detach()
+        components = self._components().map(Tensor.detach)
         weights = torch.zeros_like(components.loc[:, 0]).log_softmax(0)
         return Mixture(components, weights)
 

@@ -1,6 +1,7 @@
 """Standard Gaussian prior."""
 
 import torch
+from torch import Tensor
 
 from dgm_run.distributions.standard_gaussian import StandardGaussian
 from dgm_run.posteriors.base import Posterior
@@ -9,6 +10,8 @@ from dgm_run.priors.base import StandalonePrior
 
 class StandardPrior(StandalonePrior):
     """p(z) = N(z; 0, I)."""
+
+    like: Tensor
 
     def __init__(self, latent_dim: int):
         super().__init__()

@@ -26,6 +26,8 @@ class StickBreakingPrior(StandalonePrior):
         ValueError: the concentration is not positive.
     """
 
+    ones: Tensor
+
     def __init__(self, latent_dim: int, concentration: float):
         super().__init__()
         if not concentration > 0:

@@ -5,6 +5,7 @@ Source: J. M. Tomczak, M. Welling, VAE with a VampPrior, AISTATS 2018, https://a
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,14 @@ class MixtureOfPosteriors(Prior):
     """p(z) = 1/K sum_k q(z | u_k) at pseudo-inputs u_k, (K, *shape), which subclasses provide."""
 
     requires = {"posterior": EvaluablePosterior}
-    pseudo_inputs: Tensor
 
-    def forward(self, posterior: Posterior) -> Mixture:
+    if TYPE_CHECKING:  # a property of one subclass, a buffer of the other
+
+        @property
+        def pseudo_inputs(self) -> Tensor: ...
+
+    def forward(self, posterior: Posterior | None) -> Mixture:
+        assert posterior is not None
         return _build_mixture(posterior(self.pseudo_inputs), self.pseudo_inputs)
 
     def infer_with_prior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Mixture]:

@@ -21,6 +21,8 @@ class VampPriorData(MixtureOfPosteriors):
         ValueError: there is no component.
     """
 
+    pseudo_inputs: Tensor
+
     def __init__(self, shape: Sequence[int], num_components: int):
         super().__init__()
         if num_components < 1:

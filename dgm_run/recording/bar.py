@@ -29,7 +29,7 @@ class Bar:
 
     def __init__(self, console: Console):
         self.console = console
-        self.parts = []
+        self.parts: list[Part] = []
         self._stream = output.guard(console.file)
         self._is_shown = False
         output.Output.before_write = self.clear

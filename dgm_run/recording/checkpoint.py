@@ -63,7 +63,7 @@ class Checkpoints:
         Raises:
             CheckpointError: no undamaged checkpoint exists.
         """
-        damaged = []
+        damaged: list[str] = []
         for path in (self.folder / name, self.folder / f"previous_{name}"):
             if not path.is_dir():
                 continue

@@ -7,6 +7,7 @@ depends on the clock. An interrupted run therefore writes the same lines as a ru
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class RunLog:
     def speed(self, values: Mapping[str, float], step: int) -> None:
         """Logs values that depend on the clock, to TensorBoard alone."""
         for name, value in values.items():
-            self._guard(lambda name=name, value=value: self._writer.add_scalar(name, value, step))
+            self._guard(partial(self._writer.add_scalar, name, value, step))
 
     def picture(self, name: str, picture: np.ndarray, step: int, file: str) -> None:
         """Logs a picture under samples/, reconstructions/, ... and in TensorBoard."""

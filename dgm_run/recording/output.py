@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, TextIO
+from typing import IO, Any, ClassVar
 
 ASCII_SUBSTITUTES = {
     **{"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<="},
@@ -31,7 +31,7 @@ class Output:
 
     before_write: ClassVar[Callable[[], None] | None] = None
 
-    def __init__(self, target: TextIO | None):
+    def __init__(self, target: IO[str] | None):
         self.lost: OSError | ValueError | None = None
         if target is None:
             self.lost = ValueError("it was closed from the start")
@@ -95,7 +95,7 @@ class Output:
                 os.close(null)
 
 
-def guard(stream: TextIO | Output | None) -> Output:
+def guard(stream: IO[str] | Output | None) -> Output:
     """Guards a stream; returns a guarded stream unchanged."""
     return stream if isinstance(stream, Output) else Output(stream)
 

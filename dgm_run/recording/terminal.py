@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -48,8 +48,9 @@ class Terminal:
 
     def __init__(self, console: Console | None = None):
         width = None if (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ else FILE_WIDTH
+        stream = None if console else cast(IO[str], output.guard(sys.stdout))  # it hands on what it lacks itself
         self.console = console or Console(
-            file=output.guard(sys.stdout), highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
+            file=stream, highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
         )
         self._bar: Bar | None = None
         self._last_line = self._last_draw = 0.0
@@ -127,7 +128,7 @@ class Terminal:
         self._total = epochs * steps_per_epoch
         self._first_step = step
         self._begun = time.monotonic()
-        self._losses = []
+        self._losses: list[str] = []
         self._open_bar()
         self._draw(step)
 
@@ -210,9 +211,9 @@ class Terminal:
             "estimator": [row["estimator"] for row in rows],
         }
         shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
-        for heading in shown:
-            justify = "right" if heading in ("value", "± s.e.", "95% interval", "train_reference") else "left"
-            table.add_column(heading, justify=justify, no_wrap=heading != "estimator", overflow="fold")
+        for name in shown:
+            numeric = name in ("value", "± s.e.", "95% interval", "train_reference")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "estimator", overflow="fold")
         for cells in zip(*shown.values(), strict=True):
             table.add_row(*cells)
         return table

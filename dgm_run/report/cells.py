@@ -43,8 +43,9 @@ def make_cell(value: object) -> Cell:
 
 def make_number_cell(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
     """Returns the cell of a row's number; it states the number of runs where that is not `usual`."""
-    is_finite = row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr)
-    span = Span(row.mean - row.stderr, row.mean + row.stderr) if is_finite else None
+    span = None
+    if row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr):
+        span = Span(row.mean - row.stderr, row.mean + row.stderr)
     tip = f"95%: {_format_interval(row)}" if row.interval else ""
     return Cell(row.format_number(usual), row.mean, is_best, span, tip)
 

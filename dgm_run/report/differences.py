@@ -14,7 +14,7 @@ import numpy as np
 
 from dgm_run.estimators.intervals import LEVEL, NO_MARGIN, Margin, combine, student_quantile
 from dgm_run.report.groups import list_seeds
-from dgm_run.report.rows import Difference, Row, format_nats
+from dgm_run.report.rows import Compared, Difference, Row, format_nats
 
 
 class Spread(NamedTuple):
@@ -43,7 +43,7 @@ def add_differences(rows: Sequence[Row], of_one_run: bool = False) -> list[Row]:
     level = 1 - (1 - LEVEL) / max(1, math.comb(len(rows), 2))
     first = rows[0]
     spread = _pool_spread(rows)
-    compared = "evaluation" if of_one_run else "configuration" if spread else "trained model"
+    compared: Compared = "evaluation" if of_one_run else "configuration" if spread else "trained model"
 
     def subtract(row: Row) -> Difference | str:
         if not (math.isfinite(row.mean) and math.isfinite(first.mean)):

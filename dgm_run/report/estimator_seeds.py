@@ -32,8 +32,9 @@ def pool_seeds(run: Run) -> Run:
         arrays = [run.values.get(values_key(row)) for row in rows]
         if len(rows) > 1:
             pooled |= _average(rows, arrays)
-        if all(array is not None for array in arrays) and len({len(array) for array in arrays}) == 1:
-            values[values_key(pooled)] = np.mean(arrays, 0, dtype=np.float64)
+        known = [array for array in arrays if array is not None]
+        if len(known) == len(arrays) and len({len(array) for array in known}) == 1:
+            values[values_key(pooled)] = np.stack(known).mean(0, dtype=np.float64)
         estimates.append(pooled)
     return replace(run, results={**run.results, "estimates": estimates}, values=values)
 
@@ -106,5 +107,6 @@ def _measure_scatter(arrays: Sequence[np.ndarray | None]) -> Margin | None:
     if len(lengths) > 1 or max(lengths) < 2:
         return None
     num = max(lengths)
-    stderr = float(np.mean(arrays, 0, dtype=np.float64).std(ddof=1)) / math.sqrt(num)
+    means = np.stack([array for array in arrays if array is not None]).mean(0, dtype=np.float64)
+    stderr = float(means.std(ddof=1)) / math.sqrt(num)
     return Margin.student(stderr, num - 1)

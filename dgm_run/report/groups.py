@@ -172,7 +172,7 @@ def _list_parents(key: str) -> list[str]:
 
 
 def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for key in keys:
         value = run.settings.get(key)
         if key.endswith("._target_"):

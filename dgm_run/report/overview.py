@@ -68,7 +68,7 @@ def _has_column_in_nats(
 
 
 def _make_overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
-    first = {row.group.name: row for rows in reversed(found.values()) for row in rows}
+    first = {row.group.name: row for rows in reversed(list(found.values())) for row in rows}
     order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
     members = [first[name] for name in order]  # the row of each in the leftmost column that has it
     specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(found, 1)}

@@ -87,9 +87,12 @@ def _render_table(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -
 
 
 def _render_column(cells: Sequence[Cell]) -> list[str]:
-    numbers = [(cell.sort_key, cell.span) for cell in cells if cell.span]
+    places = [
+        (cell.sort_key, cell.span) if cell.span and isinstance(cell.sort_key, int | float) else None for cell in cells
+    ]
+    numbers = [place for place in places if place]
     scale = choose_scale(numbers) if len(cells) > 1 and numbers else None
-    charts = [scale.draw(cell.sort_key, cell.span) if scale and cell.span else "" for cell in cells]
+    charts = [scale.draw(*place) if scale and place else "" for place in places]
     return list(map(_render_cell, cells, charts))
 
 

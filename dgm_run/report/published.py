@@ -45,8 +45,13 @@ class Footnotes:
 
 def render_published(runs: Sequence[Run]) -> str:
     """Renders a table in Markdown with a row for each estimate of a quantity that a run's preset names."""
-    found = [(run, row) for run in runs if run.published_numbers for row in run.results["estimates"]]
-    found = [(run, row) for run, row in found if row["quantity"] in run.published_numbers.values]
+    found = [
+        (run, row)
+        for run in runs
+        if run.published_numbers
+        for row in run.results["estimates"]
+        if row["quantity"] in run.published_numbers.values
+    ]
     if not found:
         return ""
     found.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
@@ -59,6 +64,7 @@ def render_published(runs: Sequence[Run]) -> str:
 def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
     published = run.published_numbers
     training = run.results.get("training") or {}
+    assert published is not None
     target = published.values[row["quantity"]]
     low = _find_conservative(run, row)
     decimals = max(2, len(str(target).partition(".")[2]))

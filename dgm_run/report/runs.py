@@ -181,18 +181,20 @@ def _find_state(path: Path) -> tuple[State, str]:
 
 def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Gives the fields that the report needs valid types; returns the results and the number of dropped estimates."""
-    training = results.get("training") if isinstance(results.get("training"), dict) else {}
+    training = _dict_of(results, "training")
     numbers = {name: _clean_number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
-    of_dicts = {
-        name: results.get(name) if isinstance(results.get(name), dict) else {}
-        for name in ("environment", "failed_estimators")
-    }
+    of_dicts = {name: _dict_of(results, name) for name in ("environment", "failed_estimators")}
     of_text = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
     whole = [row for row in results["estimates"] if _is_estimate(row)]
     cleaned = {"training": numbers | words, "parameters": _clean_number(results.get("parameters"))}
     cleaned["published"] = _clean_published(results.get("published"))
     return results | cleaned | of_dicts | of_text | {"estimates": whole}, len(results["estimates"]) - len(whole)
+
+
+def _dict_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = results.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _clean_published(row: Any) -> dict[str, Any] | None:

@@ -38,7 +38,8 @@ NOT_RANKED = ("mmd_p_value",)
 
 def better_direction(quantity: str) -> Literal["higher", "lower"] | None:
     """Returns the better direction of a quantity; None where it has none."""
-    for better, names in (("higher", HIGHER_IS_BETTER), ("lower", LOWER_IS_BETTER)):
+    directions: dict[Literal["higher", "lower"], Sequence[str]] = {"higher": HIGHER_IS_BETTER, "lower": LOWER_IS_BETTER}
+    for better, names in directions.items():
         has_name = any(quantity == name or quantity.startswith(f"{name}_") for name in names)
         if has_name and quantity not in NOT_RANKED:
             return better
@@ -121,10 +122,17 @@ def make_tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Ro
     for spec in sorted(found, key=lambda spec: _rank(spec, len(found[spec]))):
         rows = found[spec]
         if spec.better:
-            sign = 1 if spec.better == "lower" else -1
-            rows.sort(key=lambda row, sign=sign: (not math.isfinite(row.mean), sign * row.mean))
+            rows.sort(key=_greatest_first if spec.better == "higher" else _least_first)
             rows = add_differences(rows)
         yield replace(spec, distinction=distinctions[spec]), rows
+
+
+def _least_first(row: Row) -> tuple[bool, float]:
+    return not math.isfinite(row.mean), row.mean
+
+
+def _greatest_first(row: Row) -> tuple[bool, float]:
+    return not math.isfinite(row.mean), -row.mean
 
 
 def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
@@ -145,9 +153,10 @@ def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
 def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     """Returns the specification of a row of results.json."""
     settings = json.dumps(row["settings"], sort_keys=True)
-    words = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
+    split, quantity, estimator, kind = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
     data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _list_data_settings(run))
-    return EstimateSpec(*words, str(row.get("unit", "nats")), settings, int(row.get("num_examples") or 0), *data)
+    unit, num_examples = str(row.get("unit", "nats")), int(row.get("num_examples") or 0)
+    return EstimateSpec(split, quantity, estimator, kind, unit, settings, num_examples, *data)
 
 
 def _list_data_settings(run: Run) -> str:

@@ -18,6 +18,7 @@ from dgm_run.distributed.device import move_to_device
 from dgm_run.errors import DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
+from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
 from dgm_run.objectives.base import Objective
 from dgm_run.runner.compatibility import (
@@ -44,7 +45,7 @@ class Parts(NamedTuple):
     """Objects of a run, built from its configuration."""
 
     trainer: Trainer
-    model: nn.Module
+    model: GenerativeModel
     objective: Objective
     estimators: dict[str, Estimator]
     data: LoadedDataset
@@ -78,6 +79,7 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, di
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     if dataset.preprocessing.has_missing_values and not isinstance(model, CorruptedModel):
+        assert dataset.corrupt is not None  # since values are missing
         model = build_corrupted_model(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_values_outside_unit_interval(model, data)
@@ -93,7 +95,7 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, di
     return Parts(trainer, model, objective, estimators, data)
 
 
-def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[str, Estimator], Dataset]:
+def build_parts(cfg: DictConfig) -> tuple[Trainer, GenerativeModel, Objective, dict[str, Estimator], Dataset]:
     """Builds all parts without the data.
 
     Raises:
@@ -111,6 +113,7 @@ def build_parts(cfg: DictConfig) -> tuple[Trainer, nn.Module, Objective, dict[st
         estimators = build_estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
+        assert dataset.corrupt is not None  # since values are missing
         model = build_corrupted_model(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     return trainer, model, objective, estimators, dataset

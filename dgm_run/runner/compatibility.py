@@ -3,14 +3,13 @@
 `config/validate.py` makes the checks that need no objects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from dgm_run.data.dataset import Dataset, LoadedDataset
-from dgm_run.data.text import TextDataset
+from dgm_run.data.dataset import DataDescription, Dataset, LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.models.base import ExactModel
@@ -28,7 +27,9 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
         if takes and dataset.kind not in takes:
             if "tokens" in (*takes, dataset.kind):
                 raise ConfigError(_describe_sentence_conflict(part, dataset))
-            raise ConfigError(_describe_value_conflict(part, dataset, "model" if part is model else "likelihood"))
+            raise ConfigError(
+                _describe_value_conflict(part, takes, dataset, "model" if part is model else "likelihood")
+            )
         if getattr(part, "value_range", None) and dataset.num_levels is None:
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
@@ -88,9 +89,9 @@ def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
             )
 
 
-def _describe_value_conflict(part: nn.Module | Estimator, dataset: Dataset, kind: str) -> str:
-    takes = f"{type(part).__name__} takes {' or '.join(part.takes)} data"
-    setting = _SETTINGS_OF_KIND[part.takes[0]]
+def _describe_value_conflict(part: object, kinds: Sequence[str], dataset: Dataset, kind: str) -> str:
+    takes = f"{type(part).__name__} takes {' or '.join(kinds)} data"
+    setting = _SETTINGS_OF_KIND[kinds[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"
     if dataset.num_levels is None:
@@ -103,7 +104,7 @@ def _describe_value_conflict(part: nn.Module | Estimator, dataset: Dataset, kind
     return f"{takes}, and {given}: set {setting}, or choose {instead}"
 
 
-def _describe_sentence_conflict(part: nn.Module | Estimator, dataset: Dataset | TextDataset) -> str:
+def _describe_sentence_conflict(part: object, dataset: DataDescription) -> str:
     name = type(part).__name__
     if dataset.kind != "tokens":
         return f"{name} takes sentences, and {dataset.name} holds none: choose dataset=pydoc, text_file, ptb or pcfg"

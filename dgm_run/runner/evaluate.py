@@ -138,8 +138,8 @@ def _show_pictures(
     if is_image(data.dataset.shape):
         for picture, images in fitted.pictures(model).items():
             show(picture, grid(data.dataset.preprocessing.restore(images), columns=8))
-    for plot, picture in fitted.plots().items():
-        show(plot, picture)
+    for name, plot in fitted.plots().items():
+        show(name, plot)
 
 
 def _advise_smaller_settings(name: str, estimator: Estimator) -> str:

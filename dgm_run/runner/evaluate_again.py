@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.config import commands
-from dgm_run.config.compose import instantiate, resolve_data_paths
+from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
 from dgm_run.config.validate import validate
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import refuse_too_many, select_device
@@ -64,7 +64,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str
 
 def _evaluate_yaml(text: str, run_dir: str, packages: Sequence[str]) -> dict[str, Any]:
     """Calls `evaluate` in a worker process, which receives the configuration as YAML."""
-    return evaluate(OmegaConf.create(text), run_dir, packages)
+    return evaluate(as_config(OmegaConf.create(text)), run_dir, packages)
 
 
 def _evaluate_again(

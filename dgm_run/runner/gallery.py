@@ -1,11 +1,12 @@
 """Draws and logs pictures of a model and its parts, and histograms of its weights."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.dataset import Dataset, LoadedDataset
+from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
+from dgm_run.models.base import GenerativeModel
 from dgm_run.recording.image_grid import grid, is_image
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
@@ -28,7 +29,7 @@ class Gallery:
         seed: seed of the draws, which are the same at every call.
     """
 
-    def __init__(self, model: nn.Module, data: LoadedDataset, log: RunLog, seed: int):
+    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: RunLog, seed: int):
         self.model = model
         self.data = data
         self.log = log
@@ -69,5 +70,5 @@ def _drop_incomplete(points: Tensor) -> Tensor:
     return points[~points.isnan().any(1)]
 
 
-def _is_vector(dataset: Dataset) -> bool:
+def _is_vector(dataset: DataDescription) -> bool:
     return dataset.kind == "continuous" and len(dataset.shape) == 1 and dataset.shape[0] > 1

@@ -16,7 +16,7 @@ from torch import nn
 
 import dgm_run
 from dgm_run.config.commands import resume_run
-from dgm_run.data.dataset import Dataset
+from dgm_run.data.dataset import DataDescription
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import estimate_id, values_key
@@ -26,7 +26,7 @@ from dgm_run.trainers.base import TrainingSummary
 def make_results(
     choices: Mapping[str, Any],
     model: nn.Module,
-    dataset: Dataset,
+    dataset: DataDescription,
     estimates: Sequence[Mapping[str, Any]],
     summary: TrainingSummary,
     failed: Mapping[str, str],
@@ -222,7 +222,7 @@ def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[
     kept = {name: array for name, array in _read_values(path).items() if name in known}
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
     try:
-        np.savez_compressed(temporary, **(kept | values))
+        np.savez_compressed(temporary, **{**kept, **values})  # type: ignore[arg-type]  # none is called allow_pickle
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

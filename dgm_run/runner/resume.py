@@ -14,7 +14,7 @@ from dgm_run.runner.assemble import get_data_source
 
 
 def find_start(
-    config: Mapping[str, Any],
+    config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
@@ -30,7 +30,7 @@ def find_start(
     return None, _find_checkpoint(config, checkpoints, folder, start, display)
 
 
-def _find_finished_results(config: Mapping[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
+def _find_finished_results(config: dict[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
     """Reads the results of a finished run with the same configuration, even if its checkpoints are gone."""
     found = read_former_results(folder)
     if found is None:
@@ -53,7 +53,7 @@ def read_former_results(folder: Path) -> dict[str, Any] | None:
 
 
 def _find_checkpoint(
-    config: Mapping[str, Any],
+    config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.config import commands
-from dgm_run.config.compose import resolve_data_paths
+from dgm_run.config.compose import as_config, resolve_data_paths
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
@@ -77,14 +77,15 @@ def run(
 
 def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
     """Calls `run` in a worker process, which receives the configuration as YAML."""
-    return run(OmegaConf.create(text), run_dir, command, start)
+    return run(as_config(OmegaConf.create(text)), run_dir, command, start)
 
 
 def _run(
     cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    checkpoints = Checkpoints(folder / "checkpoints") if process_group.is_main_process() else process_group.NullSink()
+    is_main = process_group.is_main_process()
+    checkpoints = Checkpoints(folder / "checkpoints") if is_main else process_group.null_sink(Checkpoints)
     found, resume = process_group.broadcast_from_main(lambda: find_start(config, checkpoints, folder, start, display))
     if found:
         display.say(describe_finished(folder))
@@ -116,7 +117,7 @@ def _check_trainer(parts: Parts, folder: Path, resume: tuple[dict, dict] | None)
     try:
         parts.trainer.check(parts.model, len(parts.data.train), resume and resume[1])
     except CheckpointError:
-        if process_group.is_main_process():
+        if resume and process_group.is_main_process():
             run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
         raise
 
@@ -143,7 +144,7 @@ def _train_and_evaluate(
     trainer, model, objective, estimators, data = parts
     seed = config["seed"]
     is_main = process_group.is_main_process()
-    gallery = Gallery(model, data, log, seed) if is_main else process_group.NullSink()
+    gallery = Gallery(model, data, log, seed) if is_main else process_group.null_sink(Gallery)
 
     def draw(step: int, epoch: int) -> None:
         with report_failure(display, f"pictures after epoch {epoch}"):
@@ -212,7 +213,7 @@ def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
 def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
     """Opens the log of the run; a resumed run continues after its last logged step."""
     if not process_group.is_main_process():
-        return process_group.NullSink()
+        return process_group.null_sink(RunLog)
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]

@@ -25,6 +25,7 @@ from dgm_run.data.corruptions import Corruption, MissingValues
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.memory import out_of_memory
+from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import build_corrupted_model
 from dgm_run.recording.checkpoint import Checkpoints
 
@@ -141,7 +142,7 @@ def _format_value(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> nn.Module:
+def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> GenerativeModel:
     """Loads the trained model of a run from its best checkpoint, in evaluation mode on the CPU.
 
     The model sees standardised values if the run standardised its data. `model.preprocessing.restore(x)` returns

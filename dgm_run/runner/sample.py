@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
@@ -15,7 +15,7 @@ from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import find_nearest
 from dgm_run.memory import refuse_larger_than_memory
-from dgm_run.models.base import ContinuousLatentModel, LatentVariableModel
+from dgm_run.models.base import ContinuousLatentModel, GenerativeModel, LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
@@ -44,7 +44,7 @@ MAX_SHOWN = 32
 
 @torch.no_grad()
 def draw(
-    model: nn.Module,
+    model: GenerativeModel,
     n: int,
     seed: int,
     train: DataSplit | None = None,
@@ -91,6 +91,7 @@ def draw(
 
 def _complete_examples(model: CorruptedModel, test: DataSplit, n: int) -> dict[str, Tensor]:
     """Completes the first n test examples that have missing values."""
+    assert test.corruption_noise is not None
     index = test.corruption_noise.flatten(1).any(1).nonzero().flatten()[:n]
     if not len(index):
         return {}
@@ -99,7 +100,7 @@ def _complete_examples(model: CorruptedModel, test: DataSplit, n: int) -> dict[s
     return {"incomplete": x, "completed": mean, "completed_drawn": model.posterior_of_x(x).sample()}
 
 
-def _draw_samples(model: nn.Module, n: int) -> dict[str, Tensor]:
+def _draw_samples(model: GenerativeModel, n: int) -> dict[str, Tensor]:
     """Draws n samples batch by batch: the activations of a decoder take more memory than its samples."""
     batches: dict[str, list[Tensor]] = {}
     for first in range(0, n, BATCH_SIZE):
@@ -125,7 +126,7 @@ def _choose_examples(train: DataSplit) -> Tensor | slice:
 
 @torch.no_grad()
 def draw_sentences(
-    model: nn.Module, folder: Path, data: LoadedDataset | None, n: int, seed: int
+    model: GenerativeModel, folder: Path, data: LoadedDataset | None, n: int, seed: int
 ) -> dict[str, list[str]]:  # fmt: skip
     """Draws lines of text by name, as `text_samples.draw_text` does, from validation sentences or samples.
 
@@ -155,7 +156,7 @@ def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
     return files
 
 
-def _interpolate(model: ContinuousLatentModel) -> dict[str, Tensor]:
+def _interpolate(model: LatentVariableModel) -> dict[str, Tensor]:
     a, b = model.latent_prior().sample((2, COLUMNS)).unbind(0)  # (rows, L)
     shares = torch.linspace(0, 1, COLUMNS, dtype=a.dtype, device=a.device)
     codes = {
@@ -179,7 +180,7 @@ def interpolate_spherically(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     return (((1 - shares) * angle).sin() * a + (shares * angle).sin() * b) / angle.sin()
 
 
-def traverse_latents(model: ContinuousLatentModel) -> Tensor:
+def traverse_latents(model: LatentVariableModel) -> Tensor:
     """Decodes one row for each of the first dimensions of z, which passes the prior's quantiles."""
     draws = model.latent_prior().sample((NUM_PRIOR_DRAWS,))
     levels = torch.linspace(0.02, 0.98, COLUMNS, dtype=draws.dtype, device=draws.device)
@@ -201,7 +202,8 @@ def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
     """Writes arrays to samples.npz, and images to PNG grids; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "samples.npz"]
-    np.savez_compressed(files[0], **{name: _to_array(x) for name, x in found.items()})
+    arrays = {name: _to_array(x) for name, x in found.items()}
+    np.savez_compressed(files[0], **arrays)  # type: ignore[arg-type]  # none is called allow_pickle
     for name, x in found.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")

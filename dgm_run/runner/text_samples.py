@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dgm_run.distributions.base import Distribution
 from dgm_run.distributions.sentence import Sentence
 from dgm_run.distributions.vocabulary import END, PAD, Vocabulary, count_tokens
 from dgm_run.models.base import ContinuousLatentModel
@@ -38,20 +39,22 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
         return found | {
             "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
         }
-    p_x = model.generate(n)
+    assert isinstance(model, ContinuousLatentModel)
+    p_x = _sentences(model.generate(n))
     found = {
         "samples": vocabulary.decode(p_x.greedy_search()),
         "samples_beam": vocabulary.decode(p_x.beam_search(BEAM_WIDTH)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
     }
     codes = model.infer(x).mean
-    again = vocabulary.decode(model.decode(codes).greedy_search())
+    again = vocabulary.decode(_sentences(model.decode(codes)).greedy_search())
     pairs = zip(vocabulary.decode(x), again, strict=True)
     found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
     found["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, NUM_HOMOTOPY_STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
-        found["homotopies"] += [*vocabulary.decode(model.decode(torch.lerp(a, b, shares)).greedy_search()), ""]
+        between = _sentences(model.decode(torch.lerp(a, b, shares)))
+        found["homotopies"] += [*vocabulary.decode(between.greedy_search()), ""]
     return found | {
         "completions": _complete_halves(x, vocabulary, lambda prefix: complete_sentence(model, prefix, x.shape[1]))
     }
@@ -71,7 +74,12 @@ def complete_sentence(model: ContinuousLatentModel, prefix: Tensor, length: int)
     z, log_q = q.rsample_and_log_prob((NUM_CANDIDATES,))  # (S, 1, L)
     log_w = model.decode(z).log_prob(tokens) + p.log_prob(z) - log_q
     chosen = torch.distributions.Categorical(logits=log_w[:, 0]).sample()
-    return model.decode(z[chosen]).greedy_search(prefix)
+    return _sentences(model.decode(z[chosen])).greedy_search(prefix)
+
+
+def _sentences(p: Distribution) -> Sentence:
+    assert isinstance(p, Sentence)  # by `is_sentence_model`
+    return p
 
 
 def _complete_halves(x: Tensor, vocabulary: Vocabulary, complete: Callable[[Tensor], Tensor]) -> list[str]:

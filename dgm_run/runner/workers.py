@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dgm_run.config.compose import as_config
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import refuse_too_many
 from dgm_run.distributed.ranks import is_worker
@@ -53,7 +54,9 @@ def train_with_workers(
     build_parts(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
     with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
-        found, _ = find_start(run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.NullSink())
+        found, _ = find_start(
+            run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.null_sink(Terminal)
+        )
     if found:
         Terminal().say(describe_finished(folder))
         return found
@@ -74,7 +77,7 @@ def train_with_workers(
             if (folder / RUN_LOG).exists():
                 display.open_log(folder, session=None)
             display.say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
-        cfg = OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}})
+        cfg = as_config(OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}}))
     raise AssertionError("the last try returns or raises")
 
 
@@ -91,7 +94,7 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
         stop_requests() as stop,
     ):
         if not process_group.is_main_process():
-            yield process_group.NullSink(), stop
+            yield process_group.null_sink(Terminal), stop
             return
         display = Terminal()
         with lock_run_folder(folder), display.capture_messages():

@@ -59,6 +59,7 @@ class AdversarialTrainer(GradientTrainer):
             raise ConfigError(
                 f"a GAN needs more than {len(data.valid)} validation examples: raise dataset.source.num_valid"
             )
+        assert isinstance(model, GAN)
         settings = replace(self, optimizer=partial(self._make_optimizer, model))
         return _AdversarialTraining(settings, model, objective, data, session)
 
@@ -70,6 +71,9 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(Training):
+    settings: AdversarialTrainer
+    model: GAN
+    objective: Adversarial
     given_warnings: set[str] = set()
     """Beginnings of the warnings that have been printed."""
     was_collapsed = False

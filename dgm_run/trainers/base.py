@@ -10,9 +10,6 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
-from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.recording.log import RunLog
-from dgm_run.trainers.median_stopping import MedianStopping
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,28 @@ class Display(Protocol):
     def say(self, text: str) -> None: ...
 
 
+class CheckpointStore(Protocol):
+    """Keeps weights and what belongs to them, by name: see `Checkpoints`."""
+
+    def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None: ...
+    def exists(self, name: str) -> bool: ...
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]: ...
+
+
+class Logger(Protocol):
+    """Writes the course of a training: see `RunLog`."""
+
+    def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None: ...
+    def speed(self, values: Mapping[str, float], step: int) -> None: ...
+    def sync(self) -> int: ...
+
+
+class Rivals(Protocol):
+    """Knows the other jobs of a sweep: see `MedianStopping`."""
+
+    def should_stop(self, name: str, epoch: int, best: float) -> bool: ...
+
+
 @dataclass(frozen=True)
 class RunContext:
     """Context of one training, made by `runner.run`.
@@ -66,11 +85,11 @@ class RunContext:
     """
 
     seed: int
-    checkpoints: Checkpoints
-    log: RunLog
+    checkpoints: CheckpointStore
+    log: Logger
     display: Display
     stop: StopRequest
-    median_stopping: MedianStopping
+    median_stopping: Rivals
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: tuple[dict[str, Tensor], dict[str, Any]] | None

@@ -37,7 +37,7 @@ def refuse_single_values(
         ConfigError: a batch is too small; the message names the batch size, and one to choose.
     """
     was_training = model.training
-    norms = {
+    norms: dict[str, nn.Module] = {
         name: part for name, part in model.train().named_modules() if isinstance(part, _BatchNorm) and part.training
     }
     smallest = count_smallest_part(num_examples, batch_size, num_parts)

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
-from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.trainers.base import CheckpointStore
 
 
 class BestWeights:
@@ -14,7 +14,7 @@ class BestWeights:
         checkpoints: checkpoints of the run, where the weights have the name `best`.
     """
 
-    def __init__(self, checkpoints: Checkpoints):
+    def __init__(self, checkpoints: CheckpointStore):
         self.checkpoints = checkpoints
         self.weights: dict[str, Tensor] | None = None  # None: the best weights are from a former session, on the disk
         self.is_new = False  # not yet on the disk
@@ -27,6 +27,7 @@ class BestWeights:
     def save(self, epoch: int) -> None:
         """Writes the weights, evaluated after `epoch` epochs, to the disk if they are new."""
         if self.is_new:
+            assert self.weights is not None
             self.checkpoints.save("best", self.weights, {"epoch": epoch})
             self.is_new = False
 

@@ -29,7 +29,7 @@ class EMTrainer(GradientTrainer):
             raise ValueError("devices, micro_batches: a step takes all examples at once: set both to 1")
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
-        without = replace(self, schedule=None)  # the schedule is unused
+        without = replace(self, schedule=lambda optimizer: None)  # the schedule is unused
         super(EMTrainer, without).check_epochs(num_examples, step, is_resumed)
 
     def steps_per_epoch(self, num_examples: int) -> int:
@@ -40,6 +40,8 @@ class EMTrainer(GradientTrainer):
 
 
 class _EMTraining(Training):
+    model: EMModel
+
     def __init__(self, *arguments):
         super().__init__(*arguments)
         rng.reseed(self.session.seed, "moments")

@@ -27,7 +27,8 @@ class EMA:
         if not 0 < decay < 1:
             raise ValueError(f"trainer.ema_decay = {decay} must lie between 0 and 1; null switches it off")
         norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-        self.parameters = [*model.parameters(), *(s for norm in norms for s in (norm.running_mean, norm.running_var))]
+        statistics = [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
+        self.parameters = [*model.parameters(), *statistics]
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.decay = decay
 

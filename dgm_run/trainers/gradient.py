@@ -129,7 +129,8 @@ class GradientTrainer(Trainer):
         return math.ceil(num_examples / self.batch_size)
 
     def total_steps(self, num_examples: int) -> int:
-        return min(self.max_epochs * self.steps_per_epoch(num_examples), self.max_steps or math.inf)
+        total = self.max_epochs * self.steps_per_epoch(num_examples)
+        return min(total, self.max_steps) if self.max_steps else total
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
         return self.make_loop(model, objective, data, session).run()
@@ -252,10 +253,10 @@ class Training:
             return signum, is_due
         pace = (self.state.step - self.last_poll[0]) / max(now - self.last_poll[1], 1e-3)
         num_steps = int(POLL_SECONDS * pace) if is_main else 0
-        signum, due, num_steps = process_group.all_reduce_max(signum, int(is_due), num_steps)
+        signum, any_due, num_steps = process_group.all_reduce_max(signum, int(is_due), num_steps)
         self.last_poll = (self.state.step, now)
         self.next_poll_step = self.state.step + max(1, num_steps)
-        return signum, bool(due)
+        return signum, bool(any_due)
 
     def _begin_epoch(self, epoch: int) -> None:
         self.model.train()
@@ -277,6 +278,7 @@ class Training:
     def _select_batch(self, position: int) -> Tensor:
         """Returns the positions of the examples of a step, (B,)."""
         size = self.settings.batch_size
+        assert self.order is not None
         return self.order[position * size : (position + 1) * size]
 
     def _loss_of_part(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -378,6 +380,7 @@ class Training:
 
     def _average_terms(self) -> dict[str, float]:
         self._refuse_non_finite()
+        assert self.state.history is not None
         rows = process_group.all_reduce_sum(self.state.history[: self._count_epoch_steps()])
         batch_size = self.settings.batch_size
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
@@ -388,6 +391,7 @@ class Training:
 
     def _refuse_non_finite(self) -> None:
         state = self.state
+        assert state.history is not None
         bad = _find_non_finite(process_group.all_reduce_sum(state.history[: self._count_epoch_steps()]))
         if bad is None and state.has_finite_weights():
             return
@@ -467,7 +471,7 @@ class Training:
         whole = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
-            record = {"config": session.config, "data": self.data.dataset.protocol}
+            record: dict[str, Any] = {"config": session.config, "data": self.data.dataset.protocol}
             record |= {"metrics_offset": session.log.sync(), "logged_step": state.step}
             session.checkpoints.save("last", self.model.state_dict(), record | whole)
         except OSError as error:
@@ -476,13 +480,14 @@ class Training:
         self.stepping_since = time.perf_counter()
 
     def _summarize(self) -> TrainingSummary:
-        state = self.state
+        state, stopped_by = self.state, self._find_stop_reason()
+        assert stopped_by is not None
         return TrainingSummary(
             epochs=math.ceil(state.step / self.steps_per_epoch),
             steps=state.step,
             seconds=state.elapsed,
             examples_per_second=state.examples / state.seconds if state.seconds else 0.0,
-            stopped_by=self._find_stop_reason(),
+            stopped_by=stopped_by,
             monitor=f"valid/{self.objective.monitor}",
             best=state.best,
             best_epoch=state.best_epoch,

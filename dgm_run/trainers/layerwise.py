@@ -16,11 +16,9 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
-from dgm_run.recording.log import RunLog
-from dgm_run.trainers.base import RunContext, TrainingSummary
+from dgm_run.trainers.base import Logger, Rivals, RunContext, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer, Training
 from dgm_run.trainers.initialize import initialize
-from dgm_run.trainers.median_stopping import MedianStopping
 from dgm_run.trainers.schedules import refuse_past_end
 
 
@@ -84,14 +82,16 @@ class LayerwiseTrainer(GradientTrainer):
     requires = {"model": LayeredModel}
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
+        assert isinstance(model, LayeredModel)
         alone = self.pretraining
         key = "trainer.pretraining"
         refuse_past_end(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
         if self.joint:
-            has_layers = bool(state) and state["layer"] == model.num_stages
-            self.check_epochs(num_examples, state["step"] if has_layers else 0, bool(state))
+            step = state["step"] if state and state["layer"] == model.num_stages else 0
+            self.check_epochs(num_examples, step, bool(state))
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
+        assert isinstance(model, LayeredModel)
         course = Course(model, session)
         stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
         course.announce(
@@ -254,7 +254,7 @@ class _PartCheckpoints:
 class _ShiftedMedianStopping:
     """Median stopping with epochs counted from the start of the first training."""
 
-    def __init__(self, median_stopping: MedianStopping, first_epoch: int):
+    def __init__(self, median_stopping: Rivals, first_epoch: int):
         self.median_stopping = median_stopping
         self.first_epoch = first_epoch
 
@@ -265,7 +265,7 @@ class _ShiftedMedianStopping:
 class _PartLog:
     """Log of one training under its own name, with steps counted after those of former trainings."""
 
-    def __init__(self, log: RunLog, name: str, first_step: int, first_epoch: int):
+    def __init__(self, log: Logger, name: str, first_step: int, first_epoch: int):
         self.log = log
         self.name = name
         self.first_step = first_step

@@ -24,7 +24,7 @@ def refuse_past_end(schedule: Callable, num_epochs: int, key: str, trainer_key: 
         CheckpointError: the schedule of a resumed run ends before the last epoch.
     """
     name, what = _find_end(schedule)
-    end = schedule.keywords.get(name) if name else None
+    end = schedule.keywords.get(name) if name and isinstance(schedule, partial) else None
     if end is None or num_epochs <= end:
         return
     told = f"{key}.{name}={end}: the learning rate {what} after {end} epochs, and {num_epochs} are to be trained"
@@ -35,9 +35,9 @@ def refuse_past_end(schedule: Callable, num_epochs: int, key: str, trainer_key: 
 
 def _find_end(schedule: Callable) -> tuple[str | None, str]:
     """Returns the setting that counts the epochs of a schedule, or None, and the learning rate after its end."""
-    kind = schedule.func if isinstance(schedule, partial) else None
-    if not isinstance(kind, type):
+    if not isinstance(schedule, partial) or not isinstance(schedule.func, type):
         return None, ""
+    kind = schedule.func
     if issubclass(kind, CosineAnnealingLR):
         return "T_max", "climbs again"
     if issubclass(kind, LinearWithMomentum | PolynomialLR):

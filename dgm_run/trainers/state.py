@@ -111,7 +111,8 @@ class TrainingState:
         self.history = None if state["history"] is None else state["history"].to(device) * takes_history
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.optimizer._opt_called = self.step > 0  # else torch warns that the schedule moves before the optimizer
+        # else torch warns that the schedule moves before the optimizer
+        vars(self.optimizer)["_opt_called"] = self.step > 0
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         for number, memory in self.memory.items():

@@ -47,12 +47,14 @@ class Arrays:
         path = Path(self.path).expanduser().resolve()
         arrays = _map_folder(path) if path.is_dir() else _load(path)
         if all(name in arrays for name in NAMES):
-            return RawSplits(*(_read(arrays, name, f"{name}_y", path) for name in NAMES))
+            train, valid, test = (_read(arrays, name, f"{name}_y", path) for name in NAMES)
+            return RawSplits(train, valid, test)
         if "x" not in arrays or path.is_dir():
             found = ", ".join(arrays) or "nothing"
             needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
             raise DataError(f"{path} needs arrays {needs}; it holds {found}")
-        x, y, _ = _read(arrays, "x", "y", path)
+        whole = _read(arrays, "x", "y", path)
+        x, y = whole.stored, whole.y
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
             x = x[order]

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dgm_run.data.download import RemoteFile, format_error, require
 from dgm_run.data.split import RawSplit, RawSplits, split_sizes
@@ -50,9 +51,9 @@ class CIFAR10:
             (archive,) = require("CIFAR-10", self.data_dir, [ARCHIVE], self.download)
             _unpack(archive, folder)
         *train, test = [_read(folder / name) for name in BATCHES]
-        x = torch.cat([batch.x for batch in train])
-        y = torch.cat([batch.y for batch in train])
-        return replace(split_sizes(x, y, self.num_valid, 0), test=test)
+        x = torch.cat([x for x, _ in train])
+        y = torch.cat([y for _, y in train])
+        return replace(split_sizes(x, y, self.num_valid, 0), test=RawSplit(*test))
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -69,7 +70,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive}: cannot be unpacked ({reason}); remove it to fetch it again") from None
 
 
-def _read(path: Path) -> RawSplit:
+def _read(path: Path) -> tuple[Tensor, Tensor]:
     """Reads a batch: records of a byte of label, then 1,024 bytes each of red, green and blue, row by row."""
     data = np.fromfile(path, dtype=np.uint8)
     expected = BATCH_SIZE * (1 + PIXELS)
@@ -78,4 +79,4 @@ def _read(path: Path) -> RawSplit:
     records = torch.from_numpy(data.reshape(BATCH_SIZE, 1 + PIXELS))
     if records[:, 0].max() > 9:
         raise DataError(f"{path}: has labels beyond 9; remove it to have it made again")
-    return RawSplit(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long())
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

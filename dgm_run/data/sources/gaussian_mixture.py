@@ -59,7 +59,8 @@ class GaussianMixture:
         self.sizes = {"train": num_train, "valid": num_valid, "test": num_test}
 
     def __call__(self) -> RawSplits:
-        return RawSplits(**{name: self._draw(name, num) for name, num in self.sizes.items()})
+        splits = {name: self._draw(name, num) for name, num in self.sizes.items()}
+        return RawSplits(splits["train"], splits["valid"], splits["test"])
 
     def _draw(self, name: str, num: int) -> RawSplit:
         generator = torch.Generator().manual_seed(rng.key(self.seed, name))

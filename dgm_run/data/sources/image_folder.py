@@ -69,7 +69,8 @@ class ImageFolder:
         self.path = path
         self.num_classes = num_classes
         self.labels = labels
-        self.reader = ImageReader(tuple(shape), num_levels or 256, fit, parse_colour(background))
+        channels, height, width = shape
+        self.reader = ImageReader((channels, height, width), num_levels or 256, fit, parse_colour(background))
         self.num_valid = num_valid
         self.num_test = num_test
         self.split_seed = split_seed
@@ -94,10 +95,10 @@ class ImageFolder:
             x = torch.stack(list(self._read(paths, changes)))
             splits = split_sizes(x, y, self.num_valid, self.num_test)
         else:
-            decoded, changes = self._decode(paths)
+            decoded, changes = self._decode(paths, self.decoded)
             train, valid, test = split_sizes(as_tensor(decoded), y, self.num_valid, self.num_test)
-            in_memory = [split._replace(x=split.x.clone()) for split in (valid, test)]
-            splits = RawSplits(train._replace(x=OnDisk(train.x)), *in_memory)
+            valid, test = (split._replace(x=split.stored.clone()) for split in (valid, test))
+            splits = RawSplits(train._replace(x=OnDisk(train.stored)), valid, test)
         counts = {"hidden skipped": files.num_hidden, "linked twice and taken once": len(files.repeated), **changes}
         done = ", ".join(f"{count:,} {change}" for change, count in counts.items() if count)
         file_notes = (f"image_folder: {len(paths):,} files: {done}",) if done else ()
@@ -146,11 +147,11 @@ class ImageFolder:
         y = torch.tensor([numbers[parts[0]] for parts in found])
         return y, (f"image_folder: {len(names)} classes: {listed}",)
 
-    def _decode(self, paths: Sequence[Path]) -> tuple[np.ndarray, Counter[str]]:
+    def _decode(self, paths: Sequence[Path], into: str) -> tuple[np.ndarray, Counter[str]]:
         """Decodes all images into one mapped file, (N, *shape), and counts the changes, which are kept beside it."""
         seen = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
         name = hashlib.sha256(f"{self.reader}\n{seen}".encode()).hexdigest()[:16]
-        file = Path(self.decoded).expanduser() / f"{Path(self.path).name}_{name}.npy"
+        file = Path(into).expanduser() / f"{Path(self.path).name}_{name}.npy"
         beside = file.with_suffix(".json")
         if not (file.exists() and beside.exists()):
             part, part_beside = (each.with_suffix(f"{each.suffix}.{os.getpid()}.part") for each in (file, beside))

@@ -43,7 +43,8 @@ class LaplaceSources:
         splits = split_sizes(x.float(), None, self.num_valid, self.num_test)
         sizes = f"num_train={self.num_train}, num_valid={self.num_valid}, num_test={self.num_test}"
         about = f"test examples drawn with seed {self.seed} for {sizes}"
-        return RawSplits(*(split._replace(log_p=self.log_prob(split.x.double())) for split in splits), about=about)
+        train, valid, test = (split._replace(log_p=self.log_prob(split.stored.double())) for split in splits)
+        return RawSplits(train, valid, test, about=about)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of (N, dim), (N,), in nats."""

@@ -53,23 +53,24 @@ class PCFG:
 
     def __call__(self) -> TextSplits:
         generator = torch.Generator().manual_seed(self.seed)
-        splits = [[self.sample(generator) for _ in range(size)] for size in self.sizes]
-        unique = {sentence: self.log_prob(sentence) for sentence in set(splits[2])}
+        train, valid, test = [[self.sample(generator) for _ in range(size)] for size in self.sizes]
+        unique = {sentence: self.log_prob(sentence) for sentence in set(test)}
         before = f"num_train={self.sizes[0]} and num_valid={self.sizes[1]} others"
         about = f"test sentences drawn with seed {self.seed} after {before}"
-        log_p = torch.tensor([unique[s] for s in splits[2]], dtype=torch.float64)
-        return TextSplits(*splits, log_p_test=log_p, about=about)
+        log_p = torch.tensor([unique[s] for s in test], dtype=torch.float64)
+        return TextSplits(list(train), list(valid), list(test), log_p_test=log_p, about=about)
 
     def sample(self, generator: torch.Generator) -> tuple[str, ...]:
         """Draws a sentence; sentences that are too long are drawn again."""
         while True:
-            words = []
+            words: list[str] = []
             stack = ["S"]
             while stack and len(words) + len(stack) <= self.max_words:  # every open symbol gives a word or more
                 symbol = stack.pop()
-                choices = {**PAIRS.get(symbol, {}), **WORDS.get(symbol, {})}
-                which = torch.multinomial(torch.tensor(list(choices.values())), 1, generator=generator).item()
-                chosen = list(choices)[which]
+                choices: dict[str | tuple[str, str], float] = dict(PAIRS.get(symbol, {}).items())
+                choices.update(WORDS.get(symbol, {}).items())
+                which = torch.multinomial(torch.tensor(list(choices.values())), 1, generator=generator)
+                chosen = list(choices)[int(which)]
                 if isinstance(chosen, str):
                     words.append(chosen)
                 else:

@@ -7,7 +7,7 @@ network based language model, 2010 (this version, https://www.fit.vutbr.cz/~imik
 from pathlib import Path
 
 from dgm_run.data.sources.text_file import read_text
-from dgm_run.data.text import TextSplits
+from dgm_run.data.text import Sentence, TextSplits
 from dgm_run.errors import DataError
 
 ADDRESS = "https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
@@ -28,6 +28,9 @@ class PTB:
                 f"dataset: {', '.join(missing)} not found in {folder}: take them from the folder data of "
                 f"{ADDRESS}, or use dataset=pydoc, which needs no file"
             )
-        return TextSplits(
-            *([line.split() for line in read_text(file, "").split("\n") if line.split()] for file in files)
-        )
+        train, valid, test = (_read_sentences(file) for file in files)
+        return TextSplits(train, valid, test)
+
+
+def _read_sentences(file: Path) -> list[Sentence]:
+    return [line.split() for line in read_text(file, "").split("\n") if line.split()]

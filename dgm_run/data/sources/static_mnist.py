@@ -43,8 +43,8 @@ class StaticMNIST:
             for split, name in names.items()
         ]
         paths = require("static MNIST", self.data_dir, files, self.download)
-        splits = zip(SIZES, paths, strict=True)
-        return RawSplits(**{split: RawSplit(read_amat(path, SIZES[split])) for split, path in splits})
+        found = {split: RawSplit(read_amat(path, SIZES[split])) for split, path in zip(SIZES, paths, strict=True)}
+        return RawSplits(found["train"], found["valid"], found["test"])
 
 
 def read_amat(path: Path, num_images: int) -> Tensor:

@@ -25,7 +25,8 @@ def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
     if kind not in ("binary", "levels") or data.train.corrupt:
         return None
     num_levels = 2 if kind == "binary" else data.dataset.num_levels
-    counts = 0
+    assert num_levels is not None
+    counts = torch.zeros((), dtype=torch.int64)
     for x in data.train.batches(ROWS, NUM_TRAIN):
         if bool(x.isnan().any()):
             return None

@@ -44,7 +44,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class LinearBaseline(Estimator):
+class LinearBaseline(Estimator[nn.Module]):
     """log p(x) of independent columns, of PPCA and of factor analysis, fitted to the training data.
 
     PPCA is in closed form. Factor analysis starts from the PPCA of the standardised columns, so that the units of the

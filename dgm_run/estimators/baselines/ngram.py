@@ -73,7 +73,7 @@ def _group_by_context(windows: Counter) -> dict[Context, Counter]:
 
 
 @dataclass(frozen=True)
-class NgramBaseline(Estimator):
+class NgramBaseline(Estimator[nn.Module]):
     """Perplexities of n-gram models of the orders 1 to `max_order`.
 
     Args:
@@ -100,20 +100,22 @@ class NgramBaseline(Estimator):
             raise ConfigError("estimators.ngram_baseline: the data are no sentences: leave the estimator out")
 
     def fit(
-        self, model: nn.Module, train: Sentences, valid: DataSplit, report: ProgressCallback = no_progress
+        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "NgramBaseline":
+        assert isinstance(train, Sentences)
         rows = _strip_padding(train)
         outputs = len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
         return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
 
-    def __call__(self, model: nn.Module, data: Sentences, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+        assert isinstance(data, Sentences)
         found = []
         for ngram in self.models:
             log_p = torch.tensor([ngram.log_prob(row) for row in _strip_padding(data)], dtype=torch.float64)
             name = f"{ngram.order}-gram"
-            more = {"settings": {"discount": self.discount}, "baseline": Baseline(name, log_p, ADVICE)}
-            found.append(estimate_perplexity(log_p, data, name, "exact", **more))
+            baseline, settings = Baseline(name, log_p, ADVICE), {"discount": self.discount}
+            found.append(estimate_perplexity(log_p, data, name, "exact", settings=settings, baseline=baseline))
             report(ngram.order, len(self.models))
         return found
 

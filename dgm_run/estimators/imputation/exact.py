@@ -11,7 +11,7 @@ from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 
 @dataclass(frozen=True)
-class Exact(Imputer):
+class Exact(Imputer[FactorAnalysis]):
     """Exact imputation: z is drawn from its exact posterior, and the mean of x is linear in the mean of z."""
 
     requires = FactorAnalysis

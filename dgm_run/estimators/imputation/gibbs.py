@@ -11,7 +11,7 @@ from dgm_run.models.energy.base import UnnormalizedModel
 
 
 @dataclass(frozen=True)
-class Gibbs(Chain):
+class Gibbs(Chain[UnnormalizedModel]):
     """The Gibbs chain of a Boltzmann machine or a belief network; the mean imputation averages its states.
 
     Args:

@@ -16,7 +16,7 @@ from dgm_run.models.corrupted import CorruptedModel
 
 
 @dataclass(frozen=True)
-class ImportanceSampling(Imputer):
+class ImportanceSampling(Imputer[LatentVariableModel]):
     """E[x | x~] = sum_s w_s E[x | x~, z_s] with the normalised importance weights of log p(x~).
 
     An encoder trained on complete examples alone may be far from p(z | x~): then the effective sample size is small.

@@ -15,7 +15,7 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
-from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, Kind, ProgressCallback, no_progress
 from dgm_run.estimators.imputation.error_measures import (
     SquaredError,
     choose_interval_rank,
@@ -50,7 +50,7 @@ class TrainReference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Imputation(Estimator):
+class Imputation(Estimator[nn.Module]):
     """The squared error of E[x | x~] over the target elements, by every method that supports the model.
 
     Two baselines stand beside it: the mean of the training data, and the training example nearest in the observed
@@ -171,7 +171,7 @@ class Imputation(Estimator):
         complete = _unwrap_corrupted(model)
 
         def find(block: slice) -> dict[str, Tensor]:
-            found = {}
+            found: dict[str, Tensor] = {}
             for method, imputer in methods.items():
                 found |= _to_rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
             return found
@@ -198,12 +198,13 @@ class Imputation(Estimator):
                 _estimate_error(name, method, each.mean, truth, is_target, settings, diagnostics, warning, unit)
             )
             if each.log_p is not None:
-                kind = "exact" if methods[method].is_exact else "estimate"
-                how = {"settings": settings, "diagnostics": _take_medians(each), "warning": warning}
+                kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
-                found.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **how))
+                how = (log_p, f"log_likelihood_seen_{name}", method, kind)
+                medians = _take_medians(each)
+                found.append(Estimate.over(*how, settings=settings, diagnostics=medians, warning=warning))
         for method, guess in self._impute_by_baselines(corrupt, seen).items():
             found.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
         return found
@@ -230,6 +231,7 @@ class Imputation(Estimator):
 
     def _impute_by_baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
         observed = corrupt.observed(seen)
+        assert self.baseline is not None
         mean, x = self.baseline
         found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._find_neighbour(observed, x)}
         if corrupt.known_is_true:
@@ -252,7 +254,7 @@ def _estimate_error(
     error = SquaredError.measure(guess, truth, is_target)
     if bool(is_target.all()) and truth.min() >= 0 and truth.max() <= 1:
         diagnostics = diagnostics | {"psnr": -10 * math.log10(max(error.mean, 1e-12))}
-    return Estimate(f"mse_{name}", method, "estimate", *error, len(truth), unit, settings, diagnostics, warning)
+    return Estimate(f"mse_{name}", method, "estimate", *error, len(truth), unit, settings, {**diagnostics}, warning)
 
 
 def _is_applicable(corrupt: Corruption, shape: Sequence[int]) -> bool:

@@ -3,8 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from dgm_run.data.corruptions import Corruption
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel
+
+M = TypeVar("M", bound=nn.Module)
+"""Kind of model that an imputer goes with."""
 
 
 class Imputed(NamedTuple):
@@ -31,7 +34,8 @@ class Imputed(NamedTuple):
     diagnostics: dict[str, Tensor]
 
 
-class Imputer(ABC):
+@dataclass(frozen=True)
+class Imputer(ABC, Generic[M]):
     """A method of imputation: a frozen dataclass of settings, called on a model.
 
     Attributes:
@@ -40,7 +44,7 @@ class Imputer(ABC):
         encodes_complete: whether the method encodes complete examples; a model trained on corrupted ones cannot.
     """
 
-    requires: ClassVar[type]
+    requires: ClassVar[type[nn.Module]]
     is_exact: ClassVar[bool] = False
     encodes_complete: ClassVar[bool] = False
 
@@ -59,7 +63,7 @@ class Imputer(ABC):
         return isinstance(model, self.requires)
 
     @abstractmethod
-    def __call__(self, model: nn.Module, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+    def __call__(self, model: M, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
         """Imputes examples.
 
         Args:
@@ -70,8 +74,9 @@ class Imputer(ABC):
         """
 
 
-def has_observed_density(model: LatentVariableModel, corrupt: Corruption) -> bool:
+def has_observed_density(model: nn.Module, corrupt: Corruption) -> bool:
     """Tells whether p(x~ | z) has a closed form, as where the elements of p(x | z) are independent."""
+    assert isinstance(model, LatentVariableModel)
     try:
         CorruptedModel(model, corrupt)
     except ConfigError:
@@ -113,7 +118,8 @@ def run_chain(
     return Imputed(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
 
 
-class Chain(Imputer):
+@dataclass(frozen=True)
+class Chain(Imputer[M]):
     """An imputer whose draws are states of a Markov chain.
 
     Args:

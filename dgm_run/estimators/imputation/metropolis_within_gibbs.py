@@ -16,7 +16,7 @@ from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class MetropolisWithinGibbs(Chain):
+class MetropolisWithinGibbs(Chain[LatentVariableModel]):
     """Pseudo-Gibbs sampling with a Metropolis-Hastings test of each proposed z: it converges to p(x | x~).
 
     Args:
@@ -42,6 +42,7 @@ class MetropolisWithinGibbs(Chain):
         """Tells whether the chain can run, which also needs the density of q(z | x) at every z."""
         if not super().supports(model, corrupt) or not has_observed_density(model, corrupt):
             return False
+        assert isinstance(model, LatentVariableModel)
         z = model.latent_prior().sample((1,))
         try:
             model.infer(model.generate(1).sample()).log_prob(z)

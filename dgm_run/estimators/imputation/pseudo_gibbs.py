@@ -15,7 +15,7 @@ from dgm_run.models.base import LatentVariableModel
 
 
 @dataclass(frozen=True)
-class PseudoGibbs(Chain):
+class PseudoGibbs(Chain[LatentVariableModel]):
     """A chain that draws z from q(z | x) and x from p(x | z, x~) in turn.
 
     Its equilibrium is as far from p(x | x~) as q is from the posterior. Where q is the posterior, as in factor

@@ -1,5 +1,6 @@
 """Error rates of classification from a few labelled examples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -27,7 +28,7 @@ MEAN_ROWS = 100
 
 
 @dataclass(frozen=True)
-class LatentClassification(Estimator):
+class LatentClassification(Estimator[LatentVariableModel]):
     """Error rates, in per cent, of classifiers fitted to the labelled training examples.
 
     They see x itself, or the mean of q(z | x). The latter makes a model without labels the M1 of Kingma et al. 2014.
@@ -56,6 +57,8 @@ class LatentClassification(Estimator):
     def __call__(
         self, model: LatentVariableModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
+        assert self.on_pixels is not None
+        assert self.on_latents is not None
         x, y = _select_labelled(data)
         on_latents = self.on_latents.find_mistakes(_posterior_means(model, x), y)
         on_pixels = self.on_pixels.find_mistakes(x, y)
@@ -66,7 +69,7 @@ class LatentClassification(Estimator):
 
 
 @dataclass(frozen=True)
-class Classification(Estimator):
+class Classification(Estimator[JointModel]):
     """Error rates of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
     Beside them stand the error rates of classifiers fitted to the labelled training examples. Other rows state the
@@ -125,6 +128,7 @@ class Classification(Estimator):
         density = rows["density"].cpu()
         self.seen.update({"q(y|x)": risks(confidence, is_wrong), "p(x)": risks(density, is_wrong)})
         by_joint = estimate_error("error_joint", is_wrong_jointly, "p(x,y)")
+        assert self.baselines is not None
         mistakes = self.baselines.find_mistakes(x, y)
         return [
             estimate_error("error", is_wrong, "q(y|x)"),
@@ -145,12 +149,12 @@ class Classification(Estimator):
 
 
 def _refuse_without_classes(data: LoadedDataset) -> None:
-    why = None
+    why, y = None, data.train.y
     if data.dataset.num_classes is None:
         why = "the data have no labels"
     elif len(data.test.labelled) == 0:
         why = "no test example has a label"
-    elif len(data.train.y[data.train.labelled].unique()) == 1:
+    elif y is not None and len(y[data.train.labelled].unique()) == 1:
         why = "all training labels are the same"
     if why:
         raise ConfigError(f"estimators: {why}: choose a dataset with several classes, or drop this estimator")
@@ -167,9 +171,9 @@ def _estimate_selective_error(score: Tensor, wrong: Tensor, by: str) -> list[Est
         ("error_over_coverages", area_under_risk),
     ):
         value = risk(score, wrong)
-        stderr = bootstrap_stderr(lambda index, risk=risk: risk(score[index], wrong[index]), len(wrong))
-        interval = bounded_interval(value, stderr, len(wrong), len(wrong))
-        found[name] = 100 * value, tuple(100 * end for end in interval)
+        stderr = bootstrap_stderr(_resample(risk, score, wrong), len(wrong))
+        low, high = bounded_interval(value, stderr, len(wrong), len(wrong))
+        found[name] = 100 * value, (100 * low, 100 * high)
     return [
         Estimate(
             name,
@@ -184,6 +188,13 @@ def _estimate_selective_error(score: Tensor, wrong: Tensor, by: str) -> list[Est
         )
         for name, (value, interval) in found.items()
     ]
+
+
+def _resample(
+    risk: Callable[[Tensor, Tensor], float], score: Tensor, wrong: Tensor
+) -> Callable[[Tensor], float]:  # fmt: skip
+    """Returns the risk of the examples at an index, as a function of the index."""
+    return lambda index: risk(score[index], wrong[index])
 
 
 def _estimate_calibration(confidence: Tensor, wrong: Tensor, by: str) -> Estimate:
@@ -205,12 +216,14 @@ def _posterior_means(model: LatentVariableModel, x: Tensor) -> Tensor:
 def _select_labelled(data: DataSplit) -> tuple[Tensor, Tensor]:
     """Returns the examples that have labels, and their labels."""
     blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
+    assert data.y is not None
     return torch.cat(blocks), data.y[data.labelled]
 
 
 def draw_labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
     """Draws at most `MAX_EXAMPLES` labelled training examples, and returns them with their labels."""
     chosen = train.labelled[torch.randperm(len(train.labelled))[:MAX_EXAMPLES].to(train.labelled.device)]
+    assert train.y is not None
     return train.batch(chosen), train.y[chosen]
 
 

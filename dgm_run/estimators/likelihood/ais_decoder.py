@@ -21,7 +21,7 @@ from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.temperatures import temperatures
-from dgm_run.estimators.likelihood.weights import sampling_diagnostics, sampling_error, weigh
+from dgm_run.estimators.likelihood.weights import has_fewer, sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, evaluate_point, hmc_step
 
@@ -40,7 +40,7 @@ MIN_EFFECTIVE_CHAINS = 2
 
 
 @dataclass(frozen=True)
-class AISDecoder(Estimator):
+class AISDecoder(Estimator[ContinuousLatentModel]):
     """log 1/C sum_c w_c, with chains that HMC moves from the prior, or from q(z | x), to the posterior.
 
     Its expectation lies below log p(x); it exceeds log p(x) by b nats with probability less than exp(-b).
@@ -156,7 +156,7 @@ class AISDecoder(Estimator):
         if self.fitted_scale:
             diagnostics["fitted_scale"] = self.fitted_scale
         warning = None
-        if diagnostics["ess_median"] < min(MIN_EFFECTIVE_CHAINS, self.num_chains):
+        if has_fewer(diagnostics, min(MIN_EFFECTIVE_CHAINS, self.num_chains)):
             warning = (
                 "a single chain carries most of the weight: take more temperatures "
                 "(estimators.ais_decoder.num_temperatures)"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Kind, ProgressCallback, no_progress
+from dgm_run.estimators.base import Baseline, Estimate, Estimator, Method, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
@@ -27,7 +27,7 @@ ADVICE = "train longer, start the visible biases at the data means, or change op
 
 
 @dataclass(frozen=True)
-class EnergyLikelihood(Estimator):
+class EnergyLikelihood(Estimator[UnnormalizedModel]):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
     Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x). The
@@ -91,19 +91,23 @@ class EnergyLikelihood(Estimator):
             advice = f"raise num_samples, now {self.num_samples}"
             warnings.append(describe_heavy_tails(method["diagnostics"], advice))
         else:
-            kind = "exact" if log_z.method == "exact" else "estimate"
-            method = {"estimator": log_z.method, "kind": kind, "errors": ComputingErrors(common=margin)}
-            method |= {"settings": log_z.settings, "diagnostics": log_z.diagnostics}
+            method = {
+                "estimator": log_z.method,
+                "kind": "exact" if log_z.method == "exact" else "estimate",
+                "errors": ComputingErrors(common=margin),
+                "settings": log_z.settings,
+                "diagnostics": log_z.diagnostics,
+            }
         warnings.append(_describe_collapse(log_p, baseline.log_p, math.prod(data.x.shape[1:]), margin))
         return [
-            _estimate("log_likelihood", log_p, warning="; ".join(filter(None, warnings)) or None, **method),
+            Estimate.over(log_p, "log_likelihood", warning="; ".join(filter(None, warnings)) or None, **method),
             *found,
             *convert_likelihood(log_p, data, **method),
             _estimate_partition(log_z, margin, len(data)),
-            _estimate("baseline", baseline.log_p, estimator="independent_pixels", kind="exact", baseline=baseline),
+            Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline),
         ]
 
-    def _describe_sampling(self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin) -> dict[str, Any]:
+    def _describe_sampling(self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin) -> Method:
         """Returns the method of a likelihood whose hidden units are sampled, as fields of an `Estimate`."""
         error = sampling_error(columns, self.num_samples)
         return {
@@ -115,16 +119,17 @@ class EnergyLikelihood(Estimator):
         }
 
     def _estimate_elbo(
-        self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin, method: dict[str, Any]
+        self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin, method: Method
     ) -> Estimate:
         elbo = columns["elbo"]
         stderr = math.sqrt(columns["elbo_variance"].mean().item() / self.num_samples / len(elbo))
-        bound = method | {
+        bound: Method = {
+            **method,
             "estimator": f"monte_carlo, {log_z.method}",
             "kind": "lower_bound" if log_z.method == "exact" else "estimate",
             "errors": ComputingErrors(common=margin, draws=Margin.student(stderr)),
         }
-        return _estimate("elbo", elbo - log_z.value, **bound)
+        return Estimate.over(elbo - log_z.value, "elbo", **bound)
 
     def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
         """Returns values of each example, float64: log f(x) with columns of its weights, the ELBO, the baseline."""
@@ -152,6 +157,7 @@ class EnergyLikelihood(Estimator):
             The estimate and the gap.
         """
         settings = self.reverse_ais
+        assert settings is not None
         index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
         low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
         gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))
@@ -205,10 +211,6 @@ class Gap(NamedTuple):
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
             "more than their errors: raise num_temperatures of both"
         )
-
-
-def _estimate(quantity: str, values: Tensor, estimator: str, kind: Kind, **more) -> Estimate:
-    return Estimate.over(values, quantity, estimator, kind, **more)
 
 
 def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) -> Estimate:

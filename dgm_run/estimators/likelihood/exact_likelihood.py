@@ -11,7 +11,7 @@ from dgm_run.models.base import ExactModel
 
 
 @dataclass(frozen=True)
-class ExactLikelihood(Estimator):
+class ExactLikelihood(Estimator[ExactModel]):
     """The mean of log p(x), and the bits per dimension.
 
     The median stands in the diagnostics, because a pixel that hardly ever changes lets a few examples set the mean.

@@ -14,7 +14,7 @@ from torch import Tensor
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributions.base import Distribution
-from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, Method, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.proposals import (
     Proposal,
     check_density,
@@ -26,6 +26,7 @@ from dgm_run.estimators.likelihood.weights import (
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
+    has_fewer,
     sampling_diagnostics,
     sampling_error,
 )
@@ -50,8 +51,7 @@ class RunningMean:
     def __init__(self):
         self.count = 0
         self.shift: Tensor | None = None  # near the mean, so that the difference of squares keeps its digits
-        self.sum: Tensor | float = 0.0
-        self.sum_squares: Tensor | float = 0.0
+        self.sum = self.sum_squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
         if not len(values):
@@ -66,6 +66,7 @@ class RunningMean:
     @property
     def mean(self) -> Tensor:
         """Mean over the samples, (B,)."""
+        assert self.shift is not None
         return self.shift + self.sum / self.count
 
     @property
@@ -76,7 +77,7 @@ class RunningMean:
 
 
 @dataclass(frozen=True)
-class ImportanceSampling(Estimator):
+class ImportanceSampling(Estimator[LatentVariableModel]):
     """log 1/S sum_s p(x, z_s) / q(z_s | x), the ELBO, its two terms and the number of active units.
 
     The expectation of the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
@@ -195,7 +196,7 @@ class ImportanceSampling(Estimator):
             return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
 
         is_collapsed = columns["kl"].mean().item() < MIN_KL
-        method = {
+        method: Method = {
             "estimator": "importance_sampling",
             "kind": "estimate",
             "errors": error.of_independent_samples,
@@ -220,7 +221,7 @@ class ImportanceSampling(Estimator):
         advice = "take more samples (estimators.importance_sampling.num_samples)"
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
-        if diagnostics["ess_median"] < 2:
+        if has_fewer(diagnostics, 2):
             bias = "unknown" if error.bias is None else "unreliable"
             return f"a single draw carries the weight of the median example, so the bias is {bias}: {advice}"
         if error.bias is None:

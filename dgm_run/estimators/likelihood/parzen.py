@@ -9,14 +9,14 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import NO_MARGIN, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.weights import JACKKNIFE_GROUPS, StreamingWeights, jackknife_stderr
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import GenerativeModel, LatentVariableModel
 
 ROWS = 1000
 """Samples, and examples, at a time."""
@@ -28,7 +28,7 @@ MISLEADS = (
 
 
 @dataclass(frozen=True)
-class Parzen(Estimator):
+class Parzen(Estimator[GenerativeModel]):
     """The log density of Gaussian kernels of one width around samples of the model.
 
     The width maximises the density of validation examples. Samples of a model with p(x | z) are its means, so that the
@@ -62,7 +62,7 @@ class Parzen(Estimator):
 
     @torch.no_grad()
     def fit(
-        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+        self, model: GenerativeModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Parzen":
         samples = self._draw(model)
         x = valid.batch(torch.randperm(len(valid))[: self.num_valid].to(valid.x.device))
@@ -75,11 +75,14 @@ class Parzen(Estimator):
         return replace(self, scale=scales[found.index(max(found))])
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        samples = self._draw(model)
+    def __call__(
+        self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        samples, scale = self._draw(model), self.scale
+        assert scale is not None
 
         def find(x: Tensor) -> dict[str, Tensor]:
-            weights = weigh_kernels(samples, self.scale, x)
+            weights = weigh_kernels(samples, scale, x)
             return {"log_p": weights.log_mean, "log_sums": weights.log_sums.T}
 
         rows = data.map_batches(ROWS, find, report)
@@ -88,14 +91,22 @@ class Parzen(Estimator):
         of_samples = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
         settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
         log_p = data.in_data_units(rows["log_p"].cpu())
-        more = {"settings": settings, "diagnostics": {"scale": self.scale}, "warning": MISLEADS}
-        return [Estimate.over(log_p, "parzen", "parzen", "estimate", ComputingErrors(common=of_samples), **more)]
+        errors = ComputingErrors(common=of_samples)
+        return [
+            Estimate.over(
+                *(log_p, "parzen", "parzen", "estimate", errors),
+                settings=settings,
+                diagnostics={"scale": scale},
+                warning=MISLEADS,
+            )
+        ]
 
-    def _draw(self, model: nn.Module) -> Tensor:
+    def _draw(self, model: GenerativeModel) -> Tensor:
         """Draws samples, or means where the model has p(x | z), (S, *shape)."""
         sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
-        has_decoder = isinstance(model, LatentVariableModel)
-        return torch.cat([model.generate(n).mean if has_decoder else model.sample(n) for n in sizes])
+        if isinstance(model, LatentVariableModel):
+            return torch.cat([model.generate(n).mean for n in sizes])
+        return torch.cat([model.sample(n) for n in sizes])
 
 
 def weigh_kernels(samples: Tensor, scale: float, x: Tensor) -> StreamingWeights:

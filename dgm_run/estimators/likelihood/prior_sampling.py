@@ -6,13 +6,14 @@ import torch
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.distributed import process_group
-from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.base import Estimate, Estimator, Method, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.weights import (
     JACKKNIFE_GROUPS,
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
+    has_fewer,
     jackknife_stderr,
     sampling_diagnostics,
 )
@@ -24,7 +25,7 @@ MIN_EFFECTIVE_DRAWS = 5
 
 
 @dataclass(frozen=True)
-class PriorSampling(Estimator):
+class PriorSampling(Estimator[DensityNetwork]):
     """log 1/S sum_s p(x | z_s), z_s from the prior.
 
     A draw costs one row of the decoder and one product with all examples, so that many draws are cheap. Where the
@@ -65,16 +66,15 @@ class PriorSampling(Estimator):
         error = estimate_shared_error(weights)
         diagnostics = sampling_diagnostics(columns, error)
         warning = None
-        ess = diagnostics["ess_median"]
-        if ess < MIN_EFFECTIVE_DRAWS:
+        if has_fewer(diagnostics, MIN_EFFECTIVE_DRAWS):
             warning = (
-                f"only {ess:.1f} of {self.num_samples:,} draws of the prior carry the weight of the median example, so "
-                "the estimate is worthless: raise estimators.prior_sampling.num_samples, or take "
-                "estimators=[ais_decoder]"
+                f"only {diagnostics['ess_median']:.1f} of {self.num_samples:,} draws of the prior carry the weight of "
+                "the median example, so the estimate is worthless: raise estimators.prior_sampling.num_samples, or "
+                "take estimators=[ais_decoder]"
             )
         advice = "take more samples (estimators.prior_sampling.num_samples), or estimators=[ais_decoder]"
         log_p = data.in_data_units(columns["log_p"])
-        method = {
+        method: Method = {
             "estimator": "prior_sampling",
             "kind": "estimate",
             "errors": error.of_shared_samples,

@@ -17,7 +17,7 @@ from dgm_run.models.energy.binary_states import BinaryEnergyModel, flip, flip_on
 
 
 @dataclass(frozen=True)
-class PseudoLikelihood(Estimator):
+class PseudoLikelihood(Estimator[BinaryEnergyModel]):
     """sum_d log p(x_d | all other pixels), over all pixels, or an unbiased estimate from random pixels.
 
     It needs no Z, and is no likelihood: it may rank models in another order than log p(x).

@@ -42,11 +42,11 @@ def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
             steps = max(1, round(count * num / 14_500))
             betas += torch.linspace(low, high, steps + 1, dtype=torch.float64)[1:].tolist()
         return betas
-    betas = torch.linspace(0, 1, num + 1, dtype=torch.float64)
+    even = torch.linspace(0, 1, num + 1, dtype=torch.float64)
     if schedule == "sigmoid":
-        betas = torch.sigmoid(8 * betas - 4)
-        betas = (betas - betas[0]) / (betas[-1] - betas[0])
-    return betas.tolist()
+        even = torch.sigmoid(8 * even - 4)
+        even = (even - even[0]) / (even[-1] - even[0])
+    return even.tolist()
 
 
 def choose_temperatures(

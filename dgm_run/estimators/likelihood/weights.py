@@ -150,7 +150,8 @@ class StreamingWeights:
 
 def weigh(log_w: Tensor) -> dict[str, Tensor]:
     """Returns the columns of `StreamingWeights` for all log weights at once, (S, B)."""
-    weights = StreamingWeights(*log_w.shape, log_w.device)
+    num_samples, num_examples = log_w.shape
+    weights = StreamingWeights(num_samples, num_examples, log_w.device)
     weights.add(log_w, 0)
     return weights.columns()
 
@@ -248,6 +249,12 @@ def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> di
         k = columns["pareto_k"]
         found |= {"pareto_k_median": k.median().item(), "pareto_k_high": (k > UNRELIABLE_K).double().mean().item()}
     return found
+
+
+def has_fewer(diagnostics: dict[str, float | None], num: float) -> bool:
+    """Tells whether the median example rests on fewer than `num` samples."""
+    median = diagnostics["ess_median"]
+    return median is not None and median < num
 
 
 def describe_heavy_tails(diagnostics: dict[str, float | None], advice: str) -> str | None:

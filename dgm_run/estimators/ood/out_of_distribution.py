@@ -25,7 +25,7 @@ from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.ood.transforms import TRANSFORMS, is_binary
 from dgm_run.estimators.proportions import SHARE, bounded_interval, width_as_stderr
-from dgm_run.models.base import ExactModel, LatentVariableModel, log_mean_exp
+from dgm_run.models.base import ExactModel, HasLogWeights, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import is_image
 from dgm_run.recording.plots import histograms
@@ -69,7 +69,7 @@ class Background(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OutOfDistribution(Estimator):
+class OutOfDistribution(Estimator[nn.Module]):
     """Area under the ROC curve (AUROC) of several scores, with test data as the positive class.
 
     - `log_likelihood`: log p(x), of energy models up to a constant.
@@ -118,7 +118,7 @@ class OutOfDistribution(Estimator):
             )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
-        if not isinstance(model, ExactModel) and not hasattr(model, "log_weights"):
+        if not isinstance(model, ExactModel) and not isinstance(model, HasLogWeights):
             raise ConfigError(
                 f"estimators.out_of_distribution: {type(model).__name__} has no likelihood: leave the estimator out"
             )
@@ -138,6 +138,7 @@ class OutOfDistribution(Estimator):
                 "estimators.out_of_distribution.dataset: it has real values: choose one of grey levels or binary pixels"
             )
         if self.dataset:
+            assert isinstance(data.dataset, Dataset)  # of images
             self.dataset.adopt_protocol(data.dataset)
             if self.dataset.kind != data.dataset.kind:
                 raise ConfigError(
@@ -189,13 +190,14 @@ class OutOfDistribution(Estimator):
                 found.append(
                     Estimate(
                         f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
-                        diagnostics, warning, interval=interval, limits=SHARE,
+                        {**diagnostics}, warning, interval=interval, limits=SHARE,
                     )
                 )  # fmt: skip
         return found
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """Returns a row of training examples, and below it a row of each transform of them."""
+        assert self.shown is not None
         rows = [self.shown, *(TRANSFORMS[name](self.shown) for name in self.transforms)]
         return {"out_of_distribution": torch.cat(rows)}
 
@@ -208,6 +210,8 @@ class OutOfDistribution(Estimator):
 
     def _compute_scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
         """Returns the scores by name, (N,) each; a larger score means more like data."""
+        assert self.typical is not None
+        assert self.background is not None
         log_p = self._log_density(model, x, report)
         found = {
             "log_likelihood": log_p,
@@ -223,8 +227,9 @@ class OutOfDistribution(Estimator):
         exact = isinstance(model, ExactModel)
 
         def find(block: slice) -> dict[str, Tensor]:
-            log_p = model.log_prob(x[block]) if exact else log_mean_exp(self._log_weights(model, x[block]).double())
-            return {"log_p": log_p.double()}
+            if isinstance(model, ExactModel):
+                return {"log_p": model.log_prob(x[block]).double()}
+            return {"log_p": log_mean_exp(self._log_weights(model, x[block]).double()).double()}
 
         rows = self.max_batch_rows if exact else max(1, self.max_batch_rows // self.num_samples)
         return process_group.map_blocks(len(x), rows, find, report)["log_p"]
@@ -232,6 +237,7 @@ class OutOfDistribution(Estimator):
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
         if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal with one
             return model.evaluate_terms(x, model.infer(x).proposal(), model.latent_prior(), self.num_samples).log_w
+        assert isinstance(model, HasLogWeights)
         return model.log_weights(x, self.num_samples)
 
     def _log_joint(self, model: JointModel, x: Tensor) -> Tensor:

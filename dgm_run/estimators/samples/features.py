@@ -47,6 +47,7 @@ class Features:
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
         """Returns class probabilities, (N, K), float64."""
+        assert self.classify is not None
         return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
 
 
@@ -79,6 +80,7 @@ def fit_features(
             return _standardize(_fit_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)
         if kind == "classifier":
+            assert y is not None
             _train(network, x[y >= 0], y[y >= 0], report)  # -1 is no label
     network.eval()
     return _standardize(network.embed, x, network if kind == "classifier" else None)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
@@ -18,13 +17,14 @@ from dgm_run.data.split import RawSplits
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
+from dgm_run.models.base import GenerativeModel
 
 MAX_DEVIATIONS = 3
 """Distance from a mode, in standard deviations, within which a sample belongs to it."""
 
 
 @dataclass(frozen=True)
-class Modes(Estimator):
+class Modes(Estimator[GenerativeModel]):
     """The number of modes with a sample within three standard deviations, and the share of such samples.
 
     The quantities are `modes` and `high_quality`. Draws of the data have a share of 1 - exp(-9/2), which stands beside
@@ -48,13 +48,16 @@ class Modes(Estimator):
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples} must be positive")
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+    def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         if not isinstance(self.source, GaussianMixture):
             known = f"the modes of {data.dataset.name} are not known"
             raise ConfigError(f"estimators.modes: {known}: set dataset=gaussian_mixture, or leave the estimator out")
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(
+        self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        assert isinstance(self.source, GaussianMixture)  # by `check`
         means = self.source.means
         distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
         is_near = distances <= MAX_DEVIATIONS * self.source.scale
@@ -63,10 +66,9 @@ class Modes(Estimator):
         if len(found) < len(means):
             warning = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
         share_of_data = -math.expm1(-(MAX_DEVIATIONS**2) / 2)
-        more = {"unit": "", "settings": {"num_samples": self.num_samples}}
+        settings = {"num_samples": self.num_samples}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
-        errors = {"limits": SHARE, "interval": interval, "stderr": width_as_stderr(interval)}
         return [
             Estimate(
                 "modes",
@@ -75,7 +77,8 @@ class Modes(Estimator):
                 len(found),
                 None,
                 len(is_near),
-                **more,
+                "",
+                settings,
                 warning=warning,
                 train_reference=len(means),
             ),
@@ -84,9 +87,12 @@ class Modes(Estimator):
                 "modes",
                 "estimate",
                 share,
-                num_examples=len(is_near),
+                width_as_stderr(interval),
+                len(is_near),
+                "",
+                settings,
+                limits=SHARE,
+                interval=interval,
                 train_reference=share_of_data,
-                **errors,
-                **more,
             ),
         ]

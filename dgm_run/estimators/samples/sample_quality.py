@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from scipy.stats import binom
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
@@ -31,7 +31,7 @@ from dgm_run.estimators.samples.precision_recall import (
     radii,
 )
 from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_accuracy
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import GenerativeModel, LatentVariableModel
 from dgm_run.recording.image_grid import pairs
 
 ROWS = 1000
@@ -104,7 +104,7 @@ def _choose_train_index(train: DataSplit) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SampleQuality(Estimator):
+class SampleQuality(Estimator[GenerativeModel]):
     """Distances between samples of the model and held-out data, by features of the examples.
 
     Beside each stands its train reference: the same distance with training examples in place of samples, which a
@@ -142,7 +142,7 @@ class SampleQuality(Estimator):
         if min(self.num_samples, self.num_neighbours, self.num_permutations) < 1:
             raise ValueError("num_samples, num_neighbours and num_permutations must be positive")
 
-    def check(self, model: nn.Module, data: LoadedDataset) -> None:
+    def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         key = "estimators.sample_quality"
         if self.features == "classifier" and data.train.y is None:
             raise ConfigError(f"{key}.features: {data.dataset.name} has no labels: set {key}.features=random")
@@ -153,7 +153,7 @@ class SampleQuality(Estimator):
             raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
 
     def fit(
-        self, model: nn.Module, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
+        self, model: GenerativeModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "SampleQuality":
         index = _choose_train_index(train)
         x = train.batch(index)
@@ -161,7 +161,10 @@ class SampleQuality(Estimator):
         return replace(self, reference=TrainReference(features, x, features(x)))
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
+    def __call__(
+        self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
+    ) -> list[Estimate]:
+        assert self.reference is not None
         features = self.reference.features
         train = self.reference
         n = min(self.num_samples, len(data), len(train.x))
@@ -176,17 +179,23 @@ class SampleQuality(Estimator):
         train_index = _draw_index(len(train.x), n, x.device)
         train_part = FeatureBatch(train.x[train_index], train.z[train_index])
 
-        references = self._compare(held_out, train_part) | _measure_nearest_train(held_out, train)
+        references = self._compare(held_out, train_part, features) | _measure_nearest_train(held_out, train)
         report(3, 4)
-        found = self._compare(held_out, samples) | _measure_nearest_train(samples, train)
+        found = self._compare(held_out, samples, features) | _measure_nearest_train(samples, train)
         report(1, 1)
 
-        settings = {"num_samples": n, "features": self.features, "dim": samples.z.shape[1], "k": self.num_neighbours}
+        settings: dict[str, Any] = {
+            "num_samples": n,
+            "features": self.features,
+            "dim": samples.z.shape[1],
+            "k": self.num_neighbours,
+        }
         if self.features in ("classifier", "random"):
             settings["feature_seed"] = self.feature_seed
         if self.means:
             settings["means"] = True
         if features.classify:
+            assert data.y is not None
             y = data.y[test_index]
             is_right = (features.probabilities(held_out.x).argmax(1) == y)[y >= 0].double()
             found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
@@ -199,16 +208,20 @@ class SampleQuality(Estimator):
         ]  # fmt: skip
 
     @torch.no_grad()
-    def pictures(self, model: nn.Module) -> dict[str, Tensor]:
+    def pictures(self, model: GenerativeModel) -> dict[str, Tensor]:
         """Returns samples, and below each the training example nearest in the features."""
+        assert self.reference is not None
         samples = self._draw(model, NUM_SHOWN)
         _, index = find_nearest(self.reference.features(samples), self.reference.z)
         return {"nearest_neighbours": pairs(samples, self.reference.x[index], columns=8)}
 
-    def _draw(self, model: nn.Module, n: int) -> Tensor:
-        return model.generate(n).mean if self.means else model.sample(n)
+    def _draw(self, model: GenerativeModel, n: int) -> Tensor:
+        if self.means:
+            assert isinstance(model, LatentVariableModel)
+            return model.generate(n).mean
+        return model.sample(n)
 
-    def _compare(self, data: FeatureBatch, samples: FeatureBatch) -> dict[str, Metric]:
+    def _compare(self, data: FeatureBatch, samples: FeatureBatch, features: Features) -> dict[str, Metric]:
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
         found = {name: Metric(frechet_distance(data.z, samples.z))}
@@ -217,7 +230,7 @@ class SampleQuality(Estimator):
         found |= self._measure_precision_recall(data.z, samples.z)
         warning = _describe_collapse(found["precision"].value, found["recall"].value)
         found["recall"] = found["recall"]._replace(warning=warning)
-        expected = {"expected": expected_coverage(n, n, self.num_neighbours)}
+        expected: dict[str, float | None] = {"expected": expected_coverage(n, n, self.num_neighbours)}
         found["coverage"] = found["coverage"]._replace(diagnostics=expected)
 
         parts = data.z[:MAX_PERMUTED], samples.z[:MAX_PERMUTED]
@@ -237,7 +250,7 @@ class SampleQuality(Estimator):
         max_distance = radii(data.z, 1).quantile(DUPLICATE_QUANTILE)
         is_close = (radii(samples.z, 1) <= max_distance).double()
         found["duplicates"] = Metric.from_share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
-        return found | (self._compare_classes(data.x, samples.x) if self.reference.features.classify else {})
+        return found | (self._compare_classes(data.x, samples.x, features) if features.classify else {})
 
     def _measure_precision_recall(self, data: Tensor, samples: Tensor) -> dict[str, Metric]:
         """Measures precision, recall, density and coverage with errors that hold samples and data.
@@ -266,20 +279,21 @@ class SampleQuality(Estimator):
             found[quantity] = Metric.from_margin(value, margin, 0.0, 1.0)
         return found
 
-    def _compare_classes(self, data: Tensor, samples: Tensor) -> dict[str, Metric]:
+    def _compare_classes(self, data: Tensor, samples: Tensor, features: Features) -> dict[str, Metric]:
         """Compares the predicted classes: the classifier score, and the KL of class shares from those of the data.
 
         Errors are linearised. To first order the error of the shares among samples adds nothing to the score.
         """
-        p = self.reference.features.probabilities(samples)
-        q = self.reference.features.probabilities(data)
+        p = features.probabilities(samples)
+        q = features.probabilities(data)
         among_data = q.mean(0)
         among_samples = p.mean(0)
         relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
         log_score, stderr = mean_and_stderr(relative)
         margin = Margin.student(stderr or 0.0, len(p) - 1)
         score = math.exp(log_score)
-        of_score = tuple(math.exp(end) for end in margin.around(log_score))
+        low, high = margin.around(log_score)
+        of_score = math.exp(low), math.exp(high)
         log_ratio = (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()
         apart = (among_samples * log_ratio).sum()
         moved = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)

@@ -41,5 +41,6 @@ def _split_halves(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]
     parts = []
     for cut in (slice(0, half), slice(half, 2 * half)):
         order = torch.randperm(2 * half).to(x.device)  # a search takes the first of equal neighbours
-        parts += [torch.cat([x[cut], y[cut]])[order], origin[order]]
-    return tuple(parts)
+        parts.append((torch.cat([x[cut], y[cut]])[order], origin[order]))
+    (seen, of_seen), (unseen, of_unseen) = parts
+    return seen, of_seen, unseen, of_unseen

@@ -1,21 +1,22 @@
 """Unnormalised models: energy models, models built on them, and the annealing path on which Z is estimated."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.errors import ConfigError
+from dgm_run.models.base import GenerativeModel
 
 FINE = 0.001 + 1e-9
 """Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
 
 
-class UnnormalizedModel(nn.Module, ABC):
+class UnnormalizedModel(GenerativeModel):
     """p(x) = sum_s p(x | s) f(s) / Z, known but for Z, the partition function of the energy model f over states s.
 
     Where s is x itself the sum has one term. Elsewhere the model has a q(s | x) for importance sampling.
@@ -27,6 +28,10 @@ class UnnormalizedModel(nn.Module, ABC):
 
     shape: tuple[int, ...]
     has_latent_states: bool
+
+    @abstractmethod
+    def sample(self, n: int, num_steps: int = 1000) -> Tensor:
+        """Draws n examples, (n, *shape), each the end of its own chain."""
 
     @property
     @abstractmethod

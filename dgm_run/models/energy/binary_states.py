@@ -24,6 +24,7 @@ class BinaryStates(EnergyModel):
         visible_bias: initial biases of the pixels: logit_mean (logits of the training means) or zero.
     """
 
+    base_logits: Tensor
     takes = ("binary",)
     error_measure = "cross_entropy"
     visible_bias: nn.Parameter

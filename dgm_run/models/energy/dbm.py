@@ -44,6 +44,7 @@ class DBM(BinaryStates, LayeredModel):
         ValueError: there are fewer than two hidden layers, a layer is empty, or `mean_field_steps` is not positive.
     """
 
+    upward_bias: Tensor
     has_latent_states = True
     hidden_bias_name = "hidden_bias"
 
@@ -132,7 +133,6 @@ class DBM(BinaryStates, LayeredModel):
         x = x.flatten(1)
         from_pixels = affine(self.biases[1], x, self.weights[0])
         below = self._pass_upward(from_pixels)
-        logits = None
         preactivations = self._compute_odd([x, *below], from_pixels)
         for _ in range(self.mean_field_steps):
             logits = self._compute_hidden_even(self._split_odd(preactivations.sigmoid()))
@@ -141,7 +141,7 @@ class DBM(BinaryStates, LayeredModel):
 
     def _pass_upward(self, from_pixels: Tensor) -> list[Tensor]:
         """Computes means of the hidden even layers in one upward pass; doubled input replaces the upper layer's."""
-        means = None
+        means = from_pixels
         total = from_pixels
         found = []
         for layer in range(1, len(self.sizes)):
@@ -261,7 +261,7 @@ class DBM(BinaryStates, LayeredModel):
 
 def _interleave(even: list[Tensor], odd: list[Tensor]) -> list[Tensor]:
     """Merges even and odd layers into one list, lowest first."""
-    found: list[Tensor] = [None] * (len(even) + len(odd))
+    found = [*even, *odd]
     found[0::2] = even
     found[1::2] = odd
     return found

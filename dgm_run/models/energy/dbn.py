@@ -15,6 +15,7 @@ from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, repeat_ba
 from dgm_run.models.energy.binary_states import log_bernoulli, log_independent, mean_logits
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
+from dgm_run.networks.module_list import ModuleList
 
 
 class SigmoidLayer(nn.Module):
@@ -85,6 +86,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         ValueError: there are fewer than two hidden layers, or one is empty.
     """
 
+    base_logits: Tensor
     takes = ("binary",)
     has_latent_states = True
 
@@ -102,7 +104,7 @@ class DBN(UnnormalizedModel, LayeredModel):
         self.num_stages = len(num_hidden)
         self.init_scale = init_scale
         self.visible_bias = visible_bias
-        self.layers = nn.ModuleList(SigmoidLayer(*pair, init_scale) for pair in pairwise(sizes[:-1]))
+        self.layers = ModuleList(SigmoidLayer(*pair, init_scale) for pair in pairwise(sizes[:-1]))
         self.top = RBM((sizes[-2],), sizes[-1], init_scale, "logit_mean")
         self.register_buffer("base_logits", torch.zeros(sizes[0]))
 
@@ -134,7 +136,10 @@ class DBN(UnnormalizedModel, LayeredModel):
     def log_ratio(self, units: list[Tensor]) -> Tensor:
         """Computes log p(x, h_1, ... | h_{L-1}) - log q(h_1, ..., h_{L-1} | x), (B,)."""
         steps = zip(self.layers, pairwise(units), strict=True)
-        return sum(layer.log_p(below, above) - layer.log_q(above, below) for layer, (below, above) in steps)
+        found = units[0].new_zeros(())
+        for layer, (below, above) in steps:
+            found = found + (layer.log_p(below, above) - layer.log_q(above, below))
+        return found
 
     def draw(self, x: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
         units = self.recognise(repeat_batch(x, num_samples))

@@ -40,6 +40,9 @@ class GaussianRBM(EnergyModel):
         ValueError: there is no hidden unit, or the limit is not positive.
     """
 
+    data_mean: Tensor
+    data_scale: Tensor
+    log_var: Tensor
     hidden_bias_name = "hidden_bias"
 
     takes = ("continuous",)

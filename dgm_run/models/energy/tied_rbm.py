@@ -67,7 +67,7 @@ class TiedRBM(RBM):
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         p = scale_preactivations(preactivations, beta).sigmoid()
-        h = sum(rng.bernoulli(p) for _ in range(self.hidden_copies))
+        h = sum((rng.bernoulli(p) for _ in range(self.hidden_copies)), start=p.new_zeros(()))
         logits = mix_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
         return logits.repeat(1, self.visible_copies)
 

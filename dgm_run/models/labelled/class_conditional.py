@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.models.base import ExactModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.linear.factor_analysis import EMModel, FactorAnalysis, Moments
+from dgm_run.networks.module_list import ModuleList
 
 
 class ClassConditional(JointModel, ExactModel, EMModel):
@@ -25,12 +26,13 @@ class ClassConditional(JointModel, ExactModel, EMModel):
         part: builds a new p(x | y).
     """
 
+    log_p_label: Tensor
     takes = ("continuous",)
 
     def __init__(self, num_classes: int, part: Callable[[], FactorAnalysis]):
         super().__init__()
         self.num_classes = num_classes
-        self.parts = nn.ModuleList(part() for _ in range(num_classes))
+        self.parts = ModuleList(part() for _ in range(num_classes))
         self.register_buffer("log_p_label", torch.full((num_classes,), -math.log(num_classes)))
 
     @torch.no_grad()
@@ -62,6 +64,7 @@ class ClassConditional(JointModel, ExactModel, EMModel):
 
     def statistics(self, train: DataSplit) -> tuple[Tensor, list[Moments]]:
         """Returns the class frequencies, (K,), and the moments of each class, over the labelled training examples."""
+        assert train.y is not None
         y = train.y[train.labelled]
         class_indices = [train.labelled[y == k] for k in range(self.num_classes)]
         counts = torch.tensor([float(len(index)) for index in class_indices])

@@ -54,7 +54,7 @@ class GAN(DensityNetwork):
         """Computes the log-odds that x is data, (B,)."""
         return self.head(self.encoder(x)).squeeze(-1).to(x.dtype)
 
-    def discriminator_layers(self) -> list[nn.Module]:
+    def discriminator_layers(self) -> list[nn.Linear | nn.Conv2d]:
         """Lists the discriminator's linear layers and convolutions."""
         parts = nn.ModuleList(self.discriminator)
         return [part for part in parts.modules() if isinstance(part, nn.Linear | nn.Conv2d)]

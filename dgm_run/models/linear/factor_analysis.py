@@ -35,7 +35,7 @@ AT_FLOOR = 0.01
 """Relative excess of the variance over its floor below which noise counts as at its floor."""
 
 
-class EMModel(ABC):
+class EMModel(nn.Module, ABC):
     """Model that expectation maximisation fits, step by step."""
 
     @abstractmethod
@@ -71,6 +71,10 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
         ValueError: there is no latent dimension, or as many as pixels, or no floor.
     """
 
+    column_variance: Tensor
+    log_min_var: Tensor
+    num_examples: Tensor
+    like: Tensor
     takes = ("continuous",)
 
     def __init__(self, shape: Sequence[int], latent_dim: int, min_scale: float, relative_min_scale: float):
@@ -230,8 +234,7 @@ class Moments:
         """
         count = 0
         origin = None
-        mean = 0.0
-        scatter = 0.0
+        mean = scatter = torch.zeros((), dtype=torch.float64)
         for batch in batches:
             x = batch.double().flatten(1)
             origin = x[0].clone() if origin is None else origin
@@ -243,6 +246,7 @@ class Moments:
             scatter = scatter + centred.T @ centred + torch.outer(away, away) * (count * len(x) / total)
             mean = mean + away * (len(x) / total)
             count = total
+        assert origin is not None
         return cls(count, origin + mean, scatter / count)
 
     @property

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +39,11 @@ class Phases(NamedTuple):
     loss: Tensor
 
 
+M = TypeVar("M", bound=EnergyModel, contravariant=True)
+
+
 @dataclass(frozen=True)
-class EnergyObjective(Objective):
+class EnergyObjective(Objective[M]):
     """Objective that lowers the free energy of data and raises that of samples, which subclasses define.
 
     The loss is no likelihood; log p(x) of the validation data chooses the checkpoint.
@@ -87,13 +90,13 @@ class EnergyObjective(Objective):
             raise ValueError(f"sparsity_target = {self.sparsity_target} must lie in (0, 1); null switches it off")
 
     @torch.no_grad()
-    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: M, x: Tensor) -> dict[str, Tensor]:
         if self.centering_rate is None and self.sparsity_target is None:
             return {}
         states, preactivations, _ = model.infer(x)
         state_mean = states.flatten(1).mean(0)
         hidden_mean = model.hidden_means(preactivations).mean(0)
-        found = {}
+        found: dict[str, Tensor] = {}
         if self.centering_rate is not None:
             found |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
         if self.sparsity_target is not None:
@@ -103,15 +106,13 @@ class EnergyObjective(Objective):
         return found
 
     @abstractmethod
-    def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
+    def phases(self, model: M, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         """Builds the phases of a step; `states` are inferred from the batch, with their preactivations."""
 
     def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
         """Receives the gradient of every step, for objectives that use it."""
 
-    def __call__(
-        self, model: EnergyModel, x: Tensor, progress: Progress | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), self.init_state(model, x))
         memory = progress.memory
         with torch.no_grad():
@@ -132,13 +133,13 @@ class EnergyObjective(Objective):
         loss = _PrecomputedGradient.apply(value, [gradients[name] for name in parameters], *parameters.values())
         return loss, {"hidden_activity": hidden_mean.mean()} if len(hidden_mean) else {}
 
-    def _decay(self, model: EnergyModel, gradients: dict[str, Tensor]) -> None:
+    def _decay(self, model: M, gradients: dict[str, Tensor]) -> None:
         if self.weight_decay:
             for name, weight in _named_weights(model):
                 gradients[name].add_(weight, alpha=self.weight_decay)
 
     @torch.no_grad()
-    def project_parameters(self, model: EnergyModel) -> None:
+    def project_parameters(self, model: M) -> None:
         model.project_parameters()
         if self.max_norm is not None:
             for _, weight in _named_weights(model):
@@ -147,7 +148,7 @@ class EnergyObjective(Objective):
 
     @torch.no_grad()
     def evaluate(
-        self, model: EnergyModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
+        self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
         log_z = self.partition(model, report).value
         valid = _measure_examples(model, data.valid, batch_size, report)

@@ -13,7 +13,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_st
 
 
 @dataclass(frozen=True)
-class ContrastiveDivergence(EnergyObjective):
+class ContrastiveDivergence(EnergyObjective[EnergyModel]):
     """CD-k: data against samples after `num_steps` Gibbs sweeps from the data.
 
     States are sampled throughout; the last hidden units enter with their probabilities, as those of the data do.

@@ -17,12 +17,12 @@ MAX_PIXELS = 16
 
 
 @dataclass(frozen=True)
-class ExactLikelihood(EnergyObjective):
+class ExactLikelihood(EnergyObjective[BinaryEnergyModel]):
     """Data against all states of the model, weighted by probability: the gradient of -log p(x) itself."""
 
     requires = {"model": BinaryEnergyModel}
 
-    def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
+    def init_state(self, model: BinaryEnergyModel, x: Tensor) -> dict[str, Tensor]:
         num_pixels = x[0].numel()
         if num_pixels > MAX_PIXELS:
             raise ConfigError(

@@ -15,7 +15,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_dat
 
 
 @dataclass(frozen=True)
-class FastPersistentContrastiveDivergence(EnergyObjective):
+class FastPersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     """PCD with chains that move under parameters theta + fast, which drive them away from visited states.
 
     The fast parameters follow the same gradient at their own learning rate, and decay. Only the chains use them.
@@ -61,5 +61,6 @@ class FastPersistentContrastiveDivergence(EnergyObjective):
 def _add_fast_parameters(model: EnergyModel, memory: dict[str, Tensor]) -> EnergyModel:
     """Returns the model at theta + fast, which shares all but the parameters."""
     moved = copy.copy(model)
-    moved._parameters = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
+    fast = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
+    vars(moved)["_parameters"] = fast  # tensors that are no parameters
     return moved

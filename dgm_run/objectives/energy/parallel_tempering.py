@@ -16,7 +16,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_dat
 
 
 @dataclass(frozen=True)
-class ParallelTempering(EnergyObjective):
+class ParallelTempering(EnergyObjective[EnergyModel]):
     """Data against chains at beta = 1, which exchange states with chains at lower beta.
 
     A step is a sweep of every chain, followed by proposed exchanges between neighbours r and r + 1: first even r, then

@@ -13,7 +13,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_dat
 
 
 @dataclass(frozen=True)
-class PersistentContrastiveDivergence(EnergyObjective):
+class PersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     """Data against chains that continue from step to step and are saved in checkpoints.
 
     The chains follow the model only if it moves slowly: the learning rate has to fall to zero (schedule=linear).

@@ -17,7 +17,7 @@ from dgm_run.objectives.energy.base import EnergyObjective, Phases
 
 
 @dataclass(frozen=True)
-class PseudoLikelihood(EnergyObjective):
+class PseudoLikelihood(EnergyObjective[BinaryEnergyModel]):
     """sum_d log p(x_d | all other pixels), estimated from `num_flips` pixels of each example, redrawn every step.
 
     p(x_d | rest) = sigmoid(F(x with pixel d flipped) - F(x)), so Z cancels. It is no likelihood, and exceeds it.

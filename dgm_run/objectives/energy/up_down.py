@@ -19,7 +19,7 @@ from dgm_run.objectives.energy.base import VALIDATION_SAMPLES, check_num_steps, 
 
 
 @dataclass(frozen=True)
-class UpDown(Objective):
+class UpDown(Objective[DBN]):
     """Contrastive wake-sleep: the wake phase trains generative weights, and the sleep phase recognition weights.
 
     In the wake phase the generative weights learn to reconstruct what the recognition weights sampled from data. The

@@ -13,6 +13,7 @@ from dgm_run.estimators.likelihood.weights import (
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
+    has_fewer,
     sampling_diagnostics,
     sampling_error,
 )
@@ -168,3 +169,9 @@ def test_levels_ignore_the_chunk_order():
     for first, chunk in reversed(list(zip(itertools.count(0, 5), log_w.split(5), strict=False))):
         backwards.add(chunk, first)
     torch.testing.assert_close(forwards.log_sums, backwards.log_sums)
+
+
+def test_few_samples_are_told_by_the_median():
+    assert has_fewer({"ess_median": 1.9}, 2)
+    assert not has_fewer({"ess_median": 2.0}, 2)
+    assert not has_fewer({"ess_median": None}, 2)
