@@ -17,9 +17,7 @@ from dgm_run.cli.arguments import (
     parse_options,
 )
 from dgm_run.cli.hydra_errors import describe
-from dgm_run.cli.resume import (
-    find_sweep_code,
-)
+from dgm_run.cli.resume import find_sweep_code
 from dgm_run.config.commands import (
     read_overrides,
     report_runs,

@@ -14,9 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
-from dgm_run.cli.resume import (
-    find_config_dir,
-)
+from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
 from dgm_run.config.commands import (
     START,

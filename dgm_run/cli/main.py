@@ -9,9 +9,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from dgm_run.cli.arguments import (
-    check_arguments,
-)
+from dgm_run.cli.arguments import check_arguments
 from dgm_run.cli.completion import answer_query, is_query
 from dgm_run.cli.dry_run import drop_dry_run, dry_run, is_dry_run
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome

@@ -113,7 +113,6 @@ def build_parts(cfg: DictConfig) -> tuple[Trainer, GenerativeModel, Objective, d
         estimators = build_estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
-        assert dataset.corrupt is not None  # since values are missing
         model = build_corrupted_model(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     return trainer, model, objective, estimators, dataset

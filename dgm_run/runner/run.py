@@ -26,9 +26,7 @@ from dgm_run.recording.log import RunLog
 from dgm_run.recording.terminal import Terminal, summarize_run
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
-from dgm_run.runner.compatibility import (
-    refuse_moved_data,
-)
+from dgm_run.runner.compatibility import refuse_moved_data
 from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars, report_failure
 from dgm_run.runner.finish import add_evaluation, write_results
 from dgm_run.runner.gallery import Gallery

@@ -38,9 +38,7 @@ def view_all(model: nn.Module, x: Tensor) -> Pictures:
         x: examples, (B, *shape).
     """
     found = view(model, x)
-    if isinstance(
-        model, M1M2 | CorruptedModel
-    ):  # the parts of M1 belong to another prior; `view` shows those of CorruptedModel
+    if isinstance(model, M1M2):  # its parts belong to M1, which has another prior
         return found
     for part in model.modules():
         found |= view_part(part, x)
@@ -77,7 +75,7 @@ def _(model: ClassConditional, x: Tensor) -> Pictures:
 @view.register
 def _(model: CorruptedModel, x: Tensor) -> Pictures:
     shown = x[:NUM_SHOWN]
-    found = view_all(model.model, model.corrupt.observed(x).nan_to_num(0.0))
+    found = view(model.model, model.corrupt.observed(x).nan_to_num(0.0))
     return found | {"reconstructions": pairs(grey_where_missing(shown), model.reconstruct(shown), columns=8)}
 
 

@@ -16,7 +16,8 @@ from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import RunContext
-from dgm_run.trainers.gradient import GradientTrainer, Training
+from dgm_run.trainers.gradient import GradientTrainer
+from dgm_run.trainers.training_loop import TrainingLoop
 
 MAX_DATA_PROBABILITY = 0.99
 """Mean probability that the discriminator gives to data, above which it may win."""
@@ -54,14 +55,16 @@ class AdversarialTrainer(GradientTrainer):
         if self.compile:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
-    def make_loop(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
+    def make_loop(
+        self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
+    ) -> TrainingLoop:
         if len(data.valid) <= NEIGHBOURS:
             raise ConfigError(
                 f"a GAN needs more than {len(data.valid)} validation examples: raise dataset.source.num_valid"
             )
         assert isinstance(model, GAN)
         settings = replace(self, optimizer=partial(self._make_optimizer, model))
-        return _AdversarialTraining(settings, model, objective, data, session)
+        return _AdversarialTraining(settings, model, objective, data, context)
 
     def _make_optimizer(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
         parts = [{"params": list(iterate_parameters(part))} for part in (model.discriminator, model.generator)]
@@ -70,7 +73,7 @@ class AdversarialTrainer(GradientTrainer):
         return optimizer
 
 
-class _AdversarialTraining(Training):
+class _AdversarialTraining(TrainingLoop):
     settings: AdversarialTrainer
     model: GAN
     objective: Adversarial
@@ -84,7 +87,7 @@ class _AdversarialTraining(Training):
         self._prefetch(position)
         for turn in range(self.settings.num_critic_steps):
             if turn:
-                rng.reseed(self.session.seed, f"examples of turn {turn}", self.state.step)
+                rng.reseed(self.context.seed, f"examples of turn {turn}", self.state.step)
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.data.train.x.device)
             found = self._optimizer_step(
                 self._loss_of_part, index, f"turn {turn}"
@@ -135,4 +138,4 @@ class _AdversarialTraining(Training):
         beginning = warning.split(" (")[0].split(":")[0]
         if beginning not in self.given_warnings:
             self.given_warnings = self.given_warnings | {beginning}
-            self.session.display.say(f"step {self.state.step}: {warning}")
+            self.context.display.say(f"step {self.state.step}: {warning}")

@@ -62,7 +62,7 @@ class Logger(Protocol):
     def sync(self) -> int: ...
 
 
-class Rivals(Protocol):
+class StoppingRule(Protocol):
     """Knows the other jobs of a sweep: see `MedianStopping`."""
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool: ...
@@ -89,7 +89,7 @@ class RunContext:
     log: Logger
     display: Display
     stop: StopRequest
-    median_stopping: Rivals
+    median_stopping: StoppingRule
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: tuple[dict[str, Tensor], dict[str, Any]] | None
@@ -120,7 +120,7 @@ class Trainer(ABC):
         """
 
     @abstractmethod
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext) -> TrainingSummary:
         """Trains `model` in place, and sets its best weights, which the checkpoint `best` holds as well.
 
         Raises:

@@ -11,7 +11,8 @@ from dgm_run.models.linear.factor_analysis import EMModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
 from dgm_run.trainers.base import RunContext
-from dgm_run.trainers.gradient import GradientTrainer, Training
+from dgm_run.trainers.gradient import GradientTrainer
+from dgm_run.trainers.training_loop import TrainingLoop
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,18 @@ class EMTrainer(GradientTrainer):
     def steps_per_epoch(self, num_examples: int) -> int:
         return 1
 
-    def make_loop(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> Training:
-        return _EMTraining(self, model, objective, data, session)
+    def make_loop(
+        self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
+    ) -> TrainingLoop:
+        return _EMTraining(self, model, objective, data, context)
 
 
-class _EMTraining(Training):
+class _EMTraining(TrainingLoop):
     model: EMModel
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        rng.reseed(self.session.seed, "moments")
+        rng.reseed(self.context.seed, "moments")
         try:
             self.statistics = self.model.statistics(self.data.train)
         except ValueError as error:

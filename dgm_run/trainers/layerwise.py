@@ -16,10 +16,11 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
-from dgm_run.trainers.base import Logger, Rivals, RunContext, TrainingSummary
-from dgm_run.trainers.gradient import GradientTrainer, Training
+from dgm_run.trainers.base import Logger, RunContext, StoppingRule, TrainingSummary
+from dgm_run.trainers.gradient import GradientTrainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.schedules import refuse_past_end
+from dgm_run.trainers.training_loop import TrainingLoop
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ class LayerwiseTrainer(GradientTrainer):
             step = state["step"] if state and state["layer"] == model.num_stages else 0
             self.check_epochs(num_examples, step, bool(state))
 
-    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, session: RunContext) -> TrainingSummary:
+    def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext) -> TrainingSummary:
         assert isinstance(model, LayeredModel)
-        course = Course(model, session)
+        course = Course(model, context)
         stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
         course.announce(
             f"epochs: {', '.join([*stages, *([f'{model.whole}: {self.max_epochs}'] if self.joint else [])])}"
@@ -101,7 +102,7 @@ class LayerwiseTrainer(GradientTrainer):
             self._fit_layer(course, index, data)
         if self.joint:
             course.announce(model.whole)
-            course.record_end(super().fit(model, objective, data, course.session(model)))
+            course.record_end(super().fit(model, objective, data, course.context(model)))
         else:
             course.keep_without_joint_training(data)
         return course.summary()
@@ -130,9 +131,9 @@ class LayerwiseTrainer(GradientTrainer):
             image_every_epochs=None,
         )
         data = LoadedDataset(data.dataset, train, valid, test)
-        session = course.session(stage.model)
+        context = course.context(stage.model)
         key = "trainer.pretraining.optimizer"
-        summary = Training(settings, stage.model, alone.objective, data, session, key).run()
+        summary = TrainingLoop(settings, stage.model, alone.objective, data, context, key).run()
         stage.finish()
         course.record_end(summary)
 
@@ -176,7 +177,7 @@ class Course:
     def announce(self, text: str) -> None:
         self.outer.display.say(text)
 
-    def session(self, part: nn.Module) -> RunContext:
+    def context(self, part: nn.Module) -> RunContext:
         """Makes the context of the next training: of a layer, or of the whole model."""
         steps = self.steps
         epochs = self.epochs
@@ -254,7 +255,7 @@ class _PartCheckpoints:
 class _ShiftedMedianStopping:
     """Median stopping with epochs counted from the start of the first training."""
 
-    def __init__(self, median_stopping: Rivals, first_epoch: int):
+    def __init__(self, median_stopping: StoppingRule, first_epoch: int):
         self.median_stopping = median_stopping
         self.first_epoch = first_epoch
 

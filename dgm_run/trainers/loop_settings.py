@@ -1,0 +1,105 @@
+"""Settings of a training loop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dgm_run.errors import CheckpointError
+from dgm_run.trainers.schedules import refuse_past_end
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """Settings of a training loop: its optimizer, its length, its batches, and the device.
+
+    Args:
+        optimizer: parameters -> torch optimizer.
+        schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
+        max_epochs: largest number of epochs.
+        total_epochs: sum over the stages of training, by which `divide_total_epochs` has set the epochs of each.
+        max_steps: largest number of optimizer steps; null for no limit.
+        batch_size: examples of a step.
+        eval_batch_size: examples of a batch in evaluation.
+        eval_every: epochs between two evaluations on the validation set.
+        patience: evaluations without improvement before training stops, counted after the objective's
+            warm-up; null to train to the end.
+        median_stopping_after: epochs after which a job of a sweep ends if it is worse than the median of the others at
+            that epoch; checked again after two, four, ... times as many; null for no check.
+        clip_norm: upper limit of the gradient's norm; null for none.
+        ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
+        precision: fp32 | bf16 (matrix products only) | fp64.
+        compile: whether the step is fused by torch.compile; pays from about 20,000 steps on.
+        device: auto | cpu | cuda | cuda:N.
+        devices: processes that train one model, each on a GPU of its own, or all on the CPU.
+        micro_batches: parts of a batch, which the processes share: a multiple of `devices`. Each part has random
+            numbers, and chains, of its own. Runs with equal parts give equal results on any number of devices.
+        worker_timeout_seconds: seconds without a message from a process, after which the run ends.
+        threads: CPU threads; null for as many as a step keeps busy.
+        image_every_epochs: epochs between pictures and histograms; null for the end only.
+        checkpoint_seconds: seconds between two writes of the checkpoint `last`.
+        resume: run folder to resume, or auto for the run's own folder if it holds a checkpoint.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    optimizer: Callable
+    schedule: Callable
+    max_epochs: int
+    total_epochs: int | None
+    max_steps: int | None
+    batch_size: int
+    eval_batch_size: int
+    eval_every: int
+    patience: int | None
+    median_stopping_after: int | None
+    clip_norm: float | None
+    ema_decay: float | None
+    precision: Literal["fp32", "bf16", "fp64"]
+    compile: bool
+    device: str
+    devices: int
+    micro_batches: int
+    worker_timeout_seconds: float
+    threads: int | None
+    image_every_epochs: int | None
+    checkpoint_seconds: float
+    resume: str | None
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                raise ValueError(f"{name} = {value} must be positive")
+        if self.ema_decay is not None and self.ema_decay >= 1:
+            raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
+        if self.micro_batches % self.devices:
+            raise ValueError(
+                f"micro_batches = {self.micro_batches} parts cannot be shared by devices = {self.devices}: "
+                "set a multiple of it"
+            )
+        if self.micro_batches > self.batch_size:
+            raise ValueError(f"micro_batches = {self.micro_batches} parts of batch_size = {self.batch_size} examples")
+
+    def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
+        """Refuses numbers of epochs, as `check` does, for a training that is at `step`."""
+        steps_per_epoch = self.steps_per_epoch(num_examples)
+        total = self.total_steps(num_examples)
+        if step > total:
+            name = "max_epochs"
+            done = math.ceil(step / steps_per_epoch)
+            if total == self.max_steps:
+                name = "max_steps"
+                done = step
+            raise CheckpointError(
+                f"trainer.resume: {done} {name[4:]} are trained already, more than trainer.{name}="
+                f"{getattr(self, name)}: set it to {done} or more"
+            )
+        refuse_past_end(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        return math.ceil(num_examples / self.batch_size)
+
+    def total_steps(self, num_examples: int) -> int:
+        total = self.max_epochs * self.steps_per_epoch(num_examples)
+        return min(total, self.max_steps) if self.max_steps else total
