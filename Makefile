@@ -27,9 +27,10 @@ test-all: $(READY) ## all tests, with those that train to a number, and with Ray
 	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,optuna]'
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(READY) ## formatting, lint, types and the fast tests
+check: $(READY) ## formatting, lint, types, language and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m tests.language
 	$(MAKE) types
 	$(MAKE) test
 

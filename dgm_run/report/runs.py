@@ -13,6 +13,7 @@ import yaml
 
 from dgm_run.config.commands import read_overrides, resume_run
 from dgm_run.config.published import KINDS
+from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.runner.run_lock import is_run_folder_locked
 
 State = Literal["finished", "failed", "refused", "unfinished", "running", "damaged", "repeated"]
@@ -200,7 +201,7 @@ def _dict_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _clean_published(row: Any) -> dict[str, Any] | None:
     if not isinstance(row, dict) or not isinstance(row.get("values"), dict):
         return None
-    values = {str(quantity): float(value) for quantity, value in row["values"].items() if _is_float(value)}
+    values = {str(quantity): float(value) for quantity, value in row["values"].items() if is_number(value)}
     return {"values": values, "source": str(row.get("source", "")), "kind": str(row.get("kind", ""))}
 
 
@@ -212,30 +213,18 @@ def _is_estimate(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
-        and _is_float(row.get("value"))
-        and all(row.get(name) is None or _is_float(row[name]) for name in ("stderr", "train_reference"))
-        and all(row.get(name) is None or _is_pair(row[name]) for name in ("interval", "computing_interval"))
-        and (row.get("limits") is None or _are_limits(row["limits"]))
+        and is_number(row.get("value"))
+        and all(row.get(name) is None or is_number(row[name]) for name in ("stderr", "train_reference"))
+        and all(row.get(name) is None or _is_interval(row[name]) for name in ("interval", "computing_interval"))
+        and (row.get("limits") is None or are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)
         and isinstance(row.get("num_examples"), int)
     )
 
 
-def _is_float(value: Any) -> bool:
-    """Tells whether a value is a number that a float can hold, NaN included."""
-    try:
-        return isinstance(value, int | float) and isinstance(float(value), float)
-    except OverflowError:
-        return False
-
-
-def _is_pair(value: Any) -> bool:
+def _is_interval(value: Any) -> bool:
     """Tells whether a value is an interval without a NaN, which would make its margin zero."""
-    return isinstance(value, list) and len(value) == 2 and all(_is_float(end) and not math.isnan(end) for end in value)
-
-
-def _are_limits(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(each is None or _is_float(each) for each in value)
+    return is_pair(value) and not any(map(math.isnan, value))
 
 
 def flatten(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

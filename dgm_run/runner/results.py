@@ -20,6 +20,7 @@ from dgm_run.data.dataset import DataDescription
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import estimate_id, values_key
+from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.trainers.base import TrainingSummary
 
 
@@ -130,7 +131,7 @@ def check_row(row: Any) -> None:
         **dict.fromkeys(("split", "quantity", "estimator", "kind", "unit"), lambda value: isinstance(value, str)),
         "value": is_number,
         **dict.fromkeys(("stderr", "train_reference"), lambda value: value is None or is_number(value)),
-        **dict.fromkeys(("interval", "computing_interval"), lambda value: value is None or _is_pair(value)),
+        **dict.fromkeys(("interval", "computing_interval"), lambda value: value is None or is_pair(value)),
         "num_examples": lambda value: type(value) is int,
         "settings": lambda value: isinstance(value, dict),
         "diagnostics": lambda value: _is_mapping_to(value, lambda each: each is None or is_number(each)),
@@ -141,30 +142,12 @@ def check_row(row: Any) -> None:
             raise ValueError(f"an estimate has no {name}")
         if not is_right(row[name]):
             raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
-    if row.get("limits") is not None and not _are_limits(row["limits"]):
+    if row.get("limits") is not None and not are_limits(row["limits"]):
         raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
     try:
         json.dumps(row["settings"])
     except TypeError as error:
         raise ValueError(f"settings of an estimate cannot be written: {error}") from None
-
-
-def is_number(value: Any) -> bool:
-    """Returns whether a value is a number that a float can hold."""
-    try:
-        return isinstance(value, int | float) and isinstance(float(value), float)
-    except OverflowError:
-        return False
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
-
-
-def _are_limits(value: Any) -> bool:
-    """Returns whether a value is a pair of numbers, either of which may be None."""
-    is_pair = isinstance(value, list | tuple) and len(value) == 2
-    return is_pair and all(each is None or is_number(each) for each in value)
 
 
 def _is_mapping_to(value: Any, is_right: Callable[[Any], bool]) -> bool:
