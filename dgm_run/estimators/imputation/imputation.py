@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -179,10 +180,8 @@ class Imputation(Estimator[nn.Module]):
         rows = process_group.map_blocks(len(seen), BLOCK, find, report)
         imputed = {method: _from_rows(method, rows) for method in methods}
 
-        shown = [truth[:NUM_SHOWN], grey_where_missing(seen[:NUM_SHOWN])]
-        for each in imputed.values():
-            shown += [each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]]
-        self.shown[name] = shown
+        pairs = [(each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]) for each in imputed.values()]
+        self.shown[name] = [truth[:NUM_SHOWN], grey_where_missing(seen[:NUM_SHOWN]), *chain.from_iterable(pairs)]
 
         is_target = corrupt.target_mask(seen) & ~truth.isnan()
         found = []

@@ -175,7 +175,8 @@ class SampleQuality(Estimator[GenerativeModel]):
         x = torch.cat(blocks)
         samples = FeatureBatch(x, features(x))
         test_index = _draw_index(len(data), n, x.device)
-        held_out = FeatureBatch(data.batch(test_index), features(data.batch(test_index)))
+        test_x = data.batch(test_index)
+        held_out = FeatureBatch(test_x, features(test_x))
         train_index = _draw_index(len(train.x), n, x.device)
         train_part = FeatureBatch(train.x[train_index], train.z[train_index])
 
@@ -184,16 +185,7 @@ class SampleQuality(Estimator[GenerativeModel]):
         found = self._compare(held_out, samples, features) | _measure_nearest_train(samples, train)
         report(1, 1)
 
-        settings: dict[str, Any] = {
-            "num_samples": n,
-            "features": self.features,
-            "dim": samples.z.shape[1],
-            "k": self.num_neighbours,
-        }
-        if self.features in ("classifier", "random"):
-            settings["feature_seed"] = self.feature_seed
-        if self.means:
-            settings["means"] = True
+        settings = self._describe_settings(n, samples.z.shape[1])
         if features.classify:
             assert data.y is not None
             y = data.y[test_index]
@@ -206,6 +198,19 @@ class SampleQuality(Estimator[GenerativeModel]):
             )
             for name, each in found.items()
         ]  # fmt: skip
+
+    def _describe_settings(self, num_samples: int, dim: int) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "num_samples": num_samples,
+            "features": self.features,
+            "dim": dim,
+            "k": self.num_neighbours,
+        }
+        if self.features in ("classifier", "random"):
+            settings["feature_seed"] = self.feature_seed
+        if self.means:
+            settings["means"] = True
+        return settings
 
     @torch.no_grad()
     def pictures(self, model: GenerativeModel) -> dict[str, Tensor]:
