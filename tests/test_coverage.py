@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.base import Estimate
-from tests.coverage import Case, Truth, all_cases, measure
+from tests.coverage import FIRST_SEED, Case, Truth, all_cases, exact, measure, samples
 
 
 def mean_of_normals(stderr_factor: float) -> Case:
@@ -19,6 +19,18 @@ def mean_of_normals(stderr_factor: float) -> Case:
 def test_true_intervals_cover_and_narrow_ones_do_not():
     assert measure(mean_of_normals(1.0), 400).interval == pytest.approx(0.95, abs=0.03)
     assert measure(mean_of_normals(0.5), 400).interval < 0.8
+
+
+def test_exact_and_sample_cases_evaluate():
+    cases = {case.estimator: case for case in [*exact.CASES, *samples.CASES]}
+    estimates = list(samples.compare_samples(FIRST_SEED).values())
+    for case in cases.values():
+        if not case.estimator.startswith("sample_quality"):  # their truth takes hundreds of evaluations
+            torch.manual_seed(FIRST_SEED)
+            estimates.append(case.repeat()[0])
+    stated = [each for each in estimates if each.interval is not None]
+    assert len(stated) > len(cases)
+    assert all(each.interval[0] <= each.value <= each.interval[1] for each in stated)
 
 
 @pytest.mark.slow

@@ -50,6 +50,9 @@ class StandardNormal(ExactModel):
     def log_prob(self, x: Tensor) -> Tensor:
         return -0.5 * (x.square().sum(-1) + DIM * LOG_2_PI)
 
+    def sample(self, n: int) -> Tensor:
+        return torch.randn(n, DIM)
+
 
 def repeat_standard_normal() -> tuple[Estimate, Truth]:
     data = DataSplit(torch.randn(40, DIM), None, to_float)

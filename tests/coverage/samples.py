@@ -68,6 +68,9 @@ class Sloped(ExactModel):
     def log_prob(self, x: Tensor) -> Tensor:
         return -x.flatten(1).square().sum(1)
 
+    def sample(self, n: int) -> Tensor:
+        return math.sqrt(0.5) * torch.randn(n, *PIXELS)
+
 
 PIXELS = (1, 2, 2)
 
@@ -86,7 +89,7 @@ def dark(num: int) -> Tensor:
 
 
 def area_case(name: str, num: int) -> Case:
-    settings = {"other": None, "num_examples": 1000, "num_samples": 1, "max_batch_rows": 1000, "mutation": 0.2}
+    settings = {"dataset": None, "num_examples": 1000, "num_samples": 1, "max_batch_rows": 1000, "mutation_rate": 0.2}
 
     def repeat() -> tuple[Estimate, Truth]:
         data = DataSplit(dark(num), None, unchanged)
@@ -215,7 +218,9 @@ def compare_samples(seed: int) -> dict[str, Estimate]:
         torch.manual_seed(seed)
         x, y = torch.randn(300, 2), Normal(1.0, 1.0).sample(300)
         data, samples = FeatureBatch(x, x.double()), FeatureBatch(y, y.double())
-        rows = sample_quality()._compare(data, samples) | _measure_nearest_train(samples, sample_quality().reference)
+        reference = sample_quality().reference
+        assert reference is not None
+        rows = sample_quality()._compare(data, samples, reference.features) | _measure_nearest_train(samples, reference)
     return {
         name: Estimate(name, "sample_quality", "estimate", num_examples=300, **row._asdict())
         for name, row in rows.items()
