@@ -33,7 +33,7 @@ def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: 
     nowhere = NullSink()
     session = RunContext(0, nowhere, nowhere, nowhere, StopRequest(), MedianStopping(Path()), nowhere, {}, None)
     model = model_of(cfg, options.device)
-    training = instantiate(cfg.trainer).training(model, instantiate(cfg.objective), data, session)
+    training = instantiate(cfg.trainer).make_loop(model, instantiate(cfg.objective), data, session)
 
     def run() -> None:
         training.total_steps = training.state.step + steps
