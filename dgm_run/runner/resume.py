@@ -26,6 +26,7 @@ def find_start(
         Results or None, and the checkpoint as (weights, state) or None. Both are None for a new run.
     """
     if config["trainer"]["resume"] == "auto" and (found := _find_finished_results(config, checkpoints, folder)):
+        run_folder.save_config(folder, config)  # Hydra has overwritten it by one with references
         return found, None
     return None, _find_checkpoint(config, checkpoints, folder, start, display)
 

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import dgm_run as package
 from dgm_run.errors import CheckpointError
@@ -20,6 +21,17 @@ def test_finished_run_needs_no_checkpoints(tmp_path):
         with pytest.raises(CheckpointError, match="holds the results of a run whose checkpoints are gone"):
             package.run(package.compose(*TINY, *other), tmp_path)
     assert (tmp_path / "results.json").read_bytes() == written
+
+
+def test_finished_run_keeps_its_configuration(tmp_path):
+    cfg = package.compose(*TINY, "trainer.resume=auto")
+    package.run(cfg, tmp_path)
+    file = tmp_path / ".hydra" / "config.yaml"
+    written = file.read_text()
+    file.write_text(OmegaConf.to_yaml(cfg))  # as Hydra does before it runs a job
+    assert "${" in file.read_text()
+    package.run(cfg, tmp_path)
+    assert file.read_text() == written
 
 
 DAMAGED = {
