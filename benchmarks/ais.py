@@ -1,4 +1,4 @@
-"""How fast annealed importance sampling goes: temperatures a second."""
+"""Measures the speed of annealed importance sampling: temperatures a second."""
 
 import torch
 

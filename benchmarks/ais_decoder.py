@@ -1,4 +1,4 @@
-"""How fast Hamiltonian annealed importance sampling goes: gradients of the decoder a second."""
+"""Measures the speed of Hamiltonian annealed importance sampling: gradients of the decoder a second."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How fast a convolutional VAE trains, against a loop over the same layers as tutorials write them."""
+"""Measures the training speed of a convolutional VAE, against a loop over the same layers as tutorials write them."""
 
 import torch
 import torch.nn.functional as F

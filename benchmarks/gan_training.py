@@ -1,4 +1,4 @@
-"""How fast a GAN with R1 trains, against a loop over the same networks as tutorials write them."""
+"""Measures the training speed of a GAN with R1, against a loop over the same networks as tutorials write them."""
 
 from collections.abc import Callable
 

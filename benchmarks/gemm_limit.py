@@ -98,7 +98,7 @@ def annealing(temperatures: int, chains: int, hidden: int, device: torch.device)
 def _both_ways(
     rows: int, hidden: int, device: torch.device
 ) -> tuple[Callable[[], object], Callable[[], object], torch.Tensor]:
-    """From the hidden units to the visible ones, and back, by the same weights, (D, M), which come third."""
+    """Returns the products from hidden to visible units and back, and the weights (D, M) that both share."""
     x, h = torch.rand(rows, DATA_DIM, device=device), torch.rand(rows, hidden, device=device)
     weight = 0.01 * torch.randn(DATA_DIM, hidden, device=device)
     logits, preactivations = torch.empty_like(x), torch.empty_like(h)

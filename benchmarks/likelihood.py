@@ -1,4 +1,4 @@
-"""How fast log p(x) is estimated by importance sampling with 5,000 samples: test images a second."""
+"""Measures the speed of importance sampling of log p(x) with 5,000 samples: test images a second."""
 
 from benchmarks import gemm_limit, ours
 from benchmarks.data import load
@@ -10,7 +10,7 @@ ROWS = 1000
 
 
 def run(components: int, options: Options) -> None:
-    """With N(0, I) for 0 components, else with a VampPrior."""
+    """Measures the rates under N(0, I) for 0 components, else under a VampPrior."""
     prior = f"VampPrior of {components} pseudo-inputs" if components else "standard prior"
     contenders = _contenders(components, options)
     show(f"Likelihood by {NUM_SAMPLES:,} samples, {prior}", measure(contenders, options))

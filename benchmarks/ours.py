@@ -19,7 +19,7 @@ from dgm_run.trainers.median_stopping import MedianStopping
 
 
 def config(*overrides: str) -> DictConfig:
-    """Of the reference VAE on MNIST, to be trained without end."""
+    """Composes the reference VAE on MNIST; its training has no end."""
     return compose("dataset=mnist", "trainer.patience=null", "trainer.max_epochs=1000000", *overrides)
 
 

@@ -43,7 +43,7 @@ class Decoder(BaseDecoder):
 
 
 def model(components: int, samples: int) -> VAE:
-    """With a VampPrior if there are components, importance weighted if there are samples."""
+    """Builds the VAE, with a VampPrior if `components` > 0, importance weighted if `samples` > 1."""
     settings = {"input_dim": SHAPE, "latent_dim": plain.LATENT_DIM, "reconstruction_loss": "bce"}
     if components:
         return VAMP(VAMPConfig(**settings, number_components=components), Encoder(), Decoder())
@@ -55,7 +55,7 @@ def model(components: int, samples: int) -> VAE:
 def trainer_loop(
     data: LoadedDataset, options: Options, steps: int, components: int, samples: int
 ) -> Callable[[], object]:
-    """One of its epochs over `steps` batches, without its progress bar."""
+    """Returns a function that trains one epoch of `steps` batches, without a progress bar."""
     count = steps * plain.BATCH_SIZE
     dataset = BaseDataset((data.train.x[:count].cpu() > 127).float(), torch.zeros(count))
     trainer = BaseTrainer(model(components, samples), dataset, training_config=_settings(options))

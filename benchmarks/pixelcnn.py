@@ -1,4 +1,4 @@
-"""How fast a VAE with a PixelCNN decoder trains, against masked weights, and how fast it draws its images."""
+"""Measures the speed of a VAE with a PixelCNN decoder: its training, against masked weights, and its sampling."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""How fast an RBM trains: images a second of whole steps."""
+"""Measures the training speed of an RBM: images a second of whole steps."""
 
 from collections.abc import Callable
 

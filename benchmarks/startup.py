@@ -1,4 +1,4 @@
-"""How long a command takes: to answer, to its first training step, to its end."""
+"""Measures the seconds of a command: to its answer, to its first training step, to its end."""
 
 import statistics
 import subprocess
@@ -38,7 +38,7 @@ def _one_round() -> dict[str, float]:
 
 
 def _one_step() -> dict[str, float]:
-    """Of a run of one step: until its epoch is told, and until it has been evaluated and everything is written."""
+    """Measures the seconds of a run of one step: until it prints its epoch, and until its process ends."""
     with tempfile.TemporaryDirectory() as folder:
         command = [*DGM_RUN, "trainer.max_steps=1", f"hydra.run.dir={folder}/run"]
         begun = time.perf_counter()

@@ -30,7 +30,7 @@ PAUSE = 0.3
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """Options of the command line.
 
     Attributes:
         device: cpu or cuda.
@@ -93,18 +93,18 @@ def _wait_for(device: torch.device) -> None:
 
 
 def show(title: str, rates: Mapping[str, Sequence[float]], unit: str = "images/s") -> None:
-    """One row a contender; a ratio is the median of the ratios within each round."""
+    """Prints one row a contender; a ratio is the median of the ratios within each round."""
     width = max(map(len, rates))
     references = {heading: name for heading, name in REFERENCES.items() if name in rates}
     print(f"\n{title}\n{'':{width}}  {unit:>14}" + "".join(f"{heading:>16}" for heading in references))
     for name, own in rates.items():
         ratios = "".join(f"{_ratio(own, rates[reference]):>16}" for reference in references.values())
-        print(f"{name:{width}}  {_rounded(statistics.median(own)):>14}{ratios}", flush=True)
+        print(f"{name:{width}}  {_format_rate(statistics.median(own)):>14}{ratios}", flush=True)
 
 
 def _ratio(own: Sequence[float], other: Sequence[float]) -> str:
     return f"{statistics.median(a / b for a, b in zip(own, other, strict=True)):.2f}"
 
 
-def _rounded(rate: float) -> str:
+def _format_rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"

@@ -1,4 +1,4 @@
-"""How fast the reference VAE trains: images a second of whole training steps."""
+"""Measures the training speed of the reference VAE: images a second of whole steps."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Task:
 
     @property
     def overrides(self) -> list[str]:
-        """How dgm-run is told."""
+        """Overrides that compose this task in dgm-run."""
         prior = ["prior=vampprior", f"prior.num_components={self.components}"] if self.components else []
         return prior + (["objective=iwae", f"objective.num_samples={self.samples}"] if self.samples > 1 else [])
 

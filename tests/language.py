@@ -1,6 +1,7 @@
-"""`python -m tests.language`: measures how plainly package and pages are written, and fails where a limit is passed.
+"""`python -m tests.language`: measures how plainly code and pages are written, and fails where a limit is passed.
 
 A docstring begins with a verb or a noun, a function is a verb phrase, a line assigns one thing, sentences are short.
+Measures without a folder are of the package; fixtures, which are named after what they give, are not counted.
 `--list MEASURE` prints the places that a measure counts.
 """
 
@@ -10,6 +11,7 @@ import re
 import statistics
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +26,11 @@ LIMITS = {
     "bytes of README.md": 7000.0,
     "words of a sentence in README.md, median": 16.0,
     "words of a sentence in docs/, median": 16.0,
+    "docstrings that begin so in benchmarks, examples, tests, %": 2.0,
+    "functions named by a participle in benchmarks, examples, tests, %": 1.0,
 }
+PACKAGE = ("dgm_run",)
+AROUND = ("benchmarks", "examples", "tests")
 BAD_BEGINNING = re.compile(
     r"(about|above|after|all|among|and|any|as|at|before|below|between|beyond|both|by|each|either|every|for|from|how|if|in|"
     r"into|it|its|like|most|near|no|none|nothing|of|on|ones?|only|others?|out|over|per|so|some|such|than|that|their|them|"
@@ -33,6 +39,13 @@ BAD_BEGINNING = re.compile(
     re.IGNORECASE,
 )
 NO_PARTICIPLE = re.compile(r"(embed|feed|need|read|seed|speed|proceed|exceed)$")
+
+
+@cache
+def read_trees(folders: tuple[str, ...]) -> list[tuple[Path, ast.Module]]:
+    """Returns the path, relative to the root, and the syntax tree of each Python file in these folders."""
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -56,6 +69,10 @@ def begins_badly(text: str) -> bool:
 def is_participle(name: str) -> bool:
     word = name.strip("_").partition("_")[0]
     return "_" not in name.strip("_") and word.endswith("ed") and not NO_PARTICIPLE.match(word)
+
+
+def is_fixture(function: ast.FunctionDef) -> bool:
+    return any("fixture" in ast.unparse(each) for each in function.decorator_list)
 
 
 def is_packed(node: ast.AST) -> bool:
@@ -86,6 +103,20 @@ def prose_of(markdown: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
+def measure_docstrings(folders: tuple[str, ...]) -> tuple[float, list[str]]:
+    """Returns the percentage of docstrings that begin with a pronoun or a preposition, and their places."""
+    found = [(where, line, doc) for where, tree in read_trees(folders) for line, doc in docstrings(tree)]
+    bad = [f"{where}:{line}: {doc.splitlines()[0]}" for where, line, doc in found if begins_badly(doc)]
+    return 100 * len(bad) / len(found), bad
+
+
+def measure_functions(folders: tuple[str, ...]) -> tuple[float, list[str]]:
+    """Returns the percentage of functions that are named by a participle, and their places."""
+    found = [(where, each) for where, tree in read_trees(folders) for each in functions(tree) if not is_fixture(each)]
+    bad = [f"{where}:{each.lineno}: {each.name}" for where, each in found if is_participle(each.name)]
+    return 100 * len(bad) / len(found), bad
+
+
 def measure_pages(paths: list[Path]) -> tuple[float, list[str]]:
     """Returns the median number of words in a sentence of these pages, and the sentences over 25 words."""
     found = [(path, each) for path in paths for each in sentences(prose_of(path.read_text(encoding="utf-8")))]
@@ -98,7 +129,7 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
     """Returns the value of each measure, and the places that it counts."""
     places: dict[str, list[str]] = {name: [] for name in LIMITS}
     names = list(LIMITS)
-    counts = dict.fromkeys(("docstrings", "functions", "assignments"), 0)
+    num_assignments = 0
     words: list[int] = []
     longest_file = longest_function = 0
     for path in sorted((ROOT / "dgm_run").rglob("*.py")):
@@ -108,22 +139,16 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
         if text.count("\n") > LIMITS[names[5]]:
             places[names[5]].append(f"{where}: {text.count(chr(10))}")
         for line, doc in docstrings(tree):
-            counts["docstrings"] += 1
             lengths = [len(each.split()) for each in sentences(doc)]
             words += lengths
-            if begins_badly(doc):
-                places[names[0]].append(f"{where}:{line}: {doc.splitlines()[0]}")
             if lengths and max(lengths) > 25:
                 places[names[3]].append(f"{where}:{line}: {max(lengths)} words")
         for function in functions(tree):
-            counts["functions"] += 1
-            if is_participle(function.name):
-                places[names[1]].append(f"{where}:{function.lineno}: {function.name}")
             longest_function = max(longest_function, body_lines(function))
             if body_lines(function) > LIMITS[names[6]]:
                 places[names[6]].append(f"{where}:{function.lineno}: {function.name}, {body_lines(function)}")
         for node in ast.walk(tree):
-            counts["assignments"] += isinstance(node, ast.Assign)
+            num_assignments += isinstance(node, ast.Assign)
             if is_packed(node):
                 places[names[2]].append(f"{where}:{node.lineno}")
     tests = []
@@ -133,12 +158,18 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
                 tests.append(len(function.name))
                 if len(function.name) > LIMITS[names[4]]:
                     places[names[4]].append(f"{path.relative_to(ROOT)}:{function.lineno}: {function.name}")
+    values = {}
+    for name, take, folders in (
+        (names[0], measure_docstrings, PACKAGE),
+        (names[1], measure_functions, PACKAGE),
+        (names[10], measure_docstrings, AROUND),
+        (names[11], measure_functions, AROUND),
+    ):
+        values[name], places[name] = take(folders)
     readme_words, places[names[8]] = measure_pages([ROOT / "README.md"])
     docs_words, places[names[9]] = measure_pages(sorted((ROOT / "docs").glob("*.md")))
-    values = {
-        names[0]: 100 * len(places[names[0]]) / counts["docstrings"],
-        names[1]: 100 * len(places[names[1]]) / counts["functions"],
-        names[2]: 100 * len(places[names[2]]) / counts["assignments"],
+    values |= {
+        names[2]: 100 * len(places[names[2]]) / num_assignments,
         names[3]: statistics.median(words),
         names[4]: statistics.median(tests),
         names[5]: longest_file,
@@ -160,7 +191,8 @@ def main() -> None:
             if args.list in name:
                 print("\n".join(found))
         return
-    for name, value in values.items():
+    for name in LIMITS:
+        value = values[name]
         mark = "ok" if value <= LIMITS[name] else "TOO MUCH"
         print(f"{value:7.1f}  at most {LIMITS[name]:5.1f}  {mark:8}  {name}")
     sys.exit(any(value > LIMITS[name] for name, value in values.items()))

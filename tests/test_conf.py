@@ -1,4 +1,4 @@
-"""Every YAML file composes, fits its target, builds, and trains a step."""
+"""YAML files of `conf/`: each composes, fits its target, builds, and trains a step."""
 
 import inspect
 from functools import cache
@@ -91,7 +91,7 @@ def node_of(group, option):
 
 
 def targets_of(group, option):
-    """What a choice builds."""
+    """Returns the classes that a choice builds."""
     node = node_of(group, option)
     return [import_target(each, group) for each in (node.values() if group == "estimators" else [node])]
 
@@ -164,7 +164,7 @@ def test_every_data_set_composes_and_fits_its_target(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in EXPERIMENTS]
 )
-def test_every_experiment_starts_with_its_command_and_names_its_number(name):
+def test_experiments_name_command_and_number(name):
     lines = (conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert lines[0] == "# @package _global_"
     assert lines[1] == f"# dgm-run +experiment={name}"

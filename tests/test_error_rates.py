@@ -1,4 +1,4 @@
-"""How many labels are told wrongly: digits in a few seconds, MNIST by its presets in an hour and more."""
+"""Error rates of label prediction: digits in a few seconds, MNIST by its presets in an hour and more."""
 
 import os
 from pathlib import Path

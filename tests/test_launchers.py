@@ -35,7 +35,7 @@ def dgm_run(*arguments, cwd):
     )
 
 
-def finished(folder):
+def finished_jobs(folder):
     return sorted(path.parent.name for path in folder.glob("*/results.json"))
 
 
@@ -44,7 +44,7 @@ def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
     done = dgm_run("-m", f"hydra/launcher={launcher}", "objective=renyi", "objective.alpha=0.5,nan,0.2", *TINY,
                    "hydra.sweep.dir=sweep", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 1
-    assert finished(tmp_path / "sweep") == ["0", "2"]
+    assert finished_jobs(tmp_path / "sweep") == ["0", "2"]
     told = done.stderr.rpartition("failed jobs:")[2]
     assert "job 1 (objective.alpha=nan): objective.alpha = nan" in told  # and nothing of what all jobs have
     assert f"to compare the runs: dgm-report {tmp_path / 'sweep'}" in done.stdout
@@ -70,15 +70,16 @@ def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
     done = dgm_run(*sweep, cwd=tmp_path)
     assert done.returncode == 1
     if launcher != "joblib":  # whose pool dies with its worker
-        assert finished(tmp_path / "sweep") == ["0"]
+        assert finished_jobs(tmp_path / "sweep") == ["0"]
         assert "job 1 (" in done.stderr.rpartition("failed jobs:")[2]
-    before = {name: (tmp_path / "sweep" / name / "results.json").read_bytes() for name in finished(tmp_path / "sweep")}
+    sweep_folder = tmp_path / "sweep"
+    before = {name: (sweep_folder / name / "results.json").read_bytes() for name in finished_jobs(sweep_folder)}
     (tmp_path / "mine.py").write_text("from torch.optim.lr_scheduler import ConstantLR as schedule\n")
     again = dgm_run("sweep.resume=sweep", "--package", "mine", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     plugin = f"{launcher.partition('_')[0]}_launcher"
     assert plugin in (tmp_path / "sweep" / "multirun.yaml").read_text()  # by the same engine
-    assert finished(tmp_path / "sweep") == ["0", "1"]
+    assert finished_jobs(tmp_path / "sweep") == ["0", "1"]
     for name, content in before.items():
         assert (tmp_path / "sweep" / name / "results.json").read_bytes() == content
 
@@ -94,7 +95,7 @@ def test_a_search_goes_on_where_a_run_fails(tmp_path):
     folder = tmp_path / "sweep"
     failed = [path.parent.name for path in folder.glob("*/error.txt")]
     assert failed
-    assert sorted(failed + finished(folder)) == ["0", "1", "2", "3", "4"]
+    assert sorted(failed + finished_jobs(folder)) == ["0", "1", "2", "3", "4"]
     assert done.returncode == 1
     best = (folder / "optimization_results.yaml").read_text()
     assert "0.5" in best.partition("best_value")[0]

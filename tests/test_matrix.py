@@ -1,4 +1,4 @@
-"""Which choices go together and which are refused, by hand; what the code makes of each pair is asked for."""
+"""Matrix of choices, written by hand: which go together and which are refused; the code must agree on each pair."""
 
 import itertools
 import re
@@ -56,7 +56,10 @@ def names(group):
 
 
 def refusal(**choices):
-    """Why these choices together are refused, None where they are not; composed from the first, to save time."""
+    """Returns the message that refuses these choices together, None for valid ones.
+
+    It composes only the first choice anew, to save time.
+    """
     (first, name), *others = choices.items()
     cfg = deepcopy(composed(f"{first}={name}"))
     for group, name in others:
@@ -77,7 +80,7 @@ composed = cache(compose)
 
 
 def is_first(model, objective):
-    """Whether a pair is the first that is taken, or the first that is not, of its model or of its objective."""
+    """Returns whether a pair is the first accepted, or the first refused, of its model or of its objective."""
     taken = model in TAKES[objective]
     of_model = next(each for each in sorted(TAKES) if (model in TAKES[each]) == taken)
     of_objective = next(each for each in sorted(names("model")) if (each in TAKES[objective]) == taken)
@@ -110,7 +113,7 @@ def test_mixtures_of_posteriors_need_a_density_everywhere(posterior, prior):
 @pytest.mark.parametrize(
     ("posterior", "objective"), itertools.product(sorted(names("posterior")), sorted(BOUNDS | {"stein", "operator"}))
 )
-def test_bounds_need_a_density_and_test_functions_their_own_posterior(posterior, objective):
+def test_objectives_need_fitting_posteriors(posterior, objective):
     message = refusal(posterior=posterior, objective=objective)
     if objective in BOUNDS and posterior in NOWHERE:
         assert re.match(r"objective: \w+ needs posterior to be of kind ExplicitPosterior; .* is not: ", message)

@@ -113,7 +113,7 @@ def small_estimators(words):
 
 
 def cannot_run(arguments):
-    """Whether a command never ends, or needs more cores or an extra that is not installed."""
+    """Returns whether a command never ends, or needs more cores or an extra that is not installed."""
     if "hydra/sweeper=optuna" in arguments:
         return find_spec("hydra_plugins.hydra_optuna_sweeper") is None
     return arguments[0] == "tensorboard" or ("trainer.devices=4" in arguments and (os.cpu_count() or 1) < 4)

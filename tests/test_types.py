@@ -1,4 +1,4 @@
-"""What a type checker is told agrees with what the program checks when it runs."""
+"""Type annotations agree with the checks of the running program."""
 
 import ast
 import pkgutil
@@ -16,7 +16,7 @@ from dgm_run.objectives.base import Objective
 
 
 def subclasses(kind: type) -> set[type]:
-    """All subclasses of a class that the package defines, itself left out."""
+    """Returns the subclasses of a class that the package defines, without the class itself."""
     for package in ("objectives", "estimators"):
         for module in pkgutil.walk_packages([str(Path(dgm_run.__file__).parent / package)], f"dgm_run.{package}."):
             import_module(module.name)

@@ -350,7 +350,7 @@ def _has_any(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
 
 
 class DataDescription(Protocol):
-    """What a data set tells of its examples, be they images, vectors or sentences; the terms are those of `Dataset`."""
+    """Description of a data set's examples: images, vectors or sentences; `Dataset` defines the terms."""
 
     name: str
     shape: tuple[int, ...]

@@ -121,7 +121,7 @@ class Estimate:
 
 
 class Method(TypedDict):
-    """How the likelihood of a split was found, for all numbers that tell it; the fields are those of `Estimate`."""
+    """Method by which the likelihood of a split was estimated; all its rows share these fields of `Estimate`."""
 
     estimator: str
     kind: Kind

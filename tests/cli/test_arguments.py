@@ -4,7 +4,7 @@ import pytest
 
 from dgm_run.cli.arguments import check_arguments, parse_estimator_seeds
 from dgm_run.errors import ConfigError
-from tests.support.tiny import refused
+from tests.support.tiny import run_refused
 
 OPTIONS = {
     ("--shell-completion",): "--shell-completion: write --shell-completion install=bash, or install=zsh, install=fish",
@@ -58,7 +58,7 @@ FINE = (
 
 @pytest.mark.parametrize("arguments", OPTIONS, ids=" ".join)
 def test_options_that_do_not_fit_are_refused(arguments, tmp_path, monkeypatch, capfd):
-    done = refused(arguments, tmp_path, monkeypatch, capfd)
+    done = run_refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(OPTIONS[arguments])
     assert done.stderr.count("\n") == 1
@@ -68,7 +68,7 @@ def test_options_that_do_not_fit_are_refused(arguments, tmp_path, monkeypatch, c
 @pytest.mark.parametrize("override", OVERRIDES)
 @pytest.mark.parametrize("more", [[], ["-m"]], ids=["", "-m"])
 def test_an_override_that_cannot_be_read_is_refused(override, more, tmp_path, monkeypatch, capfd):
-    done = refused([*more, override], tmp_path, monkeypatch, capfd)
+    done = run_refused([*more, override], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(OVERRIDES[override])
     assert done.stderr.count("\n") == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.tiny import here, refused
+from tests.support.tiny import here, run_refused
 
 
 def dry_run(arguments, cwd, monkeypatch, capfd):
@@ -63,7 +63,7 @@ def test_a_single_run_is_checked(tmp_path, monkeypatch, capfd):
 
 
 def test_single_run_that_is_refused_says_why(tmp_path, monkeypatch, capfd):
-    done = refused(["model.latent_dim=0", "sweep.dry_run=true"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["model.latent_dim=0", "sweep.dry_run=true"], tmp_path, monkeypatch, capfd)
     assert done == (1, "model.latent_dim = 0 must be at least 1\n")
     assert not list(tmp_path.iterdir())
 
@@ -94,7 +94,7 @@ def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capfd):
     ],
 )
 def test_dry_run_that_cannot_be_read_refused(arguments, message, tmp_path, monkeypatch, capfd):
-    done = refused(arguments, tmp_path, monkeypatch, capfd)
+    done = run_refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from dgm_run.cli import main
 from dgm_run.cli.exit_status import outcome
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
-from tests.support.tiny import TINY, command, refused
+from tests.support.tiny import TINY, command, run_refused
 
 SHELL = {
     "a reader that leaves": ("{} | head -1", "standard output is lost (Broken pipe)"),
@@ -23,7 +23,7 @@ SHELL = {
 
 
 def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
-    done = refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
     assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
     assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
 

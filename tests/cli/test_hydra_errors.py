@@ -2,7 +2,7 @@ import pytest
 
 from dgm_run.cli.hydra_errors import compose_arguments, describe_unknown_option
 from dgm_run.errors import ConfigError
-from tests.support.tiny import refused
+from tests.support.tiny import run_refused
 
 KEYS = {
     "modle=vae": "modle: there is no such key: did you mean model?",
@@ -59,7 +59,7 @@ def test_an_option_names_its_setting(option, setting):
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])
 def test_sweep_over_wrong_key_says_right_one(value, tmp_path, monkeypatch, capfd):
-    done = refused(["-m", f"lr={value}", "prior=standard,mixture"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["-m", f"lr={value}", "prior=standard,mixture"], tmp_path, monkeypatch, capfd)
     assert (done.returncode, done.stderr) == (
         1, "lr: there is no such key: did you mean optimizer.lr? dgm-run ... --cfg job shows all of them\n"
     )  # fmt: skip

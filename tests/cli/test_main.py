@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny import TINY, command, dgm_run, metrics, refused
+from tests.support.tiny import TINY, command, dgm_run, metrics, run_refused
 
 REFUSALS = {
     "prior=vampprio": "prior=vampprio: there is no such choice: did you mean prior=vampprior",
@@ -65,7 +65,7 @@ LINES = {
 
 @pytest.mark.parametrize(("argument", "message"), REFUSALS.items())
 def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path, monkeypatch, capfd):
-    done = refused([argument], tmp_path, monkeypatch, capfd)
+    done = run_refused([argument], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -73,7 +73,7 @@ def test_what_cannot_be_composed_is_refused_by_name(argument, message, tmp_path,
 
 
 def test_unknown_choice_lists_the_choices(tmp_path, monkeypatch, capfd):
-    done = refused(["prior=vampriop"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["prior=vampriop"], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.rstrip().endswith("vampprior_data")
@@ -82,7 +82,7 @@ def test_unknown_choice_lists_the_choices(tmp_path, monkeypatch, capfd):
 
 @pytest.mark.parametrize("arguments", LINES, ids=" ".join)
 def test_what_does_not_fit_is_refused(arguments, tmp_path, monkeypatch, capfd):
-    done = refused(arguments, tmp_path, monkeypatch, capfd)
+    done = run_refused(arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
     if LINES[arguments]:
@@ -176,7 +176,7 @@ def test_sweep_not_begun_where_another_one(tmp_path, monkeypatch, capfd):
     (tmp_path / "my sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n"
     (tmp_path / "my sweep" / "multirun.yaml").write_text(begun)
-    done = refused(["-m", "seed=0,1", "hydra.sweep.dir='my sweep'"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["-m", "seed=0,1", "hydra.sweep.dir='my sweep'"], tmp_path, monkeypatch, capfd)
     folder = tmp_path / "my sweep"
     again = shlex.join(["dgm-run", f"sweep.resume='{folder}'"])
     assert done == (
@@ -186,7 +186,7 @@ def test_sweep_not_begun_where_another_one(tmp_path, monkeypatch, capfd):
 
 
 def test_a_range_to_search_in_is_refused_without_a_search(tmp_path, monkeypatch, capfd):
-    done = refused(["-m", "optimizer.lr=tag(log,interval(1e-4,1e-2))"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["-m", "optimizer.lr=tag(log,interval(1e-4,1e-2))"], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("does not support sweep type : INTERVAL_SWEEP: choose hydra/sweeper=optuna")
     assert "Traceback" not in done.stderr
@@ -195,7 +195,7 @@ def test_a_range_to_search_in_is_refused_without_a_search(tmp_path, monkeypatch,
 def test_a_sweep_under_torchrun_is_refused(tmp_path, monkeypatch, capfd):
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
         monkeypatch.setenv(name, value)
-    done = refused(["-m", "seed=0,1", *TINY, "trainer.devices=2"], tmp_path, monkeypatch, capfd)
+    done = run_refused(["-m", "seed=0,1", *TINY, "trainer.devices=2"], tmp_path, monkeypatch, capfd)
     assert (done.returncode, done.stderr) == (
         1,
         "torchrun cannot start a sweep; start each job with its own torchrun\n",

@@ -61,7 +61,7 @@ def project(folder: Path, conf: str = "conf") -> Path:
     return folder
 
 
-def printed(text: str, before: str) -> str:
+def text_after(text: str, before: str) -> str:
     (line,) = (line for line in text.splitlines() if before in line)
     return line.partition(before)[2]
 
@@ -83,10 +83,10 @@ def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, ty
         done = type_here(begun, run.parents[1])
     assert done.returncode == 130
     assert not (run / "results.json").exists()
-    done = type_here(printed(done.stderr, "to go on: "), elsewhere)
+    done = type_here(text_after(done.stderr, "to go on: "), elsewhere)
     assert done.returncode == 0, done.stderr
     assert results(run)["training"]["stopped_by"] == "max_epochs"
-    assert shlex.split(printed(done.stdout, "look at them with: ")) == ["tensorboard", "--logdir", str(run.parent)]
+    assert shlex.split(text_after(done.stdout, "look at them with: ")) == ["tensorboard", "--logdir", str(run.parent)]
     assert not list(elsewhere.iterdir())
 
 
@@ -133,7 +133,7 @@ def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_h
         done = type_here(typed.format(run=run) + given, elsewhere)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        said = printed(done.stderr, f"{run} needs code outside dgm_run: if you trust it, name it: ")
+        said = text_after(done.stderr, f"{run} needs code outside dgm_run: if you trust it, name it: ")
         wanted = options.replace(f"{own}/conf", f"{copy}/conf") if given else options
         assert said == complete.format(options=wanted, run=run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
@@ -214,8 +214,8 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
     done = type_here(begun, here_it_is)
     assert done.returncode == 1
     assert "job 1 (prior.scale=-1): model.prior: math domain error" in done.stderr.rpartition("failed jobs:")[2]
-    again = printed(done.stderr, "to run what is missing: ")
-    assert shlex.split(printed(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
+    again = text_after(done.stderr, "to run what is missing: ")
+    assert shlex.split(text_after(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
     first = (sweep / "0" / "results.json").read_bytes()
     bare = type_here(join_for_shell("dgm-run", write_override("sweep.resume", sweep)), elsewhere)
     assert bare.returncode == 1
@@ -228,7 +228,7 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
     assert (sweep / "0" / "results.json").read_bytes() == first
     assert (sweep / "1" / "results.json").exists()
     assert read_start(sweep / "1").own == OwnCode(str(here_it_is / name), (str(here_it_is / "mine.py"),))
-    assert type_here(printed(done.stdout, "to compare the runs: ").strip(), elsewhere).returncode == 0
+    assert type_here(text_after(done.stdout, "to compare the runs: ").strip(), elsewhere).returncode == 0
     assert not list(elsewhere.iterdir())
 
 
@@ -238,7 +238,7 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
 def test_refused_command_leaves_run_as_it(own, copy, elsewhere, type_here):
     begun = join_for_shell("dgm-run", *TINY, "seed=5", write_override("hydra.run.dir", copy / "run"))
     done = type_here(begun, elsewhere)
-    added = printed(done.stderr, "holds a run: add ").removesuffix(" to resume it, or choose another folder")
+    added = text_after(done.stderr, "holds a run: add ").removesuffix(" to resume it, or choose another folder")
     assert shlex.split(added) == [write_override("trainer.resume", copy / "run")]
     done = type_here(f"dgm-run {added} trainer.max_epochs=2 {OPTIONS.format(copy)}", elsewhere)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.support.tiny import call, end_of, refused
+from tests.support.tiny import call, end_of, run_refused
 
 JUNK = [
     b"",
@@ -45,7 +45,7 @@ def test_junk_overrides_refused_on_resume(content, tmp_path, monkeypatch, capfd)
     path = tmp_path / ".hydra" / "overrides.yaml"
     path.parent.mkdir()
     path.write_bytes(content)
-    done = refused([f"trainer.resume={tmp_path}"], tmp_path, monkeypatch, capfd)
+    done = run_refused([f"trainer.resume={tmp_path}"], tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(f"{path} is no list of overrides")
     assert done.stderr.count("\n") == 1

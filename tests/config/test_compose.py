@@ -60,7 +60,7 @@ def test_the_default_configuration_is_valid():
     validate(dgm_run.compose())
 
 
-def test_an_objective_of_another_kind_of_model_is_refused_by_both_names():
+def test_objective_of_other_model_is_refused():
     cfg = with_node("objective", {"_target_": "test_compose.ContrastiveDivergence", "num_steps": 1})
     assert (
         refusal(cfg) == "objective: ContrastiveDivergence needs model to be of kind EnergyModel; VAE is not: "

@@ -1,11 +1,11 @@
-"""What the command line says of configurations that cannot be built, each in a line that names the key."""
+"""Messages for configurations that cannot be built: each is one line and names the key."""
 
 import pytest
 
 from dgm_run.cli.hydra_errors import compose_arguments
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError, OutOfMemory
-from tests.support.tiny import refused
+from tests.support.tiny import run_refused
 
 LINES = {
     "dataset=image_folder": "dataset.source.path: it is not set: add dataset.source.path=...",
@@ -83,7 +83,7 @@ def test_configuration_at_edge_is_taken(line):
     ],
 )
 def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypatch, capfd):
-    assert refused(arguments, tmp_path, monkeypatch, capfd) == (1, message)
+    assert run_refused(arguments, tmp_path, monkeypatch, capfd) == (1, message)
 
 
 def test_a_model_beyond_memory_is_refused_in_words():

@@ -1,4 +1,4 @@
-"""How often stated 95% intervals hold the truth, for every estimator, on models whose truth is known.
+"""Coverage of stated 95% intervals, for every estimator, on models whose truth is known.
 
 `python -m tests.coverage` prints the table that stands in the documentation; `tests/test_coverage.py` holds it to
 its limits. A module of this package has a list `CASES`.
@@ -19,7 +19,7 @@ FIRST_SEED = 100_000
 
 
 class Truth(NamedTuple):
-    """What an estimate is held to.
+    """True values that the intervals of an estimate should hold.
 
     Attributes:
         population: what its interval has to hold; None where it is not known.

@@ -26,7 +26,7 @@ from tests.support import energy
 NUM_EXAMPLES = 100
 
 
-def scaled(model: EnergyModel, factor: float) -> EnergyModel:
+def scale_weights(model: EnergyModel, factor: float) -> EnergyModel:
     """A copy with other weights; biases stay."""
     model = copy.deepcopy(model)
     with torch.no_grad():
@@ -89,8 +89,8 @@ def _log_z_of(repeat: Callable[[], tuple[Estimate, Truth]], truth: float) -> tup
 
 
 def _deep_cases() -> list[Case]:
-    """Of models whose hidden units cannot be summed out, so that every example has draws of its own."""
-    dbm, dbn = scaled(test_dbm.make(), 2.0), test_dbn.make()
+    """Returns the cases whose hidden units cannot be summed out: every example has draws of its own."""
+    dbm, dbn = scale_weights(test_dbm.make(), 2.0), test_dbn.make()
     of_dbm = torch.tensor(test_dbm.log_f_of_pixels(dbm)).log_softmax(0)
     of_dbn = torch.tensor(test_dbn.log_p(dbn))
     cases = []
@@ -106,8 +106,8 @@ def _cases() -> list[Case]:
     made = {"RBM": test_rbm.make(), "subspace RBM": test_subspace_rbm.make(), "Boltzmann": test_boltzmann.make()}
     for name, whole in made.items():
         for factor, num in ((1.0, 10), (2.0, 40), (3.0, 40), (4.0, 100)):
-            model = scaled(whole, factor)
-            log_p, log_p_data = log_p_of_binary(model), log_p_of_binary(scaled(model, 0.5))
+            model = scale_weights(whole, factor)
+            log_p, log_p_data = log_p_of_binary(model), log_p_of_binary(scale_weights(model, 0.5))
             repeat = of_known(model, log_p, log_p_data, AIS(100, num, "adaptive"), None, "log_likelihood")
             cases.append(Case(f"{name}, weights × {factor:g}", f"AIS, {num} temperatures", repeat))
             if name == "RBM":

@@ -30,7 +30,7 @@ from dgm_run.models.language_model import LanguageModel
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.models.linear.ppca import PPCA
 from tests.coverage import Case, Truth
-from tests.distributions.test_sentence import finished
+from tests.distributions.test_sentence import finished_sentences
 from tests.models.energy.test_boltzmann import log_joint as boltzmann_log_joint
 from tests.models.energy.test_boltzmann import make as make_boltzmann
 from tests.models.energy.test_rbm import log_joint as rbm_log_joint
@@ -229,7 +229,8 @@ WORDS = Vocabulary(["a", "b"])
 def language_model() -> tuple[LanguageModel, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LanguageModel((4,), 6, 4, 5, "lstm", "words", 0.0).double().eval(), torch.tensor([*finished(4)])
+        model = LanguageModel((4,), 6, 4, 5, "lstm", "words", 0.0).double().eval()
+        return model, torch.tensor([*finished_sentences(4)])
 
 
 def draw_sentences(num: int) -> Sentences:
@@ -238,7 +239,7 @@ def draw_sentences(num: int) -> Sentences:
 
 
 def perplexity(log_p: Tensor) -> float:
-    """Of the population, by log p of each sentence."""
+    """Returns the perplexity of the population from log p of each sentence."""
     _, rows = language_model()
     p = shares(len(rows))
     return math.exp(-(p * log_p).sum() / (p * (rows != PAD).sum(1)).sum())

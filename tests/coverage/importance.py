@@ -118,7 +118,10 @@ def repeat(
     knows_examples: bool = True,
     num_examples: int = NUM_EXAMPLES,
 ) -> Callable[[], tuple[Estimate, Truth]]:
-    """One evaluation of this row on examples that the model draws; of a random part of them no value is known."""
+    """Returns a function that evaluates this row once, on examples drawn from the model.
+
+    A row over a random part of the examples has no known value for them.
+    """
 
     def evaluate() -> tuple[Estimate, Truth]:
         x = model.sample(num_examples)

@@ -34,7 +34,7 @@ from tests.objectives.energy.test_pseudo_likelihood import exact_pseudo_likeliho
 from tests.support import energy, truth
 
 
-def unchanged(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     return x
 
 
@@ -92,7 +92,7 @@ def area_case(name: str, num: int) -> Case:
     settings = {"dataset": None, "num_examples": 1000, "num_samples": 1, "max_batch_rows": 1000, "mutation_rate": 0.2}
 
     def repeat() -> tuple[Estimate, Truth]:
-        data = DataSplit(dark(num), None, unchanged)
+        data = DataSplit(dark(num), None, identity)
         estimator = OutOfDistribution([name], **settings).fit(Sloped(), data, data)
         return estimator(Sloped(), data)[0], Truth(true_area(name == "inverted"))
 
@@ -122,7 +122,7 @@ def pseudo_likelihood_case(num_flips: int | None, repeats: int = 1) -> Case:
             model, values = make_rbm(), exact()
         x, p = energy.visible_states(model), shares(64)
         rows = p.multinomial(100, replacement=True)
-        estimator, data = PseudoLikelihood(num_flips, 1000), DataSplit(x[rows], None, unchanged)
+        estimator, data = PseudoLikelihood(num_flips, 1000), DataSplit(x[rows], None, identity)
         (found,) = average_repeats([estimator(model, data) for _ in range(repeats)], seed=0)
         on_these = values[rows].mean().item() if num_flips else None
         return found, Truth((p * values).sum().item(), on_these)
@@ -143,7 +143,7 @@ class Half(MissingHalf):
 def imputation() -> Imputation:
     with torch.random.fork_rng():
         model = truth.factor_analysis()
-        train = DataSplit(model.sample(500).double(), None, unchanged)
+        train = DataSplit(model.sample(500).double(), None, identity)
         return Imputation({"half": Half("right")}, {"exact": Exact()}, 100, 2).fit(model, train, train)
 
 
@@ -153,7 +153,7 @@ def imputation_case(method: str) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
         with torch.random.fork_rng():
             model = truth.factor_analysis()
-        rows = imputation()(model, DataSplit(model.sample(100).double(), None, unchanged))
+        rows = imputation()(model, DataSplit(model.sample(100).double(), None, identity))
         (found,) = (row for row in rows if row.quantity == "mse_half" and row.estimator == method)
         seen = np.array([0.0, 0.0, 0.0, np.nan, np.nan, np.nan])
         _, covariance, _ = truth.conditional(model, seen)
@@ -184,7 +184,7 @@ def parzen_truth() -> float:
 
 def repeat_parzen() -> tuple[Estimate, Truth]:
     parzen, x = Parzen(100, 50, 0.3, 0.5, 2, scale=WIDTH), torch.randn(200, 2)
-    return parzen(Normal(0.0, 1.0), DataSplit(x, None, unchanged))[0], Truth(parzen_truth())
+    return parzen(Normal(0.0, 1.0), DataSplit(x, None, identity))[0], Truth(parzen_truth())
 
 
 class Normal(nn.Module):
@@ -228,14 +228,14 @@ def compare_samples(seed: int) -> dict[str, Estimate]:
 
 
 @cache
-def expected(quantity: str) -> float:
+def average_estimates(quantity: str) -> float:
     """The mean of what samples of this size find."""
     return sum(compare_samples(seed)[quantity].value for seed in range(NUM_EXPECTED)) / NUM_EXPECTED
 
 
 def quality_case(quantity: str) -> Case:
     def repeat() -> tuple[Estimate, Truth]:
-        return compare_samples(torch.initial_seed())[quantity], Truth(expected(quantity))
+        return compare_samples(torch.initial_seed())[quantity], Truth(average_estimates(quantity))
 
     return Case("two normals, 300 of each", f"sample_quality, {quantity}", repeat)
 

@@ -43,7 +43,7 @@ def test_a_generator_fixes_the_draw(levels):
     assert not torch.equal(draws[0], draws[2])
 
 
-def test_dequantised_values_fill_the_bin_of_their_level_uniformly(levels):
+def test_dequantised_values_fill_their_bin(levels):
     noise = 17 * dequantize(levels, 17) - levels  # uniform on [0, 1)
     assert noise.min() > -1e-5
     assert noise.max() < 1 + 1e-5

@@ -54,7 +54,7 @@ def test_noise_seed_changes_evaluation_set(options):
     assert not torch.equal(first, second)
 
 
-def test_evaluation_sets_do_not_depend_on_the_size_of_the_training_set():
+def test_eval_sets_ignore_training_size():
     train, valid, test = (RawSplit(part) for part in LEVELS.split(20))
     smaller = RawSplits(RawSplit(train.x[:5]), valid, test)
     a, b = (dataset(lambda s=s: s, binarize="fixed").load() for s in (RawSplits(train, valid, test), smaller))
@@ -69,7 +69,7 @@ def test_loading_keeps_the_global_generator():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_dynamic_training_pixels_are_redrawn_with_their_intensity_as_mean():
+def test_dynamic_pixels_average_to_intensity():
     train = dataset(binarize="dynamic").load().train
     draws = torch.stack([train.batch(slice(0, 20)) for _ in range(2000)])
     assert not torch.equal(draws[0], draws[1])
@@ -94,7 +94,7 @@ def test_grey_levels_become_intensities():
     assert torch.equal(dataset().load().valid.batch(slice(0, 20)), LEVELS[20:40] / 16)
 
 
-def test_dequantised_values_lie_in_the_bin_of_their_level_and_change_in_training_only():
+def test_training_redraws_dequantised_values():
     loaded = dataset(dequantize=True).load()
     for split, levels in ((loaded.train, LEVELS[:20]), (loaded.test, LEVELS[40:])):
         assert torch.equal((17 * split.batch(slice(0, 20)) + 1e-5).floor().clamp(max=16), levels.float())
@@ -166,7 +166,7 @@ def test_num_valid_named_if_noise_needs_it(options, depends):
     ],
     ids=str,
 )
-def test_options_that_exclude_each_other_are_refused_at_construction(options):
+def test_exclusive_options_are_refused(options):
     with pytest.raises(ValueError, match="binarize=none"):
         dataset(**options)
 

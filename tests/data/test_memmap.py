@@ -104,7 +104,7 @@ def test_stopped_epoch_resumes_at_next_batch(tmp_path, monkeypatch):
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
 
 
-def test_the_training_examples_of_a_folder_are_not_read_into_memory(tmp_path):
+def test_training_examples_stay_on_disk(tmp_path):
     folder, _ = folder_and_file(tmp_path)
     train, valid, test = Arrays(str(folder), 0, 0, None)()
     assert isinstance(train.x, OnDisk)

@@ -52,7 +52,7 @@ MODELS = {
 
 
 def train(folder, *overrides):
-    """What a run has left."""
+    """Trains a run and reads the files that it leaves."""
     dgm_run.run(dgm_run.compose(*overrides, "trainer.worker_timeout_seconds=60"), folder)
     return left_by(folder)
 
@@ -201,18 +201,18 @@ def start(folder, *overrides):
     return process
 
 
-def told(folder):
-    """What must not depend on what happened on the way."""
+def read_outcome(folder):
+    """Reads the metrics and estimates of a run, which must not depend on interruptions."""
     estimates = json.loads((folder / "results.json").read_text())["estimates"]
     return metrics(folder), [{name: row[name] for name in ("quantity", "value", "stderr")} for row in estimates]
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What a run finds that nothing happens to."""
+    """Outcome of a run without interruptions."""
     folder = tmp_path_factory.mktemp("alone")
     dgm_run.run(dgm_run.compose(*LONGER), folder)
-    return told(folder)
+    return read_outcome(folder)
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_killed_main_process_is_restarted(alone, tmp_path):
     assert "all go on from the last checkpoint (3 tries left)" in text
     assert "Traceback" not in text
     assert "Warning" not in text
-    assert told(tmp_path / "killed") == alone
+    assert read_outcome(tmp_path / "killed") == alone
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     assert f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
     assert not (tmp_path / "stopped" / "results.json").exists()
     dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "stopped")
-    assert told(tmp_path / "stopped") == alone
+    assert read_outcome(tmp_path / "stopped") == alone
 
 
 @pytest.mark.slow
@@ -301,7 +301,7 @@ def test_torchrun_brings_all_back_after_the_second_is_killed(alone, tmp_path):
     os.kill(int(children[1]), signal.SIGKILL)
     text, _ = agent.communicate(timeout=200)
     assert agent.returncode == 0, text
-    assert told(tmp_path / "killed") == alone
+    assert read_outcome(tmp_path / "killed") == alone
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def blocks(n, size):
 
 
 def shares():
-    """What falls to this process: the positions of each block, with a draw."""
+    """Returns the blocks of this process: first and last position, and a random number each."""
     found = []
     process_group.for_each_block(
         7, 10, 4, lambda block: found.append([block.start, block.stop, torch.rand(1).item()]), lambda done, total: None

@@ -15,7 +15,7 @@ def make(logits):
 
 
 def oracle(logits):
-    """Over the number of the level, with the levels last."""
+    """Builds torch's categorical distribution over level indices; the levels are its last axis."""
     return torch.distributions.Independent(torch.distributions.Categorical(logits=logits.movedim(-3, -1)), 2)
 
 

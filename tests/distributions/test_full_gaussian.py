@@ -30,7 +30,7 @@ def oracle(mean, tril):
 
 
 def lower_oracle(mean, tril):
-    """For gradients: entries above the diagonal count for nothing here, as they do in the density."""
+    """Builds the oracle for gradients: it ignores entries above the diagonal, as the density does."""
     return oracle(mean, tril.tril())
 
 

@@ -52,10 +52,10 @@ def test_samples_pick_components_anew():
 def test_value_and_gradient_match_torch():
     logits = LOG_WEIGHTS + 1  # normalised by both sides, so that gradients agree
 
-    def normalised(mean, log_var, logits):
+    def make_normalised(mean, log_var, logits):
         return make(mean, log_var, logits.log_softmax(0))
 
-    check_log_prob_gradient(normalised, oracle, torch.randn(5, 4, 2, dtype=torch.float64), MEAN, LOG_VAR, logits)
+    check_log_prob_gradient(make_normalised, oracle, torch.randn(5, 4, 2, dtype=torch.float64), MEAN, LOG_VAR, logits)
 
 
 def test_components_of_any_family_mix():

@@ -20,14 +20,14 @@ def make(context_dim=2, cell="lstm", seed=0, length=LENGTH, context_at="both"):
     return Sentence(network, torch.randn(3, context_dim), length)
 
 
-def finished(length):
-    """All sentences that end within `length` tokens."""
+def finished_sentences(length):
+    """Yields every sentence that ends within `length` tokens."""
     for n in range(length):
         for words in itertools.product((UNKNOWN, 4, 5), repeat=n):
             yield [*words, END, *[PAD] * (length - n - 1)]
 
 
-def unfinished(length):
+def unfinished_sentences(length):
     return [list(words) for words in itertools.product((UNKNOWN, 4, 5), repeat=length)]
 
 
@@ -36,7 +36,7 @@ def unfinished(length):
 @pytest.mark.parametrize("context_at", ["state", "input", "both"])
 def test_all_sentences_have_the_mass_one(cell, context_at):
     p = make(cell=cell, context_at=context_at)
-    rows = torch.tensor([*finished(LENGTH), *unfinished(LENGTH)]).float()
+    rows = torch.tensor([*finished_sentences(LENGTH), *unfinished_sentences(LENGTH)]).float()
     mass = p.log_prob(rows.unsqueeze(1)).exp().sum(0)
     torch.testing.assert_close(mass, torch.ones(3), rtol=0, atol=1e-5)
 
@@ -69,7 +69,7 @@ def test_draws_follow_the_density():
     p = make()
     torch.manual_seed(1)
     draws = p.sample((30_000,))[:, 0]
-    rows = torch.tensor([*finished(LENGTH), *unfinished(LENGTH)]).float()
+    rows = torch.tensor([*finished_sentences(LENGTH), *unfinished_sentences(LENGTH)]).float()
     expected = p.log_prob(rows.unsqueeze(1))[:, 0].exp()
     code = torch.tensor([VOCAB**i for i in range(LENGTH)]).float()
     counts = (draws @ code).unique(return_counts=True)
@@ -84,7 +84,7 @@ def test_draws_follow_the_density():
 def test_wide_beam_finds_the_optimum():
     for seed in range(5):
         p = make(seed=seed, length=3)
-        rows = torch.tensor([*finished(3), *unfinished(3)]).float()
+        rows = torch.tensor([*finished_sentences(3), *unfinished_sentences(3)]).float()
         best = rows[p.log_prob(rows.unsqueeze(1)).argmax(0)]
         assert p.beam_search(60).tolist() == best.tolist()
         assert p.beam_search(1).tolist() == p.greedy_search().tolist()

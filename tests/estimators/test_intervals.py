@@ -119,7 +119,7 @@ def test_stated_error_gives_student_interval():
     ("num", "understated", "least"), [(2, 1, 0.93), (5, 1, 0.93), (2, math.inf, 0.93), (5, 10, 0.92)]
 )
 def test_the_interval_of_a_mean_covers(num, understated, least):
-    """Of values with an error of 1, stated as it is, as none at all, or as a tenth of it."""
+    """Draws values with an error of 1, and states it as it is, as zero, or as a tenth of it."""
     generator, held = np.random.default_rng(5), 0
     for _ in range(2000):
         values = generator.normal(0, 1, num).tolist()
@@ -151,7 +151,7 @@ def test_mean_takes_spread_or_stated_error():
 
 
 def test_a_mean_keeps_a_bias_that_all_share():
-    """Each of two evaluations may be low by 2 nats, beside an error of 1 that is independent."""
+    """Averages two evaluations: both may be low by 2 nats, and each has an independent error of 1."""
     assert margin_of_mean([-3.0, -3.0], [Margin(1.0, 3.0)] * 2) == pytest.approx((0.5**0.5, 0.5**0.5 + 2))
 
 

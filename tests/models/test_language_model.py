@@ -4,7 +4,7 @@ import torch
 import dgm_run
 from dgm_run.distributions.vocabulary import END, PAD
 from dgm_run.models.language_model import LanguageModel
-from tests.distributions.test_sentence import finished, unfinished
+from tests.distributions.test_sentence import finished_sentences, unfinished_sentences
 from tests.support.tiny import SHORT
 
 
@@ -12,7 +12,7 @@ from tests.support.tiny import SHORT
 def test_all_sentences_have_the_mass_one():
     torch.manual_seed(0)
     model = LanguageModel((4,), 6, 4, 5, "lstm", "words", 0.3).eval()
-    rows = torch.tensor([*finished(4), *unfinished(4)]).float()
+    rows = torch.tensor([*finished_sentences(4), *unfinished_sentences(4)]).float()
     torch.testing.assert_close(model.log_prob(rows).exp().sum(), torch.tensor(1.0))
     draws = model.sample(500)
     assert draws.shape == (500, 4)

@@ -1,4 +1,4 @@
-"""What the objectives reach on small problems whose best value is known."""
+"""Objectives reach the known best value of small problems."""
 
 import pytest
 import torch

@@ -22,7 +22,7 @@ def make(num_components=4, seed=0):
     return prior
 
 
-def chosen(prior):
+def chosen_positions(prior):
     """Positions in X of the pseudo-inputs."""
     same = (prior.pseudo_inputs.unsqueeze(1) == X).flatten(2).all(-1)  # (K, N)
     assert (same.sum(1) == 1).all()
@@ -38,20 +38,20 @@ def test_samples_follow_the_density(dim):
 
 def test_density_averages_posteriors():
     prior, q, z = make(), posterior(3), torch.randn(6, 3, dtype=torch.float64)
-    densities = [q(X[k : k + 1]) for k in chosen(prior)]
+    densities = [q(X[k : k + 1]) for k in chosen_positions(prior)]
     normals = [torch.distributions.Normal(p.mean, p.variance.sqrt()) for p in densities]
     expected = torch.stack([p.log_prob(z).sum(-1).exp() for p in normals]).mean(0).log()
     torch.testing.assert_close(prior(q).log_prob(z), expected)
 
 
 def test_images_are_distinct_examples():
-    assert len(set(chosen(make(num_components=20)))) == 20
+    assert len(set(chosen_positions(make(num_components=20)))) == 20
 
 
 def test_every_training_image_can_be_chosen():
     counts = torch.zeros(20)
     for seed in range(400):
-        counts[chosen(make(seed=seed))] += 1
+        counts[chosen_positions(make(seed=seed))] += 1
     assert (counts - 80).abs().max() < 5 * (400 * 0.2 * 0.8) ** 0.5
 
 
@@ -60,7 +60,7 @@ def test_images_are_copies_of_the_data():
     prior = VampPriorData(SHAPE, 20).double()
     prior.initialize(x)
     x.zero_()
-    assert len(chosen(prior)) == 20
+    assert len(chosen_positions(prior)) == 20
 
 
 def test_only_the_encoder_gets_gradients():
@@ -74,7 +74,7 @@ def test_only_the_encoder_gets_gradients():
 def test_images_are_saved_with_weights():
     saved, loaded = make(), VampPriorData(SHAPE, 4).double()
     loaded.load_state_dict(saved.state_dict())
-    assert chosen(loaded) == chosen(saved)
+    assert chosen_positions(loaded) == chosen_positions(saved)
 
 
 def test_too_few_examples_are_refused():

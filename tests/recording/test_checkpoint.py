@@ -46,7 +46,7 @@ def test_checkpoint_round_trip(checkpoints):
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "state.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(checkpoints, file, damage):
+def test_damage_falls_back_one_checkpoint(checkpoints, file, damage):
     checkpoints.save("last", WEIGHTS, {"step": 1})
     checkpoints.save("last", WEIGHTS, {"step": 2})
     path = checkpoints.folder / "last" / file

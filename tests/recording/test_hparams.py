@@ -1,4 +1,4 @@
-"""What a run leaves is what TensorBoard's own server shows on its HParams page."""
+"""TensorBoard's own server shows the settings and numbers of a run on its HParams page."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.support.tiny import TINY
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of a server over two runs that differ by their priors."""
+    """Serves two runs that differ by their priors, and yields the server's address."""
     folder = tmp_path_factory.mktemp("outputs")
     for prior in ("standard", "mixture"):
         dgm_run.run(dgm_run.compose(*TINY, f"prior={prior}"), folder / prior)
@@ -36,7 +36,7 @@ def address(tmp_path_factory):
         server.communicate()
 
 
-def asked(address, question, **body):
+def ask_server(address, question, **body):
     data = json.dumps(body).encode()
     request = urllib.request.Request(
         f"{address}/data/plugin/{question}", data, {"Content-Type": "application/json"}, method="POST"
@@ -47,7 +47,7 @@ def asked(address, question, **body):
 
 @pytest.mark.slow
 def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
-    found = asked(address, "hparams/experiment", experimentName="", hparamsLimit=0)
+    found = ask_server(address, "hparams/experiment", experimentName="", hparamsLimit=0)
     names = {each["name"] for each in found["hparamInfos"]}
     assert {"prior", "model", "model.latent_dim", "encoder.hidden_dims", "optimizer", "optimizer.lr", "seed"} <= names
     assert {"prior.num_components", "dataset.name", "dataset.binarize", "trainer.batch_size"} <= names
@@ -56,7 +56,7 @@ def test_the_hparams_page_compares_runs_by_what_a_user_chooses(address):
     assert {"test/log_likelihood", "test/elbo", "valid/elbo", "train/loss"} <= metrics
 
     states = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
-    groups = asked(
+    groups = ask_server(
         address,
         "hparams/session_groups",
         **{"experimentName": "", "allowedStatuses": states, "colParams": [], "startIndex": 0, "sliceSize": 10},

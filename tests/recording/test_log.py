@@ -35,7 +35,7 @@ def test_no_values_leave_no_line(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
 
 
-def test_speed_stays_out_of_the_metrics_because_it_depends_on_the_clock(tmp_path):
+def test_speed_stays_out_of_metrics(tmp_path):
     log = RunLog(tmp_path, print)
     log.speed({"speed/examples_per_second": 5.0}, step=1)
     log.close()

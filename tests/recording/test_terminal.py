@@ -68,13 +68,13 @@ class Window:
         self.resize(columns)
 
     def resize(self, columns):
-        """As a terminal that cuts its lines."""
+        """Resizes the terminal; it cuts its lines."""
         self.feed()
         fcntl.ioctl(self.file.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.screen.resize(24, columns)
 
     def rewrap(self, columns):
-        """As a terminal that wraps its lines anew; the cursor stays at the character that it was at."""
+        """Resizes the terminal; it wraps its lines anew, and the cursor stays at its character."""
         lines, at = self.lines(), self.screen.cursor.y
         self.resize(columns)
         self.screen.reset()
@@ -87,7 +87,7 @@ class Window:
             self.stream.feed(os.read(self.master, 100_000))
 
     def lines(self):
-        """What is on the screen, without empty lines at its end."""
+        """Returns the lines of the screen, without empty ones at its end."""
         self.feed()
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip().split("\n")
 
@@ -195,7 +195,7 @@ def test_terminal_that_is_gone_ends_nothing(window, tmp_path):
 # run.log
 
 
-def logged(folder):
+def log_lines(folder):
     return (folder / "run.log").read_text(encoding="utf-8").splitlines()
 
 
@@ -207,7 +207,7 @@ def test_the_log_has_all_lines_and_no_escape_codes(window, tmp_path):
     display.epoch(1, {"train/loss": 3.0})
     display.epoch(2, {"train/loss": 2.0})
     display.estimates([ROW], "Estimates", ["a note"])
-    head, *lines = logged(tmp_path)
+    head, *lines = log_lines(tmp_path)
     assert re.fullmatch(r"=== \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: training", head)
     assert lines[0] == "before the folder is held"
     assert [line.split("  ")[:2] for line in lines[2:4]] == [["epoch 1/2", "loss 3.00"], ["epoch 2/2", "loss 2.00"]]
@@ -222,7 +222,7 @@ def test_sessions_follow_one_another_in_log(tmp_path):
         display, _ = terminal(force_terminal=False)
         display.open_log(tmp_path, session)
         display.say(f"of the {session}")
-    assert [line.rpartition(": ")[2] for line in logged(tmp_path)] == [
+    assert [line.rpartition(": ")[2] for line in log_lines(tmp_path)] == [
         "training", "of the training", "evaluation", "of the evaluation"
     ]  # fmt: skip
 
@@ -236,7 +236,7 @@ def test_warnings_and_messages_of_libraries_are_logged(tmp_path):
         logging.getLogger("any").warning("%s of 10", 3)
     assert len(shown) == 1
     assert warnings.showwarning is before
-    assert logged(tmp_path)[1:] == ["UserWarning: odd", "3 of 10"]
+    assert log_lines(tmp_path)[1:] == ["UserWarning: odd", "3 of 10"]
 
 
 def test_a_thread_that_fails_is_logged(tmp_path, capsys):
@@ -246,7 +246,7 @@ def test_a_thread_that_fails_is_logged(tmp_path, capsys):
         thread = threading.Thread(target=lambda: {}["key"])
         thread.start()
         thread.join()
-    assert logged(tmp_path)[-1] == "KeyError: 'key'"
+    assert log_lines(tmp_path)[-1] == "KeyError: 'key'"
     assert capsys.readouterr().err == ""
 
 
@@ -260,7 +260,7 @@ def test_why_a_run_ended_is_logged(error, last, tmp_path):
     with pytest.raises(type(error)), display.capture_messages():
         display.open_log(tmp_path, "training")
         raise error
-    assert logged(tmp_path)[-1] == last
+    assert log_lines(tmp_path)[-1] == last
 
 
 def test_no_folder_means_no_log(tmp_path):

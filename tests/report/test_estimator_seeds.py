@@ -45,7 +45,7 @@ def ends(row, name):
     return [abs(end - row["value"]) for end in row[name]]
 
 
-def pooled(folder):
+def pool_run(folder):
     (run,) = map(pool_seeds, collect_runs(folder))
     (row,) = run.results["estimates"]
     return run, row
@@ -58,7 +58,7 @@ def test_by_itself_each_seed_has_its_table(tmp_path):
 
 def test_pooled_number_is_the_mean(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.2, 5: 0.4}, half=0.001, stderr=0.5)
-    run, row = pooled(tmp_path)
+    run, row = pool_run(tmp_path)
     assert row["value"] == pytest.approx(-4.8)
     assert row["settings"] == {"num_chains": 7}
     assert run.values[values_key(row)] == pytest.approx(BASE + 0.2)
@@ -72,14 +72,14 @@ def test_pooled_number_is_the_mean(tmp_path):
 
 def test_pooled_error_is_at_least_stated(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.001, 2: 0.0}, half=0.3)
-    _, row = pooled(tmp_path)
+    _, row = pool_run(tmp_path)
     assert ends(row, "computing_interval") == pytest.approx([0.3 / math.sqrt(3)] * 2)
 
 
 def test_stated_error_stays_without_examples(tmp_path):
     path = evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.001}, half=0.3, stderr=0.5)
     (path / "values.npz").unlink()
-    _, row = pooled(tmp_path)
+    _, row = pool_run(tmp_path)
     whole = math.hypot(stats.t(3).ppf(0.975) * BASE.std(ddof=1) / 2, 0.3)
     assert ends(row, "interval") == pytest.approx([math.hypot(whole, 0.3 / math.sqrt(2))] * 2)
     assert row["stderr"] == pytest.approx(0.5 * math.hypot(whole, 0.3 / math.sqrt(2)) / whole)
@@ -93,13 +93,13 @@ def test_pooled_shares_stay_shares(tmp_path):
         for seed, value in enumerate((0.88, 0.97))
     ]
     folders.write(tmp_path, folders.config(), rows)
-    assert pooled(tmp_path)[1]["interval"][1] == 1.0
+    assert pool_run(tmp_path)[1]["interval"][1] == 1.0
 
 
 def test_exact_numbers_stay_exact(tmp_path):
     rows = [folders.estimate(-3.0, stderr=None, settings={"seed": seed, "a": 1}) for seed in (1, 2)]
     folders.write(tmp_path, folders.config(), rows)
-    _, row = pooled(tmp_path)
+    _, row = pool_run(tmp_path)
     assert [row[name] for name in ("value", "stderr", "interval", "computing_interval")] == [-3.0, None, None, None]
 
 
@@ -108,14 +108,14 @@ def test_warnings_of_all_seeds_stay(tmp_path):
         folders.estimate(-3.0, settings={"seed": s, "a": 1}, warning=w) for s, w in enumerate(("x", None, "y", "x"))
     ]
     folders.write(tmp_path, folders.config(), rows)
-    assert pooled(tmp_path)[1]["warning"] == "x; y"
+    assert pool_run(tmp_path)[1]["warning"] == "x; y"
 
 
 def test_the_same_draws_are_pooled_once(tmp_path):
     values = {0: -3.0, 2: -9.0, 3: -5.0}  # of seeds 0 to 2, 2 to 4, and 3 to 5
     rows = [folders.estimate(value, settings={"seed": seed, "repeats": 3}) for seed, value in values.items()]
     folders.write(tmp_path, folders.config(), rows)
-    _, row = pooled(tmp_path)
+    _, row = pool_run(tmp_path)
     assert (row["value"], row["num_estimator_seeds"]) == (-4.0, 6)
 
 
@@ -154,7 +154,7 @@ def test_compared_seeds_have_differences(tmp_path):
 
 
 def test_compared_seeds_share_their_examples(tmp_path):
-    """Without values of single examples the errors of computing are all by which two evaluations differ."""
+    """Removes the values of single examples: two evaluations then differ by their errors of computing alone."""
     path = evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.07})
     (path / "values.npz").unlink()
     ((_, (_, other)),) = compare_seeds(group_runs(collect_runs(tmp_path)))

@@ -14,7 +14,7 @@ from tests.support import folders
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def made(folder, others=()):
+def render_folder(folder, others=()):
     found = group_runs(collect_runs(folders.sweep(folder)))
     return render_page("Runs in <here>", found, list(make_tables(found)), others)
 
@@ -30,7 +30,7 @@ class Names(HTMLParser):
 
 
 def test_page_is_self_contained_and_escaped(tmp_path):
-    text = made(tmp_path, [Run(tmp_path / "x", "failed", "<script>alert(1)</script>")])
+    text = render_folder(tmp_path, [Run(tmp_path / "x", "failed", "<script>alert(1)</script>")])
     parser = Names()
     parser.feed(text)
     assert parser.tags.count("script") == 1
@@ -74,7 +74,7 @@ def test_browser_sorts_and_filters(tmp_path):
     document.title = JSON.stringify(seen);
     </script>"""
     file = tmp_path / "page.html"
-    file.write_text(made(tmp_path / "runs").replace("</body>", f"{script}</body>"))
+    file.write_text(render_folder(tmp_path / "runs").replace("</body>", f"{script}</body>"))
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}")  # fmt: skip
     done = subprocess.run([BROWSER, *flags, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
@@ -82,7 +82,7 @@ def test_browser_sorts_and_filters(tmp_path):
 
 
 def test_row_is_drawn_on_its_column_scale(tmp_path):
-    text = made(tmp_path)
+    text = render_folder(tmp_path)
     table = text.split(">log_likelihood</h2>")[1].split("</table>")[0]
     _, best, other = table.split("<tr ")
     assert [row.count("<circle") for row in (best, other)] == [1, 2]  # the best has no difference to itself

@@ -21,7 +21,7 @@ def test_infinite_seed_is_left_out_and_noted(tmp_path):
 
 
 def test_one_run_has_its_stated_error(tmp_path):
-    """That of the finite one, where another run of the row has no number."""
+    """Takes the stated error of the one finite run; the other run of the row has no number."""
     for seed, (value, stderr) in enumerate(((float("nan"), 9.0), (-3.0, 0.25))):
         folders.write(tmp_path / str(seed), folders.config(seed=seed), [folders.estimate(value, stderr=stderr)])
     ((_, (row,)),) = make_tables(group_runs(collect_runs(tmp_path)))

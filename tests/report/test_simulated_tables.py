@@ -1,4 +1,4 @@
-"""Of tables whose rows are equally good at most one in twenty shows a difference."""
+"""Simulated tables of equally good rows: at most one in twenty shows a difference."""
 
 import math
 from pathlib import Path

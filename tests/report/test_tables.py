@@ -7,12 +7,12 @@ from dgm_run.report.tables import make_tables
 from tests.support import folders
 
 
-def found(folder):
+def read_tables(folder):
     return list(make_tables(group_runs(collect_runs(folder))))
 
 
 def test_best_is_first_with_its_spread(tmp_path):
-    ((way, rows),) = found(folders.sweep(tmp_path))
+    ((way, rows),) = read_tables(folders.sweep(tmp_path))
     assert (way.quantity, way.estimator, way.unit, way.better) == (
         "log_likelihood",
         "importance_sampling",
@@ -33,7 +33,7 @@ def test_published_numbers_match_quantities(tmp_path):
     paper = {"values": {"log_likelihood": -84.5, "elbo": -86.0}, "source": "A paper"}
     rows = [folders.estimate(-3.0), folders.estimate(-4.0, "elbo"), folders.estimate(1.0, "kl")]
     folders.write(tmp_path, folders.config(), rows, published=paper)
-    beside = {way.quantity: row.published for way, (row,) in found(tmp_path)}
+    beside = {way.quantity: row.published for way, (row,) in read_tables(tmp_path)}
     assert beside == {"log_likelihood": (-84.5, "A paper"), "elbo": (-86.0, "A paper"), "kl": None}
 
 
@@ -41,7 +41,7 @@ def test_tables_state_differing_data(tmp_path):
     for seed in (0, 1):
         node = folders.config(dataset__source={"split_seed": seed})
         folders.write(tmp_path / str(seed), node, [folders.estimate(-3.0)])
-    described = [way.describe() for way, _ in found(tmp_path)]
+    described = [way.describe() for way, _ in read_tables(tmp_path)]
     assert "dataset.source.split_seed=0" in described[0]
     assert "dataset.source.split_seed=1" in described[1]
 
@@ -53,13 +53,13 @@ def test_methods_are_not_ranked_together(tmp_path):
     folders.write(tmp_path / "d", folders.config("Few"), [folders.estimate(-2.0, num_examples=2)])
     node = folders.config("Elsewhere", dataset__source={"split_seed": 1})
     folders.write(tmp_path / "e", node, [folders.estimate(-2.0)])
-    assert [len(rows) for _, rows in found(tmp_path)] == [1] * 5
+    assert [len(rows) for _, rows in read_tables(tmp_path)] == [1] * 5
 
 
 def test_evaluations_of_one_run_count_once(tmp_path):
     rows = [folders.estimate(-3.0, num_examples=10), folders.estimate(-3.5, num_examples=40)]
     folders.write(tmp_path / "a", folders.config(), rows)
-    assert sorted(row.format_number() for _, (row,) in found(tmp_path)) == ["-3.000 ± 0.100", "-3.500 ± 0.100"]
+    assert sorted(row.format_number() for _, (row,) in read_tables(tmp_path)) == ["-3.000 ± 0.100", "-3.500 ± 0.100"]
 
 
 def test_lower_is_better_and_main_first(tmp_path):
@@ -68,7 +68,7 @@ def test_lower_is_better_and_main_first(tmp_path):
         rows = [folders.estimate(error, "error", unit="%"), folders.estimate(-3.0), folders.estimate(error, "kl")]
         rows += [folders.estimate(error, "frechet_random"), folders.estimate(error, "mmd_p_value", train_reference=0.5)]
         folders.write(tmp_path / name, folders.config(prior), rows, published=paper)
-    ways = {way.quantity: (way, rows) for way, rows in found(tmp_path)}
+    ways = {way.quantity: (way, rows) for way, rows in read_tables(tmp_path)}
     assert list(ways) == ["log_likelihood", "error", "frechet_random", "kl", "mmd_p_value"]
     assert [row.mean for row in ways["error"][1]] == [2.0, 3.0]
     assert [row.mean for row in ways["frechet_random"][1]] == [2.0, 3.0]

@@ -54,7 +54,7 @@ def look(estimators, seed=0, stop=False):
     return *found, shown
 
 
-def test_every_estimator_learns_from_training_data_and_looks_at_the_test_data():
+def test_estimators_see_training_and_test():
     rows, values, _, shown = look({"a": Mean("brightness")})
     assert [row["quantity"] for row in rows] == ["brightness", "drawn"]
     assert rows[0]["value"] == 3.0
@@ -205,7 +205,7 @@ def test_a_signal_ends_it():
         look({"a": Mean("brightness")}, stop=Stop())
 
 
-def test_a_quantity_that_two_have_found_is_named_by_the_second_as_well():
+def test_second_estimate_has_a_longer_name():
     rows = [{"split": "test", "quantity": "elbo", "estimator": name, "value": value} for name, value in
             [("monte_carlo", -1.0), ("exact", -2.0)]]  # fmt: skip
     assert name_scalars(rows) == {"test/elbo": -1.0, "test/elbo_exact": -2.0}

@@ -34,7 +34,7 @@ def test_every_part_that_offers_pictures_is_drawn():
     assert log.histograms == [f"weights/{name}" for name, _ in model.named_parameters()]
 
 
-def test_drawing_changes_neither_the_mode_nor_the_pictures_of_a_second_call():
+def test_drawing_repeats_and_keeps_the_mode():
     draw, model, log = gallery()
     model.train()
     draw(1, 1)

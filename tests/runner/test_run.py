@@ -207,7 +207,7 @@ def test_mnist_reaches_the_reference_after_as_many_epochs(prior, epochs, elbo, t
 
 
 @pytest.mark.slow
-def test_a_wheel_carries_its_configuration_and_runs_from_any_folder(tmp_path):
+def test_wheel_runs_from_any_folder(tmp_path):
     pytest.importorskip("hatchling")
     root = Path(__file__).parents[2]
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), root]

@@ -121,7 +121,7 @@ def test_the_loaded_weights_are_those_of_the_best_checkpoint(run):
      "dgm_run.runner.run.run", "torch.nn.Linear", "subprocess.Popen"],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["model", "model.prior", "model.prior.extra"])
-def test_a_folder_that_names_foreign_code_is_refused_without_effect(run, target, place, tmp_path):
+def test_folder_with_foreign_code_is_refused(run, target, place, tmp_path):
     from omegaconf import OmegaConf
 
     victim = tmp_path / "victim"

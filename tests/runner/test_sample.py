@@ -18,7 +18,7 @@ def model(*overrides):
     return instantiate(dgm_run.compose(*overrides).model).eval()
 
 
-def test_the_same_seed_draws_the_same_and_means_differ_from_draws():
+def test_seed_determines_the_draws():
     m = model("model.latent_dim=3", "decoder.hidden_dims=[4]", "encoder.hidden_dims=[4]")
     first, again, other = draw(m, 10, 1), draw(m, 10, 1), draw(m, 10, 2)
     shown = {"samples": 10, "samples_drawn": 10, "interpolations": 64, "interpolations_spherical": 64, "traversals": 24}

@@ -11,7 +11,7 @@ from dgm_run.distributions.vocabulary import END, Vocabulary
 from dgm_run.errors import CheckpointError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
 from dgm_run.runner.text_samples import complete_sentence, draw_text, is_sentence_model
-from tests.distributions.test_sentence import finished, unfinished
+from tests.distributions.test_sentence import finished_sentences, unfinished_sentences
 from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, call
 
 WORDS = Vocabulary(["a", "b"])
@@ -32,7 +32,7 @@ def vae(latent_dim=1, length=4):
 
 @torch.no_grad()
 def test_likelihood_matches_quadrature():
-    model, rows = vae(), torch.tensor([*finished(4), *unfinished(4)]).float()
+    model, rows = vae(), torch.tensor([*finished_sentences(4), *unfinished_sentences(4)]).float()
     grid = torch.linspace(-7, 7, 1401).unsqueeze(1)
     log_joint = model.decode(grid).log_prob(rows.unsqueeze(1)) + model.latent_prior().log_prob(grid)
     exact = log_joint.double().logsumexp(1) + math.log(14 / 1400)
@@ -45,7 +45,7 @@ def test_likelihood_matches_quadrature():
     assert found["perplexity"].value == pytest.approx(torch.exp(-exact.sum() / tokens.sum()).item(), rel=0.01)
 
 
-def test_evaluation_is_at_the_full_weight_whatever_the_schedule_is():
+def test_evaluation_uses_the_full_weight():
     model = vae()
     objective = instantiate(compose("model=sentence_vae", "objective.free_bits=0").objective)
     from dgm_run.objectives.base import Progress

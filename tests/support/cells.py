@@ -1,4 +1,4 @@
-"""Every model that the configuration files can make, so small that all its x can be counted."""
+"""Models of every combination in the configuration files, so small that all their x can be counted."""
 
 import itertools
 import math
@@ -76,7 +76,7 @@ def choices(group: str) -> list[str]:
 
 
 def _is_implicit(group: str, name: str) -> bool:
-    """Without a density there is no mass to sum."""
+    """Returns whether a choice is an implicit posterior: without a density there is no mass to sum."""
     return group == "posterior" and issubclass(import_target(_part(group, name), group), ImplicitPosterior)
 
 
@@ -141,7 +141,7 @@ def _kinds(likelihood: str | None) -> tuple[str, ...]:
 
 @cache
 def refusal(cell: Cell) -> str | None:
-    """Why the configuration is refused; None where it is not."""
+    """Returns the message that refuses the configuration; None for a valid one."""
     try:
         validate(config(cell))
         instantiate(config(cell).model)
@@ -162,8 +162,8 @@ def _part(group: str, name: str) -> DictConfig:
 
 
 def config(cell: Cell) -> DictConfig:
-    """What the command line would compose for this cell, made small; building may change it."""
-    return deepcopy(_composed(cell))
+    """Composes this cell as the command line would, but small; the caller may change the result."""
+    return deepcopy(_compose_cell(cell))
 
 
 @cache
@@ -172,7 +172,7 @@ def _with(model: str, part: str, name: str) -> DictConfig:
 
 
 @cache
-def _composed(cell: Cell) -> DictConfig:
+def _compose_cell(cell: Cell) -> DictConfig:
     cfg = deepcopy(_base(cell.model))
     for part, name, usual in zip(PARTS, cell.parts, _usual(cell.model), strict=True):
         if name != usual:  # composing takes most of the time of a cell, and no choice changes another part
@@ -192,7 +192,7 @@ def _composed(cell: Cell) -> DictConfig:
 
 
 def every_x(kind: str) -> tuple[Tensor, float]:
-    """All x of a kind, (N, *shape), and the volume that each stands for."""
+    """Returns every x of a kind, (N, *shape), and the volume that each stands for."""
     shape, num_levels = SHAPES[kind], NUM_LEVELS[kind]
     if num_levels is None:
         return torch.arange(-60, 60, STEP).view(-1, *shape), STEP ** math.prod(shape)
@@ -201,13 +201,13 @@ def every_x(kind: str) -> tuple[Tensor, float]:
 
 
 def position(x: Tensor, kind: str) -> Tensor:
-    """Where discrete examples x stand in `every_x`."""
+    """Returns the positions of discrete examples x in `every_x`."""
     levels = (x * (NUM_LEVELS[kind] - 1)).round().long().flatten(1)
     return (levels * NUM_LEVELS[kind] ** torch.arange(levels.shape[1]).flip(0)).sum(1)
 
 
 @cache
-def randomised(cell: Cell) -> LatentVariableModel:
+def randomise_model(cell: Cell) -> LatentVariableModel:
     """The model at random weights, far from where it starts, with a q that is wider than its posterior.
 
     The mass is one at any weights; but where q is narrow importance weights have no finite variance, and the tests
@@ -278,5 +278,5 @@ def estimated_p(cell: Cell) -> tuple[Tensor, Tensor]:
     """
     x, volume = every_x(cell.data)
     torch.manual_seed(1)
-    w = volume * _log_weights(randomised(cell), x).exp()  # (S, N)
+    w = volume * _log_weights(randomise_model(cell), x).exp()  # (S, N)
     return w.mean(0), w.std(0) / math.sqrt(NUM_SAMPLES)

@@ -21,14 +21,14 @@ def grid(half_width: float, num_points: int, dim: int) -> tuple[Tensor, float]:
 
 
 def all_values(levels: Sequence[float], shape: Sequence[int]) -> Tensor:
-    """Every example of this shape with elements among the levels, (len(levels)^D, *shape), float64."""
+    """Returns every example of this shape with elements among the levels, (len(levels)^D, *shape), float64."""
     num_elements = torch.Size(shape).numel()
     axis = torch.tensor(levels, dtype=torch.float64)
     return torch.cartesian_prod(*[axis] * num_elements).reshape(-1, *shape)
 
 
 def check_density_integrates_to_one(p: Distribution, half_width: float = 12.0, num_points: int = 480) -> None:
-    """Each density of the batch, over one or two dimensions, by a sum over cells."""
+    """Checks each density of the batch, over one or two dimensions, by a sum over cells."""
     points, volume = grid(half_width, num_points, p.event_shape.numel())
     points = points.reshape(-1, *(1,) * len(p.batch_shape), *p.event_shape)
     total = p.log_prob(points).exp().sum(0) * volume
@@ -36,7 +36,7 @@ def check_density_integrates_to_one(p: Distribution, half_width: float = 12.0, n
 
 
 def check_masses_sum_to_one(p: Distribution, levels: Sequence[float]) -> None:
-    """Each mass function of the batch, by enumeration."""
+    """Checks each mass function of the batch by enumeration."""
     x = all_values(levels, p.event_shape).reshape(-1, *(1,) * len(p.batch_shape), *p.event_shape)
     total = p.log_prob(x).exp().sum(0)
     torch.testing.assert_close(total, torch.ones(p.batch_shape, dtype=torch.float64), rtol=0, atol=1e-9)
@@ -133,7 +133,7 @@ def check_log_prob_gradient(make: Callable[..., Distribution], oracle: Callable,
 
 
 def check_broadcasts(p: Distribution) -> None:
-    """One sample shape in front of the batch, one example for the whole batch, and each row for itself."""
+    """Checks a sample shape before the batch, one example for the whole batch, and each row by itself."""
     torch.manual_seed(0)
     x = p.sample((5,))
     assert x.shape == (5, *p.batch_shape, *p.event_shape)
@@ -146,7 +146,7 @@ def check_broadcasts(p: Distribution) -> None:
 
 
 def check_pairwise(p: Distribution, oracle: Oracle, z: Tensor) -> None:
-    """Every event under every element of a batch (K,), for events with and without leading dimensions."""
+    """Checks every event under every element of a batch (K,), for events with and without leading dimensions."""
     expected = oracle.log_prob(z.unsqueeze(-2))  # (N, K)
     torch.testing.assert_close(p.pairwise_log_prob(z), expected)
     torch.testing.assert_close(p.pairwise_log_prob(z.unflatten(0, (2, -1))), expected.unflatten(0, (2, -1)))
@@ -165,7 +165,7 @@ def check_detach_stops_gradients(make: Callable[..., Distribution], *params: Ten
 
 
 def check_select_picks_rows(make: Callable[..., Distribution], oracle: Callable[..., Oracle], *params: Tensor) -> None:
-    """With repetition and in any order."""
+    """Checks `select` with repeated rows in any order."""
     index = torch.tensor([2, 0, 2, 1])
     torch.manual_seed(0)
     z = make(*params).sample()[index]
@@ -175,7 +175,7 @@ def check_select_picks_rows(make: Callable[..., Distribution], oracle: Callable[
 
 
 def check_every_parameter_gets_a_gradient(module: nn.Module, value: Tensor) -> None:
-    """Of a generic function of `value`, in every tensor."""
+    """Checks that a generic function of `value` has a finite, nonzero gradient in every parameter tensor."""
     names, parameters = zip(*module.named_parameters(), strict=True)
     weight = torch.linspace(0.5, 1.5, value.numel(), dtype=value.dtype).reshape(value.shape)
     gradients = torch.autograd.grad((weight * value).sum(), parameters, allow_unused=True)

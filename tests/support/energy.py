@@ -21,18 +21,18 @@ BETAS = (0.0, 0.5, 1.0)
 
 
 def states(num_bits: int) -> np.ndarray:
-    """All of {0, 1}^num_bits, (2^num_bits, num_bits)."""
+    """Returns the elements of {0, 1}^num_bits, (2^num_bits, num_bits)."""
     return np.array(list(itertools.product([0.0, 1.0], repeat=num_bits)))
 
 
 def visible_states(model: EnergyModel) -> Tensor:
-    """All x, (2^D, *shape), in the type of the model."""
+    """Returns every x, (2^D, *shape), in the type of the model."""
     x = torch.tensor(states(math.prod(model.shape)), dtype=next(model.parameters()).dtype)
     return x.unflatten(1, model.shape)
 
 
 def all_states(model: EnergyModel) -> Tensor:
-    """All states, (2^N, *state_shape), in the type of the model."""
+    """Returns every state, (2^N, *state_shape), in the type of the model."""
     if not model.has_latent_states:
         return visible_states(model)
     return torch.tensor(states(len(model.base_logits)), dtype=next(model.parameters()).dtype)

@@ -18,7 +18,7 @@ def make(name, num_layers=4, in_channels=1, out_channels=2):
 
 
 def influence(network, x, context):
-    """How output i depends on pixel j in raster order, and on the context there, (H W, H W) each."""
+    """Returns how much output i depends on pixel j, and on the context there, in raster order, (H W, H W) each."""
     of_x, of_context = torch.autograd.functional.jacobian(network, (x, context))
     return (j.abs().sum((0, 1, 4, 5)).flatten(0, 1).flatten(1) for j in (of_x, of_context))
 

@@ -29,7 +29,7 @@ def mean_gradient(objective: Objective, model: nn.Module, blocks: int = 50) -> t
 
 
 def gradient(loss: Tensor, model: nn.Module) -> Tensor:
-    """In one vector, zeros where a parameter plays no part, (P,)."""
+    """Returns the gradient in all parameters as one vector, (P,), with zeros for unused ones."""
     parameters = list(model.parameters())
     rows = torch.autograd.grad(loss, parameters, allow_unused=True)
     return torch.cat(

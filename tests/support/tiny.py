@@ -59,7 +59,7 @@ _SERVER.set_forkserver_preload(
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     returncode: int
     stdout: str
@@ -87,7 +87,7 @@ def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
 def _command(
     function: str, arguments: Sequence[str], cwd: Path, environment: dict[str, str], stdout: str, stderr: str
 ) -> None:
-    """In the process of the command."""
+    """Runs the command in the process that was started for it."""
     for file, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     os.chdir(cwd)
@@ -97,14 +97,14 @@ def _command(
 
 
 class Refused(NamedTuple):
-    """How a command ended that did nothing."""
+    """Exit status and message of a command that was refused."""
 
     returncode: int
     stderr: str
 
 
-def refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Refused:
-    """The command in this process, which has imported torch already; for what ends before any work."""
+def run_refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Refused:
+    """Runs a command in this process, which has imported torch already; it must be refused before any work."""
     done = here("main", arguments, cwd, monkeypatch, capfd)
     return Refused(done.returncode, done.stderr)
 

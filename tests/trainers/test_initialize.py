@@ -18,7 +18,7 @@ class Part(nn.Module):
             raise ValueError(self.error)
 
 
-def test_parts_are_handed_examples_and_answer_for_what_is_within_them():
+def test_outer_part_initializes_inner_ones():
     outer = Part()
     outer.inner = Part()
     model = nn.Sequential(nn.Linear(1, 1), outer)

@@ -19,7 +19,7 @@ def run(folder, model, *overrides):
 
 
 def everything(folder):
-    """All tensors of the checkpoint `last`: the whole, the optimizer's and the objective's."""
+    """Loads every tensor of the checkpoint `last`: those of the model, the optimizer and the objective."""
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
     return weights | state["memory"][0]
 
@@ -65,7 +65,7 @@ def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
 
 @pytest.mark.parametrize("model", ["dbn", "dbm"])
 @pytest.mark.parametrize("looks", [6, 38, 72])  # in the first layer, in the second, in the whole
-def test_a_run_that_was_stopped_anywhere_ends_as_one_that_never_was(model, looks, tmp_path, monkeypatch):
+def test_stopped_run_ends_like_a_whole_one(model, looks, tmp_path, monkeypatch):
     run(tmp_path / "whole", model)
     with monkeypatch.context() as patch:
         stop_after(looks, patch)
@@ -113,7 +113,7 @@ def test_layer_starts_at_means_of_data(tmp_path):
         torch.testing.assert_close(layer["visible_bias"], layer["base_logits"])
 
 
-def test_a_layer_that_diverges_is_told_where_its_learning_rate_stands(tmp_path):
+def test_diverging_layer_names_its_rate_key(tmp_path):
     with pytest.raises(TrainingError, match="lower trainer.pretraining.optimizer.lr or set trainer.clip_norm"):
         run(tmp_path / "high", "dbm", "trainer.pretraining.optimizer.lr=1e30")
     with pytest.raises(ConfigError, match=r"trainer.pretraining.optimizer.lr = -1 must be greater than 0"):
@@ -128,7 +128,7 @@ def test_half_precision_trains_every_layer(model, tmp_path):
     )
 
 
-def test_the_learning_rate_of_a_layer_is_a_fraction_of_that_below(tmp_path):
+def test_lr_ratio_scales_the_upper_layer(tmp_path):
     run(tmp_path, "dbn", "trainer.pretraining.optimizer.lr=0.08", "trainer.pretraining.lr_ratio=0.25")
     lines = [line for line in metrics(tmp_path) if line["name"].endswith("learning_rate")]
     first = {line["name"]: line["value"] for line in reversed(lines)}
@@ -140,7 +140,7 @@ ONE_STEP = ("trainer.batch_size=1257", "trainer.eval_every=9", "trainer.pretrain
 """Each epoch."""
 
 
-def divided(model, *overrides):
+def divide_epochs(model, *overrides):
     cfg = dgm_run.compose(f"model={model}", *overrides)
     validate(cfg)
     return cfg
@@ -159,7 +159,7 @@ def divided(model, *overrides):
     ],
 )
 def test_epochs_are_divided_in_their_ratio(model, total, epochs):
-    cfg = divided(model, f"trainer.total_epochs={total}")
+    cfg = divide_epochs(model, f"trainer.total_epochs={total}")
     assert (cfg.trainer.pretraining.max_epochs, cfg.trainer.max_epochs) == epochs
     layers = 1 if model == "m1_m2" else 2
     assert layers * epochs[0] + epochs[1] == total
@@ -169,13 +169,13 @@ def test_epochs_are_divided_in_their_ratio(model, total, epochs):
 
 
 def test_epochs_of_layers_alone_are_divided():
-    cfg = divided("dbn", "trainer.total_epochs=7", "trainer.joint=false", "model.num_hidden=[8,8,8]")
+    cfg = divide_epochs("dbn", "trainer.total_epochs=7", "trainer.joint=false", "model.num_hidden=[8,8,8]")
     assert cfg.trainer.pretraining.max_epochs == 2
 
 
 @pytest.mark.parametrize("model", ["vae", "gan", "factor_analysis"])
 def test_one_stage_gets_all_epochs(model):
-    assert divided(model, "trainer.total_epochs=7", "schedule=cosine").schedule.T_max == 7
+    assert divide_epochs(model, "trainer.total_epochs=7", "schedule=cosine").schedule.T_max == 7
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_one_stage_gets_all_epochs(model):
 )
 def test_too_few_epochs_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        divided(*overrides)
+        divide_epochs(*overrides)
 
 
 def test_schedules_follow_the_divided_epochs(tmp_path, capsys):

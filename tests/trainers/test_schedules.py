@@ -65,7 +65,7 @@ def test_schedules_with_end_not_stretched(schedule, key, max_epochs, tmp_path):
 
 
 def test_a_stopped_run_ends_early(tmp_path, monkeypatch):
-    """As the refusal advises: nothing more is trained, and the checkpoint is evaluated."""
+    """Follows the advice of the refusal: the run trains no further and evaluates its checkpoint."""
     choice = ("schedule=linear", "trainer.batch_size=1257", "trainer.max_epochs=4")
     with monkeypatch.context() as patch:
         stop_after(2, patch)

@@ -88,7 +88,7 @@ def test_non_finite_loss_keeps_checkpoint(tmp_path):
     assert not (tmp_path / "bad" / "results.json").exists()
 
 
-def test_a_full_disk_at_a_checkpoint_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
+def test_training_survives_a_full_disk(tmp_path, monkeypatch, capsys):
     from dgm_run.recording import checkpoint
 
     real, calls = checkpoint.save_file, []
@@ -116,12 +116,12 @@ def test_gradient_clipping_bounds_the_step(tmp_path):
     rng.reseed(0, "model")
     initial = instantiate(start.model).state_dict()
 
-    def moved(name):
+    def distance_moved(name):
         weights, _, _ = Checkpoints(tmp_path / name / "checkpoints").load("last")
         return sum((weights[k] - initial[k]).square().sum().item() for k in weights) ** 0.5
 
-    assert moved("tight") == pytest.approx(1e-3, rel=1e-2)
-    assert moved("none") > 1.0
+    assert distance_moved("tight") == pytest.approx(1e-3, rel=1e-2)
+    assert distance_moved("none") > 1.0
 
 
 def test_evaluated_model_is_moving_average(tmp_path):
@@ -226,7 +226,7 @@ def test_stop_in_evaluation_loses_nothing(tmp_path, monkeypatch):
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
 
 
-def test_weights_stay_within_the_limit_of_their_norm_while_training(tmp_path):
+def test_training_keeps_weight_norm_limit(tmp_path):
     options = ("objective.max_norm=0.05", "optimizer.lr=0.5", "objective.partition.fallback.num_temperatures=5")
     dgm_run.run(dgm_run.compose(*TINY_ENERGY, *options), tmp_path)
     weights, _, _ = Checkpoints(tmp_path / "checkpoints").load("last")

@@ -9,7 +9,7 @@ from dgm_run.data.sources.bars_and_stripes import BarsAndStripes
 
 
 def enumerate_patterns(size):
-    """All images of size x size, kept if all their rows or all their columns are of one colour."""
+    """Counts the images of size x size whose rows, or whose columns, are each of one colour."""
     kept = Counter()
     for bits in itertools.product((0, 1), repeat=size * size):
         image = torch.tensor(bits).reshape(size, size)

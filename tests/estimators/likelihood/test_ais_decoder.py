@@ -37,7 +37,7 @@ def evaluate(model, x, **settings):
     return {estimate.quantity: estimate for estimate in found}
 
 
-def tempered(model, x, beta):
+def tempered_posterior(model, x, beta):
     """p(z) p(x | z)^beta, normalised: mean (N, L), covariance (L, L), and the mean of log p(x | z) under it, (N,)."""
     p = model.density
     scaled = p.weight / p.log_var.exp().unsqueeze(-1)
@@ -50,7 +50,7 @@ def tempered(model, x, beta):
 
 @torch.no_grad()
 @pytest.mark.parametrize("schedule", [pytest.param("linear", marks=pytest.mark.slow), "sigmoid"])
-def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedule, monkeypatch):
+def test_perfect_moves_give_exact_weights(schedule, monkeypatch):
     model = linear()
     torch.manual_seed(1)
     z = model.latent_prior().sample((5,))
@@ -58,14 +58,14 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
     betas = temperatures(schedule, 40)
 
     def perfect(self, point, t, log_densities, step_size=None):
-        mean, covariance, _ = tempered(model, x, betas[t])
+        mean, covariance, _ = tempered_posterior(model, x, betas[t])
         draws = MultivariateNormal(mean, covariance).sample(point.z.shape[:1])
         return evaluate_point(draws, log_densities), torch.ones(point.z.shape[:-1])
 
     monkeypatch.setattr(AnnealedChains, "_move", perfect)
     settings = AISDecoder(**(SETTINGS | {"num_chains": 20_000, "max_batch_rows": 10**6}))
     chains = AnnealedChains(settings, NoisyDecoder(model, None), betas, x, 0, no_progress)
-    levels = torch.stack([tempered(model, x, beta)[2] for beta in betas])  # (T + 1, N)
+    levels = torch.stack([tempered_posterior(model, x, beta)[2] for beta in betas])  # (T + 1, N)
     steps = torch.tensor(betas).diff().unsqueeze(-1)
 
     forward, _ = chains.run_forward(x)
@@ -75,7 +75,7 @@ def test_with_perfect_moves_the_weights_are_those_of_the_theory_both_ways(schedu
     assert ((ratio.mean(0) - 1) / (ratio.std(0) / math.sqrt(20_000))).abs().max() < 4.5
 
     # backwards, after the end itself, the states come from one temperature up, where each move is perfect
-    z = MultivariateNormal(*tempered(model, x, 1.0)[:2]).sample()
+    z = MultivariateNormal(*tempered_posterior(model, x, 1.0)[:2]).sample()
     backward = chains.run_backward(x, z)
     expected = (steps[:-1] * levels[1:-1]).sum(0) + steps[-1] * model.decode(z).log_prob(x)
     error = backward.std(0) / math.sqrt(20_000)
@@ -97,7 +97,7 @@ def test_linear_decoder_bounds_are_tight():
 
 
 @pytest.mark.slow
-def test_more_temperatures_close_the_gap_and_the_sigmoid_does_better():
+def test_more_temperatures_close_the_gap():
     model = linear(64, 10, 0.05)
     x = model.sample(20)
     gaps = [evaluate(model, x, num_temperatures=num, num_simulated=20)["gap"].value for num in (50, 150, 450)]
@@ -143,16 +143,16 @@ def test_examples_are_random_rows_bounded():
 
 def test_start_without_density_is_refused():
     cfg = dgm_run.compose("posterior=planar_flow", "model.latent_dim=2", "decoder.hidden_dims=[5]")
-    cell, data = instantiate(cfg.model).double(), loaded(torch.zeros(3, 1, 8, 8))
+    cell, data = instantiate(cfg.model).double(), make_data(torch.zeros(3, 1, 8, 8))
     with pytest.raises(ConfigError, match=r"estimators.ais_decoder.start: .* use start=prior"):
         AISDecoder(**(SETTINGS | {"start": "encoder"})).check(cell, data)
     with pytest.raises(ConfigError, match=r"scale: the decoder has no Gaussian noise: set scale=model"):
         AISDecoder(**(SETTINGS | {"scale": "fit"})).check(cell, data)
     for settings in ({"start": "encoder"}, {"scale": "fit"}, {"scale": 0.1}):
-        AISDecoder(**(SETTINGS | settings)).check(linear(), loaded(torch.zeros(3, 16)))
+        AISDecoder(**(SETTINGS | settings)).check(linear(), make_data(torch.zeros(3, 16)))
 
 
-def loaded(x):
+def make_data(x):
     return LoadedDataset(None, *[DataSplit(x, None, to_float)] * 3)
 
 

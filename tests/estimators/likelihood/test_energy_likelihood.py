@@ -18,7 +18,7 @@ def examples(model, n=50):
     return DataSplit(x[torch.randint(len(x), (n,))], None, lambda values: values.double())
 
 
-def found(model, data, partition, max_batch_rows=7, reverse_ais=None):
+def evaluate(model, data, partition, max_batch_rows=7, reverse_ais=None):
     rows = EnergyLikelihood(partition, reverse_ais, 10, max_batch_rows)(model, data)
     return {row.quantity: row for row in rows}
 
@@ -27,7 +27,7 @@ def test_exact_likelihood_is_normalised():
     model = make()
     data = examples(model)
     log_p = energy.log_f(model).log_softmax(0)[energy.index_of(data.x)]
-    row = found(model, data, Exact(20))["log_likelihood"]
+    row = evaluate(model, data, Exact(20))["log_likelihood"]
     assert row.value == pytest.approx(log_p.mean().item())
     assert row.stderr == pytest.approx(log_p.std().item() / 50**0.5)
     assert (row.kind, row.estimator, row.num_examples) == ("exact", "exact", 50)
@@ -36,7 +36,7 @@ def test_exact_likelihood_is_normalised():
 def test_bits_and_baseline_share_examples():
     model = make()
     data = examples(model)
-    rows = found(model, data, Exact(20))
+    rows = evaluate(model, data, Exact(20))
     assert rows["bits_per_dim"].value == pytest.approx(-rows["log_likelihood"].value / 6 / np.log(2))
     base = energy.log_f(model, 0.0).log_softmax(0)[energy.index_of(data.x)]
     assert rows["baseline"].value == pytest.approx(base.mean().item())
@@ -46,7 +46,7 @@ def test_bits_and_baseline_share_examples():
 
 def test_estimated_log_z_gives_an_estimate():
     model = make()
-    row = found(model, examples(model), AIS(10, 20, "linear"))["log_likelihood"]
+    row = evaluate(model, examples(model), AIS(10, 20, "linear"))["log_likelihood"]
     assert (row.kind, row.estimator) == ("estimate", "ais")
     assert row.settings == {"num_chains": 10, "num_temperatures": 20, "schedule": "linear"}
     assert {"log_z_low", "log_z_high", "ais_ess"} <= set(row.diagnostics)
@@ -62,11 +62,11 @@ def test_only_a_collapsed_model_warns():
     data = DataSplit(model.sample(2000, 200).float(), None, to_float)
     model, model.is_mean_initialized = model.float(), False
     model.initialize(data.x)  # sets the base alone
-    assert found(model, data, Exact(20), 500)["log_likelihood"].warning is None
+    assert evaluate(model, data, Exact(20), 500)["log_likelihood"].warning is None
     with torch.no_grad():
         model.weight.zero_()
         model.visible_bias.copy_(model.base_logits)
-    warning = found(model, data, Exact(20), 500)["log_likelihood"].warning
+    warning = evaluate(model, data, Exact(20), 500)["log_likelihood"].warning
     assert warning.startswith("collapsed: no better than independent pixels")
 
 
@@ -75,9 +75,9 @@ def test_estimates_have_conservative_side():
     data = examples(model, 300)
     conservative = RAISE(num_examples=200, num_chains=1, num_temperatures=3, schedule="linear")
     torch.manual_seed(0)
-    rows = found(model, data, AIS(100, 3, "linear"), 100, conservative)
+    rows = evaluate(model, data, AIS(100, 3, "linear"), 100, conservative)
     row, optimistic = rows["log_likelihood_conservative"], rows["log_likelihood"]
-    exact = found(model, data, Exact(20), 100, conservative)
+    exact = evaluate(model, data, Exact(20), 100, conservative)
     assert "log_likelihood_conservative" not in exact
     assert row.value == pytest.approx(optimistic.value - row.diagnostics["raise_gap"])
     assert row.value < exact["log_likelihood"].value
@@ -90,7 +90,7 @@ def test_bits_are_per_grey_level():
     model = make()
     data = examples(model)
     data.log_bin_width = -np.log(256)
-    rows = found(model, data, Exact(20))
+    rows = evaluate(model, data, Exact(20))
     nats = rows["log_likelihood"].value / 6 - np.log(256)
     assert rows["bits_per_dim"].value == pytest.approx(-nats / np.log(2))
 
@@ -100,16 +100,16 @@ def test_few_effective_chains_give_a_warning():
     with torch.no_grad():
         model.weight.mul_(8)
     torch.manual_seed(0)
-    warning = found(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
+    warning = evaluate(model, examples(model), AIS(100, 2, "linear"))["log_likelihood"].warning
     assert "of 100 chains carry the weight of log Z, so its error may exceed the stated one" in warning
-    assert "chains" not in (found(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
+    assert "chains" not in (evaluate(make(), examples(make()), AIS(100, 100, "linear"))["log_likelihood"].warning or "")
 
 
 def test_ess_is_that_of_the_median_example():
     model = test_dbm.make(scale=2.0)
     data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)
-    seen = found(model, data, Exact(20), 50)["log_likelihood"].diagnostics["ess_median"]
+    seen = evaluate(model, data, Exact(20), 50)["log_likelihood"].diagnostics["ess_median"]
     w = model.log_weights(data.x, 100_000).exp()
     infinite = 10 * w.mean(0).square() / w.square().mean(0)
     assert seen == pytest.approx(infinite.median().item(), rel=0.05)
@@ -122,8 +122,8 @@ def test_stated_error_holds_that_of_log_z():
     torch.manual_seed(0)
     log_z = AIS(10, 20, "linear")(model)
     torch.manual_seed(0)
-    rows = found(model, data, AIS(10, 20, "linear"))
-    exact = found(model, data, Exact(20))["log_likelihood"]
+    rows = evaluate(model, data, AIS(10, 20, "linear"))
+    exact = evaluate(model, data, Exact(20))["log_likelihood"]
     row = rows["log_likelihood"]
     assert exact.computing_interval is None
     assert row.computing_interval == pytest.approx((row.value - log_z.margin.above, row.value + log_z.margin.below))
@@ -140,7 +140,7 @@ def test_disagreement_warns_and_widens():
         model.weight.mul_(3)
     data = examples(model, 300)
     torch.manual_seed(0)
-    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 1, 2, "linear"))
+    rows = evaluate(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 1, 2, "linear"))
     row, low = rows["log_likelihood"], rows["log_likelihood_conservative"]
     assert "reverse annealing lies" in row.warning
     assert "below annealed importance sampling" in row.warning
@@ -156,8 +156,8 @@ def test_reverse_ais_above_ais_warns():
     x = energy.visible_states(model)
     data = DataSplit(x[energy.log_f(model).argsort()[:20]].repeat(10, 1, 1, 1), None, lambda values: values)
     torch.manual_seed(0)
-    rows = found(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 10, 2, "linear"))
-    exact = found(model, data, Exact(20))["log_likelihood"].value
+    rows = evaluate(model, data, AIS(1000, 200, "linear"), 100, RAISE(200, 10, 2, "linear"))
+    exact = evaluate(model, data, Exact(20))["log_likelihood"].value
     assert rows["log_likelihood_conservative"].value > exact + 1
     assert "above annealed importance sampling" in rows["log_likelihood_conservative"].warning
     assert rows["log_likelihood"].computing_interval[0] < exact < rows["log_likelihood"].computing_interval[1]
@@ -166,7 +166,7 @@ def test_reverse_ais_above_ais_warns():
 def test_one_example_says_nothing_of_a_gap():
     model = make()
     torch.manual_seed(0)
-    rows = found(model, examples(model, 5), AIS(10, 20, "linear"), 100, RAISE(1, 1, 2, "linear"))
+    rows = evaluate(model, examples(model, 5), AIS(10, 20, "linear"), 100, RAISE(1, 1, 2, "linear"))
     row = rows["log_likelihood_conservative"]
     assert (row.stderr, row.interval, row.computing_interval) == (None, None, None)
     assert "reverse" not in (rows["log_likelihood"].warning or "")
@@ -176,7 +176,7 @@ def test_elbo_has_the_error_of_its_draws():
     model = test_dbm.make(scale=2.0)
     data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
     torch.manual_seed(0)
-    values = [found(model, data, Exact(20), 50)["elbo"] for _ in range(400)]
+    values = [evaluate(model, data, Exact(20), 50)["elbo"] for _ in range(400)]
     spread = torch.tensor([row.value for row in values]).std().item()
     low, high = zip(*(row.computing_interval for row in values), strict=True)
     assert np.mean(np.subtract(high, low)) / 2 / 1.96 == pytest.approx(spread, rel=0.15)

@@ -73,14 +73,14 @@ class Scripted(LatentVariableModel):
 NUM_SAMPLES, NUM_EXAMPLES = 37, 23
 
 
-def scripted() -> tuple[Scripted, Tensor]:
+def make_scripted() -> tuple[Scripted, Tensor]:
     model = Scripted(2 * torch.randn(3, NUM_SAMPLES, NUM_EXAMPLES) - 50)
     return model, torch.arange(float(NUM_EXAMPLES)).unsqueeze(1)
 
 
 @pytest.mark.parametrize("max_batch_rows", [1, 5, 23, 60, 1000])
 def test_any_chunk_size_matches_the_formulas(max_batch_rows):
-    model, x = scripted()
+    model, x = make_scripted()
     found = by_name(sampler(NUM_SAMPLES, max_batch_rows)(model, examples(x)))
     assert model.given == [NUM_SAMPLES] * NUM_EXAMPLES
     assert model.calls == {"infer": math.ceil(NUM_EXAMPLES / min(max_batch_rows, 100)), "latent_prior": 1}
@@ -118,14 +118,14 @@ def test_ragged_last_block_is_weighted():
 def test_bits_are_per_element_of_an_example():
     model = exact.factor_analysis(2, 12, full=True)
     x = torch.randn(9, 12)
-    found = evaluate(_reshaped(model), x.view(9, 1, 3, 4), 3)
+    found = evaluate(_reshape_to_images(model), x.view(9, 1, 3, 4), 3)
     expected = exact.factor_analysis_log_p(model, x).mean().item()
     assert found["bits_per_dim"].value == pytest.approx(-expected / 12 / math.log(2))
     assert found["bits_per_dim"].unit == "bits"
     assert found["log_likelihood"].unit == "nats"
 
 
-def _reshaped(model: nn.Module) -> nn.Module:
+def _reshape_to_images(model: nn.Module) -> nn.Module:
     """The same model over images of 1 x 3 x 4."""
     model.posterior.encoder.event_dims = 3
     model.decoder.likelihood.shape = (1, 3, 4)
@@ -240,7 +240,7 @@ def test_narrow_proposal_warns_of_its_tail():
 
 
 def test_dominant_draw_gives_a_warning():
-    model, x = scripted()
+    model, x = make_scripted()
     model.table[0, 0] += 100.0
     assert (
         "carries the weight of the median example, so the bias is unreliable"
@@ -249,7 +249,7 @@ def test_dominant_draw_gives_a_warning():
 
 
 def test_few_finite_weights_give_a_warning():
-    model, x = scripted()
+    model, x = make_scripted()
     model.table[1:] = -math.inf
     assert "have a finite weight, so the bias is unknown" in evaluate(model, x, 37)["log_likelihood"].warning
 

@@ -54,7 +54,7 @@ def test_width_maximises_validation_density():
 
 
 def in_one_piece(stream, n, block_size, work, report):
-    """With the random numbers that the kernels had."""
+    """Runs all work as one block, from the seed of the kernels."""
     torch.manual_seed(1)
     work(slice(0, n))
 

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 SMALL = ("model.latent_dim=2", "decoder.hidden_dims=[5]", "encoder.hidden_dims=[5]")
 
 
-def made(*overrides):
+def make_model(*overrides):
     torch.manual_seed(0)
     return instantiate(dgm_run.compose(*overrides).model).double().eval()
 
@@ -90,7 +90,7 @@ def test_elbo_is_the_same_for_both_proposals():
 @pytest.mark.parametrize("prior", ["stick_breaking", "objective"])
 @torch.no_grad()
 def test_defensive_weights_are_bounded(prior):
-    model = made(f"prior={prior}", *SMALL)
+    model = make_model(f"prior={prior}", *SMALL)
     x = model.sample(3)
     log_w, _ = weigh_defensive_samples(
         model, x, model.infer(x), model.latent_prior(), 0.1, choose_prior_draws(5000, 0.1, CPU)
@@ -103,7 +103,8 @@ def test_defensive_weights_are_bounded(prior):
     [("planar_flow", "posterior"), ("radial_flow", "posterior"), ("gaussian_process", "posterior")],
 )
 def test_q_without_density_is_refused(posterior, part):
-    model, data = made(f"posterior={posterior}", *SMALL), LoadedDataset(None, *[examples(torch.zeros(3, 1, 8, 8))] * 3)
+    model = make_model(f"posterior={posterior}", *SMALL)
+    data = LoadedDataset(None, *[examples(torch.zeros(3, 1, 8, 8))] * 3)
     estimator = ImportanceSampling(100, 100, "defensive", 0.1)
     with pytest.raises(ConfigError, match=rf"importance_sampling.proposal: .* this {part} .* set proposal=posterior"):
         estimator.check(model, data)
@@ -113,7 +114,7 @@ def test_q_without_density_is_refused(posterior, part):
 @pytest.mark.parametrize("posterior", ["gaussian", "full_gaussian", "iaf", "kumaraswamy", "stein_particles"])
 def test_other_posteriors_are_taken(posterior):
     prior = "stick_breaking" if posterior == "kumaraswamy" else "standard"
-    model = made(f"posterior={posterior}", f"prior={prior}", *SMALL)
+    model = make_model(f"posterior={posterior}", f"prior={prior}", *SMALL)
     data = LoadedDataset(None, *[examples(torch.zeros(3, 1, 8, 8))] * 3)
     estimator = ImportanceSampling(20, 100, "defensive", 0.1)
     estimator.check(model, data)
@@ -141,14 +142,14 @@ def test_other_posteriors_are_taken(posterior):
     ],
 )
 def test_tails_are_compared_level_by_level(overrides, is_lighter):
-    model = made(*overrides, "decoder.hidden_dims=[5]")
+    model = make_model(*overrides, "decoder.hidden_dims=[5]")
     x = torch.zeros(2, 1, 8, 8)
     assert has_lighter_tails(model.infer(x).proposal(), model.latent_prior()) == is_lighter
 
 
 def test_lighter_tails_have_no_variance():
     # by quadrature over ever longer ranges: E_q[(p / q)^2] = integral of p^2 / q
-    p = made("prior=stick_breaking", *SMALL).latent_prior()
+    p = make_model("prior=stick_breaking", *SMALL).latent_prior()
 
     def log_moment(log_q, bound):
         z = torch.arange(-bound, bound, 0.01)
@@ -167,12 +168,12 @@ def test_lighter_tails_have_no_variance():
 def test_lighter_tails_give_a_warning():
     x = torch.zeros(5, 1, 8, 8)
     warned, bounded = (
-        ImportanceSampling(10, 100, name, 0.1)(made("prior=stick_breaking", *SMALL), examples(x))[0]
+        ImportanceSampling(10, 100, name, 0.1)(make_model("prior=stick_breaking", *SMALL), examples(x))[0]
         for name in ("posterior", "defensive")
     )
     assert "the weights have infinite variance" in warned.warning
     assert "infinite variance" not in (bounded.warning or "")
-    paper = made("prior=stick_breaking", "posterior=kumaraswamy", *SMALL)
+    paper = make_model("prior=stick_breaking", "posterior=kumaraswamy", *SMALL)
     assert "infinite variance" not in (
         ImportanceSampling(10, 100, "posterior", 0.1)(paper, examples(x))[0].warning or ""
     )

@@ -63,7 +63,7 @@ def test_base_model_has_published_schedule():
 
 
 def test_pilot_evens_out_the_variance():
-    """All the variance of a model whose biases leave the base lies where they have moved the means, near zero."""
+    """Compares the pilot with a closed form: large biases move the means near beta = 0, so the variance lies there."""
     model = RBM((40,), 1, init_scale=0.0, visible_bias="zero").double()
     with torch.no_grad():
         model.visible_bias.fill_(20.0)  # variance of d log f / d beta: 40 x 400 p (1 - p), p = sigmoid(20 beta)

@@ -18,10 +18,10 @@ def test_mmd_matches_closed_form():
     a, b = torch.randn(n, 1).double(), torch.randn(n, 1).double() + shift
     h = torch.pdist(a).square().median().item()
 
-    def expected(variance, mean):  # of exp(-d^2 / h), d Gaussian
+    def mean_kernel(variance, mean):  # of exp(-d^2 / h), d Gaussian
         return math.sqrt(h / (h + 2 * variance)) * math.exp(-(mean**2) / (h + 2 * variance))
 
-    exact = 2 * expected(2, 0) - 2 * expected(2, shift)
+    exact = 2 * mean_kernel(2, 0) - 2 * mean_kernel(2, shift)
     assert squared_discrepancy(a, b).item() == pytest.approx(exact, abs=0.01)
     again = torch.stack([squared_discrepancy(torch.randn(50, 2), torch.randn(50, 2)) for _ in range(400)])
     assert abs(again.mean()) < 4 * again.std() / 20  # without bias, and so at times below zero
@@ -48,7 +48,7 @@ def test_cubic_distance_matches_moments():
     dim, shift = 3, 0.7
     x, y = torch.randn(20_000, dim), torch.randn(20_000, dim) + shift
 
-    def expected(mean_a, mean_b):  # E (1 + a'b / D)^3 for independent N(mean_a 1, I), N(mean_b 1, I)
+    def mean_kernel(mean_a, mean_b):  # E (1 + a'b / D)^3 for independent N(mean_a 1, I), N(mean_b 1, I)
         m1 = mean_a * mean_b * dim
         variance = dim * (1 + mean_a**2 + mean_b**2)
         # third central moment of a'b: sum over coordinates of that of the product of two Gaussians
@@ -56,7 +56,7 @@ def test_cubic_distance_matches_moments():
         m2, m3 = variance + m1**2, third + 3 * m1 * variance + m1**3
         return 1 + 3 * m1 / dim + 3 * m2 / dim**2 + m3 / dim**3
 
-    exact = expected(0, 0) + expected(shift, shift) - 2 * expected(0, shift)
+    exact = mean_kernel(0, 0) + mean_kernel(shift, shift) - 2 * mean_kernel(0, shift)
     found = cubic_distances(x, y)
     assert len(found) == 20
     assert found.mean().item() == pytest.approx(exact, abs=4 * found.std().item() / math.sqrt(20))

@@ -22,7 +22,7 @@ class Fixed:
         return self.points[torch.arange(n) % len(self.points)]
 
 
-def measured(model, n=1000):
+def count_modes(model, n=1000):
     modes, share = Modes(SOURCE, n)(model, None)
     assert (modes.quantity, share.quantity) == ("modes", "high_quality")
     return modes, share
@@ -30,7 +30,7 @@ def measured(model, n=1000):
 
 def test_modes_with_a_near_sample_are_found():
     # at the first mode, just within and just beyond the reach of the second, between all of them
-    modes, share = measured(Fixed((-4.0, -4.0), (-4.0, 0.29), (0.31, 0.0), (2.0, 2.0)))
+    modes, share = count_modes(Fixed((-4.0, -4.0), (-4.0, 0.29), (0.31, 0.0), (2.0, 2.0)))
     assert modes.value == 2
     assert (modes.train_reference, modes.unit) == (9, "")
     assert "at 7 of 9 modes" in modes.warning
@@ -41,7 +41,7 @@ def test_modes_with_a_near_sample_are_found():
 
 
 def test_draws_of_the_data_reach_reference():
-    modes, share = measured(Fixed(*SOURCE().test.x.tolist()), 20_000)
+    modes, share = count_modes(Fixed(*SOURCE().test.x.tolist()), 20_000)
     assert (modes.value, modes.warning) == (9, None)
     assert abs(share.value - share.train_reference) < 5 * share.stderr
     assert share.train_reference == pytest.approx(1 - math.exp(-4.5))

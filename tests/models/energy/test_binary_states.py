@@ -1,4 +1,4 @@
-"""What holds for every energy model of binary units, each at weights of its own."""
+"""Properties of every energy model of binary units, each at weights of its own."""
 
 import pytest
 import torch

@@ -28,7 +28,7 @@ def data(n=600, seed=0):
     return DataSplit(torch.tensor(x).view(-1, *SHAPE), torch.tensor(y), to_float)
 
 
-def fitted(part=PPCA, num_steps=300, train=None):
+def fit(part=PPCA, num_steps=300, train=None):
     torch.manual_seed(0)
     train = train or data()
     model = ClassConditional(K, lambda: part(SHAPE, 2, 0.01, 0.0)).double()
@@ -52,7 +52,7 @@ def dense(model, x):
 @torch.no_grad()
 @pytest.mark.parametrize("part", [PPCA, FactorAnalysis])
 def test_labels_follow_bayes_rule(part):
-    model, _ = fitted(part, num_steps=20)
+    model, _ = fit(part, num_steps=20)
     x = data(50, seed=1).x
     joint = dense(model, x.flatten(1).numpy())
     assert model.log_joint(x, 1).T.numpy() == pytest.approx(joint, abs=1e-9)
@@ -61,7 +61,7 @@ def test_labels_follow_bayes_rule(part):
 
 
 def test_parts_fit_their_classes():
-    model, train = fitted(num_steps=3000)
+    model, train = fit(num_steps=3000)
     x, y = train.x.flatten(1).numpy(), train.y.numpy()
     for k, part in enumerate(model.parts):
         best = PCA(2).fit(x[y == k]).score(x[y == k])  # of PPCA, in closed form; its noise is divided by n - 1
@@ -83,7 +83,7 @@ def test_labels_that_may_not_be_used_are_not():
 
 
 def test_samples_have_class_frequencies():
-    model, train = fitted(num_steps=50)
+    model, train = fit(num_steps=50)
     torch.manual_seed(0)
     x = model.sample(20_000).flatten(1)
     expected = train.x.flatten(1).mean(0)
@@ -103,7 +103,7 @@ def test_samples_have_class_frequencies():
 
 
 def test_errors_and_risks_are_those_of_bayes():
-    model, train = fitted()
+    model, train = fit()
     test = data(400, seed=2)
     estimator = Classification(1, 1000).fit(model, train, train)
     rows = {(row.quantity, row.estimator): row for row in estimator(model, test)}

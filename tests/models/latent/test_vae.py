@@ -20,8 +20,8 @@ BOUNDS = {"elbo": ELBO(5, 1.0, 0, "linear", 0.0), "renyi": Renyi(5, 0.5), "iwae"
 DISCRETE = [cell for cell in CELLS if cells.NUM_LEVELS[cell.data]]
 
 
-def grouped(some):
-    """All tests of a cell run in one process, which then draws its samples once; those beyond `COVERING` are slow."""
+def group_by_cell(some):
+    """Groups the tests of a cell into one process, which draws its samples once; cells beyond `COVERING` are slow."""
     more = {cell: () if cell in COVERING else (pytest.mark.slow,) for cell in some}
     return [pytest.param(cell, id=str(cell), marks=(pytest.mark.xdist_group(str(cell)), *more[cell])) for cell in some]
 
@@ -32,7 +32,7 @@ def test_every_choice_has_a_valid_cell(group, choice):
     assert any(cells.refusal(cell) is None for cell in reversed(CELLS) if cell.parts[position] == choice)
 
 
-@pytest.mark.parametrize("cell", grouped(CELLS))
+@pytest.mark.parametrize("cell", group_by_cell(CELLS))
 def test_the_mass_of_all_x_is_one(cell):
     p, stderr = cells.estimated_p(cell)
     total_stderr = stderr.square().sum().sqrt().item()
@@ -40,20 +40,20 @@ def test_the_mass_of_all_x_is_one(cell):
     assert abs(p.sum().item() - 1) < 5 * total_stderr
 
 
-@pytest.mark.parametrize("cell", grouped(DISCRETE))
+@pytest.mark.parametrize("cell", group_by_cell(DISCRETE))
 def test_samples_follow_the_density(cell):
     p, stderr = cells.estimated_p(cell)
     n = 20_000
-    x = cells.randomised(cell).sample(n)
+    x = cells.randomise_model(cell).sample(n)
     frequency = cells.position(x, cell.data).bincount(minlength=len(p)) / n
     statistic = ((frequency - p).square() / (p / n + stderr.square())).sum().item()
     assert chi2.sf(statistic, len(p)) > 1e-6
 
 
-@pytest.mark.parametrize("cell", grouped(DISCRETE))
+@pytest.mark.parametrize("cell", group_by_cell(DISCRETE))
 def test_bounds_are_ordered(cell):
     p, stderr = cells.estimated_p(cell)
-    model, (x, _) = cells.randomised(cell), cells.every_x(cell.data)
+    model, (x, _) = cells.randomise_model(cell), cells.every_x(cell.data)
     copies, found = x.repeat(5, *[1] * (x.ndim - 1)), {}
     for name, objective in BOUNDS.items():
         torch.manual_seed(2)
@@ -66,7 +66,7 @@ def test_bounds_are_ordered(cell):
     assert found["elbo"][0] < found["log_p"][0]  # a q that is wider than the posterior leaves room
 
 
-@pytest.mark.parametrize("cell", grouped(CELLS))
+@pytest.mark.parametrize("cell", group_by_cell(CELLS))
 def test_every_parameter_gets_a_gradient(cell):
     if cells.refusal(cell):
         pytest.skip(cells.refusal(cell))

@@ -123,7 +123,7 @@ def test_invalid_settings_are_refused(overrides, message):
         instantiate(cfg.model)
 
 
-def fitted(kind, x, latent_dim=2, num_steps=100, relative_min_scale=1e-3, min_scale=0.0):
+def fit(kind, x, latent_dim=2, num_steps=100, relative_min_scale=1e-3, min_scale=0.0):
     """A model after steps from one seed, and the likelihood before each of them."""
     torch.manual_seed(1)
     made = kind(x.shape[1:], latent_dim, min_scale, relative_min_scale)
@@ -137,7 +137,7 @@ def fitted(kind, x, latent_dim=2, num_steps=100, relative_min_scale=1e-3, min_sc
 def test_units_do_not_matter(std, offset):
     unit = data(dim=6) * std + offset * std
     centred = (unit - offset * std) / std  # with the rounding of the data
-    made, reference = fitted(FactorAnalysis, unit)[0], fitted(FactorAnalysis, centred)[0]
+    made, reference = fit(FactorAnalysis, unit)[0], fit(FactorAnalysis, centred)[0]
     expected = reference.log_prob(centred) - 6 * math.log(std)
     torch.testing.assert_close(made.log_prob(unit), expected, rtol=1e-6, atol=0)
     assert made.likelihood_warning is None
@@ -145,7 +145,7 @@ def test_units_do_not_matter(std, offset):
 
 def test_scales_of_columns_do_not_matter():
     x, scale = data(dim=6), torch.tensor([0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
-    made, reference = fitted(FactorAnalysis, x * scale)[0], fitted(FactorAnalysis, x)[0]
+    made, reference = fit(FactorAnalysis, x * scale)[0], fit(FactorAnalysis, x)[0]
     expected = reference.log_prob(x) - scale.log().sum()
     torch.testing.assert_close(made.log_prob(x * scale), expected, rtol=1e-6, atol=0)
 
@@ -189,7 +189,7 @@ CASES = ["duplicate_columns", "constant_columns", "one_column_varies", "rank_2",
 @pytest.mark.parametrize("kind", [PPCA, FactorAnalysis])
 def test_degenerate_data_stay_finite(kind, name, floor):
     x, latent_dim = degenerate(name)
-    made, seen = fitted(kind, x, latent_dim, 60, floor[1], floor[0])
+    made, seen = fit(kind, x, latent_dim, 60, floor[1], floor[0])
     log_p, q = made.log_prob(x), made.infer(x)
     assert log_p.isfinite().all()
     assert q.scale_tril.isfinite().all()
@@ -203,8 +203,8 @@ def test_degenerate_data_stay_finite(kind, name, floor):
 @pytest.mark.parametrize("x", [torch.full((5, 4), 3.0), torch.randn(1, 4)])
 def test_equal_examples_need_a_floor(x):
     with pytest.raises(ValueError, match="all training examples are equal.*set an absolute floor"):
-        fitted(FactorAnalysis, x)
-    made, _ = fitted(FactorAnalysis, x, min_scale=0.1, num_steps=5)
+        fit(FactorAnalysis, x)
+    made, _ = fit(FactorAnalysis, x, min_scale=0.1, num_steps=5)
     expected = -4 * math.log(0.1 * math.sqrt(2 * math.pi))
     assert made.log_prob(x).mean().item() == pytest.approx(expected, abs=1e-3)
 
@@ -222,13 +222,13 @@ def test_parameters_stay_double():
 
 def test_likelihood_warnings_are_named():
     x = data(300, 6)
-    assert fitted(FactorAnalysis, x)[0].likelihood_warning is None
+    assert fit(FactorAnalysis, x)[0].likelihood_warning is None
     x[:, 2] = 0.5
-    assert fitted(FactorAnalysis, x)[0].likelihood_warning == (
+    assert fit(FactorAnalysis, x)[0].likelihood_warning == (
         "the noise of 1 of 6 columns is at its floor, on which the likelihood depends (relative_min_scale=0.001); "
         "1 of 6 columns are constant over the training examples"
     )
-    few = fitted(PPCA, data(5, 8), latent_dim=5)[0].likelihood_warning
+    few = fit(PPCA, data(5, 8), latent_dim=5)[0].likelihood_warning
     assert few.startswith("the noise of all columns is at its floor")
     assert "fewer training examples (5) than dimensions (8)" in few
 

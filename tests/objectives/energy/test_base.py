@@ -16,7 +16,7 @@ from tests.models.energy.test_rbm import make
 from tests.support import energy
 
 
-def loaded(model):
+def make_data(model):
     x = energy.visible_states(model)
     torch.manual_seed(0)
     split = [DataSplit(x[torch.randint(len(x), (n,))], None, lambda values: values.double()) for n in (90, 31)]
@@ -25,7 +25,7 @@ def loaded(model):
 
 def test_evaluation_reports_likelihood():
     model = make()
-    data = loaded(model)
+    data = make_data(model)
     found = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 1, None).evaluate(model, data, batch_size=8)
     log_p = energy.log_f(model).log_softmax(0)
     valid, train = energy.index_of(data.valid.x), energy.index_of(data.train.x[:31])
@@ -42,7 +42,7 @@ def test_reconstruction_is_cross_entropy():
     model = make()
     with torch.no_grad():
         model.weight.zero_()  # then the reconstruction is the same for all
-    data = loaded(model)
+    data = make_data(model)
     p = model.visible_bias.detach().sigmoid().numpy()
     x = data.valid.x.flatten(1).numpy()
     expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1).mean()
@@ -55,7 +55,7 @@ def test_dead_and_saturated_are_counted():
     with torch.no_grad():
         model.weight.zero_()
         model.hidden_bias.copy_(torch.logit(torch.tensor([0.009, 0.991, 0.02])))
-    found = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 1, None).evaluate(model, loaded(model), 100)
+    found = ContrastiveDivergence(Exact(20), 0.0, None, None, None, 0.0, 1, None).evaluate(model, make_data(model), 100)
     assert found["dead_units"] == pytest.approx(1 / 3)
     assert found["saturated_units"] == pytest.approx(1 / 3)
     assert math.isfinite(found["log_likelihood"])

@@ -37,7 +37,7 @@ def step(model, x, centering_rate):
             parameter.sub_(g, alpha=0.3)
 
 
-def flipped(model):
+def flip_pixels(model):
     """The model whose x is one minus the other's x."""
     other = make()
     with torch.no_grad():
@@ -50,7 +50,7 @@ def flipped(model):
 @pytest.mark.parametrize(("centering_rate", "invariant"), [(0.01, True), (None, False)])
 def test_centering_is_flip_invariant(centering_rate, invariant):
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
-    other = flipped(model)
+    other = flip_pixels(model)
     before = energy.probabilities(model)
     torch.testing.assert_close(energy.probabilities(other).flip(0), before)
     step(model, x, centering_rate)
