@@ -89,7 +89,7 @@ RANGES: Mapping[str, Range] = {
     ),
     **dict.fromkeys(("dropout", "word_dropout"), PROBABILITY),
     **dict.fromkeys(("discount", "ema_decay", "probability", "sparsity_target", "target_acceptance"), OPEN_PROBABILITY),
-    **dict.fromkeys(("fast_decay", "low_momentum", "mutation"), DECAY),
+    **dict.fromkeys(("fast_decay", "low_momentum", "mutation_rate"), DECAY),
     "betas": Range(0, 1, below=True, length=2),
     "centering_rate": Range(0, 1, above=True),
     "log_var_range": Range(length=2),

@@ -45,10 +45,10 @@ def talk(folder):
         found = {
             "size": process_group.size(),
             "total": process_group.all_reduce_sum(torch.tensor([1.0, 10.0 * me])).tolist(),
-            "gathered": process_group.all_gather(torch.tensor([1.0, me])).tolist(),
+            "all_gathered": process_group.all_gather(torch.tensor([1.0, me])).tolist(),
             "shares": shares(),
-            "highest": process_group.all_reduce_max(me, 1 - me, 5),
-            "from_writer": process_group.broadcast_from_main(lambda: f"made by {process_group.rank()}"),
+            "max": process_group.all_reduce_max(me, 1 - me, 5),
+            "from_main": process_group.broadcast_from_main(lambda: f"made by {process_group.rank()}"),
             "blocks": [as_lists(*blocks(n, size)[:2]) for n, size in SIZES],
         }
 
@@ -59,7 +59,7 @@ def talk(folder):
                 open(path, "w").close()
             return os.path.exists(path)
 
-        found["writer_first"] = process_group.all_reduce_sum(
+        found["main_first"] = process_group.all_reduce_sum(
             torch.tensor(float(process_group.main_process_first(see)))
         ).item()
         gathered = [None, None]
@@ -74,11 +74,11 @@ def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
     first, second = launch_workers(2, talk, str(tmp_path))
     assert first["size"] == 2
     assert first["total"] == [2.0, 10.0]
-    assert first["gathered"] == [[1.0, 0.0], [1.0, 1.0]]
+    assert first["all_gathered"] == [[1.0, 0.0], [1.0, 1.0]]
     assert sorted(first["shares"] + second["shares"]) == sorted(shares())
-    assert first["highest"] == [1, 1, 5]
-    assert first["from_writer"] == "made by 0"
-    assert first["writer_first"] == 2.0  # both have seen what the writer leaves
+    assert first["max"] == [1, 1, 5]
+    assert first["from_main"] == "made by 0"
+    assert first["main_first"] == 2.0  # both have seen the file of the main process
     for each in (first, second):
         for (n, size), found in zip(SIZES, each["blocks"], strict=True):
             assert found == as_lists(*blocks(n, size)[:2]), (n, size)

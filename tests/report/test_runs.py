@@ -136,7 +136,7 @@ def test_a_refused_run_is_no_failure(tmp_path):
     shown, files = report(tmp_path)
     assert shown.startswith("# 1 configurations; runs: 1 finished, 1 refused\n")
     assert "\n## Runs refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
-    assert "Without numbers" not in shown
+    assert "Runs without results" not in shown
     assert ">Runs refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
 
 

@@ -190,7 +190,7 @@ def test_several_processes_stop_at_a_failure(monkeypatch):
     monkeypatch.setattr("dgm_run.runner.evaluate.process_group.size", lambda: 2)
     with pytest.raises(ResultsError, match="estimators.a failed: KeyError: 'x'; training is done and saved: set"):
         look({"a": Failing(KeyError("x")), "b": Mean("second")})
-    with pytest.raises(RuntimeError, match="Connection closed"):  # which `parallel.joined` understands
+    with pytest.raises(RuntimeError, match="Connection closed"):  # which `open_process_group` understands
         look({"a": Failing(RuntimeError("Connection closed by peer")), "b": Mean("second")})
 
 

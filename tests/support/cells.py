@@ -48,7 +48,11 @@ SMALL = {
 SHAPES = {"binary": (1, 2, 2), "levels": (1, 1, 2), "continuous": (1, 1, 1)}
 NUM_LEVELS = {"binary": 2, "levels": 3, "continuous": None}
 OTHER_SIZES = {("encoder", "dcgan"), ("decoder", "dcgan")}
-OF_SENTENCES = {("encoder", "rnn"), ("decoder", "rnn"), ("model", "sentence_vae")}  # see test_sentences.py
+OF_SENTENCES = {
+    ("encoder", "rnn"),
+    ("decoder", "rnn"),
+    ("model", "sentence_vae"),
+}  # see tests/distributions/test_sentence.py
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
 NUM_SAMPLES = 2500  # of importance sampling, for every x
