@@ -26,7 +26,8 @@ def find_start(
         Results or None, and the checkpoint as (weights, state) or None. Both are None for a new run.
     """
     if config["trainer"]["resume"] == "auto" and (found := _find_finished_results(config, checkpoints, folder)):
-        run_folder.save_config(folder, config)  # Hydra has overwritten it by one with references
+        kept = checkpoints.load("last")[1]["config"] if checkpoints.exists("last") else config
+        run_folder.save_config(folder, kept)  # Hydra has overwritten it by one with references
         return found, None
     return None, _find_checkpoint(config, checkpoints, folder, start, display)
 
