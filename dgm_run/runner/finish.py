@@ -6,7 +6,7 @@ from typing import Any
 
 from dgm_run.errors import ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
-from dgm_run.recording.terminal import Terminal
+from dgm_run.recording.base import Display
 from dgm_run.runner import results
 from dgm_run.runner.evaluate import Evaluation, report_failure
 
@@ -22,7 +22,7 @@ def add_evaluation(
 
 
 def write_results(
-    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Callable[[], Sequence[str]]
+    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Display, notes: Callable[[], Sequence[str]]
 ) -> None:  # fmt: skip
     """Writes the results, and shows them even if they cannot be written.
 

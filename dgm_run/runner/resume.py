@@ -7,8 +7,8 @@ from typing import Any
 
 from dgm_run.config import commands
 from dgm_run.errors import CheckpointError
+from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import get_data_source
 
@@ -18,7 +18,7 @@ def find_start(
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
+    display: Display,
 ) -> tuple[dict[str, Any] | None, tuple[dict, dict] | None]:
     """Finds the results of a finished run, or the checkpoint to resume from.
 
@@ -59,7 +59,7 @@ def _find_checkpoint(
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
+    display: Display,
 ) -> tuple[dict, dict] | None:
     """Loads the checkpoint to resume from, as (weights, state); None for a new run."""
     checkpoints.remove_temporaries()

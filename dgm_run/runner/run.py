@@ -20,10 +20,12 @@ from dgm_run.distributed.device import select_device
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
+from dgm_run.recording.base import CheckpointStore, Display, Logger
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
-from dgm_run.recording.terminal import Terminal, summarize_run
+from dgm_run.recording.silent import NoCheckpoints, SilentLog
+from dgm_run.recording.terminal import summarize_run
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
 from dgm_run.runner.compatibility import refuse_moved_data
@@ -79,11 +81,10 @@ def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | 
 
 
 def _run(
-    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
+    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Display, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    is_main = process_group.is_main_process()
-    checkpoints = Checkpoints(folder / "checkpoints") if is_main else process_group.null_sink(Checkpoints)
+    checkpoints = Checkpoints(folder / "checkpoints")
     found, resume = process_group.broadcast_from_main(lambda: find_start(config, checkpoints, folder, start, display))
     if found:
         display.say(describe_finished(folder))
@@ -101,7 +102,8 @@ def _run(
 
     log = _open_log(folder, display, resume)
     try:
-        summary, evaluation = _train_and_evaluate(parts, config, folder, checkpoints, log, display, stop, resume)
+        store = checkpoints if process_group.is_main_process() else NoCheckpoints()
+        summary, evaluation = _train_and_evaluate(parts, config, folder, store, log, display, stop, resume)
     finally:
         log.close()
         if process_group.is_main_process():  # a refused second command in this folder may have overwritten it
@@ -133,20 +135,20 @@ def _train_and_evaluate(
     parts: Parts,
     config: dict[str, Any],
     folder: Path,
-    checkpoints: Checkpoints,
-    log: RunLog,
-    display: Terminal,
+    checkpoints: CheckpointStore,
+    log: Logger,
+    display: Display,
     stop: StopRequest,
     resume: tuple[dict, dict] | None,
 ) -> tuple[TrainingSummary, Evaluation]:
     trainer, model, objective, estimators, data = parts
     seed = config["seed"]
-    is_main = process_group.is_main_process()
-    gallery = Gallery(model, data, log, seed) if is_main else process_group.null_sink(Gallery)
+    gallery = Gallery(model, data, log, seed)
 
     def draw(step: int, epoch: int) -> None:
-        with report_failure(display, f"pictures after epoch {epoch}"):
-            gallery(step, epoch)
+        if process_group.is_main_process():
+            with report_failure(display, f"pictures after epoch {epoch}"):
+                gallery(step, epoch)
 
     def show(name: str, picture: np.ndarray) -> None:
         log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
@@ -175,7 +177,7 @@ def _write_results(
     folder: Path,
     summary: TrainingSummary,
     evaluation: Evaluation,
-    display: Terminal,
+    display: Display,
 ) -> dict[str, Any]:
     """Writes results.json in the main process, and returns its contents in all of them."""
     choices = {
@@ -208,10 +210,10 @@ def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
     return "\n".join((title, *dataset.notes, f"writing to {folder}"))
 
 
-def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
+def _open_log(folder: Path, display: Display, resume: tuple[dict, dict] | None) -> Logger:
     """Opens the log of the run; a resumed run continues after its last logged step."""
     if not process_group.is_main_process():
-        return process_group.null_sink(RunLog)
+        return SilentLog()
     if resume is None:
         return RunLog(folder, display.say)
     state = resume[1]
