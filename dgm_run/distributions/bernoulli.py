@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.distributions.base import Distribution, SampleShape, full_precision
+from dgm_run.distributions.softplus import sum_softplus
 
 
 class Bernoulli(Distribution):
@@ -28,8 +29,8 @@ class Bernoulli(Distribution):
         return F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elementwise_log_prob(value)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        logits = (1 - 2 * value) * self.logits  # of the value that is not seen
+        return -sum_softplus(logits.flatten(logits.dim() - len(self.event_shape)))
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
         """Computes x'l - sum_d log(1 + exp(l_d)) for a batch of S in one product: (N, *shape) -> (N, S)."""
@@ -37,7 +38,7 @@ class Bernoulli(Distribution):
             return super().pairwise_log_prob(z)
         logits = self.logits.flatten(1)
         with full_precision(z):
-            return torch.addmm(-F.softplus(logits).sum(-1), z.flatten(1), logits.T)
+            return torch.addmm(-sum_softplus(logits), z.flatten(1), logits.T)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import EnergyModel, affine, dot, expand_beta, scale_preactivations, softplus_increase
 
 
@@ -96,7 +96,7 @@ class BinaryStates(nn.Module, ABC):
 
     def log_state_base_partition(self) -> Tensor:
         """Computes the log of the sum of exp(b_0's), a scalar in float64."""
-        return F.softplus(self.base_logits.double()).sum()
+        return sum_softplus(self.base_logits.double())
 
     def log_baseline(self, x: Tensor) -> Tensor:
         return log_independent(x, self.base_logits[: self.num_pixels])
@@ -118,7 +118,7 @@ class BinaryHiddenUnits(nn.Module):
     hidden_bias_name = "hidden_bias"
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
+        return sum_softplus(scale_preactivations(preactivations, beta))
 
     def hidden_term_increase(
         self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
@@ -136,12 +136,12 @@ def mean_logits(x: Tensor) -> Tensor:
 
 def log_independent(x: Tensor, logits: Tensor) -> Tensor:
     """Computes the log-likelihood of independent binary pixels: (B, *shape), (D,) -> (B,), nats."""
-    return dot(x.flatten(1), logits) - F.softplus(logits).sum()
+    return dot(x.flatten(1), logits) - sum_softplus(logits)
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     """Computes log p(x) of binary units by their log-odds, summed over the last axis: (B, N), (B, N) -> (B,), nats."""
-    return (x * logits - F.softplus(logits)).sum(-1)
+    return (x * logits).sum(-1) - sum_softplus(logits)
 
 
 def mix(base: Tensor, end: Tensor, beta: float | Tensor) -> Tensor:

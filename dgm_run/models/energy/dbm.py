@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import EnergyModel, InferredStates, affine, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryHiddenUnits, BinaryStates, log_bernoulli, mix
 from dgm_run.models.energy.enumeration import log_sum_over_states
@@ -197,7 +197,7 @@ class DBM(BinaryHiddenUnits, BinaryStates, EnergyModel, LayeredModel):
         model = copy.deepcopy(self).double()
 
         def log_weight_of_odd(h: Tensor) -> Tensor:
-            return h @ model.hidden_bias + F.softplus(model._compute_even(model._split_odd(h))).sum(-1)
+            return h @ model.hidden_bias + sum_softplus(model._compute_even(model._split_odd(h)))
 
         def log_weight_of_even(state: Tensor) -> Tensor:
             return model.log_unnormalized(state, model.preactivations(state))

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import affine, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, BinaryHiddenUnits, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
@@ -77,7 +77,7 @@ class RBM(BinaryHiddenUnits, BinaryEnergyModel):
         c = self.hidden_bias.double()
         if len(b) < len(c):
             weight, b, c = weight.T, c, b  # enumerates the smaller side, which stands second
-        return log_sum_over_states(len(c), lambda s: s @ c + F.softplus(s @ weight.T + b).sum(-1), c.device)
+        return log_sum_over_states(len(c), lambda s: s @ c + sum_softplus(s @ weight.T + b), c.device)
 
     def filters(self) -> Tensor:
         return self.weight

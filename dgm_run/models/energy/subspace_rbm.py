@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import affine, expand_beta, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix_affine
 from dgm_run.models.energy.enumeration import binary_states, digits, log_sum, log_sum_over_states
@@ -62,11 +62,11 @@ class SubspaceRBM(BinaryEnergyModel):
         return (
             expand_beta(beta) * self.gate_bias.to(preactivations.dtype)
             - closed
-            + F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
+            + sum_softplus(scale_preactivations(preactivations, beta))
         )
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        return self.unit_bias.numel() * math.log(2) + F.softplus(self._gate_logits(preactivations, beta)).sum(-1)
+        return self.unit_bias.numel() * math.log(2) + sum_softplus(self._gate_logits(preactivations, beta))
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(self._gate_logits(preactivations, beta).sigmoid()).unsqueeze(-1)  # (B, M, 1)
@@ -115,10 +115,10 @@ class SubspaceRBM(BinaryEnergyModel):
         def hidden(index: Tensor) -> Tensor:
             state = digits(index, len(units_of), gates)  # (N, M)
             on = units_of[state].flatten(1)  # (N, M K)
-            return log_weights.T.gather(0, state).sum(-1) + F.softplus(on @ weight.T + b).sum(-1)
+            return log_weights.T.gather(0, state).sum(-1) + sum_softplus(on @ weight.T + b)
 
         def visible(x: Tensor) -> Tensor:
-            open_gate = c + F.softplus((x @ weight + a.flatten()).unflatten(1, a.shape)).sum(-1)
+            open_gate = c + sum_softplus((x @ weight + a.flatten()).unflatten(1, a.shape))
             return x @ b + torch.logaddexp(open_gate, closed).sum(-1)
 
         if len(b) <= self.log2_states:

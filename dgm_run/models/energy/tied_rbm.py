@@ -9,10 +9,10 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import affine, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, BinaryHiddenUnits, log_independent, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
@@ -107,6 +107,6 @@ class TiedRBM(BinaryHiddenUnits, BinaryEnergyModel):
 
         def log_weight(states: Tensor) -> Tensor:
             h = states.unflatten(1, (self.hidden_copies, -1)).sum(1)
-            return h @ c + self.visible_copies * F.softplus(h @ weight.T + b).sum(-1)
+            return h @ c + self.visible_copies * sum_softplus(h @ weight.T + b)
 
         return log_sum_over_states(self.hidden_copies * len(c), log_weight, c.device)
