@@ -1,4 +1,4 @@
-"""Messages about a wrong command line, each in one line in the place of Hydra's several."""
+"""Describes errors of the command line in one line each, where Hydra prints several."""
 
 import difflib
 import re
@@ -101,31 +101,31 @@ def describe_syntax(error: OverrideParseException) -> str:
 def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
     """Describes an unknown key in one line, with similar keys or with the choices that have it."""
     group = key.partition("=")[0].partition(".")[0]
-    own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
-    known = _list_settable_keys(own) or _list_settable_keys([])
+    choices = [each for each in arguments if _is_choice(each) and each.partition("=")[0].lstrip("+~") != key]
+    known = _list_settable_keys(choices) or _list_settable_keys([])
     if key in known:
-        above = [a for a in arguments if key.startswith(a.partition("=")[0].lstrip("+") + ".")]
-        if above:
-            return f"{key}: {above[0]} removes the node that holds it: leave one of the two out"
+        parents = [each for each in arguments if key.startswith(each.partition("=")[0].lstrip("+") + ".")]
+        if parents:
+            return f"{key}: {parents[0]} removes the node that holds it: leave one of the two out"
         return f"~{key}: it is null: there is nothing to delete"
     if group in known:  # a leaf: the group is null
-        return f"{key}: no {group} is chosen here"
+        return f"{key}: no {group} is chosen: choose one, or drop this override"
     meant = [
         f"+{name}=NAME" if name == "experiment" else name for name in suggest_keys(key, known, (*GROUPS, "experiment"))
     ]
     line = f"{key}: there is no such key"
     if meant:
         return f"{line}: did you mean {' or '.join(meant)}? dgm-run ... --cfg job shows all of them"
-    choices = _find_choices_with_key(group, key, folders) if "." in key else []
-    if choices:
-        found = sorted({name for _, name in choices})
-        having = " | ".join(choice for choice, name in choices if name == found[0])
-        return f"{line} here; {found[0]} goes with {group}={having}"
+    matches = _find_choices_with_key(group, key, folders) if "." in key else []
+    if matches:
+        first = min(name for _, name in matches)
+        choices_with_key = " | ".join(choice for choice, name in matches if name == first)
+        return f"{line} here: {first} needs {group}={choices_with_key}"
     return f"{line}: dgm-run ... --cfg job shows all of them"
 
 
 def describe_unknown_option(word: str) -> str:
-    """Describes an unknown option in one line, with the setting that may be meant: settings have no dashes."""
+    """Describes an unknown option in one line; suggests a setting, which has no dashes."""
     option, equals, value = word.partition("=")
     key = option.lstrip("-").replace("-", "_")
     known = _list_settable_keys([])
@@ -147,8 +147,7 @@ def _list_settable_keys(overrides: Sequence[str]) -> list[str]:
 
 def list_choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
     """Returns the choices of a group, including those in the user's own folders."""
-    found = {path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")}
-    return sorted(found)
+    return sorted({path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")})
 
 
 def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) -> str:
@@ -168,8 +167,8 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
     meant = [f"{group}={name}" for name in suggest_names(choice, known)] if choice else []
     meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in list_choices(other, folders)][:2]
     hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
-    extra = next((name for name in PLUGIN_EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
-    install = f"; pip install 'dgm-run[{extra}]' adds {choice}" if extra else ""
+    extras = [name for name in PLUGIN_EXTRAS if choice.startswith(name)] if group.startswith("hydra/") else []
+    install = f"; pip install 'dgm-run[{extras[0]}]' adds {choice}" if extras else ""
     return f"{wanted}: there is no such choice: {hint} {', '.join(known)}{install}"
 
 
@@ -182,6 +181,11 @@ def _find_choices_with_key(group: str, key: str, folders: Sequence[Path]) -> lis
             keys = [f"{group}.{name}" for name in list_leaves(node.get(group, node) if group == "model" else node)]
             found += [(path.stem, name) for name in suggest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
     return found
+
+
+def _is_choice(argument: str) -> bool:
+    """Returns whether an argument chooses or deletes a group, as in `prior=mixture` or `~prior`."""
+    return bool(re.fullmatch(r"[+~]?[\w@/]+(=.*)?", argument))
 
 
 def _first_line(message: object) -> str:

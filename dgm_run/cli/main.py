@@ -15,12 +15,7 @@ from dgm_run.cli.dry_run import drop_dry_run, dry_run, is_dry_run
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.help_text import describe_choices, help_text
 from dgm_run.cli.job import run_job
-from dgm_run.cli.resume import (
-    add_run,
-    add_sweep,
-    find_sweep_code,
-    fix_data_paths,
-)
+from dgm_run.cli.resume import add_run, add_sweep, find_sweep_code, fix_data_paths
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
 from dgm_run.config.commands import (
     make_importable,

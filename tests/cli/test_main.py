@@ -14,7 +14,7 @@ from tests.support.tiny import TINY, command, dgm_run, metrics, run_refused
 
 REFUSALS = {
     "prior=vampprio": "prior=vampprio: there is no such choice: did you mean prior=vampprior",
-    "prior.num_compnents=10": "prior.num_compnents: there is no such key here; prior.num_components goes with prior=m",
+    "prior.num_compnents=10": "prior.num_compnents: there is no such key here: prior.num_components needs prior=m",
     "estimators=[ais]": "estimators=[ais]: there is no such choice: did you mean estimators=energy or estimators=ais_d",
     "modle=vae": "modle: there is no such key: did you mean model? dgm-run",
     "latent_dim=10": "latent_dim: there is no such key: did you mean model.latent_dim? dgm-run ... --cfg job shows",
@@ -168,7 +168,7 @@ def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
     )
     done = dgm_run("-m", "seed=0,1,2", "sweep.resume=sweep", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
-        1, "sweep.resume: seed=0,1,2 would be another sweep: start one of its own\n"
+        1, "sweep.resume: seed=0,1,2 makes another sweep: drop it, or start a new sweep with it\n"
     )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_h
         done = type_here(typed.format(run=run) + given, elsewhere)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        said = text_after(done.stderr, f"{run} needs code outside dgm_run: if you trust it, name it: ")
+        said = text_after(done.stderr, f"{run} needs code outside dgm_run: if you trust it, run ")
         wanted = options.replace(f"{own}/conf", f"{copy}/conf") if given else options
         assert said == complete.format(options=wanted, run=run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
@@ -214,12 +214,12 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
     done = type_here(begun, here_it_is)
     assert done.returncode == 1
     assert "job 1 (prior.scale=-1): model.prior: math domain error" in done.stderr.rpartition("failed jobs:")[2]
-    again = text_after(done.stderr, "to run what is missing: ")
+    again = text_after(done.stderr, "to run the missing jobs: ")
     assert shlex.split(text_after(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
     first = (sweep / "0" / "results.json").read_bytes()
     bare = type_here(join_for_shell("dgm-run", write_override("sweep.resume", sweep)), elsewhere)
     assert bare.returncode == 1
-    assert bare.stderr == f"{sweep} needs code outside dgm_run: if you trust it, name it: {again}\n"
+    assert bare.stderr == f"{sweep} needs code outside dgm_run: if you trust it, run {again}\n"
 
     code = (here_it_is / "mine.py").read_text()
     (here_it_is / "mine.py").write_text(code.replace("math.log(scale)", "math.log(abs(scale))"))
@@ -284,7 +284,7 @@ def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
     (tmp_path / "sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
     (tmp_path / "sweep" / "multirun.yaml").write_text(begun)
-    with pytest.raises(ConfigError, match=re.escape(f"sweep.resume: {more} would be another sweep: start one")):
+    with pytest.raises(ConfigError, match=re.escape(f"sweep.resume: {more} makes another sweep: drop it")):
         add_sweep(["sweep.resume=sweep", more], OwnCode())
     now = add_sweep(["sweep.resume=sweep", "trainer.threads=1", "hydra.launcher.n_jobs=2"], OwnCode())
     engine = ["hydra/launcher=joblib", "trainer.threads=1", "hydra.launcher.n_jobs=2", "trainer.resume=auto"]
