@@ -1,7 +1,7 @@
-"""Process group of a run: ranks, reductions, and work that is shared in blocks.
+"""Process group of a run: ranks, reductions, and work that the processes share in blocks.
 
-A single process needs no communication. The group uses gloo, on the CPU. Gradients have an engine of their own
-(`distributed/data_parallel.py`).
+A single process needs no communication. The group uses gloo, on the CPU. `distributed/data_parallel.py` exchanges
+gradients.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def open_process_group(devices: int, seconds: float) -> Iterator[None]:
 
     Args:
         devices: expected number of processes.
-        seconds: seconds without a message from a process, after which the others stop.
+        seconds: longest time without a message from a process, after which the others stop.
 
     Raises:
         ConfigError: the number of processes differs.
@@ -74,12 +74,12 @@ def _join(timeout: timedelta) -> None:
     own_store = dist.PrefixStore(attempt, store)
     dist.init_process_group("gloo", store=own_store, rank=own, world_size=number, timeout=timeout)
     group = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
-    assert isinstance(group, dist.ProcessGroup)  # this process is one of it
+    assert isinstance(group, dist.ProcessGroup)  # this process belongs to it
     _barrier_group = group
 
 
 def _describe_peer_error(error: RuntimeError) -> UserError | None:
-    """Returns the user's error for an error of torch that another process caused; None for any other."""
+    """Returns an error with a message for the user if another process caused it; None for any other error."""
     message = str(error)
     if "imed out" in message or "timeout" in message:
         return TrainingError(

@@ -176,7 +176,7 @@ def _find_state(path: Path) -> tuple[State, str]:
         has_begun = (path / "metrics.jsonl").exists()
         return "failed" if has_begun else "refused", error.read_text(errors="replace").strip()
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
-        return "unfinished", f"to go on: {resume_run(path)}"
+        return "unfinished", f"to resume: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
 
 

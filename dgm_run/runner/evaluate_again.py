@@ -70,7 +70,7 @@ def _evaluate_yaml(text: str, run_dir: str, packages: Sequence[str]) -> dict[str
 def _evaluate_again(
     cfg: DictConfig, folder: Path, packages: Sequence[str], display: Terminal, stop: StopRequest
 ) -> dict[str, Any]:
-    found = _read_finished(cfg, folder)
+    contents = _read_finished(cfg, folder)
     refuse_moved_data(get_data_source(cfg), commands.evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load(folder, packages)
@@ -82,7 +82,7 @@ def _evaluate_again(
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)
-    refuse_other_data(found["preprocessing"], dataset)
+    refuse_other_data(contents["preprocessing"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
     display.open_log(folder, "evaluation of the best checkpoint")
@@ -93,21 +93,21 @@ def _evaluate_again(
 
     evaluation = evaluate_test_set(model, estimators, data, cfg.seed, display, stop, show)
     if not process_group.is_main_process():
-        return found
-    merge = results.describe_merge(found["estimates"], evaluation.rows, folder / "results.json")
-    add_evaluation(found, evaluation, estimators, found)
+        return contents
+    merge_notes = results.describe_merge(contents["estimates"], evaluation.rows, folder / "results.json")
+    add_evaluation(contents, evaluation, estimators, contents)
 
-    def notes() -> list[str]:
-        return [*describe_failures(evaluation.failed, folder), *describe_diagnostics(evaluation.rows), *merge]
+    def make_notes() -> list[str]:
+        return [*describe_failures(evaluation.failed, folder), *describe_diagnostics(evaluation.rows), *merge_notes]
 
-    write_results(folder, found, evaluation, display, notes)
-    return found
+    write_results(folder, contents, evaluation, display, make_notes)
+    return contents
 
 
 def _read_finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Reads the results of a finished run; refuses a run of another configuration."""
-    found = results.read(folder / "results.json")
+    contents = results.read(folder / "results.json")
     changed = run_folder.diff_configs(run_folder.load_config(folder), run_folder.resolve_config(cfg))
     if changed:
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
-    return found
+    return contents

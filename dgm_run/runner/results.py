@@ -101,7 +101,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _check_contents(found: Any) -> None:
-    """Refuses contents of results.json that no run has written.
+    """Refuses contents of results.json that a run cannot have written.
 
     Raises:
         ValueError: names the field.

@@ -29,9 +29,9 @@ MAX_TRAVERSALS = 16
 NUM_PRIOR_DRAWS = 1000
 """Number of draws of the prior that give the quantiles of a traversal."""
 MAX_COMPARED_VALUES = 2**28
-"""Largest number of values of training examples among which nearest neighbours are searched."""
+"""Largest number of values of training examples in the search for nearest neighbours."""
 NUM_POSTERIOR_DRAWS = 100
-"""Number of draws of z given the observed values, over which completed examples are averaged."""
+"""Number of draws of z given the observed values. A completed example is a mean over them."""
 BATCH_SIZE = 1000
 """Number of samples that are drawn at a time."""
 MAX_GRID_IMAGES = 1024
@@ -63,7 +63,7 @@ def draw(
         model: model in evaluation mode.
         n: number of samples.
         seed: seed of the draws.
-        train: examples among which nearest neighbours are searched, by the pixels; None for no search.
+        train: examples to search for nearest neighbours of the samples, by pixels; None for no search.
         test: examples that may have missing values; None for no completion.
         preprocessing: preprocessing of the model; pictures are returned in the units of the data.
 

@@ -23,10 +23,11 @@ from dgm_run.recording.image_grid import grey_where_missing, pairs
 Pictures = dict[str, Tensor]
 """Images by name, each (N, *shape)."""
 NUM_SAMPLES = 64
+"""Number of samples, filters or pseudo-inputs in a picture."""
 NUM_SHOWN = 32
-"""Examples that stand above their reconstructions."""
+"""Number of examples that are shown above their reconstructions."""
 NUM_STEPS = 500
-"""Sweeps of the Gibbs chains of an energy model."""
+"""Number of sweeps of the Gibbs chains of an energy model."""
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def view_all(model: nn.Module, x: Tensor) -> Pictures:
     """Returns the pictures of a model and of its parts.
 
     Args:
-        model: of images, in evaluation mode.
+        model: model of images, in evaluation mode.
         x: examples, (B, *shape).
     """
     found = view(model, x)

@@ -32,8 +32,8 @@ OVERRIDES = {
     "prior=": "prior=: the value must be the name of a choice: autoregressive, mixture",
     "prior=3": "prior=3: the value must be the name of a choice: autoregressive, mixture",
     "prior=[mixture]": "prior=[mixture]: this group takes one choice, not a list",
-    "prior=[mixture,standard]": "prior=[mixture,standard]: this group takes one choice, not a list: to run one after the "
-    "other, write -m prior=mixture,standard",
+    "prior=[mixture,standard]": "prior=[mixture,standard]: this group takes one choice, not a list: to run one after "
+    "the other, write -m prior=mixture,standard",
     "prior=null": "prior=null: to go without, write '~prior'",
     "estimators=null": "estimators=null: to go without, write 'estimators=[]'",
     "estimators=[1]": "estimators=[1]: the value must be the name of a choice: ais_decoder",

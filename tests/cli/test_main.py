@@ -152,7 +152,7 @@ def test_resumed_sweep_runs_missing_jobs(tmp_path):
     assert after["3"] == before["3"]
     assert after["0"] != before["0"]
     assert after["1"] != before["1"]
-    assert done.stdout.count("nothing is left to do") == 1
+    assert done.stdout.count("there is nothing to do") == 1
     again = {n: (folder / n / "checkpoints" / "best" / "weights.safetensors").read_bytes() for n in "013"}
     assert again == weights
 
@@ -257,13 +257,13 @@ def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturb
         assert process.returncode == -9
     else:
         assert process.returncode == 128 + signum
-        assert "to go on: dgm-run" in stderr
+        assert "to resume: dgm-run" in stderr
         assert f"trainer.resume={run}" in stderr
         assert stderr.count("\n") == 1
 
     resumed = dgm_run(*LONG[:-1], "trainer.resume=run", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after step" in resumed.stdout
+    assert "resuming after step" in resumed.stdout
     for name in ("best", "last"):
         weights = f"checkpoints/{name}/weights.safetensors"
         assert (run / weights).read_bytes() == (undisturbed / weights).read_bytes()

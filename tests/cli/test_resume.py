@@ -83,10 +83,10 @@ def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, ty
         done = type_here(begun, run.parents[1])
     assert done.returncode == 130
     assert not (run / "results.json").exists()
-    done = type_here(text_after(done.stderr, "to go on: "), elsewhere)
+    done = type_here(text_after(done.stderr, "to resume: "), elsewhere)
     assert done.returncode == 0, done.stderr
     assert results(run)["training"]["stopped_by"] == "max_epochs"
-    assert shlex.split(text_after(done.stdout, "look at them with: ")) == ["tensorboard", "--logdir", str(run.parent)]
+    assert shlex.split(text_after(done.stdout, "to view them: ")) == ["tensorboard", "--logdir", str(run.parent)]
     assert not list(elsewhere.iterdir())
 
 
@@ -384,7 +384,7 @@ def test_other_data_restart_a_finished_run(tmp_path, type_here):
         write_data(tmp_path / name, seed)
     line = join_for_shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")
     assert type_here(f"{line} dataset.source.path=a.npz", tmp_path).returncode == 0
-    assert "nothing is left to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
+    assert "there is nothing to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
     done = type_here(f"{line} dataset.source.path=b.npz", tmp_path)
     assert done.returncode == 1
     assert "has changed since the run started" in done.stderr

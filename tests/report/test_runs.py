@@ -48,7 +48,7 @@ def test_damaged_runs_are_never_fatal(tmp_path):
     }
     assert found["failed"].message == "the loss is not finite"
     assert found["cut"].message.startswith("results.json cannot be read: ")
-    assert found["stopped"].message == f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}"
+    assert found["stopped"].message == f"to resume: dgm-run trainer.resume={tmp_path / 'stopped'}"
     assert found["bad_values"].values == {}
     assert found["bad_metrics"].curves == {"valid/elbo": ([1.0], [-1.0])}
 
