@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
 from dgm_run.config.schema import GROUPS
-from dgm_run.config.suggestions import list_leaves, suggest_keys, suggest_names
+from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
 PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
@@ -102,7 +102,7 @@ def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[P
     """Describes an unknown key in one line, with similar keys or with the choices that have it."""
     group = key.partition("=")[0].partition(".")[0]
     choices = [each for each in arguments if _is_choice(each) and each.partition("=")[0].lstrip("+~") != key]
-    known = _list_settable_keys(choices) or _list_settable_keys([])
+    known = _compose_settable_keys(choices) or _compose_settable_keys([])
     if key in known:
         parents = [each for each in arguments if key.startswith(each.partition("=")[0].lstrip("+") + ".")]
         if parents:
@@ -128,7 +128,7 @@ def describe_unknown_option(word: str) -> str:
     """Describes an unknown option in one line; suggests a setting, which has no dashes."""
     option, equals, value = word.partition("=")
     key = option.lstrip("-").replace("-", "_")
-    known = _list_settable_keys([])
+    known = _compose_settable_keys([])
     names = (*GROUPS, "seed")
     meant = [key] if key in (*known, *names) else suggest_keys(key, known, names)
     if not meant:
@@ -137,10 +137,10 @@ def describe_unknown_option(word: str) -> str:
     return f"no option {word}: settings have no dashes: did you mean {settings}?"
 
 
-def _list_settable_keys(overrides: Sequence[str]) -> list[str]:
+def _compose_settable_keys(overrides: Sequence[str]) -> list[str]:
     """Returns the keys that can be set with these choices; none where the choices cannot be composed."""
     try:
-        return list(list_leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
+        return list(list_settable_keys(OmegaConf.to_container(compose(*overrides), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 
@@ -178,7 +178,9 @@ def _find_choices_with_key(group: str, key: str, folders: Sequence[Path]) -> lis
     for folder in (conf_dir(), *folders):
         for path in sorted((folder / group).glob("*.yaml")):
             node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            keys = [f"{group}.{name}" for name in list_leaves(node.get(group, node) if group == "model" else node)]
+            keys = [
+                f"{group}.{name}" for name in list_settable_keys(node.get(group, node) if group == "model" else node)
+            ]
             found += [(path.stem, name) for name in suggest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
     return found
 

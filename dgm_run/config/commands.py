@@ -1,6 +1,6 @@
-"""Reads and prints commands: options for own code, Hydra's overrides, quoting for Hydra and for the shell.
+"""Reads and writes commands: options for own code, Hydra's overrides, the start of a run, quoting.
 
-Every command in a message comes from here, with absolute paths: it can be pasted into bash, in any folder.
+Every command in a message comes from here. It has absolute paths, so that it can be pasted into bash in any folder.
 """
 
 import json
@@ -28,7 +28,7 @@ START = "start.json"
 """File in a run folder that holds the overrides and the own code of the run's start."""
 
 TRUSTED_PACKAGES = ("dgm_run", "torch")
-"""Packages whose parts need no `--package`."""
+"""Packages that a command need not name by `--package`."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,11 @@ def take_options(arguments: Iterable[str]) -> tuple[OwnCode, list[str]]:
         if option == "--package":
             packages.append(_resolve_package(value))
         elif config_dir is not None:
-            raise ConfigError("--config-dir: it can be given once: put the groups of both into one folder")
+            raise ConfigError("--config-dir: give it once: put the groups of both folders into one")
         elif not Path(value).is_dir() or not value:
-            raise ConfigError(f"--config-dir: there is no folder {value}: name one with YAML files: --config-dir DIR")
+            raise ConfigError(
+                f"--config-dir: there is no folder {value}: name a folder of YAML files: --config-dir DIR"
+            )
         else:
             config_dir = os.path.abspath(value)
     return OwnCode(config_dir, tuple(dict.fromkeys(packages))), others
@@ -176,7 +178,7 @@ def list_targets(node: Any) -> Iterator[str]:
             yield from list_targets(value)
 
 
-# overrides
+# Overrides.
 
 
 def quote(value: str) -> str:
@@ -211,9 +213,8 @@ def read_folder(text: str) -> Path | None:
     value = read_value(text)
     if value in (None, "") or isinstance(value, Sweep):
         return None
-    return Path(
-        os.path.abspath(value if isinstance(value, str) else text.partition("=")[2])
-    )  # a folder named 007 is no number
+    name = value if isinstance(value, str) else text.partition("=")[2]  # a folder may be named 007
+    return Path(os.path.abspath(name))
 
 
 def is_data_path(key: str) -> bool:
@@ -230,12 +231,12 @@ def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
         overrides: overrides of the command.
         places: absolute paths by key.
     """
-    found = {read_key(each): each.partition("=")[0] for each in overrides}
-    kept = [each for each in overrides if read_key(each) not in places]
-    return kept + [write_override(found.get(key, key), place) for key, place in places.items()]
+    written_keys = {read_key(each): each.partition("=")[0] for each in overrides}  # with their + or ~
+    others = [each for each in overrides if read_key(each) not in places]
+    return others + [write_override(written_keys.get(key, key), place) for key, place in places.items()]
 
 
-# the start of a run
+# The start of a run.
 
 
 def write_start(folder: Path, start: Start) -> None:
@@ -244,7 +245,7 @@ def write_start(folder: Path, start: Start) -> None:
 
 
 def move_data(folder: Path, start: Start) -> None:
-    """Writes the data paths of `start` into a run folder, after a check that they hold the same data."""
+    """Writes the data paths of `start` into a run folder. The caller has checked that they hold the same data."""
     places = {read_key(each): read_value(each) for each in start.overrides if is_data_path(read_key(each))}
     old = read_start(folder)
     if old and (folder / START).exists():
@@ -301,7 +302,7 @@ def _is_override(text: Any) -> bool:
         return False
 
 
-# commands
+# Commands.
 
 
 def join_for_shell(*words: str | os.PathLike) -> str:

@@ -1,4 +1,4 @@
-"""Checks a configuration node against the signature of its target: arguments, types, kinds of parts."""
+"""Checks a configuration node against the signature of its `_target_`: arguments, types, ranges, kinds of parts."""
 
 import inspect
 import types
@@ -32,7 +32,11 @@ def import_target(node: Any, key: str) -> Any:
 
 
 def check_node(node: Any, key: str) -> None:
-    """Checks every `_target_` below a plain container against its signature."""
+    """Checks every node with a `_target_` in a plain container against the signature of its target.
+
+    Raises:
+        ConfigError: an argument is unknown, missing, or of a wrong type or range.
+    """
     if isinstance(node, dict):
         if "_target_" in node:
             _check_arguments(node, key)
@@ -48,9 +52,9 @@ def _check_arguments(node: dict, key: str) -> None:
     parameters = inspect.signature(target).parameters
     hints = read_annotations(target)
     given = [name for name in node if not (name.startswith("_") and name.endswith("_"))]
-    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    has_kwargs = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
-        if name not in parameters and not takes_any:
+        if name not in parameters and not has_kwargs:
             meant = " or ".join(f"{key}.{other}" for other in suggest_keys(name, parameters))
             instead = f"did you mean {meant}?" if meant else f"it takes {', '.join(parameters)}"
             raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; {instead}")
@@ -59,8 +63,8 @@ def _check_arguments(node: dict, key: str) -> None:
         check_range(node[name], target, name, f"{key}.{name}")
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
-            variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            if parameter.default is parameter.empty and not variadic and name not in given:
+            is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if parameter.default is parameter.empty and not is_variadic and name not in given:
                 raise ConfigError(f"{key}.{name}: {target.__name__} needs it, and it is not set")
 
 
@@ -124,10 +128,9 @@ def _describe_type(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        # a tensor cannot be written in a configuration
         options = [option for option in typing.get_args(hint) if getattr(option, "__module__", "") != "torch"]
-        return " or ".join(
-            _describe_type(option) for option in options
-        )  # a tensor cannot be written in a configuration
+        return " or ".join(map(_describe_type, options))
     if hint is type(None):
         return "null"
     if typing.get_origin(hint) in (list, tuple, AbstractSequence, Iterable):

@@ -61,7 +61,8 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
     def draw(axes: "Axes") -> None:
         arrays = {name: each.detach().double().cpu().numpy() for name, each in points.items()}
         for name, each in arrays.items():
-            axes.scatter(*each.T, s=4, alpha=0.5, linewidths=0, label=name)
+            x, y = each.T
+            axes.scatter(x, y, s=4, alpha=0.5, linewidths=0, label=name)
         first = next(iter(arrays.values()))
         margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6 * (1 + np.abs(first).max(0))
         (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from dgm_run.config.commands import read_overrides, resume_run
+from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.published import KINDS
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.runner.run_lock import is_run_folder_locked
@@ -143,7 +144,7 @@ def _sort_key(path: Path) -> list[tuple[bool, int, str]]:
 def _read(path: Path) -> Run:
     try:
         config = yaml.safe_load((path / ".hydra" / "config.yaml").read_text())
-        settings = dict(flatten(config)) if isinstance(config, dict) else None
+        settings = dict(iterate_leaves(config)) if isinstance(config, dict) else None
         if settings is None or "model" not in config:
             return Run(path, "damaged", ".hydra/config.yaml is no configuration of a run")
         json.dumps(settings, default=str)  # a ValueError where a value holds itself
@@ -225,15 +226,6 @@ def _is_estimate(row: Any) -> bool:
 def _is_interval(value: Any) -> bool:
     """Tells whether a value is an interval without a NaN, which would make its margin zero."""
     return is_pair(value) and not any(map(math.isnan, value))
-
-
-def flatten(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the leaves of nested dicts with their dotted keys."""
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from flatten(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node
 
 
 def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:

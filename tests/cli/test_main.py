@@ -23,9 +23,9 @@ REFUSALS = {
 }
 LINES = {
     ("+latent_dim=10",): "latent_dim: there is no such key: did you mean model.latent_dim?",
-    ("decoder.latent_dim=5",): "decoder.latent_dim: its value is that of model.latent_dim: set model.latent_dim",
+    ("decoder.latent_dim=5",): "decoder.latent_dim: it follows model.latent_dim: set model.latent_dim instead",
     ("likelihood=categorical", "likelihood.num_levels=3"): (
-        "likelihood.num_levels: its value is that of dataset.num_levels: set dataset.num_levels"
+        "likelihood.num_levels: it follows dataset.num_levels: set dataset.num_levels instead"
     ),
     ("model.latent_dim=abc",): "model.latent_dim: Value 'abc' of type 'str' could not be converted to Integer",
     ("~posterior",): "VAE needs a posterior, and none is chosen: add posterior=...",

@@ -82,7 +82,7 @@ def test_packages_of_folder_are_kept_by_path(tmp_path, monkeypatch):
     [
         (["--config-dir", "nowhere"], "--config-dir: there is no folder nowhere"),
         (["--config-dir"], "--config-dir: there is no folder "),
-        (["--config-dir", ".", "--config-dir", "."], "--config-dir: it can be given once"),
+        (["--config-dir", ".", "--config-dir", "."], "--config-dir: give it once"),
         (["--package", "a/b"], "--package: there is no package a/b"),
         (["--package"], "--package: there is no package "),
         (["--package", "no-name"], "--package: there is no package no-name"),

@@ -5,8 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from dgm_run.config.leaves import iterate_leaves
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.runs import collect_runs, flatten
+from dgm_run.report.runs import collect_runs
 from dgm_run.report.write import report
 from dgm_run.runner.run_lock import HOLDER_FILE, LOCK_FILE, lock_run_folder
 from tests.support import folders
@@ -69,7 +70,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 def test_leaves_have_dotted_keys():
-    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+    assert dict(iterate_leaves({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
 
 
 def test_only_bad_estimates_are_dropped(tmp_path):
