@@ -44,7 +44,7 @@ def test_another_checksum_is_refused(serve, tmp_path):
 
 
 def test_a_file_cut_short_is_refused_even_without_a_checksum(serve, tmp_path):
-    assert "cut short after 5115 of 5120" in refusal(serve({"a": CONTENT}, cut=5) + "a", tmp_path / "a")
+    assert "the download ended after 5115 of 5120" in refusal(serve({"a": CONTENT}, cut=5) + "a", tmp_path / "a")
 
 
 def test_a_file_that_is_too_long_is_refused(serve, tmp_path):

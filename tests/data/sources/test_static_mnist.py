@@ -46,9 +46,9 @@ def test_line_ends_of_windows_do_no_harm(tmp_path, published):
     [
         (lambda c: c[: len(c) // 2], "784 pixels instead of 2 x 784"),
         (lambda c: b"", "0 pixels instead of 2 x 784"),
-        (lambda c: b"<!DOCTYPE html>" + c, "something else than the pixels 0 and 1"),
-        (lambda c: c.replace(b"1", b"2"), "something else than the pixels 0 and 1"),
-        (lambda c: c.replace(b"1", b"-"), "something else than the pixels 0 and 1"),
+        (lambda c: b"<!DOCTYPE html>" + c, "other characters than 0 and 1"),
+        (lambda c: c.replace(b"1", b"2"), "other characters than 0 and 1"),
+        (lambda c: c.replace(b"1", b"-"), "other characters than 0 and 1"),
     ],
     ids=["truncated", "empty", "web page", "a two", "below zero"],
 )
