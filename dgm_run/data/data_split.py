@@ -69,7 +69,7 @@ class DataSplit:
         return self.corrupt.apply(x, _select(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
-        """Prefetches the batches of `indices` from a file. Each index is a view of a tensor that has to live till then."""
+        """Prefetches the batches of `indices` from a file. An index is a view of a tensor that must live until then."""
         if self.disk:
             self.disk.expect(indices, self.device)
 

@@ -1,4 +1,4 @@
-"""Seeds of an estimator: evaluations of one run become one mean, or rows of a table."""
+"""Evaluations of one run under several estimator seeds: their mean, or a table that compares them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,13 +44,13 @@ def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[
     for group in groups:
         for run in group.runs:
             for spec, rows in _group_seeds(run).items():
-                if len({row["value"] for row in rows}) > 1:  # equal values show that there are no draws
+                if len({row["value"] for row in rows}) > 1:  # equal values need no comparison: there are no draws
                     published = find_published(spec, [run])
                     found = [
                         Row(Group({"estimator seed": _read_seed(row)}, [run], (), {}), [row], "", published)
                         for row in rows
                     ]
-                    yield replace(spec, run=run.name), add_differences(found, of_one_run=True)
+                    yield replace(spec, run=run.name), add_differences(found, is_of_one_run=True)
 
 
 def _group_seeds(run: Run) -> dict[EstimateSpec, list[Mapping[str, Any]]]:

@@ -130,7 +130,10 @@ class Row:
 
 
 def _count_part(num: int, total: int, what: str) -> str:
-    return "" if not num else what if num == total else f"{num} of {total} {what}"
+    """Writes `what` if it holds for all, `num of total what` if for some, and nothing if for none."""
+    if num == 0:
+        return ""
+    return what if num == total else f"{num} of {total} {what}"
 
 
 def _count_runs(count: int) -> str:

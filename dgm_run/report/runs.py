@@ -1,4 +1,4 @@
-"""Runs of a folder, read from the disk: finished, failed, refused, stopped, or damaged."""
+"""Reads the runs in a folder: finished, failed, refused, unfinished, running, or damaged."""
 
 import json
 import math
@@ -71,9 +71,11 @@ class Run:
     @property
     def warnings(self) -> list[tuple[str, str]]:
         """Warnings of the run: (quantity or estimator, warning)."""
-        failed = [(name, f"failed: {why}") for name, why in self.results.get("failed_estimators", {}).items()]
-        of_rows = [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
-        return list(dict.fromkeys(failed + of_rows))  # several evaluations may have the same warning
+        failed = [(name, f"failed: {reason}") for name, reason in self.results.get("failed_estimators", {}).items()]
+        row_warnings = [
+            (row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
+        ]
+        return list(dict.fromkeys(failed + row_warnings))  # several evaluations may have the same warning
 
     @property
     def is_collapsed(self) -> bool:
@@ -99,7 +101,7 @@ class Run:
         return chosen[0] if chosen else None
 
     @property
-    def published_numbers(self) -> "PublishedNumbers | None":
+    def published_numbers(self) -> PublishedNumbers | None:
         """Published numbers that the preset should reach; None where it names none."""
         row = self.results.get("published")
         return PublishedNumbers(row["values"], row["source"], row["kind"]) if row else None
@@ -170,8 +172,9 @@ def _read(path: Path) -> Run:
 
 
 def _find_state(path: Path) -> tuple[State, str]:
+    """Returns the state of a run without results, and a message."""
     if is_run_folder_locked(path):
-        return "running", "it is at work"
+        return "running", "it is running"
     error = path / "error.txt"
     if error.exists():
         has_begun = (path / "metrics.jsonl").exists()
@@ -182,19 +185,19 @@ def _find_state(path: Path) -> tuple[State, str]:
 
 
 def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """Gives the fields that the report needs valid types; returns the results and the number of dropped estimates."""
-    training = _dict_of(results, "training")
+    """Replaces fields of a wrong type, and drops broken estimates; returns the results and the number of these."""
+    training = _read_dict(results, "training")
     numbers = {name: _clean_number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
-    of_dicts = {name: _dict_of(results, name) for name in ("environment", "failed_estimators")}
-    of_text = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
-    whole = [row for row in results["estimates"] if _is_estimate(row)]
+    dicts = {name: _read_dict(results, name) for name in ("environment", "failed_estimators")}
+    texts = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
+    whole = [row for row in results["estimates"] if _is_whole(row)]
     cleaned = {"training": numbers | words, "parameters": _clean_number(results.get("parameters"))}
     cleaned["published"] = _clean_published(results.get("published"))
-    return results | cleaned | of_dicts | of_text | {"estimates": whole}, len(results["estimates"]) - len(whole)
+    return results | cleaned | dicts | texts | {"estimates": whole}, len(results["estimates"]) - len(whole)
 
 
-def _dict_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _read_dict(results: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = results.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -210,7 +213,8 @@ def _clean_number(value: Any) -> float:
     return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
-def _is_estimate(row: Any) -> bool:
+def _is_whole(row: Any) -> bool:
+    """Returns whether an estimate has all fields that the report needs, of the right types."""
     return (
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
@@ -224,7 +228,7 @@ def _is_estimate(row: Any) -> bool:
 
 
 def _is_interval(value: Any) -> bool:
-    """Tells whether a value is an interval without a NaN, which would make its margin zero."""
+    """Returns whether a value is an interval without a NaN, which would make its margin zero."""
     return is_pair(value) and not any(map(math.isnan, value))
 
 

@@ -117,7 +117,7 @@ def test_running_differs_from_stopped(tmp_path):
             (tmp_path / name / left).touch()
     with lock_run_folder(tmp_path / "working"):
         found = {run.path.name: (run.state, run.message) for run in collect_runs(tmp_path)}
-    assert found["working"] == ("running", "it is at work")
+    assert found["working"] == ("running", "it is running")
     assert found["early"] == ("unfinished", "it ended before its first checkpoint")
 
 
