@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -217,18 +217,3 @@ def for_each_block(
 def new_stream() -> int:
     """Draws a key of random numbers from the current generator."""
     return int(torch.randint(2**62, ()))
-
-
-class NullSink:
-    """Null object that accepts any call and does nothing; processes other than the main one log to it."""
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        return self
-
-    def __call__(self, *args: object, **kwargs: object) -> int:
-        return 0
-
-
-def null_sink(kind: type[T]) -> T:
-    """Stands for a `kind` in the processes that do not write."""
-    return cast(T, NullSink())

@@ -23,9 +23,9 @@ from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import topmost_with_method
+from dgm_run.recording.base import Display
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.recording.image_grid import grid, is_image
-from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results
 
 
@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_test_set(
-    model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
+    model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Display,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
 ) -> Evaluation:  # fmt: skip
     """Runs every estimator on the test data; `show` receives their pictures by name.
@@ -115,7 +115,7 @@ def _estimate(
     estimator: Estimator,
     data: LoadedDataset,
     seed: int,
-    display: Terminal,
+    display: Display,
     report: ProgressCallback,
 ) -> tuple[list[Estimate], float, Estimator]:
     """Fits and runs one estimator.
@@ -165,7 +165,7 @@ def _advise_smaller_settings(name: str, estimator: Estimator) -> str:
 
 
 @contextmanager
-def report_failure(display: Terminal, what: str) -> Iterator[None]:
+def report_failure(display: Display, what: str) -> Iterator[None]:
     """Reports a failure of the block and suppresses it: no later step of the run depends on the block."""
     try:
         yield

@@ -17,8 +17,9 @@ from dgm_run.distributed.device import refuse_too_many, select_device
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
 from dgm_run.memory import out_of_memory
+from dgm_run.recording.base import Display
 from dgm_run.recording.image_grid import save_png
-from dgm_run.recording.terminal import Terminal, describe_diagnostics, describe_failures
+from dgm_run.recording.terminal import describe_diagnostics, describe_failures
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_estimators, get_data_source, place_model
 from dgm_run.runner.compatibility import (
@@ -68,7 +69,7 @@ def _evaluate_yaml(text: str, run_dir: str, packages: Sequence[str]) -> dict[str
 
 
 def _evaluate_again(
-    cfg: DictConfig, folder: Path, packages: Sequence[str], display: Terminal, stop: StopRequest
+    cfg: DictConfig, folder: Path, packages: Sequence[str], display: Display, stop: StopRequest
 ) -> dict[str, Any]:
     contents = _read_finished(cfg, folder)
     refuse_moved_data(get_data_source(cfg), commands.evaluate_run(folder))

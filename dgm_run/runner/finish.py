@@ -6,7 +6,7 @@ from typing import Any
 
 from dgm_run.errors import ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
-from dgm_run.recording.terminal import Terminal
+from dgm_run.recording.base import Display
 from dgm_run.runner import results
 from dgm_run.runner.evaluate import Evaluation, report_failure
 
@@ -32,7 +32,7 @@ def write_results(
     folder: Path,
     contents: dict[str, Any],
     evaluation: Evaluation,
-    display: Terminal,
+    display: Display,
     make_notes: Callable[[], Sequence[str]],
 ) -> None:
     """Writes the results, and shows them even if they cannot be written.

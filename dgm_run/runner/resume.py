@@ -7,8 +7,8 @@ from typing import Any
 
 from dgm_run.config import commands
 from dgm_run.errors import CheckpointError
+from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Checkpoints, Snapshot
-from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import get_data_source
 
@@ -18,7 +18,7 @@ def load_results_or_checkpoint(
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
+    display: Display,
 ) -> tuple[dict[str, Any] | None, Snapshot | None]:
     """Loads the results of a finished run, or the checkpoint to resume from.
 
@@ -74,7 +74,7 @@ def _load_checkpoint(
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
+    display: Display,
 ) -> Snapshot | None:
     """Loads the checkpoint to resume from; None for a new run, whose configuration it writes."""
     checkpoints.remove_temporaries()

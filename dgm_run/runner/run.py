@@ -20,10 +20,12 @@ from dgm_run.distributed.device import select_device
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
+from dgm_run.recording.base import Display, Logger
 from dgm_run.recording.checkpoint import Checkpoints, Snapshot
 from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
-from dgm_run.recording.terminal import Terminal, summarize_run
+from dgm_run.recording.silent import NoCheckpoints, SilentLog
+from dgm_run.recording.terminal import summarize_run
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
 from dgm_run.runner.compatibility import refuse_moved_data
@@ -78,11 +80,10 @@ def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | 
 
 
 def _run(
-    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
+    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Display, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    is_main = process_group.is_main_process()
-    checkpoints = Checkpoints(folder / "checkpoints") if is_main else process_group.null_sink(Checkpoints)
+    checkpoints = Checkpoints(folder / "checkpoints")
     finished_results, resume = process_group.broadcast_from_main(
         lambda: load_results_or_checkpoint(config, checkpoints, folder, start, display)
     )
@@ -102,7 +103,8 @@ def _run(
 
     log = _open_log(folder, display, resume)
     draw = _make_gallery(parts, log, display, config["seed"])
-    context = RunContext(config["seed"], checkpoints, log, display, stop, MedianStopping(folder), draw, config, resume)
+    store = checkpoints if process_group.is_main_process() else NoCheckpoints()
+    context = RunContext(config["seed"], store, log, display, stop, MedianStopping(folder), draw, config, resume)
     try:
         summary, evaluation = _train_and_evaluate(parts, context, log, display)
     finally:
@@ -132,20 +134,20 @@ def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[
     data.dataset.preprocessing.write(folder)
 
 
-def _make_gallery(parts: Parts, log: RunLog, display: Terminal, seed: int) -> Callable[[int, int], None]:
+def _make_gallery(parts: Parts, log: Logger, display: Display, seed: int) -> Callable[[int, int], None]:
     """Returns a function that draws and logs the pictures of the model at (step, epoch), and reports a failure."""
-    is_main = process_group.is_main_process()
-    gallery = Gallery(parts.model, parts.data, log, seed) if is_main else process_group.null_sink(Gallery)
+    gallery = Gallery(parts.model, parts.data, log, seed)
 
     def draw(step: int, epoch: int) -> None:
-        with report_failure(display, f"pictures after epoch {epoch}"):
-            gallery(step, epoch)
+        if process_group.is_main_process():
+            with report_failure(display, f"pictures after epoch {epoch}"):
+                gallery(step, epoch)
 
     return draw
 
 
 def _train_and_evaluate(
-    parts: Parts, context: RunContext, log: RunLog, display: Terminal
+    parts: Parts, context: RunContext, log: Logger, display: Display
 ) -> tuple[TrainingSummary, Evaluation]:
     """Trains the model, evaluates it on the test data, and logs both."""
     trainer, model, objective, estimators, data = parts
@@ -177,7 +179,7 @@ def _write_results(
     folder: Path,
     summary: TrainingSummary,
     evaluation: Evaluation,
-    display: Terminal,
+    display: Display,
 ) -> dict[str, Any]:
     """Writes results.json in the main process, and returns its contents in every process."""
     choices = {
@@ -210,10 +212,10 @@ def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
     return "\n".join((title, *dataset.notes, f"writing to {folder}"))
 
 
-def _open_log(folder: Path, display: Terminal, resume: Snapshot | None) -> RunLog:
+def _open_log(folder: Path, display: Display, resume: Snapshot | None) -> Logger:
     """Opens the log of the run; a resumed run continues after its last logged step."""
     if not process_group.is_main_process():
-        return process_group.null_sink(RunLog)
+        return SilentLog()
     if resume is None:
         return RunLog(folder, display.say)
     state = resume.state

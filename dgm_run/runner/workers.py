@@ -15,8 +15,10 @@ from dgm_run.distributed.device import refuse_too_many
 from dgm_run.distributed.ranks import is_worker
 from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import TrainingError
+from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.output import guard_output
+from dgm_run.recording.silent import SilentDisplay
 from dgm_run.recording.terminal import RUN_LOG, Terminal
 from dgm_run.runner import run_folder
 from dgm_run.runner.assemble import build_parts
@@ -55,7 +57,7 @@ def train_with_workers(
     with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
         finished_results, _ = load_results_or_checkpoint(
-            run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.null_sink(Terminal)
+            run_folder.resolve_config(cfg), checkpoints, folder, start, SilentDisplay()
         )
     if finished_results:
         Terminal().say(describe_finished(folder))
@@ -82,11 +84,11 @@ def train_with_workers(
 
 
 @contextmanager
-def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
+def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Display, StopRequest]]:
     """Joins the process group and locks the run folder while the block runs.
 
     Yields:
-        The display, which is a null object outside the main process, and the stop request.
+        The display, silent outside the main process, and the stop request.
     """
     with (
         guard_output(),
@@ -94,7 +96,7 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
         stop_requests() as stop,
     ):
         if not process_group.is_main_process():
-            yield process_group.null_sink(Terminal), stop
+            yield SilentDisplay(), stop
             return
         display = Terminal()
         with lock_run_folder(folder), display.capture_messages():

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dgm_run.models.base import LatentVariableModel, log_mean_exp
+from dgm_run.models.base import GenerativeModel, LatentVariableModel, log_mean_exp
 
 
 class JointModel(nn.Module, ABC):
@@ -38,7 +38,7 @@ class JointModel(nn.Module, ABC):
         """Returns means of p(x | y, z) at n draws of z shared by all classes, (K n, *shape), in the type of `like`."""
 
 
-class LabelledModel(JointModel, LatentVariableModel):
+class LabelledModel(JointModel, LatentVariableModel, GenerativeModel):
     """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).
 
     As a model of x alone the label is a latent variable: the first `num_classes` dimensions of its code, one-hot.
