@@ -63,7 +63,7 @@ def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], dow
         url = missing[0].url
         address = url if len(missing) == 1 else url.rpartition("/")[0] + "/"
         raise DataError(
-            f"{dataset}: {folder} has no {names} ({error}): put it there from {address}, "
+            f"{dataset}: {folder} has no {names} ({error}): put it there from {address} "
             "or set data_dir=... or DGM_DATA_DIR to a folder that has it; dataset=digits needs no files"
         ) from None
     return [folder / file.name for file in files]
