@@ -49,6 +49,20 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
         return describe_syntax(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _describe_missing(error, folders)
+    known = _describe_known_message(error, arguments, folders)
+    if known:
+        return known
+    if isinstance(error, OmegaConfBaseException):
+        return describe_omegaconf(error)
+    message = str(error).partition("\nConfig search path:")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines = [*lines[:1], describe_omegaconf(error.__cause__)]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
+def _describe_known_message(error: BaseException, arguments: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """Describes an error by the text of its message; None for a message that is not known here."""
     message = str(error)
     unknown = re.match(r"Could not override '([^']+)'", message) or re.match(
         r"Could not delete from config. '([^']+)' does not exist", message
@@ -72,14 +86,9 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
         if "HydraConfig was not set" in str(cause):
             return f"+{unmerged[1]}: this key exists: write it without +"
         return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
-    if isinstance(error, OmegaConfBaseException):
-        return describe_omegaconf(error)
     if "does not support sweep type" in message:
         return f"{_first_line(message)}: choose hydra/sweeper=optuna"
-    lines = [line.strip() for line in message.partition("\nConfig search path:")[0].splitlines() if line.strip()]
-    if isinstance(cause, OmegaConfBaseException):
-        lines = [*lines[:1], describe_omegaconf(cause)]
-    return "; ".join(lines[:2]) or type(error).__name__
+    return None
 
 
 def describe_syntax(error: OverrideParseException) -> str:

@@ -182,7 +182,7 @@ class _Files:
     Attributes:
         paths: each real file once.
         num_hidden: image files and folders that were skipped because they are hidden.
-        repeated: paths of files and folders that were reached before, and the path they were reached by.
+        repeated: path of each file or folder that was reached before, with its first path.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -199,18 +199,19 @@ def _find_files(folder: Path) -> _Files:
     files = _Files()
     reached = {str(folder): folder}
 
-    def visit(shown: Path, real: str, above: tuple[str, ...]) -> None:
-        for entry in sorted(os.scandir(shown), key=lambda entry: entry.name):
+    def visit(folder: Path, real_folder: str, ancestors: tuple[str, ...]) -> None:
+        """Visits a folder, which a link may show under another path than its real one."""
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = Path(entry.path)
             is_image = path.suffix.lower() in IMAGE_SUFFIXES
             is_folder = os.path.isdir(path)
             if entry.name.startswith(".") or entry.name == "__MACOSX":  # resource forks of macOS among them
                 files.num_hidden += is_image or is_folder
                 continue
-            target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
+            target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real_folder, entry.name)
             if entry.is_symlink() and not os.path.exists(path) and (is_image or not path.suffix):
                 raise DataError(f"{path}: links to {target}, which does not exist: repair or remove the link")
-            if target in above:
+            if target in ancestors:
                 raise DataError(f"{path}: links to {target}, which holds the link itself: remove the link")
             if not is_folder and not (is_image and os.path.isfile(path)):
                 continue
@@ -219,7 +220,7 @@ def _find_files(folder: Path) -> _Files:
                 continue
             reached[target] = path
             if is_folder:
-                visit(path, target, (*above, target))
+                visit(path, target, (*ancestors, target))
             else:
                 files.paths.append(path)
 
