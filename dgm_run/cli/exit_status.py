@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.cli.arguments import find_config_folders, parse_options
 from dgm_run.cli.hydra_errors import describe
 from dgm_run.cli.resume import find_sweep_code
-from dgm_run.config.commands import read_overrides, report_runs, resume_sweep
+from dgm_run.config.commands import report_runs, resume_sweep
+from dgm_run.config.start import read_overrides
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.recording.output import find_lost_streams, get_reason

@@ -16,20 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
-from dgm_run.config.commands import (
-    START,
-    OwnCode,
-    Start,
-    find_packages,
-    list_targets,
-    make_importable,
-    read_key,
-    read_start,
-    resume_run,
-    resume_sweep,
-    store_overrides,
-)
+from dgm_run.config.commands import resume_run, resume_sweep
 from dgm_run.config.compose import annotate_published, as_dict, resolve_data_paths
+from dgm_run.config.overrides import read_key, store_overrides
+from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
+from dgm_run.config.start import START, Start, read_start
 from dgm_run.distributed.ranks import is_rank_zero
 from dgm_run.errors import CheckpointError
 

@@ -8,21 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from dgm_run.config.commands import (
-    OwnCode,
-    Start,
-    find_packages,
-    is_data_path,
-    load_start,
-    quote,
-    read_folder,
-    read_key,
-    read_value,
-    resume_run,
-    resume_sweep,
-    write_override,
-)
+from dgm_run.config.commands import resume_run, resume_sweep
+from dgm_run.config.overrides import is_data_path, quote, read_folder, read_key, read_value, write_override
+from dgm_run.config.own_code import OwnCode, find_packages
 from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
+from dgm_run.config.start import Start, load_start
 from dgm_run.errors import ConfigError
 
 CALLBACK_KEY = "hydra.callbacks.sweep_folder"

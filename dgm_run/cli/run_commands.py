@@ -13,16 +13,9 @@ from dgm_run.cli.arguments import check_overrides, parse_estimator_seeds
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.hydra_errors import compose_arguments
 from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
-from dgm_run.config.commands import (
-    OwnCode,
-    Start,
-    evaluate_run,
-    load_start,
-    make_importable,
-    run_estimators,
-    sample_run,
-    take_options,
-)
+from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
+from dgm_run.config.own_code import OwnCode, make_importable, take_options
+from dgm_run.config.start import Start, load_start
 from dgm_run.errors import CheckpointError, UserError
 from dgm_run.recording.output import guard_output
 

@@ -11,8 +11,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from dgm_run.config.commands import is_data_path, quote
 from dgm_run.config.leaves import iterate_leaves
+from dgm_run.config.overrides import is_data_path, quote
 from dgm_run.config.schema import PRESET_NEUTRAL_KEYS
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory

@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import yaml
 
-from dgm_run.config.commands import read_overrides, resume_run
+from dgm_run.config.commands import resume_run
 from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.published import KINDS
+from dgm_run.config.start import read_overrides
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.runner.run_lock import is_run_folder_locked
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.config import commands
+from dgm_run.config.commands import evaluate_run
 from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
+from dgm_run.config.own_code import make_importable
 from dgm_run.config.validate import validate
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import refuse_too_many, select_device
@@ -50,7 +51,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str
     """
     cfg = deepcopy(cfg)  # building the parts changes it
     resolve_data_paths(cfg, os.getcwd())
-    commands.make_importable(packages)
+    make_importable(packages)
     validate(cfg)
     if has_to_start_workers(cfg):
         from dgm_run.distributed.launch import launch_workers
@@ -72,7 +73,7 @@ def _evaluate_again(
     cfg: DictConfig, folder: Path, packages: Sequence[str], display: Display, stop: StopRequest
 ) -> dict[str, Any]:
     contents = _read_finished(cfg, folder)
-    refuse_moved_data(get_data_source(cfg), commands.evaluate_run(folder))
+    refuse_moved_data(get_data_source(cfg), evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load(folder, packages)
     dataset = instantiate(cfg.dataset)

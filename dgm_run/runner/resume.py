@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgm_run.config import commands
+from dgm_run.config.commands import join_for_shell
+from dgm_run.config.overrides import write_override
+from dgm_run.config.start import make_start, write_start
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Checkpoints, Snapshot
@@ -26,7 +28,7 @@ def load_results_or_checkpoint(
         config: configuration, resolved.
         checkpoints: checkpoints of the run.
         folder: folder of the run.
-        start: fields of `commands.Start`, which a new run writes into its folder; None for none.
+        start: fields of `start.Start`, which a new run writes into its folder; None for none.
         display: shows warnings about damaged checkpoints.
 
     Returns:
@@ -88,14 +90,14 @@ def _load_checkpoint(
             raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)
         if start:
-            commands.write_start(folder, commands.make_start(start))
+            write_start(folder, make_start(start))
         return None
     weights, state, damaged = checkpoints.load("last")
     for line in damaged:
         display.say(f"{line}; its predecessor is used")
     if wanted is None:
         run_folder.save_config(folder, state["config"])  # as it was before this command
-        added = commands.join_for_shell(commands.write_override("trainer.resume", os.path.abspath(folder)))
+        added = join_for_shell(write_override("trainer.resume", os.path.abspath(folder)))
         raise CheckpointError(f"{folder} holds a run: add {added} to resume it, or choose another folder")
     reason = run_folder.describe_config_change(state["config"], config)
     if reason:

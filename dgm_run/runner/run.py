@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.config import commands
 from dgm_run.config.compose import as_config, resolve_data_paths
+from dgm_run.config.start import make_start, move_data
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
@@ -51,7 +51,7 @@ def run(
         cfg: configuration, from `compose` or the command line.
         run_dir: folder of the run; locked while the run lasts.
         command: command that resumes the run, for messages.
-        start: fields of `commands.Start`, which the folder keeps for that command.
+        start: fields of `start.Start`, which the folder keeps for that command.
 
     Returns:
         The contents of results.json. Its `failed_estimators` gives the reason by the estimator's name.
@@ -128,7 +128,7 @@ def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
 def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:
     """Writes the vocabulary, the preprocessing and, for a resumed run, the new paths of its data."""
     if resumed_start:
-        commands.move_data(folder, commands.make_start(resumed_start))
+        move_data(folder, make_start(resumed_start))
     if isinstance(data.train, Sentences):
         data.train.vocabulary.write(folder / VOCABULARY)
     data.dataset.preprocessing.write(folder)

@@ -16,8 +16,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dgm_run.config.commands import make_importable
 from dgm_run.config.compose import instantiate
+from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
 from dgm_run.data import preprocessing

@@ -40,7 +40,7 @@ def train_with_workers(
         cfg: configuration, validated.
         run_dir: folder of the run.
         command: command that resumes the run, for messages.
-        start: fields of `commands.Start`.
+        start: fields of `start.Start`.
         work: function at the top of a module that carries out the run in each process. It takes the configuration
             as YAML, the folder, `command` and `start`.
 

@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 
 import dgm_run
 from dgm_run.cli.resume import add_run, add_sweep, find_config_dir, fix_data_paths
-from dgm_run.config import commands
-from dgm_run.config.commands import OwnCode, join_for_shell, read_start, write_override
+from dgm_run.config.commands import join_for_shell
+from dgm_run.config.overrides import write_override
+from dgm_run.config.own_code import OwnCode
+from dgm_run.config.start import Start, read_start, write_start
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.runner.run_folder import config_hash, load_config
 from tests.support.readme import own_prior, write_own_prior
@@ -148,7 +150,7 @@ def test_foreign_code_is_not_built(command, target, copy, elsewhere, type_here):
     run = copy / "run"
     start = read_start(run)
     evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
-    commands.write_start(run, commands.Start((*start.overrides, *evil), start.own))
+    write_start(run, Start((*start.overrides, *evil), start.own))
     (copy / "mine.py").write_text("from subprocess import Popen\n" + own_prior()[0])
     done = type_here(command.format(run=run) + " " + OPTIONS.format(copy), elsewhere)
     assert done.returncode == 1
@@ -171,7 +173,7 @@ def test_engine_settings_of_a_folder_run_no_code(tmp_path):
 
 
 def test_folder_brings_no_settings_of_hydra(tmp_path):
-    commands.write_start(tmp_path, commands.Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
+    write_start(tmp_path, Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
     assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
 
 
@@ -293,7 +295,7 @@ def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [["--cfg", "job", "{run}"], ["{run}", "--cfg", "job", "seed=1"]])
 def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capfd):
-    commands.write_start(tmp_path, commands.Start(("prior=mixture",)))
+    write_start(tmp_path, Start(("prior=mixture",)))
     arguments = [each.format(run=f"trainer.resume={tmp_path}") for each in arguments]
     done = here("main", arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 0, done.stderr
