@@ -63,7 +63,7 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path, published, change, message)
 def test_a_file_of_other_bits_is_not_accepted_from_the_network(tmp_path, published, serve, monkeypatch):
     content = (tmp_path / "static_mnist" / "binarized_mnist_train.amat").read_bytes()
     monkeypatch.setattr(static_mnist, "ADDRESS", serve({"binarized_mnist_train.amat": content}))
-    with pytest.raises(DataError, match=r"its sha256 is .* not ad693b29"):
+    with pytest.raises(DataError, match=r"the sha256 of the file is .* not ad693b29"):
         StaticMNIST(str(tmp_path / "empty"), download=True)()
     assert list((tmp_path / "empty").rglob("*.amat")) == []
 
