@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data import binarize as bz
+from dgm_run.data import binarize as binarization
 from dgm_run.data.conform import (
     BLOCK_SIZE,
     NAMES,
@@ -286,15 +286,17 @@ class Dataset:
         if self.dequantize:
             log_bin_width = -math.log(levels)
             if is_training:
-                return DataSplit(x, split.y, partial(bz.dequantize, num_levels=levels), log_bin_width)
-            return DataSplit(bz.dequantize(x, levels, generator), split.y, to_float, log_bin_width)
+                return DataSplit(x, split.y, partial(binarization.dequantize, num_levels=levels), log_bin_width)
+            return DataSplit(binarization.dequantize(x, levels, generator), split.y, to_float, log_bin_width)
         if self.binarize == "dynamic" and is_training:
             return DataSplit(x, split.y, partial(_draw_binary, num_levels=levels))
         if self.binarize == "threshold":
-            return DataSplit(bz.threshold(x, levels), split.y, to_float)
+            return DataSplit(binarization.threshold(x, levels), split.y, to_float)
         if self.binarize in ("fixed", "dynamic"):
-            return DataSplit(bz.sample(x, levels, generator), split.y, to_float)
-        return DataSplit(x, split.y, partial(bz.intensities, num_levels=levels), log_p=self._select_log_p(split))
+            return DataSplit(binarization.sample(x, levels, generator), split.y, to_float)
+        return DataSplit(
+            x, split.y, partial(binarization.intensities, num_levels=levels), log_p=self._select_log_p(split)
+        )
 
     def _select_log_p(self, split: RawSplit) -> Tensor | None:
         return None if self.corrupt else split.log_p  # log_p of complete examples is not that of corrupted ones
@@ -306,9 +308,11 @@ class Dataset:
         if levels is None:
             prepare = partial(_standardize, standardization=self.preprocessing.standardization)
         elif self.dequantize:
-            prepare = partial(bz.dequantize, num_levels=levels)
+            prepare = partial(binarization.dequantize, num_levels=levels)
         else:
-            convert = {"none": bz.intensities, "threshold": _threshold, "dynamic": _draw_binary}[self.binarize]
+            convert = {"none": binarization.intensities, "threshold": _threshold, "dynamic": _draw_binary}[
+                self.binarize
+            ]
             prepare = partial(convert, num_levels=levels)
         return DataSplit(
             disk.x, y, prepare, log_bin_width, disk=disk, standardization=self.preprocessing.standardization
@@ -368,8 +372,8 @@ def _standardize(values: Tensor, standardization: Standardization | None) -> Ten
 
 
 def _threshold(levels: Tensor, num_levels: int) -> Tensor:
-    return to_float(bz.threshold(levels, num_levels))
+    return to_float(binarization.threshold(levels, num_levels))
 
 
 def _draw_binary(levels: Tensor, num_levels: int) -> Tensor:
-    return rng.bernoulli(bz.intensities(levels, num_levels))
+    return rng.bernoulli(binarization.intensities(levels, num_levels))

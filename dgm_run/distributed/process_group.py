@@ -179,18 +179,18 @@ def map_blocks(
         report: receives the progress as (items done, items in all); it may raise.
     """
     stream = new_stream()
-    found: dict[str, Tensor] = {}
+    results: dict[str, Tensor] = {}
 
-    def keep(block: slice, rows: dict[str, Tensor]) -> None:
+    def store(block: slice, rows: dict[str, Tensor]) -> None:
         for name, values in rows.items():
-            if name not in found:
-                found[name] = values.new_zeros(n, *values.shape[1:])
-            found[name][block] = values
+            if name not in results:
+                results[name] = values.new_zeros(n, *values.shape[1:])
+            results[name][block] = values
 
     if rank() * block_size >= n:  # a process without a block still needs the shapes
-        keep(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
-    for_each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
-    return {name: all_reduce_sum(rows) for name, rows in found.items()}
+        store(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
+    for_each_block(stream, n, block_size, lambda block: store(block, find(block)), report)
+    return {name: all_reduce_sum(rows) for name, rows in results.items()}
 
 
 def for_each_block(

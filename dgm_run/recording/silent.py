@@ -26,7 +26,7 @@ class SilentDisplay:
     def open_log(self, folder: Path, session: str | None) -> None:
         pass
 
-    def keep(self, text: str) -> None:
+    def log(self, text: str) -> None:
         pass
 
     def finish(self) -> None:

@@ -66,25 +66,25 @@ class Terminal:
         logging.getLogger().addHandler(handler)
         show_warning = warnings.showwarning
 
-        def keep_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        def log_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             show_warning(message, category, *place, **more)
-            self.keep(f"{category.__name__}: {message}")
+            self.log(f"{category.__name__}: {message}")
 
-        def keep_failure(failure: Any) -> None:  # TensorBoard's writer raises in this thread as well
-            self.keep("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
+        def log_failure(failure: Any) -> None:  # TensorBoard's writer raises in this thread as well
+            self.log("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
 
-        warnings.showwarning = keep_warning
+        warnings.showwarning = log_warning
         show_failure = threading.excepthook
-        threading.excepthook = keep_failure
+        threading.excepthook = log_failure
         try:
             yield
         except (KeyboardInterrupt, UserError) as error:
             self.finish()
-            self.keep(str(error) or "interrupted")
+            self.log(str(error) or "interrupted")
             raise
         except Exception:
             self.finish()
-            self.keep(traceback.format_exc())
+            self.log(traceback.format_exc())
             raise
         finally:
             self.finish()
@@ -109,7 +109,7 @@ class Terminal:
             self._log.write(text)
         self._log_lost_streams()
 
-    def keep(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Writes lines to run.log alone."""
         if self._log:
             self._log.write(text)
@@ -119,7 +119,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Prints a permanent line, and logs it."""
         self.console.print(text, markup=False)
-        self.keep(text)
+        self.log(text)
         self._log_lost_streams()
 
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
@@ -189,7 +189,7 @@ class Terminal:
         self.finish()
         table = _make_table(rows, title)
         self.console.print(table, soft_wrap=True)
-        self.keep(_format_table(table))
+        self.log(_format_table(table))
         settings: dict[str, dict[str, str]] = {}
         for row in rows:
             if row["settings"]:
@@ -234,7 +234,7 @@ class Terminal:
         if is_due and not self._bar:
             self.say(text)
         else:
-            self.keep(text)
+            self.log(text)
 
     def _estimate_pace(self, step: int) -> tuple[str, str]:
         """Returns the speed and the remaining time, in words."""
@@ -264,7 +264,7 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.display.keep(self.format(record))
+            self.display.log(self.format(record))
         except Exception:  # the arguments of a message may not fit its format
             self.handleError(record)
 

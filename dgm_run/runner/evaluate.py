@@ -72,7 +72,7 @@ def evaluate_test_set(
                 estimates, seconds_taken, fitted = _estimate(model, name, estimator, data, seed, display, report)
         except (Exception, SystemExit) as error:
             display.finish()
-            display.keep(traceback.format_exc())
+            display.log(traceback.format_exc())
             if process_group.size() > 1:
                 raise _choose_error_of_worker(name, error) from None
             failed[name] = describe_error(error)
@@ -171,7 +171,7 @@ def report_failure(display: Display, what: str) -> Iterator[None]:
         yield
     except Exception as error:
         display.say(f"{what} failed: {describe_error(error)}")
-        display.keep(traceback.format_exc())
+        display.log(traceback.format_exc())
 
 
 def describe_error(error: BaseException) -> str:
