@@ -52,7 +52,7 @@ def run_job(cfg: DictConfig) -> float | None:
     folder = Path(hydra_cfg.runtime.output_dir)
     outcome.run_folders.append(folder)
     if is_rank_zero():
-        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
+        (folder / "error.txt").unlink(missing_ok=True)  # an earlier attempt may have failed
     try:
         return _train_and_evaluate(cfg, hydra_cfg, folder)
     except ONE_LINE_ERRORS as error:

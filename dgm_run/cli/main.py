@@ -36,7 +36,7 @@ def main() -> None:
     A run continues when its output cannot be written. A command that only prints ends with status 141 if its reader
     has gone, and with 1 if a disk is full.
     """
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process prints the same warnings
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process would print the same warnings
     if {"-h", "--help"} & set(sys.argv):
         exit_with_status(lambda: sys.stdout.write(help_text(conf_dir())))
     if "--version" in sys.argv:

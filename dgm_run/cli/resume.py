@@ -124,7 +124,7 @@ def find_sweep_code(folder: Path) -> OwnCode:
     named = OmegaConf.select(hydra, f"{CALLBACK_KEY.removeprefix('hydra.')}.packages", default=None) or ()
     own = OwnCode(find_config_dir(hydra), tuple(map(str, named)))
     targets: set[str] = set()
-    for path in folder.glob("*/.hydra/config.yaml"):  # as text: there may be thousands
+    for path in folder.glob("*/.hydra/config.yaml"):  # read as text, because there may be thousands
         with suppress(OSError, ValueError):
             targets |= set(re.findall(r"_target_: ['\"]?([\w.]+)", path.read_text()))
     return own | OwnCode(packages=find_packages(targets, base))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.errors import ConfigError
 
 MAX_INT = 2**63 - 1
@@ -181,10 +182,7 @@ def _is_optional(target: Any, name: str) -> bool:
 
 def _list_annotations(target: Any, name: str) -> tuple[Any, ...]:
     """Returns the annotation of an argument, followed by the parts of a union."""
-    try:
-        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
+    hint = read_annotations(target, include_extras=True).get(name)
+    if hint is None:
         return ()
-    hint = hints.get(name)
     return (hint, *(typing.get_args(hint) if not hasattr(hint, "__metadata__") else ()))

@@ -102,7 +102,7 @@ def instantiate(node: Any) -> Any:
 def describe_build_error(key: str, error: BaseException) -> str:
     """Describes the exception of a constructor in one line after its key."""
     message = str(error).strip().split("\n")[0] or type(error).__name__
-    if not isinstance(error, ValueError):  # from another library, or from ours beyond its checks
+    if not isinstance(error, ValueError):  # an error that no check of this package raises
         message = f"cannot be built ({type(error).__name__}: {message})"
     return f"{key}: {message}" if key else message
 

@@ -31,7 +31,7 @@ def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def quote(value: str) -> str:
     """Quotes a text so that Hydra and OmegaConf read it back unchanged."""
-    value = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)  # else OmegaConf looks up a key
+    value = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)  # escaped: OmegaConf would look up a key
     is_plain = re.fullmatch(r"[/A-Za-z][A-Za-z0-9_/.-]*", value) and read_value(f"x={value}") == value
     mark = Quote.double if "'" in value and '"' not in value else Quote.single
     return value if is_plain else QuotedString(value, mark).with_quotes()
@@ -87,6 +87,6 @@ def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
         overrides: overrides of the command.
         places: absolute paths by key.
     """
-    written_keys = {read_key(each): each.partition("=")[0] for each in overrides}  # with their + or ~
+    written_keys = {read_key(each): each.partition("=")[0] for each in overrides}  # keys with their + or ~
     others = [each for each in overrides if read_key(each) not in places]
     return others + [write_override(written_keys.get(key, key), place) for key, place in places.items()]

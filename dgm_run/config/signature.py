@@ -8,6 +8,7 @@ from collections.abc import Sequence as AbstractSequence
 from importlib import import_module
 from typing import Any, Literal
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
 from dgm_run.config.suggestions import suggest_keys
 from dgm_run.errors import ConfigError
@@ -66,15 +67,6 @@ def _check_arguments(node: dict, key: str) -> None:
             is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if parameter.default is parameter.empty and not is_variadic and name not in given:
                 raise ConfigError(f"{key}.{name}: {target.__name__} needs it, and it is not set")
-
-
-def read_annotations(target: Any) -> dict[str, Any]:
-    """Returns the annotations of a target's arguments."""
-    try:
-        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
-        return typing.get_type_hints(function)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
-        return {}
 
 
 def check_type(value: Any, hint: Any, key: str) -> None:

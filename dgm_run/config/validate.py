@@ -11,11 +11,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
 from dgm_run.config.compose import as_config, as_dict, conf_dir, describe_build_error, describe_omegaconf, instantiate
 from dgm_run.config.published import check_published
 from dgm_run.config.schema import GROUPS, PARTS, SHARED_SIZES, Config
-from dgm_run.config.signature import check_node, check_type, import_target, read_annotations
+from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys
 from dgm_run.errors import ConfigError
 
@@ -186,7 +187,9 @@ def _check_sizes(cfg: DictConfig) -> None:
     for name, value in cfg.model.items():
         if not str(name).endswith("_dim"):
             continue
-        check_type(value, int, f"model.{name}")  # else the message would name a part that refers to it
+        check_type(
+            value, int, f"model.{name}"
+        )  # a later check would name a part that refers to it
         check_range(value, import_target(cfg.model, "model"), str(name), f"model.{name}")
 
 

@@ -63,7 +63,7 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
-            local_addr="localhost",  # else the machine's host name, which may not resolve
+            local_addr="localhost",  # the machine's host name may not resolve
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             signals_to_handle="",  # the processes handle signals, and stop at a safe point

@@ -1,8 +1,8 @@
 """Checkpoints that survive a crash at any moment, and hold no code.
 
-A checkpoint is a folder with `weights.safetensors` (the model), `state.safetensors` and `state.json` (other state of an
-exact resume), and `manifest.json` with the SHA-256 of each. It is written under a temporary name, synced and renamed;
-the former checkpoint stays until then. Nothing is unpickled.
+A checkpoint is a folder. `weights.safetensors` holds the model. `state.safetensors` and `state.json` hold the other
+state of an exact resume, and `manifest.json` the SHA-256 of each file. A checkpoint is written under a temporary name,
+synced and renamed; the former checkpoint stays until then. Nothing is unpickled.
 """
 
 import hashlib

@@ -96,7 +96,7 @@ def _load_checkpoint(
     for line in damaged:
         display.say(f"{line}; its predecessor is used")
     if wanted is None:
-        run_folder.save_config(folder, state["config"])  # as it was before this command
+        run_folder.save_config(folder, state["config"])  # this command has overwritten it
         added = join_for_shell(write_override("trainer.resume", os.path.abspath(folder)))
         raise CheckpointError(f"{folder} holds a run: add {added} to resume it, or choose another folder")
     reason = run_folder.describe_config_change(state["config"], config)

@@ -121,7 +121,7 @@ def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
         parts.trainer.check(parts.model, len(parts.data.train), resume.state if resume else None)
     except CheckpointError:
         if resume and process_group.is_main_process():
-            run_folder.save_config(folder, resume.state["config"])  # as it was before this command
+            run_folder.save_config(folder, resume.state["config"])  # this command has overwritten it
         raise
 
 

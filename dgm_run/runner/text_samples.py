@@ -23,9 +23,9 @@ NUM_CANDIDATES = 100
 def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_SHOWN) -> dict[str, list[str]]:
     """Draws lines of text by name.
 
-    For a model with latent variables, `samples` are greedy sentences at draws of the prior, `samples_beam` sentences
-    of a beam search there, and `samples_drawn` draws. `homotopies` go in even steps of z from the mean code of one
-    sentence to that of another.
+    For a model with latent variables, `samples` are greedy sentences at draws of the prior. `samples_beam` come from a
+    beam search at these draws, and `samples_drawn` are draws of sentences. `homotopies` go in even steps of z from the
+    mean code of one sentence to that of another.
 
     Args:
         model: model in evaluation mode.
@@ -78,7 +78,7 @@ def complete_sentence(model: ContinuousLatentModel, prefix: Tensor, length: int)
 
 
 def _sentences(p: Distribution) -> Sentence:
-    assert isinstance(p, Sentence)  # by `is_sentence_model`
+    assert isinstance(p, Sentence)  # `is_sentence_model` has checked it
     return p
 
 
