@@ -187,9 +187,7 @@ def _check_sizes(cfg: DictConfig) -> None:
     for name, value in cfg.model.items():
         if not str(name).endswith("_dim"):
             continue
-        check_type(
-            value, int, f"model.{name}"
-        )  # a later check would name a part that refers to it
+        check_type(value, int, f"model.{name}")  # a later check would name a part that refers to it
         check_range(value, import_target(cfg.model, "model"), str(name), f"model.{name}")
 
 

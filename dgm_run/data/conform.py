@@ -47,20 +47,20 @@ def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[
 
 
 def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
-    found = tuple(x.shape[1:])
-    if found == shape:
+    current = tuple(x.shape[1:])
+    if current == shape:
         return x
-    if [n for n in found if n != 1] == [n for n in shape if n != 1]:
+    if [n for n in current if n != 1] == [n for n in shape if n != 1]:
         return x.reshape(len(x), *shape)
-    if len(found) == len(shape) == 3 and found[2:] + found[:2] == shape:
+    if len(current) == len(shape) == 3 and current[2:] + current[:2] == shape:
         return x.movedim(-1, 1)
     if x[:1].numel() == torch.Size(shape).numel():
         advice = f"save x.reshape(-1, {', '.join(map(str, shape))}), if that is the right order, or set"
     else:
         advice = "set"
     raise DataError(
-        f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(found)}: {advice} dataset.shape="
-        f"[{','.join(map(str, found))}]"
+        f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(current)}: {advice} dataset.shape="
+        f"[{','.join(map(str, current))}]"
     )
 
 

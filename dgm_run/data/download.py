@@ -163,9 +163,9 @@ def _check_idx(path: Path) -> None:
         raise DataError(f"{path}: is no idx file of {rank} axes; remove it to fetch it again")
     sizes = [int.from_bytes(header[4 * axis : 4 * axis + 4], "big") for axis in range(1, rank + 1)]
     promised = 4 + 4 * rank + math.prod(sizes)
-    found = path.stat().st_size
-    if found != promised:
-        raise DataError(f"{path}: has {found} bytes instead of {promised}; remove it to fetch it again")
+    size = path.stat().st_size
+    if size != promised:
+        raise DataError(f"{path}: has {size} bytes instead of {promised}; remove it to fetch it again")
 
 
 def format_error(error: object) -> str:

@@ -130,9 +130,9 @@ def all_gather(values: Tensor) -> Tensor:
     """Gathers the tensors of all processes, in their order: (...) -> (processes, ...)."""
     if size() == 1:
         return values[None]
-    found = [torch.empty_like(values, device="cpu") for _ in range(size())]
-    dist.all_gather(found, values.detach().cpu().contiguous())
-    return torch.stack(found).to(values.device)
+    gathered = [torch.empty_like(values, device="cpu") for _ in range(size())]
+    dist.all_gather(gathered, values.detach().cpu().contiguous())
+    return torch.stack(gathered).to(values.device)
 
 
 def all_reduce_max(*numbers: int) -> list[int]:

@@ -181,11 +181,11 @@ def _list_parents(key: str) -> list[str]:
 
 
 def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key in keys:
         value = run.settings.get(key)
         if key.endswith("._target_"):
-            found[key.removesuffix("._target_")] = str(value).rpartition(".")[2] if value else "none"
+            settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2] if value else "none"
         elif key in run.settings:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings

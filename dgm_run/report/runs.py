@@ -86,9 +86,9 @@ class Run:
     @property
     def version(self) -> str:
         """Version of the code that computed the numbers."""
-        found = self.results.get("environment") or {}
+        environment = self.results.get("environment") or {}
         names = ("dgm_run", "torch", "commit")
-        return ", ".join(f"{name} {found[name]}" for name in names if found.get(name)) or "unknown"
+        return ", ".join(f"{name} {environment[name]}" for name in names if environment.get(name)) or "unknown"
 
     @property
     def overrides(self) -> list[str]:
@@ -199,8 +199,8 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def _read_dict(results: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = results.get(name)
-    return found if isinstance(found, dict) else {}
+    node = results.get(name)
+    return node if isinstance(node, dict) else {}
 
 
 def _clean_published(row: Any) -> dict[str, Any] | None:
@@ -238,8 +238,8 @@ def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     if not (path / "values.npz").exists():
         return {}, []
     try:
-        with np.load(path / "values.npz", allow_pickle=False) as found:
-            arrays = dict(found)
+        with np.load(path / "values.npz", allow_pickle=False) as file:
+            arrays = dict(file)
         rows = {name: each for name, each in arrays.items() if each.ndim == 1 and len(each) and each.dtype.kind == "f"}
         return rows, [] if len(rows) == len(arrays) else ["some of values.npz are no numbers of single examples"]
     except Exception as error:  # from zlib, zipfile, tokenize, ..., depending on the damage
@@ -247,7 +247,7 @@ def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    curves: dict[str, tuple[list[float], list[float]]] = {}
     try:
         lines = (path / "metrics.jsonl").read_text(errors="replace").splitlines()
     except OSError:
@@ -261,10 +261,10 @@ def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
         except (ValueError, KeyError, TypeError):
             continue  # cut short
         if math.isfinite(epoch) and math.isfinite(value):
-            epochs, values = found.setdefault(name, ([], []))
+            epochs, values = curves.setdefault(name, ([], []))
             epochs.append(epoch)
             values.append(value)
-    return found
+    return curves
 
 
 def _first_line(error: Exception) -> str:

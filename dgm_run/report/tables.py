@@ -110,13 +110,13 @@ class EstimateSpec:
 
 def describe_versions(runs: Sequence[Run]) -> list[str]:
     """Returns the versions of the code with their numbers of runs; nothing if all runs have the same version."""
-    found = Counter(run.version for run in runs)
-    return [f"{count} by {version}" for version, count in found.most_common()] if len(found) > 1 else []
+    counts = Counter(run.version for run in runs)
+    return [f"{count} by {version}" for version, count in counts.most_common()] if len(counts) > 1 else []
 
 
 def make_tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
     """Yields a table for each specification, with a row for each group that has the number, the best first."""
-    found: dict[EstimateSpec, list[Row]] = {}
+    rows_by_spec: dict[EstimateSpec, list[Row]] = {}
     for group in groups:
         pairs_by_spec: dict[EstimateSpec, list[tuple[Run, Mapping[str, Any]]]] = {}
         for run in group.runs:
@@ -125,10 +125,10 @@ def make_tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Ro
         for spec, pairs in pairs_by_spec.items():
             runs, estimates = zip(*pairs, strict=True)
             row = Row(replace(group, runs=runs), estimates, "", find_published(spec, runs))
-            found.setdefault(spec, []).append(row)
-    distinctions = _distinguish(list(found))
-    for spec in sorted(found, key=lambda spec: _rank(spec, len(found[spec]))):
-        rows = found[spec]
+            rows_by_spec.setdefault(spec, []).append(row)
+    distinctions = _distinguish(list(rows_by_spec))
+    for spec in sorted(rows_by_spec, key=lambda spec: _rank(spec, len(rows_by_spec[spec]))):
+        rows = rows_by_spec[spec]
         if spec.better:
             rows.sort(key=_greatest_first if spec.better == "higher" else _least_first)
             rows = add_differences(rows)
@@ -148,14 +148,14 @@ def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
     same: dict[tuple[str, str], list[EstimateSpec]] = {}
     for spec in specs:
         same.setdefault((spec.quantity, spec.describe()), []).append(spec)
-    found = {}
+    distinctions = {}
     for others in same.values():
         data = [json.loads(spec.data) for spec in others]
         all_names = dict.fromkeys(name for each in data for name in each)
         names = [name for name in all_names if len({str(each.get(name)) for each in data}) > 1]
         for spec, each in zip(others, data, strict=True):
-            found[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
-    return found
+            distinctions[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
+    return distinctions
 
 
 def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
@@ -176,10 +176,10 @@ def _list_data_settings(run: Run) -> str:
     ignored = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
     if run.settings.get("dataset.num_levels") is None:
         ignored += ("dataset.dequantize",)  # it applies to levels alone
-    found = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
+    settings = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
     # a setting that is off equals one that older code does not have
-    found = {key: value for key, value in found.items() if value is not None and value is not False}
-    return json.dumps(found, sort_keys=True, default=str)
+    settings = {key: value for key, value in settings.items() if value is not None and value is not False}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _rank(spec: EstimateSpec, num_rows: int) -> tuple:

@@ -35,13 +35,13 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     """
     x = x[:NUM_SHOWN]
     if isinstance(model, LanguageModel):
-        found = {"samples_drawn": vocabulary.decode(model.sample(n))}
-        return found | {
+        texts = {"samples_drawn": vocabulary.decode(model.sample(n))}
+        return texts | {
             "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
         }
     assert isinstance(model, ContinuousLatentModel)
     p_x = _sentences(model.generate(n))
-    found = {
+    texts = {
         "samples": vocabulary.decode(p_x.greedy_search()),
         "samples_beam": vocabulary.decode(p_x.beam_search(BEAM_WIDTH)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
@@ -49,13 +49,13 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     codes = model.infer(x).mean
     again = vocabulary.decode(_sentences(model.decode(codes)).greedy_search())
     pairs = zip(vocabulary.decode(x), again, strict=True)
-    found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
-    found["homotopies"] = []
+    texts["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
+    texts["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, NUM_HOMOTOPY_STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
         between = _sentences(model.decode(torch.lerp(a, b, shares)))
-        found["homotopies"] += [*vocabulary.decode(between.greedy_search()), ""]
-    return found | {
+        texts["homotopies"] += [*vocabulary.decode(between.greedy_search()), ""]
+    return texts | {
         "completions": _complete_halves(x, vocabulary, lambda prefix: complete_sentence(model, prefix, x.shape[1]))
     }
 

@@ -43,8 +43,8 @@ class StaticMNIST:
             for split, name in names.items()
         ]
         paths = require("static MNIST", self.data_dir, files, self.download)
-        found = {split: RawSplit(read_amat(path, SIZES[split])) for split, path in zip(SIZES, paths, strict=True)}
-        return RawSplits(found["train"], found["valid"], found["test"])
+        splits = {split: RawSplit(read_amat(path, SIZES[split])) for split, path in zip(SIZES, paths, strict=True)}
+        return RawSplits(splits["train"], splits["valid"], splits["test"])
 
 
 def read_amat(path: Path, num_images: int) -> Tensor:
