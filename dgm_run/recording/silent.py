@@ -26,7 +26,7 @@ class SilentDisplay:
     def open_log(self, folder: Path, session: str | None) -> None:
         pass
 
-    def keep(self, text: str) -> None:
+    def log(self, text: str) -> None:
         pass
 
     def finish(self) -> None:
@@ -38,7 +38,7 @@ class SilentDisplay:
     def update_estimator(self, done: int, total: int) -> None:
         pass
 
-    def estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
+    def print_estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
         pass
 
 
