@@ -71,7 +71,7 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(
         ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale",
          "worker_timeout_seconds", "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_norm", "max_scale",
-         "min_shape", "radius", "scale", "tolerance"),
+         "min_shape", "radius", "scale", "target_gap", "target_stderr", "tolerance"),
         POSITIVE,
     ),
     **dict.fromkeys(
@@ -84,8 +84,8 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(
         ("base_channels", "batch_size", "channels", "devices", "dim", "eval_batch_size", "eval_every",
          "first_kernel_size", "median_stopping_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
-         "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_order", "max_batch_rows",
-         "max_steps", "max_words", "micro_batches", "out_channels", "patience", "image_every_epochs", "repeats",
+         "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_num_temperatures", "max_order",
+         "max_batch_rows", "max_steps", "max_words", "micro_batches", "out_channels", "patience", "image_every_epochs", "repeats",
          "size", "strides", "threads", "vocab_size"),
         COUNT,
     ),

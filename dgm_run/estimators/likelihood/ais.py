@@ -4,8 +4,9 @@ Sources: R. Neal, Annealed importance sampling, 2001, https://arxiv.org/abs/phys
 I. Murray, On the quantitative analysis of deep belief networks, 2008.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,24 +35,52 @@ class AIS(PartitionFunction):
     average, the more so with few temperatures. A single estimate can err on either side. Its interval is that of
     `log_mean_margin`, which cannot see a mode that all chains have missed.
 
+    With a target the path doubles, with new chains, until the standard error meets it without a warning, or the next
+    path would exceed the limit. Only the last path counts.
+
     Args:
         num_chains: number of independent chains.
         num_temperatures: steps from the base to the model, including the pilot of an adaptive schedule.
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
+        target_stderr: standard error of log Z to reach, nats; null for one path.
+        max_num_temperatures: largest number of temperatures of a path; without a target it has no effect.
 
     Raises:
-        ValueError: there is no chain or no temperature.
+        ValueError: there is no chain or no temperature, or a target without a limit.
     """
 
     num_chains: int
     num_temperatures: int
     schedule: Schedule
+    target_stderr: float | None = None
+    max_num_temperatures: int | None = None
 
     def __post_init__(self):
         if self.num_chains < 2 or self.num_temperatures < 1:
             raise ValueError("num_chains must be at least 2, for a standard error, and num_temperatures positive")
+        if self.target_stderr is not None and (self.target_stderr <= 0 or self.max_num_temperatures is None):
+            raise ValueError(
+                f"target_stderr = {self.target_stderr} must be positive, with a max_num_temperatures; null for one path"
+            )
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
+        found = self._anneal(model, report)
+        if self.target_stderr is None or self.max_num_temperatures is None:
+            return found
+        num = self.num_temperatures
+        while (found.warning or found.margin.stderr > self.target_stderr) and 2 * num <= self.max_num_temperatures:
+            num *= 2
+            found = replace(self, num_temperatures=num)._anneal(model, report)
+        return replace(found, settings=self._list_settings())
+
+    def _list_settings(self) -> dict[str, Any]:
+        """Returns the settings that say how log Z is estimated; without a target the limit is none of them."""
+        names = ["num_chains", "num_temperatures", "schedule"]
+        names += ["target_stderr", "max_num_temperatures"] if self.target_stderr is not None else []
+        return {name: getattr(self, name) for name in names}
+
+    def _anneal(self, model: EnergyModel, report: ProgressCallback) -> LogPartition:
+        """Estimates log Z along one path."""
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         margin = log_mean_margin(log_w)
@@ -66,9 +95,10 @@ class AIS(PartitionFunction):
             "ais_ess": ess,
             "ais_log_weight_std": log_w.std().item(),
             "ais_pareto_k": k,
+            "ais_temperatures": self.num_temperatures,
         }
         warning = self._describe_doubt(ess, k) if any(margin) else None
-        return LogPartition(log_z, "ais", margin, asdict(self), diagnostics, warning)
+        return LogPartition(log_z, "ais", margin, self._list_settings(), diagnostics, warning)
 
     @torch.no_grad()
     def log_weights(self, model: EnergyModel, report: ProgressCallback = no_progress) -> Tensor:
@@ -93,7 +123,8 @@ class AIS(PartitionFunction):
             reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
         else:
             return None
+        limit = "num_temperatures" if self.target_stderr is None else "max_num_temperatures"
         return (
-            f"{reason}, so its error may exceed the stated one: raise num_temperatures, now {self.num_temperatures:,}, "
+            f"{reason}, so its error may exceed the stated one: raise {limit}, now {getattr(self, limit):,}, "
             f"or num_chains, now {self.num_chains:,}"
         )

@@ -1,8 +1,8 @@
 """The likelihood of an energy model, beside its conservative side and a baseline."""
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -156,11 +156,21 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         Returns:
             The estimate and the gap.
         """
-        settings = self.reverse_ais
-        assert settings is not None
-        index = torch.linspace(0, len(data) - 1, min(len(data), settings.num_examples)).round().long()
-        low = data.in_data_units(settings(model, data.batch(index.to(data.x.device)), report).cpu(), index)
-        gap = Gap(*mean_and_stderr(log_p[index] - low), len(index))
+        reverse_ais = self.reverse_ais
+        assert reverse_ais is not None
+        index = torch.linspace(0, len(data) - 1, min(len(data), reverse_ais.num_examples)).round().long()
+        x = data.batch(index.to(data.x.device))
+
+        def measure(num_temperatures: int) -> Gap:
+            path = replace(reverse_ais, num_temperatures=num_temperatures)
+            low = data.in_data_units(path(model, x, report).cpu(), index)
+            return Gap(*mean_and_stderr(log_p[index] - low), len(index))
+
+        num = reverse_ais.num_temperatures
+        gap = measure(num)
+        while reverse_ais.is_too_short(num, gap.mean + gap.margin):
+            num *= 2
+            gap = measure(num)
         value, error = mean_and_stderr(log_p)
         found = value - gap.mean
         stderr = interval = computing_interval = None
@@ -171,16 +181,11 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
         return Estimate(
             *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),
-            settings={"gap_examples": len(index), **_without_num_examples(settings)},
-            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr},
+            settings={"gap_examples": len(index), **reverse_ais.list_settings()},
+            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr, "raise_temperatures": num},
             interval=interval,
             computing_interval=computing_interval,
         ), gap
-
-
-def _without_num_examples(settings: RAISE) -> dict[str, Any]:
-    """Returns the settings without `num_examples`, a limit; their actual number stands beside them."""
-    return {name: value for name, value in asdict(settings).items() if name != "num_examples"}
 
 
 class Gap(NamedTuple):
@@ -209,7 +214,7 @@ class Gap(NamedTuple):
         side = "below" if self.mean > 0 else "above"
         return (
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
-            "more than their errors: raise num_temperatures of both"
+            "more than their errors: raise num_temperatures of both (with a target, max_num_temperatures)"
         )
 
 

@@ -6,6 +6,7 @@ reverse annealing, 2015, https://arxiv.org/abs/1412.8566.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,19 +30,39 @@ class RAISE:
         num_chains: number of chains for each of them.
         num_temperatures: steps from the model to the base, including the pilot of an adaptive schedule.
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
+        target_gap: gap to the likelihood, nats, above which the path doubles; null for one path.
+        max_num_temperatures: largest number of temperatures of a path; without a target it has no effect.
 
     Raises:
-        ValueError: one of the numbers is not positive.
+        ValueError: one of the numbers is not positive, or there is a target without a limit.
     """
 
     num_examples: int
     num_chains: int
     num_temperatures: int
     schedule: Schedule
+    target_gap: float | None = None
+    max_num_temperatures: int | None = None
 
     def __post_init__(self):
         if min(self.num_examples, self.num_chains, self.num_temperatures) < 1:
             raise ValueError("num_examples, num_chains and num_temperatures must be positive")
+        if self.target_gap is not None and (self.target_gap <= 0 or self.max_num_temperatures is None):
+            raise ValueError(
+                f"target_gap = {self.target_gap} must be positive, with a max_num_temperatures; null for one path"
+            )
+
+    def is_too_short(self, num_temperatures: int, gap: float) -> bool:
+        """Returns whether a path that leaves this gap misses the target, and one of twice its length is allowed."""
+        if self.target_gap is None or self.max_num_temperatures is None:
+            return False
+        return gap > self.target_gap and 2 * num_temperatures <= self.max_num_temperatures
+
+    def list_settings(self) -> dict[str, Any]:
+        """Returns the settings of a row, without the number of examples, of which there may be fewer."""
+        names = ["num_chains", "num_temperatures", "schedule"]
+        names += ["target_gap", "max_num_temperatures"] if self.target_gap is not None else []
+        return {name: getattr(self, name) for name in names}
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:

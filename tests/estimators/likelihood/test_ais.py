@@ -126,3 +126,34 @@ def test_equal_weights_give_no_warning():
     found = AIS(2, 5, "linear")(model)
     assert found.margin == (0.0, 0.0)
     assert found.warning is None
+
+
+def test_path_doubles_until_the_target():
+    model = make()
+    one_path = AIS(100, 2, "linear")(model)
+    assert one_path.diagnostics["ais_temperatures"] == 2
+    target = one_path.margin.stderr / 4
+    found = AIS(100, 2, "linear", target_stderr=target, max_num_temperatures=10_000)(model)
+    num = int(found.diagnostics["ais_temperatures"])
+    assert found.margin.stderr <= target
+    assert num > 2
+    assert math.log2(num / 2).is_integer()
+    assert found.settings == {
+        "num_chains": 100,
+        "num_temperatures": 2,
+        "schedule": "linear",
+        "target_stderr": target,
+        "max_num_temperatures": 10_000,
+    }
+
+
+def test_path_ends_at_its_limit():
+    found = AIS(100, 2, "linear", target_stderr=1e-9, max_num_temperatures=15)(make())
+    assert found.diagnostics["ais_temperatures"] == 8
+    assert AIS(100, 20, "linear", 1e-9, 15)(make()).diagnostics["ais_temperatures"] == 20
+
+
+@pytest.mark.parametrize(("target", "limit"), [(0.0, 10), (-1.0, 10), (0.1, None)])
+def test_bad_target_is_refused(target, limit):
+    with pytest.raises(ValueError, match="must be positive, with a max_num_temperatures"):
+        AIS(100, 2, "linear", target, limit)

@@ -86,6 +86,23 @@ def test_estimates_have_conservative_side():
     assert row.settings == {"gap_examples": 200, "num_chains": 1, "num_temperatures": 3, "schedule": "linear"}
 
 
+def test_reverse_path_doubles_until_the_target():
+    model = make()
+    data = examples(model, 300)
+
+    def anneal(target_gap, limit):
+        path = RAISE(300, 1, 1, "linear", target_gap, limit)
+        return evaluate(model, data, AIS(100, 200, "linear"), 100, path)["log_likelihood_conservative"]
+
+    short = anneal(None, None)
+    assert short.diagnostics["raise_temperatures"] == 1
+    long = anneal(short.diagnostics["raise_gap"] / 4, 4096)
+    assert 1 < long.diagnostics["raise_temperatures"] <= 4096
+    assert long.diagnostics["raise_gap"] < short.diagnostics["raise_gap"] / 4
+    assert long.settings["target_gap"] == short.diagnostics["raise_gap"] / 4
+    assert anneal(1e-9, 9).diagnostics["raise_temperatures"] == 8
+
+
 def test_bits_are_per_grey_level():
     model = make()
     data = examples(model)
