@@ -16,8 +16,8 @@ class Bernoulli(Distribution):
     """
 
     def __init__(self, logits: Tensor, event_dims: int):
-        cut = logits.dim() - event_dims
-        super().__init__(logits.shape[:cut], logits.shape[cut:])
+        batch_dims = logits.dim() - event_dims
+        super().__init__(logits.shape[:batch_dims], logits.shape[batch_dims:])
         self.logits = logits
 
     @property
@@ -28,8 +28,7 @@ class Bernoulli(Distribution):
         return F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elementwise_log_prob(value)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        return self.sum_over_event(self.elementwise_log_prob(value))
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
         """Computes x'l - sum_d log(1 + exp(l_d)) for a batch of S in one product: (N, *shape) -> (N, S)."""
