@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.samples.kernel import squared_discrepancy
+from dgm_run.estimators.samples.kernel import squared_mmd
 from dgm_run.estimators.samples.precision_recall import measure_precision_recall
 from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.networks.frozen_parameters import frozen_parameters
@@ -122,7 +122,7 @@ class Adversarial(Objective[GAN]):
         flat_x, flat_fake = x.flatten(1), fake.flatten(1)
         covered = measure_precision_recall(flat_x, flat_fake, NEIGHBOURS)
         found = {
-            "similarity": -squared_discrepancy(flat_x, flat_fake),
+            "similarity": -squared_mmd(flat_x, flat_fake),
             "precision": covered.precision.mean(),
             "recall": covered.recall.mean(),
             "spread": torch.pdist(flat_fake).mean() / torch.pdist(flat_x).mean(),

@@ -13,7 +13,7 @@ from torch import Tensor
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
-from dgm_run.samplers.svgd import direction, squared_discrepancy
+from dgm_run.samplers.svgd import squared_stein_discrepancy, svgd_direction
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Stein(ImplicitObjective[ContinuousLatentModel]):
         z = model.infer(x).rsample((self.num_samples,))
         joint, score, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
         with torch.no_grad():
-            phi = direction(z, score, is_self_excluded=True)
-            discrepancy = squared_discrepancy(z, score)
+            phi = svgd_direction(z, score, is_self_excluded=True)
+            discrepancy = squared_stein_discrepancy(z, score)
         loss = -(phi * z).sum(-1).mean() - joint.mean()
         return loss + model.auxiliary_loss(), {
             "log_joint": joint.detach().mean(),

@@ -13,7 +13,7 @@ BLOCK = 1000
 """Largest size of a block of the cubic distance; there are at least ten blocks."""
 
 
-def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
+def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Returns the unbiased squared MMD of two samples, (N, D) each.
 
     The kernel is exp(-|a - b|^2 / h), with h the median squared distance within x.
@@ -21,8 +21,8 @@ def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
     return _estimate_discrepancy(*_gaussian_kernels(x, y))
 
 
-def discrepancy_stderr(x: Tensor, y: Tensor) -> float:
-    """Estimates the standard error of `squared_discrepancy`, a U-statistic of two samples of one size, (N, D) each.
+def mmd_stderr(x: Tensor, y: Tensor) -> float:
+    """Estimates the standard error of `squared_mmd`, a U-statistic of two samples of one size, (N, D) each.
 
     Where both samples have the same distribution it is too large by the root of two.
     """

@@ -20,9 +20,9 @@ from dgm_run.estimators.samples.frechet import frechet_distance
 from dgm_run.estimators.samples.kernel import (
     cubic_distances,
     cubic_stderr,
-    discrepancy_stderr,
+    mmd_stderr,
     permutation_p_value,
-    squared_discrepancy,
+    squared_mmd,
 )
 from dgm_run.estimators.samples.precision_recall import (
     expected_coverage,
@@ -239,8 +239,8 @@ class SampleQuality(Estimator[GenerativeModel]):
         found["coverage"] = found["coverage"]._replace(diagnostics=expected)
 
         parts = data.z[:MAX_PERMUTED], samples.z[:MAX_PERMUTED]
-        margin = Margin.student(discrepancy_stderr(*parts), len(parts[0]) - 1)
-        found["mmd"] = Metric.from_margin(squared_discrepancy(*parts).item(), margin)
+        margin = Margin.student(mmd_stderr(*parts), len(parts[0]) - 1)
+        found["mmd"] = Metric.from_margin(squared_mmd(*parts).item(), margin)
         p_value = permutation_p_value(*parts, self.num_permutations)
         of_permutations = wilson_interval(p_value, self.num_permutations + 1)
         found["mmd_p_value"] = Metric(p_value, computing_interval=of_permutations, limits=SHARE)
