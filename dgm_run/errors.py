@@ -1,4 +1,4 @@
-"""Errors that a user sees as one line, without a traceback."""
+"""Errors and warnings that a user sees as one line, without a traceback."""
 
 
 class UserError(Exception):
@@ -27,3 +27,8 @@ class OutOfMemory(UserError):
 
 class ResultsError(UserError):
     """Error while results are estimated or written. The training is kept."""
+
+
+def join_warnings(*warnings: str | None) -> str | None:
+    """Joins warnings into one line; None stands for no warning, in the arguments and in the result."""
+    return "; ".join(filter(None, warnings)) or None

@@ -49,7 +49,7 @@ class _EMTraining(TrainingLoop):
         super().__init__(*arguments)
         rng.reseed(self.context.seed, "moments")
         try:
-            self.statistics = self.model.statistics(self.data.train)
+            self.statistics = self.model.compute_statistics(self.data.train)
         except ValueError as error:
             raise ConfigError(f"dataset: {error}") from None
 

@@ -12,7 +12,7 @@ from dgm_run.distributions.linear_gaussian import LinearGaussian
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.models.linear.factor_analysis import (
     AT_FLOOR,
-    LEAST_RELATIVE,
+    MIN_RELATIVE_SCALE,
     Moments,
     describe_data,
     expectation_maximisation,
@@ -93,7 +93,7 @@ class LinearBaseline(Estimator[nn.Module]):
 
     @property
     def _floor(self) -> tuple[float, float]:
-        return self.min_scale, max(self.relative_min_scale, LEAST_RELATIVE)
+        return self.min_scale, max(self.relative_min_scale, MIN_RELATIVE_SCALE)
 
     def _fit_all(self, data: Moments) -> list[Fit]:
         floor = resolve_floor(data.variance, *self._floor)
