@@ -18,11 +18,11 @@ from dgm_run.samplers.svgd import squared_stein_discrepancy, svgd_direction
 
 @dataclass(frozen=True)
 class Stein(ImplicitObjective[ContinuousLatentModel]):
-    """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
+    """Amortised SVGD: the particles are samples of q(z | x), and q moves them in the SVGD direction.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
-    other particles move a particle. They are new draws of q at every step, not one set that converges. A particle's own
-    score would draw all of them to the mode; in 40 dimensions nothing else would remain.
+    other particles move a particle, because the particles are new draws of q at every step and do not converge as one
+    set. A particle's own score would pull all of them to the mode, in 40 dimensions almost entirely.
     """
 
     def __call__(
