@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-BLOCK = 1000
+MAX_BLOCK_SIZE = 1000
 """Largest size of a block of the cubic distance; there are at least ten blocks."""
 
 
@@ -50,9 +50,9 @@ def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
     halves = both.new_full((num_permutations + 1, 2 * n), -1.0)
     halves[0, :n] = 1  # the samples themselves
     halves[1:].scatter_(1, torch.rand(num_permutations, 2 * n).to(both.device).argsort(1)[:, :n], 1.0)
-    # up to constants that all splits share, s' K s is the discrepancy: within the halves less across
-    found = _split_discrepancies(kernel, halves, n)
-    return ((found[1:] >= found[0] - 1e-12).sum().item() + 1) / (num_permutations + 1)
+    discrepancies = _split_discrepancies(kernel, halves, n)
+    num_larger = (discrepancies[1:] >= discrepancies[0] - 1e-12).sum().item()
+    return (num_larger + 1) / (num_permutations + 1)
 
 
 def cubic_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def cubic_stderr(x: Tensor, y: Tensor) -> float:
 
 def _cubic_kernels(x: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
     """Yields the kernel matrices of each block: within x, within y, and across."""
-    size = max(2, min(BLOCK, len(x) // 10))
+    size = max(2, min(MAX_BLOCK_SIZE, len(x) // 10))
     dim = x.shape[1]
     for a, b in zip(x.double().split(size), y.double().split(size), strict=True):
         if len(a) == size:
