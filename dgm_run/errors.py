@@ -22,11 +22,11 @@ class TrainingError(UserError):
 
 
 class OutOfMemory(UserError):
-    """Error of exhausted memory. The message says what was too large and what to lower."""
+    """Error of exhausted memory. The message names the setting that was too large."""
 
 
 class ResultsError(UserError):
-    """Error while results are estimated or written. The training is kept."""
+    """Error while results are estimated or written. The trained model stays in the run folder."""
 
 
 def join_warnings(*warnings: str | None) -> str | None:
