@@ -23,8 +23,8 @@ def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
 def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
     """Adds a warning to each likelihood of the model that lies below the best baseline.
 
-    The difference is paired where both have a value for every example. The warning stands beside the log-likelihood, or
-    beside the ELBO where there is no log-likelihood. For sentences it stands beside the perplexity, like the baselines.
+    The difference is paired where both have a value for every example. The row of the log-likelihood gets the
+    warning, or that of the ELBO where there is no log-likelihood. For sentences the row of the perplexity gets it.
 
     Args:
         estimates: all estimates on one split, in the units of `Estimate`.

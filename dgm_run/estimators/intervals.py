@@ -102,7 +102,7 @@ def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
 
 
 def contradicts(values: Sequence[float], stated: Sequence[Margin]) -> bool:
-    """Tests whether values lie further apart than their stated margins explain, by chi-square at 1%.
+    """Tests whether values spread more than their stated margins explain, by chi-square at 1%.
 
     The expected variance of the values is the mean of the stated variances, so a single margin that is far too short
     decides nothing. Any spread contradicts margins of zero.

@@ -21,8 +21,8 @@ class Stein(ImplicitObjective[ContinuousLatentModel]):
     """Amortised SVGD: the particles are samples of q(z | x), and q moves them in the SVGD direction.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
-    other particles move a particle, because the particles are new draws of q at every step and do not converge as one
-    set. A particle's own score would pull all of them to the mode, in 40 dimensions almost entirely.
+    other particles move a particle: the particles are new draws of q at every step and do not converge as one set. A
+    particle's own score would pull all of them to the mode, in 40 dimensions almost entirely.
     """
 
     def __call__(

@@ -198,15 +198,13 @@ class Imputation(Estimator[nn.Module]):
                 _estimate_error(name, method, each.mean, truth, is_target, settings, diagnostics, warning, unit)
             )
             if each.log_p is not None:
-                kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
-                estimate = Estimate.over(
-                    log_p, f"log_likelihood_seen_{name}", method, kind,
-                    settings=settings, diagnostics=_take_medians(each), warning=warning,
-                )  # fmt: skip
-                estimates.append(estimate)
+                kind: Kind = "exact" if methods[method].is_exact else "estimate"
+                medians = _take_medians(each)
+                more: dict[str, Any] = {"settings": settings, "diagnostics": medians, "warning": warning}
+                estimates.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **more))
         for method, guess in self._impute_by_baselines(corrupt, seen).items():
             estimates.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
         return estimates

@@ -75,9 +75,9 @@ class LatentClassification(Estimator[LatentVariableModel]):
 class Classification(Estimator[JointModel]):
     """Error rates of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Further rows hold the error rates of baseline classifiers, fitted to the labelled training examples. Others hold the
-    error of selective prediction, which declines decisions by q(y | x) or by p(x): without the least certain tenth, and
-    as a mean over all coverages. In M1 + M2 the features that M1 infers take the place of x in p(x, y).
+    Further rows state the error rates of baseline classifiers, fitted to the labelled training examples. Others state
+    the error of selective prediction, which declines decisions by q(y | x) or by p(x). One declines the least certain
+    tenth, one is the mean over all coverages. In M1 + M2 the features that M1 infers take the place of x in p(x, y).
 
     Args:
         num_samples: number of samples of z for each example and class, for p(x, y).

@@ -31,15 +31,15 @@ ADVICE = "train longer, start the visible biases at the data means, or change op
 class EnergyLikelihood(Estimator[UnnormalizedModel]):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
-    Where hidden units cannot be summed out, -F(x) is estimated by log 1/S sum_s p(x | s) f(s) / q(s | x), s from
-    q(s | x). Another row holds the ELBO, the mean of the logs. It is a lower bound only where log Z is exact.
+    Where hidden units cannot be summed out, importance samples s of q(s | x) estimate -F(x) by log 1/S sum_s p(x | s)
+    f(s) / q(s | x). Another row states the ELBO, the mean of the logs. It is a lower bound only where log Z is exact.
 
     All examples share the error of log Z, which is part of the stated error.
 
     Annealed importance sampling understates log Z on average, so that the likelihood is optimistic on average. Another
     row holds a conservative likelihood, lower by the gap to reverse annealing on a part of the examples. It is
     conservative for the annealed model, from which chains of as many temperatures draw. A model far from the annealed
-    one can lie on either side. If the two differ by more than their errors, a warning is given, and the stated interval
+    one can lie on either side. If the two differ by more than their errors, a warning says so. The stated interval then
     extends to the interval of the conservative likelihood.
 
     Args:

@@ -186,11 +186,6 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         error = sampling_error(columns, self.num_samples)
         columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
         diagnostics = sampling_diagnostics(columns, error)
-        # the covariance of two independent means, because the variance of one would hold the noise of its samples
-        first = columns["first_mean"] - columns["first_mean"].mean(0)
-        second = columns["second_mean"] - columns["second_mean"].mean(0)
-        covariance = (first * second).sum(0) / max(n - 1, 1)
-        active = float((covariance > ACTIVE_VARIANCE).sum())
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
             stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5  # NaN for one sample
@@ -213,19 +208,11 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
             estimate("elbo", "lower_bound"),
             estimate("reconstruction", "estimate"),
             estimate("kl", "estimate", warning=_COLLAPSED if is_collapsed else None),
-            Estimate(
-                quantity="active_units",
-                estimator="posterior_means",
-                kind="estimate",
-                value=active,
-                stderr=None,
-                num_examples=n,
-                unit=f"of {len(covariance)}",
-                settings={"min_variance": ACTIVE_VARIANCE},
-            ),
+            _count_active_units(columns["first_mean"], columns["second_mean"]),
         ]
 
     def _describe_doubt(self, diagnostics: dict[str, float | None], error: SamplingError) -> str | None:
+        """Describes weights whose estimate may be far too low; None where they are well spread."""
         advice = "take more samples (estimators.importance_sampling.num_samples)"
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
@@ -235,3 +222,26 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         if error.bias is None:
             return f"few samples of an example have a finite weight, so the bias is unknown: {advice}"
         return describe_heavy_tails(diagnostics, advice)
+
+
+def _count_active_units(first_mean: Tensor, second_mean: Tensor) -> Estimate:
+    """Counts the latent dimensions whose posterior mean varies over the examples by more than `ACTIVE_VARIANCE`.
+
+    The variance is a covariance of two independent estimates of the mean: that of one would include the noise of its
+    samples.
+
+    Args:
+        first_mean, second_mean: posterior means, (N, L), equal where they are exact.
+    """
+    n = len(first_mean)
+    covariance = ((first_mean - first_mean.mean(0)) * (second_mean - second_mean.mean(0))).sum(0) / max(n - 1, 1)
+    return Estimate(
+        quantity="active_units",
+        estimator="posterior_means",
+        kind="estimate",
+        value=float((covariance > ACTIVE_VARIANCE).sum()),
+        stderr=None,
+        num_examples=n,
+        unit=f"of {len(covariance)}",
+        settings={"min_variance": ACTIVE_VARIANCE},
+    )

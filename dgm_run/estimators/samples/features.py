@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dgm_run.data.data_split import DataSplit
 from dgm_run.recording.image_grid import is_image
 
-Kind = Literal["classifier", "random", "pca", "pixels"]
+FeatureKind = Literal["classifier", "random", "pca", "pixels"]
 
 FEATURE_DIM = 64
 MIN_RELATIVE_VARIANCE = 1e-6
@@ -52,7 +52,7 @@ class Features:
 
 
 def fit_features(
-    kind: Kind,
+    kind: FeatureKind,
     train: DataSplit,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from scipy.stats import binom
@@ -15,7 +15,7 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr
 from dgm_run.estimators.proportions import SHARE_LIMITS, width_as_stderr, wilson_interval
 from dgm_run.estimators.samples.blocks import block_stderr
-from dgm_run.estimators.samples.features import Features, fit_features
+from dgm_run.estimators.samples.features import FeatureKind, Features, fit_features
 from dgm_run.estimators.samples.frechet import frechet_distance
 from dgm_run.estimators.samples.kernel import (
     cubic_distances,
@@ -130,7 +130,7 @@ class SampleQuality(Estimator[GenerativeModel]):
     """
 
     num_samples: int
-    features: Literal["classifier", "random", "pca", "pixels"]
+    features: FeatureKind
     feature_seed: int
     num_neighbours: int
     num_permutations: int

@@ -56,7 +56,7 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
 
     The noise scale of a pixel has a floor: min_scale + relative_min_scale * the pixel's standard deviation in the
     training data (`resolve_floor`). A constant pixel takes the scale of the others. Only the floor keeps the noise of a
-    constant pixel above zero: a test example in which the pixel changes may cost any number of nats.
+    constant pixel above zero. A test example in which that pixel changes may cost any number of nats.
 
     Args:
         shape: shape of one example.
