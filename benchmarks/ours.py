@@ -11,9 +11,9 @@ from benchmarks.table import Options
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Progress
+from dgm_run.recording.silent import NoCheckpoints, SilentDisplay, SilentLog
 from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.median_stopping import MedianStopping
 
@@ -28,16 +28,25 @@ def model_of(cfg: DictConfig, device: torch.device) -> nn.Module:
 
 
 def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str) -> Callable[[], object]:
-    """`steps` steps of `Training.run`, with everything it does on the way and at the end of an epoch."""
+    """`steps` steps of `TrainingLoop.run`, with everything it does on the way and at the end of an epoch."""
     cfg = config(*overrides)
-    nowhere = NullSink()
-    session = RunContext(0, nowhere, nowhere, nowhere, StopRequest(), MedianStopping(Path()), nowhere, {}, None)
+    context = RunContext(
+        seed=0,
+        checkpoints=NoCheckpoints(),
+        log=SilentLog(),
+        display=SilentDisplay(),
+        stop=StopRequest(),
+        median_stopping=MedianStopping(Path()),
+        pictures=lambda step, epoch: None,
+        config={},
+        resume=None,
+    )
     model = model_of(cfg, options.device)
-    training = instantiate(cfg.trainer).make_loop(model, instantiate(cfg.objective), data, session)
+    loop = instantiate(cfg.trainer).make_loop(model, instantiate(cfg.objective), data, context)
 
     def run() -> None:
-        training.total_steps = training.state.step + steps
-        training.run()
+        loop.total_steps = loop.state.step + steps
+        loop.run()
 
     return run
 

@@ -1,6 +1,7 @@
 """Imports point one way, and the folders hold what they say."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,8 @@ def test_only_the_entry_knows_hydra_and_omegaconf():
         "cli/main.py",
         "cli/resume.py",
         "cli/run_commands.py",
-        "config/commands.py",
         "config/compose.py",
+        "config/overrides.py",
         "config/schema.py",
         "config/validate.py",
         "runner/assemble.py",
@@ -120,3 +121,18 @@ def test_the_top_of_the_package_is_small():
 def test_no_module_hides_a_public_function():
     names = {path.stem for path in ROOT.iterdir()}
     assert not names & set(dgm_run.__all__)
+
+
+def test_inheritance_is_at_most_three_deep():
+    def count_ancestors(kind: type) -> int:
+        parents = [base for base in kind.__bases__ if base.__module__.startswith("dgm_run")]
+        return max((1 + count_ancestors(base) for base in parents), default=0)
+
+    own = {}
+    for path in FILES:
+        if path.name != "__main__.py":
+            name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+            kinds = [kind for kind in vars(import_module(name)).values() if isinstance(kind, type)]
+            own |= {kind: count_ancestors(kind) for kind in kinds if kind.__module__ == name}
+    assert len(own) > 300
+    assert [kind.__name__ for kind, depth in own.items() if depth > 3] == []

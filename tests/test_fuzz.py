@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from dgm_run.cli.hydra_errors import compose_arguments, list_choices
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.schema import GROUPS
-from dgm_run.config.suggestions import list_leaves
+from dgm_run.config.suggestions import list_settable_keys
 from dgm_run.errors import UserError
 from tests.support.tiny import dgm_run
 
@@ -72,7 +72,7 @@ def keys_of(group: str, choice: str) -> list[str]:
     text = (conf_dir() / group / f"{choice}.yaml").read_text()
     node = yaml.safe_load(text)
     node = node.get(group, node) if "# @package _global_" in text else node
-    keys = [key for key in list_leaves(node) if not key.startswith("defaults") and not key.endswith("_partial_")]
+    keys = [key for key in list_settable_keys(node) if not key.startswith("defaults") and not key.endswith("_partial_")]
     return [f"{group}.{key}" for key in keys]
 
 
@@ -95,9 +95,8 @@ def draw_line(rng: random.Random) -> list[str]:
     """Draws one of the bases, and values for a few of its keys; now and then a choice that goes with it or not."""
     line = list(rng.choice(BASES))
     plain = OmegaConf.to_container(compose_arguments(line), resolve=False)
-    keys = [
-        key for key in list_leaves(plain) if not key.startswith(("published", "data_dir")) and "_partial_" not in key
-    ]
+    keys = [key for key in list_settable_keys(plain) if not key.startswith(("published", "data_dir"))]
+    keys = [key for key in keys if "_partial_" not in key]
     for key in rng.sample(keys, rng.randint(1, 3)):
         line = [part for part in line if part.partition("=")[0] != key]
         prefix = rng.choice(("++", "~", "+")) if rng.random() < 0.1 else ""

@@ -5,7 +5,7 @@ import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dgm_run.report.estimator_seeds import EstimatorSeeds
 
 MAX_JOBS = 100_000
-"""Number of jobs of a sweep that Hydra can list in memory."""
+"""Largest number of jobs of a sweep, which Hydra lists in memory."""
 
 SHELL_COMMANDS = ("install", "uninstall", "query")
 
@@ -79,27 +79,27 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         ConfigError: one of them is not KEY=VALUE.
     """
     parser = OverridesParser.create()
-    found = []
+    parsed = []
     for each in overrides:
         if not each.strip():
             raise ConfigError("an argument is empty: leave it out, or write KEY=VALUE")
         try:
-            found += parser.parse_overrides([each])
+            parsed += parser.parse_overrides([each])
         except OverrideParseException as error:
             error.override = error.override or each
             raise ConfigError(describe_syntax(error)) from None
-        except HydraException as error:  # of a function such as range()
+        except HydraException as error:  # from a function such as range()
             raise ConfigError(f"{each}: {str(error).splitlines()[0]}") from None
-    return found
+    return parsed
 
 
 def parse_estimator_seeds(arguments: Sequence[str]) -> "EstimatorSeeds":
-    """Parses `--estimator-seeds`, the only option of dgm-report; `separate` where it is not given.
+    """Parses `--estimator-seeds`, the only option of dgm-report; returns `separate` without it.
 
     Raises:
         ConfigError: an argument is anything else, or the option has another value.
     """
-    from dgm_run.report.estimator_seeds import EstimatorSeeds  # NumPy comes with it
+    from dgm_run.report.estimator_seeds import EstimatorSeeds  # imports NumPy
 
     choices = get_args(EstimatorSeeds)
     chosen = choices[0]
@@ -123,20 +123,20 @@ def find_config_folders(options: Namespace) -> list[Path]:
 def _check_options(options: Namespace) -> None:
     if options.experimental_rerun:
         raise ConfigError("--experimental-rerun: to resume a run, write trainer.resume=RUN_DIR")
-    given = {
+    commands = {
         "--run": options.run,
         "--multirun": options.multirun,
         "--cfg": options.cfg is not None,
         "--shell-completion": options.shell_completion,
         "--info": options.info is not None,
     }
-    commands = [name for name, is_given in given.items() if is_given]
-    if len(commands) > 1:
-        instead = ": sweep.dry_run=true shows the jobs of a sweep" if commands[0] == "--multirun" else ""
-        raise ConfigError(f"{' and '.join(commands)} exclude each other{instead}")
+    given = [name for name, is_given in commands.items() if is_given]
+    if len(given) > 1:
+        instead = ": sweep.dry_run=true shows the jobs of a sweep" if given[0] == "--multirun" else ""
+        raise ConfigError(f"{' and '.join(given)} exclude each other{instead}")
     for name in ("resolve", "package"):
         if getattr(options, name) and options.cfg is None and not options.help:
-            raise ConfigError(f"--{name} goes with --cfg job")
+            raise ConfigError(f"--{name}: it needs --cfg job: add that, or drop --{name}")
     if options.shell_completion:
         chosen = [each for each in options.overrides if each.partition("=")[0] in SHELL_COMMANDS]
         if len(chosen) != 1 or len(options.overrides) != 1 or "=" not in chosen[0]:
@@ -152,33 +152,42 @@ def _check_override(override: Override) -> None:
         return
     if override.is_sweep_override():
         _check_sweep(override)
-    value = override.value() if not override.is_sweep_override() else None
+    value = None if override.is_sweep_override() else override.value()
+    _check_folder(line, key, value)
     is_group = key in GROUPS or key == "experiment" or "/" in key
+    if is_group and not override.is_sweep_override():
+        _check_choice(line, key, value)
+
+
+def _check_folder(line: str, key: str, value: Any) -> None:
+    """Refuses an empty folder of a run or a sweep."""
     if key in ("hydra.run.dir", "hydra.sweep.dir") and value in ("", None):
         raise ConfigError(f"{line}: no folder is given: write {key}=FOLDER, or leave it out")
     if key == "trainer.resume" and value == "":
         raise ConfigError(f"{line}: no folder is given: write trainer.resume=RUN_DIR, or trainer.resume=auto")
-    if not is_group or override.is_sweep_override():
-        return
+
+
+def _check_choice(line: str, key: str, value: Any) -> None:
+    """Refuses a value of a group that is not the name of a choice, or a list of names for `estimators`."""
     if value is None and "/" in key:
         return  # as dataset/corrupt=null
     if value is None:
         if key != "estimators" and key not in PARTS:
-            raise ConfigError(f"{line}: one has to be chosen: {', '.join(list_choices(key))}")
+            raise ConfigError(f"{line}: choose one of {', '.join(list_choices(key))}")
         without = "'estimators=[]'" if key == "estimators" else f"'~{key}'"
         raise ConfigError(f"{line}: to go without, write {without}")
     names = value if isinstance(value, list) else [value]
     if isinstance(value, list) and key != "estimators":
-        several = f": one after the other is -m {key}={','.join(map(str, value))}" if len(value) > 1 else ""
-        raise ConfigError(f"{line}: one choice is taken, not a list{several}")
+        sweep = f": to run one after the other, write -m {key}={','.join(map(str, value))}" if len(value) > 1 else ""
+        raise ConfigError(f"{line}: this group takes one choice, not a list{sweep}")
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w./-]+", name):
             choices = ", ".join(list_choices(key)) or "the name of a choice"
-            raise ConfigError(f"{line}: it takes the name of a choice: {choices}")
+            raise ConfigError(f"{line}: the value must be the name of a choice: {choices}")
 
 
 def _count_values(override: Override) -> int:
-    """Counts the values that an override sweeps over, without a list of them."""
+    """Counts the values that an override sweeps over, without making a list: it may be too long for the memory."""
     values = override.value() if override.is_sweep_override() else None
     if isinstance(values, RangeSweep):
         assert values.start is not None

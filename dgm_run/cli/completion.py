@@ -33,7 +33,7 @@ def answer_query(arguments: Sequence[str], ask_hydra: Callable[[], object], pres
 
 
 def complete_word(word: str, offers: Sequence[str], presets: Sequence[str]) -> list[str]:
-    """Returns the completions of a word. Presets come in two steps: first the papers, then the rows of one.
+    """Returns the completions of a word. It completes a preset in two steps: first the paper, then its row.
 
     Args:
         word: the word as typed so far.
@@ -44,11 +44,13 @@ def complete_word(word: str, offers: Sequence[str], presets: Sequence[str]) -> l
         typed = word.removeprefix(PRESET_PREFIX)
         names = presets if "/" in typed else {f"{name.partition('/')[0]}/" for name in presets}
         return sorted(PRESET_PREFIX + name for name in names if name.startswith(typed))
-    kept = [offer for offer in offers if not _is_internal(offer)]
-    return sorted([*kept, PRESET_PREFIX] if word.startswith("+") and PRESET_PREFIX.startswith(word) else kept)
+    completions = [offer for offer in offers if not _is_internal(offer)]
+    if word.startswith("+") and PRESET_PREFIX.startswith(word):
+        completions.append(PRESET_PREFIX)
+    return sorted(completions)
 
 
 def _is_internal(offer: str) -> bool:
-    """Returns whether an offer is a folder without choices, or the group of presets, which have own completions."""
+    """Returns whether an offer is a folder without choices, or the group of presets, which is completed apart."""
     groups = offer.lstrip("+~").rstrip("=/").split("/")
     return groups[0] == "experiment" or groups[-1] in INTERNAL_FOLDERS

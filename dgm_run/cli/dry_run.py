@@ -1,4 +1,4 @@
-"""Dry runs, `sweep.dry_run=true`: lists the jobs of a sweep, and checks each without data. No job is run."""
+"""Dry runs, `sweep.dry_run=true`: lists the jobs of a sweep and checks each, without running it or reading data."""
 
 import sys
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
 from dgm_run.cli.hydra_errors import compose_arguments, describe
-from dgm_run.config.commands import quote, read_folder, read_key
 from dgm_run.config.compose import conf_dir
+from dgm_run.config.overrides import quote, read_folder, read_key
 from dgm_run.errors import ConfigError, UserError
 
 DRY_RUN_PREFIX = "sweep.dry_run="
@@ -39,7 +39,7 @@ def drop_dry_run(arguments: Sequence[str]) -> list[str]:
 
 
 def dry_run(arguments: Sequence[str]) -> bool:
-    """Prints the jobs that a command would run, each with the reason if it would be refused.
+    """Prints the jobs that a command would run, and the reason for each job that would be refused.
 
     Args:
         arguments: command line, without `sweep.dry_run`.
@@ -68,6 +68,7 @@ def dry_run(arguments: Sequence[str]) -> bool:
 
 
 def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Path]) -> bool:
+    """Prints a line for each job; returns whether one of them would be refused."""
     common = [each for each in jobs[0] if all(each in job for job in jobs)] if len(jobs) > 1 else []
     with_all = f", all with {' '.join(common)}" if common else ""
     sys.stdout.write(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}{with_all}:\n")
@@ -75,7 +76,7 @@ def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Pat
     for number, job in enumerate(jobs):
         line = f"{number}  {' '.join(each for each in job if each not in common) or 'no overrides'}"
         if sweep and (sweep / str(number) / "results.json").exists():
-            line += ": it has results already"
+            line += ": finished already"
         elif refusal := _find_refusal(job, folders):
             num_refused += 1
             line += f": refused: {refusal}"
@@ -86,7 +87,7 @@ def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Pat
 
 
 def _find_refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | None:
-    """Returns the reason why a run with these overrides would be refused before it loads data; None if it runs."""
+    """Returns why a run with these overrides would be refused before it loads data; None if it would start."""
     try:
         _check_run(overrides, folders)
     except UserError as error:
@@ -101,7 +102,7 @@ def _check_run(overrides: Sequence[str], folders: Sequence[Path]) -> None:
 
 
 def _split_jobs(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]:
-    """Returns the overrides of each job, as Hydra's own sweeper makes them."""
+    """Returns the overrides of each job, as Hydra's basic sweeper makes them."""
     search = create_config_search_path(str(conf_dir()))
     for folder in folders:
         search.append("command-line", f"file://{folder.absolute()}")
@@ -125,8 +126,8 @@ def _compose_hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -
 
 
 def _find_sweep_folder(overrides: Sequence[str]) -> Path | None:
-    found = [read_folder(each) for each in overrides if read_key(each) == "hydra.sweep.dir"]
-    return found[-1] if found else None
+    folders = [read_folder(each) for each in overrides if read_key(each) == "hydra.sweep.dir"]
+    return folders[-1] if folders else None
 
 
 def _is_hydra_override(override: str) -> bool:

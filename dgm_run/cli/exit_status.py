@@ -1,4 +1,4 @@
-"""Ends a command with its status: messages in a line, failed jobs of sweeps, lost output."""
+"""Ends a command with its exit status; prints its error in a line, and the failed jobs of its sweeps."""
 
 import os
 import signal
@@ -12,30 +12,24 @@ from typing import NoReturn, TypeVar
 from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run.cli.arguments import (
-    find_config_folders,
-    parse_options,
-)
+from dgm_run.cli.arguments import find_config_folders, parse_options
 from dgm_run.cli.hydra_errors import describe
 from dgm_run.cli.resume import find_sweep_code
-from dgm_run.config.commands import (
-    read_overrides,
-    report_runs,
-    resume_sweep,
-)
+from dgm_run.config.commands import report_runs, resume_sweep
+from dgm_run.config.start import read_overrides
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.recording.output import find_lost_streams, get_reason
 
 ONE_LINE_ERRORS = (UserError, HydraException, OSError)
-
+"""Errors of the user or the system, which are printed as one line without a traceback."""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Outcome:
-    """Record of the work of this process, by which its exit status is chosen.
+    """Record of the work of this process. It determines the exit status.
 
     Attributes:
         has_failed: whether a run, a job or an estimator failed.
@@ -58,7 +52,7 @@ def exit_with_status(work: Callable[[], object], os_error_prefix: str = "") -> N
         work: the command.
         os_error_prefix: text before the message of an operating-system error.
     """
-    full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
+    has_tracebacks = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises every error, and this function prints them
     sys.path.append(os.getcwd())  # a user's own package, as in _target_: my_package.MyPrior
     try:
@@ -71,24 +65,35 @@ def exit_with_status(work: Callable[[], object], os_error_prefix: str = "") -> N
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except (*ONE_LINE_ERRORS, OmegaConfBaseException) as error:
-        if full_error:
+        if has_tracebacks:
             raise
         outcome.has_failed = True
-        is_os_error = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
-        prefix = os_error_prefix if is_os_error else ""
         _remove_unstarted_sweeps()
-        message = describe(error, sys.argv[1:], _own_folders()) if _is_hydra_error(error) else str(error)
-        sys.stderr.write(f"{prefix}{message}\n")
+        sys.stderr.write(f"{_describe_error(error, os_error_prefix)}\n")
     finally:
         _print_failed_jobs()
     sys.stdout.flush()
-    lost = find_lost_streams().get("standard output")
-    has_worked = outcome.has_failed or outcome.run_folders or outcome.sweep_folders
-    if lost and not has_worked:  # its only purpose was to print
-        if isinstance(lost, BrokenPipeError):
-            sys.exit(128 + SIGPIPE)
-        sys.exit(f"cannot write to standard output: {get_reason(lost)}")
+    _exit_if_output_is_lost()
     sys.exit(1 if outcome.has_failed else 0)
+
+
+def _describe_error(error: Exception, os_error_prefix: str) -> str:
+    """Describes an error of the user or the system in one line."""
+    is_os_error = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
+    prefix = os_error_prefix if is_os_error else ""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return prefix + describe(error, sys.argv[1:], _find_own_folders())
+    return f"{prefix}{error}"
+
+
+def _exit_if_output_is_lost() -> None:
+    """Ends a command that only prints with the status of its lost output. A run or a sweep ends by its own status."""
+    lost = find_lost_streams().get("standard output")
+    if not lost or outcome.has_failed or outcome.run_folders or outcome.sweep_folders:
+        return
+    if isinstance(lost, BrokenPipeError):
+        sys.exit(128 + SIGPIPE)
+    sys.exit(f"cannot write to standard output: {get_reason(lost)}")
 
 
 def exit_if_refused(check: Callable[[], T]) -> T:
@@ -113,12 +118,8 @@ def _remove_unstarted_sweeps() -> None:
                 sweep.rmdir()
 
 
-def _is_hydra_error(error: Exception) -> bool:
-    return isinstance(error, HydraException | OmegaConfBaseException)
-
-
-def _own_folders() -> list[Path]:
-    """Returns the user's own configuration folders, where the command takes such."""
+def _find_own_folders() -> list[Path]:
+    """Returns the user's own configuration folders; none for a command that takes none."""
     with suppress(ConfigError):
         return find_config_folders(parse_options(sys.argv[1:]))
     return []
@@ -127,8 +128,8 @@ def _own_folders() -> list[Path]:
 def _print_failed_jobs() -> None:
     """Prints the failed jobs of each sweep with their reasons, and the command that compares its runs."""
     for sweep in outcome.sweep_folders:
-        found = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
-        jobs = {path.parent.parent: read_overrides(path.parent.parent) or [] for path in found}
+        files = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
+        jobs = {file.parent.parent: read_overrides(file.parent.parent) or [] for file in files}
         common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
         lines = []
         for folder, overrides in jobs.items():
@@ -138,17 +139,17 @@ def _print_failed_jobs() -> None:
         if lines:
             outcome.has_failed = True
             again = resume_sweep(sweep, find_sweep_code(sweep))
-            lines = ["failed jobs:", *lines, f"to run what is missing: {again}", ""]
+            lines = ["failed jobs:", *lines, f"to run the missing jobs: {again}", ""]
             sys.stderr.write("\n".join(lines))
         sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")
 
 
 def _describe_failure(folder: Path) -> str | None:
-    """Returns the reason why a job has no results, or why its last evaluation failed; None if it succeeded."""
+    """Returns why a job has no results, or why its last evaluation failed; None if it succeeded."""
     with suppress(OSError):
         return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
     if (folder / "results.json").exists():
         return None
     if (folder / "checkpoints" / "last").is_dir():
-        return "it has not ended, and goes on from its checkpoint: stopped, killed, or out of memory"
-    return "it ended without a message before its first checkpoint: stopped, killed, or out of memory"
+        return "stopped, killed, or out of memory; it resumes from its checkpoint"
+    return "stopped, killed, or out of memory before its first checkpoint"

@@ -1,4 +1,4 @@
-"""Messages about a wrong command line, each in one line in the place of Hydra's several."""
+"""Describes errors of the command line in one line each, where Hydra prints several."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
 from dgm_run.config.schema import GROUPS
-from dgm_run.config.suggestions import list_leaves, suggest_keys, suggest_names
+from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
 PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
@@ -49,6 +49,20 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
         return describe_syntax(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _describe_missing(error, folders)
+    known = _describe_known_message(error, arguments, folders)
+    if known:
+        return known
+    if isinstance(error, OmegaConfBaseException):
+        return describe_omegaconf(error)
+    message = str(error).partition("\nConfig search path:")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines = [*lines[:1], describe_omegaconf(error.__cause__)]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
+def _describe_known_message(error: BaseException, arguments: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """Describes an error by the text of its message; None for a message that is not known here."""
     message = str(error)
     unknown = re.match(r"Could not override '([^']+)'", message) or re.match(
         r"Could not delete from config. '([^']+)' does not exist", message
@@ -72,14 +86,9 @@ def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[P
         if "HydraConfig was not set" in str(cause):
             return f"+{unmerged[1]}: this key exists: write it without +"
         return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
-    if isinstance(error, OmegaConfBaseException):
-        return describe_omegaconf(error)
     if "does not support sweep type" in message:
         return f"{_first_line(message)}: choose hydra/sweeper=optuna"
-    lines = [line.strip() for line in message.partition("\nConfig search path:")[0].splitlines() if line.strip()]
-    if isinstance(cause, OmegaConfBaseException):
-        lines = [*lines[:1], describe_omegaconf(cause)]
-    return "; ".join(lines[:2]) or type(error).__name__
+    return None
 
 
 def describe_syntax(error: OverrideParseException) -> str:
@@ -101,34 +110,34 @@ def describe_syntax(error: OverrideParseException) -> str:
 def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
     """Describes an unknown key in one line, with similar keys or with the choices that have it."""
     group = key.partition("=")[0].partition(".")[0]
-    own = [a for a in arguments if re.fullmatch(r"[+~]?[\w@/]+(=.*)?", a) and a.partition("=")[0].lstrip("+~") != key]
-    known = _list_settable_keys(own) or _list_settable_keys([])
+    choices = [each for each in arguments if _is_choice(each) and each.partition("=")[0].lstrip("+~") != key]
+    known = _compose_settable_keys(choices) or _compose_settable_keys([])
     if key in known:
-        above = [a for a in arguments if key.startswith(a.partition("=")[0].lstrip("+") + ".")]
-        if above:
-            return f"{key}: {above[0]} removes the node that holds it: leave one of the two out"
+        parents = [each for each in arguments if key.startswith(each.partition("=")[0].lstrip("+") + ".")]
+        if parents:
+            return f"{key}: {parents[0]} removes the node that holds it: leave one of the two out"
         return f"~{key}: it is null: there is nothing to delete"
     if group in known:  # a leaf: the group is null
-        return f"{key}: no {group} is chosen here"
+        return f"{key}: no {group} is chosen: choose one, or drop this override"
     meant = [
         f"+{name}=NAME" if name == "experiment" else name for name in suggest_keys(key, known, (*GROUPS, "experiment"))
     ]
     line = f"{key}: there is no such key"
     if meant:
         return f"{line}: did you mean {' or '.join(meant)}? dgm-run ... --cfg job shows all of them"
-    choices = _find_choices_with_key(group, key, folders) if "." in key else []
-    if choices:
-        found = sorted({name for _, name in choices})
-        having = " | ".join(choice for choice, name in choices if name == found[0])
-        return f"{line} here; {found[0]} goes with {group}={having}"
+    matches = _find_choices_with_key(group, key, folders) if "." in key else []
+    if matches:
+        first = min(name for _, name in matches)
+        choices_with_key = " | ".join(choice for choice, name in matches if name == first)
+        return f"{line} here: {first} needs {group}={choices_with_key}"
     return f"{line}: dgm-run ... --cfg job shows all of them"
 
 
 def describe_unknown_option(word: str) -> str:
-    """Describes an unknown option in one line, with the setting that may be meant: settings have no dashes."""
+    """Describes an unknown option in one line; suggests a setting, which has no dashes."""
     option, equals, value = word.partition("=")
     key = option.lstrip("-").replace("-", "_")
-    known = _list_settable_keys([])
+    known = _compose_settable_keys([])
     names = (*GROUPS, "seed")
     meant = [key] if key in (*known, *names) else suggest_keys(key, known, names)
     if not meant:
@@ -137,18 +146,17 @@ def describe_unknown_option(word: str) -> str:
     return f"no option {word}: settings have no dashes: did you mean {settings}?"
 
 
-def _list_settable_keys(overrides: Sequence[str]) -> list[str]:
+def _compose_settable_keys(overrides: Sequence[str]) -> list[str]:
     """Returns the keys that can be set with these choices; none where the choices cannot be composed."""
     try:
-        return list(list_leaves(OmegaConf.to_container(compose(*overrides), resolve=False)))
+        return list(list_settable_keys(OmegaConf.to_container(compose(*overrides), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 
 
 def list_choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
     """Returns the choices of a group, including those in the user's own folders."""
-    found = {path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")}
-    return sorted(found)
+    return sorted({path.stem for folder in (conf_dir(), *folders) for path in (folder / group).glob("*.yaml")})
 
 
 def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) -> str:
@@ -168,8 +176,8 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
     meant = [f"{group}={name}" for name in suggest_names(choice, known)] if choice else []
     meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in list_choices(other, folders)][:2]
     hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
-    extra = next((name for name in PLUGIN_EXTRAS if group.startswith("hydra/") and choice.startswith(name)), None)
-    install = f"; pip install 'dgm-run[{extra}]' adds {choice}" if extra else ""
+    extras = [name for name in PLUGIN_EXTRAS if choice.startswith(name)] if group.startswith("hydra/") else []
+    install = f"; pip install 'dgm-run[{extras[0]}]' adds {choice}" if extras else ""
     return f"{wanted}: there is no such choice: {hint} {', '.join(known)}{install}"
 
 
@@ -179,9 +187,16 @@ def _find_choices_with_key(group: str, key: str, folders: Sequence[Path]) -> lis
     for folder in (conf_dir(), *folders):
         for path in sorted((folder / group).glob("*.yaml")):
             node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            keys = [f"{group}.{name}" for name in list_leaves(node.get(group, node) if group == "model" else node)]
+            keys = [
+                f"{group}.{name}" for name in list_settable_keys(node.get(group, node) if group == "model" else node)
+            ]
             found += [(path.stem, name) for name in suggest_keys(key, keys)[:1] if name.startswith(f"{group}.")]
     return found
+
+
+def _is_choice(argument: str) -> bool:
+    """Returns whether an argument chooses or deletes a group, as in `prior=mixture` or `~prior`."""
+    return bool(re.fullmatch(r"[+~]?[\w@/]+(=.*)?", argument))
 
 
 def _first_line(message: object) -> str:

@@ -16,20 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
-from dgm_run.config.commands import (
-    START,
-    OwnCode,
-    Start,
-    find_packages,
-    list_targets,
-    make_importable,
-    read_key,
-    read_start,
-    resume_run,
-    resume_sweep,
-    store_overrides,
-)
+from dgm_run.config.commands import resume_run, resume_sweep
 from dgm_run.config.compose import annotate_published, as_dict, resolve_data_paths
+from dgm_run.config.overrides import read_key, store_overrides
+from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
+from dgm_run.config.start import START, Start, read_start
 from dgm_run.distributed.ranks import is_rank_zero
 from dgm_run.errors import CheckpointError
 
@@ -57,97 +48,97 @@ class SweepFolder(Callback):
 
 def run_job(cfg: DictConfig) -> float | None:
     """Trains and evaluates one job; returns its best validation value for a search, or None after a failed run."""
-    context = cast(DictConfig, HydraConfig.get())  # which Hydra declares by its schema
-    folder = Path(context.runtime.output_dir)
+    hydra_cfg = cast(DictConfig, HydraConfig.get())  # Hydra declares the type of its schema
+    folder = Path(hydra_cfg.runtime.output_dir)
     outcome.run_folders.append(folder)
     if is_rank_zero():
-        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
+        (folder / "error.txt").unlink(missing_ok=True)  # an earlier attempt may have failed
     try:
-        return _train_and_evaluate(cfg, context, folder)
+        return _train_and_evaluate(cfg, hydra_cfg, folder)
     except ONE_LINE_ERRORS as error:
-        if context.mode == RunMode.RUN:  # if raised, Hydra would print a line of its own first
+        if hydra_cfg.mode == RunMode.RUN:  # if raised, Hydra would print a line of its own first
             sys.stderr.write(f"{error}\n")
             outcome.has_failed = True
-            if not isinstance(error, CheckpointError):  # the folder may be that of another run
+            if not isinstance(error, CheckpointError):  # the folder may belong to another run
                 _write_error_file(folder, str(error))
             return None
-        if isinstance(error, CheckpointError):  # the folder may be that of another run, at work or ended
-            _print_job_failure(context, str(error))
+        if isinstance(error, CheckpointError):  # the folder may belong to another run
+            _print_job_failure(hydra_cfg, str(error))
         else:
-            _note_failed_job(context, str(error))
+            _note_failed_job(hydra_cfg, str(error))
     except Exception as error:
-        if context.mode == RunMode.RUN:
+        if hydra_cfg.mode == RunMode.RUN:
             _write_error_file(folder, f"{type(error).__name__}: {error}")
             raise
         traceback.print_exc()
-        _note_failed_job(context, f"{type(error).__name__}: {error}")
+        _note_failed_job(hydra_cfg, f"{type(error).__name__}: {error}")
     return FAILED_JOB_SCORE  # an exception would end a search
 
 
-def _train_and_evaluate(cfg: DictConfig, context: DictConfig, folder: Path) -> float | None:
+def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> float | None:
     """Carries out the job with absolute data paths; refuses foreign code that comes from a run folder."""
     from dgm_run.runner.run import run  # imports torch
     from dgm_run.runner.run_folder import refuse_foreign_targets
 
-    written = OmegaConf.to_container(context.overrides.task, resolve=False)  # as key=${other.key}
+    written = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)  # interpolations stay, as in key=${other}
     assert isinstance(written, list)
     overrides: list[str] = written
     annotate_published(cfg, overrides)
-    origin = context.callbacks.sweep_folder
-    base = Path(origin.base or context.runtime.cwd)
-    own = OwnCode(find_config_dir(context), tuple(origin.packages))
+    origin = hydra_cfg.callbacks.sweep_folder
+    base = Path(origin.base or hydra_cfg.runtime.cwd)
+    own = OwnCode(find_config_dir(hydra_cfg), tuple(origin.packages))
     names = make_importable(own.packages)
     if origin.only_packages:
         refuse_foreign_targets(
-            cfg, names, lambda name: _write_allowing_command(context, own | OwnCode(packages=(name,)))
+            cfg, names, lambda name: _write_allowing_command(hydra_cfg, own | OwnCode(packages=(name,)))
         )
     places = resolve_data_paths(cfg, base)
     overrides = store_overrides(overrides, places)
     own = own | OwnCode(packages=find_packages(list_targets(OmegaConf.to_container(cfg, resolve=False)), base))
     start = asdict(Start(tuple(overrides), own))
-    found = run(cfg, folder, _write_resume_command(context, own, overrides), start)
-    if failed := found["failed_estimators"]:
-        _note_failed_estimators(context, failed, folder)
-    return found["training"]["best"]
+    results = run(cfg, folder, _write_resume_command(hydra_cfg, own, overrides), start)
+    if failed := results["failed_estimators"]:
+        _note_failed_estimators(hydra_cfg, failed, folder)
+    return results["training"]["best"]
 
 
-def _write_resume_command(context: DictConfig, own: OwnCode, overrides: list[str]) -> str:
-    """Writes the command that resumes a run: own code, the overrides that are new, its folder."""
-    folder = Path(context.runtime.output_dir)
-    begins = not (folder / START).exists() and context.output_subdir is not None
-    known = overrides if begins else (read_start(folder) or Start()).overrides
-    ours = [o for o in overrides if o not in known and read_key(o) != "trainer.resume"]
-    return resume_run(folder, ours, own)
+def _write_resume_command(hydra_cfg: DictConfig, own: OwnCode, overrides: list[str]) -> str:
+    """Writes the command that resumes a run: its folder, own code, and overrides that its folder does not keep."""
+    folder = Path(hydra_cfg.runtime.output_dir)
+    is_new_run = not (folder / START).exists() and hydra_cfg.output_subdir is not None
+    known = overrides if is_new_run else (read_start(folder) or Start()).overrides
+    added = [each for each in overrides if each not in known and read_key(each) != "trainer.resume"]
+    return resume_run(folder, added, own)
 
 
-def _write_allowing_command(context: DictConfig, own: OwnCode) -> str:
+def _write_allowing_command(hydra_cfg: DictConfig, own: OwnCode) -> str:
     """Writes the same command with this code allowed."""
-    if context.mode == RunMode.RUN:
-        return _write_resume_command(context, own, list(context.overrides.task))
-    return resume_sweep(Path(context.runtime.cwd, context.sweep.dir), own)
+    if hydra_cfg.mode == RunMode.RUN:
+        return _write_resume_command(hydra_cfg, own, list(hydra_cfg.overrides.task))
+    return resume_sweep(Path(hydra_cfg.runtime.cwd, hydra_cfg.sweep.dir), own)
 
 
-def _note_failed_job(context: DictConfig, message: str) -> None:
+def _note_failed_job(hydra_cfg: DictConfig, message: str) -> None:
     """Prints that a job failed, and writes the reason into its folder: the job may run on another machine."""
-    _print_job_failure(context, message)
-    _write_error_file(Path(context.runtime.output_dir), message)
+    _print_job_failure(hydra_cfg, message)
+    _write_error_file(Path(hydra_cfg.runtime.output_dir), message)
 
 
-def _note_failed_estimators(context: DictConfig, failed: Mapping[str, str], folder: Path) -> None:
+def _note_failed_estimators(hydra_cfg: DictConfig, failed: Mapping[str, str], folder: Path) -> None:
     """Prints which estimators failed, and writes it into the folder. The run counts as failed."""
     message = describe_failed_estimators(failed, folder)
-    if context.mode == RunMode.RUN:
+    if hydra_cfg.mode == RunMode.RUN:
         sys.stderr.write(f"{message}\n")
         outcome.has_failed = True
         _write_error_file(folder, message)
     else:
-        _note_failed_job(context, message)
+        _note_failed_job(hydra_cfg, message)
 
 
-def _print_job_failure(context: DictConfig, message: str) -> None:
+def _print_job_failure(hydra_cfg: DictConfig, message: str) -> None:
     """Prints a failure with the number and the overrides of the job."""
-    overrides = as_dict(context.job, resolve=False)["override_dirname"] or "no overrides"
-    sys.stderr.write(f"job {context.job.num} ({overrides}): {message}\n")
+    overrides = as_dict(hydra_cfg.job, resolve=False)["override_dirname"] or "no overrides"
+    sys.stderr.write(f"job {hydra_cfg.job.num} ({overrides}): {message}\n")
     outcome.has_failed = True
 
 

@@ -15,22 +15,12 @@ from dgm_run.cli.dry_run import drop_dry_run, dry_run, is_dry_run
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.help_text import describe_choices, help_text
 from dgm_run.cli.job import run_job
-from dgm_run.cli.resume import (
-    add_run,
-    add_sweep,
-    find_sweep_code,
-    fix_data_paths,
-)
+from dgm_run.cli.resume import add_run, add_sweep, find_sweep_code, fix_data_paths
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
-from dgm_run.config.commands import (
-    make_importable,
-    read_folder,
-    read_key,
-    resume_sweep,
-    split_flags,
-    take_options,
-)
+from dgm_run.config.commands import resume_sweep
 from dgm_run.config.compose import conf_dir
+from dgm_run.config.overrides import read_folder, read_key, split_flags
+from dgm_run.config.own_code import make_importable, take_options
 from dgm_run.config.presets import format_presets, list_presets
 from dgm_run.distributed.ranks import is_rank_zero, is_worker
 from dgm_run.recording.output import guard_output
@@ -46,7 +36,7 @@ def main() -> None:
     A run continues when its output cannot be written. A command that only prints ends with status 141 if its reader
     has gone, and with 1 if a disk is full.
     """
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process prints the same warnings
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process would print the same warnings
     if {"-h", "--help"} & set(sys.argv):
         exit_with_status(lambda: sys.stdout.write(help_text(conf_dir())))
     if "--version" in sys.argv:

@@ -1,4 +1,4 @@
-"""Completes a command that resumes a run or a sweep by the overrides of its start."""
+"""Completes a command that resumes a run or a sweep: adds the overrides that it was started with."""
 
 import os
 import re
@@ -8,21 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from dgm_run.config.commands import (
-    OwnCode,
-    Start,
-    find_packages,
-    is_data_path,
-    load_start,
-    quote,
-    read_folder,
-    read_key,
-    read_value,
-    resume_run,
-    resume_sweep,
-    write_override,
-)
+from dgm_run.config.commands import resume_run, resume_sweep
+from dgm_run.config.overrides import is_data_path, quote, read_folder, read_key, read_value, write_override
+from dgm_run.config.own_code import OwnCode, find_packages
 from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
+from dgm_run.config.start import Start, load_start
 from dgm_run.errors import ConfigError
 
 CALLBACK_KEY = "hydra.callbacks.sweep_folder"
@@ -43,8 +33,8 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
         return [*arguments, *carry_own_code(own)]
     folder = read_folder(wanted[-1])
     if folder is None or not folder.is_dir():
-        named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
-        raise ConfigError(f"trainer.resume: there is no run folder {named}: start the run without it")
+        place = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
+        raise ConfigError(f"trainer.resume: there is no run folder {place}: start the run without it")
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("trainer.resume resumes one run: drop -m, or resume a sweep by sweep.resume=FOLDER")
     others = _drop_folder([a for a in arguments if a not in wanted], "hydra.run.dir", "trainer.resume", folder)
@@ -61,15 +51,16 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
 
 def describe_own_code(folder: Path, command: str) -> str:
     """Writes the message that a run needs own code, and the command that names it."""
-    return f"{folder} needs code outside dgm_run: if you trust it, name it: {command}"
+    return f"{folder} needs code outside dgm_run: if you trust it, run {command}"
 
 
 def add_start(start: Start, arguments: list[str]) -> list[str]:
     """Puts the overrides of a run's start before the arguments, except those that the arguments set again."""
-    now = {read_key(a) for a in arguments}
-    chosen = tuple(f"{group}." for group in GROUPS if group in now)  # a new choice drops the settings of the old one
-    old = [o for o in start.overrides if read_key(o) not in now and not read_key(o).startswith(chosen)]
-    return [*(o for o in old if not read_key(o).startswith("hydra")), *arguments]
+    new_keys = {read_key(each) for each in arguments}
+    # a new choice of a group drops the settings of the old one, and Hydra's own settings belong to the old command
+    dropped = ("hydra", *(f"{group}." for group in GROUPS if group in new_keys))
+    start_overrides = [each for each in start.overrides if read_key(each) not in new_keys]
+    return [*(each for each in start_overrides if not read_key(each).startswith(dropped)), *arguments]
 
 
 def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
@@ -83,34 +74,44 @@ def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
     wanted = [a for a in arguments if read_key(a) == "sweep.resume"]
     if not wanted:
         return arguments
-    folder = read_folder(wanted[-1])
+    folder, saved = _read_sweep(wanted[-1])
+    task_overrides = list(saved.overrides.task)
+    added = [a for a in arguments if a not in (*wanted, *task_overrides, "-m", "--multirun")]
+    added = _drop_folder(added, "hydra.sweep.dir", "sweep.resume", folder)
+    changed = [a for a in added if not read_key(a).startswith("hydra") and not _is_resumable(read_key(a))]
+    if changed:
+        raise ConfigError(f"sweep.resume: {changed[0]} makes another sweep: drop it, or start a new sweep with it")
+    sweep_code = find_sweep_code(folder)
+    if not own.covers(sweep_code):
+        raise ConfigError(describe_own_code(folder, resume_sweep(folder, own | sweep_code)))
+    new_keys = {read_key(a) for a in added} | {"trainer.resume"}
+    old_overrides = [*task_overrides, *filter(_is_kept_setting, saved.overrides.hydra)]
+    old_overrides = [each for each in old_overrides if read_key(each) not in new_keys]
+    start_folder = OmegaConf.select(saved, "runtime.cwd", default=os.getcwd())
+    carried = carry_own_code(own, from_folder=True, base=start_folder)
+    sweep_folder = write_override("hydra.sweep.dir", folder)
+    return ["-m", *old_overrides, *added, "trainer.resume=auto", sweep_folder, *carried]
+
+
+def _read_sweep(override: str) -> tuple[Path, DictConfig]:
+    """Reads the folder that `sweep.resume=SWEEP` names, and Hydra's configuration of the sweep in it."""
+    folder = read_folder(override)
     try:
         if folder is None:
             raise FileNotFoundError
-        saved = OmegaConf.load(folder / "multirun.yaml")
-        task = list(saved.hydra.overrides.task)
-        engine = list(saved.hydra.overrides.hydra)
+        hydra = OmegaConf.load(folder / "multirun.yaml").hydra
+        _ = hydra.overrides.task, hydra.overrides.hydra  # a damaged file lacks them
+        return folder, hydra
     except (OSError, YAMLError, AttributeError):
-        named = wanted[-1].partition("=")[2] if folder is None else read_value(wanted[-1])
+        place = override.partition("=")[2] if folder is None else read_value(override)
         raise ConfigError(
-            f"sweep.resume: there is no sweep in {named}: give the folder that holds its multirun.yaml"
+            f"sweep.resume: there is no sweep in {place}: give the folder that holds its multirun.yaml"
         ) from None
-    more = [a for a in arguments if a not in (*wanted, *task, "-m", "--multirun")]
-    more = _drop_folder(more, "hydra.sweep.dir", "sweep.resume", folder)
-    changed = [a for a in more if not read_key(a).startswith("hydra") and not _is_resumable(read_key(a))]
-    if changed:
-        raise ConfigError(f"sweep.resume: {changed[0]} would be another sweep: start one of its own")
-    lacking = find_sweep_code(folder)
-    if not own.covers(lacking):
-        raise ConfigError(describe_own_code(folder, resume_sweep(folder, own | lacking)))
-    now = {read_key(a) for a in more} | {"trainer.resume"}
-    engine = [
-        each for each in engine if not read_key(each).startswith(_SETTINGS_NOT_RESUMED) and "_target_" not in each
-    ]
-    kept = [each for each in (*task, *engine) if read_key(each) not in now]
-    start_folder = OmegaConf.select(saved, "hydra.runtime.cwd", default=os.getcwd())
-    here = [write_override("hydra.sweep.dir", folder), *carry_own_code(own, from_folder=True, base=start_folder)]
-    return ["-m", *kept, *more, "trainer.resume=auto", *here]
+
+
+def _is_kept_setting(override: str) -> bool:
+    """Returns whether a resumed sweep takes a setting of Hydra from its folder."""
+    return not read_key(override).startswith(_SETTINGS_NOT_RESUMED) and "_target_" not in override
 
 
 def find_sweep_code(folder: Path) -> OwnCode:
@@ -123,7 +124,7 @@ def find_sweep_code(folder: Path) -> OwnCode:
     named = OmegaConf.select(hydra, f"{CALLBACK_KEY.removeprefix('hydra.')}.packages", default=None) or ()
     own = OwnCode(find_config_dir(hydra), tuple(map(str, named)))
     targets: set[str] = set()
-    for path in folder.glob("*/.hydra/config.yaml"):  # as text: there may be thousands
+    for path in folder.glob("*/.hydra/config.yaml"):  # read as text, because there may be thousands
         with suppress(OSError, ValueError):
             targets |= set(re.findall(r"_target_: ['\"]?([\w.]+)", path.read_text()))
     return own | OwnCode(packages=find_packages(targets, base))
@@ -136,7 +137,7 @@ def find_config_dir(hydra: DictConfig) -> str | None:
 
 
 def carry_own_code(own: OwnCode, from_folder: bool = False, base: str | None = None) -> list[str]:
-    """Writes the overrides that carry_own_code the packages of the command to every job.
+    """Writes the overrides that carry the packages of the command to every job.
 
     Args:
         own: code that the command names.

@@ -4,36 +4,26 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 import dgm_run
-from dgm_run.cli.arguments import (
-    check_overrides,
-    parse_estimator_seeds,
-)
+from dgm_run.cli.arguments import check_overrides, parse_estimator_seeds
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.hydra_errors import compose_arguments
-from dgm_run.cli.resume import (
-    add_start,
-    describe_own_code,
-    fix_data_paths,
-)
-from dgm_run.config.commands import (
-    OwnCode,
-    Start,
-    evaluate_run,
-    load_start,
-    make_importable,
-    run_estimators,
-    sample_run,
-    take_options,
-)
+from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
+from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
+from dgm_run.config.own_code import OwnCode, make_importable, take_options
+from dgm_run.config.start import Start, load_start
 from dgm_run.errors import CheckpointError, UserError
 from dgm_run.recording.output import guard_output
 
+if TYPE_CHECKING:
+    from dgm_run.data.dataset import LoadedDataset
+
 VERSION = f"dgm-run {dgm_run.__version__}\n"
-"""Answer of all four commands to --version."""
+"""Text that all four commands print for --version."""
 
 
 @guard_output()
@@ -48,9 +38,10 @@ def evaluate() -> None:
         cfg = _compose_run(folder, own, overrides, lambda code: evaluate_run(folder, overrides, code))
         outcome.run_folders.append(folder)
         failed = evaluate(cfg, folder, own.packages)["failed_estimators"]
-        if asked := {name: why for name, why in failed.items() if name in (cfg.estimators or {})}:
+        chosen = cfg.estimators or {}
+        if failed_now := {name: reason for name, reason in failed.items() if name in chosen}:
             outcome.has_failed = True
-            sys.stderr.write(f"{describe_failed_estimators(asked, folder)}\n")
+            sys.stderr.write(f"{describe_failed_estimators(failed_now, folder)}\n")
         elif not failed:
             (folder / "error.txt").unlink(missing_ok=True)
 
@@ -61,45 +52,60 @@ def evaluate() -> None:
 def sample() -> None:
     """Runs `dgm-sample RUN_DIR [n=64] [seed=0]`, with the exit statuses of `main`."""
     folder, own, arguments = _parse_folder_command(SAMPLE_HELP)
-    settings = {"n": 64, "seed": 0}
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
-            sys.exit(f"{argument}: dgm-sample takes n=NUMBER and seed=NUMBER")
-        settings[name] = int(value)
+    settings = _parse_sample_settings(arguments)
 
     def run() -> None:
         import torch
 
-        from dgm_run.config.compose import instantiate
         from dgm_run.memory import out_of_memory
         from dgm_run.runner.run_folder import load, read_preprocessing
         from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
         from dgm_run.runner.text_samples import is_sentence_model
 
         start = load_start(folder)
-        data = None
         cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if start else None
         model = load(folder, own.packages)
         torch.set_default_dtype(next(model.parameters()).dtype)
-        try:
-            if cfg is None:
-                raise UserError("the run has no settings of its data set, because dgm-run did not start it")
-            with out_of_memory("the data set is too large"):
-                data = instantiate(cfg.dataset).load()
-        except UserError as error:
-            sys.stderr.write(f"warning: nearest neighbours skipped, data set not available: {error}\n")
-        to = folder / "drawn" / f"seed_{settings['seed']}"
+        data = _load_data_or_warn(cfg)
+        target = folder / "drawn" / f"seed_{settings['seed']}"
         with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
             if is_sentence_model(model):
-                files = write_sentences(draw_sentences(model, folder, data, **settings), to)
+                files = write_sentences(draw_sentences(model, folder, data, **settings), target)
             else:
-                train, test = (data.train.uncorrupted, data.test) if data else (None, None)
+                train = data.train.uncorrupted if data else None
+                test = data.test if data else None
                 preprocessing = read_preprocessing(folder)
-                files = write(draw(model, **settings, train=train, test=test, preprocessing=preprocessing), to)
+                pictures = draw(model, settings["n"], settings["seed"], train, test, preprocessing)
+                files = write(pictures, target)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     exit_with_status(run)
+
+
+def _parse_sample_settings(arguments: list[str]) -> dict[str, int]:
+    """Parses `n=NUMBER` and `seed=NUMBER`; ends the process at any other argument."""
+    settings = {"n": 64, "seed": 0}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
+            sys.exit(f"{argument}: dgm-sample takes n=NUMBER and seed=NUMBER")
+        settings[name] = int(value)
+    return settings
+
+
+def _load_data_or_warn(cfg: DictConfig | None) -> "LoadedDataset | None":
+    """Loads the data set of a run; returns None after a warning if it is not available."""
+    from dgm_run.config.compose import instantiate
+    from dgm_run.memory import out_of_memory
+
+    try:
+        if cfg is None:
+            raise UserError("the run has no settings of its data set, because dgm-run did not start it")
+        with out_of_memory("the data set is too large"):
+            return instantiate(cfg.dataset).load()
+    except UserError as error:
+        sys.stderr.write(f"warning: nearest neighbours skipped, data set not available: {error}\n")
+    return None
 
 
 def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Callable[[OwnCode], str]) -> DictConfig:
@@ -139,7 +145,7 @@ def report() -> None:
     exit_with_status(run)
 
 
-def _parse_folder_command(text: str) -> tuple[Path, OwnCode, list[str]]:
+def _parse_folder_command(help_text: str) -> tuple[Path, OwnCode, list[str]]:
     """Returns the folder, the code that the options name, and the other arguments. Prints the help on request."""
     try:
         own, arguments = take_options(sys.argv[1:])
@@ -150,21 +156,20 @@ def _parse_folder_command(text: str) -> tuple[Path, OwnCode, list[str]]:
         sys.exit(0)
     has_help = {"-h", "--help"} & set(arguments)
     if not arguments or has_help:
-        sys.stdout.write(text)
+        sys.stdout.write(help_text)
         sys.exit(0 if has_help else 2)
     if not Path(arguments[0]).is_dir():
-        sys.exit(f"there is no run folder {arguments[0]}: {text.splitlines()[0]}")
+        sys.exit(f"there is no run folder {arguments[0]}: {help_text.splitlines()[0]}")
     return Path(arguments[0]), own, arguments[1:]
 
 
 SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--package NAME]
 
-Draws from the model of a run, from its best checkpoint. Writes samples.npz and PNG grids, of up to 1,024 images each,
-to RUN_DIR/drawn/seed_SEED:
-means and draws, interpolations between draws of the prior, a traversal of each latent dimension, a row for each class
-of a model of labels, and samples above their nearest training examples. Test examples with missing values are
-completed. A model of sentences gives text files: the likeliest words and draws, reconstructions, interpolations between
-two sentences, completions.
+Draws from the model of a run, from its best checkpoint, and writes to RUN_DIR/drawn/seed_SEED. A model of images gives
+samples.npz and PNG grids, of up to 1,024 images each: means and draws, interpolations between draws of the prior, a
+traversal of each latent dimension, a row for each class, and samples above their nearest training examples. Test
+examples with missing values are completed. A model of sentences gives text files: the likeliest words and draws,
+reconstructions, interpolations between two sentences, completions.
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 
@@ -173,12 +178,12 @@ REPORT_HELP = """dgm-report FOLDER [--estimator-seeds=separate|pool|compare]
 
 Compares the runs in a folder and below it: their settings, numbers with errors (one table for every estimator and its
 settings), differences with intervals, published numbers, curves, pictures and costs.
-Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints its overview. Writes
-FOLDER/published.md where runs of presets have measured the quantity that a preset has to reach.
+Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints the overview. If there are runs
+of presets, writes FOLDER/published.md, which compares their numbers with the published ones.
 
 A run may have been evaluated under several seeds of an estimator (dgm-eval RUN_DIR estimators.energy.seed=1).
---estimator-seeds=separate, the default, gives each evaluation its table, as it does with any other settings; pool takes
-the mean of them; compare adds a table in which each is a row, with differences.
+--estimator-seeds=separate, the default, puts each evaluation into a table of its own, as for any other settings. pool
+takes the mean of the evaluations. compare adds a table with a row for each evaluation, and differences.
 """
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.errors import ConfigError
 
 MAX_INT = 2**63 - 1
@@ -23,8 +24,9 @@ class Range:
 
     Args:
         low, high: ends of the interval.
-        above, below: whether the end `low`, the end `high` is excluded.
-        infinite: whether infinity is admitted where the ends admit it.
+        above: whether a number must lie above `low`; else `low` itself is admitted.
+        below: whether a number must lie below `high`; else `high` itself is admitted.
+        infinite: whether infinity is admitted if the ends admit it.
         length: number of elements of a list; None for any.
         filled: whether an empty list is refused.
     """
@@ -126,35 +128,33 @@ def check_range(value: Any, target: Any, name: str, key: str) -> None:
     Raises:
         ConfigError: a number is out of range; the message names key, value and range.
     """
-    stated = _find_stated_range(target, name)
-    found = stated or _find_range_by_name(target, name)
+    allowed = _find_stated_range(target, name) or _find_range_by_name(target, name)
     or_null = ", or null" if _is_optional(target, name) else ""
-    if isinstance(value, list) and not found.admits_size(value):
-        expected = f"{found.length} numbers" if found.length else "a list of numbers"
-        raise ConfigError(f"{key} = {value} must be {expected}, each {found}{or_null}")
-    if (
-        isinstance(value, str) and _package(target) == "torch" and name in TORCH_RANGES
-    ):  # torch does not annotate all arguments
-        raise ConfigError(f"{key} = {value} must be {found}")
-    for number in _numbers(value):
-        if not found.admits(number):
+    if isinstance(value, list) and not allowed.admits_size(value):
+        expected = f"{allowed.length} numbers" if allowed.length else "a list of numbers"
+        raise ConfigError(f"{key} = {value} must be {expected}, each {allowed}{or_null}")
+    is_number_of_torch = _get_package(target) == "torch" and name in TORCH_RANGES
+    if is_number_of_torch and isinstance(value, str):  # torch does not annotate all arguments
+        raise ConfigError(f"{key} = {value} must be {allowed}")
+    for number in _list_numbers(value):
+        if not allowed.admits(number):
             each = ": each" if isinstance(value, list) else ""
-            finite = (
-                "finite and " if math.isinf(number) and math.isinf(found.high) and "finite" not in str(found) else ""
-            )
-            raise ConfigError(f"{key} = {value}{each} must be {finite}{found}{or_null}")
+            is_infinite = math.isinf(number) and math.isinf(allowed.high)
+            finite = "finite and " if is_infinite and "finite" not in str(allowed) else ""
+            raise ConfigError(f"{key} = {value}{each} must be {finite}{allowed}{or_null}")
         if isinstance(number, int) and abs(number) > MAX_INT:
             raise ConfigError(f"{key} = {value} is too large: integers have 64 bits")
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _list_numbers(value: Any) -> Iterator[float]:
+    """Yields a number, or the numbers of a list; nothing for other values."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, int | float) and not isinstance(each, bool):
             yield each
 
 
 def _find_range_by_name(target: Any, name: str) -> Range:
-    package = _package(target)
+    package = _get_package(target)
     if package == "torch":
         return TORCH_RANGES.get(name, FINITE)
     if package != "dgm_run":
@@ -163,7 +163,7 @@ def _find_range_by_name(target: Any, name: str) -> Range:
     return RANGES.get(name, COUNT if is_count else FINITE)
 
 
-def _package(target: Any) -> str:
+def _get_package(target: Any) -> str:
     return str(getattr(target, "__module__", "")).partition(".")[0]
 
 
@@ -182,10 +182,7 @@ def _is_optional(target: Any, name: str) -> bool:
 
 def _list_annotations(target: Any, name: str) -> tuple[Any, ...]:
     """Returns the annotation of an argument, followed by the parts of a union."""
-    try:
-        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
+    hint = read_annotations(target, include_extras=True).get(name)
+    if hint is None:
         return ()
-    hint = hints.get(name)
     return (hint, *(typing.get_args(hint) if not hasattr(hint, "__metadata__") else ()))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from dgm_run.config.commands import is_data_path, quote
+from dgm_run.config.leaves import iterate_leaves
+from dgm_run.config.overrides import is_data_path, quote
 from dgm_run.config.schema import PRESET_NEUTRAL_KEYS
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
@@ -53,7 +54,8 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
         Absolute paths by key: `data_dir`, and every other path that was relative.
     """
     places = {}
-    for key in ("data_dir", *filter(is_data_path, _list_leaf_keys(OmegaConf.to_container(cfg, resolve=False)))):
+    leaf_keys = [key for key, _ in iterate_leaves(OmegaConf.to_container(cfg, resolve=False))]
+    for key in ("data_dir", *filter(is_data_path, leaf_keys)):
         try:
             value = OmegaConf.select(cfg, key)
         except OmegaConfBaseException:  # `validate` reports it
@@ -64,23 +66,18 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
     return places
 
 
-def _list_leaf_keys(node: Any, key: str = "") -> Iterator[str]:
-    """Yields the dotted keys of all leaves."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from _list_leaf_keys(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key
-
-
 def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
     """Adds the overrides that change a preset to its published source; drops published numbers for other data."""
-    keys = [(each, each.partition("=")[0].lstrip("+~")) for each in overrides]
-    changed = [each for each, key in keys if not key.endswith("seed") and not key.startswith(PRESET_NEUTRAL_KEYS)]
+    changed = [each for each in overrides if not _is_neutral(each.partition("=")[0].lstrip("+~"))]
     if any(each.lstrip("+~").startswith("dataset") for each in changed):
         cfg.published = None
     elif changed and OmegaConf.is_dict(cfg.published) and "source" in cfg.published:
         cfg.published.source += f"; changed: {', '.join(changed)}"
+
+
+def _is_neutral(key: str) -> bool:
+    """Returns whether a key changes no published number: a seed, or a key of the machine, the log or the estimators."""
+    return key.endswith("seed") or key.startswith(PRESET_NEUTRAL_KEYS)
 
 
 def instantiate(node: Any) -> Any:
@@ -88,7 +85,7 @@ def instantiate(node: Any) -> Any:
 
     Raises:
         ConfigError: a constructor refuses its arguments; one line names the key.
-        UserError: a constructor raised it itself.
+        UserError: a constructor raised it; it passes unchanged.
     """
     try:
         return hydra.utils.instantiate(node, _convert_="all")
@@ -105,7 +102,7 @@ def instantiate(node: Any) -> Any:
 def describe_build_error(key: str, error: BaseException) -> str:
     """Describes the exception of a constructor in one line after its key."""
     message = str(error).strip().split("\n")[0] or type(error).__name__
-    if not isinstance(error, ValueError):  # from another library, or from ours beyond its checks
+    if not isinstance(error, ValueError):  # an error that no check of this package raises
         message = f"cannot be built ({type(error).__name__}: {message})"
     return f"{key}: {message}" if key else message
 
@@ -128,13 +125,13 @@ def describe_omegaconf(error: OmegaConfBaseException) -> str:
 
 
 def as_config(node: DictConfig | ListConfig) -> DictConfig:
-    """Returns a configuration that is known to be no list."""
+    """Narrows the type of a configuration that is no list."""
     assert isinstance(node, DictConfig)
     return node
 
 
 def as_dict(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
-    """Turns a configuration into plain values; a resolved one must not miss any."""
+    """Converts a configuration to plain values; with `resolve`, no value may be missing."""
     plain = OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

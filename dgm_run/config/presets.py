@@ -57,7 +57,7 @@ def read_presets(folder: Path) -> Iterator[Preset]:
 
 @cache
 def _read_on_bases(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads a preset or a base on top of its own bases, as Hydra does.
+    """Reads a preset or a base, with the settings of its own bases below its own, as Hydra merges them.
 
     Returns:
         The choices by group, as in "/dataset", and the settings.
@@ -87,9 +87,9 @@ def format_presets(folder: Path) -> str:
     heading = ""
     for preset in read_presets(folder):
         source, _ = split_source(preset.source)
-        whose = "" if preset.kind == "paper" else f" ({KINDS[preset.kind]})"
-        if source + whose != heading:
-            heading = source + whose
+        kind = "" if preset.kind == "paper" else f" ({KINDS[preset.kind]})"
+        if source + kind != heading:
+            heading = source + kind
             lines += ["", heading]
         cost = [f"{preset.epochs} epochs"] if preset.epochs else []
         cost += [_format_duration(preset.hours)] if preset.hours else []
@@ -100,5 +100,10 @@ def format_presets(folder: Path) -> str:
 
 def _format_duration(hours: float) -> str:
     """Formats a duration with one significant digit, in minutes, hours or days."""
-    unit, length = next((u, n) for u, n in (("min", 1 / 60), ("hours", 1), ("days", 24)) if hours < 100 * n or n == 24)
-    return f"about {float(f'{hours / length:.1g}'):g} {unit}"
+    if hours < 100 / 60:
+        duration, unit = hours * 60, "min"
+    elif hours < 100:
+        duration, unit = hours, "hours"
+    else:
+        duration, unit = hours / 24, "days"
+    return f"about {float(f'{duration:.1g}'):g} {unit}"

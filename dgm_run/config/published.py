@@ -35,7 +35,7 @@ def check_published(node: Any) -> None:
     if not (isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())):
         raise ConfigError(f"published.values = {values} must be numbers by quantity, as in {{log_likelihood: -85.0}}")
     if not isinstance(node["source"], str):
-        raise ConfigError(f"published.source = {node['source']} must be text: who has published the numbers, and where")
+        raise ConfigError(f"published.source = {node['source']} must be text: title, address, table")
 
 
 def split_source(source: str) -> tuple[str, str]:

@@ -7,12 +7,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
-"""Parts of a model, inner ones first. Each stands at the top level; the model's YAML refers to the parts it takes."""
+"""Parts of a model, inner ones first. Each is a key at the top level; the YAML of a model refers to its parts."""
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
 DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
-"""Keys that hold paths of data. A digest, not the path, identifies a user's own data."""
+"""Keys that hold paths of data. A run may change them, because a digest identifies a user's own data."""
 
 RESUMABLE_KEYS = (
     *("estimators", "published", *DATA_PLACES),
@@ -42,7 +42,7 @@ PRESET_NEUTRAL_KEYS = (
 """Prefixes of overrides that keep a preset's published number valid."""
 
 SHARED_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
-"""Sizes that several parts share, each with the group that sets it."""
+"""Sizes that several parts share, and the group that sets each size."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Checks a configuration node against the signature of its target: arguments, types, kinds of parts."""
+"""Checks a configuration node against the signature of its `_target_`: arguments, types, ranges, kinds of parts."""
 
 import inspect
 import types
@@ -8,6 +8,7 @@ from collections.abc import Sequence as AbstractSequence
 from importlib import import_module
 from typing import Any, Literal
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
 from dgm_run.config.suggestions import suggest_keys
 from dgm_run.errors import ConfigError
@@ -32,7 +33,11 @@ def import_target(node: Any, key: str) -> Any:
 
 
 def check_node(node: Any, key: str) -> None:
-    """Checks every `_target_` below a plain container against its signature."""
+    """Checks every node with a `_target_` in a plain container against the signature of its target.
+
+    Raises:
+        ConfigError: an argument is unknown, missing, or of a wrong type or range.
+    """
     if isinstance(node, dict):
         if "_target_" in node:
             _check_arguments(node, key)
@@ -48,9 +53,9 @@ def _check_arguments(node: dict, key: str) -> None:
     parameters = inspect.signature(target).parameters
     hints = read_annotations(target)
     given = [name for name in node if not (name.startswith("_") and name.endswith("_"))]
-    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    has_kwargs = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in given:
-        if name not in parameters and not takes_any:
+        if name not in parameters and not has_kwargs:
             meant = " or ".join(f"{key}.{other}" for other in suggest_keys(name, parameters))
             instead = f"did you mean {meant}?" if meant else f"it takes {', '.join(parameters)}"
             raise ConfigError(f"{key}.{name}: {target.__name__} has no argument {name}; {instead}")
@@ -59,18 +64,9 @@ def _check_arguments(node: dict, key: str) -> None:
         check_range(node[name], target, name, f"{key}.{name}")
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
-            variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            if parameter.default is parameter.empty and not variadic and name not in given:
+            is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if parameter.default is parameter.empty and not is_variadic and name not in given:
                 raise ConfigError(f"{key}.{name}: {target.__name__} needs it, and it is not set")
-
-
-def read_annotations(target: Any) -> dict[str, Any]:
-    """Returns the annotations of a target's arguments."""
-    try:
-        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of this very class
-        return typing.get_type_hints(function)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
-        return {}
 
 
 def check_type(value: Any, hint: Any, key: str) -> None:
@@ -124,10 +120,9 @@ def _describe_type(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        # a tensor cannot be written in a configuration
         options = [option for option in typing.get_args(hint) if getattr(option, "__module__", "") != "torch"]
-        return " or ".join(
-            _describe_type(option) for option in options
-        )  # a tensor cannot be written in a configuration
+        return " or ".join(map(_describe_type, options))
     if hint is type(None):
         return "null"
     if typing.get_origin(hint) in (list, tuple, AbstractSequence, Iterable):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from dgm_run.config.leaves import iterate_leaves
+
 SYNONYMS = {
     **dict.fromkeys(("learning_rate", "step_size", "eta", "rate"), ("lr",)),
     **dict.fromkeys(("epoch", "epochs", "num_epochs", "n_epochs"), ("max_epochs",)),
@@ -72,44 +74,50 @@ CHOICE_SYNONYMS = {
 }
 """Choices by their synonyms."""
 
+MIN_SIMILARITY = 0.8
+"""Smallest ratio of `difflib` at which a name counts as misspelt."""
+
 
 def suggest_keys(key: str, known: Iterable[str], groups: Sequence[str] = ()) -> list[str]:
     """Suggests up to three keys or groups for an unknown key."""
-    head, _, last = key.rpartition(".")
+    parent, _, name = key.rpartition(".")
     keys = [*known]
-    groups = [] if head else groups
-    words = (last, *SYNONYMS.get(last.lower(), ()))
-    for admits in (
-        lambda name: _normalize(name) in [_normalize(word) for word in words],
-        lambda name: difflib.SequenceMatcher(None, _normalize(name), _normalize(last)).ratio() >= 0.8,
-    ):
-        groups_meant = [name for name in groups if admits(name)]
-        found = [name for name in keys if admits(name.rpartition(".")[2])]
-        found += [word for word in words if word == "hydra.run.dir"]
-        near = [name for name in found if name.rpartition(".")[0] == head]
-        within = [name for name in found if name.startswith(f"{head.partition('.')[0]}.")]
-        if groups_meant or found:
-            return [*groups_meant, *(near or within or found)][:3]
+    groups = [] if parent else groups
+    words = (name, *SYNONYMS.get(name.lower(), ()))
+    synonyms = {_normalize(word) for word in words}
+
+    def is_synonym(other: str) -> bool:
+        return _normalize(other) in synonyms
+
+    def is_similar(other: str) -> bool:
+        return difflib.SequenceMatcher(None, _normalize(other), _normalize(name)).ratio() >= MIN_SIMILARITY
+
+    for is_meant in (is_synonym, is_similar):
+        matching_groups = [group for group in groups if is_meant(group)]
+        matches = [each for each in keys if is_meant(each.rpartition(".")[2])]
+        matches += [word for word in words if word == "hydra.run.dir"]
+        siblings = [each for each in matches if each.rpartition(".")[0] == parent]
+        in_same_group = [each for each in matches if each.startswith(f"{parent.partition('.')[0]}.")]
+        if matching_groups or matches:
+            return [*matching_groups, *(siblings or in_same_group or matches)][:3]
     return difflib.get_close_matches(key, [*groups, *keys], 3, 0.75)
 
 
 def suggest_names(name: str, known: Sequence[str]) -> list[str]:
     """Suggests up to three of the known names for an unknown name."""
-    same = [each for each in known if _normalize(each) == _normalize(name)]
+    equal = [each for each in known if _normalize(each) == _normalize(name)]
     synonyms = [each for each in CHOICE_SYNONYMS.get(name.lower(), ()) if each in known]
-    plain = {_normalize(each): each for each in known}
-    close = [plain[each] for each in difflib.get_close_matches(_normalize(name), plain, 3, 0.6)]
-    within = [each for each in known if len(name) >= 3 and _normalize(name) in _normalize(each)]
-    return list(dict.fromkeys(same or [*synonyms, *close, *within]))[:3]
+    by_spelling = {_normalize(each): each for each in known}
+    similar = [by_spelling[each] for each in difflib.get_close_matches(_normalize(name), by_spelling, 3, 0.6)]
+    containing = [each for each in known if _normalize(name) in _normalize(each)] if len(name) >= 3 else []
+    return list(dict.fromkeys(equal or [*synonyms, *similar, *containing]))[:3]
 
 
-def list_leaves(node: Any, key: str = "") -> Iterator[str]:
+def list_settable_keys(node: Any) -> Iterator[str]:
     """Yields the keys of a plain configuration that can be set: keys whose value does not refer to another key."""
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from list_leaves(value, f"{key}.{name}" if key else str(name))
-    elif not (isinstance(node, str) and node.startswith("${")):
-        yield key
+    for key, value in iterate_leaves(node):
+        if not (isinstance(value, str) and value.startswith("${")):
+            yield key
 
 
 def _normalize(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Refuses a configuration whose parts do not fit together, before any work starts."""
+"""Checks that the parts of a configuration fit together, before any work starts."""
 
 import re
 import warnings
@@ -11,17 +11,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
 from dgm_run.config.compose import as_config, as_dict, conf_dir, describe_build_error, describe_omegaconf, instantiate
 from dgm_run.config.published import check_published
 from dgm_run.config.schema import GROUPS, PARTS, SHARED_SIZES, Config
-from dgm_run.config.signature import check_node, check_type, import_target, read_annotations
-from dgm_run.config.suggestions import list_leaves, suggest_keys
+from dgm_run.config.signature import check_node, check_type, import_target
+from dgm_run.config.suggestions import list_settable_keys, suggest_keys
 from dgm_run.errors import ConfigError
 
 
 def validate(cfg: DictConfig) -> None:
-    """Refuses a configuration whose parts do not fit together.
+    """Checks that the parts of a configuration fit together, and completes the configuration in place.
 
     It checks the arguments of every `_target_` against its signature and annotations. It checks the kinds of parts
     that the model takes, and the `requires` of prior, objective, trainer and estimators. The model must refer exactly
@@ -135,12 +136,15 @@ def divide_total_epochs(cfg: DictConfig) -> None:
         )
     rest = total
     if num_layers:
-        layer = trainer.pretraining.max_epochs
-        whole = trainer.max_epochs if is_joint else 0
-        if min(layer, trainer.max_epochs) < 1:
+        layer_epochs = trainer.pretraining.max_epochs
+        if min(layer_epochs, trainer.max_epochs) < 1:
             return  # the trainer refuses it
-        share = round(total * layer / (num_layers * layer + whole)) if is_joint else total
-        trainer.pretraining.max_epochs = min(max(1, share), (total - is_joint) // num_layers)
+        most = (total - is_joint) // num_layers
+        if is_joint:
+            scaled = round(total * layer_epochs / (num_layers * layer_epochs + trainer.max_epochs))
+            trainer.pretraining.max_epochs = min(max(1, scaled), most)
+        else:
+            trainer.pretraining.max_epochs = most
         rest = total - num_layers * trainer.pretraining.max_epochs
     if is_joint:
         trainer.max_epochs = rest
@@ -159,8 +163,8 @@ def _check_keys(cfg: DictConfig) -> None:
     known = {field.name for field in fields(Config)}
     for key in map(str, cfg):
         if key not in known:
-            own = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
-            meant = suggest_keys(key, list_leaves(OmegaConf.to_container(own, resolve=False)), GROUPS)
+            rest = OmegaConf.masked_copy(cfg, [name for name in cfg if name in known])
+            meant = suggest_keys(key, list_settable_keys(OmegaConf.to_container(rest, resolve=False)), GROUPS)
             hint = f": did you mean {' or '.join(meant)}?" if meant else ""
             raise ConfigError(f"{key}: there is no such key{hint}")
     for key in known - set(cfg):
@@ -173,17 +177,17 @@ def _check_sizes(cfg: DictConfig) -> None:
         for name, source in SHARED_SIZES.items():
             node = cfg[part]
             if source != part and node is not None and name in node and not OmegaConf.is_interpolation(node, name):
-                raise ConfigError(f"{part}.{name}: its value is that of {source}.{name}: set {source}.{name}")
+                raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set {source}.{name} instead")
     if "num_classes" in cfg.model and cfg.dataset.get("num_classes") is None:
-        named = import_target(cfg.model, "model").__name__
-        own = "set dataset.num_classes=K if yours have labels, or " if cfg.dataset.get("source", {}).get("path") else ""
-        raise ConfigError(
-            f"model: {named} learns from labels, and the data have none: {own}choose {_list_data_sets(_has_labels)}"
-        )
+        model_name = import_target(cfg.model, "model").__name__
+        is_users_own = cfg.dataset.get("source", {}).get("path")
+        hint = "set dataset.num_classes=K if your data have labels, or " if is_users_own else ""
+        problem = f"model: {model_name} learns from labels, and the data have none"
+        raise ConfigError(f"{problem}: {hint}choose {_list_data_sets(_has_labels)}")
     for name, value in cfg.model.items():
         if not str(name).endswith("_dim"):
             continue
-        check_type(value, int, f"model.{name}")  # else the message would name a part that refers to it
+        check_type(value, int, f"model.{name}")  # a later check would name a part that refers to it
         check_range(value, import_target(cfg.model, "model"), str(name), f"model.{name}")
 
 
@@ -216,6 +220,7 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
 
 
 def _check_parts(cfg: DictConfig) -> None:
+    """Refuses parts that the model lacks, does not take, or would build too often."""
     raw = as_dict(cfg, resolve=False)
     uses = Counter(_list_used_parts(raw, "model"))
     model = import_target(cfg.model, "model")
@@ -228,7 +233,9 @@ def _check_parts(cfg: DictConfig) -> None:
         if raw[part] is not None and not uses[part]:
             raise ConfigError(f"{name} takes no {part}: drop {part}=...")
         if uses[part] > copies.get(part, 1):
-            raise ConfigError(f"{part}: {name} refers to it {uses[part]} times, which builds {uses[part]} copies")
+            raise ConfigError(
+                f"{part}: {name} refers to it {uses[part]} times, which builds {uses[part]} copies: refer to it once"
+            )
 
 
 def _list_used_parts(raw: dict, key: str) -> Iterator[str]:
@@ -249,6 +256,7 @@ def _list_used_parts(raw: dict, key: str) -> Iterator[str]:
 
 
 def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
+    """Refuses choices of other groups that are not of the kind that a node needs."""
     if node is None:
         return
     target = import_target(node, key)
@@ -257,14 +265,9 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
             raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
         found = import_target(cfg[other], other)
         if not _is_kind(found, kind):
+            # another model must also take the parts that the target needs
             parts = set(PARTS) & set(_list_requirements(target)) if other == "model" else set()
-
-            def admits(choice: Any, kind: type = kind, parts: set[str] = parts) -> bool:
-                return _is_kind(choice, kind) and parts <= set(
-                    read_annotations(choice)
-                )  # a model must take these parts
-
-            choices = [_describe_choices(other, admits)]
+            choices = [_describe_choices(other, partial(_is_kind_with_parts, kind=kind, parts=parts))]
             if key in ("objective", "prior"):  # the alternative is another objective or prior
                 choices.append(_describe_choices(key, lambda choice: _is_satisfied(cfg, choice)))
             instead = " or ".join(filter(None, choices))
@@ -282,6 +285,10 @@ def _list_requirements(target: Any) -> dict[str, type]:
 
 def _is_kind(target: Any, kind: type) -> bool:
     return isinstance(target, type) and issubclass(target, kind)
+
+
+def _is_kind_with_parts(target: Any, kind: type, parts: set[str]) -> bool:
+    return _is_kind(target, kind) and parts <= set(read_annotations(target))
 
 
 def _is_satisfied(cfg: DictConfig, target: Any) -> bool:

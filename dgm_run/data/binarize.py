@@ -1,13 +1,12 @@
 """Binarisation: turns grey levels into intensities in [0, 1], binary pixels, or dequantised values.
 
-A log-likelihood depends on it: one RBM scores -86.3, -100.8 or -69.9 nats on MNIST by this choice alone
+A log-likelihood depends on it: one RBM has -86.3, -100.8 or -69.9 nats on MNIST by this choice alone
 (Salakhutdinov & Murray 2008). Every result therefore names it.
 """
 
 import torch
 from torch import Tensor
 
-MODES = ("none", "threshold", "fixed", "dynamic")
 MIN_GAP = 2.0**-14
 """Smallest distance of the noise from the next level, for up to 256 levels; it grows with more levels.
 

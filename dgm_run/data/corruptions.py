@@ -1,7 +1,7 @@
 """Corruptions of data: missing values, which are NaN, and noise.
 
 A corruption is a known channel p(x~ | x) of independent elements. It is drawn once for every example, so that no epoch
-shows values that another has hidden. It turns a model of x into a model of x~ (`models/corrupted.py`).
+shows values that another epoch hides. It turns a model of x into a model of x~ (`models/corrupted.py`).
 """
 
 import math
@@ -27,8 +27,8 @@ class Corruption(ABC):
 
     Attributes:
         takes: kinds of data that it can corrupt (`Dataset.kind`).
-        known_is_true: whether observed elements have their true values.
-        remark: text beside every number; empty for none.
+        known_is_true: whether observed elements have their true values; noise changes them.
+        remark: text behind the settings in the protocol; empty for none.
     """
 
     takes: ClassVar[tuple[str, ...]]
@@ -55,24 +55,24 @@ class Corruption(ABC):
         """
 
     @abstractmethod
-    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
-        """Returns p(x | x~, z) for p(x | z) and x~, (B, *shape), with its `mean` and `sample`."""
+    def posterior_of_x(self, p: Distribution, x_tilde: Tensor) -> Distribution:
+        """Returns p(x | x~, z) for p(x | z) and x~, (B, *shape). It has `mean` and `sample`."""
 
     def observation_density_linear(self, p: LinearGaussian) -> LinearGaussian:
         """Returns p(x~) for a linear Gaussian p(x), over the observed elements."""
         return p
 
-    def observed(self, seen: Tensor) -> Tensor:
+    def observed(self, x_tilde: Tensor) -> Tensor:
         """Returns x~ with NaN for the elements that carry no information about x."""
-        return seen
+        return x_tilde
 
     def num_observed(self, corruption_noise: Tensor, shape: Sequence[int]) -> Tensor:
         """Counts the observed elements of each example of this shape, by its noise: (N,), or a scalar."""
         return torch.tensor(math.prod(shape))
 
-    def target_mask(self, seen: Tensor) -> Tensor:
-        """Returns a mask, of the shape of x~, of the elements of x to restore."""
-        return self.observed(seen).isnan() if self.known_is_true else torch.ones_like(seen, dtype=torch.bool)
+    def target_mask(self, x_tilde: Tensor) -> Tensor:
+        """Returns a mask of the elements of x to restore, of the shape of x~."""
+        return self.observed(x_tilde).isnan() if self.known_is_true else torch.ones_like(x_tilde, dtype=torch.bool)
 
     def debiased_mean(self, mean: Tensor) -> Tensor:
         """Returns the mean of x for the mean of the observed elements."""
@@ -84,7 +84,7 @@ class Corruption(ABC):
 
     @property
     def settings(self) -> str:
-        """Settings in words."""
+        """Settings as text, as in `probability 0.5`."""
         return ", ".join(f"{name} {value}" for name, value in vars(self).items())
 
     def __str__(self) -> str:
@@ -124,8 +124,8 @@ class Missing(Corruption):
     def observation_density(self, p: Distribution) -> Distribution:
         return ObservedMarginal(p)
 
-    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
-        return ConditionalCompletion(p, seen)
+    def posterior_of_x(self, p: Distribution, x_tilde: Tensor) -> Distribution:
+        return ConditionalCompletion(p, x_tilde)
 
     def num_observed(self, corruption_noise: Tensor, shape: Sequence[int]) -> Tensor:
         num_missing = corruption_noise.flatten(1).sum(1) * (math.prod(shape) // corruption_noise[0].numel())
@@ -184,11 +184,10 @@ class MissingHalf(MissingRegion):
 
     def draw_mask(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         mask = torch.zeros(num, height, width, dtype=torch.bool)
-        top, left = height // 2, width // 2
-        rows = mask
-        columns = mask.mT  # views
-        half = {"top": rows[:, :top], "bottom": rows[:, top:], "left": columns[:, :left], "right": columns[:, left:]}
-        half[self.side].fill_(True)
+        top = height // 2
+        left = width // 2
+        halves = {"top": mask[:, :top], "bottom": mask[:, top:], "left": mask[..., :left], "right": mask[..., left:]}
+        halves[self.side].fill_(True)  # a view of the mask
         return mask
 
 
@@ -207,9 +206,9 @@ class MissingBlock(MissingRegion):
         for axis, size in ((1, height), (2, width)):
             side = min(max(round(math.sqrt(self.probability) * size), 1), size - 1)
             first = torch.randint(size - side + 1, (num, 1), generator=generator)
-            place = torch.arange(size)
-            inside = (place >= first) & (place < first + side)
-            mask &= inside.unsqueeze(3 - axis)
+            position = torch.arange(size)
+            is_inside = (position >= first) & (position < first + side)
+            mask &= is_inside.unsqueeze(3 - axis)
         return mask
 
 
@@ -239,12 +238,12 @@ class GaussianNoise(Corruption):
     def _add_noise_variance(self, log_var: Tensor) -> Tensor:
         return torch.logaddexp(log_var, log_var.new_tensor(2 * math.log(self.scale)))
 
-    def posterior_of_x(self, p: Distribution, seen: Tensor) -> IndependentGaussian:
+    def posterior_of_x(self, p: Distribution, x_tilde: Tensor) -> IndependentGaussian:
         p = _refuse_other_family(p, IndependentGaussian, "Gaussian noise", "likelihood=gaussian")
-        log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # of the variances of noise and p(x | z)
-        weight = log_ratio.sigmoid()  # of p(x | z): the wider the noise is
+        log_ratio = 2 * (math.log(self.scale) - p.log_scale)  # log-ratio of the variances of the noise and p(x | z)
+        weight = log_ratio.sigmoid()  # weight of p(x | z), which grows with the noise
         log_scale = p.log_scale + 0.5 * F.logsigmoid(log_ratio)
-        return IndependentGaussian(torch.lerp(seen.expand_as(p.mean), p.mean, weight), log_scale, len(p.event_shape))
+        return IndependentGaussian(torch.lerp(x_tilde.expand_as(p.mean), p.mean, weight), log_scale, len(p.event_shape))
 
 
 class BitFlip(Corruption):
@@ -264,8 +263,12 @@ class BitFlip(Corruption):
 
     def observation_density(self, p: Distribution) -> Bernoulli:
         p = _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
-        one, zero, stays, turns = F.logsigmoid(p.logits), F.logsigmoid(-p.logits), *self._log_probabilities()
-        logits = torch.logaddexp(one + stays, zero + turns) - torch.logaddexp(zero + stays, one + turns)
+        log_one = F.logsigmoid(p.logits)
+        log_zero = F.logsigmoid(-p.logits)
+        log_stay, log_flip = self._log_probabilities()
+        logits = torch.logaddexp(log_one + log_stay, log_zero + log_flip) - torch.logaddexp(
+            log_zero + log_stay, log_one + log_flip
+        )
         return Bernoulli(logits, len(p.event_shape))
 
     def debiased_mean(self, mean: Tensor) -> Tensor:
@@ -273,10 +276,10 @@ class BitFlip(Corruption):
             return mean  # x~ carries no information
         return ((mean - self.probability) / (1 - 2 * self.probability)).clamp(0, 1)
 
-    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Bernoulli:
+    def posterior_of_x(self, p: Distribution, x_tilde: Tensor) -> Bernoulli:
         p = _refuse_other_family(p, Bernoulli, "flipped bits", "likelihood=bernoulli")
-        stays, turns = self._log_probabilities()
-        return Bernoulli(p.logits + (2 * seen - 1) * (stays - turns), len(p.event_shape))
+        log_stay, log_flip = self._log_probabilities()
+        return Bernoulli(p.logits + (2 * x_tilde - 1) * (log_stay - log_flip), len(p.event_shape))
 
     def _log_probabilities(self) -> tuple[float, float]:
         """Returns the log-probabilities that an element stays and that it flips."""
@@ -302,7 +305,7 @@ class SaltAndPepper(Corruption):
         return (corruption_noise < 0).flatten(1).sum(1)
 
     def draw(self, num: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-        """Draws -1 for an element that stays, and else its new value."""
+        """Draws -1 for an element that stays, and the new value, 0 or 1, of any other."""
         u = torch.rand(num, *shape, generator=generator)
         return torch.where(
             u < self.probability, (2 * u < self.probability).to(torch.int8), torch.tensor(-1, dtype=torch.int8)
@@ -311,14 +314,14 @@ class SaltAndPepper(Corruption):
     def apply(self, x: Tensor, corruption_noise: Tensor) -> Tensor:
         return torch.where(corruption_noise < 0, x, corruption_noise.to(x.dtype))
 
-    def observed(self, seen: Tensor) -> Tensor:
-        return seen.masked_fill((seen == 0) | (seen == 1), torch.nan)
+    def observed(self, x_tilde: Tensor) -> Tensor:
+        return x_tilde.masked_fill((x_tilde == 0) | (x_tilde == 1), torch.nan)
 
     def observation_density(self, p: Distribution) -> Distribution:
         return _TrueElements(p, self.observed)
 
-    def posterior_of_x(self, p: Distribution, seen: Tensor) -> Distribution:
-        return ConditionalCompletion(p, self.observed(seen))
+    def posterior_of_x(self, p: Distribution, x_tilde: Tensor) -> Distribution:
+        return ConditionalCompletion(p, self.observed(x_tilde))
 
 
 class _TrueElements(ObservedMarginal):

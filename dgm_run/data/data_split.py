@@ -69,19 +69,17 @@ class DataSplit:
         return self.corrupt.apply(x, _select(self.corruption_noise, index))
 
     def expect(self, indices: Iterable[Tensor]) -> None:
-        """Prefetches the batches of `indices` from a file. Each index is a part of a tensor that lives until then."""
+        """Prefetches the batches of `indices` from a file. An index is a view of a tensor that must live until then."""
         if self.disk:
             self.disk.expect(indices, self.device)
 
     @property
     def num_observed(self) -> Tensor:
         """Number of observed elements of each example, (N,), or a scalar if all have the same."""
-        full = math.prod(self.x.shape[1:])
-        return (
-            torch.tensor(full)
-            if self.corrupt is None or self.corruption_noise is None
-            else self.corrupt.num_observed(self.corruption_noise, self.x.shape[1:])
-        )
+        shape = self.x.shape[1:]
+        if self.corrupt is None or self.corruption_noise is None:
+            return torch.tensor(math.prod(shape))
+        return self.corrupt.num_observed(self.corruption_noise, shape)
 
     def in_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
         """Converts log-densities of standardised examples at `index`, (B,), to the units of the data, nats."""
@@ -130,9 +128,16 @@ class DataSplit:
         return process_group.map_blocks(num, block_size, lambda block: find(self.batch(block)), report)
 
     def to(self, device: torch.device) -> "DataSplit":
-        y, corruption_noise = (None if each is None else each.to(device) for each in (self.y, self.corruption_noise))
-        x, labelled = (each if self.disk else each.to(device) for each in (self.x, self.labelled))
-        return self._replace(x=x, y=y, labelled=labelled, corruption_noise=corruption_noise, device=device)
+        """Returns the split on a device. Examples on the disk stay there, and their batches go to the device."""
+        moved: dict[str, Any] = {"device": device}
+        if self.y is not None:
+            moved["y"] = self.y.to(device)
+        if self.corruption_noise is not None:
+            moved["corruption_noise"] = self.corruption_noise.to(device)
+        if not self.disk:
+            moved["x"] = self.x.to(device)
+            moved["labelled"] = self.labelled.to(device)
+        return self._replace(**moved)
 
     def _replace(self, **attributes: Any) -> "DataSplit":
         other = copy(self)
@@ -141,9 +146,10 @@ class DataSplit:
 
 
 def _select(values: Tensor, index: Tensor | slice) -> Tensor:
-    # advanced indexing of an 8-bit tensor takes ten times as long
+    # index_select: advanced indexing of an 8-bit tensor takes ten times as long
     return values[index] if isinstance(index, slice) else values.index_select(0, index)
 
 
 def to_float(values: Tensor) -> Tensor:
+    """Converts values to torch's default type, the precision of the run."""
     return values.to(torch.get_default_dtype())

@@ -9,8 +9,16 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data import binarize as bz
-from dgm_run.data.conform import NAMES, check_levels, conform_levels, conform_shapes
+from dgm_run.data import binarize as binarization
+from dgm_run.data.conform import (
+    BLOCK_SIZE,
+    NAMES,
+    check_labels,
+    check_levels,
+    check_values,
+    conform_levels,
+    conform_shapes,
+)
 from dgm_run.data.corruptions import Corruption, Missing, MissingValues
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
@@ -23,12 +31,9 @@ from dgm_run.errors import DataError
 MAX_CHECKED_VALUES = 100_000_000
 """Number of values of a file on the disk that are checked before training."""
 
-BLOCK_SIZE = 10_000
-"""Number of examples that are read at a time for mean and scale."""
-
 
 class Dataset:
-    """Data set with a source and a protocol: binarisation or dequantisation, and fixed evaluation sets.
+    """Data set: a source, and a protocol of binarisation or dequantisation with fixed evaluation sets.
 
     Under `dynamic` the training pixels are drawn again for every batch. Validation and test sets are drawn once, under
     `noise_seed`, so that every run is evaluated on the same bits.
@@ -40,9 +45,9 @@ class Dataset:
         num_levels: grey levels of the source, or null for real values.
         binarize: none | threshold | fixed | dynamic.
         dequantize: whether uniform noise is added to the levels, for densities over continuous values.
-        noise_seed: seed of the fixed draws.
+        noise_seed: seed of the binary pixels or the noise that are drawn once.
         num_classes: number of classes, or null without labels.
-        num_labels: number of training labels that may be used, equal for all classes; null for all labels.
+        num_labels: number of labelled training examples, equally many of each class; null for all.
         label_seed: seed of the choice of labels.
         standardize: none | columns (each element has its own scale) | global (one scale for all) | null: columns for
             real values with one axis, else none. Mean and scale are those of the training split; all densities stay
@@ -75,21 +80,18 @@ class Dataset:
         corrupt: Corruption | None,
         corrupt_seed: int,
     ):
-        if num_labels is not None and (num_classes is None or num_labels < 1 or num_labels % num_classes):
-            raise ValueError(
-                f"num_labels = {num_labels} must be a positive multiple of num_classes = {num_classes}, or null"
-                if num_classes
-                else f"num_labels = {num_labels}: the data have no labels: set num_labels=null"
-            )
+        _check_num_labels(num_labels, num_classes)
         if binarize != "none" and dequantize:
             raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
         if num_levels is None and binarize != "none":
             raise ValueError("real-valued data have no grey levels to binarise: set binarize=none")
         if num_levels is not None and standardize == "columns":
             raise ValueError("grey levels have a scale already: set standardize=none")
-        if num_levels is None and standardize is None:
+        if num_levels is not None:
+            standardize = "none"
+        elif standardize is None:
             standardize = "columns" if len(shape) == 1 else "none"
-        self.standardize = "none" if num_levels is not None or standardize is None else standardize
+        self.standardize = standardize
         self.name = name
         self.shape = tuple(shape)
         self.num_levels = num_levels
@@ -123,7 +125,7 @@ class Dataset:
 
     @property
     def protocol(self) -> str:
-        """Protocol in words, as reported with every likelihood."""
+        """Protocol as text, which stands beside every likelihood."""
         if self.corrupt is None:
             return self._protocol + self._about
         corruption_noise = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
@@ -142,15 +144,15 @@ class Dataset:
 
     @property
     def _noise(self) -> str:
-        """Seed of the test noise, and the number of validation examples, whose noise is drawn before."""
-        before = "" if self._num_valid is None else f" after num_valid={self._num_valid} validation examples"
-        return f"seed {self.noise_seed}{before}"
+        """Seed of the test noise, and the number of validation examples, whose noise is drawn first."""
+        valid_first = "" if self._num_valid is None else f" after num_valid={self._num_valid} validation examples"
+        return f"seed {self.noise_seed}{valid_first}"
 
-    def adopt_protocol(self, of: "Dataset") -> None:
+    def adopt_protocol(self, other: "Dataset") -> None:
         """Adopts binarisation, dequantisation and noise seed of another data set, for a comparison."""
-        self.binarize = of.binarize
-        self.dequantize = of.dequantize
-        self.noise_seed = of.noise_seed
+        self.binarize = other.binarize
+        self.dequantize = other.dequantize
+        self.noise_seed = other.noise_seed
 
     def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
         """Reads the source and prepares the splits on `device`."""
@@ -195,15 +197,15 @@ class Dataset:
         values = {name: self._select_checked_values(getattr(splits, name).x) for name in NAMES}
         notes = describe_missing(values, self.name) + describe_constant(train, self.name)
         if self.standardize != "none":
-            how = {"columns": "each column by its own scale", "global": "all columns by one scale"}[self.standardize]
-            return [*notes, f"{self.name}: standardised, {how}; densities are in the units of the data"]
+            scales = {"columns": "each column by its own scale", "global": "all columns by one scale"}[self.standardize]
+            return [*notes, f"{self.name}: standardised, {scales}; densities are in the units of the data"]
         refuse_rounding(train, self.name)
         return notes + advise_standardizing(train, self.name)
 
     def _fit_preprocessing(self, splits: RawSplits) -> None:
         """Determines the preprocessing from the data: units, and whether values are missing."""
         has_missing = self.num_levels is None and any(
-            _has_any(self._select_checked_values(each.x), torch.isnan) for each in splits
+            _has_missing(self._select_checked_values(each.x)) for each in splits
         )
         if has_missing and self.corrupt and not isinstance(self.corrupt, Missing):
             raise DataError(
@@ -242,20 +244,21 @@ class Dataset:
         assert self.num_labels is not None
         assert self.num_classes is not None
         generator = torch.Generator().manual_seed(self.label_seed)
-        each = self.num_labels // self.num_classes
+        num_each = self.num_labels // self.num_classes
         order = torch.randperm(len(y), generator=generator)
         chosen = []
         for k in range(self.num_classes):
             of_class = order[y[order] == k]
-            if len(of_class) < each:
+            if len(of_class) < num_each:
                 raise DataError(
-                    f"dataset.num_labels: {self.num_labels} labels need {each} of each class, and class {k} of "
+                    f"dataset.num_labels: {self.num_labels} labels need {num_each} of each class, and class {k} of "
                     f"{self.name} has {len(of_class)}: set a smaller number"
                 )
-            chosen.append(of_class[:each])
+            chosen.append(of_class[:num_each])
         return torch.cat(chosen).sort().values
 
     def _check(self, split: RawSplit, name: str) -> None:
+        """Refuses a split that is empty, has labels or values of another kind, or cannot be prepared on the disk."""
         is_on_disk = isinstance(split.x, OnDisk)
         stored = split.stored
         if len(stored) == 0:
@@ -268,44 +271,10 @@ class Dataset:
         if split.y is not None and len(split.y) != len(stored):
             raise DataError(f"dataset: {self.name} has {len(stored)} {name} examples and {len(split.y)} labels")
         if self.num_classes is not None:
-            self._check_labels(split.y, name, self.num_classes)
-        self._check_values(self._select_checked_values(split.x), name)
+            check_labels(split.y, self.num_classes, name, self.name)
+        check_values(self._select_checked_values(split.x), self.num_levels, name, self.name)
 
-    def _check_labels(self, y: Tensor | None, name: str, num_classes: int) -> None:
-        if y is None:
-            raise DataError(f"dataset.num_classes: the {name} split of {self.name} has no labels: set it to null")
-        low = int(y.min())
-        high = int(y.max())
-        if not -1 <= low <= high < num_classes:
-            raise DataError(
-                f"dataset.num_classes: {num_classes} declared, but {self.name} has labels from {low} to {high}; "
-                "-1 is no label"
-            )
-        if name == "train" and high < 0:
-            raise DataError(f"dataset.num_classes: no training example of {self.name} has a label: set it to null")
-
-    def _check_values(self, x: Tensor, name: str) -> None:
-        if self.num_levels is None:
-            if x.dtype == torch.uint8:
-                raise DataError(
-                    f"dataset.num_levels: {self.name} holds integers, which are grey levels: set "
-                    "dataset.num_levels=256, or save them as floats, x.astype(float), if they are numbers"
-                )
-            if _has_any(x, torch.isinf):
-                raise DataError(f"dataset: the {name} split of {self.name} holds infinite values: remove them")
-            if bool(x.isnan().all()):
-                raise DataError(f"dataset: all values of the {name} split of {self.name} are missing (NaN)")
-        elif x.dtype != torch.uint8:
-            raise DataError(f"dataset.num_levels={self.num_levels}: {self.name} holds real values: set it to null")
-        elif int(x.max()) >= self.num_levels:
-            top = int(x.max())
-            used = x.unique().tolist() if self.num_levels == 2 else []
-            fix = f"dataset.num_levels={256 if top > 127 else top + 1}"
-            fix += " dataset.binarize=threshold" if used in ([0, top], [top]) else ""
-            found = f"{self.num_levels} levels declared, but {self.name} has values up to {top}"
-            raise DataError(f"dataset.num_levels: {found}: set {fix}")
-
-    def _prepare(self, split: RawSplit, training: bool, generator: torch.Generator) -> DataSplit:
+    def _prepare(self, split: RawSplit, is_training: bool, generator: torch.Generator) -> DataSplit:
         if isinstance(split.x, OnDisk):
             return self._make_disk_split(split.x, split.y)
         x = split.x
@@ -315,17 +284,19 @@ class Dataset:
             x = to_float(standardize(x) if standardize else x)
             return DataSplit(x, split.y, to_float, log_p=self._select_log_p(split), standardization=standardize)
         if self.dequantize:
-            width = -math.log(levels)
-            if training:
-                return DataSplit(x, split.y, partial(bz.dequantize, num_levels=levels), width)
-            return DataSplit(bz.dequantize(x, levels, generator), split.y, to_float, width)
-        if self.binarize == "dynamic" and training:
+            log_bin_width = -math.log(levels)
+            if is_training:
+                return DataSplit(x, split.y, partial(binarization.dequantize, num_levels=levels), log_bin_width)
+            return DataSplit(binarization.dequantize(x, levels, generator), split.y, to_float, log_bin_width)
+        if self.binarize == "dynamic" and is_training:
             return DataSplit(x, split.y, partial(_draw_binary, num_levels=levels))
         if self.binarize == "threshold":
-            return DataSplit(bz.threshold(x, levels), split.y, to_float)
+            return DataSplit(binarization.threshold(x, levels), split.y, to_float)
         if self.binarize in ("fixed", "dynamic"):
-            return DataSplit(bz.sample(x, levels, generator), split.y, to_float)
-        return DataSplit(x, split.y, partial(bz.intensities, num_levels=levels), log_p=self._select_log_p(split))
+            return DataSplit(binarization.sample(x, levels, generator), split.y, to_float)
+        return DataSplit(
+            x, split.y, partial(binarization.intensities, num_levels=levels), log_p=self._select_log_p(split)
+        )
 
     def _select_log_p(self, split: RawSplit) -> Tensor | None:
         return None if self.corrupt else split.log_p  # log_p of complete examples is not that of corrupted ones
@@ -333,24 +304,39 @@ class Dataset:
     def _make_disk_split(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
         """Makes a split of training examples that are read and prepared batch by batch."""
         levels = self.num_levels
-        width = -math.log(levels) if levels is not None and self.dequantize else 0.0
+        log_bin_width = -math.log(levels) if levels is not None and self.dequantize else 0.0
         if levels is None:
             prepare = partial(_standardize, standardization=self.preprocessing.standardization)
         elif self.dequantize:
-            prepare = partial(bz.dequantize, num_levels=levels)
+            prepare = partial(binarization.dequantize, num_levels=levels)
         else:
-            how = {"none": bz.intensities, "threshold": _threshold, "dynamic": _draw_binary}[self.binarize]
-            prepare = partial(how, num_levels=levels)
-        return DataSplit(disk.x, y, prepare, width, disk=disk, standardization=self.preprocessing.standardization)
+            convert = {"none": binarization.intensities, "threshold": _threshold, "dynamic": _draw_binary}[
+                self.binarize
+            ]
+            prepare = partial(convert, num_levels=levels)
+        return DataSplit(
+            disk.x, y, prepare, log_bin_width, disk=disk, standardization=self.preprocessing.standardization
+        )
 
 
-def _has_any(x: Tensor, predicate: Callable[[Tensor], Tensor]) -> bool:
-    """Returns whether any value of a tensor, which may be mapped, satisfies a predicate."""
-    return any(bool(predicate(part).any()) for part in x.split(BLOCK_SIZE))
+def _check_num_labels(num_labels: int | None, num_classes: int | None) -> None:
+    if num_labels is None:
+        return
+    if not num_classes:
+        raise ValueError(f"num_labels = {num_labels}: the data have no labels: set num_labels=null")
+    if num_labels < 1 or num_labels % num_classes:
+        raise ValueError(
+            f"num_labels = {num_labels} must be a positive multiple of num_classes = {num_classes}, or null"
+        )
+
+
+def _has_missing(x: Tensor) -> bool:
+    """Returns whether a tensor, which may be mapped, has missing values (NaN)."""
+    return any(bool(part.isnan().any()) for part in x.split(BLOCK_SIZE))
 
 
 class DataDescription(Protocol):
-    """Description of a data set's examples: images, vectors or sentences; `Dataset` defines the terms."""
+    """Description of a data set of images, vectors or sentences. `Dataset` documents the attributes."""
 
     name: str
     shape: tuple[int, ...]
@@ -367,7 +353,12 @@ class DataDescription(Protocol):
 
 
 class LoadedDataset:
-    """Prepared splits of a data set, on one device."""
+    """Prepared splits of a data set, on one device.
+
+    Attributes:
+        dataset: description of the data set.
+        train, valid, test: the splits.
+    """
 
     def __init__(self, dataset: DataDescription, train: DataSplit, valid: DataSplit, test: DataSplit):
         self.dataset = dataset
@@ -381,8 +372,8 @@ def _standardize(values: Tensor, standardization: Standardization | None) -> Ten
 
 
 def _threshold(levels: Tensor, num_levels: int) -> Tensor:
-    return to_float(bz.threshold(levels, num_levels))
+    return to_float(binarization.threshold(levels, num_levels))
 
 
 def _draw_binary(levels: Tensor, num_levels: int) -> Tensor:
-    return rng.bernoulli(bz.intensities(levels, num_levels))
+    return rng.bernoulli(binarization.intensities(levels, num_levels))

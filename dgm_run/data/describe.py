@@ -1,4 +1,4 @@
-"""Describes a user's real values for the log: missing values, constant columns, scales that differ widely."""
+"""Describes a user's real values for the log: missing values, constant columns, different scales."""
 
 from collections.abc import Mapping
 
@@ -59,7 +59,8 @@ def _compute_moments(train: Tensor) -> tuple[Tensor, Tensor]:
 def describe_constant(train: Tensor, name: str) -> list[str]:
     """Names the columns that never change in training."""
     x = train.flatten(1)
-    low, high = x.nan_to_num(float("inf")).amin(0), x.nan_to_num(float("-inf")).amax(0)
+    low = x.nan_to_num(float("inf")).amin(0)
+    high = x.nan_to_num(float("-inf")).amax(0)
     constant = (high <= low).nonzero().flatten().tolist()
     if not constant:
         return []
@@ -70,15 +71,15 @@ def describe_constant(train: Tensor, name: str) -> list[str]:
 def advise_standardizing(train: Tensor, name: str) -> list[str]:
     """Advises to standardise columns whose scales or means differ widely; returns no line otherwise."""
     mean, scale = _compute_moments(train)
-    changes = scale > 0
-    if not bool(changes.any()):
+    is_varying = scale > 0
+    if not bool(is_varying.any()):
         return []
-    low = scale[changes].min()
+    low = scale[is_varying].min()
     high = scale.max()
-    far = (mean.abs() / scale)[changes].max()
-    if high <= MAX_SCALE_RATIO * low and far <= MAX_SCALE_RATIO:
+    mean_ratio = (mean.abs() / scale)[is_varying].max()
+    if high <= MAX_SCALE_RATIO * low and mean_ratio <= MAX_SCALE_RATIO:
         return []
     return [
-        f"{name}: columns have standard deviations from {low:.3g} to {high:.3g} and means of up to {far:.3g} of them: "
-        "dataset.standardize=columns brings them to one scale"
+        f"{name}: columns have standard deviations from {low:.3g} to {high:.3g}, and means of up to {mean_ratio:.3g} "
+        "standard deviations: dataset.standardize=columns gives them one scale"
     ]

@@ -20,8 +20,11 @@ from dgm_run.errors import DataError
 if TYPE_CHECKING:
     from torchvision.datasets import VisionDataset
 
-TIMEOUT = 10.0  # seconds without data; there is no second attempt, so that a run without a network fails at once
+TIMEOUT = 10.0
+"""Seconds without data before a download fails. There is no second attempt: a run without a network fails at once."""
+
 CHUNK_BYTES = 1 << 20
+"""Bytes that are read at a time."""
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +63,8 @@ def require(dataset: str, data_dir: str | Path, files: Sequence[RemoteFile], dow
         url = missing[0].url
         address = url if len(missing) == 1 else url.rpartition("/")[0] + "/"
         raise DataError(
-            f"{dataset}: looked in {folder} and found no {names} ({error}); put it there from {address}"
-            " or set data_dir=... or DGM_DATA_DIR to a folder that has it; dataset=digits needs no files"
+            f"{dataset}: {folder} has no {names} ({error}): put it there from {address} "
+            "or set data_dir=... or DGM_DATA_DIR to a folder that has it; dataset=digits needs no files"
         ) from None
     return [folder / file.name for file in files]
 
@@ -91,15 +94,15 @@ def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_byt
             raise DataError("the answer is a web page, not the file")
         received += len(chunk)
         if received > max_bytes:
-            raise DataError(f"longer than the {max_bytes} bytes expected at most")
+            raise DataError(f"the file is longer than {max_bytes} bytes, its largest expected size")
         digest.update(chunk)
         file.write(chunk)
 
     length = answer.headers["Content-Length"]
     if length is not None and received < int(length):
-        raise DataError(f"cut short after {received} of {length} bytes")
+        raise DataError(f"the download ended after {received} of {length} bytes")
     if checksum and digest.hexdigest() != expected:
-        raise DataError(f"its {algorithm} is {digest.hexdigest()}, not {expected}")
+        raise DataError(f"the {algorithm} of the file is {digest.hexdigest()}, not {expected}")
 
 
 @contextmanager
@@ -124,7 +127,7 @@ def load_torchvision(class_name: str, data_dir: str | Path, download: bool) -> "
     Raises:
         DataError: files are missing and cannot be fetched, or one of them is damaged.
     """
-    from torchvision import datasets  # costs a second
+    from torchvision import datasets  # its import takes a second
 
     source = getattr(datasets, class_name)
     folder = Path(data_dir).expanduser().resolve()
@@ -160,9 +163,9 @@ def _check_idx(path: Path) -> None:
         raise DataError(f"{path}: is no idx file of {rank} axes; remove it to fetch it again")
     sizes = [int.from_bytes(header[4 * axis : 4 * axis + 4], "big") for axis in range(1, rank + 1)]
     promised = 4 + 4 * rank + math.prod(sizes)
-    found = path.stat().st_size
-    if found != promised:
-        raise DataError(f"{path}: has {found} bytes instead of {promised}; remove it to fetch it again")
+    size = path.stat().st_size
+    if size != promised:
+        raise DataError(f"{path}: has {size} bytes instead of {promised}; remove it to fetch it again")
 
 
 def format_error(error: object) -> str:

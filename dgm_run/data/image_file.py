@@ -46,7 +46,7 @@ class ImageReader:
         """Reads one file.
 
         Returns:
-            Levels, (C, H, W) as uint8, and the changes to the image besides scaling to H x W.
+            Levels, (C, H, W) as uint8, and a text for each change besides scaling to H x W.
 
         Raises:
             DataError: the file is damaged, or its range is unknown; the message names the file.
@@ -82,7 +82,7 @@ class ImageReader:
         return whole.convert("RGB"), f"composed on background {describe_colour(self.background)}"
 
     def _fit(self, image: Image.Image) -> tuple[Image.Image, str | None]:
-        """Scales to height and width. Aspect ratios differ if the difference is at least a pixel."""
+        """Scales an image to height and width. Aspect ratios count as equal if they differ by less than a pixel."""
         _, height, width = self.shape
         w, h = image.size
         is_wider = w * height > h * width
@@ -124,7 +124,7 @@ def _read_storage(image: ImageFile.ImageFile) -> str:
     arguments = image.tile[0][3] if image.tile else ""
     source = str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
     if image.format == "PPM" and image.mode == "I":
-        return "I;16B"  # it scales any largest value to that of 16 bits
+        return "I;16B"  # PIL scales the values of any PPM file to 16 bits
     return source
 
 
@@ -134,7 +134,7 @@ def _to_eight_bits(image: Image.Image, source: str, path: Path) -> tuple[Image.I
     PIL itself clips values to 8 bits instead of scaling them.
     """
     depth = source.partition(";")[2]
-    key = image.info.get("transparency")  # of png: the one grey level or colour that is not seen
+    key = image.info.get("transparency")  # the grey level or colour that is transparent in a png
     if image.mode[0] not in "IF":
         if "16" in depth:
             if isinstance(key, tuple):

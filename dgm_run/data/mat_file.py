@@ -1,4 +1,4 @@
-"""Reads MATLAB files, the format of several published data sets."""
+"""Reads MATLAB files, in which several data sets are published."""
 
 from collections.abc import Sequence
 from pathlib import Path

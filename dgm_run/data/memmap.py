@@ -1,4 +1,4 @@
-"""Memory-mapped examples on the disk, whose batches are read ahead of their use."""
+"""Memory-mapped examples on the disk. A thread reads the next batches ahead of their use."""
 
 import mmap
 import warnings
@@ -21,7 +21,7 @@ def map_array(path: Path) -> np.ndarray:
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(array.base, mmap.mmap):
-        array.base.madvise(mmap.MADV_RANDOM)  # batches are scattered over the file: reading ahead of a row is useless
+        array.base.madvise(mmap.MADV_RANDOM)  # batches are scattered over the file, so that reading ahead is useless
     return array
 
 
@@ -67,5 +67,5 @@ class OnDisk:
 
 
 def _key(index: Tensor) -> _Key:
-    """Returns a key of positions. They are a part of an order that lives as long as they are expected."""
+    """Returns a key of positions: their address in memory, which the caller keeps until the rows are read."""
     return index.data_ptr(), len(index)

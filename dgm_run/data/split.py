@@ -12,7 +12,7 @@ from dgm_run.data.memmap import OnDisk
 from dgm_run.errors import DataError
 
 MAX_DIGESTED_VALUES = 100_000_000
-"""Largest number of values of each split in a digest; a split may exceed the memory."""
+"""Largest number of values of each split in a digest: a split may exceed the memory."""
 
 
 class RawSplit(NamedTuple):
@@ -31,7 +31,7 @@ class RawSplit(NamedTuple):
 
     @property
     def stored(self) -> Tensor:
-        """x as a tensor, which is mapped where it stays on the disk."""
+        """Values x as a tensor, which is memory-mapped if x stays on the disk."""
         return self.x.x if isinstance(self.x, OnDisk) else self.x
 
 
@@ -56,17 +56,17 @@ class RawSplits:
 
 
 def digest(splits: RawSplits) -> str:
-    """Hashes the contents of the splits to eight letters; very large splits are hashed at evenly spaced examples."""
-    found = hashlib.md5()
+    """Hashes the splits to eight hexadecimal digits. A very large split is hashed at evenly spaced examples."""
+    md5 = hashlib.md5()
     for split in splits:
-        x, y = split.stored, split.y
+        x = split.stored
         num = min(len(x), max(1, MAX_DIGESTED_VALUES // max(1, x[:1].numel())))
         index = torch.linspace(0, len(x) - 1, num, dtype=torch.float64).round().long()
-        for values in (x,) if y is None else (x, y):
-            some = values[index]
-            found.update(f"{tuple(values.shape)} {some.dtype}".encode())
-            found.update(some.contiguous().numpy().tobytes())
-    return found.hexdigest()[:8]
+        for values in (x,) if split.y is None else (x, split.y):
+            selected = values[index]
+            md5.update(f"{tuple(values.shape)} {selected.dtype}".encode())
+            md5.update(selected.contiguous().numpy().tobytes())
+    return md5.hexdigest()[:8]
 
 
 def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:

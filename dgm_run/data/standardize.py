@@ -8,14 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-Mode = Literal["none", "columns", "global"]
-
 
 @dataclass(frozen=True)
 class Standardization:
     """Affine map x -> (x - mean) / scale, in double precision.
 
-    The log-determinant converts a log-density of standardised values to one of the data.
+    Its log-determinant converts the log-density of standardised values to that of the data.
 
     Args:
         mean: mean of each element, (*shape).
@@ -36,7 +34,10 @@ class Standardization:
             mode: columns (every element has its own scale) | global (one scale, of the mean variance, for all).
                 Every element has its own mean.
         """
-        total, count, low, high = (torch.tensor(value, dtype=torch.float64) for value in (0, 0, math.inf, -math.inf))
+        total = torch.zeros((), dtype=torch.float64)
+        count = torch.zeros((), dtype=torch.float64)
+        low = torch.tensor(math.inf, dtype=torch.float64)
+        high = torch.tensor(-math.inf, dtype=torch.float64)
         for x in batches():
             x = x.double()
             total = total + x.nansum(0)
@@ -45,7 +46,7 @@ class Standardization:
             high = torch.maximum(high, x.nan_to_num(-math.inf).amax(0))
         mean = total / count.clamp(min=1)
         squares = sum((x.double() - mean).square().nansum(0) for x in batches())
-        # exact comparison: rounding gives a constant column a tiny variance
+        # the comparison is exact, because rounding gives a constant column a tiny variance
         variance = torch.where(high > low, squares / count.clamp(min=1), 0.0)
         scale = variance.mean().expand_as(variance).sqrt() if mode == "global" else variance.sqrt()
         return cls(mean, torch.where(scale > 0, scale, 1.0))
@@ -77,5 +78,6 @@ class Standardization:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Standardization":
         """Makes a standardisation from the output of `state`."""
-        mean, scale = (torch.tensor(state[name], dtype=torch.float64) for name in ("mean", "scale"))
+        mean = torch.tensor(state["mean"], dtype=torch.float64)
+        scale = torch.tensor(state["scale"], dtype=torch.float64)
         return cls(mean, scale)

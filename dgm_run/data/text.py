@@ -1,4 +1,4 @@
-"""Sentences of a run, as rows of token numbers on the device."""
+"""Data sets of sentences, as rows of token numbers on the device."""
 
 import hashlib
 import unicodedata
@@ -94,7 +94,7 @@ class TextDataset:
 
     @property
     def protocol(self) -> str:
-        """Protocol of the text in words, as reported with every likelihood."""
+        """Protocol as text, which stands beside every likelihood."""
         words = f"none (words, {self.vocab_size} told apart, at most {self.shape[0] - 1} in a sentence)"
         return words + self._about
 
@@ -102,7 +102,7 @@ class TextDataset:
         """Reads the source and prepares the splits on `device`."""
         splits = self._source()
         kept = {}
-        left_out = {}
+        left_out = {}  # counts by reason
         for name in ("train", "valid", "test"):
             kept[name], left_out[name] = self._select(getattr(splits, name), name)
         vocabulary = Vocabulary.from_sentences(kept["train"], self.vocab_size)
@@ -115,22 +115,23 @@ class TextDataset:
                 )
         is_unchanged = len(kept["test"]) == len(splits.test) and not bool((tokens["test"] == UNKNOWN).any())
         log_p = splits.log_p_test if is_unchanged else None  # <unk> changes the log-likelihood
-        without = [f"{name}: {_describe_left_out(counts)}" for name, counts in left_out.items() if counts]
-        self._about = "".join(f"; {each}" for each in (splits.about, *without) if each)
-        self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in without))
+        notes = [f"{name}: {_describe_left_out(counts)}" for name, counts in left_out.items() if counts]
+        self._about = "".join(f"; {each}" for each in (splits.about, *notes) if each)
+        self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in notes))
         if 2 * len(vocabulary) < self.vocab_size:
             self.notes += (
                 f"{self.name}: the training sentences have {len(vocabulary) - len(SPECIAL):,} different words: "
                 f"dataset.vocab_size={len(vocabulary)} leaves out outputs that no word needs",
             )
-        found = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
-        return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in found.items()})
+        loaded = {name: Sentences(rows, vocabulary, log_p if name == "test" else None) for name, rows in tokens.items()}
+        return LoadedDataset(self, **{name: each.to(torch.device(device)) for name, each in loaded.items()})
 
     def _select(self, sentences: list[Sentence], name: str) -> tuple[list[Sentence], dict[str, int]]:
+        """Selects the usable sentences of a split, and counts the others by reason."""
         kept, left_out = select_sentences(sentences, self.shape[0])
         if not kept:
-            why = f"none of {len(sentences)} has fewer than {self.shape[0]} tokens" if sentences else "it is empty"
-            raise DataError(f"dataset: there are no {name} sentences in {self.name}: {why}")
+            reason = f"none of {len(sentences)} has fewer than {self.shape[0]} tokens" if sentences else "it is empty"
+            raise DataError(f"dataset: there are no {name} sentences in {self.name}: {reason}")
         return kept, left_out
 
 
@@ -204,17 +205,17 @@ def split_sentences(
     """
     kept, left_out = select_sentences(sentences, shape[0], unique)
     if len(kept) <= num_valid + num_test:
-        without = f" ({_describe_left_out(left_out)})" if left_out else ""
+        explanation = f" ({_describe_left_out(left_out)})" if left_out else ""
         raise DataError(
-            f"{len(kept)} sentences{without} cannot give {num_valid} for validation and {num_test} for test: "
+            f"{len(kept)} sentences{explanation} cannot give {num_valid} for validation and {num_test} for test: "
             f"lower dataset.source.num_valid or num_test{_advise_keeping(left_out)}"
         )
     if split_seed is not None:
         order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(split_seed))
         kept = [kept[i] for i in order.tolist()]
-    first = len(kept) - num_valid - num_test
-    second = len(kept) - num_test
-    splits = kept[:first], kept[first:second], kept[second:]
+    num_train = len(kept) - num_valid - num_test
+    num_train_valid = num_train + num_valid
+    splits = kept[:num_train], kept[num_train:num_train_valid], kept[num_train_valid:]
     about = f"md5 {hashlib.md5(repr(splits).encode()).hexdigest()[:8]}"
     if not left_out:
         return TextSplits(*splits, about=about)
@@ -223,6 +224,7 @@ def split_sentences(
 
 
 def _advise_keeping(left_out: dict[str, int]) -> str:
+    """Names the settings that keep more sentences."""
     has_longer = any(reason.startswith("longer") for reason in left_out)
     more = ", or raise dataset.shape" if has_longer else ""
     return more + (", or set dataset.source.unique=false" if "repeated" in left_out else "")

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2006.15704.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import torch
@@ -18,6 +18,7 @@ from dgm_run import rng
 from dgm_run.distributed import process_group
 
 Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""Function that returns a mean loss and named terms."""
 
 
 class _LossModule(nn.Module):
@@ -33,7 +34,7 @@ class _LossModule(nn.Module):
 
 
 class BatchNormStatistics:
-    """Average of batch-norm running statistics over the parts of a step, each updated from the former statistics.
+    """Average of batch-norm running statistics over the parts of a step. Each part starts from the former statistics.
 
     Args:
         norms: layers; those without running statistics are ignored.
@@ -45,19 +46,22 @@ class BatchNormStatistics:
         self.counts = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
 
     def begin(self) -> None:
+        """Starts a step: keeps the former statistics."""
         self.before = [value.clone() for value in (*self.values, *self.counts)]
         self.sums = [torch.zeros_like(value) for value in self.values]
 
     def begin_part(self) -> None:
+        """Starts a part: restores the former statistics."""
         for value, before in zip((*self.values, *self.counts), self.before, strict=True):
             value.copy_(before)
 
     def end_part(self) -> None:
+        """Ends a part: adds its statistics to the sums."""
         for total, value in zip(self.sums, self.values, strict=True):
             total += value
 
     def end(self, num_parts: int) -> None:
-        """Averages over all parts of all processes, in one exchange."""
+        """Ends a step: averages over all parts of all processes, in one exchange."""
         if not self.values:
             return
         means = process_group.all_reduce_sum(torch.cat([total.flatten() for total in self.sums])) / num_parts
@@ -114,22 +118,25 @@ class DataParallel:
         Returns:
             Contributions of this process to loss and terms: their sum over the processes is the mean.
         """
-        found: dict[str, Tensor] = {}
+        contributions: dict[str, Tensor] = {}
         self.statistics.begin()
         for number, part, share in self.parts(index):
             self.statistics.begin_part()
             rng.reseed(self.seed, stream, step * self.num_parts + number)
-            engine, is_last = self.engine, number == self.own_parts[-1]
-            with engine.no_sync() if isinstance(engine, DistributedDataParallel) and not is_last else nullcontext():
-                loss, terms = engine(loss_of, part, number)
+            with self._without_exchange() if number != self.own_parts[-1] else nullcontext():
+                loss, terms = self.engine(loss_of, part, number)
                 weight = share * process_group.size()  # the engine averages over the processes
                 (loss if weight == 1 else loss * weight).backward()
             for name, value in {"loss": loss.detach(), **terms}.items():
                 value = value if share == 1 else value * share
-                found[name] = found[name] + value if name in found else value
+                contributions[name] = contributions[name] + value if name in contributions else value
             self.statistics.end_part()
         self.statistics.end(self.num_parts)
-        return found
+        return contributions
+
+    def _without_exchange(self) -> AbstractContextManager:
+        """Returns a context in which gradients accumulate, and are not averaged over the processes."""
+        return self.engine.no_sync() if isinstance(self.engine, DistributedDataParallel) else nullcontext()
 
 
 def _wrap_distributed(

@@ -10,8 +10,9 @@ from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 
 ALL_THREADS = torch.get_num_threads()
+"""Number of CPU threads that torch takes by itself."""
 PRODUCTS_PER_THREAD = 64_000_000
-"""Products of a weight and an example in a step that keep one CPU thread busy."""
+"""Number of products of a weight and an example, in a step, that keep one CPU thread busy."""
 
 
 def select_device(name: str, devices: int) -> torch.device:
@@ -99,7 +100,9 @@ def _resolve_device_kind(name: str, devices: int) -> str:
 
 def _make_gpu_error() -> ConfigError:
     count = torch.cuda.device_count()
-    return ConfigError(f"trainer.devices: there are {count} GPUs: set trainer.devices={count} or trainer.device=cpu")
+    return ConfigError(
+        f"trainer.devices: this machine has {count} GPUs: set trainer.devices={count} or trainer.device=cpu"
+    )
 
 
 def _make_device(name: str) -> torch.device:

@@ -1,7 +1,7 @@
 """Starts worker processes that train one model together, and returns their result or raises their error.
 
-The workers are started as commands by torch's elastic launch. Workers that are functions wait for each other at their
-ends, forever if one is killed there. The launcher's own restarts are not used, because they may hang.
+torch's elastic launch starts each worker as a command. It can also start functions, but these wait for each other at
+their ends, forever if one is killed. The launcher's own restarts are not used, because they may hang.
 """
 
 import ctypes
@@ -33,10 +33,10 @@ MAX_RESTARTS = 3
 """Number of automatic restarts of a run after one of its processes died."""
 
 STOP_FILE = "stop"
-"""File that asks processes to stop which have not started yet."""
+"""File that asks processes to stop if they have not started yet."""
 
 PR_SET_PDEATHSIG = 1
-"""Option of prctl(2) that sets the signal for the parent's death."""
+"""Option of prctl(2): the signal that a process gets when its parent dies."""
 
 
 def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -44,8 +44,8 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
 
     Args:
         devices: number of processes.
-        work: function at the top of a module.
-        arguments: values that JSON can hold, as the result must be.
+        work: function at the top of a module, whose result JSON can hold.
+        arguments: arguments of the function, which JSON can hold.
 
     Raises:
         UserError: a process raised it; the others are ended.
@@ -63,7 +63,7 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
-            local_addr="localhost",  # else the machine's host name, which may not resolve
+            local_addr="localhost",  # the machine's host name may not resolve
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             signals_to_handle="",  # the processes handle signals, and stop at a safe point
@@ -78,7 +78,7 @@ def launch_workers(devices: int, work: Callable[..., Any], *arguments: Any) -> A
         outcome = json.loads((Path(folder) / "outcome.json").read_text())
     if "stopped" in outcome:
         raise Interrupted(stop.signum or outcome["stopped"], outcome["message"])
-    return outcome["found"]
+    return outcome["result"]
 
 
 def _stop_workers(folder: Path, signum: int) -> None:
@@ -112,7 +112,7 @@ def main(folder: str) -> None:
 def _run_work(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
     """Returns the result of the work, or the signal that stopped it."""
     try:
-        return {"found": work(*arguments)}
+        return {"result": work(*arguments)}
     except Interrupted as stop:
         return {"stopped": stop.signum, "message": stop.message}
     except OSError as error:
@@ -120,13 +120,14 @@ def _run_work(work: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
 
 
 def _choose_cause(failures: Mapping[int, ProcessFailure]) -> Exception:
-    """Returns the error of the processes that is not merely a consequence of another."""
+    """Returns the first cause among the errors of the processes: the other errors follow from it."""
     found = [_make_error(rank, failure) for rank, failure in failures.items()]
+    # an error of a process comes before its death, and its death before that of a process which lost another
     return min(found, key=lambda error: isinstance(error, WorkerDied) + error.args[0].endswith("another"))
 
 
 def _make_error(rank: int, failure: ProcessFailure) -> Exception:
-    """Makes the exception for a failed process, of the class that the process raised if it is known."""
+    """Makes the exception of a failed process, of the class that it raised if dgm_run defines it."""
     record = failure.message
     if isinstance(record, Mapping):
         name, _, message = record["message"].partition(": ")

@@ -1,7 +1,7 @@
-"""Process group of a run: ranks, reductions, and work that is shared in blocks.
+"""Process group of a run: ranks, reductions, and work that the processes share in blocks.
 
-A single process needs no communication. The group uses gloo, on the CPU. Gradients have an engine of their own
-(`distributed/data_parallel.py`).
+A single process needs no communication. The group uses gloo, on the CPU. `distributed/data_parallel.py` exchanges
+gradients.
 """
 
 import itertools
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -44,7 +44,7 @@ def open_process_group(devices: int, seconds: float) -> Iterator[None]:
 
     Args:
         devices: expected number of processes.
-        seconds: seconds without a message from a process, after which the others stop.
+        seconds: longest time without a message from a process, after which the others stop.
 
     Raises:
         ConfigError: the number of processes differs.
@@ -74,12 +74,12 @@ def _join(timeout: timedelta) -> None:
     own_store = dist.PrefixStore(attempt, store)
     dist.init_process_group("gloo", store=own_store, rank=own, world_size=number, timeout=timeout)
     group = dist.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)
-    assert isinstance(group, dist.ProcessGroup)  # this process is one of it
+    assert isinstance(group, dist.ProcessGroup)  # this process belongs to it
     _barrier_group = group
 
 
 def _describe_peer_error(error: RuntimeError) -> UserError | None:
-    """Returns the user's error for an error of torch that another process caused; None for any other."""
+    """Returns an error with a message for the user if another process caused it; None for any other error."""
     message = str(error)
     if "imed out" in message or "timeout" in message:
         return TrainingError(
@@ -130,9 +130,9 @@ def all_gather(values: Tensor) -> Tensor:
     """Gathers the tensors of all processes, in their order: (...) -> (processes, ...)."""
     if size() == 1:
         return values[None]
-    found = [torch.empty_like(values, device="cpu") for _ in range(size())]
-    dist.all_gather(found, values.detach().cpu().contiguous())
-    return torch.stack(found).to(values.device)
+    gathered = [torch.empty_like(values, device="cpu") for _ in range(size())]
+    dist.all_gather(gathered, values.detach().cpu().contiguous())
+    return torch.stack(gathered).to(values.device)
 
 
 def all_reduce_max(*numbers: int) -> list[int]:
@@ -179,18 +179,18 @@ def map_blocks(
         report: receives the progress as (items done, items in all); it may raise.
     """
     stream = new_stream()
-    found: dict[str, Tensor] = {}
+    results: dict[str, Tensor] = {}
 
-    def keep(block: slice, rows: dict[str, Tensor]) -> None:
+    def store(block: slice, rows: dict[str, Tensor]) -> None:
         for name, values in rows.items():
-            if name not in found:
-                found[name] = values.new_zeros(n, *values.shape[1:])
-            found[name][block] = values
+            if name not in results:
+                results[name] = values.new_zeros(n, *values.shape[1:])
+            results[name][block] = values
 
     if rank() * block_size >= n:  # a process without a block still needs the shapes
-        keep(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
-    for_each_block(stream, n, block_size, lambda block: keep(block, find(block)), report)
-    return {name: all_reduce_sum(rows) for name, rows in found.items()}
+        store(slice(0), {name: values[:0] for name, values in find(slice(0, min(block_size, n))).items()})
+    for_each_block(stream, n, block_size, lambda block: store(block, find(block)), report)
+    return {name: all_reduce_sum(rows) for name, rows in results.items()}
 
 
 def for_each_block(
@@ -217,18 +217,3 @@ def for_each_block(
 def new_stream() -> int:
     """Draws a key of random numbers from the current generator."""
     return int(torch.randint(2**62, ()))
-
-
-class NullSink:
-    """Null object that accepts any call and does nothing; processes other than the main one log to it."""
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        return self
-
-    def __call__(self, *args: object, **kwargs: object) -> int:
-        return 0
-
-
-def null_sink(kind: type[T]) -> T:
-    """Stands for a `kind` in the processes that do not write."""
-    return cast(T, NullSink())

@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stop of a run at a safe point after a signal. It is a KeyboardInterrupt, so that it ends a sweep too.
+    """Stop of a run at a safe point after a signal. As a KeyboardInterrupt it also ends a sweep.
 
     Attributes:
         signum: number of the signal.
@@ -34,11 +34,11 @@ class StopRequest:
         notify: receives the number of each signal; None for nobody.
 
     Attributes:
-        signum: number of the last signal; None as long as there was none.
+        signum: number of the last signal; 0 before the first.
     """
 
     def __init__(self, notify: Callable[[int], None] | None = None):
-        self.signum = 0  # none yet
+        self.signum = 0
         self.notify = notify
 
     def __bool__(self) -> bool:

@@ -104,7 +104,7 @@ class ImportanceTerms(NamedTuple):
         return self.log_px + (self.log_pz - self.log_qz)
 
 
-class LatentVariableModel(GenerativeModel):
+class LatentVariableModel(nn.Module, ABC):
     """p(x) = integral of p(x | z) p(z) dz with an approximate posterior q(z | x).
 
     A model gives the three densities; everything else follows. The ELBO, importance-weighted and Renyi bounds and
@@ -166,5 +166,5 @@ class LatentVariableModel(GenerativeModel):
         return self.decode(self.infer(x).sample()).mean
 
 
-class ContinuousLatentModel(LatentVariableModel):
+class ContinuousLatentModel(LatentVariableModel, GenerativeModel):
     """Model with real-valued latent variables: samples are differentiable, and Markov chains can move among them."""

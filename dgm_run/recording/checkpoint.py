@@ -1,8 +1,8 @@
 """Checkpoints that survive a crash at any moment, and hold no code.
 
-A checkpoint is a folder with `weights.safetensors` (the model), `state.safetensors` and `state.json` (other state of an
-exact resume), and `manifest.json` with the SHA-256 of each. It is written under a temporary name, synced and renamed;
-the former checkpoint stays until then. Nothing is unpickled.
+A checkpoint is a folder. `weights.safetensors` holds the model. `state.safetensors` and `state.json` hold the other
+state of an exact resume, and `manifest.json` the SHA-256 of each file. A checkpoint is written under a temporary name,
+synced and renamed; the former checkpoint stays until then. Nothing is unpickled.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,8 +22,20 @@ _TENSOR_KEY = "__tensor__"
 _FILES = ("weights.safetensors", "state.safetensors", "state.json")
 
 
+class Snapshot(NamedTuple):
+    """Contents of a checkpoint.
+
+    Attributes:
+        weights: parameters and buffers of the model, by name.
+        state: other state that an exact resume needs.
+    """
+
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+
+
 class Checkpoints:
-    """Checkpoints of one run: `last` and `best`, each with its predecessor.
+    """Checkpoints of one run by name, such as `last` and `best`, each with its predecessor.
 
     Args:
         folder: folder of the checkpoints; made with the first of them.
@@ -55,6 +67,7 @@ class Checkpoints:
         _sync(self.folder)
 
     def exists(self, name: str) -> bool:
+        """Returns whether there is a checkpoint of this name, or its predecessor."""
         return (self.folder / name).is_dir() or (self.folder / f"previous_{name}").is_dir()
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
@@ -96,7 +109,7 @@ def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> N
 
 
 class _DamagedError(Exception):
-    """Error of a damaged checkpoint. The message says what is wrong."""
+    """Error of a damaged checkpoint. The message names the defect."""
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -114,7 +127,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         state = unflatten(json.loads((folder / "state.json").read_text()), tensors)
         return load_file(folder / "weights.safetensors"), state
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:  # checksums can be forged
-        raise _DamagedError(f"a file of it cannot be read: {type(error).__name__}") from None
+        raise _DamagedError(f"one of its files cannot be read: {type(error).__name__}") from None
 
 
 def flatten(node: Any, tensors: dict[str, Tensor], path: str = "") -> Any:

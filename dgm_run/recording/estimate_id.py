@@ -22,5 +22,6 @@ def values_key(row: Mapping[str, Any]) -> str:
 def describe_method(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
     """Describes the method of an estimate in words: `estimate by ais (num_chains=100)`, or `exact`."""
     listed = ", ".join(f"{name}={value}" for name, value in settings.items())
-    by = "" if estimator == kind else f" by {estimator}"
-    return kind.replace("_", " ") + by + (f" ({listed})" if listed else "")
+    name = kind.replace("_", " ")
+    method = name if estimator == kind else f"{name} by {estimator}"
+    return f"{method} ({listed})" if listed else method

@@ -7,7 +7,7 @@ from dgm_run.config.schema import MACHINE_KEYS, SHARED_SIZES
 
 
 def select_hparams(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Selects the hyperparameters of a resolved configuration, by names for the columns of the HParams page."""
+    """Selects the hyperparameters of a resolved configuration, by the names of their columns on the HParams page."""
     leaves: dict[str, Any] = {}
 
     def walk(node: Any, key: str) -> None:

@@ -31,7 +31,9 @@ def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24
     rows = math.ceil(n / columns)
     canvas = torch.full((3, rows * (height + pad) + pad, columns * (width + pad) + pad), 0.5)
     for i in range(n):
-        top, left = (i // columns) * (height + pad) + pad, (i % columns) * (width + pad) + pad
+        row, column = divmod(i, columns)
+        top = row * (height + pad) + pad
+        left = column * (width + pad) + pad
         canvas[:, top : top + height, left : left + width] = x[i]
     return (canvas.permute(1, 2, 0) * 255).round().byte().numpy()
 

@@ -23,12 +23,12 @@ class RunLog:
     Args:
         folder: folder of the run.
         warn: receives lines for the user.
-        offset: bytes of metrics.jsonl to keep; lines after the last checkpoint of an interrupted run are cut.
+        offset: length of metrics.jsonl at the checkpoint, in bytes; later lines are cut.
         purge_step: step from which TensorBoard drops older events.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None):
-        from torch.utils.tensorboard import SummaryWriter  # imported late: it costs half a second
+        from torch.utils.tensorboard import SummaryWriter  # its import takes half a second
 
         self.folder = folder
         self._warn = warn
@@ -47,7 +47,7 @@ class RunLog:
         return kept.rfind(b"\n") + 1
 
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
-        """Logs named values to both sinks."""
+        """Logs named values to metrics.jsonl and TensorBoard."""
         lines = [json.dumps({"step": step, "epoch": epoch, "name": k, "value": v}) for k, v in values.items()]
         self._guard(lambda: self._metrics.write("".join(f"{line}\n" for line in lines).encode()))
         self.speed(values, step)
@@ -58,7 +58,7 @@ class RunLog:
             self._guard(partial(self._writer.add_scalar, name, value, step))
 
     def picture(self, name: str, picture: np.ndarray, step: int, file: str) -> None:
-        """Logs a picture under samples/, reconstructions/, ... and in TensorBoard."""
+        """Logs a picture to the file NAME/FILE of the run folder, and to TensorBoard."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         image = Summary.Image(
@@ -69,7 +69,7 @@ class RunLog:
         self._guard(lambda: save_png(picture, self.folder / name / file))
 
     def text(self, name: str, lines: Sequence[str], step: int, file: str) -> None:
-        """Logs lines under samples/, reconstructions/, ... and in TensorBoard."""
+        """Logs lines to the file NAME/FILE of the run folder, and to TensorBoard."""
         indented = "\n".join(f"    {line}" for line in lines)  # TensorBoard shows indented lines unchanged
         self._guard(lambda: self._writer.add_text(name, indented, step))
         self._guard(lambda: write_lines(lines, self.folder / name / file))

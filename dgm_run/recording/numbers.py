@@ -1,4 +1,4 @@
-"""Checks of numbers read from JSON. Nothing heavy is imported: dgm-report asks."""
+"""Checks numbers read from JSON. It imports nothing heavy, because dgm-report uses it."""
 
 from typing import Any
 

@@ -15,18 +15,18 @@ ASCII_SUBSTITUTES = {
     **{"±": "+-", "→": "->", "←": "<-", "×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<="},
     **{"‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "·": ".", "│": "|"},
 }
-"""ASCII text for characters that the encoding lacks."""
+"""ASCII text for characters that an encoding may lack."""
 
 
 class Output:
-    """Text stream whose writes never raise.
+    """Text stream that drops text it cannot write, instead of raising an error.
 
     Args:
         target: stream to write to; None if the process was started without it.
 
     Attributes:
         lost: error after which nothing can be written; None as long as writing works.
-        before_write: called before every write to any guarded stream, in order to clear the progress bar.
+        before_write: function that clears the progress bar before every write to a guarded stream; None for no bar.
     """
 
     before_write: ClassVar[Callable[[], None] | None] = None
@@ -71,7 +71,7 @@ class Output:
         try:
             self.target.write(text)
         except UnicodeEncodeError:
-            self.target.write(spell(text, self.encoding))
+            self.target.write(replace_unencodable(text, self.encoding))
 
     def _attempt(self, act: Callable[[], Any]) -> Any:
         if self.lost:
@@ -126,8 +126,8 @@ def get_reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def spell(text: str, encoding: str) -> str:
-    """Substitutes the characters of a text that an encoding lacks."""
+def replace_unencodable(text: str, encoding: str) -> str:
+    """Replaces the characters of a text that an encoding lacks."""
     return "".join(_substitute(character, encoding) for character in text)
 
 
@@ -140,7 +140,7 @@ def _substitute(character: str, encoding: str) -> str:
 
 
 def _fill_descriptors() -> None:
-    """Opens closed descriptors among 0 to 2. Else a file of the run would take one, and receive the output of C."""
+    """Opens closed descriptors among 0 to 2. Otherwise a file of the run would take one, and get the output of C."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -1,13 +1,18 @@
 """Plots of curves, histograms and points, as pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-INCHES = (6.4, 4.0)
-DOTS = 120
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
+INCHES = (6.4, 4.0)
+"""Width and height of a plot."""
+DOTS = 120
+"""Dots per inch."""
 
 MAX_SPAN_RATIO = 10.0
 """Ratio of the spans of two axes below which they share one scale."""
@@ -26,7 +31,7 @@ def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> 
     ends = [np.quantile(each, share) for each in arrays.values() for share in (0.01, 0.99)]
     bins = np.linspace(min(ends), max(ends) + 1e-9, num_bins + 1)
 
-    def draw(axes) -> None:
+    def draw(axes: "Axes") -> None:
         for i, (name, each) in enumerate(arrays.items()):
             shares = np.histogram(each.clip(bins[0], bins[-1]), bins)[0] / len(each)
             axes.stairs(shares, bins, label=name, fill=i == 0, alpha=0.4 if i == 0 else 1.0, linewidth=1.5)
@@ -38,7 +43,7 @@ def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> 
 def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: str) -> np.ndarray:
     """Plots lines through points (x, y), (N,) each, by their names in the legend: (H, W, 3) bytes."""
 
-    def draw(axes) -> None:
+    def draw(axes: "Axes") -> None:
         for name, (x, y) in lines.items():
             axes.plot(x.cpu().numpy(), y.cpu().numpy(), label=name, linewidth=1.5)
         axes.set_ylabel(y_label)
@@ -53,10 +58,11 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
     The first set determines the range of the axes; points outside it are not shown.
     """
 
-    def draw(axes) -> None:
+    def draw(axes: "Axes") -> None:
         arrays = {name: each.detach().double().cpu().numpy() for name, each in points.items()}
         for name, each in arrays.items():
-            axes.scatter(*each.T, s=4, alpha=0.5, linewidths=0, label=name)
+            x, y = each.T
+            axes.scatter(x, y, s=4, alpha=0.5, linewidths=0, label=name)
         first = next(iter(arrays.values()))
         margin = 0.1 * (first.max(0) - first.min(0)) + 1e-6 * (1 + np.abs(first).max(0))
         (left, bottom), (right, top) = first.min(0) - margin, first.max(0) + margin
@@ -66,8 +72,15 @@ def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
     return _plot(draw, "$x_1$", loc="upper left", bbox_to_anchor=(1, 1), markerscale=4)  # beside the points
 
 
-def _plot(draw, x_label: str, **legend) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # costs half a second
+def _plot(draw: Callable[["Axes"], None], x_label: str, **legend: Any) -> np.ndarray:
+    """Renders the axes that `draw` fills, with a legend: (H, W, 3) bytes.
+
+    Args:
+        draw: draws into the axes.
+        x_label: label of the horizontal axis.
+        legend: settings of matplotlib's legend.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # its import takes half a second
     from matplotlib.figure import Figure
 
     figure = Figure(INCHES, DOTS, layout="constrained")

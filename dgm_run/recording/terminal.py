@@ -48,15 +48,16 @@ class Terminal:
 
     def __init__(self, console: Console | None = None):
         width = None if (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ else FILE_WIDTH
-        stream = None if console else cast(IO[str], output.guard(sys.stdout))  # it hands on what it lacks itself
+        stream = None if console else cast(IO[str], output.guard(sys.stdout))  # Output has all attributes of its target
         self.console = console or Console(
             file=stream, highlight=False, soft_wrap=True, width=width, markup=False, emoji=False
         )
         self._bar: Bar | None = None
-        self._last_line = self._last_draw = 0.0
+        self._last_line = 0.0
+        self._last_draw = 0.0
         self._log: TextLog | None = None
         self._unlogged: list[str] = []
-        self._lost: set[str] = set()
+        self._reported_streams: set[str] = set()
 
     @contextmanager
     def capture_messages(self) -> Iterator[None]:
@@ -65,29 +66,29 @@ class Terminal:
         logging.getLogger().addHandler(handler)
         show_warning = warnings.showwarning
 
-        def keep_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        def log_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             show_warning(message, category, *place, **more)
-            self.keep(f"{category.__name__}: {message}")
+            self.log(f"{category.__name__}: {message}")
 
-        def keep_failure(failure: Any) -> None:  # TensorBoard's writer raises in this thread as well
-            self.keep("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
+        def log_failure(failure: Any) -> None:  # TensorBoard's writer raises in this thread as well
+            self.log("".join(traceback.format_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)))
 
-        warnings.showwarning = keep_warning
+        warnings.showwarning = log_warning
         show_failure = threading.excepthook
-        threading.excepthook = keep_failure
+        threading.excepthook = log_failure
         try:
             yield
         except (KeyboardInterrupt, UserError) as error:
             self.finish()
-            self.keep(str(error) or "interrupted")
+            self.log(str(error) or "interrupted")
             raise
         except Exception:
             self.finish()
-            self.keep(traceback.format_exc())
+            self.log(traceback.format_exc())
             raise
         finally:
             self.finish()
-            self._note_losses()
+            self._log_lost_streams()
             warnings.showwarning = show_warning
             threading.excepthook = show_failure
             logging.getLogger().removeHandler(handler)
@@ -106,9 +107,9 @@ class Terminal:
         self._unlogged = []
         for text in unlogged:
             self._log.write(text)
-        self._note_losses()
+        self._log_lost_streams()
 
-    def keep(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Writes lines to run.log alone."""
         if self._log:
             self._log.write(text)
@@ -118,12 +119,12 @@ class Terminal:
     def say(self, text: str) -> None:
         """Prints a permanent line, and logs it."""
         self.console.print(text, markup=False)
-        self.keep(text)
-        self._note_losses()
+        self.log(text)
+        self._log_lost_streams()
 
     def start(self, epochs: int, steps_per_epoch: int, step: int) -> None:
         """Starts the display of a training at `step` of at most epochs * steps_per_epoch."""
-        self.finish()  # the bar of a former layer
+        self.finish()  # ends the bar of the layer below
         self._steps_per_epoch = steps_per_epoch
         self._total = epochs * steps_per_epoch
         self._first_step = step
@@ -133,6 +134,7 @@ class Terminal:
         self._draw(step)
 
     def step(self, step: int) -> None:
+        """Shows the progress of a step, as often as the output allows."""
         now = time.monotonic()
         if self._bar and now - self._last_draw > SECONDS_BETWEEN_REDRAWS:
             self._last_draw = now
@@ -163,7 +165,7 @@ class Terminal:
         """Starts the display of an estimator."""
         self.finish()
         self._begun = time.monotonic()
-        self._evaluating = name
+        self._estimator_name = name
         self._open_bar()
         if self._bar:
             self._bar.draw([Part(0, name)])
@@ -176,18 +178,18 @@ class Terminal:
         if self._bar and (done == total or now - self._last_draw > SECONDS_BETWEEN_REDRAWS):
             self._last_draw = now
             self._bar.draw(
-                [Part(0, self._evaluating), Part(1, f"{percent}%"), self._draw_graph(done, total), Part(2, left)]
+                [Part(0, self._estimator_name), Part(1, f"{percent}%"), self._make_graph(done, total), Part(2, left)]
             )
         if now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._write_line(f"{self._evaluating} {percent}%  {left}")
+            self._write_line(f"{self._estimator_name} {percent}%  {left}")
 
-    def estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
+    def print_estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
         """Prints the table of estimates, and lines below it."""
         self.finish()
-        table = self._table(rows, title)
+        table = _make_table(rows, title)
         self.console.print(table, soft_wrap=True)
-        self.keep(_format_table(table))
+        self.log(_format_table(table))
         settings: dict[str, dict[str, str]] = {}
         for row in rows:
             if row["settings"]:
@@ -197,26 +199,6 @@ class Terminal:
         listed = {name: ", ".join(f"{k}={v}" for k, v in values.items()) for name, values in settings.items()}
         for note in [*(f"{name}: {text}" for name, text in listed.items()), *notes]:
             self.say(note)
-
-    def _table(self, rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        columns = {
-            "quantity": [f"{row['split']}/{row['quantity']}" for row in rows],
-            "value": [_format_decimals(row["value"], 0 if row["quantity"] == "active_units" else 3) for row in rows],
-            "± s.e.": [_format_decimals(row["stderr"]) for row in rows],
-            "95% interval": [" to ".join(map(_format_decimals, row["interval"] or ())) for row in rows],
-            "train_reference": [_format_decimals(row["train_reference"]) for row in rows],
-            "unit": [row["unit"] for row in rows],
-            "kind": [row["kind"].replace("_", " ") for row in rows],
-            "estimator": [row["estimator"] for row in rows],
-        }
-        shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
-        for name in shown:
-            numeric = name in ("value", "± s.e.", "95% interval", "train_reference")
-            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "estimator", overflow="fold")
-        for cells in zip(*shown.values(), strict=True):
-            table.add_row(*cells)
-        return table
 
     def _open_bar(self) -> None:
         if self.console.file.isatty() and not self.console.is_dumb_terminal:
@@ -232,14 +214,14 @@ class Terminal:
         self._bar.draw(
             [
                 Part(0, f"epoch {epoch}/{epochs}"),
-                self._draw_graph(epoch, epochs),
+                self._make_graph(epoch, epochs),
                 *losses,
                 Part(4, speed),
                 Part(1, left),
             ]
         )
 
-    def _draw_graph(self, done: int, total: int) -> Part:
+    def _make_graph(self, done: int, total: int) -> Part:
         full = BAR_WIDTH * done // max(total, 1)
         return Part(5, "━" * full + "·" * (BAR_WIDTH - full))
 
@@ -252,7 +234,7 @@ class Terminal:
         if is_due and not self._bar:
             self.say(text)
         else:
-            self.keep(text)
+            self.log(text)
 
     def _estimate_pace(self, step: int) -> tuple[str, str]:
         """Returns the speed and the remaining time, in words."""
@@ -262,15 +244,15 @@ class Terminal:
         seconds = max(time.monotonic() - self._begun, 1e-9) / done
         return f"{1 / seconds:.0f} steps/s", f"at most {format_duration(seconds * (self._total - step))} left"
 
-    def _note_losses(self) -> None:
-        """Logs once which outputs can no longer be written."""
-        found = output.find_lost_streams()
+    def _log_lost_streams(self) -> None:
+        """Logs each output that can no longer be written, once."""
+        lost = output.find_lost_streams()
         if isinstance(self.console.file, output.Output) and self.console.file.lost:
-            found.setdefault("standard output", self.console.file.lost)
-        for name, error in found.items():
-            if self._log and name not in self._lost:
-                self._lost.add(name)
-                self._log.write(f"{name} is lost ({output.get_reason(error)}): further messages stand only here")
+            lost.setdefault("standard output", self.console.file.lost)
+        for name, error in lost.items():
+            if self._log and name not in self._reported_streams:
+                self._reported_streams.add(name)
+                self._log.write(f"{name} is lost ({output.get_reason(error)}): only this file gets further messages")
 
 
 class _LogHandler(logging.Handler):
@@ -282,9 +264,31 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.display.keep(self.format(record))
-        except Exception:  # a message whose arguments do not fit it
+            self.display.log(self.format(record))
+        except Exception:  # the arguments of a message may not fit its format
             self.handleError(record)
+
+
+def _make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """Makes the table of estimates, with a column for train_reference only if a row has one."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    columns = {
+        "quantity": [f"{row['split']}/{row['quantity']}" for row in rows],
+        "value": [_format_decimals(row["value"], 0 if row["quantity"] == "active_units" else 3) for row in rows],
+        "± s.e.": [_format_decimals(row["stderr"]) for row in rows],
+        "95% interval": [" to ".join(map(_format_decimals, row["interval"] or ())) for row in rows],
+        "train_reference": [_format_decimals(row["train_reference"]) for row in rows],
+        "unit": [row["unit"] for row in rows],
+        "kind": [row["kind"].replace("_", " ") for row in rows],
+        "estimator": [row["estimator"] for row in rows],
+    }
+    shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
+    for name in shown:
+        numeric = name in ("value", "± s.e.", "95% interval", "train_reference")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "estimator", overflow="fold")
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def _format_table(table: Table) -> str:
@@ -312,23 +316,25 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-def summarize_run(found: Mapping[str, Any], folder: Path) -> list[str]:
+def summarize_run(contents: Mapping[str, Any], folder: Path) -> list[str]:
     """Writes the lines below the table of a finished run, from the contents of its results.json."""
-    training = found["training"]
-    likelihoods = [row for row in found["estimates"] if row["quantity"] == "log_likelihood"]
-    lines = [f"{row['num_examples']} test examples, binarisation {found['preprocessing']}" for row in likelihoods[:1]]
+    training = contents["training"]
+    likelihoods = [row for row in contents["estimates"] if row["quantity"] == "log_likelihood"]
+    lines = [
+        f"{row['num_examples']} test examples, binarisation {contents['preprocessing']}" for row in likelihoods[:1]
+    ]
     lines.append(
         f"{training['epochs']} epochs in {format_duration(training['seconds'])} (stopped by {training['stopped_by']}), "
         f"{training['examples_per_second']:,.0f} examples/s; "
         f"best {training['monitor']} {format_value(training['best'])} after epoch {training['best_epoch']}"
     )
-    if found["published"]:
-        numbers = ", ".join(f"{quantity} {value}" for quantity, value in found["published"]["values"].items())
-        lines.append(f"published: {numbers} ({KINDS[found['published']['kind']]}: {found['published']['source']})")
-    lines += describe_failures(found["failed_estimators"], folder)
-    lines += describe_diagnostics(found["estimates"])
+    if published := contents["published"]:
+        numbers = ", ".join(f"{quantity} {value}" for quantity, value in published["values"].items())
+        lines.append(f"published: {numbers} ({KINDS[published['kind']]}: {published['source']})")
+    lines += describe_failures(contents["failed_estimators"], folder)
+    lines += describe_diagnostics(contents["estimates"])
     lines.append(f"outputs in {folder}")
-    lines.append(f"look at them with: {show_runs(folder.parent)}")
+    lines.append(f"to view them: {show_runs(folder.parent)}")
     return lines
 
 
@@ -342,16 +348,16 @@ def describe_failures(failed: Mapping[str, str], folder: Path) -> list[str]:
 
 def describe_diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
     """Writes the diagnostics of each estimator, a line for every distinct set of them, then all warnings."""
-    seen: dict[str, dict[str, str]] = {}
+    quantities: dict[str, dict[str, str]] = {}  # first quantity by estimator and diagnostics
     for row in estimates:
-        found = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
-        if found:
-            seen.setdefault(row["estimator"], {}).setdefault(", ".join(found), row["quantity"])
-    lines = [
-        f"{estimator}: {diagnostics}" if len(quantities) == 1 else f"{estimator}, {quantity}: {diagnostics}"
-        for estimator, quantities in seen.items()
-        for diagnostics, quantity in quantities.items()
-    ]
+        listed = [f"{name} {'unknown' if v is None else f'{v:.5g}'}" for name, v in row["diagnostics"].items()]
+        if listed:
+            quantities.setdefault(row["estimator"], {}).setdefault(", ".join(listed), row["quantity"])
+    lines = []
+    for estimator, by_diagnostics in quantities.items():
+        for diagnostics, quantity in by_diagnostics.items():
+            name = estimator if len(by_diagnostics) == 1 else f"{estimator}, {quantity}"
+            lines.append(f"{name}: {diagnostics}")
     return lines + [f"{row['quantity']}: {row['warning']}" for row in estimates if row["warning"]]
 
 

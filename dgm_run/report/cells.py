@@ -22,8 +22,8 @@ class Cell(NamedTuple):
         shown: the text.
         sort_key: the value that a column is sorted by.
         is_best: whether the cell is the best of its column, or does not differ significantly from the best.
-        span: interval around `sort_key`, where the number is drawn.
-        tip: text beside the pointer, where there is one.
+        span: interval to draw around `sort_key`; None for no drawing.
+        tip: text under the pointer; empty for none.
     """
 
     shown: str
@@ -42,7 +42,7 @@ def make_cell(value: object) -> Cell:
 
 
 def make_number_cell(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
-    """Returns the cell of a row's number; it states the number of runs where that is not `usual`."""
+    """Returns the cell of a row's number, with the number of runs if that is not `usual`."""
     span = None
     if row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr):
         span = Span(row.mean - row.stderr, row.mean + row.stderr)
@@ -53,7 +53,7 @@ def make_number_cell(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
 def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
     """Returns the columns of one table by their heads, without empty columns."""
     names = varying_settings(rows)
-    found: dict[str, list[Cell]] = {
+    columns: dict[str, list[Cell]] = {
         **{name: [make_cell(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [make_cell(row.group.name) for row in rows]}),
         "value": [make_number_cell(row) for row in rows],
@@ -67,7 +67,7 @@ def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         "note": [make_cell(row.note) for row in rows],
         "runs": [make_cell(", ".join(run.name for run in row.group.runs)) for row in rows],
     }
-    return {head: column for head, column in found.items() if any(cell.shown for cell in column)}
+    return {head: column for head, column in columns.items() if any(cell.shown for cell in column)}
 
 
 def _format_interval(row: Row) -> str:
@@ -83,10 +83,10 @@ def _describe_differences(rows: Sequence[Row]) -> str:
 def _make_difference_cell(row: Row) -> Cell:
     """Returns a difference with its interval and the source of its error, or the reason why there is none."""
     if not isinstance(row.difference, Difference):
-        return Cell(row.difference, "")  # empty in the first row
-    mean, low, high, over = row.difference
+        return Cell(row.difference, "")  # an empty text in the first row
+    mean, low, high, sources = row.difference
     span = Span(low, high, reference=0.0) if math.isfinite(high - low) else None
-    return Cell(f"{format_nats(mean)} ({format_nats(low)} to {format_nats(high)}, {over})", mean, span=span)
+    return Cell(f"{format_nats(mean)} ({format_nats(low)} to {format_nats(high)}, {sources})", mean, span=span)
 
 
 def _make_published_cell(row: Row) -> Cell:

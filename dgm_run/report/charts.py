@@ -15,7 +15,7 @@ MARGIN = 48
 MAX_POINTS = 300
 """Largest number of points of a curve."""
 OUTLIER_FACTOR = 10
-"""Distance from the median of a column, over the usual distance, beyond which a number is drawn at the edge."""
+"""Distance from the median, in units of the usual distance, beyond which a number is drawn at the edge."""
 
 
 class Line(NamedTuple):
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 def draw_chart(lines: Sequence[Line]) -> str:
-    """Draws curves with a legend; those of one name look the same. A line below states the values beyond the axis."""
+    """Draws curves with a legend. Curves of one name have one colour. A line below gives the values beyond the axis."""
     lines = [Line(line.name, *_thin_out(line.x, line.y)) for line in lines]
     x_end = max(max(line.x) for line in lines) or 1.0
     low, high = _choose_range([line.y for line in lines])
@@ -62,8 +62,11 @@ def draw_chart(lines: Sequence[Line]) -> str:
 def _describe_cut(lines: Sequence[Line], low: float, high: float) -> str:
     """States the values that the edges of the chart cut, if there are any."""
     values = [value for line in lines for value in line.y]
-    beyond = [*([f"down to {min(values):.4g}"] if min(values) < low else []),
-              *([f"up to {max(values):.4g}"] if max(values) > high else [])]  # fmt: skip
+    beyond = []
+    if min(values) < low:
+        beyond.append(f"down to {min(values):.4g}")
+    if max(values) > high:
+        beyond.append(f"up to {max(values):.4g}")
     text = f"The axis ends at {low:.4g} and {high:.4g}: values beyond, {' and '.join(beyond)}, are drawn at its edge."
     return f"<p class=small>{text}</p>" if beyond else ""
 
@@ -98,19 +101,20 @@ def choose_scale(numbers: Sequence[tuple[float, Span]]) -> Scale | None:
 
 
 def _choose_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Returns a range from the early values of most curves to the best, so that outliers do not flatten the others."""
+    """Returns a range from the early values of most curves to the best value; outliers do not flatten the others."""
     lows = sorted(sorted(y)[len(y) // 20] for y in curves)
     highs = sorted(max(y) for y in curves)
-    middle = lows[len(lows) // 2]
+    median_low = lows[len(lows) // 2]
+    median_high = highs[len(highs) // 2]
     high = highs[-1]
-    if high - highs[len(highs) // 2] > 10 * (highs[len(highs) // 2] - middle):
-        high = highs[len(highs) // 2]
-    low = max(lows[0], middle - 2 * (high - middle))
+    if high - median_high > OUTLIER_FACTOR * (median_high - median_low):
+        high = median_high
+    low = max(lows[0], median_low - 2 * (high - median_low))
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _map_height(part: float) -> float:
-    """Returns the distance from the top of the picture at which a part of the height lies."""
+    """Maps a share of the axis, 0 at its foot, to the distance from the top of the picture."""
     return MARGIN / 2 + (HEIGHT - 1.5 * MARGIN) * (1 - part)
 
 

@@ -31,26 +31,28 @@ class Spread(NamedTuple):
     num_rows: int
 
 
-def add_differences(rows: Sequence[Row], of_one_run: bool = False) -> list[Row]:
+def add_differences(rows: Sequence[Row], is_of_one_run: bool = False) -> list[Row]:
     """Returns the rows of one table with the difference of each to the first.
 
     The level is Bonferroni's over all pairs of rows, because the first row is the best of many.
 
     Args:
         rows: the rows, the best first.
-        of_one_run: whether the rows are evaluations of one run on the same examples.
+        is_of_one_run: whether the rows are evaluations of one run on the same examples.
     """
     level = 1 - (1 - LEVEL) / max(1, math.comb(len(rows), 2))
     first = rows[0]
     spread = _pool_spread(rows)
-    compared: Compared = "evaluation" if of_one_run else "configuration" if spread else "trained model"
+    compared: Compared = "configuration" if spread else "trained model"
+    if is_of_one_run:
+        compared = "evaluation"
 
     def subtract(row: Row) -> Difference | str:
         if not (math.isfinite(row.mean) and math.isfinite(first.mean)):
             return "not finite"
         if spread:
             return _subtract_means(row, first, level, spread)
-        return _subtract_models(row, first, level, of_one_run)
+        return _subtract_models(row, first, level, is_of_one_run)
 
     return [replace(row, compared=compared, difference="" if row is first else subtract(row)) for row in rows]
 
@@ -62,20 +64,21 @@ def _pool_spread(rows: Sequence[Row]) -> Spread | None:
     return Spread(squares / freedom, freedom, len(several)) if several else None
 
 
-def _subtract_models(row: Row, first: Row, level: float, of_one_run: bool) -> Difference | str:
+def _subtract_models(row: Row, first: Row, level: float, is_of_one_run: bool) -> Difference | str:
     """Returns the difference of two runs: paired over the examples, else from the intervals of both numbers.
 
     Two evaluations of one run differ by the errors of computing alone, where these are stated. The scatter over the
     examples of such a difference holds the same errors once more.
     """
     estimates = _list_estimates(row, first)
-    if of_one_run and all(each.get("computing_interval") for each in estimates):
+    if is_of_one_run and all(each.get("computing_interval") for each in estimates):
         return _make_difference(row, first, _combine_computing(row, first, level), "computing")
     if examples := _measure_scatter(row, first, level):
         computing = _combine_computing(row, first, level)
         over = f"{examples.num} examples" + (" and computing" if any(computing) else "")
         return _make_difference(row, first, combine(examples.margin, computing), over)
-    ours, theirs = (_read_margin(each, "interval", level, each["num_examples"] - 1) for each in estimates)
+    margins = [_read_margin(each, "interval", level, each["num_examples"] - 1) for each in estimates]
+    ours, theirs = margins
     if ours is None or theirs is None:
         return "not paired: no values of single examples, and no intervals"
     return _make_difference(row, first, combine(ours, theirs.scale(-1)), "unpaired")
@@ -118,8 +121,8 @@ def _estimate_run_stderr(row: Row, first: Row, spread: Spread) -> tuple[float, f
     ours = _group_by_data_seeds(row)
     theirs = _group_by_data_seeds(first)
     if ours.keys() == theirs.keys() and len(ours) == num == num_first:
-        apart = np.array([ours[seed] - theirs[seed] for seed in ours])
-        return float(apart.std(ddof=1)) / math.sqrt(num), num - 1, f"{num} pairs of runs"
+        differences = np.array([ours[seed] - theirs[seed] for seed in ours])
+        return float(differences.std(ddof=1)) / math.sqrt(num), num - 1, f"{num} pairs of runs"
     a = row.variance / num
     b = first.variance / num_first
     welch = (a + b) ** 2 / max(a**2 / (num - 1) + b**2 / (num_first - 1), 1e-300)
@@ -147,9 +150,10 @@ def _measure_scatter(row: Row, first: Row, level: float) -> _Scatter | None:
     theirs = first.values_of_examples
     if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
         return None
-    apart = ours - theirs
-    half = student_quantile(len(apart) - 1, level) * float(apart.std(ddof=1)) / math.sqrt(len(apart))
-    return _Scatter(Margin(half, half), len(apart))
+    differences = ours - theirs
+    num = len(differences)
+    half = student_quantile(num - 1, level) * float(differences.std(ddof=1)) / math.sqrt(num)
+    return _Scatter(Margin(half, half), num)
 
 
 def _read_computing(row: Row, level: float) -> Margin:

@@ -1,4 +1,4 @@
-"""Seeds of an estimator: evaluations of one run become one mean, or rows of a table."""
+"""Evaluations of one run under several estimator seeds: their mean, or a table that compares them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,21 +44,21 @@ def compare_seeds(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[
     for group in groups:
         for run in group.runs:
             for spec, rows in _group_seeds(run).items():
-                if len({row["value"] for row in rows}) > 1:  # equal values show that there are no draws
+                if len({row["value"] for row in rows}) > 1:  # equal values need no comparison: there are no draws
                     published = find_published(spec, [run])
-                    found = [
+                    seed_rows = [
                         Row(Group({"estimator seed": _read_seed(row)}, [run], (), {}), [row], "", published)
                         for row in rows
                     ]
-                    yield replace(spec, run=run.name), add_differences(found, of_one_run=True)
+                    yield replace(spec, run=run.name), add_differences(seed_rows, is_of_one_run=True)
 
 
 def _group_seeds(run: Run) -> dict[EstimateSpec, list[Mapping[str, Any]]]:
     """Groups the estimates of a run that differ by the estimator's seed alone, the lowest seed first."""
-    found: dict[EstimateSpec, list[Mapping[str, Any]]] = {}
+    rows_by_spec: dict[EstimateSpec, list[Mapping[str, Any]]] = {}
     for row in run.results["estimates"]:
-        found.setdefault(make_spec(run, _drop_seed(row)), []).append(row)
-    return {spec: sorted(rows, key=_read_seed) for spec, rows in found.items()}
+        rows_by_spec.setdefault(make_spec(run, _drop_seed(row)), []).append(row)
+    return {spec: sorted(rows, key=_read_seed) for spec, rows in rows_by_spec.items()}
 
 
 def _read_seed(row: Mapping[str, Any]) -> int:
@@ -74,11 +74,11 @@ def _read_seeds(row: Mapping[str, Any]) -> range:
 
 def _drop_shared_draws(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Drops evaluations that share a seed, and so their draws, with one before them."""
-    found: list[Mapping[str, Any]] = []
+    kept: list[Mapping[str, Any]] = []
     for row in rows:
-        if not any(set(_read_seeds(row)) & set(_read_seeds(other)) for other in found):
-            found.append(row)
-    return found
+        if not any(set(_read_seeds(row)) & set(_read_seeds(other)) for other in kept):
+            kept.append(row)
+    return kept
 
 
 def _drop_seed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def _drop_seed(row: Mapping[str, Any]) -> dict[str, Any]:
 def _average(rows: Sequence[Mapping[str, Any]], arrays: Sequence[np.ndarray | None]) -> dict[str, Any]:
     """Returns the fields of the mean of estimates of one model by independent draws."""
     errors = ("stderr", "interval", "computing_interval")
-    found = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _measure_scatter(arrays))
-    intervals = {name: getattr(found, name) for name in ("interval", "computing_interval")}
+    pooled = pool([Number(float(row["value"]), *map(row.get, errors)) for row in rows], _measure_scatter(arrays))
+    intervals = {name: getattr(pooled, name) for name in ("interval", "computing_interval")}
     if limits := rows[0].get("limits"):
         intervals = {name: each and clip_interval(each, limits) for name, each in intervals.items()}
     return {
-        **found._asdict(),
+        **pooled._asdict(),
         **intervals,
         "warning": merge_warnings(row.get("warning") for row in rows),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),

@@ -8,20 +8,15 @@ from dgm_run.config.schema import MACHINE_KEYS
 from dgm_run.report.runs import Run
 
 NEUTRAL_KEYS = (
-    *(
-        "hydra",
-        "published",
-        "estimators",
-        "trainer.checkpoint_seconds",
-        "trainer.image_every_epochs",
-        "trainer.eval_batch_size",
-    ),
+    *("hydra", "published", "estimators"),
+    *("trainer.checkpoint_seconds", "trainer.image_every_epochs", "trainer.eval_batch_size"),
     *("trainer.median_stopping_after", *MACHINE_KEYS),
 )
 """Keys that change no number of a model."""
 
 MODEL = "model._target_"
 DATA = "dataset.name"
+"""Keys of the two choices from which other settings follow."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +37,12 @@ class Group:
 
     @property
     def name(self) -> str:
+        """Settings of the group as text; `all` for the only group."""
         return ", ".join(f"{key}={value}" for key, value in self.settings.items()) or "all"
 
 
 def is_seed(key: str) -> bool:
+    """Returns whether a key is a seed of the run, of its data or of a part."""
     return key.rpartition(".")[2] == "seed" or key.endswith("_seed")
 
 
@@ -63,13 +60,14 @@ def normalize(value: Any) -> Any:
 
 def split_repeated(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """Returns the runs, and apart those that repeat the configuration and seeds of a newer run."""
-    found: dict[tuple, list[Run]] = {}
+    by_settings: dict[tuple, list[Run]] = {}
     for run in runs:
-        settings = {key: value for key in run.settings if _is_relevant(key) and (value := _read(run, key)) is not None}
-        found.setdefault(tuple(sorted((key, str(value)) for key, value in settings.items())), []).append(run)
+        settings = {key: _read(run, key) for key in run.settings if _is_relevant(key)}
+        identity = tuple(sorted((key, str(value)) for key, value in settings.items() if value is not None))
+        by_settings.setdefault(identity, []).append(run)
     kept = []
     repeated = []
-    for same in found.values():
+    for same in by_settings.values():
         newest = max(same, key=lambda run: (run.path / "results.json").stat().st_mtime)
         kept.append(newest)
         message = f"the same configuration and seeds as {newest.name}, which is newer"
@@ -84,24 +82,30 @@ def group_runs(runs: Sequence[Run], others: Sequence[Run] = ()) -> list[Group]:
         runs: runs with results.
         others: runs without results, each of which joins the group of its configuration.
     """
-    lost_runs = [run for run in others if run.settings]
-    keys = find_differing_keys([*runs, *lost_runs])
-    found: dict[tuple, list[Run]] = {}
-    for run in runs:
-        found.setdefault(_read_all(run, keys), []).append(run)
-    lost: dict[tuple, list[Run]] = {}
-    for run in lost_runs:
-        lost.setdefault(_read_all(run, keys), []).append(run)
-    keys = [key for i, key in enumerate(keys) if len({values[i] for values in found}) > 1]  # runs with results differ
-    implied = _find_implied_keys([_read_all(of[0], keys) for of in found.values()], keys)
+    runs_without_results = [run for run in others if run.settings]
+    all_keys = find_differing_keys([*runs, *runs_without_results])
+    groups = _group_by_settings(runs, all_keys)
+    lost = _group_by_settings(runs_without_results, all_keys)
+    # a key by which only runs without results differ does not distinguish groups
+    keys = [key for i, key in enumerate(all_keys) if len({values[i] for values in groups}) > 1]
+    implied = _find_implied_keys([_read_all(members[0], keys) for members in groups.values()], keys)
     own = [key for key in keys if key not in implied]
     return [
-        Group(_shorten_settings(own, of[0]), of, lost.get(values, ()), _shorten_settings(implied, of[0]))
-        for values, of in found.items()
+        Group(_shorten_settings(own, members[0]), members, lost.get(values, ()), _shorten_settings(implied, members[0]))
+        for values, members in groups.items()
     ]
 
 
+def _group_by_settings(runs: Sequence[Run], keys: Sequence[str]) -> dict[tuple[str, ...], list[Run]]:
+    """Groups runs by their values of the keys."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_read_all(run, keys), []).append(run)
+    return groups
+
+
 def _read_all(run: Run, keys: Sequence[str]) -> tuple[str, ...]:
+    """Returns the values of several settings as text."""
     return tuple(str(_read(run, key)) for key in keys)
 
 
@@ -123,11 +127,11 @@ def _find_following(chosen: str, candidates: Sequence[str], values: Sequence[tup
     if chosen not in keys:
         return set()
     place = {key: i for i, key in enumerate(keys)}
-    choices = len({each[place[chosen]] for each in values})
+    num_choices = len({each[place[chosen]] for each in values})
     return {
         key
         for key in candidates
-        if key != chosen and len({(each[place[chosen]], each[place[key]]) for each in values}) == choices
+        if key != chosen and len({(each[place[chosen]], each[place[key]]) for each in values}) == num_choices
     }
 
 
@@ -149,20 +153,25 @@ def find_differing_keys(runs: Sequence[Run]) -> list[str]:
 
 
 def _is_relevant(key: str) -> bool:
+    """Returns whether a key may change a number of a model."""
     return not any(key == each or key.startswith(f"{each}.") for each in NEUTRAL_KEYS)
 
 
 def _rank_part(key: str) -> int:
     """Ranks the model and the data first, so that copies of their settings in other parts are left out."""
-    return 0 if key.startswith("model.") else 1 if key.startswith("dataset.") else 2
+    if key.startswith("model."):
+        return 0
+    return 1 if key.startswith("dataset.") else 2
 
 
 def _is_copy(key: str, other: str, runs: Sequence[Run]) -> bool:
-    """Tells whether a key has the last name of another key and its value in all runs, like sizes and shapes."""
+    """Returns whether a key has the last name of another key and its value in all runs, like sizes and shapes."""
     if key.rpartition(".")[2] != other.rpartition(".")[2] or key.endswith("_target_"):
         return False
-    having = [run.settings for run in runs if key in run.settings]
-    return all(other in settings and normalize(settings[key]) == normalize(settings[other]) for settings in having)
+    settings_with_key = [run.settings for run in runs if key in run.settings]
+    return all(
+        other in settings and normalize(settings[key]) == normalize(settings[other]) for settings in settings_with_key
+    )
 
 
 def _list_parents(key: str) -> list[str]:
@@ -172,11 +181,11 @@ def _list_parents(key: str) -> list[str]:
 
 
 def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key in keys:
         value = run.settings.get(key)
         if key.endswith("._target_"):
-            found[key.removesuffix("._target_")] = str(value).rpartition(".")[2] if value else "none"
+            settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2] if value else "none"
         elif key in run.settings:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings

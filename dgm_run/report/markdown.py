@@ -15,10 +15,13 @@ def render_document(
     groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
 ) -> str:
     """Renders the overview, all tables, the warnings and the runs without results."""
-    found = []
+    sections = []
     for spec, rows in tables:
-        found += [f"## {escape(spec.title)}", "", escape(spec.describe()), "", *_render_table(make_columns(rows)), ""]
-    return _join([*_render_overviews(groups, tables, others), *found, *_list_warnings(groups), *_list_failed(others)])
+        table = _render_table(make_columns(rows))
+        sections += [f"## {escape(spec.title)}", "", escape(spec.describe()), "", *table, ""]
+    return _join(
+        [*_render_overviews(groups, tables, others), *sections, *_list_warnings(groups), *_list_failed(others)]
+    )
 
 
 def render_summary(
@@ -45,20 +48,19 @@ def _render_overviews(
     groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
 ) -> Iterator[str]:  # fmt: skip
     yield from (f"# {describe_status(groups, others)}", "")
-    if found := describe_versions([run for group in groups for run in group.runs]):
-        yield from (escape(f"Runs of different versions: {'; '.join(found)}."), "")
+    if versions := describe_versions([run for group in groups for run in group.runs]):
+        yield from (escape(f"Runs of different versions: {'; '.join(versions)}."), "")
     for overview in make_overviews(tables):
         yield from (f"## {escape(overview.data)}", "", *_render_overview(overview), "")
 
 
 def _list_warnings(groups: Sequence[Group]) -> Iterator[str]:
     runs = [run for group in groups for run in group.runs]
-    warnings = [(run, *each) for run in runs for each in run.warnings] + [
-        (run, "results.json", run.message) for run in runs if run.message
-    ]
+    warnings = [(run, *each) for run in runs for each in run.warnings]
+    warnings += [(run, "results.json", run.message) for run in runs if run.message]
     if warnings:
         yield from ("## Warnings", "")
-        yield from (f"- {escape(run.name)}: {escape(what)}: {escape(warning)}" for run, what, warning in warnings)
+        yield from (f"- {escape(run.name)}: {escape(topic)}: {escape(warning)}" for run, topic, warning in warnings)
         yield ""
 
 
@@ -70,13 +72,12 @@ def _list_failed(others: Sequence[Run]) -> Iterator[str]:
 
 
 def group_failed(others: Sequence[Run]) -> dict[str, list[Run]]:
-    """Groups runs without results by heading: runs refused before training have one of their own."""
-    refused = [run for run in others if run.state == "refused"]
-    found = {
+    """Groups runs without results by heading. Runs refused before training have a heading of their own."""
+    groups = {
         "Runs without results": [run for run in others if run.state != "refused"],
-        "Runs refused before training": refused,
+        "Runs refused before training": [run for run in others if run.state == "refused"],
     }
-    return {head: runs for head, runs in found.items() if runs}
+    return {head: runs for head, runs in groups.items() if runs}
 
 
 def _render_overview(overview: Overview) -> Iterator[str]:

@@ -10,9 +10,9 @@ from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec
 
 READING_NOTE = (
     "± is the standard error over runs; for a single run, that of its examples and of computing. Bold marks the best "
-    "number of a column and all that do not differ from it significantly. The intervals of the differences hold for "
-    "all pairs of a column together (95%). A column with several runs of any configuration compares configurations, "
-    "else trained models."
+    "number of a column, and all numbers that do not differ from it significantly. The intervals of the differences "
+    "hold for all pairs of a column together (95%). A column compares configurations if one of them has several runs. "
+    "Otherwise it compares trained models."
 )
 
 
@@ -49,36 +49,40 @@ class Overview:
 
 def make_overviews(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator[Overview]:
     """Yields an overview for each data set that has main quantities."""
-    of_data: dict[str, dict[EstimateSpec, list[Row]]] = {}
+    tables_by_data: dict[str, dict[EstimateSpec, list[Row]]] = {}
     for spec, rows in tables:
         if spec.quantity in MAIN_QUANTITIES and not spec.run and not _has_column_in_nats(spec, rows, tables):
-            of_data.setdefault(spec.describe_data(), {})[spec] = rows
-    for data, found in of_data.items():
-        yield _make_overview(data, found)
+            tables_by_data.setdefault(spec.describe_data(), {})[spec] = rows
+    for data, data_tables in tables_by_data.items():
+        yield _make_overview(data, data_tables)
 
 
 def _has_column_in_nats(
     spec: EstimateSpec, rows: Sequence[Row], tables: Sequence[tuple[EstimateSpec, list[Row]]]
 ) -> bool:
-    """Tells whether the rows are bits without a published number, whose nats have a column already."""
+    """Returns whether the rows are bits without a published number, whose nats have a column already."""
     # exact densities of dequantised data give bits that are bounds
     in_nats = replace(spec, quantity="log_likelihood", unit="nats", kind="")
     has_nats = spec.quantity == "bits_per_dim" and any(replace(other, kind="") == in_nats for other, _ in tables)
     return has_nats and not any(row.published for row in rows)
 
 
-def _make_overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
-    first = {row.group.name: row for rows in reversed(list(found.values())) for row in rows}
-    order = list(dict.fromkeys(row.group.name for rows in found.values() for row in rows))
-    members = [first[name] for name in order]  # the row of each in the leftmost column that has it
-    specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(found, 1)}
+def _make_overview(data: str, tables: Mapping[EstimateSpec, Sequence[Row]]) -> Overview:
+    """Makes the overview of the tables of one data set, whose columns are the tables."""
+    leftmost_row: dict[str, Row] = {}  # row of each configuration in the first table that has one
+    for rows in tables.values():
+        for row in rows:
+            leftmost_row.setdefault(row.group.name, row)
+    members = list(leftmost_row.values())
+    order = list(leftmost_row)
+    specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(tables, 1)}
     names = varying_settings(members)
     cells = {name: [make_cell(row.group.settings.get(name, "")) for row in members] for name in names}
     if not cells:
         cells = {"configuration": [make_cell(name) for name in order]}
     for head, spec in specs.items():
-        by_name = {row.group.name: row for row in found[spec]}
-        best = found[spec][0]
+        by_name = {row.group.name: row for row in tables[spec]}
+        best = tables[spec][0]
         cells[head] = [_mark_best(by_name.get(row.group.name), best, len(row.group.runs)) for row in members]
     cells |= _make_cost_columns([row.group for row in members])
     if any(row.note for row in members):
@@ -90,8 +94,8 @@ def _make_overview(data: str, found: Mapping[EstimateSpec, Sequence[Row]]) -> Ov
 def _mark_best(row: Row | None, best: Row, num_runs: int) -> Cell:
     if row is None:
         return EMPTY
-    apart = row.difference
-    is_best = row is best or (isinstance(apart, Difference) and apart.low <= 0 <= apart.high)
+    difference = row.difference
+    is_best = row is best or (isinstance(difference, Difference) and difference.low <= 0 <= difference.high)
     return make_number_cell(row, is_best, num_runs)
 
 
@@ -99,8 +103,8 @@ def _make_cost_columns(groups: Sequence[Group]) -> dict[str, list[Cell]]:
     trainings = [[run.results["training"] for run in group.runs] for group in groups]
     return {
         "parameters": [Cell(f"{n:,}", n) for n in (group.runs[0].results["parameters"] for group in groups)],
-        "epochs": [_average([each["epochs"] for each in of_group], 0) for of_group in trainings],
-        "minutes": [_average([each["seconds"] / 60 for each in of_group], 1) for of_group in trainings],
+        "epochs": [_average([each["epochs"] for each in group_trainings], 0) for group_trainings in trainings],
+        "minutes": [_average([each["seconds"] / 60 for each in group_trainings], 1) for group_trainings in trainings],
         "runs": [make_cell(len(group.runs)) for group in groups],
     }
 

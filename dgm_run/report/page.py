@@ -61,8 +61,8 @@ def _read_asset(name: str) -> str:
 
 
 def _render_versions(groups: Sequence[Group]) -> str:
-    found = describe_versions([run for group in groups for run in group.runs])
-    return f"<p>Runs of different versions: {escape('; '.join(found))}.</p>" if found else ""
+    versions = describe_versions([run for group in groups for run in group.runs])
+    return f"<p>Runs of different versions: {escape('; '.join(versions))}.</p>" if versions else ""
 
 
 def _render_overview(overview: Overview) -> _Section:
@@ -98,10 +98,10 @@ def _render_column(cells: Sequence[Cell]) -> list[str]:
 
 def _render_cell(cell: Cell, chart: str) -> str:
     is_number = isinstance(cell.sort_key, int | float) and not isinstance(cell.sort_key, bool)
-    kinds = [name for name, is_so in (("number", is_number), ("best", cell.is_best)) if is_so]
-    kind = f' class="{" ".join(kinds)}"' if kinds else ""
+    classes = ["number"] * is_number + ["best"] * cell.is_best
+    css_class = f' class="{" ".join(classes)}"' if classes else ""
     tip = f' title="{escape(cell.tip)}"' if cell.tip else ""
-    return f'<td data-by="{escape(str(cell.sort_key))}"{kind}{tip}>{escape(cell.shown)}{chart}</td>'
+    return f'<td data-by="{escape(str(cell.sort_key))}"{css_class}{tip}>{escape(cell.shown)}{chart}</td>'
 
 
 def _render_costs(groups: Sequence[Group]) -> Iterator[_Section]:
@@ -111,9 +111,9 @@ def _render_costs(groups: Sequence[Group]) -> Iterator[_Section]:
         for run in group.runs:
             training = run.results["training"]
             numbers = (run.results["parameters"], training["epochs"], round(training["seconds"], 1))
-            shown = [*(Cell(f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"])))]
+            number_cells = [Cell(f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"]))]
             words = (group.name, run.name, str(run.results.get("seed", "")))
-            rows.append([*map(make_cell, words), *shown, make_cell(training["stopped_by"])])
+            rows.append([*map(make_cell, words), *number_cells, make_cell(training["stopped_by"])])
             names.append(group.name)
     heads = ("configuration", "run", "seed", "parameters", "epochs", "seconds", "examples/s", "stopped by")
     if rows:
@@ -153,12 +153,10 @@ def _render_image(file: Path) -> str:
 
 
 def _render_warnings(groups: Sequence[Group]) -> Iterator[_Section]:
-    lines = [
-        f"<li><b>{escape(run.name)}</b> {escape(quantity)}: {escape(warning)}</li>"
-        for group in groups
-        for run in group.runs
-        for quantity, warning in [*run.warnings, *([("results.json", run.message)] if run.message else [])]
-    ]
+    lines = []
+    for run in (run for group in groups for run in group.runs):
+        warnings = [*run.warnings, ("results.json", run.message)] if run.message else run.warnings
+        lines += [f"<li><b>{escape(run.name)}</b> {escape(topic)}: {escape(text)}</li>" for topic, text in warnings]
     if lines:
         yield _Section("Warnings", f"<ul>{''.join(lines)}</ul>")
 

@@ -9,25 +9,25 @@ from dgm_run.report.markdown import escape, render_row
 from dgm_run.report.runs import PublishedNumbers, Run
 from dgm_run.report.verdict import judge
 
-HEADS = ("preset", "data", "quantity", "published", "whose number", "ours", "how ours was found",
+HEADS = ("preset", "data", "quantity", "published", "source", "ours", "method",
          "conservative side", "verdict", "epochs", "training")  # fmt: skip
 ABOUT = """\
-Each row holds what a run of a preset has found beside the number that the preset is to reach. That number is a
-paper's, a run of another program, an exact value, or a bound that no model passes. It may be of another split, and
-has no error here. Ours is the mean over the test examples ± its standard error, where it has one. All numbers of a
-row have the decimals of the published one, and two at least. Where log Z is estimated by AIS, a likelihood by
-reverse AIS stands beside it: the conservative side.
+Each row compares the number of a run with the published number of its preset. A published number is a paper's, a run
+of another program, an exact value, or a bound that no model passes. It may belong to another split, and has no error
+here. Our number is the mean over the test examples ± its standard error, if it has one. The numbers of a row have the
+decimals of the published number, and at least two. If AIS estimates log Z, reverse AIS gives a second, conservative
+likelihood.
 
-The verdict is *reproduced* within 0.5 nats, 0.02 bits of a dimension or 1 point of an error rate. It is so within
-two standard errors too, where two are less than 1 nat or 0.05 bits; of other units always. Else it is *better* or
-*worse*, and *differs* where neither end is better. Beside a bound it is *a bound*. Where the conservative side has
-another verdict, both stand there. *With a warning*, the run warned of the number, which may then be wrong by more
-than its error, or of the model: below stands all that it said.
+The verdict is *reproduced* within 0.5 nats, 0.02 bits per dimension or 1 point of an error rate. A difference within
+two standard errors also counts, if these are below 1 nat or 0.05 bits, and in all other units. Otherwise the verdict is
+*better* or *worse*, or *differs* if the quantity has no better direction. Beside a bound it is *a bound*. If the
+conservative side has another verdict, the table gives both. *With a warning* means that the run warned about the number
+or the model. The number may then be wrong by more than its error. The footnotes give the warnings.
 """
 CONSERVATIVE = "log_likelihood_conservative"
-"""The quantity of a likelihood's conservative side."""
+"""Quantity of the conservative side of a likelihood."""
 LIKELIHOODS = ("log_likelihood", CONSERVATIVE, "elbo", "bits_per_dim", "perplexity", "log_partition")
-"""Quantities that share what their estimators warn of."""
+"""Quantities that share the warnings of their estimators."""
 
 
 class Footnotes:
@@ -44,21 +44,18 @@ class Footnotes:
 
 
 def render_published(runs: Sequence[Run]) -> str:
-    """Renders a table in Markdown with a row for each estimate of a quantity that a run's preset names."""
-    found = [
-        (run, row)
-        for run in runs
-        if run.published_numbers
-        for row in run.results["estimates"]
-        if row["quantity"] in run.published_numbers.values
-    ]
-    if not found:
+    """Renders a table in Markdown, with a row for each estimate that has a published number; empty without one."""
+    pairs = []
+    for run in runs:
+        quantities = run.published_numbers.values if run.published_numbers else ()
+        pairs += [(run, row) for row in run.results["estimates"] if row["quantity"] in quantities]
+    if not pairs:
         return ""
-    found.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
+    pairs.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
     footnotes = Footnotes()
     table = [render_row(HEADS), render_row(["---"] * len(HEADS))]
-    table += [render_row(_make_cells(run, row, footnotes)) for run, row in found]
-    return "\n".join(["# Numbers of presets, and what their runs found", "", ABOUT, *table, "", *footnotes.lines(), ""])
+    table += [render_row(_make_cells(run, row, footnotes)) for run, row in pairs]
+    return "\n".join(["# Published numbers and the numbers of our runs", "", ABOUT, *table, "", *footnotes.lines(), ""])
 
 
 def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[str]:
@@ -66,7 +63,7 @@ def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[
     training = run.results.get("training") or {}
     assert published is not None
     target = published.values[row["quantity"]]
-    low = _find_conservative(run, row)
+    conservative = _find_conservative(run, row)
     decimals = max(2, len(str(target).partition(".")[2]))
     return [
         run.experiment or "",
@@ -76,8 +73,8 @@ def _make_cells(run: Run, row: Mapping[str, Any], footnotes: Footnotes) -> list[
         _describe_source(published, footnotes),
         _format_number(row, decimals),
         describe_method(row["kind"], row["estimator"], row["settings"]),
-        _format_number(low, decimals) if low else "",
-        _judge_both(published, row, low) + _mark_warnings(_list_warnings(run, row), footnotes),
+        _format_number(conservative, decimals) if conservative else "",
+        _judge_both(published, row, conservative) + _mark_warnings(_list_warnings(run, row), footnotes),
         str(training.get("epochs", "")),
         f"{training.get('seconds', 0.0) / 60:.1f} min",
     ]
@@ -89,7 +86,7 @@ def _describe_source(published: PublishedNumbers, footnotes: Footnotes) -> str:
 
 
 def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns the conservative side of a likelihood by AIS: the next such row, as each evaluation writes its own."""
+    """Returns the conservative side of a likelihood by AIS: the next such row, of the same evaluation."""
     if row["quantity"] != "log_likelihood" or "ais" not in _split_estimators(row):
         return None
     rows = run.results["estimates"]
@@ -97,11 +94,12 @@ def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | 
     return next((each for each in [*rows[place:], *rows[:place]] if each["quantity"] == CONSERVATIVE), None)
 
 
-def _judge_both(published: PublishedNumbers, row: Mapping[str, Any], low: Mapping[str, Any] | None) -> str:
+def _judge_both(published: PublishedNumbers, row: Mapping[str, Any], conservative: Mapping[str, Any] | None) -> str:
+    """Returns the verdict on a number, and that on its conservative side if it differs."""
     target = published.values[row["quantity"]]
     verdicts = [
         judge(row["quantity"], str(each.get("unit", "nats")), each["value"], each.get("stderr"), target, published.kind)
-        for each in (row, low)
+        for each in (row, conservative)
         if each
     ]
     if len(set(verdicts)) == 1:
@@ -118,13 +116,13 @@ def _list_warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
     found = []
     for each in run.results["estimates"]:
         warning = str(each.get("warning") or "")
-        if warning and (each is row or "collapsed" in warning or _share_estimator(each, row)):
+        if warning and (each is row or "collapsed" in warning or _has_common_estimator(each, row)):
             found.append(f"{run.experiment or run.name}, {each['quantity']}: {warning}")
     return list(dict.fromkeys(found))
 
 
-def _share_estimator(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tells whether both are likelihoods by one estimator; reverse AIS counts as AIS."""
+def _has_common_estimator(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether both are likelihoods by one estimator; reverse AIS counts as AIS."""
     if not {one["quantity"], other["quantity"]} <= set(LIKELIHOODS):
         return False
     return bool(_split_estimators(one) & _split_estimators(other))

@@ -59,8 +59,8 @@ class Row:
     @property
     def values(self) -> list[float]:
         """Numbers of the runs that are finite, or all numbers where none is."""
-        found = [float(each["value"]) for each in self.estimates]
-        return [value for value in found if math.isfinite(value)] or found
+        numbers = [float(each["value"]) for each in self.estimates]
+        return [value for value in numbers if math.isfinite(value)] or numbers
 
     @property
     def has_several_runs(self) -> bool:
@@ -85,25 +85,25 @@ class Row:
     @property
     def interval(self) -> Sequence[float] | None:
         """95% interval of the number of a single run, which may be asymmetric; None for several runs."""
-        found = [each.get("interval") for each in self.estimates if math.isfinite(each["value"])]
-        return found[0] if len(found) == 1 else None
+        intervals = [each.get("interval") for each in self.estimates if math.isfinite(each["value"])]
+        return intervals[0] if len(intervals) == 1 else None
 
     @property
     def values_of_examples(self) -> np.ndarray | None:
         """Mean over the runs for each test example, (N,); None where the numbers are not means of these values."""
-        found = []
+        arrays = []
         for run, estimate in self.finite_estimates:
             values = run.values.get(values_key(estimate))
             if values is None or not math.isclose(values.mean(), estimate["value"], rel_tol=1e-3, abs_tol=1e-3):
                 return None
-            found.append(values.astype(np.float64))
-        return np.mean(found, 0) if len({len(values) for values in found}) == 1 else None
+            arrays.append(values.astype(np.float64))
+        return np.mean(arrays, 0) if len({len(values) for values in arrays}) == 1 else None
 
     @property
     def train_reference(self) -> float | None:
         """Number that a perfect model would reach; None where it is not known."""
-        found = [each.get("train_reference") for each in self.estimates]
-        return found[0] if len(found) == 1 else None
+        references = [each.get("train_reference") for each in self.estimates]
+        return references[0] if len(references) == 1 else None
 
     @property
     def note(self) -> str:
@@ -130,7 +130,10 @@ class Row:
 
 
 def _count_part(num: int, total: int, what: str) -> str:
-    return "" if not num else what if num == total else f"{num} of {total} {what}"
+    """Writes `what` if it holds for all, `num of total what` if for some, and nothing if for none."""
+    if num == 0:
+        return ""
+    return what if num == total else f"{num} of {total} {what}"
 
 
 def _count_runs(count: int) -> str:

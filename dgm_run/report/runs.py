@@ -1,9 +1,9 @@
-"""Runs of a folder, read from the disk: finished, failed, refused, stopped, or damaged."""
+"""Reads the runs in a folder: finished, failed, refused, unfinished, running, or damaged."""
 
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,8 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import yaml
 
-from dgm_run.config.commands import read_overrides, resume_run
+from dgm_run.config.commands import resume_run
+from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.published import KINDS
+from dgm_run.config.start import read_overrides
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.runner.run_lock import is_run_folder_locked
 
@@ -70,9 +72,11 @@ class Run:
     @property
     def warnings(self) -> list[tuple[str, str]]:
         """Warnings of the run: (quantity or estimator, warning)."""
-        failed = [(name, f"failed: {why}") for name, why in self.results.get("failed_estimators", {}).items()]
-        of_rows = [(row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")]
-        return list(dict.fromkeys(failed + of_rows))  # several evaluations may have the same warning
+        failed = [(name, f"failed: {reason}") for name, reason in self.results.get("failed_estimators", {}).items()]
+        row_warnings = [
+            (row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
+        ]
+        return list(dict.fromkeys(failed + row_warnings))  # several evaluations may have the same warning
 
     @property
     def is_collapsed(self) -> bool:
@@ -82,9 +86,9 @@ class Run:
     @property
     def version(self) -> str:
         """Version of the code that computed the numbers."""
-        found = self.results.get("environment") or {}
+        environment = self.results.get("environment") or {}
         names = ("dgm_run", "torch", "commit")
-        return ", ".join(f"{name} {found[name]}" for name in names if found.get(name)) or "unknown"
+        return ", ".join(f"{name} {environment[name]}" for name in names if environment.get(name)) or "unknown"
 
     @property
     def overrides(self) -> list[str]:
@@ -98,7 +102,7 @@ class Run:
         return chosen[0] if chosen else None
 
     @property
-    def published_numbers(self) -> "PublishedNumbers | None":
+    def published_numbers(self) -> PublishedNumbers | None:
         """Published numbers that the preset should reach; None where it names none."""
         row = self.results.get("published")
         return PublishedNumbers(row["values"], row["source"], row["kind"]) if row else None
@@ -143,7 +147,7 @@ def _sort_key(path: Path) -> list[tuple[bool, int, str]]:
 def _read(path: Path) -> Run:
     try:
         config = yaml.safe_load((path / ".hydra" / "config.yaml").read_text())
-        settings = dict(flatten(config)) if isinstance(config, dict) else None
+        settings = dict(iterate_leaves(config)) if isinstance(config, dict) else None
         if settings is None or "model" not in config:
             return Run(path, "damaged", ".hydra/config.yaml is no configuration of a run")
         json.dumps(settings, default=str)  # a ValueError where a value holds itself
@@ -169,33 +173,34 @@ def _read(path: Path) -> Run:
 
 
 def _find_state(path: Path) -> tuple[State, str]:
+    """Returns the state of a run without results, and a message."""
     if is_run_folder_locked(path):
-        return "running", "it is at work"
+        return "running", "it is running"
     error = path / "error.txt"
     if error.exists():
         has_begun = (path / "metrics.jsonl").exists()
         return "failed" if has_begun else "refused", error.read_text(errors="replace").strip()
     if (path / "checkpoints" / "last").is_dir() or (path / "checkpoints" / "previous_last").is_dir():
-        return "unfinished", f"to go on: {resume_run(path)}"
+        return "unfinished", f"to resume: {resume_run(path)}"
     return "unfinished", "it ended before its first checkpoint"
 
 
 def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """Gives the fields that the report needs valid types; returns the results and the number of dropped estimates."""
-    training = _dict_of(results, "training")
+    """Replaces fields of a wrong type, and drops broken estimates; returns the results and the number of these."""
+    training = _read_dict(results, "training")
     numbers = {name: _clean_number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
-    of_dicts = {name: _dict_of(results, name) for name in ("environment", "failed_estimators")}
-    of_text = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
-    whole = [row for row in results["estimates"] if _is_estimate(row)]
+    dicts = {name: _read_dict(results, name) for name in ("environment", "failed_estimators")}
+    texts = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
+    whole = [row for row in results["estimates"] if _is_whole(row)]
     cleaned = {"training": numbers | words, "parameters": _clean_number(results.get("parameters"))}
     cleaned["published"] = _clean_published(results.get("published"))
-    return results | cleaned | of_dicts | of_text | {"estimates": whole}, len(results["estimates"]) - len(whole)
+    return results | cleaned | dicts | texts | {"estimates": whole}, len(results["estimates"]) - len(whole)
 
 
-def _dict_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = results.get(name)
-    return found if isinstance(found, dict) else {}
+def _read_dict(results: Mapping[str, Any], name: str) -> dict[str, Any]:
+    node = results.get(name)
+    return node if isinstance(node, dict) else {}
 
 
 def _clean_published(row: Any) -> dict[str, Any] | None:
@@ -209,7 +214,8 @@ def _clean_number(value: Any) -> float:
     return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
-def _is_estimate(row: Any) -> bool:
+def _is_whole(row: Any) -> bool:
+    """Returns whether an estimate has all fields that the report needs, of the right types."""
     return (
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in ("quantity", "estimator", "kind", "split"))
@@ -223,17 +229,8 @@ def _is_estimate(row: Any) -> bool:
 
 
 def _is_interval(value: Any) -> bool:
-    """Tells whether a value is an interval without a NaN, which would make its margin zero."""
+    """Returns whether a value is an interval without a NaN, which would make its margin zero."""
     return is_pair(value) and not any(map(math.isnan, value))
-
-
-def flatten(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the leaves of nested dicts with their dotted keys."""
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from flatten(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node
 
 
 def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -241,8 +238,8 @@ def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     if not (path / "values.npz").exists():
         return {}, []
     try:
-        with np.load(path / "values.npz", allow_pickle=False) as found:
-            arrays = dict(found)
+        with np.load(path / "values.npz", allow_pickle=False) as file:
+            arrays = dict(file)
         rows = {name: each for name, each in arrays.items() if each.ndim == 1 and len(each) and each.dtype.kind == "f"}
         return rows, [] if len(rows) == len(arrays) else ["some of values.npz are no numbers of single examples"]
     except Exception as error:  # from zlib, zipfile, tokenize, ..., depending on the damage
@@ -250,7 +247,7 @@ def _read_values(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    curves: dict[str, tuple[list[float], list[float]]] = {}
     try:
         lines = (path / "metrics.jsonl").read_text(errors="replace").splitlines()
     except OSError:
@@ -264,10 +261,10 @@ def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
         except (ValueError, KeyError, TypeError):
             continue  # cut short
         if math.isfinite(epoch) and math.isfinite(value):
-            epochs, values = found.setdefault(name, ([], []))
+            epochs, values = curves.setdefault(name, ([], []))
             epochs.append(epoch)
             values.append(value)
-    return found
+    return curves
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,8 @@ from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
 
 MAIN_QUANTITIES = ("log_likelihood", "elbo", "bits_per_dim", "perplexity", "error")
+"""Quantities of the overview, the most important first."""
+
 HIGHER_IS_BETTER = (
     "log_likelihood",
     "elbo",
@@ -28,12 +30,16 @@ HIGHER_IS_BETTER = (
     "high_quality",
     "auroc",
 )
+"""Quantities for which higher numbers are better. A suffix may follow, as below."""
+
 LOWER_IS_BETTER = (
     *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth", "calibration_error", "cfid", "frechet", "kid"),
     *("mmd", "class_kl", "duplicates"),
 )
-"""Names of quantities with a better direction, which more may follow behind an underscore."""
+"""Quantities for which lower numbers are better. A suffix behind an underscore may follow, as in `error_knn`."""
+
 NOT_RANKED = ("mmd_p_value",)
+"""Quantities that begin like a ranked one, and have no better direction."""
 
 
 def better_direction(quantity: str) -> Literal["higher", "lower"] | None:
@@ -56,7 +62,7 @@ class EstimateSpec:
         num_examples: number of test examples.
         dataset, preprocessing: name and preprocessing of the data.
         data: other settings that choose the test examples, as JSON.
-        distinction: those of these settings that differ from a specification with the same description.
+        distinction: settings in `data` that distinguish it from specifications with the same description.
         run: the run whose estimator seeds are compared; empty where configurations are compared.
     """
 
@@ -91,36 +97,38 @@ class EstimateSpec:
         return f"{self.describe_method()}; {self.num_examples} examples of {self.describe_data()}{end}"
 
     def describe_method(self) -> str:
-        how = describe_method(self.kind, self.estimator, json.loads(self.settings))
-        return how + (f", {self.unit}" if self.unit else "")
+        """Describes estimator, settings and unit."""
+        method = describe_method(self.kind, self.estimator, json.loads(self.settings))
+        return f"{method}, {self.unit}" if self.unit else method
 
     def describe_data(self) -> str:
+        """Describes data set, split, path and binarisation."""
         path = json.loads(self.data).get("dataset.source.path")
         more = ", ".join(filter(None, (path, self.distinction)))
         return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.preprocessing}"
 
 
 def describe_versions(runs: Sequence[Run]) -> list[str]:
-    """Returns several versions of the code with their numbers of runs, since these may not compare; [] for one."""
-    found = Counter(run.version for run in runs)
-    return [f"{count} by {version}" for version, count in found.most_common()] if len(found) > 1 else []
+    """Returns the versions of the code with their numbers of runs; nothing if all runs have the same version."""
+    counts = Counter(run.version for run in runs)
+    return [f"{count} by {version}" for version, count in counts.most_common()] if len(counts) > 1 else []
 
 
 def make_tables(groups: Sequence[Group]) -> Iterator[tuple[EstimateSpec, list[Row]]]:
-    """Yields a table for each specification of numbers: a row for each group that has one, the best first."""
-    found: dict[EstimateSpec, list[Row]] = {}
+    """Yields a table for each specification, with a row for each group that has the number, the best first."""
+    rows_by_spec: dict[EstimateSpec, list[Row]] = {}
     for group in groups:
-        of_group: dict[EstimateSpec, list[tuple[Run, Mapping[str, Any]]]] = {}
+        pairs_by_spec: dict[EstimateSpec, list[tuple[Run, Mapping[str, Any]]]] = {}
         for run in group.runs:
             for estimate in run.results["estimates"]:
-                of_group.setdefault(make_spec(run, estimate), []).append((run, estimate))
-        for spec, pairs in of_group.items():
+                pairs_by_spec.setdefault(make_spec(run, estimate), []).append((run, estimate))
+        for spec, pairs in pairs_by_spec.items():
             runs, estimates = zip(*pairs, strict=True)
             row = Row(replace(group, runs=runs), estimates, "", find_published(spec, runs))
-            found.setdefault(spec, []).append(row)
-    distinctions = _distinguish(list(found))
-    for spec in sorted(found, key=lambda spec: _rank(spec, len(found[spec]))):
-        rows = found[spec]
+            rows_by_spec.setdefault(spec, []).append(row)
+    distinctions = _distinguish(list(rows_by_spec))
+    for spec in sorted(rows_by_spec, key=lambda spec: _rank(spec, len(rows_by_spec[spec]))):
+        rows = rows_by_spec[spec]
         if spec.better:
             rows.sort(key=_greatest_first if spec.better == "higher" else _least_first)
             rows = add_differences(rows)
@@ -140,14 +148,14 @@ def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
     same: dict[tuple[str, str], list[EstimateSpec]] = {}
     for spec in specs:
         same.setdefault((spec.quantity, spec.describe()), []).append(spec)
-    found = {}
+    distinctions = {}
     for others in same.values():
         data = [json.loads(spec.data) for spec in others]
-        names = [name for name in dict.fromkeys(name for each in data for name in each)
-                 if len({str(each.get(name)) for each in data}) > 1]  # fmt: skip
+        all_names = dict.fromkeys(name for each in data for name in each)
+        names = [name for name in all_names if len({str(each.get(name)) for each in data}) > 1]
         for spec, each in zip(others, data, strict=True):
-            found[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
-    return found
+            distinctions[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
+    return distinctions
 
 
 def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
@@ -155,7 +163,8 @@ def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     settings = json.dumps(row["settings"], sort_keys=True)
     split, quantity, estimator, kind = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
     data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _list_data_settings(run))
-    unit, num_examples = str(row.get("unit", "nats")), int(row.get("num_examples") or 0)
+    unit = str(row.get("unit", "nats"))
+    num_examples = int(row.get("num_examples") or 0)
     return EstimateSpec(split, quantity, estimator, kind, unit, settings, num_examples, *data)
 
 
@@ -164,13 +173,13 @@ def _list_data_settings(run: Run) -> str:
     has_digest = "md5 " in str(run.results.get("preprocessing"))  # the digest identifies data better than a path
     places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
     # densities are in the units of the data, whatever units the model sees
-    free = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
+    ignored = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
     if run.settings.get("dataset.num_levels") is None:
-        free += ("dataset.dequantize",)  # it applies to levels alone
-    found = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in free}
+        ignored += ("dataset.dequantize",)  # it applies to levels alone
+    settings = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
     # a setting that is off equals one that older code does not have
-    found = {key: value for key, value in found.items() if value is not None and value is not False}
-    return json.dumps(found, sort_keys=True, default=str)
+    settings = {key: value for key, value in settings.items() if value is not None and value is not False}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _rank(spec: EstimateSpec, num_rows: int) -> tuple:

@@ -1,4 +1,4 @@
-"""Verdicts on runs against published numbers."""
+"""Verdicts: compares numbers of runs with published numbers."""
 
 import math
 from typing import Literal, NamedTuple
@@ -12,8 +12,8 @@ class Tolerance(NamedTuple):
     """Largest distance from a published number of the same unit that counts as reproduced.
 
     Attributes:
-        distance: distance that always counts.
-        errors_below: bound on two standard errors, below which a distance of two standard errors counts too.
+        distance: largest distance that always counts.
+        errors_below: a distance within two standard errors also counts if these are below this bound.
     """
 
     distance: float
@@ -30,20 +30,20 @@ def judge(quantity: str, unit: str, value: float, stderr: float | None, publishe
 
     Args:
         quantity, unit, value, stderr: as in results.json.
-        published: the number to be reached.
-        kind: of that number, one of `published.KINDS`.
+        published: the published number.
+        kind: kind of the published number, one of `published.KINDS`.
     """
     if not math.isfinite(value):
         return "not finite"
-    apart = round(value - published, 9)  # 0.5 nats apart are so in floating point too
+    difference = round(value - published, 9)  # so that 0.5 is not 0.5000000001 by rounding errors
     margin = STANDARD_ERRORS * (stderr or 0.0)
-    end = better_direction(quantity)
-    gain = apart if end == "higher" else -apart
+    better = better_direction(quantity)
+    gain = difference if better == "higher" else -difference
     if kind == "bound":
-        return "beyond the bound" if end and gain > margin else "a bound"
+        return "beyond the bound" if better and gain > margin else "a bound"
     distance, errors_below = TOLERANCES.get(unit, OTHER_UNITS)
-    if abs(apart) <= max(distance, margin if margin < errors_below else 0.0):
+    if abs(difference) <= max(distance, margin if margin < errors_below else 0.0):
         return "reproduced"
-    if end is None:
+    if better is None:
         return "differs"
     return "better" if gain > 0 else "worse"

@@ -1,4 +1,4 @@
-"""`dgm-report FOLDER`: a comparison of many runs."""
+"""Writes the report of `dgm-report FOLDER`, which compares many runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from dgm_run.report.tables import make_tables
 
 
 def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[str, list[Path]]:
-    """Writes report.html and report.md into the folder, and published.md where presets name a number to be reached.
+    """Writes report.html and report.md into the folder, and published.md if runs of presets have published numbers.
 
     Args:
         folder: a folder with runs in it or below it.
@@ -33,23 +33,23 @@ def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[
     kept, repeated = split_repeated([run for run in runs if run.state == "finished"])
     if estimator_seeds == "pool":
         kept = [pool_seeds(run) for run in kept]
-    without = [run for run in runs if run.state != "finished"]
-    finished = group_runs(kept, without)
-    others = [*repeated, *without]
-    found = list(make_tables(finished))
+    unfinished = [run for run in runs if run.state != "finished"]
+    groups = group_runs(kept, unfinished)
+    others = [*repeated, *unfinished]
+    tables = list(make_tables(groups))
     if estimator_seeds == "compare":
-        found += compare_seeds(finished)
+        tables += compare_seeds(groups)
     files = [folder / "report.html", folder / "report.md"]
     contents = [
-        render_page(f"Runs in {folder}", finished, found, others),
-        render_document(finished, found, others),
+        render_page(f"Runs in {folder}", groups, tables, others),
+        render_document(groups, tables, others),
     ]
-    if table := render_published(kept):
+    if published := render_published(kept):
         files.append(folder / "published.md")
-        contents.append(table)
+        contents.append(published)
     try:
         for file, content in zip(files, contents, strict=True):
             file.write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    return render_summary(finished, found, others), files
+    return render_summary(groups, tables, others), files

@@ -1,4 +1,4 @@
-"""Builds the parts of a run, and refuses those that do not go together."""
+"""Builds the parts of a run, and refuses parts that do not fit together."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -21,6 +21,7 @@ from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
 from dgm_run.objectives.base import Objective
+from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner.compatibility import (
     refuse_needing_complete,
     refuse_other_data,
@@ -31,9 +32,7 @@ from dgm_run.trainers.base import Trainer
 from dgm_run.trainers.initialize import initialize
 
 MODEL_TOO_LARGE = "the model is too large: lower model.latent_dim or the sizes of its layers"
-
-
-DATA_TOO_LARGE = "the data set is too large: take fewer examples of it"
+DATA_TOO_LARGE = "the data set is too large: use fewer examples"
 
 
 def get_data_source(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,23 +51,23 @@ class Parts(NamedTuple):
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Validates a configuration and builds its parts, as far as no data are needed.
+    """Validates a configuration and builds all of its parts but the data.
 
     Raises:
-        UserError: one line says what is wrong.
+        UserError: parts do not fit together; one line names the key and the way out.
     """
     cfg = deepcopy(cfg)  # building the parts changes it
     validate(cfg)
     build_parts(cfg)
 
 
-def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, dict] | None) -> Parts:
+def assemble_parts(cfg: DictConfig, device: torch.device, resume: Snapshot | None) -> Parts:
     """Builds all parts on the device, loads the data, and initialises the model.
 
     Args:
         cfg: configuration, validated.
         device: device of model and data.
-        resume: checkpoint as (weights, state), whose data must be the same; None for a new run.
+        resume: checkpoint to resume from, of a run on the same data; None for a new run.
 
     Raises:
         UserError: parts or data do not fit together, or memory ran out.
@@ -84,7 +83,7 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: tuple[dict, di
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_values_outside_unit_interval(model, data)
     if resume:
-        refuse_other_data(resume[1]["data"], dataset)
+        refuse_other_data(resume.state["data"], dataset)
     model.eval()
     for estimator in estimators.values():
         estimator.check(model, data)

@@ -46,7 +46,8 @@ def refuse_values_outside_unit_interval(model: nn.Module, data: LoadedDataset) -
         return
     x = data.valid.uncorrupted.batch(slice(0, 1000))
     x = x[~x.isnan()]
-    low, high = x.min().item(), x.max().item()
+    low = x.min().item()
+    high = x.max().item()
     if low < 0 or high > 1:
         standardized = data.valid.standardization is not None
         found = f"{data.dataset.name} has {'standardised ' * standardized}values from {low:.3g} to {high:.3g}"

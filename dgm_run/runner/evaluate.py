@@ -23,9 +23,9 @@ from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import topmost_with_method
+from dgm_run.recording.base import Display
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.recording.image_grid import grid, is_image
-from dgm_run.recording.terminal import Terminal
 from dgm_run.runner import results
 
 
@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_test_set(
-    model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Terminal,
+    model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Display,
     stop: StopRequest, show: Callable[[str, np.ndarray], None],
 ) -> Evaluation:  # fmt: skip
     """Runs every estimator on the test data; `show` receives their pictures by name.
@@ -62,37 +62,51 @@ def evaluate_test_set(
             raise Interrupted(stop.signum, "stopped while evaluating, training is done and saved")
         display.update_estimator(done, total)
 
-    found: list[Estimate] = []
+    all_estimates: list[Estimate] = []
     seconds: list[float] = []
     failed: dict[str, str] = {}
     for name, estimator in estimators.items():
         model.eval()
         try:
             with out_of_memory(_advise_smaller_settings(name, estimator)):
-                estimates, took, fitted = _estimate(model, name, estimator, data, seed, display, report)
+                estimates, seconds_taken, fitted = _estimate(model, name, estimator, data, seed, display, report)
         except (Exception, SystemExit) as error:
             display.finish()
-            display.keep(traceback.format_exc())
+            display.log(traceback.format_exc())
             if process_group.size() > 1:
-                if isinstance(error, RuntimeError) and not isinstance(error, torch.linalg.LinAlgError):
-                    raise  # another process may be lost
-                message = f"estimators.{name} failed: {describe_error(error)}; training is done and saved"
-                raise ResultsError(f"{message}: set trainer.devices=1 to run the other estimators") from None
+                raise _choose_error_of_worker(name, error) from None
             failed[name] = describe_error(error)
             display.say(f"estimators.{name} failed: {failed[name]}")
             continue
-        found += estimates
-        seconds += [took] * len(estimates)
+        all_estimates += estimates
+        seconds += [seconds_taken] * len(estimates)
         with report_failure(display, f"the pictures of estimators.{name}"):
             _show_pictures(model, fitted, data, show)
-    found = _add_model_warnings(found, model)
+    all_estimates = _add_model_warnings(all_estimates, model)
     with report_failure(display, "the comparison with baselines"):
         rng.reseed(seed, "independent pixels")
-        unreported = fit_independent_pixels(data) if has_likelihood_without_baseline(found) else None
-        found = warn_if_worse(found, unreported)
-    rows = [results.make_row(estimate, "test", took) for estimate, took in zip(found, seconds, strict=True)]
-    values = {values_key(row): each.values for row, each in zip(rows, found, strict=True) if each.values is not None}
-    return Evaluation(rows, {name: each.detach().float().cpu().numpy() for name, each in values.items()}, failed)
+        needs_baseline = has_likelihood_without_baseline(all_estimates)
+        all_estimates = warn_if_worse(all_estimates, fit_independent_pixels(data) if needs_baseline else None)
+    return _make_evaluation(all_estimates, seconds, failed)
+
+
+def _choose_error_of_worker(name: str, error: BaseException) -> BaseException:
+    """Returns the error that ends one of several processes after an estimator failed in it."""
+    if isinstance(error, RuntimeError) and not isinstance(error, torch.linalg.LinAlgError):
+        return error  # another process may be lost
+    message = f"estimators.{name} failed: {describe_error(error)}; training is done and saved"
+    return ResultsError(f"{message}: set trainer.devices=1 to run the other estimators")
+
+
+def _make_evaluation(estimates: Sequence[Estimate], seconds: Sequence[float], failed: dict[str, str]) -> Evaluation:
+    """Makes the rows of results.json, and the values of single examples as arrays."""
+    rows = [results.make_row(estimate, "test", each) for estimate, each in zip(estimates, seconds, strict=True)]
+    values = {
+        values_key(row): estimate.values.detach().float().cpu().numpy()
+        for row, estimate in zip(rows, estimates, strict=True)
+        if estimate.values is not None
+    }
+    return Evaluation(rows, values, failed)
 
 
 def _estimate(
@@ -101,7 +115,7 @@ def _estimate(
     estimator: Estimator,
     data: LoadedDataset,
     seed: int,
-    display: Terminal,
+    display: Display,
     report: ProgressCallback,
 ) -> tuple[list[Estimate], float, Estimator]:
     """Fits and runs one estimator.
@@ -151,13 +165,13 @@ def _advise_smaller_settings(name: str, estimator: Estimator) -> str:
 
 
 @contextmanager
-def report_failure(display: Terminal, what: str) -> Iterator[None]:
+def report_failure(display: Display, what: str) -> Iterator[None]:
     """Reports a failure of the block and suppresses it: no later step of the run depends on the block."""
     try:
         yield
     except Exception as error:
         display.say(f"{what} failed: {describe_error(error)}")
-        display.keep(traceback.format_exc())
+        display.log(traceback.format_exc())
 
 
 def describe_error(error: BaseException) -> str:

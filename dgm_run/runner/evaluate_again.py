@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.config import commands
+from dgm_run.config.commands import evaluate_run
 from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
+from dgm_run.config.own_code import make_importable
 from dgm_run.config.validate import validate
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import refuse_too_many, select_device
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
 from dgm_run.memory import out_of_memory
+from dgm_run.recording.base import Display
 from dgm_run.recording.image_grid import save_png
-from dgm_run.recording.terminal import Terminal, describe_diagnostics, describe_failures
+from dgm_run.recording.terminal import describe_diagnostics, describe_failures
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_estimators, get_data_source, place_model
 from dgm_run.runner.compatibility import (
@@ -49,7 +51,7 @@ def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str
     """
     cfg = deepcopy(cfg)  # building the parts changes it
     resolve_data_paths(cfg, os.getcwd())
-    commands.make_importable(packages)
+    make_importable(packages)
     validate(cfg)
     if has_to_start_workers(cfg):
         from dgm_run.distributed.launch import launch_workers
@@ -68,10 +70,10 @@ def _evaluate_yaml(text: str, run_dir: str, packages: Sequence[str]) -> dict[str
 
 
 def _evaluate_again(
-    cfg: DictConfig, folder: Path, packages: Sequence[str], display: Terminal, stop: StopRequest
+    cfg: DictConfig, folder: Path, packages: Sequence[str], display: Display, stop: StopRequest
 ) -> dict[str, Any]:
-    found = _read_finished(cfg, folder)
-    refuse_moved_data(get_data_source(cfg), commands.evaluate_run(folder))
+    contents = _read_finished(cfg, folder)
+    refuse_moved_data(get_data_source(cfg), evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load(folder, packages)
     dataset = instantiate(cfg.dataset)
@@ -82,7 +84,7 @@ def _evaluate_again(
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)
-    refuse_other_data(found["preprocessing"], dataset)
+    refuse_other_data(contents["preprocessing"], dataset)
     for estimator in estimators.values():
         estimator.check(model, data)
     display.open_log(folder, "evaluation of the best checkpoint")
@@ -93,21 +95,21 @@ def _evaluate_again(
 
     evaluation = evaluate_test_set(model, estimators, data, cfg.seed, display, stop, show)
     if not process_group.is_main_process():
-        return found
-    merge = results.describe_merge(found["estimates"], evaluation.rows, folder / "results.json")
-    add_evaluation(found, evaluation, estimators, found)
+        return contents
+    merge_notes = results.describe_merge(contents["estimates"], evaluation.rows, folder / "results.json")
+    add_evaluation(contents, evaluation, estimators, contents)
 
-    def notes() -> list[str]:
-        return [*describe_failures(evaluation.failed, folder), *describe_diagnostics(evaluation.rows), *merge]
+    def make_notes() -> list[str]:
+        return [*describe_failures(evaluation.failed, folder), *describe_diagnostics(evaluation.rows), *merge_notes]
 
-    write_results(folder, found, evaluation, display, notes)
-    return found
+    write_results(folder, contents, evaluation, display, make_notes)
+    return contents
 
 
 def _read_finished(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Reads the results of a finished run; refuses a run of another configuration."""
-    found = results.read(folder / "results.json")
+    contents = results.read(folder / "results.json")
     changed = run_folder.diff_configs(run_folder.load_config(folder), run_folder.resolve_config(cfg))
     if changed:
         raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
-    return found
+    return contents

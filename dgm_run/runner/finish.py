@@ -1,4 +1,4 @@
-"""Merges the estimates of a run, writes them, and shows them."""
+"""Merges the estimates of a run, writes them to its folder, and prints them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,43 +6,54 @@ from typing import Any
 
 from dgm_run.errors import ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
-from dgm_run.recording.terminal import Terminal
+from dgm_run.recording.base import Display
 from dgm_run.runner import results
 from dgm_run.runner.evaluate import Evaluation, report_failure
 
 
 def add_evaluation(
-    found: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], before: Mapping[str, Any]
+    contents: dict[str, Any], evaluation: Evaluation, estimators: Mapping[str, Estimator], former: Mapping[str, Any]
 ) -> None:  # fmt: skip
-    """Merges the estimates of an earlier command and the new ones in `found`."""
-    found["estimates"] = results.merge_estimates(before["estimates"], evaluation.rows)
-    failed_before = before.get("failed_estimators", {})
-    kept = {name: why for name, why in failed_before.items() if name not in estimators}
-    found["failed_estimators"] = kept | evaluation.failed
+    """Merges the estimates of an earlier command and the new ones, in place.
+
+    Args:
+        contents: contents of results.json to change.
+        evaluation: new estimates.
+        estimators: estimators of the new evaluation, which replace their former failures.
+        former: contents of results.json of the earlier command.
+    """
+    contents["estimates"] = results.merge_estimates(former["estimates"], evaluation.rows)
+    former_failures = former.get("failed_estimators", {})
+    kept = {name: reason for name, reason in former_failures.items() if name not in estimators}
+    contents["failed_estimators"] = kept | evaluation.failed
 
 
 def write_results(
-    folder: Path, found: dict[str, Any], evaluation: Evaluation, display: Terminal, notes: Callable[[], Sequence[str]]
-) -> None:  # fmt: skip
+    folder: Path,
+    contents: dict[str, Any],
+    evaluation: Evaluation,
+    display: Display,
+    make_notes: Callable[[], Sequence[str]],
+) -> None:
     """Writes the results, and shows them even if they cannot be written.
 
     Args:
         folder: folder of the run.
-        found: contents of results.json.
+        contents: contents of results.json.
         evaluation: new estimates.
         display: shows the table.
-        notes: makes the lines below the table.
+        make_notes: makes the lines below the table.
 
     Raises:
         ResultsError: results.json cannot be written; the training is kept.
         TrainingError: nothing can be written.
     """
     with report_failure(display, f"{folder / 'values.npz'}: writing the values of single examples"):
-        results.write_values(folder / "values.npz", found["estimates"], evaluation.values)
+        results.write_values(folder / "values.npz", contents["estimates"], evaluation.values)
     try:
-        results.write(folder / "results.json", found)
+        results.write(folder / "results.json", contents)
     except OSError as error:
-        notes = list
+        make_notes = list
         message = f"cannot write {folder / 'results.json'} ({error.strerror or error})"
         if not (folder / "checkpoints" / "last").is_dir():
             raise TrainingError(f"{message}, nor any checkpoint: free disk space, and start the run again") from None
@@ -50,6 +61,6 @@ def write_results(
     finally:
         lines: Sequence[str] = []
         with report_failure(display, "the summary of the run"):
-            lines = notes()
+            lines = make_notes()
         with report_failure(display, "the table of estimates"):
-            display.estimates(evaluation.rows, "Estimates per example", lines)
+            display.print_estimates(evaluation.rows, "Estimates per example", lines)

@@ -7,8 +7,8 @@ from dgm_run import rng
 from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.models.base import GenerativeModel
+from dgm_run.recording.base import Logger
 from dgm_run.recording.image_grid import grid, is_image
-from dgm_run.recording.log import RunLog
 from dgm_run.recording.plots import scatter
 from dgm_run.runner.text_samples import draw_text, is_sentence_model
 from dgm_run.runner.viewer import view_all
@@ -29,7 +29,7 @@ class Gallery:
         seed: seed of the draws, which are the same at every call.
     """
 
-    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: RunLog, seed: int):
+    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: Logger, seed: int):
         self.model = model
         self.data = data
         self.log = log

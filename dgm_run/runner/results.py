@@ -72,10 +72,10 @@ def _read_commit() -> str | None:
     """Returns the commit of the code, marked `-dirty` if its files have changed; None outside a repository."""
     describe = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(describe, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+        process = subprocess.run(describe, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
     except OSError:  # git is not installed
         return None
-    return found.stdout.strip() or None
+    return process.stdout.strip() or None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -85,9 +85,9 @@ def read(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing or cannot be read.
     """
     try:
-        found = json.loads(path.read_text())
-        _check_contents(found)
-        return found
+        contents = json.loads(path.read_text())
+        _check_contents(contents)
+        return contents
     except FileNotFoundError:
         folder = path.parent
         if not any((folder / "checkpoints" / name).is_dir() for name in ("last", "previous_last")):
@@ -100,22 +100,22 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {error}: delete it, and evaluate again: {again}") from None
 
 
-def _check_contents(found: Any) -> None:
-    """Refuses contents of results.json that no run has written.
+def _check_contents(contents: Any) -> None:
+    """Refuses contents of results.json that a run cannot have written.
 
     Raises:
         ValueError: names the field.
     """
-    if not isinstance(found, dict):
+    if not isinstance(contents, dict):
         raise ValueError("it holds no object")
     for name, kind in (("preprocessing", str), ("estimates", list), ("training", dict)):
-        if not isinstance(found.get(name), kind):
-            raise ValueError(f"{name} is {found.get(name)!r:.60}")
-    if type(found["training"].get("steps")) is not int:
-        raise ValueError(f"training.steps is {found['training'].get('steps')!r:.60}")
-    if not _is_mapping_to(found.get("failed_estimators", {}), lambda value: isinstance(value, str)):
-        raise ValueError(f"failed_estimators is {found['failed_estimators']!r:.60}")
-    for row in found["estimates"]:
+        if not isinstance(contents.get(name), kind):
+            raise ValueError(f"{name} is {contents.get(name)!r:.60}")
+    if type(contents["training"].get("steps")) is not int:
+        raise ValueError(f"training.steps is {contents['training'].get('steps')!r:.60}")
+    if not _is_mapping_to(contents.get("failed_estimators", {}), lambda value: isinstance(value, str)):
+        raise ValueError(f"failed_estimators is {contents['failed_estimators']!r:.60}")
+    for row in contents["estimates"]:
         check_row(row)
 
 
@@ -183,11 +183,11 @@ def _list_names(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def make_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """Makes the row of an estimate in results.json, without the values of single examples."""
-    found = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
-    del found["values"], found["baseline"]
+    row = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
+    del row["values"], row["baseline"]
     for name in ("interval", "computing_interval", "limits"):
-        found[name] = found[name] and list(found[name])
-    return found
+        row[name] = row[name] and list(row[name])
+    return row
 
 
 def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[str, np.ndarray]) -> None:
@@ -213,15 +213,15 @@ def write_values(path: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[
 
 def _read_values(path: Path) -> dict[str, np.ndarray]:
     """Reads the undamaged one-dimensional arrays of floats in a file."""
-    found: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     # damage raises errors of zlib, zipfile, struct, tokenize, ...
     with suppress(Exception), np.load(path, allow_pickle=False) as old:
         for name in old.files:
             with suppress(Exception):
                 array = old[name]
                 if array.ndim == 1 and array.dtype.kind == "f":
-                    found[name] = array
-    return found
+                    values[name] = array
+    return values
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,49 +1,66 @@
-"""Finds the results of a finished run, or the checkpoint that a run resumes from."""
+"""Loads the results of a finished run, or the checkpoint that a run resumes from."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgm_run.config import commands
+from dgm_run.config.commands import join_for_shell
+from dgm_run.config.overrides import write_override
+from dgm_run.config.start import make_start, write_start
 from dgm_run.errors import CheckpointError
-from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.recording.terminal import Terminal
+from dgm_run.recording.base import Display
+from dgm_run.recording.checkpoint import Checkpoints, Snapshot
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import get_data_source
 
 
-def find_start(
+def load_results_or_checkpoint(
     config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
-) -> tuple[dict[str, Any] | None, tuple[dict, dict] | None]:
-    """Finds the results of a finished run, or the checkpoint to resume from.
+    display: Display,
+) -> tuple[dict[str, Any] | None, Snapshot | None]:
+    """Loads the results of a finished run, or the checkpoint to resume from.
+
+    Args:
+        config: configuration, resolved.
+        checkpoints: checkpoints of the run.
+        folder: folder of the run.
+        start: fields of `start.Start`, which a new run writes into its folder; None for none.
+        display: shows warnings about damaged checkpoints.
 
     Returns:
-        Results or None, and the checkpoint as (weights, state) or None. Both are None for a new run.
+        The contents of results.json or None, and the checkpoint or None. Both are None for a new run.
+
+    Raises:
+        CheckpointError: the folder holds another run, or no checkpoint.
     """
-    if config["trainer"]["resume"] == "auto" and (found := _find_finished_results(config, checkpoints, folder)):
-        kept = checkpoints.load("last")[1]["config"] if checkpoints.exists("last") else config
-        run_folder.save_config(folder, kept)  # Hydra has overwritten it by one with references
-        return found, None
-    return None, _find_checkpoint(config, checkpoints, folder, start, display)
+    if config["trainer"]["resume"] == "auto":
+        finished_results = _load_finished_results(config, checkpoints, folder)
+        if finished_results:
+            saved_config = checkpoints.load("last")[1]["config"] if checkpoints.exists("last") else config
+            run_folder.save_config(folder, saved_config)  # Hydra has overwritten it by one with references
+            return finished_results, None
+    return None, _load_checkpoint(config, checkpoints, folder, start, display)
 
 
-def _find_finished_results(config: dict[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
-    """Reads the results of a finished run with the same configuration, even if its checkpoints are gone."""
-    found = read_former_results(folder)
-    if found is None:
+def _load_finished_results(config: dict[str, Any], checkpoints: Checkpoints, folder: Path) -> dict[str, Any] | None:
+    """Reads the results of a finished run with the same configuration, even if its checkpoints are gone.
+
+    A damaged checkpoint or a failed estimator gives None, because the run then has work to do.
+    """
+    former = read_former_results(folder)
+    if former is None or former.get("failed_estimators"):
         return None
     try:
-        damaged = checkpoints.exists("last") and checkpoints.load("best")[2]
+        is_damaged = checkpoints.exists("last") and bool(checkpoints.load("best")[2])
     except CheckpointError:
         return None
-    is_same = found.get("configuration") == run_folder.config_hash(config)
-    is_same &= found.get("data_path") == get_data_source(config).get("path")  # another path may hold other data
-    return found if is_same and not damaged and not found.get("failed_estimators") else None
+    has_same_config = former.get("configuration") == run_folder.config_hash(config)
+    has_same_path = former.get("data_path") == get_data_source(config).get("path")  # another path may hold other data
+    return former if has_same_config and has_same_path and not is_damaged else None
 
 
 def read_former_results(folder: Path) -> dict[str, Any] | None:
@@ -54,14 +71,14 @@ def read_former_results(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _find_checkpoint(
+def _load_checkpoint(
     config: dict[str, Any],
     checkpoints: Checkpoints,
     folder: Path,
     start: Mapping[str, Any] | None,
-    display: Terminal,
-) -> tuple[dict, dict] | None:
-    """Loads the checkpoint to resume from, as (weights, state); None for a new run."""
+    display: Display,
+) -> Snapshot | None:
+    """Loads the checkpoint to resume from; None for a new run, whose configuration it writes."""
     checkpoints.remove_temporaries()
     wanted = config["trainer"]["resume"]
     if not checkpoints.exists("last"):
@@ -73,17 +90,17 @@ def _find_checkpoint(
             raise CheckpointError(f"trainer.resume: there is no checkpoint in {folder}: start the run without it")
         run_folder.save_config(folder, config)
         if start:
-            commands.write_start(folder, commands.make_start(start))
+            write_start(folder, make_start(start))
         return None
     weights, state, damaged = checkpoints.load("last")
     for line in damaged:
-        display.say(f"{line}; the one before it is used")
+        display.say(f"{line}; its predecessor is used")
     if wanted is None:
-        run_folder.save_config(folder, state["config"])  # as it was before this command
-        added = commands.join_for_shell(commands.write_override("trainer.resume", os.path.abspath(folder)))
+        run_folder.save_config(folder, state["config"])  # this command has overwritten it
+        added = join_for_shell(write_override("trainer.resume", os.path.abspath(folder)))
         raise CheckpointError(f"{folder} holds a run: add {added} to resume it, or choose another folder")
     reason = run_folder.describe_config_change(state["config"], config)
     if reason:
         run_folder.save_config(folder, state["config"])
         raise CheckpointError(f"trainer.resume: {reason}")
-    return weights, state
+    return Snapshot(weights, state)

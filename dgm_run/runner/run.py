@@ -1,7 +1,7 @@
 """Carries out a run: configuration -> data -> model and objective -> trainer -> estimators -> results."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.config import commands
 from dgm_run.config.compose import as_config, resolve_data_paths
+from dgm_run.config.start import make_start, move_data
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
@@ -20,17 +20,19 @@ from dgm_run.distributed.device import select_device
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
-from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.recording.base import Display, Logger
+from dgm_run.recording.checkpoint import Checkpoints, Snapshot
 from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
-from dgm_run.recording.terminal import Terminal, summarize_run
+from dgm_run.recording.silent import NoCheckpoints, SilentLog
+from dgm_run.recording.terminal import summarize_run
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
 from dgm_run.runner.compatibility import refuse_moved_data
 from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars, report_failure
 from dgm_run.runner.finish import add_evaluation, write_results
 from dgm_run.runner.gallery import Gallery
-from dgm_run.runner.resume import find_start, read_former_results
+from dgm_run.runner.resume import load_results_or_checkpoint, read_former_results
 from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
@@ -49,7 +51,7 @@ def run(
         cfg: configuration, from `compose` or the command line.
         run_dir: folder of the run; locked while the run lasts.
         command: command that resumes the run, for messages.
-        start: fields of `commands.Start`, which the folder keeps for that command.
+        start: fields of `start.Start`, which the folder keeps for that command.
 
     Returns:
         The contents of results.json. Its `failed_estimators` gives the reason by the estimator's name.
@@ -67,10 +69,9 @@ def run(
         with open_run(cfg, Path(run_dir)) as (display, stop):
             return _run(cfg, Path(run_dir), command, start, display, stop)
     except Interrupted as stopped:
-        hint = f"{stopped.message}; to go on: {command}"
-        raise Interrupted(stopped.signum, hint) from None
+        raise Interrupted(stopped.signum, f"{stopped.message}; to resume: {command}") from None
     except ResultsError as error:
-        raise ResultsError(f"{error}; to go on: {command}") from None
+        raise ResultsError(f"{error}; to resume: {command}") from None
 
 
 def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -79,15 +80,16 @@ def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | 
 
 
 def _run(
-    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Terminal, stop: StopRequest
+    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Display, stop: StopRequest
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
-    is_main = process_group.is_main_process()
-    checkpoints = Checkpoints(folder / "checkpoints") if is_main else process_group.null_sink(Checkpoints)
-    found, resume = process_group.broadcast_from_main(lambda: find_start(config, checkpoints, folder, start, display))
-    if found:
+    checkpoints = Checkpoints(folder / "checkpoints")
+    finished_results, resume = process_group.broadcast_from_main(
+        lambda: load_results_or_checkpoint(config, checkpoints, folder, start, display)
+    )
+    if finished_results:
         display.say(describe_finished(folder))
-        return found
+        return finished_results
     display.open_log(folder, "training")
     if resume:
         refuse_moved_data(get_data_source(cfg), command)
@@ -100,8 +102,11 @@ def _run(
     display.say(_describe_run(parts, device, folder))
 
     log = _open_log(folder, display, resume)
+    draw = _make_gallery(parts, log, display, config["seed"])
+    store = checkpoints if process_group.is_main_process() else NoCheckpoints()
+    context = RunContext(config["seed"], store, log, display, stop, MedianStopping(folder), draw, config, resume)
     try:
-        summary, evaluation = _train_and_evaluate(parts, config, folder, checkpoints, log, display, stop, resume)
+        summary, evaluation = _train_and_evaluate(parts, context, log, display)
     finally:
         log.close()
         if process_group.is_main_process():  # a refused second command in this folder may have overwritten it
@@ -110,55 +115,54 @@ def _run(
     return _write_results(parts, config, folder, summary, evaluation, display)
 
 
-def _check_trainer(parts: Parts, folder: Path, resume: tuple[dict, dict] | None) -> None:
+def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
     """Refuses numbers of epochs that cannot be trained, and restores the configuration of a resumed run."""
     try:
-        parts.trainer.check(parts.model, len(parts.data.train), resume and resume[1])
+        parts.trainer.check(parts.model, len(parts.data.train), resume.state if resume else None)
     except CheckpointError:
         if resume and process_group.is_main_process():
-            run_folder.save_config(folder, resume[1]["config"])  # as it was before this command
+            run_folder.save_config(folder, resume.state["config"])  # this command has overwritten it
         raise
 
 
 def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:
     """Writes the vocabulary, the preprocessing and, for a resumed run, the new paths of its data."""
     if resumed_start:
-        commands.move_data(folder, commands.make_start(resumed_start))
+        move_data(folder, make_start(resumed_start))
     if isinstance(data.train, Sentences):
         data.train.vocabulary.write(folder / VOCABULARY)
     data.dataset.preprocessing.write(folder)
 
 
-def _train_and_evaluate(
-    parts: Parts,
-    config: dict[str, Any],
-    folder: Path,
-    checkpoints: Checkpoints,
-    log: RunLog,
-    display: Terminal,
-    stop: StopRequest,
-    resume: tuple[dict, dict] | None,
-) -> tuple[TrainingSummary, Evaluation]:
-    trainer, model, objective, estimators, data = parts
-    seed = config["seed"]
-    is_main = process_group.is_main_process()
-    gallery = Gallery(model, data, log, seed) if is_main else process_group.null_sink(Gallery)
+def _make_gallery(parts: Parts, log: Logger, display: Display, seed: int) -> Callable[[int, int], None]:
+    """Returns a function that draws and logs the pictures of the model at (step, epoch), and reports a failure."""
+    gallery = Gallery(parts.model, parts.data, log, seed)
 
     def draw(step: int, epoch: int) -> None:
-        with report_failure(display, f"pictures after epoch {epoch}"):
-            gallery(step, epoch)
+        if process_group.is_main_process():
+            with report_failure(display, f"pictures after epoch {epoch}"):
+                gallery(step, epoch)
+
+    return draw
+
+
+def _train_and_evaluate(
+    parts: Parts, context: RunContext, log: Logger, display: Display
+) -> tuple[TrainingSummary, Evaluation]:
+    """Trains the model, evaluates it on the test data, and logs both."""
+    trainer, model, objective, estimators, data = parts
+    config = context.config
 
     def show(name: str, picture: np.ndarray) -> None:
         log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
     try:
         log.hparams(select_hparams(config))
-        context = RunContext(seed, checkpoints, log, display, stop, MedianStopping(folder), draw, config, resume)
         with out_of_memory(f"lower trainer.batch_size={config['trainer']['batch_size']} or the size of the model"):
             summary = trainer.fit(model, objective, data, context)
-        evaluation = evaluate_test_set(model, estimators, data, seed, display, stop, show)
+        evaluation = evaluate_test_set(model, estimators, data, context.seed, display, context.stop, show)
         model.eval()
-        draw(summary.steps, summary.epochs)
+        context.pictures(summary.steps, summary.epochs)
         log.scalars(name_scalars(evaluation.rows), summary.steps, summary.epochs)
         log.end(is_success=True)
     except Interrupted:
@@ -175,9 +179,9 @@ def _write_results(
     folder: Path,
     summary: TrainingSummary,
     evaluation: Evaluation,
-    display: Terminal,
+    display: Display,
 ) -> dict[str, Any]:
-    """Writes results.json in the main process, and returns its contents in all of them."""
+    """Writes results.json in the main process, and returns its contents in every process."""
     choices = {
         "seed": config["seed"],
         "published": config["published"],
@@ -185,14 +189,14 @@ def _write_results(
         "data_path": get_data_source(config).get("path"),
     }
     dataset = parts.data.dataset
-    found = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
+    contents = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
     if not process_group.is_main_process():
-        return found
+        return contents
     former = read_former_results(folder)
     if former and former["training"]["steps"] == summary.steps:  # the run was only evaluated again
-        add_evaluation(found, evaluation, parts.estimators, former)
-    write_results(folder, found, evaluation, display, lambda: summarize_run(found, folder))
-    return found
+        add_evaluation(contents, evaluation, parts.estimators, former)
+    write_results(folder, contents, evaluation, display, lambda: summarize_run(contents, folder))
+    return contents
 
 
 def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
@@ -208,12 +212,12 @@ def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
     return "\n".join((title, *dataset.notes, f"writing to {folder}"))
 
 
-def _open_log(folder: Path, display: Terminal, resume: tuple[dict, dict] | None) -> RunLog:
+def _open_log(folder: Path, display: Display, resume: Snapshot | None) -> Logger:
     """Opens the log of the run; a resumed run continues after its last logged step."""
     if not process_group.is_main_process():
-        return process_group.null_sink(RunLog)
+        return SilentLog()
     if resume is None:
         return RunLog(folder, display.say)
-    state = resume[1]
-    display.say(f"going on after step {state['logged_step']}")
+    state = resume.state
+    display.say(f"resuming after step {state['logged_step']}")
     return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["logged_step"] + 1)

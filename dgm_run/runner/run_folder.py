@@ -16,8 +16,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dgm_run.config.commands import make_importable
 from dgm_run.config.compose import instantiate
+from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
 from dgm_run.data import preprocessing
@@ -88,7 +88,7 @@ def config_hash(config: dict[str, Any]) -> str:
 
 
 def diff_configs(saved: Any, current: Any, key: str = "", may_change: Sequence[str] = RESUMABLE_KEYS) -> list[str]:
-    """Lists `key: saved -> current` for every leaf that differs and must not change."""
+    """Lists `key: saved -> current` for every leaf that differs, except below the keys in `may_change`."""
     if key in may_change:
         return []
     if isinstance(saved, dict) and isinstance(current, dict):
@@ -99,7 +99,7 @@ def diff_configs(saved: Any, current: Any, key: str = "", may_change: Sequence[s
 
 
 def describe_config_change(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
-    """Describes how a configuration differs from that of the run to resume, and what to write; None if it is equal."""
+    """Describes how a configuration differs from that of the run to resume, and the way out; None if it is equal."""
     changed = diff_configs(saved, current)
     if not changed:
         return None
@@ -112,7 +112,7 @@ def describe_config_change(saved: dict[str, Any], current: dict[str, Any]) -> st
     schedule_lines = _select_epoch_lines(changed, "schedule.", before, now)
     if before.get(key) == now.get(key) or len(layer_lines) + len(schedule_lines) < len(changed):
         return f"the configuration has changed: {'; '.join(changed)}"
-    what = "epochs of layers" if layer_lines else "learning-rate schedule"
+    affected = "epochs of layers" if layer_lines else "learning-rate schedule"
     keep = f"keep trainer.{key}={_format_value(before.get(key))}, or start a new run"
     if schedule_lines and not layer_lines and now["max_epochs"] < before["max_epochs"]:
         kept = " ".join(line.partition(" -> ")[0].replace(": ", "=") for line in schedule_lines)
@@ -121,13 +121,13 @@ def describe_config_change(saved: dict[str, Any], current: dict[str, Any]) -> st
         keep += ": only with schedule=constant, burda or plateau can epochs be added later"
     elif now.get("joint"):
         layers = before["pretraining"]["max_epochs"]
-        whole = before["max_epochs"]
+        joint = before["max_epochs"]
         keep += (
             f"; to add epochs after the layers: trainer.total_epochs=null trainer.pretraining.max_epochs={layers} and "
-            f"trainer.max_epochs={whole} or more"
+            f"trainer.max_epochs={joint} or more"
         )
     lines = "; ".join([*layer_lines, *schedule_lines])
-    return f"trainer.{key}={_format_value(now.get(key))} would change the {what} ({lines}): {keep}"
+    return f"trainer.{key}={_format_value(now.get(key))} would change the {affected} ({lines}): {keep}"
 
 
 def _select_epoch_lines(changed: Sequence[str], prefix: str, before: Any, now: Any) -> list[str]:
@@ -159,9 +159,9 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> Generative
         CheckpointError: the folder holds no whole run, or its configuration names other code.
     """
     folder = Path(run_dir)
-    built = _read_model_nodes(folder)
+    nodes = _read_model_nodes(folder)
     names = ("dgm_run", *make_importable(packages))
-    for key, node in (each for part, tree in built.items() for each in _list_target_nodes(tree, part)):
+    for key, node in (each for part, tree in nodes.items() for each in _list_target_nodes(tree, part)):
         if not _is_module_of(str(node["_target_"]), names, node, key):
             raise CheckpointError(
                 f"{key}._target_: {node['_target_']} is not built from a run folder: it is no torch module of "
@@ -170,12 +170,12 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> Generative
     checkpoints = Checkpoints(folder / "checkpoints")
     weights, _, damaged = checkpoints.load("best" if checkpoints.exists("best") else "last")
     for line in damaged:
-        warnings.warn(f"{line}; the one before it is used", stacklevel=2)
+        warnings.warn(f"{line}; its predecessor is used", stacklevel=2)
     try:
         with out_of_memory(f"the model in {folder} is larger than the memory of this machine"):
-            model = instantiate(OmegaConf.create(built["model"]))
-            if built["dataset.corrupt"]:
-                model = build_corrupted_model(model, instantiate(OmegaConf.create(built["dataset.corrupt"])))
+            model = instantiate(OmegaConf.create(nodes["model"]))
+            if nodes["dataset.corrupt"]:
+                model = build_corrupted_model(model, instantiate(OmegaConf.create(nodes["dataset.corrupt"])))
             elif read_preprocessing(folder).has_missing_values:
                 model = build_corrupted_model(model, MissingValues())
             precision = {value.dtype for value in weights.values() if value.is_floating_point()}
@@ -258,7 +258,7 @@ def refuse_foreign_targets(cfg: DictConfig, packages: Sequence[str], command: Ca
 
 
 def _find_lacking_package(packages: Sequence[str], node: dict, key: str) -> str | None:
-    """Returns the package that the command must name before a node from a run folder is built; None for trusted code.
+    """Returns the package of untrusted code that a node from a run folder would build; None for trusted code.
 
     Trusted are classes of dgm_run, modules, optimizers and schedules of torch, and all definitions of named packages.
     """
@@ -285,7 +285,7 @@ def _list_target_nodes(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any
     if isinstance(node, list):
         node = dict(enumerate(node))
     if isinstance(node, str) and "${" in node:  # an escaped interpolation would be resolved while the tree is built
-        raise CheckpointError(f"{key}: an interpolation that is left after all are resolved is not built: {node}")
+        raise CheckpointError(f"{key}: {node} is an escaped interpolation, which a run folder must not hold: remove it")
     if not isinstance(node, dict):
         return
     if "_target_" in node:

@@ -1,7 +1,7 @@
-"""Locks a run folder for one process, and lets a report check the lock.
+"""Locks a run folder for one process, and checks the lock for a report.
 
 The folder has two files. `.lock` is empty, because some systems forbid reading a locked file. `.holder` names the
-process that holds the lock. It is removed at the end; a file that stays is of a killed process.
+process that holds the lock. The process removes it at its end; a killed process leaves it behind.
 """
 
 import os
@@ -22,10 +22,10 @@ HOLDER_FILE = ".holder"
 START_WAIT = 1.0
 """Seconds that a run waits for the lock. A report holds it for less than a millisecond at a time."""
 
-NUM_LOOKS = 3
-"""Number of attempts of a report before it concludes that a run holds the lock. Another report may try too."""
+NUM_ATTEMPTS = 3
+"""Number of attempts of a report before it concludes that a run holds the lock: another report may hold it briefly."""
 
-LOOK_PAUSE = 0.01
+ATTEMPT_PAUSE = 0.01
 """Seconds between two attempts."""
 
 
@@ -51,7 +51,7 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
 
 
 def is_run_folder_locked(folder: Path) -> bool:
-    """Returns whether a run works in a folder. The check makes no file, and refuses no run that starts meanwhile.
+    """Returns whether a run holds the lock of a folder. The check makes no file, and blocks no run that starts.
 
     If the lock cannot be tried, the file of the holder decides: a network file system may lock only files that this
     process may write.
@@ -59,7 +59,7 @@ def is_run_folder_locked(folder: Path) -> bool:
     if not (folder / HOLDER_FILE).exists():
         return False
     try:
-        return all(_is_held(folder / LOCK_FILE, pause) for pause in [0.0] + [LOOK_PAUSE] * (NUM_LOOKS - 1))
+        return all(_is_held(folder / LOCK_FILE, pause) for pause in [0.0] + [ATTEMPT_PAUSE] * (NUM_ATTEMPTS - 1))
     except FileNotFoundError:
         return False
     except OSError:

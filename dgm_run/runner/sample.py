@@ -29,9 +29,9 @@ MAX_TRAVERSALS = 16
 NUM_PRIOR_DRAWS = 1000
 """Number of draws of the prior that give the quantiles of a traversal."""
 MAX_COMPARED_VALUES = 2**28
-"""Largest number of values of training examples among which nearest neighbours are searched."""
+"""Largest number of values of training examples in the search for nearest neighbours."""
 NUM_POSTERIOR_DRAWS = 100
-"""Number of draws of z given the observed values, over which completed examples are averaged."""
+"""Number of draws of z given the observed values. A completed example is a mean over them."""
 BATCH_SIZE = 1000
 """Number of samples that are drawn at a time."""
 MAX_GRID_IMAGES = 1024
@@ -63,7 +63,7 @@ def draw(
         model: model in evaluation mode.
         n: number of samples.
         seed: seed of the draws.
-        train: examples among which nearest neighbours are searched, by the pixels; None for no search.
+        train: examples to search for nearest neighbours of the samples, by pixels; None for no search.
         test: examples that may have missing values; None for no completion.
         preprocessing: preprocessing of the model; pictures are returned in the units of the data.
 
@@ -71,22 +71,22 @@ def draw(
         OutOfMemory: memory does not hold n samples.
     """
     rng.reseed(seed, "sample")
-    found = _draw_samples(model, n)
+    pictures = _draw_samples(model, n)
     if isinstance(model, ContinuousLatentModel):
         whole = model.model if isinstance(model, CorruptedModel) else model
-        found |= _interpolate(whole) | {"traversals": traverse_latents(whole)}
+        pictures |= _interpolate(whole) | {"traversals": traverse_latents(whole)}
     if isinstance(model, JointModel):
-        found["by_class"] = model.decode_class_means(COLUMNS, next(model.parameters()))
+        pictures["by_class"] = model.decode_class_means(COLUMNS, next(model.parameters()))
     if train is not None:
-        samples = next(iter(found.values()))[:MAX_SHOWN]
+        samples = next(iter(pictures.values()))[:MAX_SHOWN]
         x = train.batch(_choose_examples(train)).to(samples)
         x = x[~x.flatten(1).isnan().any(1)]  # examples without missing values
         if len(x):
             which = find_nearest(samples.flatten(1), x.flatten(1))[1]
-            found["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
+            pictures["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
     if test is not None and isinstance(model, CorruptedModel) and isinstance(model.corrupt, MissingValues):
-        found |= _complete_examples(model, test, n)
-    return {name: preprocessing.restore(values) for name, values in found.items()}
+        pictures |= _complete_examples(model, test, n)
+    return {name: preprocessing.restore(values) for name, values in pictures.items()}
 
 
 def _complete_examples(model: CorruptedModel, test: DataSplit, n: int) -> dict[str, Tensor]:
@@ -148,10 +148,10 @@ def draw_sentences(
     return draw_text(model, x, vocabulary, n)
 
 
-def write_sentences(found: dict[str, list[str]], folder: Path) -> list[Path]:
+def write_sentences(texts: dict[str, list[str]], folder: Path) -> list[Path]:
     """Writes lines by name to text files; returns the files."""
-    files = [folder / f"{name}.txt" for name in found]
-    for file, lines in zip(files, found.values(), strict=True):
+    files = [folder / f"{name}.txt" for name in texts]
+    for file, lines in zip(files, texts.values(), strict=True):
         write_lines(lines, file)
     return files
 
@@ -198,13 +198,13 @@ def _to_array(x: Tensor) -> np.ndarray:
     return (x if x.dtype in (torch.float32, torch.float64) else x.float()).cpu().numpy()
 
 
-def write(found: dict[str, Tensor], folder: Path) -> list[Path]:
+def write(pictures: dict[str, Tensor], folder: Path) -> list[Path]:
     """Writes arrays to samples.npz, and images to PNG grids; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "samples.npz"]
-    arrays = {name: _to_array(x) for name, x in found.items()}
+    arrays = {name: _to_array(x) for name, x in pictures.items()}
     np.savez_compressed(files[0], **arrays)  # type: ignore[arg-type]  # none is called allow_pickle
-    for name, x in found.items():
+    for name, x in pictures.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")
             save_png(grid(x[:MAX_GRID_IMAGES], COLUMNS), files[-1])

@@ -23,9 +23,9 @@ NUM_CANDIDATES = 100
 def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_SHOWN) -> dict[str, list[str]]:
     """Draws lines of text by name.
 
-    For a model with latent variables, `samples` are greedy sentences at draws of the prior, `samples_beam` sentences
-    of a beam search there, and `samples_drawn` draws. `homotopies` go in even steps of z from the mean code of one
-    sentence to that of another.
+    For a model with latent variables, `samples` are greedy sentences at draws of the prior. `samples_beam` come from a
+    beam search at these draws, and `samples_drawn` are draws of sentences. `homotopies` go in even steps of z from the
+    mean code of one sentence to that of another.
 
     Args:
         model: model in evaluation mode.
@@ -35,13 +35,13 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     """
     x = x[:NUM_SHOWN]
     if isinstance(model, LanguageModel):
-        found = {"samples_drawn": vocabulary.decode(model.sample(n))}
-        return found | {
+        texts = {"samples_drawn": vocabulary.decode(model.sample(n))}
+        return texts | {
             "completions": _complete_halves(x, vocabulary, lambda prefix: model.sentences(1).greedy_search(prefix))
         }
     assert isinstance(model, ContinuousLatentModel)
     p_x = _sentences(model.generate(n))
-    found = {
+    texts = {
         "samples": vocabulary.decode(p_x.greedy_search()),
         "samples_beam": vocabulary.decode(p_x.beam_search(BEAM_WIDTH)),
         "samples_drawn": vocabulary.decode(p_x.sample()),
@@ -49,13 +49,13 @@ def draw_text(model: nn.Module, x: Tensor, vocabulary: Vocabulary, n: int = NUM_
     codes = model.infer(x).mean
     again = vocabulary.decode(_sentences(model.decode(codes)).greedy_search())
     pairs = zip(vocabulary.decode(x), again, strict=True)
-    found["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
-    found["homotopies"] = []
+    texts["reconstructions"] = [line for pair in pairs for line in (*pair, "")]
+    texts["homotopies"] = []
     for a, b in zip(codes[0:-1:2], codes[1::2], strict=True):
         shares = torch.linspace(0, 1, NUM_HOMOTOPY_STEPS, dtype=a.dtype, device=a.device).unsqueeze(1)
         between = _sentences(model.decode(torch.lerp(a, b, shares)))
-        found["homotopies"] += [*vocabulary.decode(between.greedy_search()), ""]
-    return found | {
+        texts["homotopies"] += [*vocabulary.decode(between.greedy_search()), ""]
+    return texts | {
         "completions": _complete_halves(x, vocabulary, lambda prefix: complete_sentence(model, prefix, x.shape[1]))
     }
 
@@ -78,7 +78,7 @@ def complete_sentence(model: ContinuousLatentModel, prefix: Tensor, length: int)
 
 
 def _sentences(p: Distribution) -> Sentence:
-    assert isinstance(p, Sentence)  # by `is_sentence_model`
+    assert isinstance(p, Sentence)  # `is_sentence_model` has checked it
     return p
 
 

@@ -23,10 +23,11 @@ from dgm_run.recording.image_grid import grey_where_missing, pairs
 Pictures = dict[str, Tensor]
 """Images by name, each (N, *shape)."""
 NUM_SAMPLES = 64
+"""Number of samples, filters or pseudo-inputs in a picture."""
 NUM_SHOWN = 32
-"""Examples that stand above their reconstructions."""
+"""Number of examples that are shown above their reconstructions."""
 NUM_STEPS = 500
-"""Sweeps of the Gibbs chains of an energy model."""
+"""Number of sweeps of the Gibbs chains of an energy model."""
 
 
 @torch.no_grad()
@@ -34,15 +35,15 @@ def view_all(model: nn.Module, x: Tensor) -> Pictures:
     """Returns the pictures of a model and of its parts.
 
     Args:
-        model: of images, in evaluation mode.
+        model: model of images, in evaluation mode.
         x: examples, (B, *shape).
     """
-    found = view(model, x)
+    pictures = view(model, x)
     if isinstance(model, M1M2):  # its parts belong to M1, which has another prior
-        return found
+        return pictures
     for part in model.modules():
-        found |= view_part(part, x)
-    return found
+        pictures |= view_part(part, x)
+    return pictures
 
 
 @singledispatch
@@ -75,8 +76,8 @@ def _(model: ClassConditional, x: Tensor) -> Pictures:
 @view.register
 def _(model: CorruptedModel, x: Tensor) -> Pictures:
     shown = x[:NUM_SHOWN]
-    found = view(model.model, model.corrupt.observed(x).nan_to_num(0.0))
-    return found | {"reconstructions": pairs(grey_where_missing(shown), model.reconstruct(shown), columns=8)}
+    pictures = view(model.model, model.corrupt.observed(x).nan_to_num(0.0))
+    return pictures | {"reconstructions": pairs(grey_where_missing(shown), model.reconstruct(shown), columns=8)}
 
 
 @view.register
@@ -89,13 +90,13 @@ def _(model: Autoregressive, x: Tensor) -> Pictures:
 def _(model: EnergyModel, x: Tensor) -> Pictures:
     states, preactivations = model.anneal(NUM_SAMPLES, NUM_STEPS)
     shown = x[:NUM_SHOWN]
-    found = {
+    pictures = {
         "samples": model.visible_means(states, preactivations),
         "samples_drawn": model.visible(states),
         "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
     }
     weight = model.filters()
-    return found if weight is None else found | {"filters": weights_to_images(weight, model.shape)}
+    return pictures if weight is None else pictures | {"filters": weights_to_images(weight, model.shape)}
 
 
 @view.register

@@ -15,12 +15,14 @@ from dgm_run.distributed.device import refuse_too_many
 from dgm_run.distributed.ranks import is_worker
 from dgm_run.distributed.signals import Interrupted, StopRequest, stop_requests
 from dgm_run.errors import TrainingError
+from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.output import guard_output
+from dgm_run.recording.silent import SilentDisplay
 from dgm_run.recording.terminal import RUN_LOG, Terminal
 from dgm_run.runner import run_folder
 from dgm_run.runner.assemble import build_parts
-from dgm_run.runner.resume import find_start
+from dgm_run.runner.resume import load_results_or_checkpoint
 from dgm_run.runner.run_lock import lock_run_folder
 
 
@@ -38,7 +40,7 @@ def train_with_workers(
         cfg: configuration, validated.
         run_dir: folder of the run.
         command: command that resumes the run, for messages.
-        start: fields of `commands.Start`.
+        start: fields of `start.Start`.
         work: function at the top of a module that carries out the run in each process. It takes the configuration
             as YAML, the folder, `command` and `start`.
 
@@ -51,42 +53,42 @@ def train_with_workers(
     """
     refuse_too_many(cfg.trainer.device, cfg.trainer.devices)
     folder = Path(run_dir)
-    build_parts(deepcopy(cfg))  # what does not fit is refused here: processes take seconds to start
+    build_parts(deepcopy(cfg))  # refuses parts that do not fit here, because processes take seconds to start
     with lock_run_folder(folder):
         checkpoints = Checkpoints(folder / "checkpoints")
-        found, _ = find_start(
-            run_folder.resolve_config(cfg), checkpoints, folder, start, process_group.null_sink(Terminal)
+        finished_results, _ = load_results_or_checkpoint(
+            run_folder.resolve_config(cfg), checkpoints, folder, start, SilentDisplay()
         )
-    if found:
+    if finished_results:
         Terminal().say(describe_finished(folder))
-        return found
+        return finished_results
 
     from dgm_run.distributed.launch import MAX_RESTARTS, launch_workers  # its import takes a second
 
-    for tries_left in range(MAX_RESTARTS, -1, -1):
+    for restarts_left in range(MAX_RESTARTS, -1, -1):
         try:
             return launch_workers(cfg.trainer.devices, work, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command, start)
         except Interrupted as stopped:
-            if "to go on: " in stopped.message:
+            if "to resume: " in stopped.message:
                 raise
-            raise Interrupted(stopped.signum, f"{stopped.message}; to go on: {command}") from None
+            raise Interrupted(stopped.signum, f"{stopped.message}; to resume: {command}") from None
         except process_group.WorkerDied as death:
-            if not tries_left:
-                raise TrainingError(f"{death}, after {MAX_RESTARTS} other tries; to go on: {command}") from None
+            if not restarts_left:
+                raise TrainingError(f"{death}, after {MAX_RESTARTS} restarts; to resume: {command}") from None
             display = Terminal()
             if (folder / RUN_LOG).exists():
                 display.open_log(folder, session=None)
-            display.say(f"{death}: all go on from the last checkpoint ({tries_left} tries left)")
+            display.say(f"{death}: all processes restart from the last checkpoint ({restarts_left} restarts left)")
         cfg = as_config(OmegaConf.merge(cfg, {"trainer": {"resume": "auto"}}))
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last pass of the loop returns or raises")
 
 
 @contextmanager
-def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequest]]:
+def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Display, StopRequest]]:
     """Joins the process group and locks the run folder while the block runs.
 
     Yields:
-        The display, which is a null object outside the main process, and the stop request.
+        The display, silent outside the main process, and the stop request.
     """
     with (
         guard_output(),
@@ -94,7 +96,7 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
         stop_requests() as stop,
     ):
         if not process_group.is_main_process():
-            yield process_group.null_sink(Terminal), stop
+            yield SilentDisplay(), stop
             return
         display = Terminal()
         with lock_run_folder(folder), display.capture_messages():
@@ -102,5 +104,5 @@ def open_run(cfg: DictConfig, folder: Path) -> Iterator[tuple[Terminal, StopRequ
 
 
 def describe_finished(folder: Path) -> str:
-    """Writes the message for a run that has its results already."""
-    return f"{folder} holds this run, ended: nothing is left to do"
+    """Writes the message for a run that has finished already."""
+    return f"{folder} holds this run, finished: there is nothing to do"

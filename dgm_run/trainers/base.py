@@ -1,4 +1,4 @@
-"""Interfaces of trainers: their context, their display and their summary."""
+"""Interface of trainers, their context and their summary."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
+from dgm_run.recording.base import CheckpointStore, TrainingDisplay, TrainingLog
 
 
 @dataclass(frozen=True)
@@ -37,31 +38,6 @@ class TrainingSummary:
     best_epoch: int
 
 
-class Display(Protocol):
-    """Display of the progress of training."""
-
-    def start(self, epochs: int, steps_per_epoch: int, step: int) -> None: ...
-    def step(self, step: int) -> None: ...
-    def epoch(self, epoch: int, values: Mapping[str, float]) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
-class CheckpointStore(Protocol):
-    """Store of weights and training states by name: see `Checkpoints`."""
-
-    def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None: ...
-    def exists(self, name: str) -> bool: ...
-    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]: ...
-
-
-class Logger(Protocol):
-    """Log of the terms and the speed of a training: see `RunLog`."""
-
-    def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None: ...
-    def speed(self, values: Mapping[str, float], step: int) -> None: ...
-    def sync(self) -> int: ...
-
-
 class StoppingRule(Protocol):
     """Rule that compares a run with the other jobs of its sweep: see `MedianStopping`."""
 
@@ -86,8 +62,8 @@ class RunContext:
 
     seed: int
     checkpoints: CheckpointStore
-    log: Logger
-    display: Display
+    log: TrainingLog
+    display: TrainingDisplay
     stop: StopRequest
     median_stopping: StoppingRule
     pictures: Callable[[int, int], None]

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
-from dgm_run.trainers.base import CheckpointStore
+from dgm_run.recording.base import CheckpointStore
 
 
 class BestWeights:

@@ -16,7 +16,8 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
-from dgm_run.trainers.base import Logger, RunContext, StoppingRule, TrainingSummary
+from dgm_run.recording.base import TrainingLog
+from dgm_run.trainers.base import RunContext, StoppingRule, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.schedules import refuse_past_end
@@ -278,7 +279,7 @@ class _ShiftedMedianStopping:
 class _PartLog:
     """Log of one training under its own name, with steps counted after those of former trainings."""
 
-    def __init__(self, log: Logger, name: str, first_step: int, first_epoch: int):
+    def __init__(self, log: TrainingLog, name: str, first_step: int, first_epoch: int):
         self.log = log
         self.name = name
         self.first_step = first_step

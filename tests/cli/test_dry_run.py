@@ -82,7 +82,7 @@ def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "0" / "results.json").write_text("{}")
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
     status, lines = dry_run(["sweep.resume=sweep"], tmp_path, monkeypatch, capfd)
-    assert (status, lines[1:3]) == (0, ["0  seed=0: it has results already", "1  seed=1"])
+    assert (status, lines[1:3]) == (0, ["0  seed=0: finished already", "1  seed=1"])
 
 
 @pytest.mark.parametrize(

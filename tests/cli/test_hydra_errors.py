@@ -19,7 +19,7 @@ KEYS = {
     "output_dir=x": "output_dir: there is no such key: did you mean hydra.run.dir?",
     "experiment=x": "experiment: there is no such key: did you mean +experiment=NAME?",
     "optimiser.lr=1": "optimiser.lr: there is no such key: did you mean optimizer.lr?",
-    "optimizer.momentum=0.5": "optimizer.momentum: there is no such key here; optimizer.momentum goes with "
+    "optimizer.momentum=0.5": "optimizer.momentum: there is no such key here: optimizer.momentum needs "
     "optimizer=rmsprop | sgd",
     "~nope": "nope: there is no such key: dgm-run ... --cfg job shows all of them",
 }
@@ -70,5 +70,5 @@ def test_choices_of_users_own_are_suggested(tmp_path):
     (tmp_path / "prior" / "mine.yaml").write_text("_target_: mine.MyPrior\nspread: 1.0\n")
     with pytest.raises(ConfigError, match="did you mean prior=mine"):
         compose_arguments(["prior=mines"], [tmp_path])
-    with pytest.raises(ConfigError, match=r"prior.spread goes with prior=mine$"):
+    with pytest.raises(ConfigError, match=r"prior.spread needs prior=mine$"):
         compose_arguments(["prior.spread=2"], [tmp_path])

@@ -14,7 +14,7 @@ from tests.support.tiny import TINY, command, dgm_run, metrics, run_refused
 
 REFUSALS = {
     "prior=vampprio": "prior=vampprio: there is no such choice: did you mean prior=vampprior",
-    "prior.num_compnents=10": "prior.num_compnents: there is no such key here; prior.num_components goes with prior=m",
+    "prior.num_compnents=10": "prior.num_compnents: there is no such key here: prior.num_components needs prior=m",
     "estimators=[ais]": "estimators=[ais]: there is no such choice: did you mean estimators=energy or estimators=ais_d",
     "modle=vae": "modle: there is no such key: did you mean model? dgm-run",
     "latent_dim=10": "latent_dim: there is no such key: did you mean model.latent_dim? dgm-run ... --cfg job shows",
@@ -23,9 +23,9 @@ REFUSALS = {
 }
 LINES = {
     ("+latent_dim=10",): "latent_dim: there is no such key: did you mean model.latent_dim?",
-    ("decoder.latent_dim=5",): "decoder.latent_dim: its value is that of model.latent_dim: set model.latent_dim",
+    ("decoder.latent_dim=5",): "decoder.latent_dim: it follows model.latent_dim: set model.latent_dim instead",
     ("likelihood=categorical", "likelihood.num_levels=3"): (
-        "likelihood.num_levels: its value is that of dataset.num_levels: set dataset.num_levels"
+        "likelihood.num_levels: it follows dataset.num_levels: set dataset.num_levels instead"
     ),
     ("model.latent_dim=abc",): "model.latent_dim: Value 'abc' of type 'str' could not be converted to Integer",
     ("~posterior",): "VAE needs a posterior, and none is chosen: add posterior=...",
@@ -152,7 +152,7 @@ def test_resumed_sweep_runs_missing_jobs(tmp_path):
     assert after["3"] == before["3"]
     assert after["0"] != before["0"]
     assert after["1"] != before["1"]
-    assert done.stdout.count("nothing is left to do") == 1
+    assert done.stdout.count("there is nothing to do") == 1
     again = {n: (folder / n / "checkpoints" / "best" / "weights.safetensors").read_bytes() for n in "013"}
     assert again == weights
 
@@ -168,7 +168,7 @@ def test_a_sweep_that_is_none_or_another_is_not_resumed(tmp_path):
     )
     done = dgm_run("-m", "seed=0,1,2", "sweep.resume=sweep", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
-        1, "sweep.resume: seed=0,1,2 would be another sweep: start one of its own\n"
+        1, "sweep.resume: seed=0,1,2 makes another sweep: drop it, or start a new sweep with it\n"
     )  # fmt: skip
 
 
@@ -257,13 +257,13 @@ def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturb
         assert process.returncode == -9
     else:
         assert process.returncode == 128 + signum
-        assert "to go on: dgm-run" in stderr
+        assert "to resume: dgm-run" in stderr
         assert f"trainer.resume={run}" in stderr
         assert stderr.count("\n") == 1
 
     resumed = dgm_run(*LONG[:-1], "trainer.resume=run", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after step" in resumed.stdout
+    assert "resuming after step" in resumed.stdout
     for name in ("best", "last"):
         weights = f"checkpoints/{name}/weights.safetensors"
         assert (run / weights).read_bytes() == (undisturbed / weights).read_bytes()

@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 
 import dgm_run
 from dgm_run.cli.resume import add_run, add_sweep, find_config_dir, fix_data_paths
-from dgm_run.config import commands
-from dgm_run.config.commands import OwnCode, join_for_shell, read_start, write_override
+from dgm_run.config.commands import join_for_shell
+from dgm_run.config.overrides import write_override
+from dgm_run.config.own_code import OwnCode
+from dgm_run.config.start import Start, read_start, write_start
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.runner.run_folder import config_hash, load_config
 from tests.support.readme import own_prior, write_own_prior
@@ -83,10 +85,10 @@ def test_an_interrupted_run_goes_on_by_its_command(name, tmp_path, elsewhere, ty
         done = type_here(begun, run.parents[1])
     assert done.returncode == 130
     assert not (run / "results.json").exists()
-    done = type_here(text_after(done.stderr, "to go on: "), elsewhere)
+    done = type_here(text_after(done.stderr, "to resume: "), elsewhere)
     assert done.returncode == 0, done.stderr
     assert results(run)["training"]["stopped_by"] == "max_epochs"
-    assert shlex.split(text_after(done.stdout, "look at them with: ")) == ["tensorboard", "--logdir", str(run.parent)]
+    assert shlex.split(text_after(done.stdout, "to view them: ")) == ["tensorboard", "--logdir", str(run.parent)]
     assert not list(elsewhere.iterdir())
 
 
@@ -133,7 +135,7 @@ def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_h
         done = type_here(typed.format(run=run) + given, elsewhere)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        said = text_after(done.stderr, f"{run} needs code outside dgm_run: if you trust it, name it: ")
+        said = text_after(done.stderr, f"{run} needs code outside dgm_run: if you trust it, run ")
         wanted = options.replace(f"{own}/conf", f"{copy}/conf") if given else options
         assert said == complete.format(options=wanted, run=run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
@@ -148,7 +150,7 @@ def test_foreign_code_is_not_built(command, target, copy, elsewhere, type_here):
     run = copy / "run"
     start = read_start(run)
     evil = (f"dataset.source._target_={target}", f"+dataset.source.path={elsewhere}/victim")
-    commands.write_start(run, commands.Start((*start.overrides, *evil), start.own))
+    write_start(run, Start((*start.overrides, *evil), start.own))
     (copy / "mine.py").write_text("from subprocess import Popen\n" + own_prior()[0])
     done = type_here(command.format(run=run) + " " + OPTIONS.format(copy), elsewhere)
     assert done.returncode == 1
@@ -171,7 +173,7 @@ def test_engine_settings_of_a_folder_run_no_code(tmp_path):
 
 
 def test_folder_brings_no_settings_of_hydra(tmp_path):
-    commands.write_start(tmp_path, commands.Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
+    write_start(tmp_path, Start(("seed=1", "hydra.callbacks.x={_target_: os.mkdir}")))
     assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
 
 
@@ -214,12 +216,12 @@ def test_a_failed_sweep_goes_on_by_its_command(name, engine, tmp_path, elsewhere
     done = type_here(begun, here_it_is)
     assert done.returncode == 1
     assert "job 1 (prior.scale=-1): model.prior: math domain error" in done.stderr.rpartition("failed jobs:")[2]
-    again = text_after(done.stderr, "to run what is missing: ")
+    again = text_after(done.stderr, "to run the missing jobs: ")
     assert shlex.split(text_after(done.stdout, "to compare the runs: ")) == ["dgm-report", str(sweep)]
     first = (sweep / "0" / "results.json").read_bytes()
     bare = type_here(join_for_shell("dgm-run", write_override("sweep.resume", sweep)), elsewhere)
     assert bare.returncode == 1
-    assert bare.stderr == f"{sweep} needs code outside dgm_run: if you trust it, name it: {again}\n"
+    assert bare.stderr == f"{sweep} needs code outside dgm_run: if you trust it, run {again}\n"
 
     code = (here_it_is / "mine.py").read_text()
     (here_it_is / "mine.py").write_text(code.replace("math.log(scale)", "math.log(abs(scale))"))
@@ -284,7 +286,7 @@ def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
     (tmp_path / "sweep").mkdir()
     begun = "hydra: {overrides: {task: ['seed=0,1'], hydra: [hydra.mode=MULTIRUN, hydra/launcher=joblib]}}\n"
     (tmp_path / "sweep" / "multirun.yaml").write_text(begun)
-    with pytest.raises(ConfigError, match=re.escape(f"sweep.resume: {more} would be another sweep: start one")):
+    with pytest.raises(ConfigError, match=re.escape(f"sweep.resume: {more} makes another sweep: drop it")):
         add_sweep(["sweep.resume=sweep", more], OwnCode())
     now = add_sweep(["sweep.resume=sweep", "trainer.threads=1", "hydra.launcher.n_jobs=2"], OwnCode())
     engine = ["hydra/launcher=joblib", "trainer.threads=1", "hydra.launcher.n_jobs=2", "trainer.resume=auto"]
@@ -293,7 +295,7 @@ def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [["--cfg", "job", "{run}"], ["{run}", "--cfg", "job", "seed=1"]])
 def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capfd):
-    commands.write_start(tmp_path, commands.Start(("prior=mixture",)))
+    write_start(tmp_path, Start(("prior=mixture",)))
     arguments = [each.format(run=f"trainer.resume={tmp_path}") for each in arguments]
     done = here("main", arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 0, done.stderr
@@ -384,7 +386,7 @@ def test_other_data_restart_a_finished_run(tmp_path, type_here):
         write_data(tmp_path / name, seed)
     line = join_for_shell("dgm-run", *SHAPE, *TINY, "hydra.run.dir=run", "trainer.resume=auto")
     assert type_here(f"{line} dataset.source.path=a.npz", tmp_path).returncode == 0
-    assert "nothing is left to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
+    assert "there is nothing to do" in type_here(f"{line} dataset.source.path=a.npz", tmp_path).stdout
     done = type_here(f"{line} dataset.source.path=b.npz", tmp_path)
     assert done.returncode == 1
     assert "has changed since the run started" in done.stderr

@@ -93,7 +93,7 @@ def test_a_missing_part_is_named():
 def test_part_used_twice_is_refused():
     node = {"_target_": "test_compose.TwoEncoders", "first": "${encoder}", "second": "${encoder}", "latent_dim": 2}
     cfg = with_node("model", node, "~prior", "~posterior", "~decoder", "~likelihood")
-    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which builds 2 copies"
+    assert refusal(cfg) == "encoder: TwoEncoders refers to it 2 times, which builds 2 copies: refer to it once"
 
 
 def test_value_error_names_the_node():

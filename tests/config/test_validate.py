@@ -79,7 +79,10 @@ def test_configuration_at_edge_is_taken(line):
             "it: leave one of the two out\n",
         ),
         (["seed=1,2"], "seed=1,2: add -m to run one after the other\n"),
-        (["model=boltzmann", "posterior.min_scale=1"], "posterior.min_scale: no posterior is chosen here\n"),
+        (
+            ["model=boltzmann", "posterior.min_scale=1"],
+            "posterior.min_scale: no posterior is chosen: choose one, or drop this override\n",
+        ),
     ],
 )
 def test_the_command_says_so_in_one_line(arguments, message, tmp_path, monkeypatch, capfd):

@@ -44,11 +44,11 @@ def test_another_checksum_is_refused(serve, tmp_path):
 
 
 def test_a_file_cut_short_is_refused_even_without_a_checksum(serve, tmp_path):
-    assert "cut short after 5115 of 5120" in refusal(serve({"a": CONTENT}, cut=5) + "a", tmp_path / "a")
+    assert "the download ended after 5115 of 5120" in refusal(serve({"a": CONTENT}, cut=5) + "a", tmp_path / "a")
 
 
 def test_a_file_that_is_too_long_is_refused(serve, tmp_path):
-    assert "longer than the 100 bytes" in refusal(serve({"a": CONTENT}) + "a", tmp_path / "a", max_bytes=100)
+    assert "longer than 100 bytes" in refusal(serve({"a": CONTENT}) + "a", tmp_path / "a", max_bytes=100)
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Sign in</p>", b"\n <html><p>Sign in</p>"])
@@ -132,7 +132,7 @@ def test_only_what_is_missing_is_fetched(serve, tmp_path):
 
 def test_a_failed_download_tells_the_cause_and_the_ways_out(serve, tmp_path):
     files = [RemoteFile("a", serve({"a": CONTENT}) + "a", "md5:00", 10_000)]
-    with pytest.raises(DataError, match=r"its md5 is .* not 00.*dataset=digits") as error:
+    with pytest.raises(DataError, match=r"the md5 of the file is .* not 00.*dataset=digits") as error:
         require("Some set", tmp_path, files, download=True)
     assert "\n" not in str(error.value)
 

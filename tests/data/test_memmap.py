@@ -139,7 +139,7 @@ def test_folder_that_cannot_be_used_is_named(tmp_path):
     np.save(tmp_path / "train.npy", np.zeros((3, 2), np.int64))
     for name in ("valid", "test"):
         np.save(tmp_path / f"{name}.npy", np.zeros((3, 2), np.uint8))
-    with pytest.raises(DataError, match=r"train is of type int64; on the disk it has to be uint8 or of native floats"):
+    with pytest.raises(DataError, match=r"train is of type int64; save it as uint8, or as floats"):
         Arrays(str(tmp_path), 0, 0, None)()
     (tmp_path / "valid.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match=r"valid.npy is no .npy file of plain numbers"):

@@ -222,7 +222,7 @@ def test_killed_main_process_is_restarted(alone, tmp_path):
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     text, _ = process.communicate(timeout=200)
     assert process.returncode == 0, text
-    assert "all go on from the last checkpoint (3 tries left)" in text
+    assert "all processes restart from the last checkpoint (3 restarts left)" in text
     assert "Traceback" not in text
     assert "Warning" not in text
     assert read_outcome(tmp_path / "killed") == alone
@@ -235,7 +235,7 @@ def test_a_run_that_is_stopped_goes_on(alone, tmp_path):
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=100)
     assert process.returncode == 143, text
-    assert f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
+    assert f"to resume: dgm-run trainer.resume={tmp_path / 'stopped'}" in text.splitlines()[-1]
     assert not (tmp_path / "stopped" / "results.json").exists()
     dgm_run.run(dgm_run.compose(*LONGER, "trainer.resume=auto"), tmp_path / "stopped")
     assert read_outcome(tmp_path / "stopped") == alone

@@ -40,7 +40,7 @@ def test_processes_take_a_gpu_each(monkeypatch):
     with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
         device._choose_device_name("cuda:1", 2)
     monkeypatch.setattr(process_group, "local_rank", lambda: 2)
-    with pytest.raises(ConfigError, match=r"there are 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
+    with pytest.raises(ConfigError, match=r"this machine has 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
         device._choose_device_name("cuda", 3)
 
 
@@ -57,7 +57,7 @@ def test_more_processes_than_devices_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name in ("auto", "cuda"):
         device.refuse_too_many(name, 2)
-        with pytest.raises(ConfigError, match=r"there are 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
+        with pytest.raises(ConfigError, match=r"this machine has 2 GPUs: set trainer.devices=2 or trainer.device=cpu"):
             device.refuse_too_many(name, 3)
     with pytest.raises(ConfigError, match=r"2 processes cannot share cuda:1: use auto or cuda"):
         device.refuse_too_many("cuda:1", 2)

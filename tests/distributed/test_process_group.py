@@ -9,8 +9,6 @@ from dgm_run import rng
 from dgm_run.distributed import process_group
 from dgm_run.distributed.launch import launch_workers
 from dgm_run.errors import ConfigError, TrainingError
-from dgm_run.recording.log import RunLog
-from dgm_run.runner.gallery import Gallery
 
 
 def blocks(n, size):
@@ -132,10 +130,3 @@ def test_a_process_that_hangs_ends_the_run_with_a_message():
     with pytest.raises(TrainingError, match=r"a process sent no message for .* it hangs, and the run is ended"):
         launch_workers(2, hang)
     assert time.monotonic() - begun < 60
-
-
-def test_nowhere_takes_whatever_it_is_told():
-    nowhere = process_group.null_sink(RunLog)
-    assert nowhere.scalars({"a": 1.0}, 3, epoch=1) == 0
-    assert nowhere.sync() == 0
-    assert process_group.null_sink(Gallery)(1, 2) == 0

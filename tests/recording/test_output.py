@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dgm_run.recording.output import Output, find_lost_streams, get_reason, guard, guard_output, spell
+from dgm_run.recording.output import Output, find_lost_streams, get_reason, guard, guard_output, replace_unencodable
 
 
 class Broken(io.StringIO):
@@ -66,7 +66,7 @@ def test_file_names_of_odd_bytes_can_be_shown():
 
 def test_spelled_text_ascii_whatever_it():
     text = "".join(map(chr, range(0x20, 0x3000)))
-    assert len(spell(text, "ascii").encode("ascii")) >= len(text) / 2
+    assert len(replace_unencodable(text, "ascii").encode("ascii")) >= len(text) / 2
 
 
 def test_the_streams_return_after_the_block(monkeypatch):

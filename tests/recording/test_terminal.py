@@ -206,7 +206,7 @@ def test_the_log_has_all_lines_and_no_escape_codes(window, tmp_path):
     begin(display, epochs=2)
     display.epoch(1, {"train/loss": 3.0})
     display.epoch(2, {"train/loss": 2.0})
-    display.estimates([ROW], "Estimates", ["a note"])
+    display.print_estimates([ROW], "Estimates", ["a note"])
     head, *lines = log_lines(tmp_path)
     assert re.fullmatch(r"=== \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: training", head)
     assert lines[0] == "before the folder is held"
@@ -273,14 +273,14 @@ def test_no_folder_means_no_log(tmp_path):
 
 def test_names_are_shown_as_they_are():
     display, stream = terminal(force_terminal=False)
-    display.estimates([ROW | {"quantity": "nll[/b]:+1:"}], "Estimates", ["[bold]"])
+    display.print_estimates([ROW | {"quantity": "nll[/b]:+1:"}], "Estimates", ["[bold]"])
     assert "test/nll[/b]:+1:" in stream.getvalue()
     assert "[bold]" in stream.getvalue()
 
 
 def test_the_table_names_estimator_settings_kind_and_error():
     display, stream = terminal(force_terminal=False)
-    display.estimates([ROW], "Estimates", ["a note"])
+    display.print_estimates([ROW], "Estimates", ["a note"])
     shown = stream.getvalue()
     for part in (
         "test/log_likelihood",
@@ -297,9 +297,9 @@ def test_the_table_names_estimator_settings_kind_and_error():
 
 def test_floor_has_column_where_there_is_one():
     display, stream = terminal(force_terminal=False)
-    display.estimates([ROW], "Estimates", [])
+    display.print_estimates([ROW], "Estimates", [])
     assert "train_reference" not in stream.getvalue()
-    display.estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "train_reference": 0.25}], "Estimates", [])
+    display.print_estimates([ROW, ROW | {"quantity": "cfid", "value": 3.5, "train_reference": 0.25}], "Estimates", [])
     heading, first, second = stream.getvalue().splitlines()[-4:-1]
     assert heading.split()[:7] == ["quantity", "value", "±", "s.e.", "95%", "interval", "train_reference"]
     assert first.split()[1:7] == ["-84.500", "0.250", "-85.000", "to", "-84.062", "nats"]
@@ -308,13 +308,13 @@ def test_floor_has_column_where_there_is_one():
 
 def test_missing_interval_is_an_empty_cell():
     display, stream = terminal(force_terminal=False)
-    display.estimates([ROW | {"stderr": None, "interval": None}], "Estimates", [])
+    display.print_estimates([ROW | {"stderr": None, "interval": None}], "Estimates", [])
     assert stream.getvalue().splitlines()[-2].split()[1:3] == ["-84.500", "nats"]
 
 
 def test_likelihood_table_fits_100_columns():
     display, stream = terminal(force_terminal=False)
-    display.estimates([ROW, ROW | {"quantity": "elbo", "kind": "lower_bound"}], "Estimates", [])
+    display.print_estimates([ROW, ROW | {"quantity": "elbo", "kind": "lower_bound"}], "Estimates", [])
     assert max(map(len, stream.getvalue().splitlines())) <= 100
 
 
@@ -361,5 +361,5 @@ def test_summary_has_training_and_published():
         "importance_sampling, kl: ess_median unknown",
         "elbo: too few",
         "outputs in outputs/run",
-        f"look at them with: tensorboard --logdir {Path('outputs').absolute()}",
+        f"to view them: tensorboard --logdir {Path('outputs').absolute()}",
     ]

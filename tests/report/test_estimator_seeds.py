@@ -13,7 +13,7 @@ from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.report.cells import make_columns
-from dgm_run.report.estimator_seeds import compare_seeds, pool_seeds
+from dgm_run.report.estimator_seeds import _measure_scatter, compare_seeds, pool_seeds
 from dgm_run.report.groups import group_runs
 from dgm_run.report.markdown import render_document
 from dgm_run.report.overview import make_overviews
@@ -74,6 +74,14 @@ def test_pooled_error_is_at_least_stated(tmp_path):
     evaluate(tmp_path, "StandardPrior", {0: 0.0, 1: 0.001, 2: 0.0}, half=0.3)
     _, row = pool_run(tmp_path)
     assert ends(row, "computing_interval") == pytest.approx([0.3 / math.sqrt(3)] * 2)
+
+
+def test_scatter_is_of_averaged_values():
+    margin = _measure_scatter([BASE + 1, BASE - 3])
+    half = stats.sem(BASE) * stats.t(3).ppf(0.975)
+    assert (margin.below, margin.above) == pytest.approx((half, half))
+    assert _measure_scatter([BASE, BASE[:3]]) is None
+    assert _measure_scatter([None]) is None
 
 
 def test_stated_error_stays_without_examples(tmp_path):

@@ -5,8 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from dgm_run.config.leaves import iterate_leaves
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.report.runs import collect_runs, flatten
+from dgm_run.report.runs import collect_runs
 from dgm_run.report.write import report
 from dgm_run.runner.run_lock import HOLDER_FILE, LOCK_FILE, lock_run_folder
 from tests.support import folders
@@ -48,7 +49,7 @@ def test_damaged_runs_are_never_fatal(tmp_path):
     }
     assert found["failed"].message == "the loss is not finite"
     assert found["cut"].message.startswith("results.json cannot be read: ")
-    assert found["stopped"].message == f"to go on: dgm-run trainer.resume={tmp_path / 'stopped'}"
+    assert found["stopped"].message == f"to resume: dgm-run trainer.resume={tmp_path / 'stopped'}"
     assert found["bad_values"].values == {}
     assert found["bad_metrics"].curves == {"valid/elbo": ([1.0], [-1.0])}
 
@@ -69,7 +70,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 def test_leaves_have_dotted_keys():
-    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+    assert dict(iterate_leaves({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
 
 
 def test_only_bad_estimates_are_dropped(tmp_path):
@@ -116,7 +117,7 @@ def test_running_differs_from_stopped(tmp_path):
             (tmp_path / name / left).touch()
     with lock_run_folder(tmp_path / "working"):
         found = {run.path.name: (run.state, run.message) for run in collect_runs(tmp_path)}
-    assert found["working"] == ("running", "it is at work")
+    assert found["working"] == ("running", "it is running")
     assert found["early"] == ("unfinished", "it ended before its first checkpoint")
 
 

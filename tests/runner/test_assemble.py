@@ -12,7 +12,7 @@ from tests.support.tiny import TINY
     ("override", "message"),
     [
         ("model.latent_dim=100000000000000000", "the model is too large: lower model.latent_dim"),
-        ("dataset.source.num_train=100000000000000000", "the data set is too large: take fewer examples"),
+        ("dataset.source.num_train=100000000000000000", "the data set is too large: use fewer examples"),
     ],
 )
 def test_what_no_memory_can_hold_is_refused(override, message, tmp_path):

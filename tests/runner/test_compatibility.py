@@ -1,10 +1,26 @@
+import math
+
 import pytest
+import torch
+from torch import nn
 
 import dgm_run
 from dgm_run.config.compose import instantiate
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import CheckpointError, ConfigError
-from dgm_run.runner.compatibility import refuse_other_data
+from dgm_run.runner.compatibility import refuse_other_data, refuse_values_outside_unit_interval
 from tests.support.tiny import TINY, TINY_EXACT
+
+
+class SquashedMean(nn.Module):
+    squash = True
+
+
+class RealValues:
+    name = "any"
+    num_levels = None
+
 
 HOLES = "dataset/corrupt=missing_half"
 
@@ -53,3 +69,15 @@ def test_a_run_goes_on_with_the_data_it_began_with():
     refuse_other_data(digits.protocol, digits)
     with pytest.raises(CheckpointError, match=r"digits has changed since the run started: then fixed; now dynamic"):
         refuse_other_data("fixed", digits)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.25, 0.5), (0.0, 1.25)])
+def test_squashed_means_need_unit_interval(low, high):
+    def refuse(values):
+        values = torch.tensor(values).view(-1, 1)
+        data = LoadedDataset(RealValues(), *[DataSplit(values, None, to_float)] * 3)
+        refuse_values_outside_unit_interval(SquashedMean(), data)
+
+    refuse([0.0, 1.0, math.nan])
+    with pytest.raises(ConfigError, match=f"any has values from {low:.3g} to {high:.3g}: set likelihood.squash=false"):
+        refuse([low, math.nan, high])

@@ -8,11 +8,11 @@ from torch import nn
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED
-from dgm_run.distributed.process_group import NullSink
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError, ResultsError
 from dgm_run.estimators.base import Baseline, Estimate, Estimator
 from dgm_run.recording.estimate_id import values_key
+from dgm_run.recording.silent import SilentDisplay
 from dgm_run.runner.evaluate import evaluate_test_set, name_scalars
 
 
@@ -50,7 +50,7 @@ DATA = LoadedDataset(Protocol(), split(1.0), split(2.0), split(4.0))
 
 def look(estimators, seed=0, stop=False):
     shown = {}
-    found = evaluate_test_set(nn.Identity(), estimators, DATA, seed, NullSink(), stop, shown.__setitem__)
+    found = evaluate_test_set(nn.Identity(), estimators, DATA, seed, SilentDisplay(), stop, shown.__setitem__)
     return *found, shown
 
 
@@ -101,7 +101,7 @@ def test_repeats_average_over_seeds():
 
 
 def test_progress_names_the_repeat():
-    class Heard(NullSink):
+    class Heard(SilentDisplay):
         names = []
 
         def start_estimator(self, name):
@@ -239,7 +239,7 @@ def test_likelihood_warnings_are_added():
         likelihood_warning = "the noise is at its floor"
 
     found, *_ = evaluate_test_set(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")},
-                                  DATA, 0, NullSink(), False, lambda *shown: None)  # fmt: skip
+                                  DATA, 0, SilentDisplay(), False, lambda *shown: None)  # fmt: skip
     assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
     assert [row["warning"] for row in found[1:]] == [None, None, None]
 
@@ -256,7 +256,7 @@ def test_independent_pixels_are_a_baseline():
     torch.manual_seed(0)
     splits = [DataSplit(torch.rand(200, 1, 2, 2).round(), None, to_float) for _ in range(3)]
     found, *_ = evaluate_test_set(
-        nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, NullSink(), False, print
+        nn.Identity(), {"a": Poor()}, LoadedDataset(Binary(), *splits), 0, SilentDisplay(), False, print
     )
     assert len(found) == 1  # it stands in no row
     assert found[0]["warning"].startswith("worse than independent pixels (-2.7")

@@ -33,7 +33,7 @@ def test_a_full_disk_keeps_the_training(tmp_path, monkeypatch, capsys):
             package.run(package.compose(*TINY), tmp_path, "dgm-run trainer.resume=here")
     assert str(error.value) == (
         f"cannot write {tmp_path}/results.json (No space left on device); the last checkpoint is kept; "
-        "to go on: dgm-run trainer.resume=here"
+        "to resume: dgm-run trainer.resume=here"
     )
     assert "test/log_likelihood" in capsys.readouterr().out
     found = package.run(package.compose(*TINY, "trainer.resume=auto"), tmp_path)

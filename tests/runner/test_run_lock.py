@@ -143,7 +143,7 @@ def test_two_looks_at_once_see_no_run(killed, monkeypatch):
     pauses = []
     monkeypatch.setattr(run_lock.time, "sleep", lambda pause: pauses.append(pause) or (pause and handle.close()))
     assert not is_run_folder_locked(killed)
-    assert pauses == [0.0, run_lock.LOOK_PAUSE]
+    assert pauses == [0.0, run_lock.ATTEMPT_PAUSE]
 
 
 def test_a_look_leaves_a_folder_as_it_was(tmp_path):

@@ -1,4 +1,4 @@
-"""Arrays of the user, from a file or a folder. Integers are levels, floats are real values."""
+"""Arrays of the user, from a file or a folder. Integers are grey levels, floats are real values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,14 +34,14 @@ class Arrays:
         DataError: the file is of another kind.
     """
 
-    is_users_own = True  # and may change from one run to the next
+    is_users_own = True  # the files may change from one run to the next
 
     def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
         self.path = path
         self.num_valid = num_valid
         self.num_test = num_test
         self.split_seed = split_seed
-        _refuse_other_kind(Path(path).expanduser())  # else a message about the likelihood would come first
+        _refuse_other_kind(Path(path).expanduser())  # refused here, before a message about the likelihood
 
     def __call__(self) -> RawSplits:
         path = Path(self.path).expanduser().resolve()
@@ -50,11 +50,12 @@ class Arrays:
             train, valid, test = (_read(arrays, name, f"{name}_y", path) for name in NAMES)
             return RawSplits(train, valid, test)
         if "x" not in arrays or path.is_dir():
-            found = ", ".join(arrays) or "nothing"
-            needs = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
-            raise DataError(f"{path} needs arrays {needs}; it holds {found}")
-        whole = _read(arrays, "x", "y", path)
-        x, y = whole.stored, whole.y
+            held = ", ".join(arrays) or "nothing"
+            needed = "train.npy, valid.npy and test.npy" if path.is_dir() else "train, valid and test, or one array x"
+            raise DataError(f"{path} needs arrays {needed}; it holds {held}")
+        split = _read(arrays, "x", "y", path)
+        x = split.stored
+        y = split.y
         if self.split_seed is not None:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
             x = x[order]
@@ -82,17 +83,19 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 
 def _map_folder(folder: Path) -> dict[str, np.ndarray]:
-    found = {}
+    """Reads the arrays of a folder by name; training examples are mapped, others are read."""
+    arrays = {}
     for path in sorted(folder.glob("*.npy")):
         try:
             array = map_array(path)
         except (OSError, EOFError, ValueError):
             raise DataError(f"{path} is no .npy file of plain numbers, as np.save writes them") from None
-        found[path.stem] = array if path.stem == "train" else np.array(array)
-    return found
+        arrays[path.stem] = array if path.stem == "train" else np.array(array)
+    return arrays
 
 
 def _read(arrays: Mapping[str, np.ndarray], name: str, labels: str, path: Path) -> RawSplit:
+    """Converts the arrays of examples and, if there are some, of labels."""
     x = arrays[name]
     if x.ndim < 1:
         raise DataError(f"{path}: {name} has the shape {list(x.shape)} instead of (N, ...), one example a row")
@@ -115,7 +118,9 @@ def _convert_labels(y: np.ndarray) -> np.ndarray:
 def _convert_values(x: np.ndarray, name: str, path: Path) -> Tensor | OnDisk:
     if isinstance(x, np.memmap):
         if (x.dtype.kind != "f" and x.dtype != np.uint8) or not x.dtype.isnative:
-            raise DataError(f"{path}: {name} is of type {x.dtype}; on the disk it has to be uint8 or of native floats")
+            raise DataError(
+                f"{path}: {name} is of type {x.dtype}; save it as uint8, or as floats in the byte order of this machine"
+            )
         return OnDisk(as_tensor(x))
     if x.dtype.kind == "f":  # double precision is kept until the values are standardised
         return torch.from_numpy(x.astype(np.float64 if x.dtype.itemsize >= 8 else np.float32))

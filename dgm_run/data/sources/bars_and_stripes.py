@@ -16,8 +16,8 @@ DESCRIPTION = "training, validation and test examples are the same"
 class BarsAndStripes:
     """Images of s x s pixels: 2^s of rows and 2^s of columns. Training, validation and test set hold all of them.
 
-    The blank and the full image belong to both kinds, and appear twice. This is the distribution of a coin toss for the
-    direction, and one for every line. 4x4 has 32 images, 30 of them distinct. No model reaches a mean log-likelihood
+    The blank and the full image belong to both kinds, and appear twice. A coin toss chooses the direction, and one more
+    toss each line. 4x4 has 32 images, 30 of them distinct. No model reaches a mean log-likelihood
     above -(s + 1 - 2^(1-s)) log 2, the negative entropy.
 
     Args:
@@ -35,5 +35,5 @@ class BarsAndStripes:
         rows = patterns[:, None, :, None].expand(-1, 1, self.size, self.size)  # (2^s, 1, s, s)
         x = torch.cat([rows, rows.mT]).to(torch.uint8)
         is_of_both_kinds = (x.double().mean((1, 2, 3)) % 1 == 0).double()  # the blank and the full image
-        everything = RawSplit(x, log_p=(is_of_both_kinds - self.size - 1) * math.log(2))
-        return RawSplits(everything, everything, everything, about=DESCRIPTION)
+        all_images = RawSplit(x, log_p=(is_of_both_kinds - self.size - 1) * math.log(2))
+        return RawSplits(all_images, all_images, all_images, about=DESCRIPTION)

@@ -26,8 +26,8 @@ class Caltech101Silhouettes:
     """Caltech 101 silhouettes in the split of their authors.
 
     Args:
-        data_dir: holds `caltech101_silhouettes/caltech101_silhouettes_28_split1.mat`.
-        download: fetch the file if it is missing.
+        data_dir: folder that holds `caltech101_silhouettes/caltech101_silhouettes_28_split1.mat`.
+        download: whether to download a missing file.
     """
 
     def __init__(self, data_dir: str, download: bool):

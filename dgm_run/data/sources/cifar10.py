@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour photographs of 32x32 in ten classes, from the binary archive; others are pickled.
+"""CIFAR-10: 60,000 colour photographs of 32x32 in ten classes, from the binary archive, which needs no pickle.
 
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html
@@ -32,12 +32,12 @@ PIXELS = 3 * 32 * 32
 
 
 class CIFAR10:
-    """CIFAR-10, with the last `num_valid` of the 50,000 training images, which have a random order, for validation.
+    """CIFAR-10. The last `num_valid` of the 50,000 training images, which have a random order, are for validation.
 
     Args:
-        data_dir: holds `cifar-10-batches-bin/` or the archive.
+        data_dir: folder that holds `cifar-10-batches-bin/` or the archive.
         num_valid: images of the training set kept for validation.
-        download: fetch the archive if neither is there.
+        download: whether to download the archive if neither is there.
     """
 
     def __init__(self, data_dir: str, num_valid: int, download: bool):
@@ -75,8 +75,8 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
     data = np.fromfile(path, dtype=np.uint8)
     expected = BATCH_SIZE * (1 + PIXELS)
     if data.size != expected:
-        raise DataError(f"{path}: has {data.size} bytes instead of {expected}; remove it to have it made again")
+        raise DataError(f"{path}: has {data.size} bytes instead of {expected}; remove it to unpack it again")
     records = torch.from_numpy(data.reshape(BATCH_SIZE, 1 + PIXELS))
     if records[:, 0].max() > 9:
-        raise DataError(f"{path}: has labels beyond 9; remove it to have it made again")
+        raise DataError(f"{path}: has labels beyond 9; remove it to unpack it again")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

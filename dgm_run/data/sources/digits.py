@@ -10,7 +10,13 @@ from dgm_run.data.split import RawSplits, split_sizes
 
 
 class Digits:
-    """Digits: the test half of the UCI set, shuffled once under `split_seed`."""
+    """Digits: the test half of the UCI set, shuffled once.
+
+    Args:
+        num_valid: images for validation.
+        num_test: images for the test set.
+        split_seed: seed of the shuffle.
+    """
 
     def __init__(self, num_valid: int, num_test: int, split_seed: int):
         self.num_valid = num_valid
@@ -18,7 +24,7 @@ class Digits:
         self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
-        from sklearn.datasets import load_digits  # costs a second
+        from sklearn.datasets import load_digits  # its import takes a second
 
         digits = load_digits()
         order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(self.split_seed))

@@ -19,14 +19,14 @@ FILE = RemoteFile(
 
 
 class FreyFaces:
-    """Frey faces, shuffled under `split_seed`. Neighbours in time are alike, hence also test and training frames.
+    """Frey faces, shuffled under `split_seed`. Successive frames are alike, so test frames resemble training frames.
 
     Args:
-        data_dir: holds `frey_faces/frey_rawface.mat`.
-        num_valid: 200 in Tomczak & Welling 2018, https://arxiv.org/abs/1705.07120, whose shuffle has no seed.
-        num_test: 200 there.
-        split_seed: of the shuffle.
-        download: fetch the file if it is missing.
+        data_dir: folder that holds `frey_faces/frey_rawface.mat`.
+        num_valid: frames for validation; 200 in Tomczak & Welling 2018, https://arxiv.org/abs/1705.07120.
+        num_test: frames for the test set; 200 there.
+        split_seed: seed of the shuffle.
+        download: whether to download a missing file.
     """
 
     def __init__(self, data_dir: str, num_valid: int, num_test: int, split_seed: int, download: bool):

@@ -1,4 +1,4 @@
-"""Mixtures of narrow Gaussians on a ring or a grid of the plane, with known density, to test for missed modes.
+"""Mixture of narrow Gaussians on a ring or a grid of the plane. Its known density shows which modes a model misses.
 
 A. Srivastava et al., VEEGAN: Reducing mode collapse in GANs using implicit variational learning, 2017,
 https://arxiv.org/abs/1705.07761 (8 on a ring, 25 on a grid).
@@ -44,10 +44,12 @@ class GaussianMixture:
         seed: int,
     ):
         if min(num_modes - 1, radius, scale, num_train, num_valid, num_test) <= 0:
-            raise ValueError("num_modes must be 2 or more, radius, scale and the numbers of examples positive")
+            raise ValueError("num_modes must be at least 2; radius, scale, num_train, num_valid and num_test positive")
         side = math.isqrt(num_modes)
         if arrangement == "grid" and side**2 != num_modes:
-            raise ValueError(f"num_modes = {num_modes} make no grid: take {side**2} or {(side + 1) ** 2}")
+            raise ValueError(
+                f"num_modes = {num_modes} is no square number: set {side**2} or {(side + 1) ** 2} for a grid"
+            )
         if arrangement == "grid":
             ticks = torch.linspace(-radius, radius, side, dtype=torch.float64)
             self.means = torch.cartesian_prod(ticks, ticks)
@@ -64,13 +66,13 @@ class GaussianMixture:
 
     def _draw(self, name: str, num: int) -> RawSplit:
         generator = torch.Generator().manual_seed(rng.key(self.seed, name))
-        which = torch.randint(len(self.means), (num,), generator=generator)
+        mode = torch.randint(len(self.means), (num,), generator=generator)
         noise = torch.randn(num, 2, generator=generator, dtype=torch.float64)
-        x = (self.means[which] + self.scale * noise).float()
-        return RawSplit(x, which, self.log_prob(x))
+        x = (self.means[mode] + self.scale * noise).float()
+        return RawSplit(x, mode, self.log_prob(x))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) of (N, 2), (N,), in nats."""
+        """Computes log p(x) of points (N, 2), nats, (N,)."""
         squares = torch.cdist(x.double(), self.means, compute_mode="donot_use_mm_for_euclid_dist").square()
         exponents = -0.5 * squares / self.scale**2
         return exponents.logsumexp(-1) - math.log(len(self.means) * 2 * math.pi * self.scale**2)

@@ -46,7 +46,7 @@ class ImageFolder:
             null to keep the images in memory.
     """
 
-    is_users_own = True  # and may change from one run to the next
+    is_users_own = True  # the files may change from one run to the next
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class ImageFolder:
                     "dataset.source.labels=folders, or dataset.num_classes=null"
                 )
             return None, ()
-        found = [path.relative_to(folder).parts for path in paths]
-        for parts in found:
+        relative_parts = [path.relative_to(folder).parts for path in paths]
+        for parts in relative_parts:
             if len(parts) == 1:
                 raise DataError(
                     f"{folder / parts[0]}: lies in no folder of a class, which dataset.source.labels=folders needs: "
@@ -130,9 +130,9 @@ class ImageFolder:
                 )
         for path, first in repeated.items():
             if path.relative_to(folder).parts[0] != first.relative_to(folder).parts[0]:
-                raise DataError(f"{path}: is {first} too, which has another class: remove the link")
-        names = sorted({parts[0] for parts in found})
-        sizes = Counter(parts[0] for parts in found)
+                raise DataError(f"{path}: it is the same file as {first}, of another class: remove the link")
+        sizes = Counter(parts[0] for parts in relative_parts)
+        names = sorted(sizes)
         if len(names) <= MAX_NAMED_CLASSES:
             listed = ", ".join(f"{k} {name} ({sizes[name]:,})" for k, name in enumerate(names))
         else:
@@ -144,17 +144,18 @@ class ImageFolder:
                 f"({listed}): set dataset.num_classes={len(names)}"
             )
         numbers = {name: k for k, name in enumerate(names)}
-        y = torch.tensor([numbers[parts[0]] for parts in found])
+        y = torch.tensor([numbers[parts[0]] for parts in relative_parts])
         return y, (f"image_folder: {len(names)} classes: {listed}",)
 
-    def _decode(self, paths: Sequence[Path], into: str) -> tuple[np.ndarray, Counter[str]]:
-        """Decodes all images into one mapped file, (N, *shape), and counts the changes, which are kept beside it."""
-        seen = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
-        name = hashlib.sha256(f"{self.reader}\n{seen}".encode()).hexdigest()[:16]
-        file = Path(into).expanduser() / f"{Path(self.path).name}_{name}.npy"
-        beside = file.with_suffix(".json")
-        if not (file.exists() and beside.exists()):
-            part, part_beside = (each.with_suffix(f"{each.suffix}.{os.getpid()}.part") for each in (file, beside))
+    def _decode(self, paths: Sequence[Path], folder: str) -> tuple[np.ndarray, Counter[str]]:
+        """Decodes all images into one mapped file, (N, *shape), beside a file with the counts of changes."""
+        files = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
+        name = hashlib.sha256(f"{self.reader}\n{files}".encode()).hexdigest()[:16]
+        file = Path(folder).expanduser() / f"{Path(self.path).name}_{name}.npy"
+        counts_file = file.with_suffix(".json")
+        if not (file.exists() and counts_file.exists()):
+            part = file.with_suffix(f".npy.{os.getpid()}.part")
+            counts_part = file.with_suffix(f".json.{os.getpid()}.part")
             changes: Counter[str] = Counter()
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -162,16 +163,16 @@ class ImageFolder:
                 with open(part, "wb") as out:  # not through a mapping: a full disk would kill the process
                     np.lib.format.write_array_header_2_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
                     out.writelines(levels.numpy().tobytes() for levels in self._read(paths, changes))
-                part_beside.write_text(json.dumps(changes))
-                os.replace(part_beside, beside)
+                counts_part.write_text(json.dumps(changes))
+                os.replace(counts_part, counts_file)
                 os.replace(part, file)
             except OSError as error:
                 raise DataError(f"dataset.source.decoded: cannot write {file}: {format_error(error)}") from None
             finally:
-                for each in (part, part_beside):
+                for each in (part, counts_part):
                     with suppress(OSError):
                         each.unlink()
-        return map_array(file), Counter(json.loads(beside.read_text()))
+        return map_array(file), Counter(json.loads(counts_file.read_text()))
 
 
 @dataclass
@@ -181,7 +182,7 @@ class _Files:
     Attributes:
         paths: each real file once.
         num_hidden: image files and folders that were skipped because they are hidden.
-        repeated: paths of files and folders that were reached before, and the path they were reached by.
+        repeated: path of each file or folder that was reached before, with its first path.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -198,18 +199,19 @@ def _find_files(folder: Path) -> _Files:
     files = _Files()
     reached = {str(folder): folder}
 
-    def visit(shown: Path, real: str, above: tuple[str, ...]) -> None:
-        for entry in sorted(os.scandir(shown), key=lambda entry: entry.name):
+    def visit(folder: Path, real_folder: str, ancestors: tuple[str, ...]) -> None:
+        """Visits a folder, which a link may show under another path than its real one."""
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = Path(entry.path)
             is_image = path.suffix.lower() in IMAGE_SUFFIXES
             is_folder = os.path.isdir(path)
             if entry.name.startswith(".") or entry.name == "__MACOSX":  # resource forks of macOS among them
                 files.num_hidden += is_image or is_folder
                 continue
-            target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
+            target = os.path.realpath(path) if entry.is_symlink() else os.path.join(real_folder, entry.name)
             if entry.is_symlink() and not os.path.exists(path) and (is_image or not path.suffix):
                 raise DataError(f"{path}: links to {target}, which does not exist: repair or remove the link")
-            if target in above:
+            if target in ancestors:
                 raise DataError(f"{path}: links to {target}, which holds the link itself: remove the link")
             if not is_folder and not (is_image and os.path.isfile(path)):
                 continue
@@ -218,7 +220,7 @@ def _find_files(folder: Path) -> _Files:
                 continue
             reached[target] = path
             if is_folder:
-                visit(path, target, (*above, target))
+                visit(path, target, (*ancestors, target))
             else:
                 files.paths.append(path)
 

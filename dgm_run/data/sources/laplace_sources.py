@@ -1,4 +1,4 @@
-"""Laplace sources, independent and mixed by a rotation: real values of known density, for blind source separation.
+"""Independent Laplace sources, mixed by a rotation: real values of known density, for blind source separation.
 
 J. Melchior, PyDeep, the two-dimensional mixtures of its examples, https://pydeep.readthedocs.io
 """

@@ -1,6 +1,6 @@
 """Omniglot for density estimation: handwritten characters of fifty alphabets, scaled down to 28x28.
 
-Characters: B. Lake, R. Salakhutdinov, J. Tenenbaum, Science 350, 2015. This file with its 24,345 / 8,070:
+Characters: B. Lake, R. Salakhutdinov, J. Tenenbaum, Science 350, 2015. File and split, 24,345 / 8,070 images:
 Y. Burda, R. Grosse, R. Salakhutdinov, Importance Weighted Autoencoders, 2015, https://arxiv.org/abs/1509.00519.
 torchvision's Omniglot is another set: 105x105 pixels and split by alphabet.
 """
@@ -29,10 +29,11 @@ class Omniglot:
     """Omniglot as 256 levels, with the last `num_valid` of the shuffled training images for validation.
 
     Args:
-        data_dir: holds `omniglot/chardata.mat`.
-        num_valid: 1,345 in Tomczak & Welling 2018, https://arxiv.org/abs/1705.07120 (which fixes no seed).
-        split_seed: of the shuffle of the training images.
-        download: fetch the file if it is missing.
+        data_dir: folder that holds `omniglot/chardata.mat`.
+        num_valid: images for validation; 1,345 in Tomczak & Welling 2018, https://arxiv.org/abs/1705.07120, without a
+            seed.
+        split_seed: seed of the shuffle of the training images.
+        download: whether to download a missing file.
     """
 
     def __init__(self, data_dir: str, num_valid: int, split_seed: int, download: bool):

@@ -47,7 +47,7 @@ class PCFG:
     def __init__(self, max_words: int, num_train: int, num_valid: int, num_test: int, seed: int):
         self.max_words = max_words
         if max_words < 3 or not self.short_probability() > 0:
-            raise ValueError(f"max_words = {max_words}: the shortest sentences have three")
+            raise ValueError(f"max_words = {max_words} must be at least 3, the length of the shortest sentences")
         self.sizes = (num_train, num_valid, num_test)
         self.seed = seed
 
@@ -55,8 +55,8 @@ class PCFG:
         generator = torch.Generator().manual_seed(self.seed)
         train, valid, test = [[self.sample(generator) for _ in range(size)] for size in self.sizes]
         unique = {sentence: self.log_prob(sentence) for sentence in set(test)}
-        before = f"num_train={self.sizes[0]} and num_valid={self.sizes[1]} others"
-        about = f"test sentences drawn with seed {self.seed} after {before}"
+        earlier = f"num_train={self.sizes[0]} and num_valid={self.sizes[1]} others"
+        about = f"test sentences drawn with seed {self.seed} after {earlier}"
         log_p = torch.tensor([unique[s] for s in test], dtype=torch.float64)
         return TextSplits(list(train), list(valid), list(test), log_p_test=log_p, about=about)
 

@@ -14,7 +14,11 @@ ADDRESS = "https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
 
 
 class PTB:
-    """Penn Treebank, from ptb.train.txt, ptb.valid.txt and ptb.test.txt in the folder `ptb` of the data folder."""
+    """Penn Treebank, from three files.
+
+    Args:
+        data_dir: folder that holds `ptb/ptb.{train,valid,test}.txt`.
+    """
 
     def __init__(self, data_dir: str):
         self.data_dir = data_dir

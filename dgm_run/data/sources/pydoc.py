@@ -1,4 +1,4 @@
-"""Prose of Python's own documentation, embedded in every Python: about 1,300 sentences. No download.
+"""Sentences of Python's own documentation, about 1,300, which come with every Python. No download.
 
 The text is that of help("topics"). It differs a little between versions of Python. Every number is therefore reported
 with a checksum of the sentences.
@@ -31,16 +31,19 @@ class Pydoc:
         from pydoc_data.topics import topics  # half a megabyte
 
         text = "\n\n".join(topics[name] for name in sorted(topics))
-        return split_sentences(list(_prose(text)), self.shape, True, self.num_valid, self.num_test, self.split_seed)
+        return split_sentences(
+            list(_select_prose(text)), self.shape, True, self.num_valid, self.num_test, self.split_seed
+        )
 
 
-def _prose(text: str) -> Iterator[Sentence]:
+def _select_prose(text: str) -> Iterator[Sentence]:
+    """Yields the whole sentences of a text as words, without code, grammar and headings."""
     for paragraph in text.split("\n\n"):
         if "::=" in paragraph or ">>>" in paragraph:  # grammar and dialogues
             continue
         for sentence in split_paragraph(paragraph.strip("* \n")):
             words = split_words(sentence)
-            letters = sum(word[0].isalpha() for word in words)
-            whole = sentence[0].isupper() and sentence.endswith((".", "!", "?"))  # and no code
-            if len(words) >= MIN_WORDS and whole and letters > 0.7 * len(words):
+            num_alphabetic = sum(word[0].isalpha() for word in words)
+            is_whole = sentence[0].isupper() and sentence.endswith((".", "!", "?"))  # else it is code or a heading
+            if len(words) >= MIN_WORDS and is_whole and num_alphabetic > 0.7 * len(words):
                 yield words

@@ -16,7 +16,7 @@ from dgm_run.data.split import RawSplit, RawSplits
 from dgm_run.errors import DataError
 
 ADDRESS = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
-CHECKSUMS = {  # those of TensorFlow Datasets, https://www.tensorflow.org/datasets/catalog/binarized_mnist
+CHECKSUMS = {  # from TensorFlow Datasets, https://www.tensorflow.org/datasets/catalog/binarized_mnist
     "train": "sha256:ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
     "valid": "sha256:1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
     "test": "sha256:e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
@@ -28,8 +28,8 @@ class StaticMNIST:
     """Static MNIST, from its three published files, without labels.
 
     Args:
-        data_dir: holds `static_mnist/binarized_mnist_{train,valid,test}.amat`.
-        download: fetch what is missing.
+        data_dir: folder that holds `static_mnist/binarized_mnist_{train,valid,test}.amat`.
+        download: whether to download missing files.
     """
 
     def __init__(self, data_dir: str, download: bool):
@@ -43,8 +43,8 @@ class StaticMNIST:
             for split, name in names.items()
         ]
         paths = require("static MNIST", self.data_dir, files, self.download)
-        found = {split: RawSplit(read_amat(path, SIZES[split])) for split, path in zip(SIZES, paths, strict=True)}
-        return RawSplits(found["train"], found["valid"], found["test"])
+        splits = {split: RawSplit(read_amat(path, SIZES[split])) for split, path in zip(SIZES, paths, strict=True)}
+        return RawSplits(splits["train"], splits["valid"], splits["test"])
 
 
 def read_amat(path: Path, num_images: int) -> Tensor:
@@ -54,9 +54,9 @@ def read_amat(path: Path, num_images: int) -> Tensor:
         DataError: the file has other characters, or another number of pixels.
     """
     characters = np.fromfile(path, dtype=np.uint8)
-    pixels = characters[characters > ord(" ")] - ord("0")  # below "0" it wraps round
+    pixels = characters[characters > ord(" ")] - ord("0")  # a character below "0" wraps around to a large number
     if pixels.size and pixels.max() > 1:
-        raise DataError(f"{path}: holds something else than the pixels 0 and 1; remove it to fetch it again")
+        raise DataError(f"{path}: holds other characters than 0 and 1; remove it to fetch it again")
     if pixels.size != num_images * 784:
         found = f"{pixels.size} pixels instead of {num_images} x 784"
         raise DataError(f"{path}: has {found}; remove it to fetch it again")

@@ -1,4 +1,4 @@
-"""Text of the user, from a file."""
+"""Sentences of the user, from a text file."""
 
 import re
 import unicodedata
@@ -53,7 +53,7 @@ class TextFile:
             units = [sentence for paragraph in _PARAGRAPH_END.split(text) for sentence in split_paragraph(paragraph)]
         sentences = [split(unit) for unit in units]
         if not any(sentences):
-            raise DataError(f"{self.path}: there is no word in it")
+            raise DataError(f"{self.path}: it holds no word: choose another file")
         return split_sentences(sentences, self.shape, self.unique, self.num_valid, self.num_test, self.split_seed)
 
 

@@ -1,13 +1,13 @@
 """Unnormalised models: energy models, models built on them, and the annealing path on which Z is estimated."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import GenerativeModel
@@ -16,7 +16,7 @@ FINE = 0.001 + 1e-9
 """Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
 
 
-class UnnormalizedModel(GenerativeModel):
+class UnnormalizedModel(nn.Module, ABC):
     """p(x) = sum_s p(x | s) f(s) / Z, known but for Z, the partition function of the energy model f over states s.
 
     Where s is x itself the sum has one term. Elsewhere the model has a q(s | x) for importance sampling.
@@ -78,7 +78,7 @@ class InferredStates(NamedTuple):
     entropy: Tensor
 
 
-class EnergyModel(UnnormalizedModel):
+class EnergyModel(UnnormalizedModel, GenerativeModel):
     """p(s) = f(s) / Z; s is x, or x and the hidden units that cannot be summed out in closed form.
 
     The model is the end of a path of densities f_beta. The path starts at f_0, independent units with the means of the

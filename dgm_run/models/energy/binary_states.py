@@ -1,7 +1,7 @@
 """Energy models over binary units, with their path from independent units."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import EnergyModel, affine, dot, expand_beta
+from dgm_run.models.energy.base import EnergyModel, affine, dot, expand_beta, scale_preactivations, softplus_increase
 
 
-class BinaryStates(EnergyModel):
-    """Energy model over binary units; its path starts at independent units with the logits `base_logits`, (N,).
+class BinaryStates(nn.Module, ABC):
+    """Binary units of the state of an energy model; the path starts at independent ones with the logits `base_logits`.
 
     Pixels come first. Their base logits are those of the training means; the base logits of other units are zero.
 
@@ -24,6 +24,8 @@ class BinaryStates(EnergyModel):
         visible_bias: initial biases of the pixels: logit_mean (logits of the training means) or zero.
     """
 
+    shape: tuple[int, ...]
+    has_latent_states: bool
     base_logits: Tensor
     takes = ("binary",)
     error_measure = "cross_entropy"
@@ -103,11 +105,28 @@ class BinaryStates(EnergyModel):
         return -log_bernoulli(x.flatten(1), self._visible_logits(preactivations))
 
 
-class BinaryEnergyModel(BinaryStates):
+class BinaryEnergyModel(BinaryStates, EnergyModel):
     """Energy model of binary pixels, all hidden units summed out: F(x) is in closed form."""
 
     def __init__(self, shape: Sequence[int], visible_bias: Literal["logit_mean", "zero"]):
         super().__init__(shape, 0, visible_bias)
+
+
+class BinaryHiddenUnits(nn.Module):
+    """Binary hidden units of an energy model, independent given the state, with the log-odds `preactivations`."""
+
+    hidden_bias_name = "hidden_bias"
+
+    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
+        return F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
+
+    def hidden_term_increase(
+        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
+    ) -> Tensor:  # fmt: skip
+        return softplus_increase(preactivations, beta, other)
+
+    def hidden_means(self, preactivations: Tensor) -> Tensor:
+        return preactivations.sigmoid()
 
 
 def mean_logits(x: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import InferredStates, affine, scale_preactivations, softplus_increase
-from dgm_run.models.energy.binary_states import BinaryStates, log_bernoulli, mix
+from dgm_run.models.energy.base import EnergyModel, InferredStates, affine, scale_preactivations
+from dgm_run.models.energy.binary_states import BinaryHiddenUnits, BinaryStates, log_bernoulli, mix
 from dgm_run.models.energy.enumeration import log_sum_over_states
 from dgm_run.models.energy.tied_rbm import TiedRBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
 
 
-class DBM(BinaryStates, LayeredModel):
+class DBM(BinaryHiddenUnits, BinaryStates, EnergyModel, LayeredModel):
     """E(s_0, ..., s_L) = -sum_l s_{l-1}'W_l s_l - sum_l a_l's_l, s_0 = x, all units binary.
 
     Odd layers are independent given the even ones, and vice versa: it is an RBM between the two. The states of the path
@@ -46,7 +46,6 @@ class DBM(BinaryStates, LayeredModel):
 
     upward_bias: Tensor
     has_latent_states = True
-    hidden_bias_name = "hidden_bias"
 
     def __init__(
         self,
@@ -111,21 +110,9 @@ class DBM(BinaryStates, LayeredModel):
         even = self._split_even(state)
         return self._compute_odd(even, self._receive_from_below(1, even))
 
-    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
-
-    def hidden_term_increase(
-        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
-    ) -> Tensor:  # fmt: skip
-        return softplus_increase(preactivations, beta, other)
-
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         odd = self._split_odd(rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid()))
         return mix(self.base_logits, self._compute_even(odd), beta)
-
-    def hidden_means(self, preactivations: Tensor) -> Tensor:
-        """Computes p(s_l = 1 | the even layers) of the odd layers."""
-        return preactivations.sigmoid()
 
     @torch.no_grad()
     def _mean_field(self, x: Tensor) -> tuple[Tensor, Tensor]:

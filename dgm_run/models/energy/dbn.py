@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.models.base import GenerativeModel
 from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, repeat_batch
 from dgm_run.models.energy.binary_states import log_bernoulli, log_independent, mean_logits
 from dgm_run.models.energy.rbm import RBM
@@ -66,7 +67,7 @@ class SigmoidLayer(nn.Module):
         self.recognition.bias.copy_(rbm.hidden_bias)
 
 
-class DBN(UnnormalizedModel, LayeredModel):
+class DBN(UnnormalizedModel, GenerativeModel, LayeredModel):
     """p(x, h_1, ..., h_L) = p(x | h_1) ... p(h_{L-2} | h_{L-1}) p_RBM(h_{L-1}, h_L), all units binary.
 
     q(h_1, ..., h_{L-1} | x) samples upwards, layer by layer, with recognition weights. After layer-wise training these

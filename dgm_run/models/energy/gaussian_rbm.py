@@ -8,19 +8,19 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
-from dgm_run.models.energy.base import EnergyModel, affine, expand_beta, scale_preactivations, softplus_increase
+from dgm_run.models.energy.base import EnergyModel, affine, expand_beta, scale_preactivations
+from dgm_run.models.energy.binary_states import BinaryHiddenUnits
 from dgm_run.models.energy.enumeration import log_sum_over_states
 
 MIN_SCALE = 1e-3
 """Least scale of a constant pixel, as a fraction of the standard deviation of all pixels."""
 
 
-class GaussianRBM(EnergyModel):
+class GaussianRBM(BinaryHiddenUnits, EnergyModel):
     """E(x, h) = sum_i (u_i - b_i)^2 / (2 s_i^2) - sum_ij W_ij h_j u_i / s_i^2 - c'h, u the standardised pixels.
 
     u given h is N(b + W h, s^2), and p(h_j = 1 | u) = sigmoid(c_j + sum_i W_ij u_i / s_i^2). So p(u) is a mixture of
@@ -43,7 +43,6 @@ class GaussianRBM(EnergyModel):
     data_mean: Tensor
     data_scale: Tensor
     log_var: Tensor
-    hidden_bias_name = "hidden_bias"
 
     takes = ("continuous",)
 
@@ -98,14 +97,14 @@ class GaussianRBM(EnergyModel):
     def log_unnormalized(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         deviation = self._standardise(state) - expand_beta(beta) * self.visible_bias
         squares = (deviation.square() * torch.exp(-self.log_var)).sum(-1)
-        hidden_term = F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
-        return hidden_term - 0.5 * squares - self.data_scale.log().sum()
+        return self.hidden_term(state, preactivations, beta) - 0.5 * squares - self.data_scale.log().sum()
 
     def log_ratio(self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor) -> Tensor:
         precision = torch.exp(-self.log_var)
         linear = (self._standardise(state) * (precision * self.visible_bias)).sum(-1)
         square = 0.5 * (precision * self.visible_bias.square()).sum()
-        return softplus_increase(preactivations, beta, other) + (other - beta) * (linear - (other + beta) * square)
+        increase = self.hidden_term_increase(state, preactivations, beta, other)
+        return increase + (other - beta) * (linear - (other + beta) * square)
 
     def gibbs_step(self, state: Tensor, preactivations: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         mean = self._visible_means(preactivations, beta)
@@ -117,12 +116,6 @@ class GaussianRBM(EnergyModel):
     def _visible_means(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
         return expand_beta(beta) * affine(self.visible_bias, h, self.weight.T)
-
-    def hidden_means(self, preactivations: Tensor) -> Tensor:
-        return preactivations.sigmoid()
-
-    def reconstruction_error(self, x: Tensor, preactivations: Tensor) -> Tensor:
-        return (x - self.visible_means(x, preactivations)).square().flatten(1).sum(1)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         u = self._standardise(state)

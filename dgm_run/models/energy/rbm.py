@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import affine, scale_preactivations, softplus_increase
-from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix_affine
+from dgm_run.models.energy.base import affine, scale_preactivations
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, BinaryHiddenUnits, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
 
 
-class RBM(BinaryEnergyModel):
+class RBM(BinaryHiddenUnits, BinaryEnergyModel):
     """E(x, h) = -x'W h - b'x - c'h, so F(x) = -b'x - sum_j softplus(c_j + (W'x)_j).
 
     The path scales W, c and b by beta and mixes b with the logits b_0 of the training means:
@@ -34,8 +34,6 @@ class RBM(BinaryEnergyModel):
     Raises:
         ValueError: there is no hidden unit.
     """
-
-    hidden_bias_name = "hidden_bias"
 
     def __init__(
         self,
@@ -53,38 +51,17 @@ class RBM(BinaryEnergyModel):
     def preactivations(self, state: Tensor) -> Tensor:
         return affine(self.hidden_bias, state.flatten(1), self.weight)
 
-    def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
-        return F.softplus(scale_preactivations(preactivations, beta)).sum(-1)
-
-    def hidden_term_increase(
-        self, state: Tensor, preactivations: Tensor, beta: float | Tensor, other: float | Tensor
-    ) -> Tensor:  # fmt: skip
-        return softplus_increase(preactivations, beta, other)
-
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         h = rng.bernoulli(scale_preactivations(preactivations, beta).sigmoid())
         return mix_affine(self.base_logits, self.visible_bias, h, self.weight.T, beta)
 
-    def hidden_means(self, preactivations: Tensor) -> Tensor:
-        return preactivations.sigmoid()
-
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        x = state.flatten(1)
-        h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
-        return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
+        return compute_gradient(state.flatten(1), preactivations, weights)
 
     def center_gradient(
         self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
     ) -> dict[str, Tensor]:
-        b = gradient["visible_bias"]
-        c = gradient["hidden_bias"]
-        # gradient of the weights between x - state_mean and h - hidden_mean; the ordinary biases move with them
-        weight = gradient["weight"].addr(state_mean, c, alpha=-1).addr_(b, hidden_mean, alpha=-1)
-        return {
-            "weight": weight,
-            "visible_bias": b - weight @ hidden_mean,
-            "hidden_bias": c - weight.T @ state_mean,
-        }
+        return center_gradient(gradient, state_mean, hidden_mean)
 
     def log_base_partition(self) -> Tensor:
         return self.log_state_base_partition() + len(self.hidden_bias) * math.log(2)
@@ -104,3 +81,20 @@ class RBM(BinaryEnergyModel):
 
     def filters(self) -> Tensor:
         return self.weight
+
+
+def compute_gradient(x: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    """Computes the gradient of the free energies F(x), weighted: (B, D), (B, M), (B,) -> by parameter."""
+    h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
+    return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
+
+
+def center_gradient(gradient: dict[str, Tensor], x_mean: Tensor, h_mean: Tensor) -> dict[str, Tensor]:
+    """Converts a gradient into that of the weights between x - x_mean and h - h_mean, (D,) and (M,).
+
+    The ordinary biases move with the weights.
+    """
+    b = gradient["visible_bias"]
+    c = gradient["hidden_bias"]
+    weight = gradient["weight"].addr(x_mean, c, alpha=-1).addr_(b, h_mean, alpha=-1)
+    return {"weight": weight, "visible_bias": b - weight @ h_mean, "hidden_bias": c - weight.T @ x_mean}

@@ -10,16 +10,16 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgm_run import rng
-from dgm_run.models.energy.base import scale_preactivations
-from dgm_run.models.energy.binary_states import log_independent, mix_affine
+from dgm_run.models.energy.base import affine, scale_preactivations
+from dgm_run.models.energy.binary_states import BinaryEnergyModel, BinaryHiddenUnits, log_independent, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
-from dgm_run.models.energy.rbm import RBM
+from dgm_run.models.energy.rbm import center_gradient, compute_gradient
 
 
-class TiedRBM(RBM):
+class TiedRBM(BinaryHiddenUnits, BinaryEnergyModel):
     """E(x, h) = -(sum_v x_v)'W (sum_u h_u) - b'sum_v x_v - c'sum_u h_u, copies x_v of the pixels and h_u of the hidden.
 
     With s = sum_v x_v and U copies of the hidden units, F(x) = -b's - U sum_j softplus(c_j + (W's)_j).
@@ -42,8 +42,10 @@ class TiedRBM(RBM):
         init_scale: float,
         visible_bias: Literal["logit_mean", "zero"],
     ):
-        super().__init__((num_pixels,), num_hidden, init_scale, visible_bias)
+        super().__init__((num_pixels,), visible_bias)
         self.shape = (visible_copies, num_pixels)
+        self.weight = nn.Parameter(init_scale * torch.randn(num_pixels, num_hidden))
+        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
         self.visible_copies = visible_copies
         self.hidden_copies = hidden_copies
 
@@ -55,7 +57,7 @@ class TiedRBM(RBM):
         super().initialize(x.flatten(0, 1))
 
     def preactivations(self, state: Tensor) -> Tensor:
-        return super().preactivations(self._units(state))
+        return affine(self.hidden_bias, self._units(state), self.weight)
 
     def hidden_term(self, state: Tensor, preactivations: Tensor, beta: float | Tensor) -> Tensor:
         return self.hidden_copies * super().hidden_term(state, preactivations, beta)
@@ -72,7 +74,7 @@ class TiedRBM(RBM):
         return logits.repeat(1, self.visible_copies)
 
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        found = super().gradient(self._units(state), preactivations, weights)
+        found = compute_gradient(self._units(state), preactivations, weights)
         for name in ("weight", "hidden_bias"):
             found[name].mul_(self.hidden_copies)
         return found
@@ -81,7 +83,7 @@ class TiedRBM(RBM):
         self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor
     ) -> dict[str, Tensor]:
         visible_mean = state_mean.unflatten(0, self.shape).sum(0)
-        return super().center_gradient(gradient, visible_mean, self.hidden_copies * hidden_mean)
+        return center_gradient(gradient, visible_mean, self.hidden_copies * hidden_mean)
 
     def sample_base(self, n: int) -> Tensor:
         return rng.bernoulli(self.base_logits.sigmoid().expand(n, *self.shape))

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dgm_run.models.base import LatentVariableModel, log_mean_exp
+from dgm_run.models.base import GenerativeModel, LatentVariableModel, log_mean_exp
 
 
 class JointModel(nn.Module, ABC):
@@ -43,7 +43,7 @@ class JointModel(nn.Module, ABC):
         """
 
 
-class LabelledModel(JointModel, LatentVariableModel):
+class LabelledModel(JointModel, LatentVariableModel, GenerativeModel):
     """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).
 
     As a model of x alone it has the label as a latent variable: the first `num_classes` dimensions of z, one-hot.

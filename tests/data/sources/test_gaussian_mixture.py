@@ -44,7 +44,7 @@ def test_splits_are_drawn_by_the_seed():
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"num_modes": 8}, "take 4 or 9"), ({"scale": 0.0}, "positive"), ({"num_modes": 1}, "2 or more")],
+    [({"num_modes": 8}, "set 4 or 9"), ({"scale": 0.0}, "positive"), ({"num_modes": 1}, "at least 2")],
 )
 def test_what_makes_no_mixture_is_refused(change, told):
     with pytest.raises(ValueError, match=told):

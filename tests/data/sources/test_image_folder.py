@@ -150,7 +150,7 @@ def test_images_outside_classes_are_refused(tmp_path):
 def test_a_file_of_two_classes_is_refused(tmp_path):
     save_classes(tmp_path, {"ant": 2, "bee": 2})
     (tmp_path / "bee" / "more").symlink_to(tmp_path / "ant" / "1")
-    with pytest.raises(DataError, match=r"bee/more: is .*ant/1 too, which has another class"):
+    with pytest.raises(DataError, match=r"bee/more: it is the same file as .*ant/1, of another class"):
         load(tmp_path, labels="folders", num_classes=2)
 
 

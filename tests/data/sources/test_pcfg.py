@@ -67,7 +67,7 @@ def test_the_test_sentences_come_with_their_likelihoods():
 
 
 def test_length_that_no_sentence_has_refused():
-    with pytest.raises(ValueError, match="the shortest sentences have three"):
+    with pytest.raises(ValueError, match="must be at least 3"):
         PCFG(2, 1, 1, 1, 0)
     assert len(PCFG(3, 5, 1, 1, 0)().train[0]) == 3
 

@@ -1,10 +1,10 @@
 import re
 
 from dgm_run.config.compose import compose, instantiate
-from dgm_run.data.sources.pydoc import Pydoc, _prose
+from dgm_run.data.sources.pydoc import Pydoc, _select_prose
 
 
-def test_sentences_are_unique_prose():
+def test_sentences_are_unique_select_prose():
     splits = Pydoc((41,), 144, 144, 0)()
     sentences = [tuple(s) for part in splits[:3] for s in part]
     assert len(sentences) == len(set(sentences)) > 1200
@@ -23,7 +23,7 @@ def test_checksum_stands_beside_every_number():
 
 
 def test_empty_paragraphs_are_passed_over():
-    assert list(_prose("One two three four.\n\n\n\n* \n\nFive six seven eight.")) == [
+    assert list(_select_prose("One two three four.\n\n\n\n* \n\nFive six seven eight.")) == [
         ["one", "two", "three", "four", "."],
         ["five", "six", "seven", "eight", "."],
     ]

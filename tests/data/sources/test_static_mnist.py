@@ -46,9 +46,9 @@ def test_line_ends_of_windows_do_no_harm(tmp_path, published):
     [
         (lambda c: c[: len(c) // 2], "784 pixels instead of 2 x 784"),
         (lambda c: b"", "0 pixels instead of 2 x 784"),
-        (lambda c: b"<!DOCTYPE html>" + c, "something else than the pixels 0 and 1"),
-        (lambda c: c.replace(b"1", b"2"), "something else than the pixels 0 and 1"),
-        (lambda c: c.replace(b"1", b"-"), "something else than the pixels 0 and 1"),
+        (lambda c: b"<!DOCTYPE html>" + c, "other characters than 0 and 1"),
+        (lambda c: c.replace(b"1", b"2"), "other characters than 0 and 1"),
+        (lambda c: c.replace(b"1", b"-"), "other characters than 0 and 1"),
     ],
     ids=["truncated", "empty", "web page", "a two", "below zero"],
 )
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path, published, change, message)
 def test_a_file_of_other_bits_is_not_accepted_from_the_network(tmp_path, published, serve, monkeypatch):
     content = (tmp_path / "static_mnist" / "binarized_mnist_train.amat").read_bytes()
     monkeypatch.setattr(static_mnist, "ADDRESS", serve({"binarized_mnist_train.amat": content}))
-    with pytest.raises(DataError, match=r"its sha256 is .* not ad693b29"):
+    with pytest.raises(DataError, match=r"the sha256 of the file is .* not ad693b29"):
         StaticMNIST(str(tmp_path / "empty"), download=True)()
     assert list((tmp_path / "empty").rglob("*.amat")) == []
 

@@ -32,7 +32,7 @@ def test_what_is_no_text_is_told_in_a_line(tmp_path):
     with pytest.raises(DataError, match="cannot be read as text in UTF-8"):
         source(tmp_path / "b.txt")()
     (tmp_path / "c.txt").write_text("\n \n")
-    with pytest.raises(DataError, match="there is no word in it"):
+    with pytest.raises(DataError, match="it holds no word"):
         source(tmp_path / "c.txt")()
 
 
