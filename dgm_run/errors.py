@@ -1,4 +1,4 @@
-"""Errors that a user sees as one line, without a traceback."""
+"""Errors and warnings that a user sees as one line, without a traceback."""
 
 
 class UserError(Exception):
@@ -22,8 +22,13 @@ class TrainingError(UserError):
 
 
 class OutOfMemory(UserError):
-    """Error of exhausted memory. The message says what was too large and what to lower."""
+    """Error of exhausted memory. The message names the setting that was too large."""
 
 
 class ResultsError(UserError):
-    """Error while results are estimated or written. The training is kept."""
+    """Error while results are estimated or written. The trained model stays in the run folder."""
+
+
+def join_warnings(*warnings: str | None) -> str | None:
+    """Joins warnings into one line; None stands for no warning, in the arguments and in the result."""
+    return "; ".join(filter(None, warnings)) or None

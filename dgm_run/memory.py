@@ -10,21 +10,28 @@ from pathlib import Path
 from dgm_run.errors import OutOfMemory
 
 MEMORY_PHRASES = (
-    *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED"),
-    *("Storage size calculation overflowed", "integer multiplication overflow", "array is too big"),
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+    "Storage size calculation overflowed",
+    "integer multiplication overflow",
+    "array is too big",
 )
-"""Phrases of torch, CUDA and NumPy about a tensor that memory cannot hold. The classes of their errors differ."""
+"""Phrases in errors of torch, CUDA and NumPy about a tensor that memory cannot hold. Their classes differ."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether an error says that memory ran out, or that a tensor is larger than any memory."""
-    has_phrase = isinstance(error, RuntimeError | ValueError) and any(each in str(error) for each in MEMORY_PHRASES)
-    return isinstance(error, MemoryError) or has_phrase
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | ValueError) and any(phrase in str(error) for phrase in MEMORY_PHRASES)
 
 
 @contextmanager
 def out_of_memory(advice: str, where: Callable[[], str] = str) -> Iterator[None]:
-    """Turns an error of memory in the block into a message of one line.
+    """Turns exhausted memory in the block into a message of one line.
 
     Args:
         advice: text that says what was too large and what to lower.
@@ -44,7 +51,7 @@ def out_of_memory(advice: str, where: Callable[[], str] = str) -> Iterator[None]
 
 
 def refuse_larger_than_memory(num_bytes: float, what: str, advice: str) -> None:
-    """Refuses a request that memory cannot hold. Linux grants too much memory, and kills the process that uses it.
+    """Refuses a request that memory cannot hold, because Linux would grant it, and kill the process that uses it.
 
     Args:
         num_bytes: bytes that are needed.
@@ -83,9 +90,9 @@ def format_bytes(num_bytes: float) -> str:
 
 
 def _describe_request(message: str) -> str:
-    """Writes the requested amount in brackets if a message states it, else an empty text."""
-    if found := re.search(r"tried to allocate (\d+) bytes", message):
-        return f" ({format_bytes(int(found[1]))} asked for)"
-    if found := re.search(r"(?:Tried|Unable) to allocate ([\d.]+ \w+)", message):
-        return f" ({found[1]} asked for)"
+    """Returns the requested amount in brackets if an error's message states it, else an empty text."""
+    if match := re.search(r"tried to allocate (\d+) bytes", message):
+        return f" ({format_bytes(int(match[1]))} asked for)"
+    if match := re.search(r"(?:Tried|Unable) to allocate ([\d.]+ \w+)", message):
+        return f" ({match[1]} asked for)"
     return ""

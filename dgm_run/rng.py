@@ -1,7 +1,7 @@
 """Random numbers keyed by their purpose, so that any step can be replayed alone.
 
 The order of an epoch depends on (seed, epoch), and the noise of a step on (seed, step). No generator state has to be
-saved. A resumed run sees exactly the numbers of a run that never stopped.
+saved. A resumed run draws exactly the numbers of an uninterrupted run.
 """
 
 from zlib import crc32
@@ -67,9 +67,12 @@ def bernoulli(p: Tensor) -> Tensor:
 
 
 def hashed_uniform_like(x: Tensor) -> Tensor:
-    """Draws uniformly from the multiples of 2^-24 in [0, 1): splitmix64 of one random number and the position in x."""
-    place = torch.arange(x.numel(), device=x.device).view(x.shape)
-    z = (place + torch.randint(2**62, (), device=x.device)) * _to_signed(0x9E3779B97F4A7C15)
+    """Draws uniformly from the multiples of 2^-24 in [0, 1), in the shape, type and device of x.
+
+    Each number is the splitmix64 hash of one random number plus its position in x.
+    """
+    position = torch.arange(x.numel(), device=x.device).view(x.shape)
+    z = (position + torch.randint(2**62, (), device=x.device)) * _to_signed(0x9E3779B97F4A7C15)
     for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         z = (z ^ _shift_right(z, shift)) * _to_signed(multiplier)
     return _shift_right(z ^ _shift_right(z, 31), 40).to(x.dtype) * 2.0**-24
@@ -86,6 +89,7 @@ def _shift_right(z: Tensor, num_bits: int) -> Tensor:
 
 
 def _is_compiled_on_cpu(x: Tensor) -> bool:
+    """Returns whether torch.compile traces this call for the CPU, where it cannot fuse torch's generator."""
     return x.device.type == "cpu" and torch.compiler.is_compiling()
 
 
@@ -106,15 +110,15 @@ def _redraw_rarely(draws: Tensor, p: Tensor, limit: Tensor) -> None:
         limit: largest draw of 16 bits that gives a 1, plus less than 1.
     """
     scalar = torch.empty((), dtype=torch.float64)
-    place = scalar.geometric_(REDRAW_PROBABILITY).item() - 1  # gaps between these elements are geometric
-    if place >= draws.numel():
+    position = scalar.geometric_(REDRAW_PROBABILITY).item() - 1  # gaps between chosen elements are geometric
+    if position >= draws.numel():
         return
     draws = draws.view(-1)
     p = p.reshape(-1)
     limit = limit.reshape(-1)
-    while place < len(draws):
-        i = int(place)
-        k = min(max(limit[i].item() // 1 + 1 + 2**15, 0), 2**16)  # of 2^16 draws of 16 bits are a 1
+    while position < len(draws):
+        i = int(position)
+        k = min(max(limit[i].item() // 1 + 1 + 2**15, 0), 2**16)  # number of the 2^16 possible draws that give a 1
         r = (p[i].item() - (1 - REDRAW_PROBABILITY) * k / 2**16) / REDRAW_PROBABILITY
         draws[i] = scalar.uniform_().item() < r
-        place += scalar.geometric_(REDRAW_PROBABILITY).item()
+        position += scalar.geometric_(REDRAW_PROBABILITY).item()

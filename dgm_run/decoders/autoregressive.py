@@ -16,12 +16,12 @@ from dgm_run.networks.linear import linear
 
 
 class AutoregressiveDecoder(Decoder):
-    """p(x | z) = prod_i p(x_i | x_1, ..., x_{i-1}, z); a linear map turns z into maps that every layer reads.
+    """p(x | z) = prod_i p(x_i | x_1, ..., x_{i-1}, z). Every layer reads feature maps that are linear in z.
 
     Args:
         latent_dim: L.
-        map_channels: channels of these maps.
-        network: builds a `PixelNetwork` from the channels of an image, of the parameters and of the maps.
+        map_channels: channels of the feature maps.
+        network: builds a `PixelNetwork` from the channels of an image, of the parameters and of the feature maps.
         likelihood: likelihood of a pixel.
 
     Raises:
@@ -32,8 +32,8 @@ class AutoregressiveDecoder(Decoder):
         super().__init__()
         if not likelihood.is_stationary:
             raise ValueError(
-                "likelihood.learn_scale=element does not fit a decoder that draws single pixels: choose no, shared or "
-                "predicted"
+                "likelihood.learn_scale=element does not fit a decoder that draws single pixels: set "
+                "likelihood.learn_scale to no, shared or predicted"
             )
         channels, height, width = image_size(likelihood.shape)
         self.likelihood = likelihood

@@ -18,7 +18,7 @@ class ConvDecoder(Decoder):
 
     Args:
         latent_dim: L.
-        base_channels: channels of the image that z becomes.
+        base_channels: channels of the small image.
         channels: output channels of each convolution.
         kernel_sizes: kernel size of each convolution, odd.
         strides: stride of each convolution, by which it enlarges the image.

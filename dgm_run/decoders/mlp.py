@@ -13,7 +13,14 @@ from dgm_run.networks.mlp import Activation, mlp
 
 
 class MLPDecoder(Decoder):
-    """Multi-layer perceptron; independent pixels given z. Without hidden layers it is linear, as factor analysis."""
+    """Multi-layer perceptron; pixels are independent given z. Without hidden layers it is linear, as factor analysis.
+
+    Args:
+        latent_dim: L.
+        hidden_dims: units of the hidden layers.
+        activation: nonlinearity after each hidden layer.
+        likelihood: likelihood of the pixels.
+    """
 
     def __init__(self, latent_dim: int, hidden_dims: Sequence[int], activation: Activation, likelihood: Likelihood):
         super().__init__()

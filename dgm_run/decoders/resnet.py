@@ -35,16 +35,16 @@ class ResNetDecoder(Decoder):
             linear(latent_dim, channels[0] * height * width),
             nn.Unflatten(-1, (channels[0], height, width)),
         ]
-        before = channels[0]
-        for stage, width_of_stage in enumerate(channels):
-            if stage:
-                layers += [Upsample(2), conv(before, width_of_stage, 3)]
-            layers += [ResidualBlock(width_of_stage) for _ in range(num_blocks)]
-            before = width_of_stage
+        in_channels = channels[0]
+        for stage, stage_channels in enumerate(channels):
+            if stage > 0:
+                layers += [Upsample(2), conv(in_channels, stage_channels, 3)]
+            layers += [ResidualBlock(stage_channels) for _ in range(num_blocks)]
+            in_channels = stage_channels
         self.network = nn.Sequential(
             *layers,
             nn.ELU(),
-            conv(before, likelihood.num_params * out_channels, 1),
+            conv(in_channels, likelihood.num_params * out_channels, 1),
             nn.Unflatten(1, (likelihood.num_params, out_channels)),
         )
 

@@ -51,9 +51,17 @@ class RNNDecoder(Decoder):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes = (embed_dim, hidden_dim)
-        has_word_inputs = inputs == "words"
-        self.network = TokenNetwork(vocab_size, latent_dim, z_at, *sizes, cell, has_word_inputs, word_dropout, dropout)
+        self.network = TokenNetwork(
+            vocab_size=vocab_size,
+            context_dim=latent_dim,
+            context_at=z_at,
+            embed_dim=embed_dim,
+            hidden_dim=hidden_dim,
+            cell=cell,
+            has_word_inputs=inputs == "words",
+            word_dropout=word_dropout,
+            dropout=dropout,
+        )
         self.bag: nn.Sequential | None = None
         if bag_of_words:
             hidden = nn.Linear(latent_dim, hidden_dim)
@@ -64,7 +72,7 @@ class RNNDecoder(Decoder):
         return Sentence(self.network, z, self.length)
 
     def log_bag(self, z: Tensor, x: Tensor) -> Tensor:
-        """Computes sum_t log p(w_t | z), independent of word order: (S, B, L), (B, T) -> (S, B), nats."""
+        """Computes sum_t log p(w_t | z), blind to the order of the words: (S, B, L), (B, T) -> (S, B), nats."""
         assert self.bag is not None
         log_p = self.bag(z).log_softmax(-1)  # (S, B, V)
         tokens = x.long()

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from dgm_run.distributions.flow import Step, freeze_network
 
 MAX_LOG_SCALE = 4.0
+"""Bound of |log a_i| in a step without gates, so that a step scales by at most exp(4) = 55."""
 
 
 class AutoregressiveStep(Step):
-    """Step z_i -> a_i z_i + b_i, with a_i and b_i functions of z_1, ..., z_{i-1}, followed by a reversal of the order.
+    """Step z_i -> a_i z_i + b_i, followed by a reversal of the order; a_i and b_i depend on z_1, ..., z_{i-1}.
 
     A gated step has a_i = sigmoid(s_i) and b_i = (1 - a_i) m_i: it is stable, but can only contract. Otherwise
     a_i = exp(s_i), with s_i softly bounded by +-`MAX_LOG_SCALE`, and b_i = m_i. The map takes one pass of the network,
@@ -25,7 +26,7 @@ class AutoregressiveStep(Step):
 
     Args:
         network: autoregressive network, (..., L), context -> (..., 2, L), m and s.
-        context: (*batch, C), or None.
+        context: (*batch, context_dim), or None.
         is_gated: whether the step is gated.
     """
 
@@ -39,18 +40,18 @@ class AutoregressiveStep(Step):
         return (a * z + b).flip(-1), log_a.sum(-1)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = z.flip(-1)
+        image = z.flip(-1)
         if self.context is not None:
-            wanted = wanted.expand(*torch.broadcast_shapes(z.shape[:-1], self.context.shape[:-1]), -1)
-        found = torch.zeros_like(wanted)
+            image = image.expand(*torch.broadcast_shapes(z.shape[:-1], self.context.shape[:-1]), -1)
+        preimage = torch.zeros_like(image)
         for i in range(z.shape[-1]):
-            a, b, log_a = self._scale_and_shift(found)
-            value = (wanted[..., i] - b[..., i]) / a[..., i]
-            found = torch.cat([found[..., :i], value.unsqueeze(-1), found[..., i + 1 :]], -1)
-        return found, log_a.sum(-1)  # the last pass had all inputs but the last, which no output reads
+            a, b, log_a = self._scale_and_shift(preimage)
+            value = (image[..., i] - b[..., i]) / a[..., i]
+            preimage = torch.cat([preimage[..., :i], value.unsqueeze(-1), preimage[..., i + 1 :]], -1)
+        return preimage, log_a.sum(-1)  # the last pass lacked only the last input, which no output reads
 
     def _scale_and_shift(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Computes a, b and log a."""
+        """Computes a, b and log a, (..., L) each."""
         m, s = self.network(z, self.context).unbind(-2)
         if self.is_gated:
             a = s.sigmoid()

@@ -7,22 +7,21 @@ from torch import Tensor
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
 
+NUM_MEAN_SAMPLES = 256
+"""Number of samples that estimate the mean of a density without one in closed form."""
+
 
 def full_precision(x: Tensor) -> torch.autocast:
     """Disables autocast, so that densities keep the precision of their arguments."""
     return torch.autocast(x.device.type, enabled=False)
 
 
-MEAN_DRAWS = 256
-"""Number of samples that estimate the mean of a density without one in closed form."""
-
-
 class Distribution(torch.distributions.Distribution):
     """Density over events of shape `event_shape`, one for each element of `batch_shape`.
 
-    Densities are normalised, in nats, and summed over the event. Torch's interface lacks some of the methods.
+    Densities are normalised, in nats, and summed over the event. Three methods extend torch's interface.
     `rsample_and_log_prob` serves densities that are cheaper, or only known, at their own samples. `pairwise_log_prob`
-    serves mixtures, and `detach` serves gradient estimators without the score.
+    serves mixtures. `detach` serves gradient estimators that drop the score of the density.
     """
 
     arg_constraints: dict = {}
@@ -32,14 +31,14 @@ class Distribution(torch.distributions.Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Mean, (*batch, *event), estimated from `MEAN_DRAWS` samples where it has no closed form."""
-        return self.sample((MEAN_DRAWS,)).mean(0)
+        """Mean, (*batch, *event), estimated from `NUM_MEAN_SAMPLES` samples where it has no closed form."""
+        return self.sample((NUM_MEAN_SAMPLES,)).mean(0)
 
     def independent_mean_estimates(self) -> tuple[Tensor, Tensor]:
-        """Returns two means; means estimated from samples use two sets, so that their errors are independent."""
+        """Returns the mean twice, (*batch, *event) each; two estimates from samples have independent errors."""
         if type(self).mean is not Distribution.mean:
             return self.mean, self.mean
-        half = MEAN_DRAWS // 2
+        half = NUM_MEAN_SAMPLES // 2
         return self.sample((half,)).mean(0), self.sample((half,)).mean(0)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
@@ -55,6 +54,10 @@ class Distribution(torch.distributions.Distribution):
         """Computes the log density of each element, (*batch, *event), for independent elements."""
         raise NotImplementedError(f"the elements of {type(self).__name__} are not independent")
 
+    def sum_over_event(self, values: Tensor) -> Tensor:
+        """Sums values of single elements over each event: (*batch, *event) -> (*batch,)."""
+        return values.flatten(values.dim() - len(self.event_shape)).sum(-1)
+
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
         """Computes the log density of every event under every batch element: (..., *event) -> (..., *batch)."""
         event_dims = len(self.event_shape)
@@ -63,11 +66,11 @@ class Distribution(torch.distributions.Distribution):
 
     @property
     def exponential_tails(self) -> tuple[bool, ...]:
-        """Flags of dimensions whose tails fall no faster than exponentially; Gaussian tails by default."""
+        """Flags, one a dimension, of tails that fall no faster than exponentially; Gaussian tails by default."""
         return (False,) * self.event_shape[0]
 
     proposal_settings: dict[str, str] = {}
-    """Settings that describe `proposal`, where it is another density."""
+    """Settings of `proposal`, where it is another density; results state them."""
 
     def proposal(self) -> "Distribution":
         """Returns the proposal of importance sampling: itself, or a substitute if it has no density."""

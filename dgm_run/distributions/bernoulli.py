@@ -17,8 +17,8 @@ class Bernoulli(Distribution):
     """
 
     def __init__(self, logits: Tensor, event_dims: int):
-        cut = logits.dim() - event_dims
-        super().__init__(logits.shape[:cut], logits.shape[cut:])
+        batch_dims = logits.dim() - event_dims
+        super().__init__(logits.shape[:batch_dims], logits.shape[batch_dims:])
         self.logits = logits
 
     @property
@@ -29,7 +29,7 @@ class Bernoulli(Distribution):
         return F.logsigmoid((2 * value - 1) * self.logits)  # log sigmoid(l) at 1, log sigmoid(-l) at 0
 
     def log_prob(self, value: Tensor) -> Tensor:
-        logits = (1 - 2 * value) * self.logits  # of the value that is not seen
+        logits = (1 - 2 * value) * self.logits  # of the opposite value
         return -sum_softplus(logits.flatten(logits.dim() - len(self.event_shape)))
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:

@@ -15,32 +15,32 @@ class Categorical(Distribution):
     """
 
     def __init__(self, logits: Tensor, event_dims: int):
-        cut = logits.dim() - event_dims - 1
-        super().__init__(logits.shape[:cut], logits.shape[cut + 1 :])
-        self.log_p = logits.log_softmax(cut)
-        self.num_levels = logits.shape[cut]
-        self._axis = cut
+        level_axis = logits.dim() - event_dims - 1
+        super().__init__(logits.shape[:level_axis], logits.shape[level_axis + 1 :])
+        self.log_p = logits.log_softmax(level_axis)
+        self.num_levels = logits.shape[level_axis]
+        self._level_axis = level_axis
 
     @property
     def mean(self) -> Tensor:
         levels = torch.arange(self.num_levels, dtype=self.log_p.dtype, device=self.log_p.device)
-        return torch.tensordot(self.log_p.exp().movedim(self._axis, -1), levels, 1) / (self.num_levels - 1)
+        p = self.log_p.exp().movedim(self._level_axis, -1)  # (*batch, *shape, n)
+        return torch.tensordot(p, levels, 1) / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elementwise_log_prob(value)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        return self.sum_over_event(self.elementwise_log_prob(value))
 
     def elementwise_log_prob(self, value: Tensor) -> Tensor:
         event_dims = len(self.event_shape)
         batch = torch.broadcast_shapes(value.shape[: value.dim() - event_dims], self.batch_shape)
         level = torch.round(value * (self.num_levels - 1)).long().expand(batch + self.event_shape)
-        log_p = self.log_p.expand(batch + self.log_p.shape[self._axis :])
+        log_p = self.log_p.expand(batch + self.log_p.shape[self._level_axis :])
         axis = len(batch)
-        return log_p.gather(axis, level.unsqueeze(axis)).squeeze(axis)
+        return log_p.gather(axis, level.unsqueeze(axis)).squeeze(axis)  # (*batch, *shape)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             noise = self.log_p.new_empty(torch.Size(sample_shape) + self.log_p.shape).exponential_()
             gumbel = -noise.log()
-            level = (self.log_p + gumbel).argmax(len(sample_shape) + self._axis)
+            level = (self.log_p + gumbel).argmax(len(sample_shape) + self._level_axis)
             return level.to(self.log_p.dtype) / (self.num_levels - 1)

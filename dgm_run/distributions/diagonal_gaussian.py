@@ -75,7 +75,10 @@ class DiagonalGaussian(Distribution):
 
 
 def bounded_gaussian(mean: Tensor, log_var: Tensor, log_var_range: tuple[float, float]) -> DiagonalGaussian:
-    """Builds a Gaussian with log-variances clamped to a range, with no gradient outside; exp(-log_var) stays finite."""
+    """Builds a Gaussian, (*batch, L), with log-variances clamped to a range so that exp(-log_var) stays finite.
+
+    The log-variances receive no gradient outside the range.
+    """
     # equals clamp in a sixth of its time: its gradient is one kernel instead of five
     return DiagonalGaussian(mean, F.hardtanh(log_var, *log_var_range))
 

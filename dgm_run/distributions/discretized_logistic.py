@@ -23,8 +23,8 @@ class DiscretizedLogistic(Distribution):
     """
 
     def __init__(self, mean: Tensor, log_scale: Tensor, num_levels: int, event_dims: int):
-        cut = mean.dim() - event_dims
-        super().__init__(mean.shape[:cut], mean.shape[cut:])
+        batch_dims = mean.dim() - event_dims
+        super().__init__(mean.shape[:batch_dims], mean.shape[batch_dims:])
         self.loc = mean
         self.log_scale = log_scale
         self.num_levels = num_levels
@@ -39,8 +39,7 @@ class DiscretizedLogistic(Distribution):
         return total / (self.num_levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_p = self.elementwise_log_prob(value)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        return self.sum_over_event(self.elementwise_log_prob(value))
 
     def elementwise_log_prob(self, value: Tensor) -> Tensor:
         level = torch.round(value * (self.num_levels - 1))

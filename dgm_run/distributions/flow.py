@@ -57,7 +57,7 @@ class Inverse(Step):
 class Flow(Distribution):
     """Density of z_T = f_T(... f_1(z_0)), z_0 from the base: log q(z_T) = log q(z_0) - sum_t log |det f_t'|.
 
-    The density at other points than its own samples requires the inverse of every step.
+    The density at points other than its own samples requires the inverse of every step.
 
     Args:
         base: q(z_0).
@@ -83,12 +83,12 @@ class Flow(Distribution):
         return z, log_q
 
     def log_prob(self, value: Tensor) -> Tensor:
-        total = value.new_zeros(())
+        total_log_det = value.new_zeros(())
         with full_precision(value):
             for step in reversed(self.steps):
                 value, log_det = step.inverse(value)
-                total = total + log_det
-        return self.base.log_prob(value) - total
+                total_log_det = total_log_det + log_det
+        return self.base.log_prob(value) - total_log_det
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Flow":
         return Flow(self.base.map(function), [step.map(function) for step in self.steps])
@@ -100,6 +100,6 @@ class Flow(Distribution):
 def freeze_network(network: nn.Module | Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Returns the network as a function whose parameters receive no gradient."""
     if not isinstance(network, nn.Module):
-        return network  # which has none
+        return network  # a plain function has no parameters
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return lambda *arguments: torch.func.functional_call(network, parameters, arguments)

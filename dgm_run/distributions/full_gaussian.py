@@ -54,10 +54,11 @@ class FullGaussian(Distribution):
             identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device).expand_as(self.scale_tril)
             inverse = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)  # (K, L, L)
             mean_noise = (inverse @ self.loc.unsqueeze(-1)).squeeze(-1)  # (K, L)
-            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, mean_noise.shape) - mean_noise
+            noise = (z @ inverse.flatten(0, 1).T).unflatten(-1, mean_noise.shape) - mean_noise  # (..., K, L)
         return self._log_prob_of_noise(noise)
 
     def _log_prob_of_noise(self, noise: Tensor) -> Tensor:
+        """Computes log N(z) at z = mean + scale_tril @ noise: (..., *batch, L) -> (..., *batch)."""
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.square().sum(-1) + self.event_shape[0] * LOG_2PI) - log_det
 

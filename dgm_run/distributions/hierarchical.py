@@ -13,7 +13,7 @@ class Hierarchical(Distribution):
 
     Args:
         first: p(a).
-        second: maps a, (..., A), to p(b | a), batch shape (...,); its other dependencies have the batch of `first`.
+        second: maps a, (..., A), to p(b | a), batch shape (...,); it may depend on the batch of `first`.
         second_dim: dimensions of b.
         has_second_first: whether z = (b, a); otherwise z = (a, b).
     """

@@ -8,10 +8,10 @@ from torch import Tensor
 from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.distributions.full_gaussian import FullGaussian
 
-DRAWS = 500
+NUM_FIT_SAMPLES = 500
 """Number of samples for fitting the Gaussian proposal."""
 
-WIDER = 1.2
+PROPOSAL_SCALE = 1.2
 """Scale of the proposal relative to the samples: a proposal has to be wider than its target."""
 
 
@@ -27,7 +27,7 @@ class Implicit(Distribution):
     """
 
     has_rsample = True
-    proposal_settings = {"proposal": f"gaussian fitted to {DRAWS} draws"}
+    proposal_settings = {"proposal": f"gaussian fitted to {NUM_FIT_SAMPLES} draws"}
 
     def __init__(
         self, generate: Callable[[Tensor], Tensor], noise_dim: int, batch_shape: torch.Size, dim: int, like: Tensor
@@ -42,15 +42,15 @@ class Implicit(Distribution):
         return self.generate(torch.randn(shape, dtype=self._like.dtype, device=self._like.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        raise NotImplementedError("an implicit density is known by its samples alone")
+        raise NotImplementedError("an implicit distribution has samples but no density: use proposal()")
 
     @torch.no_grad()
     def proposal(self) -> FullGaussian:
-        """Fits a Gaussian to the mean and covariance of `DRAWS` samples, scaled by `WIDER`."""
-        z = self.sample((DRAWS,))
+        """Fits a Gaussian to the mean and covariance of `NUM_FIT_SAMPLES` samples, scaled by `PROPOSAL_SCALE`."""
+        z = self.sample((NUM_FIT_SAMPLES,))
         centred = z - z.mean(0)
-        covariance = torch.einsum("sbi,sbj->bij", centred, centred) / (DRAWS - 1)
+        covariance = torch.einsum("sbi,sbj->bij", centred, centred) / (NUM_FIT_SAMPLES - 1)
         spread = covariance.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True).unsqueeze(-1)
         # adds a small multiple of the identity, so that collinear samples give a density
         rounded = covariance + (0.01 * spread + 1e-6) * torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-        return FullGaussian(z.mean(0), WIDER * torch.linalg.cholesky(rounded))
+        return FullGaussian(z.mean(0), PROPOSAL_SCALE * torch.linalg.cholesky(rounded))

@@ -19,8 +19,8 @@ class IndependentGaussian(Distribution):
     has_rsample = True
 
     def __init__(self, mean: Tensor, log_scale: Tensor, event_dims: int):
-        cut = mean.dim() - event_dims
-        super().__init__(mean.shape[:cut], mean.shape[cut:])
+        batch_dims = mean.dim() - event_dims
+        super().__init__(mean.shape[:batch_dims], mean.shape[batch_dims:])
         self.loc = mean
         self.log_scale = log_scale
 
@@ -37,17 +37,14 @@ class IndependentGaussian(Distribution):
         return -0.5 * (squares + LOG_2PI) - self.log_scale
 
     def log_prob(self, value: Tensor) -> Tensor:
-        away = value - self.loc
+        centred = value - self.loc
         if self.log_scale.dim() == 0:  # scales the sum of squares once, which halves the work
-            squares = self._sum(away.square()) * torch.exp(-2 * self.log_scale)
-            normaliser = self.event_shape.numel() * self.log_scale
+            squares = self.sum_over_event(centred.square()) * torch.exp(-2 * self.log_scale)
+            log_det = self.event_shape.numel() * self.log_scale
         else:
-            squares = self._sum((away * torch.exp(-self.log_scale)).square())
-            normaliser = self._sum(self.log_scale.expand_as(self.loc))
-        return -0.5 * (squares + self.event_shape.numel() * LOG_2PI) - normaliser
-
-    def _sum(self, values: Tensor) -> Tensor:
-        return values.flatten(values.dim() - len(self.event_shape)).sum(-1)
+            squares = self.sum_over_event((centred * torch.exp(-self.log_scale)).square())
+            log_det = self.sum_over_event(self.log_scale.expand_as(self.loc))
+        return -0.5 * (squares + self.event_shape.numel() * LOG_2PI) - log_det
 
     def pairwise_log_prob(self, z: Tensor) -> Tensor:
         """Computes (N, *shape) -> (N, S) for a batch of S with shared scales, in one product."""
@@ -56,7 +53,9 @@ class IndependentGaussian(Distribution):
             return super().pairwise_log_prob(z)
         log_scale = self.log_scale.expand(self.event_shape).flatten()
         centre = self.loc.mean(0)  # expanding squares around it avoids cancellation
-        mean, x = ((value - centre).flatten(1) * torch.exp(-log_scale) for value in (self.loc, z))
+        inverse_scale = torch.exp(-log_scale)
+        mean = (self.loc - centre).flatten(1) * inverse_scale  # (S, D)
+        x = (z - centre).flatten(1) * inverse_scale  # (N, D)
         constant = -0.5 * (mean.square() + LOG_2PI).sum(-1) - log_scale.sum()  # (S,)
         with full_precision(z):
             return torch.addmm(constant, x, mean.T) - 0.5 * x.square().sum(-1, keepdim=True)

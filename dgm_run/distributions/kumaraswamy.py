@@ -13,14 +13,14 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution, SampleShape
 
-FAR = 40.0
-"""Log-odds beyond which 1 - v is exp(-z), and 1 - v^a is a (1 - v), to the last digit of double precision."""
+ASYMPTOTIC_LOGIT = 40.0
+"""Log-odds z beyond which 1 - v = exp(-z) and 1 - v^a = a (1 - v), to the last digit of double precision."""
 
 
 class LogitKumaraswamy(Distribution):
     """z = logit(v), v with density a b v^(a - 1) (1 - v^a)^(b - 1) on (0, 1), for each dimension.
 
-    a = 1 gives a Beta(1, b) variable. On the axis of log-odds no sample falls on the ends of the interval.
+    a = 1 gives a Beta(1, b) variable. As log-odds, no sample falls on the ends of the interval.
 
     Args:
         a: (*batch, L), positive.
@@ -37,16 +37,16 @@ class LogitKumaraswamy(Distribution):
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = self.a.new_empty(self.noise_shape(sample_shape)).exponential_()  # -log u
         exponent = noise / self.b
-        log_v = _log1mexp(exponent.clamp(max=FAR)) / self.a  # v = (1 - u^(1/b))^(1/a)
+        log_v = _log1mexp(exponent.clamp(max=ASYMPTOTIC_LOGIT)) / self.a  # v = (1 - u^(1/b))^(1/a)
         near = log_v - _log1mexp(-log_v)
-        return torch.where(exponent < FAR, near, exponent + self.a.log())
+        return torch.where(exponent < ASYMPTOTIC_LOGIT, near, exponent + self.a.log())
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_v = -F.softplus(-value)
         log_rest = -F.softplus(value)
-        near = _log1mexp(self.a * F.softplus(-value.clamp(max=FAR)))
-        log_tail = torch.where(value < FAR, near, self.a.log() - value)  # log(1 - v^a)
-        # log_rest is the v (1 - v) of the change to log-odds, less the v of v^(a - 1)
+        near = _log1mexp(self.a * F.softplus(-value.clamp(max=ASYMPTOTIC_LOGIT)))
+        log_tail = torch.where(value < ASYMPTOTIC_LOGIT, near, self.a.log() - value)  # log(1 - v^a)
+        # log_rest = log(1 - v): the Jacobian v (1 - v) of the change to log-odds, times the 1 / v of v^(a - 1)
         log_p = self.a.log() + self.b.log() + self.a * log_v + (self.b - 1) * log_tail + log_rest
         return log_p.sum(-1)
 

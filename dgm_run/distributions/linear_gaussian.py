@@ -13,10 +13,10 @@ from dgm_run.distributions.full_gaussian import FullGaussian
 class LinearGaussian(Distribution):
     """N(x; bias, W W' + diag(exp(log_var))): x = W z + bias + noise with z ~ N(0, I).
 
-    All computations use M = I + W' diag(exp(-log_var)) W, k by k; the D by D covariance is never formed.
+    All computations use M = I + W' diag(exp(-log_var)) W, (L, L); the (D, D) covariance is never formed.
 
     Args:
-        weight: W, (D, k).
+        weight: W, (D, L).
         bias: (D,).
         log_var: log-variances of the noise, (D,).
     """
@@ -53,10 +53,10 @@ class LinearGaussian(Distribution):
             z = _solve(factor, centred @ scaled)
             residual = centred - z @ self.weight.T
             residual = residual if observed is None else residual * observed
-            # the minimum of |x - b - W z|^2 / variance + |z|^2 over z: a sum of squares, in which nothing cancels
+            # x' covariance^-1 x as the minimum of |x - W z|^2 / variance + |z|^2 over z: squares do not cancel
             squares = (residual.square() * torch.exp(-self.log_var)).sum(-1) + z.square().sum(-1)
-        own = self.log_var + LOG_2PI
-        constant = own.sum() if observed is None else observed @ own
+        constants = self.log_var + LOG_2PI  # (D,)
+        constant = constants.sum() if observed is None else observed @ constants
         return -0.5 * (squares + constant) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def posterior(self, value: Tensor) -> FullGaussian:
@@ -65,7 +65,7 @@ class LinearGaussian(Distribution):
             centred, observed = self._center(value)
             scaled, precision = self.latent_precision(observed)
             mean = _solve(cholesky(precision), centred @ scaled)
-            # with J the reversal of rows and J M J = L L', (J L^-1 J)' is the factor of M^-1, which is not formed
+            # with J the reversal of rows and J M J = R R', (J R^-1 J)' is the factor of M^-1, which is not formed
             identity = torch.eye(self.latent_dim, dtype=precision.dtype, device=precision.device)
             reverse = cholesky(precision.flip(-1, -2))
             scale = torch.linalg.solve_triangular(reverse, identity, upper=False).mT.flip(-1, -2)
@@ -80,24 +80,24 @@ class LinearGaussian(Distribution):
         return centred.masked_fill(missing, 0.0), (~missing).to(centred.dtype)
 
     def latent_precision(self, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Returns diag(exp(-log_var)) W, (D, k), and M, (k, k), the precision of z given any x.
+        """Returns diag(exp(-log_var)) W, (D, L), and M, (L, L), the precision of z given any x.
 
         Args:
-            observed: (B, D), one where an element of x is observed and zero elsewhere; M is then (B, k, k).
+            observed: (B, D), one where an element of x is observed and zero elsewhere; M is then (B, L, L).
         """
         scaled = self.weight * torch.exp(-self.log_var).unsqueeze(-1)
         identity = torch.eye(self.latent_dim, dtype=scaled.dtype, device=scaled.device)
         if observed is None:
             return scaled, identity + self.weight.T @ scaled
-        each = (self.weight.unsqueeze(-1) * scaled.unsqueeze(-2)).flatten(1)  # (D, k k)
-        return scaled, identity + (observed @ each).unflatten(-1, identity.shape)
+        outer = (self.weight.unsqueeze(-1) * scaled.unsqueeze(-2)).flatten(1)  # (D, L L)
+        return scaled, identity + (observed @ outer).unflatten(-1, identity.shape)  # (B, L, L)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "LinearGaussian":
         return LinearGaussian(function(self.weight), function(self.bias), function(self.log_var))
 
 
 def cholesky(precision: Tensor) -> Tensor:
-    """Computes the lower Cholesky factor of I + A'A, (..., k, k), with jitter if rounding left it indefinite."""
+    """Computes the lower Cholesky factor of I + A'A, (..., L, L), with jitter if rounding left it indefinite."""
     factor, failed = torch.linalg.cholesky_ex(precision)
     if not bool(failed.any()):
         return factor
@@ -108,7 +108,7 @@ def cholesky(precision: Tensor) -> Tensor:
 
 
 def _solve(factor: Tensor, b: Tensor) -> Tensor:
-    """Computes M^-1 b from the factor of M: one factor for all b, (k, k), or one for each, (..., k, k)."""
+    """Computes M^-1 b, (..., L), from the factor of M: (L, L) for all b, or (..., L, L), one for each."""
     if factor.dim() == 2:
         return torch.cholesky_solve(b.reshape(-1, b.shape[-1]).mT, factor).mT.view_as(b)
     return torch.cholesky_solve(b.unsqueeze(-1), factor).squeeze(-1)

@@ -9,7 +9,7 @@ from dgm_run.distributions.base import Distribution, SampleShape
 
 
 class Mixture(Distribution):
-    """Finite mixture of a batch of densities over vectors: it sums over components after dimensions.
+    """Finite mixture of a batch of densities over vectors.
 
     Args:
         components: batch shape (K,).

@@ -31,12 +31,15 @@ class ObservedMarginal(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         missing = value.isnan()
         log_p = self.p.elementwise_log_prob(value.masked_fill(missing, 0.0))
-        log_p = log_p.masked_fill(missing, 0.0)
-        return log_p.flatten(log_p.dim() - len(self.event_shape)).sum(-1)
+        return self.sum_over_event(log_p.masked_fill(missing, 0.0))
 
 
 class ConditionalCompletion(Distribution):
     """p(x | x_o, z): observed elements keep their values, and p(x | z) gives the elements that are NaN.
+
+    Args:
+        p: p(x | z), a density of independent elements.
+        observed: x_o, (*batch, *event), NaN at the missing elements.
 
     Raises:
         NotImplementedError: the elements of p are not independent.

@@ -13,7 +13,7 @@ class OneHot(Distribution):
     """P(k) from a softmax, with one-hot vectors as events.
 
     Args:
-        logits: (*batch, K).
+        logits: (*batch, C).
     """
 
     def __init__(self, logits: Tensor):

@@ -4,7 +4,7 @@ Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural
 https://arxiv.org/abs/1601.06759.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from dgm_run.distributions.base import Distribution, SampleShape
 from dgm_run.networks.pixels import PixelNetwork
 
-ROWS = 500
+MAX_IMAGES = 500
 """Number of images in one pass of the network without gradients, which bounds the memory."""
 
 
@@ -21,7 +21,7 @@ class PixelByPixel(Distribution):
 
     Args:
         network: computes the parameters of every pixel.
-        context: (*batch, context, H, W).
+        context: (*batch, context channels, H, W).
         likelihood: maps parameters, (*batch, P, channels, h, w), to a distribution over images of h x w pixels.
         channels: channels of an image.
         num_params: P.
@@ -42,22 +42,25 @@ class PixelByPixel(Distribution):
         self.num_params = num_params
 
     def log_prob(self, value: Tensor) -> Tensor:
-        own = value.shape[:-3]
-        batch = torch.broadcast_shapes(own, self.batch_shape)
-        context = self.context.expand(*batch, *self.context.shape[-3:]).flatten(0, -4) if batch else self.context[None]
-        if batch[len(batch) - len(own) :] != own:
+        value_batch = value.shape[:-3]
+        batch = torch.broadcast_shapes(value_batch, self.batch_shape)
+        context = self._expand_context(batch)
+        # the network itself repeats images over leading axes, and runs its first layer once for each of them
+        if batch[len(batch) - len(value_batch) :] != value_batch:
             value = value.expand(*batch, *self.event_shape)
         x = value.reshape(-1, *self.event_shape)
         if torch.is_grad_enabled():
             return self._log_prob(x, context).view(batch)
-        if len(x) <= ROWS:  # repeats the images over blocks of contexts
-            per_block = ROWS // len(x) * len(x)
-            return torch.cat([self._log_prob(x, block) for block in context.split(per_block)]).view(batch)
-        x = x.expand(len(context) // len(x), *x.shape).flatten(0, 1) if len(x) < len(context) else x
-        pairs = zip(x.split(ROWS), context.split(ROWS), strict=True)
-        return torch.cat([self._log_prob(images, block) for images, block in pairs]).view(batch)
+        blocks = _split_blocks(x, context)
+        return torch.cat([self._log_prob(images, contexts) for images, contexts in blocks]).view(batch)
+
+    def _expand_context(self, batch: torch.Size) -> Tensor:
+        """Returns one context for each image of a batch, (N, context channels, H, W)."""
+        shape = self.context.shape[-3:]
+        return self.context.expand(*batch, *shape).reshape(-1, *shape)
 
     def _log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """Computes log p(x) for contexts, (N, ...), and images, (B, ...), which repeat until there are N: (N,)."""
         params = self.network(_center(x), context).to(x.dtype)
         p = self.likelihood(params.unflatten(1, (self.num_params, -1)))
         return p.log_prob(x.repeat(len(context) // len(x), 1, 1, 1))
@@ -74,7 +77,7 @@ class PixelByPixel(Distribution):
     def _draw(self, sample_shape: SampleShape) -> tuple[Tensor, Tensor]:
         """Draws images; returns them and the conditional mean of each pixel."""
         batch = torch.Size(sample_shape) + self.batch_shape
-        context = self.context.expand(*batch, *self.context.shape[-3:]).reshape(-1, *self.context.shape[-3:])
+        context = self._expand_context(batch)
         channels, height, width = self.event_shape
         x = context.new_zeros(len(context), channels, height, width)
         means = torch.zeros_like(x)
@@ -88,6 +91,18 @@ class PixelByPixel(Distribution):
                 x[:, :, row, column] = p.sample().flatten(1)
                 sampler.put(column, _center(x[:, :, row, column]))
         return x.view(*batch, *self.event_shape), means.view(*batch, *self.event_shape)
+
+
+def _split_blocks(x: Tensor, context: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields images and contexts, at most `MAX_IMAGES` contexts at a time; images repeat over the contexts."""
+    if len(x) <= MAX_IMAGES:
+        per_block = MAX_IMAGES // len(x) * len(x)
+        for contexts in context.split(per_block):
+            yield x, contexts
+        return
+    if len(x) < len(context):
+        x = x.expand(len(context) // len(x), *x.shape).flatten(0, 1)
+    yield from zip(x.split(MAX_IMAGES), context.split(MAX_IMAGES), strict=True)
 
 
 def _center(x: Tensor) -> Tensor:

@@ -47,11 +47,11 @@ class Vocabulary:
 
         Words of the text that equal a special token are encoded as unknown.
         """
-        found = torch.full((len(sentences), length), PAD)
-        for row, sentence in zip(found, sentences, strict=True):
+        tokens = torch.full((len(sentences), length), PAD)
+        for row, sentence in zip(tokens, sentences, strict=True):
             numbers = [max(self.index.get(word, UNKNOWN), UNKNOWN) for word in sentence]
             row[: len(numbers) + 1] = torch.tensor([*numbers, END])
-        return found
+        return tokens
 
     def decode(self, tokens: Tensor) -> list[str]:
         """Decodes sentences up to their ends into text: (N, T) -> N strings."""
@@ -64,7 +64,10 @@ class Vocabulary:
 
 
 def trim_padding(tokens: Tensor) -> Tensor:
-    """Removes trailing columns of padding only. It keeps all columns where finding them would wait for a device."""
+    """Removes the trailing columns of nothing but padding, (N, T) -> (N, T').
+
+    It keeps all columns on an accelerator, because counting tokens would wait for it.
+    """
     if tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return tokens
     return tokens[:, : max(1, int(count_tokens(tokens).max()))]

@@ -13,8 +13,8 @@ from dgm_run.networks.mlp import Activation, mlp
 class ConvEncoder(Encoder):
     """Convolutions, gated or plain, followed by fully connected layers.
 
-    Without such layers the features are the output of the last convolution. The first of them equals an unpadded
-    convolution whose kernel covers its whole input.
+    Without fully connected layers the features are the output of the last convolution. The first fully connected layer
+    equals an unpadded convolution whose kernel covers its whole input.
 
     Args:
         shape: shape of one example, (channels, height, width).

@@ -10,7 +10,13 @@ from dgm_run.networks.mlp import Activation, mlp
 
 
 class MLPEncoder(Encoder):
-    """Multi-layer perceptron. Without hidden layers the features are x itself, and the posterior is linear in x."""
+    """Multi-layer perceptron. Without hidden layers the features are x itself, and the posterior is linear in x.
+
+    Args:
+        shape: shape of one example.
+        hidden_dims: units of the hidden layers.
+        activation: nonlinearity after each hidden layer.
+    """
 
     def __init__(self, shape: Sequence[int], hidden_dims: Sequence[int], activation: Activation):
         super().__init__()

@@ -33,5 +33,6 @@ class RNNEncoder(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         tokens = trim_padding(x.long().reshape(-1, x.shape[-1]))
         states, _ = self.layer(self.dropout(self.embedding(tokens)))  # (N, T, hidden)
-        last = (count_tokens(tokens) - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[-1])
-        return states.gather(1, last).view(*x.shape[:-1], -1)
+        last_token = (count_tokens(tokens) - 1).clamp(min=0)  # (N,)
+        index = last_token.view(-1, 1, 1).expand(-1, 1, states.shape[-1])
+        return states.gather(1, index).view(*x.shape[:-1], -1)

@@ -43,14 +43,14 @@ class Estimate:
         estimator: name of the method.
         kind: exact, a bound, or an estimate.
         value: mean over the examples.
-        stderr: standard error of the value, from the choice of the examples and from computing together; None where it
-            is not known. A value that is not finite has neither an error nor an interval.
+        stderr: standard error of the value, over the choice of examples and the draws of the estimator together; None
+            where it is not known. A value that is not finite has neither an error nor an interval.
         num_examples: number of examples used.
         unit: nats by default.
         settings: settings of the estimator.
         diagnostics: effective sample sizes, acceptance rates and the like; None where one is not known or is NaN.
         warning: reason to distrust the number, or a failure that it shows.
-        train_reference: the same number with training examples in place of samples, which a perfect model would reach.
+        train_reference: value with training examples in place of samples; a perfect model would reach it.
         interval: 95% interval of the quantity over the population of examples. Its default is Student's t interval with
             this standard error.
         computing_interval: 95% interval of the exact value on the same examples; None where computing is exact, or its
@@ -87,10 +87,8 @@ class Estimate:
         for name in ("interval", "computing_interval"):
             if self.limits and getattr(self, name):
                 object.__setattr__(self, name, clip_interval(getattr(self, name), self.limits))
-        known = {
-            name: None if value is None or math.isnan(value) else value for name, value in self.diagnostics.items()
-        }
-        object.__setattr__(self, "diagnostics", known)
+        diagnostics = {name: _none_for_nan(value) for name, value in self.diagnostics.items()}
+        object.__setattr__(self, "diagnostics", diagnostics)
 
     @classmethod
     def over(
@@ -120,6 +118,10 @@ class Estimate:
         return cls(quantity, estimator, kind, value, stderr, len(values), interval=interval, values=values, **more)
 
 
+def _none_for_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
 class Method(TypedDict):
     """Method by which the likelihood of a split was estimated; all its rows share these fields of `Estimate`."""
 
@@ -138,7 +140,7 @@ def no_progress(done: int, total: int) -> None:
 
 
 class FineProgress:
-    """Progress counted in parts of the work on each example, so that it also moves within a block.
+    """Progress callback that counts parts of the work on each example, so that it also advances within a block.
 
     Args:
         report: receives the parts done and the parts in all.
@@ -207,6 +209,16 @@ class Estimator(ABC, Generic[M]):
             data: one split.
             report: receives the progress, as (parts done, parts in all).
         """
+
+    def require_positive(self, *names: str) -> None:
+        """Checks settings at construction.
+
+        Raises:
+            ValueError: a setting is not positive.
+        """
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} = {getattr(self, name)} must be positive")
 
     def pictures(self, model: M) -> dict[str, Tensor]:
         """Returns images (N, *shape) by name, to be shown in rows of eight, after `fit`."""

@@ -4,26 +4,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import Baseline, Estimate
-from dgm_run.estimators.intervals import NO_MARGIN, NORMAL, Margin, mean_and_stderr
+from dgm_run.estimators.intervals import NO_MARGIN, NORMAL_QUANTILE, Margin, mean_and_stderr
 
 STANDARD_ERRORS = 2
-"""Standard errors, joined with the margin of computing, that the gap of a worse model exceeds."""
+"""Number of standard errors, combined with the margin of computing, that the gap of a worse model exceeds."""
 MIN_GAP = 0.01
 """Nats an example that the gap of a worse model exceeds: two fits of one family always differ a little."""
 
 
 def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
-    """Tells whether the estimates hold a likelihood of the model and no baseline."""
-    found = any(each.quantity in ("log_likelihood", "elbo") for each in estimates)
-    return found and not any(each.baseline for each in estimates)
+    """Returns whether the estimates hold a likelihood of the model and no baseline."""
+    has_likelihood = any(each.quantity in ("log_likelihood", "elbo") for each in estimates)
+    return has_likelihood and not any(each.baseline for each in estimates)
 
 
 def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
     """Adds a warning to each likelihood of the model that lies below the best baseline.
 
-    The difference is paired where both have a value for every example. The warning stands beside the log-likelihood, or
-    beside the ELBO where there is no log-likelihood. For sentences it stands beside the perplexity, like the baselines.
+    The difference is paired where both have a value for every example. The row of the log-likelihood gets the
+    warning, or that of the ELBO where there is no log-likelihood. For sentences the row of the perplexity gets it.
 
     Args:
         estimates: all estimates on one split, in the units of `Estimate`.
@@ -47,10 +48,9 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
 
 def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
     pairs = [(each, each.baseline) for each in baselines if each.baseline]
-    best, baseline = max(pairs, key=lambda pair: float(pair[1].log_p.mean()))
+    row, baseline = max(pairs, key=lambda pair: float(pair[1].log_p.mean()))  # the best baseline
     gap, stderr = _subtract(likelihood, baseline)
-    # a single example decides nothing, and other warnings name values that are not finite
-    if stderr is None:
+    if stderr is None:  # a single example, or a value that is not finite, of which other warnings speak
         return None
     computing = _computing_margin(likelihood)
     margin = math.hypot(STANDARD_ERRORS * stderr, computing.above)
@@ -58,8 +58,8 @@ def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str 
         margin = max(margin, likelihood.interval[1] - likelihood.value)
     if not gap > max(margin, MIN_GAP):
         return None
-    stderr = math.hypot(stderr, min(computing) / NORMAL)  # one side alone has the bias
-    value = f"perplexity {best.value:.2f}" if best.quantity == "perplexity" else f"{best.value:.2f}"
+    stderr = math.hypot(stderr, min(computing) / NORMAL_QUANTILE)  # one side alone has the bias
+    value = f"perplexity {row.value:.2f}" if row.quantity == "perplexity" else f"{row.value:.2f}"
     name = f"{baseline.name} ({value})"
     by = f"{_format_nats(gap)} ± {_format_nats(stderr)} nats"
     if likelihood.kind == "lower_bound":
@@ -95,7 +95,7 @@ def _select_row(likelihood: Estimate, models: Sequence[Estimate], baselines: Seq
 def _with_warning(estimate: Estimate, warning: str) -> Estimate:
     if "collapsed" in (estimate.warning or ""):  # that warning says the same and gives advice
         return estimate
-    return replace(estimate, warning="; ".join(filter(None, (estimate.warning, warning))))
+    return replace(estimate, warning=join_warnings(estimate.warning, warning))
 
 
 def _format_nats(nats: float) -> str:

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from torch import Tensor  # dgm-report uses intervals, and does without the seconds that torch takes
 
 LEVEL = 0.95
-NORMAL = 1.959963984540054
-"""Standard errors on either side of a 95% interval of a normal distribution."""
-CONSISTENT = 0.99
-"""Share of repetitions whose spread agrees with stated errors that are right. Student's t over two values is 6.5 times
-as wide as a normal interval: at 95% the mean interval of two would be wider than that of one."""
+"""Level of all stated intervals."""
+NORMAL_QUANTILE = 1.959963984540054
+"""Quantile of the normal distribution at which a two-sided 95% interval ends, in standard errors."""
+CONSISTENCY_LEVEL = 0.99
+"""Probability that the spread of repetitions agrees with correct stated errors. Student's t over two values is 6.5
+times as wide as a normal interval: at 95% the mean interval of two would be wider than that of one."""
 
 
 class Margin(NamedTuple):
@@ -35,14 +36,14 @@ class Margin(NamedTuple):
 
     @classmethod
     def from_interval(cls, value: float, interval: Sequence[float]) -> "Margin":
-        """Returns the margin of a value with this interval; none on the side where it lies beyond the end."""
+        """Returns the margin of a value with this interval; a side is zero where the value lies beyond its end."""
         low, high = interval
         return cls(max(0.0, value - low), max(0.0, high - value))
 
     @property
     def stderr(self) -> float:
         """Standard error of the normal distribution whose 95% interval has the same width."""
-        return (self.below + self.above) / (2 * NORMAL)
+        return (self.below + self.above) / (2 * NORMAL_QUANTILE)
 
     def scale(self, factor: float) -> "Margin":
         """Returns the margin of the value times a factor; a negative one exchanges the sides."""
@@ -63,7 +64,7 @@ Limits = tuple[float | None, float | None]
 
 
 def clip_interval(interval: Sequence[float], limits: Limits) -> tuple[float, float]:
-    """Clips an interval to the limits of its quantity; an interval beyond them shows an error and stays."""
+    """Clips an interval to the limits of its quantity; an interval wholly beyond them, which shows a bug, stays."""
     low, high = interval
     least, most = limits
     clipped = (low if least is None else max(low, least), high if most is None else min(high, most))
@@ -79,11 +80,11 @@ def combine(*margins: Margin) -> Margin:
 
 
 def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
-    """Returns the margin of computing of the mean of evaluations by independent draws.
+    """Returns the margin of computing of the mean of R evaluations by independent draws.
 
-    The part that both sides of a stated margin share falls with the root of the number of evaluations. The excess of
-    one side counts as a bias, which all evaluations share, and stays. Where the spread of the values contradicts the
-    stated errors, Student's t over the values is stated if it is wider.
+    The symmetric part of a stated margin falls with the root of R. The excess of one side counts as a bias, which all
+    evaluations share, and stays. Where the spread of the values contradicts the stated errors, the margin is that of
+    Student's t over the values if it is wider.
 
     Args:
         values: values of the evaluations, two at least.
@@ -91,26 +92,26 @@ def margin_of_mean(values: Sequence[float], stated: Sequence[Margin]) -> Margin:
     """
     num = len(values)
     falling = math.hypot(*map(min, stated)) / num
-    # where both sides are infinite none reaches beyond the other
+    # where both sides are infinite, neither exceeds the other
     below = falling + sum(each.below - each.above for each in stated if each.below > each.above) / num
     above = falling + sum(each.above - each.below for each in stated if each.above > each.below) / num
     if not contradicts(values, stated):
         return Margin(below, above)
-    seen = Margin.student(stdev(values) / math.sqrt(num), num - 1)
-    return Margin(max(seen.below, below), max(seen.above, above))
+    by_spread = Margin.student(stdev(values) / math.sqrt(num), num - 1)
+    return Margin(max(by_spread.below, below), max(by_spread.above, above))
 
 
 def contradicts(values: Sequence[float], stated: Sequence[Margin]) -> bool:
-    """Tests whether values lie further apart than their stated margins explain, by chi-square at 1%.
+    """Tests whether values spread more than their stated margins explain, by chi-square at 1%.
 
-    The sum of squares over its degrees of freedom has the mean of the stated variances as its expectation. So one
-    margin that is far too short decides nothing. Any spread contradicts margins of zero.
+    The expected variance of the values is the mean of the stated variances, so a single margin that is far too short
+    decides nothing. Any spread contradicts margins of zero.
     """
     if not all(map(math.isfinite, values)):
         return False
     freedom = len(values) - 1
     variance = sum(each.stderr**2 for each in stated) / len(stated)
-    return stdev(values) ** 2 * freedom > chi_square_quantile(freedom, CONSISTENT) * variance
+    return stdev(values) ** 2 * freedom > chi_square_quantile(freedom, CONSISTENCY_LEVEL) * variance
 
 
 class Bias(NamedTuple):
@@ -133,7 +134,7 @@ class Bias(NamedTuple):
 
         The bias adds to one side as it is, and its error as an independent error.
         """
-        error = NORMAL * self.stderr
+        error = NORMAL_QUANTILE * self.stderr
         if self.value > 0:
             return Margin(math.hypot(margin.below, error) + self.value, margin.above)
         return Margin(margin.below, math.hypot(margin.above, error) - self.value)
@@ -148,7 +149,7 @@ class ComputingErrors(NamedTuple):
 
     Attributes:
         common: margin of the error that all examples share, like the error of log Z.
-        draws: margin of the error from independent draws for each example, which the scatter over the examples holds.
+        draws: margin of the error from independent draws for each example; the scatter over the examples includes it.
         bias: expectation of the value less the exact value, as far as it is known.
     """
 
@@ -166,7 +167,7 @@ class ComputingErrors(NamedTuple):
         return self.bias.widen(combine(self.common, self.draws))
 
     def add_examples(self, examples: Margin) -> Margin:
-        """Returns the margin over the population, given the margin of the scatter over these examples."""
+        """Returns the margin over the population of examples, given the margin of the scatter over these examples."""
         return self.bias.widen(combine(examples, self.common))
 
 

@@ -1,18 +1,19 @@
 """Pooling of evaluations of one number under several seeds: their mean and its errors.
 
-The pooled error of computing is that of a mean of R evaluations. The stated errors give it, or the spread of the
-evaluations where that contradicts them (`intervals.margin_of_mean`):
+An error has two sources: the choice of examples, and computing, which means the draws of the estimator. The pooled
+error of computing is that of a mean of R evaluations. It follows from the stated errors, or from the spread of the
+evaluations where the spread contradicts them (`intervals.margin_of_mean`):
 
-- The part that both sides of a stated margin share falls with the root of R. The excess of one side counts as a bias,
-  which all evaluations share, and stays.
-- Where no error of computing is stated, and the intervals explain the spread, they hold that error. They stay as they
-  are.
-- The margin of the examples is the root of the square of a stated margin less that of computing: an interval holds
-  both. It is never less than the margin of the scatter over the examples. Where the values of single examples are not
-  known, the stated margin stays whole, unless computing is all of it.
+- The symmetric part of a stated margin falls with the root of R. The excess of one side counts as a bias, which all
+  evaluations share, and stays.
+- If no error of computing is stated, and the intervals explain the spread, then the intervals include that error. They
+  stay as they are.
+- An interval includes both sources. So the squared margin of the examples is the squared stated margin less that of
+  computing. It is at least the margin of the scatter over the examples. Where the values of single examples are not
+  known, the stated margin stays whole, unless computing is its only source.
 
 Each rule errs to the wide side. A row does not separate an error that all examples share from an independent one of
-each example. The latter counts both in the scatter and in the spread.
+each example. The latter counts twice, in the scatter and in the spread.
 """
 
 import math
@@ -20,6 +21,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.intervals import NO_MARGIN, Margin, combine, contradicts, margin_of_mean
 
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
@@ -71,10 +73,11 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
 def _computing_margin(evaluations: Sequence[Number]) -> Margin:
     """Returns the margin of computing: the stated one, else that of the spread, bounded by the whole stated error."""
     values = [each.value for each in evaluations]
-    seen = margin_of_mean(values, [each.computing_margin for each in evaluations])
-    if not _holds_spread(evaluations):
-        return seen
-    return Margin(*map(min, seen, margin_of_mean(values, _margins(evaluations))))
+    margin = margin_of_mean(values, [each.computing_margin for each in evaluations])
+    if not _includes_computing(evaluations):
+        return margin
+    whole = margin_of_mean(values, _margins(evaluations))
+    return Margin(min(margin.below, whole.below), min(margin.above, whole.above))
 
 
 def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computing: Margin) -> Margin | None:
@@ -86,14 +89,17 @@ def _total_margin(evaluations: Sequence[Number], scatter: Margin | None, computi
     stated = _mean_margin([each.computing_margin for each in evaluations])
     if total == stated:  # computing is the only error
         return computing
-    if _holds_spread(evaluations):
-        return Margin(*map(max, total, scatter)) if scatter else total
-    examples = Margin(*map(_largest_rest, total, stated, scatter)) if scatter else total
-    return combine(examples, computing)
+    if not scatter:
+        return total if _includes_computing(evaluations) else combine(total, computing)
+    if _includes_computing(evaluations):
+        return Margin(max(total.below, scatter.below), max(total.above, scatter.above))
+    below = _subtract_computing(total.below, stated.below, scatter.below)
+    above = _subtract_computing(total.above, stated.above, scatter.above)
+    return combine(Margin(below, above), computing)
 
 
-def _holds_spread(evaluations: Sequence[Number]) -> bool:
-    """Tells whether the intervals hold an unstated error of computing: none is stated, and they explain the spread."""
+def _includes_computing(evaluations: Sequence[Number]) -> bool:
+    """Returns whether the intervals include an error of computing that is not stated, and explain the spread."""
     margins = _margins(evaluations)
     is_stated = any(each.computing_interval for each in evaluations) or len(margins) < len(evaluations)
     return not is_stated and not contradicts([each.value for each in evaluations], margins)
@@ -104,7 +110,7 @@ def _margins(evaluations: Sequence[Number]) -> list[Margin]:
 
 
 def _stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None:
-    """Scales the stated standard error by the ratio of the pooled to the stated interval; the interval has the bias."""
+    """Scales the stated standard error by the ratio of the pooled to the stated interval."""
     stated = [each.stderr for each in evaluations if each.stderr is not None]
     if len(stated) < len(evaluations):
         return None
@@ -115,18 +121,21 @@ def _stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None
     return stderr * total.stderr / before if 0 < before < math.inf else total.stderr
 
 
-def _largest_rest(total: float, computing: float, scatter: float) -> float:
+def _subtract_computing(total: float, computing: float, scatter: float) -> float:
+    """Returns the margin of the examples, on one side: total less computing in squares, but at least the scatter."""
     return max(scatter, math.sqrt(max(0.0, total**2 - computing**2)))
 
 
 def _mean_margin(margins: Sequence[Margin]) -> Margin:
-    return Margin(*(sum(sides) / len(sides) for sides in zip(*margins, strict=True)))
+    below = sum(each.below for each in margins) / len(margins)
+    above = sum(each.above for each in margins) / len(margins)
+    return Margin(below, above)
 
 
 def merge_warnings(warnings: Iterable[str | None]) -> str | None:
-    """Joins warnings and keeps the first of parts that differ in their numbers alone; None where there are none."""
+    """Joins the parts of all warnings, and keeps one of those that differ only in numbers; None without warnings."""
     parts = [part for warning in warnings if warning for part in warning.split("; ")]
     distinct: dict[str, str] = {}
     for part in parts:
         distinct.setdefault(_DIGITS.sub("", part), part)
-    return "; ".join(distinct.values()) or None
+    return join_warnings(*distinct.values())

@@ -10,10 +10,10 @@ from dataclasses import replace
 from torch import Tensor
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NORMAL, Margin
+from dgm_run.estimators.intervals import NORMAL_QUANTILE, Margin
 
 PERCENT = "%"
-SHARE = (0.0, 1.0)
+SHARE_LIMITS = (0.0, 1.0)
 """Limits of a share."""
 
 
@@ -24,16 +24,16 @@ def wilson_interval(share: float, num: float) -> tuple[float, float]:
         share: share of successes.
         num: number of independent trials, not necessarily whole.
     """
-    square = NORMAL**2
+    square = NORMAL_QUANTILE**2
     centre = (share + square / (2 * num)) / (1 + square / num)
-    half = NORMAL * math.sqrt(share * (1 - share) / num + square / (4 * num**2)) / (1 + square / num)
+    half = NORMAL_QUANTILE * math.sqrt(share * (1 - share) / num + square / (4 * num**2)) / (1 + square / num)
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def bounded_interval(
-    value: float, stderr: float | None, num: int, most: float = math.inf
+    value: float, stderr: float | None, num: int, max_num: float = math.inf
 ) -> tuple[float, float]:  # fmt: skip
-    """Returns a 95% interval of a number in [0, 1] that is no plain share, like an area.
+    """Returns a 95% interval of a number in [0, 1] other than a share, such as an area under a curve.
 
     It is Wilson's interval for the number of trials that gives a share this standard error.
 
@@ -41,15 +41,17 @@ def bounded_interval(
         value: a number in [0, 1].
         stderr: its standard error; zero or None where all examples are alike.
         num: number of trials where there is no standard error.
-        most: largest number of trials.
+        max_num: largest number of trials.
     """
     variance = value * (1 - value)
-    return wilson_interval(value, min(most, variance / stderr**2) if stderr and variance > 0 else num)
+    num_trials = min(max_num, variance / stderr**2) if stderr and variance > 0 else num
+    return wilson_interval(value, num_trials)
 
 
 def width_as_stderr(interval: tuple[float, float]) -> float:
     """Returns the standard error of a normal 95% interval of this width, which is never zero, unlike p (1 - p)."""
-    return Margin((interval[1] - interval[0]) / 2, (interval[1] - interval[0]) / 2).stderr
+    half = (interval[1] - interval[0]) / 2
+    return Margin(half, half).stderr
 
 
 def estimate_proportion(hits: Tensor, quantity: str, estimator: str, unit: str = "", **more) -> Estimate:
@@ -61,7 +63,7 @@ def estimate_proportion(hits: Tensor, quantity: str, estimator: str, unit: str =
         unit: "" for a share, "%" for per cent.
     """
     scale = 100 if unit == PERCENT else 1
-    found = Estimate.over(scale * hits.double(), quantity, estimator, "estimate", unit=unit, **more)
-    low, high = (scale * end for end in wilson_interval(found.value / scale, len(hits)))
-    limits = (0.0, float(scale))
-    return replace(found, interval=(low, high), stderr=width_as_stderr((low, high)), limits=limits)
+    estimate = Estimate.over(scale * hits.double(), quantity, estimator, "estimate", unit=unit, **more)
+    low, high = wilson_interval(estimate.value / scale, len(hits))
+    interval = (scale * low, scale * high)
+    return replace(estimate, interval=interval, stderr=width_as_stderr(interval), limits=(0.0, float(scale)))

@@ -25,28 +25,28 @@ def average_repeats(repeats: Sequence[Sequence[Estimate]], seed: int) -> list[Es
     Raises:
         ValueError: two repeats have different rows.
     """
-    noted = {"seed": seed} if seed else {}
+    settings = {"seed": seed} if seed else {}
     if len(repeats) > 1:
-        noted["repeats"] = len(repeats)
-    if not noted:
+        settings["repeats"] = len(repeats)
+    if not settings:
         return list(repeats[0])
     rows = [[(each.quantity, each.estimator) for each in estimates] for estimates in repeats]
     if any(each != rows[0] for each in rows):
         raise ValueError(f"the rows differ from seed to seed, so they have no mean: {rows}: set repeats=1")
     averages = repeats[0] if len(repeats) == 1 else [_average(same) for same in zip(*repeats, strict=True)]
-    return [each if _is_exact(each) else replace(each, settings={**each.settings, **noted}) for each in averages]
+    return [each if _is_exact(each) else replace(each, settings={**each.settings, **settings}) for each in averages]
 
 
 def _is_exact(estimate: Estimate) -> bool:
-    """Tells whether a number uses no draws; exact bits of dequantised data are an upper bound by their kind."""
+    """Returns whether a number uses no draws: by its estimator, as the kind of exact dequantised bits is a bound."""
     return "exact" in (estimate.kind, estimate.estimator)
 
 
 def _average(estimates: Sequence[Estimate]) -> Estimate:
     if all(map(_is_exact, estimates)):
         return estimates[0]
-    found = torch.tensor([each.value for each in estimates], dtype=torch.float64)
-    spread = (found - found[0]).std().item()  # exactly zero for equal values
+    means = torch.tensor([each.value for each in estimates], dtype=torch.float64)
+    spread = (means - means[0]).std().item()  # exactly zero for equal means
     values = _mean_values(estimates)
     stderr = None if values is None else mean_and_stderr(values)[1]
     scatter = None if values is None or stderr is None else Margin.student(stderr, len(values) - 1)

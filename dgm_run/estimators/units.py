@@ -35,19 +35,22 @@ def convert_likelihood(
     if isinstance(data, Sentences):
         converted = estimate_perplexity(log_p, data, estimator, kind, errors, **more)
     else:
-        of_bits: Kind = "upper_bound" if data.log_bin_width and kind == "exact" else kind
-        if data.log_bin_width and kind == "lower_bound":
-            of_bits = "estimate"  # a lower bound of an upper bound
+        bits_kind = kind
+        if data.log_bin_width and kind == "exact":
+            bits_kind = "upper_bound"
+        elif data.log_bin_width and kind == "lower_bound":
+            bits_kind = "estimate"  # a lower bound of an upper bound
         num_observed = data.num_observed.double().cpu().expand(len(log_p))
         is_known = num_observed > 0  # an example without observed elements has no rate
         factor = -(1 / num_observed[is_known]).mean().item() / math.log(2)
         bits = bits_per_dim(log_p, data)[is_known]
-        converted = Estimate.over(bits, "bits_per_dim", estimator, of_bits, errors.scale(factor), unit="bits", **more)
+        scaled = errors.scale(factor)
+        converted = Estimate.over(bits, "bits_per_dim", estimator, bits_kind, scaled, unit="bits", **more)
     if data.log_p is None:
         return [converted]
     truth = Estimate("true_log_likelihood", "data", "exact", *mean_and_stderr(data.log_p), len(data))
-    lost = Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, errors.scale(-1), **more)
-    return [converted, truth, lost]
+    kl = Estimate.over(data.log_p - log_p, "kl_from_truth", estimator, kind, errors.scale(-1), **more)
+    return [converted, truth, kl]
 
 
 def estimate_perplexity(
@@ -70,19 +73,25 @@ def estimate_perplexity(
     computing = errors.margin
     interval = None
     if stderr is not None:
-        of_examples = Margin.student(stderr / value, len(log_p) - 1)
-        interval = _around_logarithm(value, errors.add_examples(of_examples))
+        examples = Margin.student(stderr / value, len(log_p) - 1)
+        interval = _interval_by_log(value, errors.add_examples(examples))
         stderr = math.hypot(stderr, value * errors.common.stderr)
-    of_computing = _around_logarithm(value, computing) if any(computing) else None
     return Estimate(
-        *("perplexity", estimator, kind, value, stderr, len(data), ""),
+        quantity="perplexity",
+        estimator=estimator,
+        kind=kind,
+        value=value,
+        stderr=stderr,
+        num_examples=len(data),
+        unit="",
         interval=interval,
-        computing_interval=of_computing,
+        computing_interval=_interval_by_log(value, computing) if any(computing) else None,
         **more,
     )
 
 
-def _around_logarithm(value: float, margin: Margin) -> tuple[float, float]:
+def _interval_by_log(value: float, margin: Margin) -> tuple[float, float]:
+    """Returns the interval of a value whose logarithm has this margin."""
     low, high = (value * torch.tensor([-margin.below, margin.above], dtype=torch.float64).exp()).tolist()
     return low, high  # infinite where math.exp would fail
 

@@ -12,9 +12,9 @@ class Likelihood(nn.Module, ABC):
     """Likelihood: forward(params) maps (*batch, num_params, *shape) -> p(x | z), batch shape (*batch,), event `shape`.
 
     Attributes:
-        takes: kinds of data of which it is a normalised density (`Dataset.kind`).
+        takes: kinds of data (`Dataset.kind`) for which p(x | z) is normalised.
         num_params: decoder outputs for each element of an example.
-        is_stationary: whether all elements share its own parameters, so that it also applies to a single pixel.
+        is_stationary: whether all elements share the likelihood's parameters, so that it also applies to one pixel.
     """
 
     takes: tuple[str, ...]

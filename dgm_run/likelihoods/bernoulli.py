@@ -7,7 +7,7 @@ from dgm_run.likelihoods.base import Likelihood
 
 
 class BernoulliLikelihood(Likelihood):
-    """Independent Bernoulli pixels, parametrised by logits, for binary data only: it is no density of grey values."""
+    """Independent Bernoulli pixels, parametrised by logits. It serves binary data only: it is no density of greys."""
 
     takes = ("binary",)
 

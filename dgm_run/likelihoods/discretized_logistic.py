@@ -10,7 +10,7 @@ from dgm_run.likelihoods.levels import LevelLikelihood
 from dgm_run.networks.bounded import add_floor
 
 MIN_LOG_SCALE = -7.0
-"""Log of the floor added to the scale: a quarter of one of 256 levels. Gradients grow below it without any gain."""
+"""Log of the floor added to the scale, a quarter of one of 256 levels. Smaller scales only make gradients larger."""
 
 
 class DiscretizedLogisticLikelihood(LevelLikelihood):
@@ -32,6 +32,6 @@ class DiscretizedLogisticLikelihood(LevelLikelihood):
         self.log_scale = nn.Parameter(torch.tensor(float(log_scale)))
 
     def forward(self, params: Tensor) -> DiscretizedLogistic:
-        mean, log_scale = params.unbind(-len(self.shape) - 1)
-        log_scale = add_floor(self.log_scale + log_scale, MIN_LOG_SCALE)
-        return DiscretizedLogistic(mean.sigmoid(), log_scale, self.num_levels, len(self.shape))
+        mean_logit, log_factor = params.unbind(-len(self.shape) - 1)
+        log_scale = add_floor(self.log_scale + log_factor, MIN_LOG_SCALE)
+        return DiscretizedLogistic(mean_logit.sigmoid(), log_scale, self.num_levels, len(self.shape))

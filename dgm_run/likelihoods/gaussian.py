@@ -62,12 +62,13 @@ class GaussianLikelihood(Likelihood):
         self.relative_min_scale = relative_min_scale
         self.is_stationary = learn_scale != "element"
         self.num_params = 2 if learn_scale == "predicted" else 1
-        start = torch.zeros(self.shape if learn_scale == "element" else ())
+        log_scale = torch.zeros(self.shape if learn_scale == "element" else ())
         if learn_scale in ("shared", "element"):
-            self.log_scale = nn.Parameter(start)
+            self.log_scale = nn.Parameter(log_scale)
         else:
-            self.register_buffer("log_scale", start)
-        self.register_buffer("log_floor", torch.zeros(() if learn_scale in ("no", "shared") else self.shape))
+            self.register_buffer("log_scale", log_scale)
+        floor_shape = self.shape if learn_scale in ("element", "predicted") else ()
+        self.register_buffer("log_floor", torch.zeros(floor_shape))
         self._set_floor(torch.ones(math.prod(self.shape), dtype=torch.float64))
 
     @torch.no_grad()
@@ -85,22 +86,22 @@ class GaussianLikelihood(Likelihood):
         floor = noise_floor(variance, self.min_scale, self.relative_min_scale)
         floor = floor.min() if self.learn_scale == "shared" else floor.view(self.shape)
         self.log_floor.copy_(floor.log())
-        # a floor above `scale` raises the start
-        above = torch.where(floor < self.scale, self.scale - floor, self.scale)
-        self.log_scale.copy_(above.log() if self.log_scale.dim() else above.amin().log())
+        # the total, floor + excess, starts at `scale`, or higher where the floor itself exceeds `scale`
+        excess = torch.where(floor < self.scale, self.scale - floor, self.scale)
+        self.log_scale.copy_(excess.log() if self.log_scale.dim() else excess.amin().log())
 
     @property
     def likelihood_warning(self) -> str | None:
-        """Warning about learned scales at their floor; None without any. Scales predicted by a decoder are ignored."""
+        """Warning about learned scales at their floor; None where there are none, or where a decoder predicts them."""
         if self.learn_scale not in ("shared", "element"):
             return None
         at_floor = self.log_scale.detach() - self.log_floor < math.log(AT_FLOOR)
         return describe_floor(int(at_floor.sum()), at_floor.numel(), self.min_scale, self.relative_min_scale)
 
     def forward(self, params: Tensor) -> IndependentGaussian:
-        mean, *rest = params.unbind(-len(self.shape) - 1)
+        mean, *log_factors = params.unbind(-len(self.shape) - 1)
         mean = mean.sigmoid() if self.squash else mean
-        log_scale = self.log_scale + rest[0] if rest else self.log_scale
+        log_scale = self.log_scale + log_factors[0] if self.learn_scale == "predicted" else self.log_scale
         if self.learn_scale != "no":
             log_scale = add_floor(log_scale, self.log_floor)
         return IndependentGaussian(mean, log_scale, len(self.shape))

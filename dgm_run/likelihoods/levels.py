@@ -8,7 +8,7 @@ from dgm_run.likelihoods.base import Likelihood
 class LevelLikelihood(Likelihood):
     """Probability mass of each of `num_levels` grey levels.
 
-    Binarised data have two levels, whatever their source had; a likelihood of more levels is no density of them.
+    Binarised data have two levels, whatever their source had. A likelihood of more levels does not normalise over them.
 
     Args:
         shape: shape of one example.

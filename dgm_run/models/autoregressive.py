@@ -1,4 +1,4 @@
-"""Density without latent variables: a decoder alone, with an exact likelihood.
+"""Autoregressive density without latent variables, with an exact likelihood.
 
 Source: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel recurrent neural networks, 2016,
 https://arxiv.org/abs/1601.06759.
@@ -13,9 +13,9 @@ from dgm_run.models.base import ExactModel
 
 
 class Autoregressive(ExactModel):
-    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), given by a decoder whose z is a vector of ones.
+    """p(x) = prod_i p(x_i | x_1, ..., x_{i-1}), from an autoregressive decoder at z = (1, ..., 1).
 
-    A decoder with independent pixels makes it a model of independent pixels.
+    With another decoder it is a model of independent pixels.
 
     Args:
         latent_dim: length of the vector of ones; the decoder refers to it.

@@ -1,6 +1,6 @@
 """Latent-variable models of corrupted examples: with missing values, or with noise.
 
-Sources: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
+Source: P.-A. Mattei, J. Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, 2019,
 https://arxiv.org/abs/1812.02633 (the bound of the observed elements, zeros as the encoder's input).
 """
 
@@ -73,11 +73,12 @@ class CorruptedModel(ContinuousLatentModel):
         return self.corrupt.observation_density(self.model.decode(z))
 
     def initialize(self, x: Tensor) -> None:
-        """Initializes the model from corrupted examples; column means of the observed values replace missing ones."""
+        """Initializes the model from corrupted examples; means of the observed values replace missing elements."""
         observed = self.corrupt.observed(x)
         means = observed.nanmean(0).nan_to_num(0.0)  # zero where an element is never observed
+        completed = torch.where(observed.isnan(), means, observed)
         for part in topmost_with_method(self.model, "initialize"):
-            part.initialize(torch.where(observed.isnan(), means, observed))
+            part.initialize(completed)
 
     def generate(self, n: int) -> Distribution:
         return self.model.generate(n)
@@ -88,6 +89,7 @@ class CorruptedModel(ContinuousLatentModel):
         return self.corrupt.posterior_of_x(self.model.decode(self.infer(x).sample()), x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns the mean of p(x | x~, z) at one draw of q(z | x~), (B, *shape)."""
         return self.posterior_of_x(x).mean
 
 

@@ -23,7 +23,7 @@ class LanguageModel(ExactModel):
         embed_dim: dimensions of a token's embedding.
         hidden_dim: dimensions of the state.
         cell: lstm | gru.
-        inputs: words (the preceding ones) | none: the network receives no words, only their positions.
+        inputs: words (the preceding ones) | none: all inputs are the unknown token, so that only the position counts.
         dropout: dropout rate of embeddings and states while training.
     """
 
@@ -41,9 +41,17 @@ class LanguageModel(ExactModel):
     ):
         super().__init__()
         self.length = shape[0]
-        sizes = (embed_dim, hidden_dim)
-        has_word_inputs = inputs == "words"
-        self.network = TokenNetwork(vocab_size, 0, "state", *sizes, cell, has_word_inputs, 0.0, dropout)
+        self.network = TokenNetwork(
+            vocab_size=vocab_size,
+            context_dim=0,
+            context_at="state",
+            embed_dim=embed_dim,
+            hidden_dim=hidden_dim,
+            cell=cell,
+            has_word_inputs=inputs == "words",
+            word_dropout=0.0,
+            dropout=dropout,
+        )
 
     def sentences(self, n: int) -> Sentence:
         """Returns p(x), n times: batch shape (n,)."""

@@ -27,11 +27,11 @@ class LayeredModel(nn.Module, ABC):
 
     Attributes:
         num_stages: number of stages.
-        whole: name of the joint training that follows the stages.
+        joint_stage_name: name of the joint training that follows the stages, for messages.
     """
 
     num_stages: int
-    whole: ClassVar[str] = "all layers together"
+    joint_stage_name: ClassVar[str] = "all layers together"
 
     @classmethod
     def count_stages(cls, settings: Mapping[str, Any]) -> int:

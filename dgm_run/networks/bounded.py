@@ -1,4 +1,4 @@
-"""Numbers constrained to an interval, or bounded below by a floor."""
+"""Numbers within an interval, and noise scales with a floor."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def check_interval(bounds: Sequence[float], name: str = "log_var_range") -> tupl
     """Checks an interval and returns its two ends.
 
     Raises:
-        ValueError: they are not two finite numbers in ascending order.
+        ValueError: `bounds` are not two finite numbers in ascending order.
     """
     if len(bounds) != 2 or not float("-inf") < bounds[0] < bounds[1] < float("inf"):
         raise ValueError(f"{name} = {list(bounds)} must be two finite numbers, the smaller one first")
@@ -18,7 +18,7 @@ def check_interval(bounds: Sequence[float], name: str = "log_var_range") -> tupl
 
 
 def add_floor(log_value: Tensor, log_floor: float | Tensor) -> Tensor:
-    """Adds a floor to a positive number, in log space. A clamp would stop the gradient at the floor."""
+    """Computes log(value + floor), (*shape), from the two logs. A clamp would stop the gradient at the floor."""
     floor = log_floor if isinstance(log_floor, Tensor) else torch.full_like(log_value, log_floor)
     return torch.logaddexp(log_value, floor.to(log_value.dtype))
 
@@ -47,9 +47,9 @@ def column_variance(x: Tensor) -> Tensor:
 
 
 def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -> Tensor:
-    """Computes the least standard deviation of the noise of each column: min_scale + relative_min_scale * its own.
+    """Computes min_scale + relative_min_scale * (standard deviation of the column), the least noise of each column.
 
-    A constant column has no scale of its own: it takes the root mean variance of the columns that vary.
+    A constant column takes the root mean variance of the varying columns in place of its own scale.
 
     Args:
         variance: variance of each column over the training examples, (D,).
@@ -62,24 +62,24 @@ def noise_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -
     Raises:
         ValueError: no column varies, and there is no absolute part.
     """
-    varies = variance > 0
-    if relative_min_scale > 0 and min_scale == 0 and not bool(varies.any()):
+    is_varying = variance > 0
+    if relative_min_scale > 0 and min_scale == 0 and not bool(is_varying.any()):
         raise ValueError(
-            "all training examples are equal, so relative_min_scale has no scale to refer to: set an absolute floor, "
+            "all training examples are equal, so relative_min_scale times their scale is zero: set an absolute floor, "
             "as model.min_scale=0.1 or likelihood.min_scale=0.1"
         )
-    typical = variance.sum() / varies.sum().clamp(min=1)
-    return min_scale + relative_min_scale * torch.where(varies, variance, typical).sqrt()
+    mean_variance = variance.sum() / is_varying.sum().clamp(min=1)
+    return min_scale + relative_min_scale * torch.where(is_varying, variance, mean_variance).sqrt()
 
 
 def describe_floor(num: int, total: int, min_scale: float, relative_min_scale: float) -> str | None:
-    """Describes how many of `total` noise scales are at their floor; returns None for none of them."""
+    """Describes the floor that `num` of `total` noise scales have reached; returns None where `num` is 0."""
     if not num:
         return None
-    of = f"{num} of {total} columns" if total > 1 else "all columns"
+    columns = f"{num} of {total} columns" if total > 1 else "all columns"
     parts = {"min_scale": min_scale, "relative_min_scale": relative_min_scale}
     settings = ", ".join(f"{name}={value:g}" for name, value in parts.items() if value)
-    return f"the noise of {of} is at its floor, on which the likelihood depends ({settings})"
+    return f"the noise of {columns} is at its floor, on which the likelihood depends ({settings})"
 
 
 class BoundedParameter(nn.Module):
@@ -103,5 +103,5 @@ class BoundedParameter(nn.Module):
         self.raw = nn.Parameter(self.half_width * torch.atanh(torch.where(start.abs() < 1, start, 0.0)))
 
     def forward(self) -> Tensor:
-        # has slope one in the middle, as a free parameter
+        # slope one in the middle, so that learning rates mean the same as for a free parameter
         return self.middle + self.half_width * torch.tanh(self.raw / self.half_width)

@@ -12,7 +12,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
     """Builds a convolution that keeps the size of an image, or divides it by the stride, rounded up.
 
     Raises:
-        ValueError: a size is not positive, or the kernel has no middle.
+        ValueError: a size is not positive, or the kernel size is even.
     """
     if min(in_channels, out_channels, kernel_size, stride) < 1:
         raise ValueError(
@@ -48,9 +48,16 @@ def conv_layers(
     batch_norm: bool,
     is_upsampling: bool = False,
 ) -> nn.Sequential:
-    """Builds convolutions with a nonlinearity after each, with or without batch normalisation.
+    """Builds convolutions with a nonlinearity after each, (B, in, H, W) -> (B, channels[-1], H', W').
 
-    With `is_upsampling` an image is enlarged by the stride before each layer; otherwise the layer shrinks it.
+    Args:
+        in_channels: channels of the input.
+        channels: output channels of each layer.
+        kernel_sizes: kernel size of each layer, odd.
+        strides: factor by which each layer changes the size of the image.
+        activation: nonlinearity after each layer.
+        batch_norm: whether batch normalisation precedes each nonlinearity.
+        is_upsampling: whether strides enlarge the image; otherwise they shrink it.
 
     Raises:
         ValueError: the lists differ in length, or a size is not positive.
@@ -67,27 +74,41 @@ def conv_layers(
         nonlinearity = Nonlinearity(activation, axis=-3)
         if is_upsampling and stride > 1:
             layers.append(Upsample(stride))
-        width = nonlinearity.inputs * out_channels
-        layers.append(conv(in_channels, width, kernel_size, 1 if is_upsampling else stride))
-        layers += [*([nn.BatchNorm2d(width)] if batch_norm else []), nonlinearity]
+        conv_channels = nonlinearity.inputs * out_channels
+        layers.append(conv(in_channels, conv_channels, kernel_size, 1 if is_upsampling else stride))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(conv_channels))
+        layers.append(nonlinearity)
         in_channels = out_channels
     return nn.Sequential(*layers)
 
 
 def apply_over_batch(network: nn.Module, x: Tensor, event_dims: int) -> Tensor:
-    """Applies a network with one batch axis to examples of `event_dims` axes with any leading axes."""
+    """Applies a network over examples to any batch of them: (*batch, *event) -> (*batch, *output).
+
+    Args:
+        network: (N, *event) -> (N, *output).
+        x: (*batch, *event).
+        event_dims: number of axes of an example.
+    """
     batch = x.shape[: x.dim() - event_dims]
-    return network(x) if len(batch) == 1 else network(x.reshape(-1, *x.shape[len(batch) :])).unflatten(0, batch)
+    if len(batch) == 1:
+        return network(x)
+    flat = x.reshape(-1, *x.shape[len(batch) :])
+    return network(flat).unflatten(0, batch)
 
 
 def image_size(shape: Sequence[int]) -> tuple[int, int, int]:
     """Returns channels, height and width.
 
     Raises:
-        ValueError: the examples are no images.
+        ValueError: `shape` is not that of an image.
     """
     if len(shape) != 3:
-        raise ValueError(f"shape = {list(shape)}: convolutions need images, [channels, height, width]")
+        raise ValueError(
+            f"shape = {list(shape)}: convolutions need images, [channels, height, width]: choose encoder=mlp and "
+            "decoder=mlp"
+        )
     channels, height, width = shape
     return channels, height, width
 

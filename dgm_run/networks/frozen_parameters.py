@@ -8,12 +8,12 @@ from torch import nn
 
 @contextmanager
 def frozen_parameters(*parts: nn.Module) -> Iterator[None]:
-    """Freezes the parameters of these parts inside the context; gradients to all else stay the same."""
-    learning = [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
-    for parameter in learning:
+    """Freezes the parameters of these parts inside the context; all other gradients stay the same."""
+    trainable = [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)

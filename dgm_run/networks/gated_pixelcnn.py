@@ -1,4 +1,6 @@
-"""Gated PixelCNN: a stack over the rows above and a stack over the pixels to the left, without a blind spot.
+"""Gated PixelCNN: a vertical stack over the rows above and a horizontal stack over the pixels to the left.
+
+Together the stacks read all preceding pixels within reach: there is no blind spot.
 
 Source: A. van den Oord et al., Conditional image generation with PixelCNN decoders, 2016,
 https://arxiv.org/abs/1606.05328.
@@ -16,7 +18,7 @@ from dgm_run.networks.pixels import (
     RowCache,
     RowsAbove,
     apply_at_pixel,
-    check_sizes,
+    layer_sizes,
     output_layer,
     pointwise,
     repeat_to,
@@ -25,7 +27,9 @@ from dgm_run.networks.pixels import (
 
 
 class GatedLayer(nn.Module):
-    """Layer v' = gate(V v + c), h' = [h +] W gate(U h + T (V v + c) + d), c and d from the context.
+    """Layer of both stacks: v' = gate(V v + c) and h' = h + W gate(U h + T (V v + c) + d).
+
+    c and d are linear in the context. The first layer has no residual term h.
 
     Args:
         in_channels: channels of v and of h.
@@ -51,9 +55,9 @@ class GatedLayer(nn.Module):
 
 
 def gate(x: Tensor, axis: int) -> Tensor:
-    """Multiplies tanh of one half of the channels by the sigmoid of the other half."""
-    value, openness = x.chunk(2, axis)
-    return torch.tanh(value) * openness.sigmoid()
+    """Multiplies tanh of the first half of the channels, on this axis, by the sigmoid of the other half."""
+    value, gate_logits = x.chunk(2, axis)
+    return torch.tanh(value) * gate_logits.sigmoid()
 
 
 class GatedPixelCNN(PixelNetwork):
@@ -83,12 +87,10 @@ class GatedPixelCNN(PixelNetwork):
         num_layers: int,
     ):
         super().__init__()
-        check_sizes(first_kernel_size, kernel_size, num_layers)
+        sizes = layer_sizes(in_channels, channels, first_kernel_size, kernel_size, num_layers)
         self.layers = ModuleList(
-            GatedLayer(
-                channels if i else in_channels, channels, kernel_size if i else first_kernel_size, is_first=not i
-            )
-            for i in range(num_layers)
+            GatedLayer(layer_channels, channels, size, is_first=i == 0)
+            for i, (layer_channels, size) in enumerate(sizes)
         )
         self.from_context = ModuleList(pointwise(context_channels, 4 * channels) for _ in range(num_layers))
         self.hidden = pointwise(channels, channels)
@@ -108,44 +110,52 @@ class GatedPixelCNN(PixelNetwork):
 
 
 class GatedPixelCNNSampler(PixelSampler):
+    """Sampler of a `GatedPixelCNN`; the vertical stack runs once a row, the horizontal stack once a pixel.
+
+    Args:
+        network: network whose outputs it computes.
+        context: (N, context channels, H, W).
+    """
+
     def __init__(self, network: GatedPixelCNN, context: Tensor):
         self.network = network
         projections = network.from_context
         self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
         layers = list(network.layers)
-        widths = [network.in_channels] + [network.channels] * (len(layers) - 1)
-        self.strips = [RowCache(context, width, layer.left.reach) for width, layer in zip(widths, layers, strict=True)]
-        self.rows = [strip.above for strip in self.strips]  # inputs of the vertical stack
-        self.matrices = [layer.left.flatten_weight() for layer in layers]
-        self.from_above: list[Tensor] = []
+        channels = [network.in_channels] + [network.channels] * (len(layers) - 1)
+        self.caches = [RowCache(context, num, layer.left.reach) for num, layer in zip(channels, layers, strict=True)]
+        self.rows_above = [cache.above for cache in self.caches]  # inputs of the vertical stack
+        self.left_weights = [layer.left.flatten_weight() for layer in layers]
+        self.vertical_terms: list[Tensor] = []  # inputs of the horizontal stack from the vertical one, (N, W, 2 C) each
 
     def begin_row(self, row: int) -> None:
         if row:
-            self.strips[0].end_row()
-            self.rows[0] = self.strips[0].above
-        self.from_above = []
+            self.caches[0].end_row()
+            self.rows_above[0] = self.caches[0].above
+        self.vertical_terms = []
         v: Tensor | None = None
         for i, (layer, context_term) in enumerate(zip(self.network.layers, self.context_terms, strict=True)):
             to_v, to_h = context_term[row].chunk(2, -1)
             if v is None:
-                inputs = self.rows[0]
+                inputs = self.rows_above[0]
             else:
-                inputs = torch.cat([self.rows[i], v.mT.unsqueeze(2)], 2)
-                self.rows[i] = inputs[:, :, 1:]
+                inputs = torch.cat([self.rows_above[i], v.mT.unsqueeze(2)], 2)  # (N, C, reach + 1, W)
+                self.rows_above[i] = inputs[:, :, 1:]
             vertical = layer.above.compute_row(inputs) + to_v  # (N, W, 2 C)
-            self.from_above.append(apply_at_pixel(layer.link, vertical) + to_h)
+            self.vertical_terms.append(apply_at_pixel(layer.link, vertical) + to_h)
             v = gate(vertical, -1)
 
     def compute_output(self, column: int) -> Tensor:
         h: Tensor | None = None
         for i, layer in enumerate(self.network.layers):
             if h is not None:
-                self.strips[i].put(column, h)
-            window = self.strips[i].window(column, layer.left.has_own_pixel)
-            out = apply_at_pixel(layer.mix, gate(self.from_above[i][:, column] + window @ self.matrices[i], -1))
+                self.caches[i].put(column, h)
+            window = self.caches[i].window(column, layer.left.has_own_pixel)
+            horizontal = self.vertical_terms[i][:, column] + window @ self.left_weights[i]  # (N, 2 C)
+            out = apply_at_pixel(layer.mix, gate(horizontal, -1))
             h = out if h is None else h + out
         assert h is not None
         return apply_at_pixel(self.network.output, F.relu(apply_at_pixel(self.network.hidden, F.relu(h))))
 
     def put(self, column: int, pixel: Tensor) -> None:
-        self.strips[0].put(column, pixel)
+        self.caches[0].put(column, pixel)

@@ -10,6 +10,7 @@ from dgm_run.networks.bounded import check_interval
 from dgm_run.networks.linear import linear
 
 INIT_FACTOR = 0.1
+"""Initial scale of the weights, so that the Gaussian starts near N(0, I) for every h, and latent levels match."""
 
 
 class GaussianLayer(nn.Module):
@@ -25,10 +26,10 @@ class GaussianLayer(nn.Module):
         super().__init__()
         self.linear = linear(in_dim, 2 * out_dim)
         self.log_var_range = check_interval(log_var_range)
-        with torch.no_grad():  # starts near N(0, I) for every h, so that levels of latent variables match
+        with torch.no_grad():
             self.linear.weight.mul_(INIT_FACTOR)
 
     def forward(self, h: Tensor, like: Tensor) -> DiagonalGaussian:
-        """Returns the Gaussian in the precision of `like`, whatever the precision of h."""
+        """Returns the Gaussian, batch shape (...,), in the precision of `like`, whatever the precision of h."""
         mean, log_var = self.linear(h).to(like.dtype).chunk(2, -1)
         return bounded_gaussian(mean, log_var, self.log_var_range)

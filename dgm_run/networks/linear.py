@@ -6,9 +6,10 @@ from torch import nn
 def linear(in_dim: int, out_dim: int) -> nn.Linear:
     """Builds a linear layer with weights from N(0, 2 / in_dim) and biases at zero.
 
-    Source: K. He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852, eq. 10. The networks of
-    the VampPrior paper start so too. A gate halves the variance as a rectifier does. With torch's own initialization, a
-    sixth of this variance, the reference VAE needs 20 epochs of MNIST for the value that this one has after 18.
+    The networks of the VampPrior paper start in the same way. A gate halves the variance as a rectifier does. Torch's
+    own initialization has a sixth of this variance: the reference VAE then needs 20 epochs of MNIST instead of 18.
+
+    Source: K. He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852, eq. 10.
 
     Raises:
         ValueError: a size is not positive.

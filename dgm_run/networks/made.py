@@ -1,4 +1,4 @@
-"""Masked networks whose i-th outputs depend only on the inputs before i.
+"""Masked autoregressive networks: the i-th outputs depend only on the inputs before i.
 
 Source: M. Germain et al., MADE: masked autoencoder for distribution estimation, 2015,
 https://arxiv.org/abs/1502.03509.
@@ -29,13 +29,13 @@ class MaskedLinear(nn.Linear):
 
 
 class MADE(nn.Module):
-    """Maps (..., L) and a context (..., C) to (..., P, L): P outputs for each input, functions of the inputs before it.
+    """Masked network (..., L), (..., context_dim) -> (..., P, L); outputs i are functions of the inputs before i.
 
     Args:
         dim: L.
         hidden_dims: units of the hidden layers, with ELU.
-        num_outputs: P.
-        context_dim: C; zero for no context. The context reaches every first hidden unit and every output.
+        num_outputs: P, outputs for each input.
+        context_dim: dimensions of the context, 0 for none; it enters all first hidden units and all outputs.
 
     Raises:
         ValueError: there is no hidden layer, or one with fewer than L - 1 units.
@@ -53,12 +53,12 @@ class MADE(nn.Module):
         degrees = torch.arange(dim)  # a unit of degree d depends on the inputs 0 ... d
         layers: list[nn.Module] = []
         for width in hidden_dims:
-            wider = torch.arange(width) % max(1, dim - 1)
-            layers.append(MaskedLinear((wider.unsqueeze(1) >= degrees).to(torch.get_default_dtype())))
-            degrees = wider
-        last = torch.arange(dim).repeat(num_outputs)
+            next_degrees = torch.arange(width) % max(1, dim - 1)
+            layers.append(MaskedLinear((next_degrees.unsqueeze(1) >= degrees).to(torch.get_default_dtype())))
+            degrees = next_degrees
+        output_degrees = torch.arange(dim).repeat(num_outputs)
         self.layers = ModuleList(layers)
-        self.output = MaskedLinear((last.unsqueeze(1) > degrees).to(torch.get_default_dtype()))
+        self.output = MaskedLinear((output_degrees.unsqueeze(1) > degrees).to(torch.get_default_dtype()))
         if context_dim:
             self.from_context = linear(context_dim, hidden_dims[0] + dim * num_outputs)
 
@@ -73,8 +73,8 @@ class MADE(nn.Module):
         return (self.output(F.elu(h)) + to_output).unflatten(-1, (self.num_outputs, self.dim))
 
     @torch.no_grad()
-    def start_near_constant(self, second: float = 0.0) -> "MADE":
-        """Shrinks the output layer, so that outputs start near zero, and near `second` for the second of each input."""
+    def start_near_constant(self, second_output: float = 0.0) -> "MADE":
+        """Shrinks the output layer: outputs start near zero, the second of each input near `second_output`."""
         self.output.weight.mul_(0.1)
-        self.output.bias[self.dim : 2 * self.dim] += second
+        self.output.bias[self.dim : 2 * self.dim] += second_output
         return self

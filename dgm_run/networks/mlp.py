@@ -21,7 +21,7 @@ _PLAIN: dict[str, Callable[[], nn.Module]] = {
 
 
 class Nonlinearity(nn.Module):
-    """Nonlinearity after a linear layer; a gate halves the channels: value * sigmoid(gate), both from one product.
+    """Nonlinearity after a linear layer; the gate value * sigmoid(gate) takes two input channels for one output.
 
     Source of the gate: Y. Dauphin et al., Language modeling with gated convolutional networks, 2017,
     https://arxiv.org/abs/1612.08083.
@@ -44,9 +44,15 @@ class Nonlinearity(nn.Module):
 
 
 class TwoInputLayer(nn.Module):
-    """Hidden layer over two inputs, as over their concatenation: (..., A), (..., B) -> (..., out_dim).
+    """Hidden layer over the concatenation of two inputs: (..., first_dim), (..., second_dim) -> (..., out_dim).
 
-    The first input's product is computed separately, once for all second inputs that share it.
+    The first input's product, `first`, is computed separately: once for all second inputs that share it.
+
+    Args:
+        first_dim: dimensions of the first input.
+        second_dim: dimensions of the second input.
+        out_dim: units of the layer.
+        activation: nonlinearity of the layer.
     """
 
     def __init__(self, first_dim: int, second_dim: int, out_dim: int, activation: Activation):
@@ -62,7 +68,7 @@ class TwoInputLayer(nn.Module):
             self.second.bias.copy_(both.bias)
 
     def forward(self, first_term: Tensor, second: Tensor) -> Tensor:
-        """Combines `first_term`, which is self.first(first), with the second input."""
+        """Combines first_term = self.first(first input) with the second input."""
         return self.nonlinearity(first_term + self.second(second))
 
 

@@ -16,8 +16,8 @@ from dgm_run.networks.pixels import (
     RowCache,
     RowsAbove,
     apply_at_pixel,
-    check_sizes,
     convolve_preceding,
+    layer_sizes,
     output_layer,
     pointwise,
     repeat_to,
@@ -26,7 +26,7 @@ from dgm_run.networks.pixels import (
 
 
 class PixelCNN(PixelNetwork):
-    """Layer without the current pixel (mask A), followed by residual layers with it (mask B).
+    """PixelCNN: a first layer without the current pixel (mask A), and residual layers with it (mask B).
 
     A masked convolution is the sum of a convolution over the rows above and one over the pixels to the left.
 
@@ -54,19 +54,19 @@ class PixelCNN(PixelNetwork):
         num_layers: int,
     ):
         super().__init__()
-        check_sizes(first_kernel_size, kernel_size, num_layers)
-        widths = [in_channels] + [channels] * (num_layers - 1)
-        sizes = [first_kernel_size] + [kernel_size] * (num_layers - 1)
-        pairs = list(zip(widths, sizes, strict=True))
-        self.above = ModuleList(RowsAbove(width, channels, size, has_own_row=False) for width, size in pairs)
+        sizes = layer_sizes(in_channels, channels, first_kernel_size, kernel_size, num_layers)
+        self.above = ModuleList(
+            RowsAbove(layer_channels, channels, size, has_own_row=False) for layer_channels, size in sizes
+        )
         self.left = ModuleList(
-            PixelsLeft(width, channels, size, has_own_pixel=i > 0) for i, (width, size) in enumerate(pairs)
+            PixelsLeft(layer_channels, channels, size, has_own_pixel=i > 0)
+            for i, (layer_channels, size) in enumerate(sizes)
         )
         self.from_context = ModuleList(pointwise(context_channels, channels) for _ in range(num_layers))
         self.output = output_layer(channels, out_channels)
         self.in_channels = in_channels
         self.channels = channels
-        with torch.no_grad():  # keeps the variance of a sum of so many layers at that of one
+        with torch.no_grad():  # the sum over the residual layers has the variance of one layer
             for layer in (*self.above[1:], *self.left[1:]):
                 layer.conv.weight.mul_((num_layers - 1) ** -0.5)
 
@@ -86,32 +86,39 @@ class PixelCNN(PixelNetwork):
 
 
 class PixelCNNSampler(PixelSampler):
+    """Sampler of a `PixelCNN`; the terms of the rows above are computed once a row.
+
+    Args:
+        network: network whose outputs it computes.
+        context: (N, context channels, H, W).
+    """
+
     def __init__(self, network: PixelCNN, context: Tensor):
         self.network = network
         projections = network.from_context
         self.context_terms = [project(context).permute(2, 0, 3, 1) for project in projections]  # (H, N, W, C) each
-        widths = [network.in_channels] + [network.channels] * (len(network.left) - 1)
-        self.strips = [RowCache(context, width, left.reach) for width, left in zip(widths, network.left, strict=True)]
-        self.matrices = [left.flatten_weight() for left in network.left]
-        self.from_above: list[Tensor] = []
+        channels = [network.in_channels] + [network.channels] * (len(network.left) - 1)
+        self.caches = [RowCache(context, num, left.reach) for num, left in zip(channels, network.left, strict=True)]
+        self.left_weights = [left.flatten_weight() for left in network.left]
+        self.terms_above: list[Tensor] = []  # of rows above and context, (N, W, C) for each layer
 
     def begin_row(self, row: int) -> None:
         if row:
-            for strip in self.strips:
-                strip.end_row()
-        layers = zip(self.network.above, self.strips, self.context_terms, strict=True)
-        self.from_above = [above.compute_row(strip.above) + context_term[row] for above, strip, context_term in layers]
+            for cache in self.caches:
+                cache.end_row()
+        layers = zip(self.network.above, self.caches, self.context_terms, strict=True)
+        self.terms_above = [above.compute_row(cache.above) + context_term[row] for above, cache, context_term in layers]
 
     def compute_output(self, column: int) -> Tensor:
         h: Tensor | None = None
-        for i, (strip, matrix) in enumerate(zip(self.strips, self.matrices, strict=True)):
+        for i, (cache, left_weight) in enumerate(zip(self.caches, self.left_weights, strict=True)):
             if h is not None:
-                strip.put(column, h)
-            window = strip.window(column, self.network.left[i].has_own_pixel)
-            out = F.relu(self.from_above[i][:, column] + window @ matrix)
+                cache.put(column, h)
+            window = cache.window(column, self.network.left[i].has_own_pixel)
+            out = F.relu(self.terms_above[i][:, column] + window @ left_weight)
             h = out if h is None else h + out
         assert h is not None
         return apply_at_pixel(self.network.output, h)
 
     def put(self, column: int, pixel: Tensor) -> None:
-        self.strips[0].put(column, pixel)
+        self.caches[0].put(column, pixel)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from dgm_run.networks.conv import conv
 
 
-def check_sizes(first_kernel_size: int, kernel_size: int, num_layers: int) -> None:
-    """Checks kernel sizes and the number of layers.
+def layer_sizes(
+    in_channels: int, channels: int, first_kernel_size: int, kernel_size: int, num_layers: int
+) -> list[tuple[int, int]]:
+    """Returns the input channels and the kernel size of each layer.
 
     Raises:
         ValueError: a kernel is even or narrower than three, or there is no layer.
@@ -23,12 +25,16 @@ def check_sizes(first_kernel_size: int, kernel_size: int, num_layers: int) -> No
             raise ValueError(f"kernel_size = {size} must be odd, and three or more")
     if num_layers < 1:
         raise ValueError(f"num_layers = {num_layers} must be positive")
+    return [(in_channels, first_kernel_size)] + [(channels, kernel_size)] * (num_layers - 1)
 
 
 class RowsAbove(nn.Module):
-    """Convolution of width `kernel_size` over half as many rows above each pixel.
+    """Convolution of width `kernel_size` over the kernel_size // 2 rows above each pixel.
 
     Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd.
         has_own_row: whether it also reads the pixel's own row.
     """
 
@@ -48,9 +54,12 @@ class RowsAbove(nn.Module):
 
 
 class PixelsLeft(nn.Module):
-    """Convolution over the pixels to the left of each, half the `kernel_size` of them.
+    """Convolution over the kernel_size // 2 pixels to the left of each pixel.
 
     Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd.
         has_own_pixel: whether it also reads the pixel itself.
     """
 
@@ -65,7 +74,7 @@ class PixelsLeft(nn.Module):
         return self.conv(F.pad(inputs, (self.reach, 0)))
 
     def flatten_weight(self) -> Tensor:
-        """Returns the matrix from the concatenated input pixels to the output: (pixels in, out)."""
+        """Returns the matrix from the concatenated input pixels to the output: (pixels * in, out)."""
         return self.conv.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)
 
 
@@ -77,7 +86,7 @@ def _initialize(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def convolve_preceding(x: Tensor, above: RowsAbove, left: PixelsLeft) -> Tensor:
-    """Applies both as one square convolution, padded by zeros: square kernels are the fastest."""
+    """Applies both layers as one square convolution, padded by zeros: square kernels are the fastest."""
     reach = left.reach
     kernel_width = left.conv.weight.shape[-1]
     own_row = F.pad(left.conv.weight, (0, 2 * reach + 1 - kernel_width, 0, reach))
@@ -86,7 +95,7 @@ def convolve_preceding(x: Tensor, above: RowsAbove, left: PixelsLeft) -> Tensor:
 
 
 class PixelNetwork(nn.Module, ABC):
-    """Network forward(x, context): (B, in, H, W), (N, context, H, W) -> (N, out, H, W), N a multiple of B.
+    """Network forward(x, context): (B, in, H, W), (N, context channels, H, W) -> (N, out, H, W), N a multiple of B.
 
     The output at a pixel depends on the preceding pixels of x, and on the context at and around the pixel. If N exceeds
     B, the images repeat, and the first layer processes each of them once.
@@ -101,7 +110,10 @@ class PixelNetwork(nn.Module, ABC):
 
 
 class PixelSampler(ABC):
-    """Cache of the rows that later pixels of each layer depend on. Rows begin at the top."""
+    """Sampler of images pixel by pixel, with a cache of the rows that later pixels depend on.
+
+    For each row, from the top: `begin_row`, then for each column `compute_output`, a draw, and `put`.
+    """
 
     @abstractmethod
     def begin_row(self, row: int) -> None: ...
@@ -130,7 +142,7 @@ class RowCache:
         self.row = like.new_zeros(num, reach + width, channels)
 
     def window(self, column: int, has_own_pixel: bool) -> Tensor:
-        """Returns the pixels to the left, then the pixel itself if `has_own_pixel`: (N, pixels channels)."""
+        """Returns the pixels to the left, then the pixel itself if `has_own_pixel`: (N, pixels * channels)."""
         return self.row[:, column : column + self.reach + has_own_pixel].flatten(1)
 
     def put(self, column: int, value: Tensor) -> None:
@@ -157,7 +169,10 @@ def pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def output_layer(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Builds a pointwise layer with small weights: sums over layers have grown, and pixels should start undecided."""
+    """Builds a pointwise layer with small weights, so that pixels start near log-odds of zero.
+
+    Its input, a sum over layers, has a large variance.
+    """
     layer = pointwise(in_channels, out_channels)
     with torch.no_grad():
         layer.weight.mul_(0.01)

@@ -25,7 +25,7 @@ def check_stages(channels: Sequence[int], num_blocks: int) -> None:
 
 
 class ResidualBlock(nn.Module):
-    """Sum of x and two 3 x 3 convolutions of it, with ELU before each; it starts near the identity."""
+    """Residual block x + conv(ELU(conv(ELU(x)))) of 3 x 3 convolutions; it starts near the identity."""
 
     def __init__(self, channels: int):
         super().__init__()

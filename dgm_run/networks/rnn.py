@@ -11,7 +11,7 @@ Cell = Literal["lstm", "gru"]
 State = tuple[Tensor, ...]
 
 OFFSET = len((PAD, START))
-"""Tokens without an output, the padding and the start, which are never predicted: output 0 is for token `OFFSET`."""
+"""Number of tokens that are never predicted: output i is for token i + `OFFSET`."""
 
 
 def recurrent_layer(cell: Cell, in_dim: int, hidden_dim: int) -> nn.Module:
@@ -20,7 +20,7 @@ def recurrent_layer(cell: Cell, in_dim: int, hidden_dim: int) -> nn.Module:
 
 
 class TokenNetwork(nn.Module):
-    """Network of p(w_t | w_1, ..., w_{t-1}, c), with a context c that a sentence's tokens share.
+    """Network of p(w_t | w_1, ..., w_{t-1}, c), with a context c that all tokens of a sentence share.
 
     Args:
         vocab_size: number of tokens, special ones included.
@@ -29,7 +29,7 @@ class TokenNetwork(nn.Module):
         embed_dim: dimensions of a token's embedding.
         hidden_dim: dimensions of the state.
         cell: lstm | gru.
-        has_word_inputs: whether it reads the preceding words; else it reads unknown tokens, and only c informs it.
+        has_word_inputs: whether it reads the preceding words; otherwise all its inputs are the unknown token.
         word_dropout: fraction of the tokens that are replaced by the unknown token while training.
         dropout: dropout rate of embeddings and states while training.
 
@@ -51,28 +51,37 @@ class TokenNetwork(nn.Module):
     ):
         super().__init__()
         self.has_word_inputs = has_word_inputs
-        for name, share in (("word_dropout", word_dropout), ("dropout", dropout)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} = {share} must lie between 0 and 1")
+        for name, rate in (("word_dropout", word_dropout), ("dropout", dropout)):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{name} = {rate} must lie between 0 and 1")
         self.word_dropout = word_dropout
         self.num_states = 2 if cell == "lstm" else 1
         self.hidden_dim = hidden_dim
         self.embedding = nn.Embedding(vocab_size, embed_dim)
-        at_input = context_dim if context_at != "state" else 0
-        at_state = context_dim if context_at != "input" else 0
-        self.at_input = at_input > 0
-        self.first_state = nn.Linear(at_state, self.num_states * hidden_dim) if at_state else None
-        self.layer = recurrent_layer(cell, embed_dim + at_input, hidden_dim)
+        input_context_dim = context_dim if context_at != "state" else 0
+        state_context_dim = context_dim if context_at != "input" else 0
+        self.has_context_inputs = input_context_dim > 0
+        self.first_state = nn.Linear(state_context_dim, self.num_states * hidden_dim) if state_context_dim else None
+        self.layer = recurrent_layer(cell, embed_dim + input_context_dim, hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_dim, vocab_size - OFFSET)
 
     def forward(self, tokens: Tensor, context: Tensor | None) -> Tensor:
-        """Computes the logits of each token given its predecessors: (N, T), (N, C) -> (N, T, vocab_size - OFFSET)."""
-        before = torch.cat([torch.full_like(tokens[:, :1], START), tokens[:, :-1]], 1)
+        """Computes the logits of each token given its predecessors.
+
+        Args:
+            tokens: (N, T).
+            context: (N, context_dim).
+
+        Returns:
+            (N, T, vocab_size - OFFSET).
+        """
+        inputs = torch.cat([torch.full_like(tokens[:, :1], START), tokens[:, :-1]], 1)
         if self.training and self.word_dropout > 0:
-            hidden = (torch.rand_like(before, dtype=torch.float32) < self.word_dropout) & (before >= len(SPECIAL))
-            before = before.masked_fill(hidden, UNKNOWN)
-        return self._logits(before, context, self.start(len(tokens), context))[0]
+            is_chosen = torch.rand_like(inputs, dtype=torch.float32) < self.word_dropout
+            is_word = inputs >= len(SPECIAL)
+            inputs = inputs.masked_fill(is_chosen & is_word, UNKNOWN)
+        return self._logits(inputs, context, self.start(len(tokens), context))[0]
 
     def step(self, token: Tensor, context: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Computes the logits of the next token after this one, (N,), and the state after it."""
@@ -83,16 +92,17 @@ class TokenNetwork(nn.Module):
         """Returns the state before the first token, of `num` sentences: tensors (1, num, hidden)."""
         if self.first_state is None:
             return (self.output.weight.new_zeros(1, num, self.hidden_dim),) * self.num_states
-        return tuple(
-            each.tanh().unsqueeze(0).contiguous() for each in self.first_state(context).chunk(self.num_states, -1)
-        )
+        states = self.first_state(context).chunk(self.num_states, -1)
+        return tuple(state.tanh().unsqueeze(0).contiguous() for state in states)
 
     def _logits(self, tokens: Tensor, context: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Computes the logits after each of these tokens, (N, T, V), and the state after the last of them."""
         if not self.has_word_inputs:
             tokens = tokens.masked_fill(tokens != START, UNKNOWN)
         inputs = self.dropout(self.embedding(tokens))
-        if self.at_input:
+        if self.has_context_inputs:
             assert context is not None
             inputs = torch.cat([inputs, context.unsqueeze(1).expand(-1, tokens.shape[1], -1)], -1)
-        hidden, after = self.layer(inputs, state if self.num_states == 2 else state[0])
-        return self.output(self.dropout(hidden)), after if self.num_states == 2 else (after,)
+        is_lstm = self.num_states == 2
+        hidden, next_state = self.layer(inputs, state if is_lstm else state[0])
+        return self.output(self.dropout(hidden)), next_state if is_lstm else (next_state,)

@@ -8,8 +8,9 @@ Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875; I. Gulrajani et al., Im
 2018, https://arxiv.org/abs/1801.04406 (R1).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.samples.kernel import squared_discrepancy
+from dgm_run.estimators.samples.kernel import squared_mmd
 from dgm_run.estimators.samples.precision_recall import measure_precision_recall
 from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.networks.frozen_parameters import frozen_parameters
@@ -28,13 +29,25 @@ NEIGHBOURS = 3
 MAX_VALIDATION_EXAMPLES = 1000
 """Largest number of validation examples that samples are compared with."""
 
-# losses of the discriminator, by the log-odds of data (a) and of samples (b), and of the generator
+
+class Losses(NamedTuple):
+    """Losses of both networks, as functions of the discriminator's outputs.
+
+    Attributes:
+        discriminator: outputs a on data and b on samples, (B,) each -> (B,).
+        generator: outputs b on samples, (B,) -> (B,).
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
 LOSSES = {
-    "minimax": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: -F.softplus(b)),
-    "non_saturating": (lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: F.softplus(-b)),
-    "least_squares": (lambda a, b: 0.5 * (a - 1).square() + 0.5 * b.square(), lambda b: 0.5 * (b - 1).square()),
-    "hinge": (lambda a, b: F.relu(1 - a) + F.relu(1 + b), lambda b: -b),
-    "wasserstein": (lambda a, b: b - a, lambda b: -b),
+    "minimax": Losses(lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: -F.softplus(b)),
+    "non_saturating": Losses(lambda a, b: F.softplus(-a) + F.softplus(b), lambda b: F.softplus(-b)),
+    "least_squares": Losses(lambda a, b: 0.5 * (a - 1).square() + 0.5 * b.square(), lambda b: 0.5 * (b - 1).square()),
+    "hinge": Losses(lambda a, b: F.relu(1 - a) + F.relu(1 + b), lambda b: -b),
+    "wasserstein": Losses(lambda a, b: b - a, lambda b: -b),
 }
 
 
@@ -73,32 +86,33 @@ class Adversarial(Objective[GAN]):
         """Computes the discriminator's loss; the generator gets no gradient."""
         with torch.no_grad():
             fake = model.draw(len(x))
-        penalised = self.r1 > 0
-        x = x.detach().requires_grad_(penalised)
-        a = model.discriminate(x)
-        b = model.discriminate(fake)
-        loss = LOSSES[self.loss][0](a, b).mean()
+        has_r1 = self.r1 > 0
+        x = x.detach().requires_grad_(has_r1)
+        a = model.discriminate(x)  # (B,)
+        b = model.discriminate(fake)  # (B,)
+        loss = LOSSES[self.loss].discriminator(a, b).mean()
         terms = {
             "discriminator": loss.detach(),
             "logit_data": a.detach().mean(),
             "logit_samples": b.detach().mean(),
         }
         penalty = x.new_zeros(())
-        if penalised:
-            (slope,) = torch.autograd.grad(a.sum(), x, create_graph=True)
-            squares = slope.flatten(1).square().sum(1)
+        if has_r1:
+            (gradient,) = torch.autograd.grad(a.sum(), x, create_graph=True)
+            squares = gradient.flatten(1).square().sum(1)  # (B,), |grad D|^2
             penalty = 0.5 * self.r1 * squares.mean()
             terms["slope"] = squares.detach().sqrt().mean()
         if self.gradient_penalty > 0:
-            slopes = _gradient_norms(model, x.detach(), fake)
-            penalty = penalty + self.gradient_penalty * (slopes - 1).square().mean()
-            terms["slope"] = slopes.detach().mean()
+            norms = _gradient_norms(model, x.detach(), fake)
+            penalty = penalty + self.gradient_penalty * (norms - 1).square().mean()
+            terms["slope"] = norms.detach().mean()
         return loss + penalty, terms | {"penalty": penalty.detach()}
 
     def generator_loss(self, model: GAN, n: int) -> Tensor:
         """Computes the generator's loss on n samples; the discriminator gets no gradient."""
         with frozen_parameters(*model.discriminator):
-            return LOSSES[self.loss][1](model.discriminate(model.draw(n))).mean()
+            b = model.discriminate(model.draw(n))  # (n,)
+            return LOSSES[self.loss].generator(b).mean()
 
     @torch.no_grad()
     def project_parameters(self, model: GAN) -> None:
@@ -119,26 +133,27 @@ class Adversarial(Objective[GAN]):
         x = data.valid.batch(torch.randperm(len(data.valid))[:n].to(data.valid.x.device))
         fake = model.draw(n)
         report(n, n)
-        flat_x, flat_fake = x.flatten(1), fake.flatten(1)
-        covered = measure_precision_recall(flat_x, flat_fake, NEIGHBOURS)
-        found = {
-            "similarity": -squared_discrepancy(flat_x, flat_fake),
-            "precision": covered.precision.mean(),
-            "recall": covered.recall.mean(),
+        flat_x = x.flatten(1)
+        flat_fake = fake.flatten(1)
+        hits = measure_precision_recall(flat_x, flat_fake, NEIGHBOURS)
+        metrics = {
+            "similarity": -squared_mmd(flat_x, flat_fake),
+            "precision": hits.precision.mean(),
+            "recall": hits.recall.mean(),
             "spread": torch.pdist(flat_fake).mean() / torch.pdist(flat_x).mean(),
             "logit_data": model.discriminate(x).mean(),
             "logit_samples": model.discriminate(fake).mean(),
         }
-        found |= {
+        metrics |= {
             f"singular_value_{i}": torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
             for i, layer in enumerate(model.discriminator_layers(), 1)
         }
-        return {name: value.item() for name, value in found.items()}
+        return {name: value.item() for name, value in metrics.items()}
 
 
 def _gradient_norms(model: GAN, x: Tensor, fake: Tensor) -> Tensor:
     """Computes |grad D| at random points between pairs of an example and a sample, (B,)."""
-    share = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
-    between = torch.lerp(fake, x, share).requires_grad_()
-    (slope,) = torch.autograd.grad(model.discriminate(between).sum(), between, create_graph=True)
-    return slope.flatten(1).norm(dim=1)
+    weight = torch.rand(len(x), *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device)
+    between = torch.lerp(fake, x, weight).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.discriminate(between).sum(), between, create_graph=True)
+    return gradient.flatten(1).norm(dim=1)

@@ -21,7 +21,7 @@ from dgm_run.posteriors.base import ExplicitPosterior
 class BagOfWords(Objective[VAE]):
     """-bound - weight E_q sum_t log p(w_t | z): z stays in use where the preceding words suffice for the decoder.
 
-    The second term serves training alone. The run reports it as `bag_of_words`, and reports the bound of the model.
+    The second term only helps training. The run reports it as `bag_of_words`, beside the bound without it.
 
     Args:
         weight: weight of the bag of words.

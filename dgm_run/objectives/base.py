@@ -10,7 +10,9 @@ from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import ProgressCallback, no_progress
 
-DENSITIES = frozenset(("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline"))
+LOG_DENSITY_TERMS = frozenset(
+    ("elbo", "iwae", "renyi", "log_likelihood", "reconstruction", "labelled_elbo", "baseline")
+)
 """Terms that are log densities of x, which logs convert to the units of the data."""
 
 
@@ -19,7 +21,7 @@ def convert_to_data_units(terms: dict[str, float], examples: DataSplit) -> dict[
     if examples.standardization is None:
         return terms
     shift = examples.mean_log_det
-    return {name: value + shift * (name in DENSITIES) for name, value in terms.items()}
+    return {name: value + shift * (name in LOG_DENSITY_TERMS) for name, value in terms.items()}
 
 
 M = TypeVar("M", bound=nn.Module, contravariant=True)
@@ -51,15 +53,20 @@ class Objective(ABC, Generic[M]):
 
     @property
     def num_warmup_epochs(self) -> int:
-        """Number of epochs after which the loss keeps its form; early stopping waits for them."""
+        """Number of first epochs over which the loss changes its form; early stopping waits for their end."""
         return 0
 
     def init_state(self, model: M, x: Tensor) -> dict[str, Tensor]:
-        """Creates the state that the objective keeps from step to step: chains, averages. Checkpoints contain it.
+        """Creates the state that the objective keeps from step to step, as chains and averages, by name.
+
+        Checkpoints contain it. It also refuses, before the first step, a model that the objective cannot train.
 
         Args:
             model: the initial model.
             x: training examples, (N, *shape).
+
+        Raises:
+            ConfigError: the objective cannot train this model.
         """
         return {}
 
@@ -67,12 +74,12 @@ class Objective(ABC, Generic[M]):
     def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Computes the loss to minimise and the named terms to report, each a scalar mean over the batch, in nats.
 
-        The terms keep their definitions whatever the loss does: at beta = 1, without free bits.
+        The terms do not depend on settings of the loss: they have beta = 1 and no free bits.
 
         Args:
             model: model of the class in `requires`.
             x: (B, *shape).
-            progress: progress of training; None outside of it, where schedules have ended.
+            progress: progress of training; None in evaluation, where schedules have their final values.
         """
 
     def step(self, model: M, train: DataSplit, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
@@ -89,7 +96,7 @@ class Objective(ABC, Generic[M]):
     def evaluate(
         self, model: M, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """Computes the named terms over the validation examples, weighted correctly for a ragged last batch.
+        """Computes the means of the named terms over the validation examples.
 
         Args:
             model: model in evaluation mode.
@@ -98,11 +105,12 @@ class Objective(ABC, Generic[M]):
             report: callback for the progress, as (parts done, parts in all); it may raise.
         """
 
-        def find(x: Tensor) -> dict[str, Tensor]:
-            _, terms = self(model, x)  # means over the block, which count once for each of its examples
+        def repeat_means(x: Tensor) -> dict[str, Tensor]:
+            _, terms = self(model, x)
+            # each example counts with the mean of its batch, so that a smaller last batch has its right weight
             return {name: value.double().expand(len(x)) for name, value in terms.items()}
 
-        rows = data.valid.map_batches(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, repeat_means, report)
         return dict(zip(rows, torch.stack(list(rows.values())).mean(1).tolist(), strict=True))
 
 

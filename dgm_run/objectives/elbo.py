@@ -19,9 +19,10 @@ _WARMUPS = {"linear": linear_warmup, "logistic": logistic_warmup}
 class ELBO(Objective[ContinuousLatentModel]):
     """E_q log p(x | z) - beta KL(q(z | x) || p(z)), by Monte Carlo.
 
-    Sources: Kingma & Welling 2013, https://arxiv.org/abs/1312.6114; beta: Higgins et al. 2017; warm-up:
-    Sonderby et al. 2016, https://arxiv.org/abs/1602.02282; free bits: Kingma et al. 2016,
-    https://arxiv.org/abs/1606.04934.
+    Sources: D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, https://arxiv.org/abs/1312.6114; I.
+    Higgins et al., beta-VAE, 2017, https://openreview.net/forum?id=Sy2fzU9gl (beta); C. K. Sonderby et al., Ladder
+    variational autoencoders, 2016, https://arxiv.org/abs/1602.02282 (warm-up); D. P. Kingma et al., Improved
+    variational inference with inverse autoregressive flow, 2016, https://arxiv.org/abs/1606.04934 (free bits).
 
     Args:
         num_samples: samples of z for each example.
@@ -62,14 +63,15 @@ class ELBO(Objective[ContinuousLatentModel]):
         return loss + model.auxiliary_loss(), named
 
     def loss_from_terms(self, terms: ImportanceTerms, progress: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Computes the loss and the named terms from one evaluation."""
+        """Computes the loss and the named terms, scalars, from one evaluation of the densities."""
         log_px = terms.log_px.mean()
         kl = (terms.log_qz - terms.log_pz).mean()
-        cost = self._apply_free_bits(terms, kl) if self.free_bits > 0 else kl
-        loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * cost - log_px
+        kl_cost = self._apply_free_bits(terms, kl) if self.free_bits > 0 else kl
+        loss = self.beta * _WARMUPS[self.warmup](progress, self.warmup_epochs) * kl_cost - log_px
         return loss, {"elbo": log_px - kl, "reconstruction": log_px, "kl": kl}
 
     def _apply_free_bits(self, terms: ImportanceTerms, kl: Tensor) -> Tensor:
+        """Computes the cost of the KL term, a scalar: at least `free_bits` for each dimension."""
         # takes the batch mean before the maximum: a dimension may be unused by some examples
         if isinstance(terms.q, DiagonalGaussian) and isinstance(terms.p, StandardGaussian):
             return kl_to_standard(terms.q).mean(0).clamp(min=self.free_bits).sum()

@@ -1,4 +1,4 @@
-"""Base of objectives for posteriors without a density: p(x, z), its score, and the validation."""
+"""Base of objectives for posteriors without a density: score of p(x, z), and validation by a Gaussian proposal."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,8 +22,8 @@ M = TypeVar("M", bound=ContinuousLatentModel, contravariant=True)
 class ImplicitObjective(Objective[M]):
     """Base of objectives that move samples of q(z | x); without log q they have no bound.
 
-    An estimate of log p(x) of the validation data chooses the checkpoint. It is importance sampling from a Gaussian
-    fitted to samples of q, on average a lower bound of log p(x).
+    An estimate of log p(x) of the validation data chooses the checkpoint. Importance sampling from a Gaussian fitted to
+    samples of q gives this estimate, on average a lower bound.
 
     Args:
         num_samples: particles for each example.
@@ -47,9 +47,9 @@ class ImplicitObjective(Objective[M]):
     ) -> dict[str, float]:
         p = model.latent_prior()
 
-        def find(x: Tensor) -> dict[str, Tensor]:
+        def estimate_bounds(x: Tensor) -> dict[str, Tensor]:
             q = model.infer(x).proposal()
-            # takes no more at a time than a training step
+            # as many samples at a time as a training step, whose memory is known to suffice
             parts = [
                 model.evaluate_terms(x, q, p, min(self.num_samples, VALIDATION_SAMPLES - done))
                 for done in range(0, VALIDATION_SAMPLES, self.num_samples)
@@ -63,14 +63,21 @@ class ImplicitObjective(Objective[M]):
                 "kl": (log_px - log_w).mean(0),
             }
 
-        rows = data.valid.map_batches(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, estimate_bounds, report)
         return {name: values.mean().item() for name, values in rows.items()}
 
 
 def evaluate_joint_and_score(
     model: ContinuousLatentModel, x: Tensor, z: Tensor, create_graph: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes log p(x, z), its gradient in z, and log p(x | z) at these z: (S, B), (S, B, L), (S, B)."""
+    """Computes log p(x, z), (S, B), its gradient in z, (S, B, L), and log p(x | z), (S, B).
+
+    Args:
+        model: model of p(x, z).
+        x: (B, *shape).
+        z: (S, B, L).
+        create_graph: whether the gradient itself is differentiable.
+    """
     with torch.enable_grad():
         z = z if z.requires_grad else z.requires_grad_()
         log_px = model.decode(z).log_prob(x)

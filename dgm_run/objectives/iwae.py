@@ -19,19 +19,22 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 
 def standard(terms: ImportanceTerms) -> Tensor:
-    """Differentiates the bound itself: sum_s w~_s grad log w_s. Unbiased, with a signal that fades as K grows."""
+    """Computes the loss whose gradient is that of the bound, -sum_s w~_s grad log w_s with normalised weights w~.
+
+    The gradient is unbiased, but its signal-to-noise ratio falls as S grows.
+    """
     return -log_mean_exp(terms.log_w).mean()
 
 
 def stl(terms: ImportanceTerms) -> Tensor:
-    """Drops the score of q. Unbiased at K = 1 only."""
+    """Computes a loss whose gradient drops the score of q ("sticking the landing"); unbiased at S = 1 only."""
     log_w = _log_weights_without_score(terms)
     weights = log_w.detach().softmax(0)
     return -(weights * log_w).sum(0).mean()
 
 
 def dreg(terms: ImportanceTerms) -> Tensor:
-    """Drops the score and weights the path through z by w~^2: unbiased for every K.
+    """Computes a loss whose gradient drops the score and weights the path through z by w~^2; unbiased for every S.
 
     The squared weight applies to the path only. The direct gradient through p(x, z) keeps w~. With a VampPrior the
     encoder receives both gradients, so weighting its loss instead would be wrong.
@@ -44,6 +47,7 @@ def dreg(terms: ImportanceTerms) -> Tensor:
 
 
 def _log_weights_without_score(terms: ImportanceTerms) -> Tensor:
+    """Computes log weights, (S, B), in which the parameters of q have no gradient except through z."""
     return terms.log_px + terms.log_pz - terms.q.detach().log_prob(terms.z)
 
 
@@ -52,12 +56,12 @@ _SURROGATES = {"standard": standard, "stl": stl, "dreg": dreg}
 
 @dataclass(frozen=True)
 class IWAE(Objective[ContinuousLatentModel]):
-    """L_K = E log 1/K sum_k p(x, z_k) / q(z_k | x), between the ELBO (K = 1) and log p(x) (K to infinity).
+    """L_S = E log 1/S sum_s p(x, z_s) / q(z_s | x), from the ELBO at S = 1 to log p(x) at infinite S.
 
     The reported value is the bound, whichever surrogate gives the gradient.
 
     Args:
-        num_samples: K.
+        num_samples: S; the paper's K.
         gradient: standard | dreg | stl; the last two need the density of q at every z.
 
     Raises:
@@ -97,7 +101,7 @@ class IWAE(Objective[ContinuousLatentModel]):
 
 
 def report_bounds(terms: ImportanceTerms) -> dict[str, Tensor]:
-    """Computes the bounds at K and at 1 from the same samples, for the report: batch means, without gradient."""
+    """Computes both bounds and the two terms of the ELBO from the same samples: batch means, without gradient."""
     log_w = terms.log_w.detach()
     log_px = terms.log_px.detach()
     elbo = log_w.mean()

@@ -52,11 +52,12 @@ class MonteCarlo(Objective[DensityNetwork]):
         z = self._draw(model) if self.resample or progress is None else progress.memory["z"]
         log_px = model.log_likelihoods(x, z).T  # (S, B)
         log_p = log_mean_exp(log_px).mean()
-        used = effective_sample_size(log_px.detach()).median()
-        return -log_p, {"log_likelihood": log_p, "ess": used}
+        ess = effective_sample_size(log_px.detach()).median()
+        return -log_p, {"log_likelihood": log_p, "ess": ess}
 
     @torch.no_grad()
     def _draw(self, model: DensityNetwork) -> Tensor:
+        """Draws z from the prior, (S, L)."""
         p = model.latent_prior()
         if not self.quasi_random:
             return p.sample((self.num_samples,))

@@ -19,10 +19,10 @@ from dgm_run.posteriors.operator import OperatorPosterior
 
 @dataclass(frozen=True)
 class Operator(ImplicitObjective[VAE]):
-    """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f where q is the posterior.
+    """min over q, max over f of (E_q[score'f + div f])^2, which is zero for every f if q is the posterior.
 
     Two independent halves of the samples give the two factors of the square, so that its gradient is unbiased. p learns
-    from log p(x, z) at the samples. Test functions share the optimizer; the sign of their gradient is reversed.
+    from log p(x, z) at the samples. The test function shares the optimizer; its gradient has the reversed sign.
     """
 
     requires = {"model": ContinuousLatentModel, "posterior": OperatorPosterior}
@@ -30,7 +30,7 @@ class Operator(ImplicitObjective[VAE]):
     def __post_init__(self):
         super().__post_init__()
         if self.num_samples % 2:
-            raise ValueError(f"num_samples = {self.num_samples} must be even: two means use half of the samples each")
+            raise ValueError(f"num_samples = {self.num_samples} must be even: each of two means uses half of them")
 
     def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         posterior = model.posterior
@@ -40,7 +40,7 @@ class Operator(ImplicitObjective[VAE]):
             features = posterior.encoder(x)
         joint, _, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
 
-        # the comparison of q with the posterior must not train the posterior
+        # the comparison of q with the posterior of z must not train p(x, z), which defines that posterior
         with frozen_parameters(model.decoder, model.prior):
             _, score, _ = evaluate_joint_and_score(model, x, z, create_graph=True)
 
@@ -67,6 +67,8 @@ def gradient_reversal(network: torch.nn.Module, *arguments: Tensor) -> tuple[Ten
 
 
 class _GradientReversal(torch.autograd.Function):
+    """Identity with the gradient -1."""
+
     @staticmethod
     def forward(ctx, value: Tensor) -> Tensor:
         return value.view_as(value)

@@ -19,14 +19,14 @@ from dgm_run.posteriors.base import ExplicitPosterior
 
 @dataclass(frozen=True)
 class Renyi(Objective[ContinuousLatentModel]):
-    """L_alpha = 1/(1 - alpha) log E_q (p(x, z) / q(z | x))^(1 - alpha), by K samples.
+    """L_alpha = 1/(1 - alpha) log E_q (p(x, z) / q(z | x))^(1 - alpha), estimated from S samples.
 
-    It is non-increasing in alpha. alpha = 0 is the importance-weighted bound, and alpha to -infinity ("-inf") is
-    VR-max, which uses only the largest weight. For alpha below zero it is no lower bound of log p(x). So the
+    It is non-increasing in alpha. alpha = 0 is the importance-weighted bound. alpha = -infinity ("-inf") is VR-max,
+    which uses only the largest weight. For alpha below zero it is no lower bound of log p(x). So the
     importance-weighted bound of the same samples chooses the checkpoint.
 
     Args:
-        num_samples: K.
+        num_samples: S; the paper's K.
         alpha: real number other than 1, or "-inf".
 
     Raises:
@@ -43,7 +43,7 @@ class Renyi(Objective[ContinuousLatentModel]):
         if self.alpha == 1:
             raise ValueError("alpha = 1 is the ELBO: use objective=elbo")
         if math.isnan(self.alpha) or self.alpha == math.inf:
-            raise ValueError(f"alpha = {self.alpha}: give a number, or -inf for VR-max")
+            raise ValueError(f"alpha = {self.alpha}: set a finite number other than 1, or -inf for VR-max")
         if self.num_samples < 1:
             raise ValueError(f"num_samples = {self.num_samples}: at least one is needed")
 
@@ -56,7 +56,7 @@ class Renyi(Objective[ContinuousLatentModel]):
 
 
 def renyi_bound(log_w: Tensor, alpha: float) -> Tensor:
-    """Computes the bound of each example from its log weights, (K, B) -> (B,)."""
+    """Computes the bound of each example from its log weights, (S, B) -> (B,), nats."""
     if alpha == -math.inf:
         return log_w.amax(0)
     # double precision, because near alpha = 1 the bound is a quotient of small numbers

@@ -22,10 +22,10 @@ from dgm_run.objectives.base import Objective, Progress
 
 @dataclass(frozen=True)
 class SemiSupervised(Objective[LabelledModel]):
-    """-E_data U(x) - share E_labelled L(x, y) - alpha E_labelled log q(y | x), where
+    """Loss -E_data U(x) - r E_labelled L(x, y) - alpha E_labelled log q(y | x), r the share of labelled examples.
 
     L(x, y) bounds log p(x, y), and U(x) = sum_y q(y | x) L(x, y) + H[q(y | x)] bounds log p(x). Labels are summed out,
-    not drawn. The last term trains q(y | x) on labels; unlabelled examples alone would teach it only by chance.
+    not drawn. The last term trains q(y | x) on labels; the bounds alone would not make y agree with them.
 
     Args:
         alpha: weight of the classifier, for each training example.
@@ -62,16 +62,16 @@ class SemiSupervised(Objective[LabelledModel]):
         y = train.y[chosen]
         bound = model.log_joint_weights(observation, F.one_hot(y, model.num_classes).to(observation.dtype)).mean()
         log_q = model.classify(observation)
-        hits = log_q.gather(1, y.unsqueeze(1)).mean()
+        log_q_label = log_q.gather(1, y.unsqueeze(1)).mean()
         share = len(labelled) / len(train)
-        labelled_terms = {"labelled_elbo": bound, "log_q_label": hits}
-        return loss - share * bound - self.alpha * hits, terms | {k: v.detach() for k, v in labelled_terms.items()}
+        terms |= {"labelled_elbo": bound.detach(), "log_q_label": log_q_label.detach()}
+        return loss - share * bound - self.alpha * log_q_label, terms
 
     def __call__(
         self, model: LabelledModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         observation = model.observe(x)
-        log_q = model.classify(observation)  # (B, K)
+        log_q = model.classify(observation)  # (B, C)
         q = log_q.exp()
         bound = (q * model.log_joint_weights_per_class(observation).T).sum(1)
         entropy = -(q * log_q).sum(1)
@@ -82,13 +82,16 @@ class SemiSupervised(Objective[LabelledModel]):
     def evaluate(
         self, model: LabelledModel, data: LoadedDataset, batch_size: int, report: ProgressCallback = no_progress
     ) -> dict[str, float]:
-        """Adds the error rate of q(y | x). It chooses no checkpoint: real tasks lack that many labels."""
+        """Adds the error rate of q(y | x), which chooses no checkpoint: real tasks lack so many labels."""
         means = super().evaluate(model, data, batch_size, report)
-        rows = data.valid.map_batches(
-            batch_size, lambda x: {"predicted": model.classify(model.observe(x)).argmax(1)}, report
-        )
+
+        def predict(x: Tensor) -> dict[str, Tensor]:
+            return {"predicted": model.classify(model.observe(x)).argmax(1)}
+
+        rows = data.valid.map_batches(batch_size, predict, report)
         labelled = data.valid.labelled
         if not len(labelled):
             return means
         assert data.valid.y is not None
-        return means | {"error": (rows["predicted"] != data.valid.y)[labelled].double().mean().item()}
+        is_wrong = (rows["predicted"] != data.valid.y)[labelled]
+        return means | {"error": is_wrong.double().mean().item()}

@@ -13,16 +13,16 @@ from torch import Tensor
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.objectives.base import Progress
 from dgm_run.objectives.implicit import ImplicitObjective, evaluate_joint_and_score
-from dgm_run.samplers.svgd import direction, squared_discrepancy
+from dgm_run.samplers.svgd import squared_stein_discrepancy, svgd_direction
 
 
 @dataclass(frozen=True)
 class Stein(ImplicitObjective[ContinuousLatentModel]):
-    """Amortised SVGD: the particles are samples of q(z | x), and q learns where one SVGD step would move them.
+    """Amortised SVGD: the particles are samples of q(z | x), and q moves them in the SVGD direction.
 
     The loss of q is - sum_i phi_i'z_i with a fixed direction phi; p learns from log p(x, z) at the particles. Only the
-    other particles move a particle. They are new draws of q at every step, not one set that converges. A particle's own
-    score would draw all of them to the mode; in 40 dimensions nothing else would remain.
+    other particles move a particle: the particles are new draws of q at every step and do not converge as one set. A
+    particle's own score would pull all of them to the mode, in 40 dimensions almost entirely.
     """
 
     def __call__(
@@ -31,8 +31,8 @@ class Stein(ImplicitObjective[ContinuousLatentModel]):
         z = model.infer(x).rsample((self.num_samples,))
         joint, score, log_px = evaluate_joint_and_score(model, x, z.detach(), create_graph=False)
         with torch.no_grad():
-            phi = direction(z, score, is_self_excluded=True)
-            discrepancy = squared_discrepancy(z, score)
+            phi = svgd_direction(z, score, is_self_excluded=True)
+            discrepancy = squared_stein_discrepancy(z, score)
         loss = -(phi * z).sum(-1).mean() - joint.mean()
         return loss + model.auxiliary_loss(), {
             "log_joint": joint.detach().mean(),

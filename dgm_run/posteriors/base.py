@@ -1,4 +1,4 @@
-"""Kinds of approximate posteriors q(z | x), by where their density is known."""
+"""Kinds of approximate posteriors q(z | x): with a density at every z, at their own samples only, or nowhere."""
 
 from abc import ABC, abstractmethod
 

@@ -26,7 +26,7 @@ class FlowPosterior(ExplicitPosterior):
         latent_dim: L.
         log_var_range: interval to which log-variances of the Gaussian are clamped; no gradient outside.
         num_steps: T.
-        num_params: number of step parameters that each example's features give, over all steps.
+        num_params: number of parameters of all steps together, for each example.
 
     Raises:
         ValueError: there is no step.
@@ -48,9 +48,8 @@ class FlowPosterior(ExplicitPosterior):
 
     def forward(self, x: Tensor) -> Flow:
         output = self.head(self.encoder(x)).to(x.dtype)
-        mean, log_var, params = output.split(
-            [self.latent_dim, self.latent_dim, output.shape[-1] - 2 * self.latent_dim], -1
-        )
+        num_params = output.shape[-1] - 2 * self.latent_dim
+        mean, log_var, params = output.split([self.latent_dim, self.latent_dim, num_params], -1)
         base = bounded_gaussian(mean, log_var, self.log_var_range)
         with full_precision(params):
             return Flow(base, self.build_steps(params))

@@ -27,9 +27,9 @@ JITTER = 1e-4
 class GaussianProcessPosterior(ExplicitPosterior):
     """xi ~ N(0, I), f_l ~ GP given that f_l(s_n) = t_nl(x), z_l ~ N(f_l(xi), exp(v_l(x))).
 
-    q(z | x) has no density in closed form. It uses q(xi) q(z | xi, x) / r(xi | z, x) instead, with a model r of xi
-    given z. Then 1 / w is a ratio of two densities over (xi, z), so that importance weights stay unbiased. A worse r
-    lowers the bound. The paper samples f as well; here f is integrated out, which never lowers the bound.
+    q(z | x) has no density in closed form. q(xi) q(z | xi, x) / r(xi | z, x) takes its place, with a model r of xi
+    given z. Importance weights are then ratios of two densities over (xi, z), and stay unbiased. A worse r lowers the
+    bound. The paper samples f as well; here f is integrated out, which never lowers the bound.
 
     Args:
         encoder: computes the features.
@@ -63,7 +63,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         self.latent_dim = latent_dim
         self.log_var_range = check_interval(log_var_range)
         self.points = nn.Parameter(torch.randn(num_points, input_dim))
-        # the initial length is the distance of the points: with a shorter one, f(xi) hardly depends on x
+        # the initial length scale is the distance of the points: with a shorter one, f(xi) hardly depends on x
         self.log_length = nn.Parameter(torch.full((input_dim,), 0.5 * math.log(input_dim)))
         self.log_amplitude = nn.Parameter(torch.zeros(()))
         self.head = linear(encoder.feature_dim, (1 + num_points) * latent_dim)
@@ -80,11 +80,17 @@ class GaussianProcessPosterior(ExplicitPosterior):
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """Computes amplitude^2 exp(-|(a - b) / length|^2 / 2): (..., input_dim), (N, input_dim) -> (..., N)."""
         length = self.log_length.exp()
-        distance = ((a / length).unsqueeze(-2) - b / length).square().sum(-1)
-        return torch.exp(2 * self.log_amplitude - 0.5 * distance)
+        squares = ((a / length).unsqueeze(-2) - b / length).square().sum(-1)  # (..., N)
+        return torch.exp(2 * self.log_amplitude - 0.5 * squares)
 
     def condition_on_input(self, xi: Tensor, values: Tensor, log_var: Tensor) -> DiagonalGaussian:
-        """Returns q(z | xi, x): the process given its values at the points, (B, N, L), with noise."""
+        """Returns q(z | xi, x), the process given its values at the points plus noise.
+
+        Args:
+            xi: (*sample, B, input_dim).
+            values: t, (B, N, L).
+            log_var: log-variances of the noise, (B, L).
+        """
         amplitude = torch.exp(2 * self.log_amplitude)
         noise = JITTER * amplitude * torch.eye(len(self.points), dtype=xi.dtype, device=xi.device)
         factor = torch.linalg.cholesky(self.kernel(self.points, self.points) + noise)
@@ -95,7 +101,7 @@ class GaussianProcessPosterior(ExplicitPosterior):
         return DiagonalGaussian(mean, torch.log(variance.clamp(min=0) + log_var.exp()))
 
     def infer_input(self, z: Tensor, feature_term: Tensor) -> DiagonalGaussian:
-        """Returns r(xi | z, x)."""
+        """Returns r(xi | z, x), batch shape (*sample, B); `feature_term` is the features' term of the hidden layer."""
         return self.input_head(self.joint(feature_term, z), like=z)
 
 
@@ -122,4 +128,6 @@ class VariationalGaussianProcess(Distribution):
         return z, log_q + log_z - self.process.infer_input(z, self.feature_term).log_prob(xi)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        raise NotImplementedError("the density of a variational Gaussian process is known at its own samples alone")
+        raise NotImplementedError(
+            "a variational Gaussian process has a density at its own samples only: use rsample_and_log_prob()"
+        )

@@ -39,7 +39,9 @@ class TriangularStep(Step):
 
 
 class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
-    """q(z | x) of z = sum_k y_k L_k z_0: y on the simplex, L_k unit lower triangular, all linear in the features.
+    """q(z | x) of z = sum_k y_k L_k z_0, a convex combination of K unit lower triangular matrices L_k.
+
+    The entries of L_k and the logits of y are linear in the features.
 
     Args:
         encoder: computes the features.
@@ -62,9 +64,9 @@ class LinearIAFPosterior(FlowPosterior, EvaluablePosterior):
         self.register_buffer("below_diagonal", rows * latent_dim + columns, persistent=False)
 
     def build_steps(self, params: Tensor) -> list[Step]:
-        params = params.unflatten(-1, (-1, self.num_entries + 1))  # (*batch, K, entries and a weight)
-        weights = params[..., -1].softmax(-1).unsqueeze(-1)
-        entries = (weights * params[..., :-1]).sum(-2)
+        params = params.unflatten(-1, (-1, self.num_entries + 1))  # (*batch, K, entries of L_k and logit of y_k)
+        y = params[..., -1].softmax(-1).unsqueeze(-1)  # (*batch, K, 1)
+        entries = (y * params[..., :-1]).sum(-2)
         identity = torch.eye(self.latent_dim, dtype=params.dtype, device=params.device)
         flat = identity.flatten().expand(*entries.shape[:-1], -1)
         matrix = flat.index_copy(-1, self.below_diagonal, entries).unflatten(-1, identity.shape)

@@ -1,7 +1,8 @@
 """NICE flows: additive couplings, which preserve volume.
 
 Source: L. Dinh et al., NICE: non-linear independent components estimation, 2014, https://arxiv.org/abs/1410.8516;
-as a posterior: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015.
+as a posterior: D. J. Rezende, S. Mohamed, Variational inference with normalizing flows, 2015,
+https://arxiv.org/abs/1505.05770.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +23,8 @@ class CouplingStep(Step):
     """Coupling (a, b) -> (b + m(a), a): the shifted part comes first, so that the next step shifts the other part.
 
     Args:
-        network: m, from a and the context: (..., A + C) -> (..., L - A).
-        context: (*batch, C).
+        network: m, from a and the context: (..., A + context_dim) -> (..., L - A).
+        context: (*batch, context_dim).
         size: A, the dimensions that stay unchanged.
     """
 
@@ -33,20 +34,20 @@ class CouplingStep(Step):
         self.size = size
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays = z[..., : self.size]
-        moves = z[..., self.size :]
-        return torch.cat([moves + self._shift(stays), stays], -1), z.new_zeros(())
+        a = z[..., : self.size]
+        b = z[..., self.size :]
+        return torch.cat([b + self._shift(a), a], -1), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        stays = z[..., -self.size :]
-        moved = z[..., : -self.size]
-        moves = moved - self._shift(stays)
-        return torch.cat([stays.expand(*moves.shape[:-1], -1), moves], -1), z.new_zeros(())
+        a = z[..., -self.size :]
+        b = z[..., : -self.size] - self._shift(a)
+        return torch.cat([a.expand(*b.shape[:-1], -1), b], -1), z.new_zeros(())
 
-    def _shift(self, stays: Tensor) -> Tensor:
-        batch = torch.broadcast_shapes(stays.shape[:-1], self.context.shape[:-1])
-        both = torch.cat([stays.expand(*batch, -1), self.context.expand(*batch, -1)], -1)
-        return self.network(both)
+    def _shift(self, a: Tensor) -> Tensor:
+        """Computes m(a), (*batch, L - A)."""
+        batch = torch.broadcast_shapes(a.shape[:-1], self.context.shape[:-1])
+        inputs = torch.cat([a.expand(*batch, -1), self.context.expand(*batch, -1)], -1)
+        return self.network(inputs)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "CouplingStep":
         return CouplingStep(self.network, function(self.context), self.size)
@@ -68,7 +69,7 @@ class NICEFlowPosterior(FlowPosterior, EvaluablePosterior):
         context_dim: dimensions of the context that carries the features to the steps.
 
     Raises:
-        ValueError: there is no step, no context, or only one latent dimension, which has no partner.
+        ValueError: there is no step, no context, or only one latent dimension, which a coupling cannot split.
     """
 
     def __init__(

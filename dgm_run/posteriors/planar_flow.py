@@ -16,13 +16,14 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.posteriors.flow import FlowPosterior
 
 SHIFT = math.log(math.e - 1)
+"""Shift of the softplus argument that makes m(0) = 0."""
 
 
 class PlanarStep(Step):
-    """Planar step z + v tanh(w'z + b), invertible: v = u + (m(w'u) - w'u) w / |w|^2, so that w'v = m(w'u) > -1.
+    """Planar step z + v tanh(w'z + b), invertible because w'v > -1.
 
-    m(t) = softplus(t + log(e - 1)) - 1 is the paper's function shifted to m(0) = 0. Without the shift v is unbounded
-    for small w.
+    v = u + (m(w'u) - w'u) w / |w|^2 gives w'v = m(w'u) > -1. m(t) = softplus(t + log(e - 1)) - 1 is the paper's
+    function shifted to m(0) = 0. Without the shift v is unbounded for small w.
 
     Args:
         w: (*batch, L).
@@ -38,12 +39,12 @@ class PlanarStep(Step):
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         wu = (self.w * self.u).sum(-1)
         norm = self.w.square().sum(-1) + 1e-12
-        wanted = F.softplus(wu + SHIFT)  # 1 + w'v
-        v = self.u + ((wanted - 1 - wu) / norm).unsqueeze(-1) * self.w
+        one_plus_wv = F.softplus(wu + SHIFT)  # (*batch,), 1 + m(w'u)
+        v = self.u + ((one_plus_wv - 1 - wu) / norm).unsqueeze(-1) * self.w
         h = torch.tanh((z * self.w).sum(-1) + self.b)
-        # 1 + h' w'v as a sum of positive numbers, because m rounds to -1 where w'u is below -17
-        volume = h.square() + (1 - h.square()) * wanted
-        log_det = torch.log(volume.clamp(min=torch.finfo(volume.dtype).tiny))
+        # 1 + (1 - h^2) w'v as a sum of positive numbers, because m rounds to -1 where w'u is below -17
+        det = h.square() + (1 - h.square()) * one_plus_wv
+        log_det = torch.log(det.clamp(min=torch.finfo(det.dtype).tiny))
         return z + v * h.unsqueeze(-1), log_det
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "PlanarStep":

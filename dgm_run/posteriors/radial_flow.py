@@ -15,7 +15,9 @@ from dgm_run.posteriors.flow import FlowPosterior
 
 
 class RadialStep(Step):
-    """Radial step z + beta (z - c) / (alpha + |z - c|), alpha = softplus(a) > 0, beta = softplus(b) - alpha > -alpha.
+    """Radial step z + beta (z - c) / (alpha + |z - c|), invertible because beta > -alpha.
+
+    alpha = softplus(a) > 0 and beta = softplus(b) - alpha.
 
     Args:
         c: centre, (*batch, L).
@@ -30,15 +32,15 @@ class RadialStep(Step):
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         alpha = F.softplus(self.a)
-        total = F.softplus(self.b)  # alpha + beta
-        away = z - self.c
-        r = away.norm(dim=-1)
+        alpha_plus_beta = F.softplus(self.b)
+        centred = z - self.c
+        r = centred.norm(dim=-1)
         h = 1 / (alpha + r)
         # 1 + beta h across the radius, 1 + alpha beta h^2 along it, both as sums of positive numbers
-        across = (total + r) * h
-        along = (r.square() + 2 * alpha * r + alpha * total) * h.square()
+        across = (alpha_plus_beta + r) * h
+        along = (r.square() + 2 * alpha * r + alpha * alpha_plus_beta) * h.square()
         log_det = (z.shape[-1] - 1) * across.log() + along.log()
-        return z + ((total - alpha) * h).unsqueeze(-1) * away, log_det
+        return z + ((alpha_plus_beta - alpha) * h).unsqueeze(-1) * centred, log_det
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "RadialStep":
         return RadialStep(function(self.c), function(self.a), function(self.b))

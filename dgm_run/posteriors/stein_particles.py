@@ -1,4 +1,4 @@
-"""Implicit posterior whose samples Stein variational gradients move.
+"""Implicit posterior for amortised Stein variational gradient descent.
 
 Sources: Y. Feng, D. Wang, Q. Liu, Learning to draw samples with amortized Stein variational gradient descent, 2017,
 https://arxiv.org/abs/1707.06626; Y. Pu et al., VAE learning via Stein variational gradient descent, 2017,

@@ -23,7 +23,9 @@ DEFAULT_VECTORS = 16
 
 
 class SylvesterStep(Step):
-    """Sylvester step z + Q R tanh(S Q'z + b), Q with orthonormal columns, R and S upper triangular, R_ii S_ii > -1.
+    """Sylvester step z + Q R tanh(S Q'z + b), invertible because R_ii S_ii > -1.
+
+    Q has orthonormal columns; R and S are upper triangular.
 
     Args:
         q: (*batch, L, M) with M <= L.
@@ -53,8 +55,9 @@ class SylvesterStep(Step):
 class SylvesterFlowPosterior(FlowPosterior):
     """q(z | x) of Sylvester steps with parameters that depend on x.
 
-    Q has one of three kinds: M orthonormal columns from a QR decomposition (orthogonal), a product of M reflections
-    (householder), or identity and reversal in turn (triangular). The last two have M = L columns.
+    Q has one of three kinds. `orthogonal` takes M orthonormal columns from a QR decomposition. `householder` is a
+    product of `num_vectors` reflections. `triangular` alternates between identity and reversal. The last two have L
+    columns.
 
     Args:
         encoder: computes the features.
@@ -62,8 +65,8 @@ class SylvesterFlowPosterior(FlowPosterior):
         log_var_range: interval of the initial Gaussian's log-variances.
         num_steps: T.
         kind: kind of Q: orthogonal | householder | triangular.
-        num_vectors: M, columns of an orthogonal Q or reflections of a householder one; triangular ignores it. null
-            gives the smaller of `DEFAULT_VECTORS` and L.
+        num_vectors: columns M of an orthogonal Q, or reflections of a householder Q; unused for triangular. null gives
+            the smaller of `DEFAULT_VECTORS` and L.
 
     Raises:
         ValueError: an orthogonal Q has no column, or more than L; there is no reflection.
@@ -102,12 +105,13 @@ class SylvesterFlowPosterior(FlowPosterior):
         m = self.rank
         q_params, square, diagonals, b = params.split([self.num_q_params, m * m - m + m, m, m], -1)
         square = square.unflatten(-1, (m, m))
-        # one square matrix holds both: R above its diagonal, S below; the diagonals lie within (-1, 1)
+        # one square matrix holds R on and above its diagonal and S' below it; both diagonals lie within (-1, 1)
         r = square * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(square.diagonal(dim1=-2, dim2=-1)))
         s = square.mT * self.upper + torch.diag_embed(MAX_DIAGONAL * torch.tanh(diagonals))
         return SylvesterStep(self._build_q(q_params, index), r, s, b)
 
     def _build_q(self, q_params: Tensor, index: int) -> Tensor:
+        """Builds the Q of step `index`, (*batch, L, rank)."""
         identity = torch.eye(self.latent_dim, dtype=q_params.dtype, device=q_params.device)
         if self.kind == "orthogonal":
             # adds the identity, because a zero matrix, as of a black image, has no gradient

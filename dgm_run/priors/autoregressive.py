@@ -21,7 +21,7 @@ from dgm_run.priors.base import StandalonePrior
 class AutoregressivePrior(StandalonePrior):
     """p(z) of a masked autoregressive flow over noise from N(0, I).
 
-    The density takes one pass of each network and a sample takes L: the reverse of an inverse autoregressive flow.
+    The density takes one pass of each network, and a sample takes L. An inverse autoregressive flow swaps the costs.
 
     Args:
         latent_dim: L.
@@ -40,7 +40,7 @@ class AutoregressivePrior(StandalonePrior):
             raise ValueError(f"num_steps = {num_steps} must be positive; for no step choose prior=standard")
         self.latent_dim = latent_dim
         self.networks = ModuleList(MADE(latent_dim, hidden_dims, 2).start_near_constant() for _ in range(num_steps))
-        self.register_buffer("like", torch.zeros(()), persistent=False)
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # has the module's type and device
 
     def forward(self, posterior: Posterior | None) -> Flow:
         steps = [Inverse(AutoregressiveStep(network, None, is_gated=False)) for network in self.networks]

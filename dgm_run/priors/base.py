@@ -12,19 +12,19 @@ from dgm_run.posteriors.base import Posterior
 class Prior(nn.Module, ABC):
     """Prior over latent variables: forward(posterior) -> p(z) with batch shape () and event shape (latent_dim,).
 
-    The call passes the posterior, because some priors are functions of it (the VampPrior). As a part of the prior, its
-    weights would be saved twice; a second copy would be another encoder.
+    The call passes the posterior, because the VampPrior is a function of it. If the prior held the posterior as a part,
+    checkpoints would hold its weights twice.
     """
 
     @abstractmethod
     def forward(self, posterior: Posterior | None) -> Distribution: ...
 
     def compute_decoder_input(self, z: Tensor) -> Tensor:
-        """Maps z to the decoder's input: z itself, unless the prior defines another code."""
+        """Maps z to the decoder's input, (..., L) -> (..., L'); most priors return z itself."""
         return z
 
     def infer_with_prior(self, posterior: Posterior, x: Tensor) -> tuple[Distribution, Distribution]:
-        """Returns q(z | x) and p(z); a prior that calls the posterior itself may compute both in one pass."""
+        """Returns q(z | x), batch shape (B,), and p(z), batch shape (); a VampPrior computes both in one pass."""
         return posterior(x), self(posterior)
 
 
@@ -37,4 +37,4 @@ class AuxiliaryLossPrior(Prior):
 
     @abstractmethod
     def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
-        """Computes the loss from p(x | z), whose parameters are frozen: a scalar, nats."""
+        """Computes the loss from p(x | z) with frozen parameters: a scalar, nats."""

@@ -19,7 +19,7 @@ class MixturePrior(StandalonePrior):
         latent_dim: L.
         num_components: K.
         init_scale: standard deviation of the initial means; variances start at one, weights equal.
-        log_var_range: interval of the log-variances; a component on a single point would be unbounded without it.
+        log_var_range: interval of the log-variances, which bounds the density of a component on a single point.
 
     Raises:
         ValueError: there is no component, or a scale is negative.

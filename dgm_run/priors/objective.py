@@ -22,10 +22,11 @@ from dgm_run.priors.base import AuxiliaryLossPrior
 class ObjectivePrior(AuxiliaryLossPrior):
     """p(z) that maximises the mutual information of z and x under p(x | z), so that data dominate the posterior.
 
-    It is a uniform mixture of K Gaussians within a box; without the box the information grows as the means spread to
-    infinity. Only its own loss trains it, and that loss gives the decoder no gradient. The loss is minus a lower bound
-    of the information, E log p(x_k | z_k) - log 1/K sum_j p(x_k | z_j), one z_k of each component. It never exceeds
-    log K.
+    It is a uniform mixture of K Gaussians within a box. Without the box the means would spread to infinity, because the
+    information grows with them. Only an auxiliary loss trains the prior, and that loss gives the decoder no gradient.
+
+    The loss is minus a lower bound of the information: E log p(x_k | z_k) - log 1/K sum_j p(x_k | z_j). Each component
+    gives one z_k. The bound never exceeds log K.
 
     Args:
         latent_dim: L.
@@ -45,22 +46,27 @@ class ObjectivePrior(AuxiliaryLossPrior):
         middle = torch.full((num_components, latent_dim), sum(log_var_range) / len(log_var_range))
         self.log_var = BoundedParameter(middle, log_var_range)
 
-    def _components(self) -> DiagonalGaussian:
+    def _build_components(self) -> DiagonalGaussian:
+        """Builds the K Gaussians, batch shape (K,)."""
         return DiagonalGaussian(self.mean(), self.log_var())
 
     def forward(self, posterior: Posterior | None) -> Mixture:
-        components = self._components().map(Tensor.detach)
-        weights = torch.zeros_like(components.loc[:, 0]).log_softmax(0)
-        return Mixture(components, weights)
+        components = self._build_components().map(Tensor.detach)
+        log_weights = torch.zeros_like(components.loc[:, 0]).log_softmax(0)  # (K,)
+        return Mixture(components, log_weights)
 
     def auxiliary_loss(self, decode: Callable[[Tensor], Distribution]) -> Tensor:
-        """Computes minus the bound of the information, nats, with a surrogate for the gradient through samples x."""
-        z = self._components().rsample()  # (K, L)
+        """Computes minus the bound of the information, nats.
+
+        Samples x carry no gradient. A surrogate with the value zero adds the score-function gradient. Its baseline is
+        the mean gain of the other components.
+        """
+        z = self._build_components().rsample()  # (K, L)
         p_x = decode(z.unsqueeze(1))  # batch shape (K, 1)
         x = p_x.sample().squeeze(1)
         log_p = p_x.log_prob(x)  # (K, K): row j holds log p(x_k | z_j)
-        own = log_p.diagonal()
-        gain = own - (log_p.logsumexp(0) - math.log(len(log_p)))
-        others = (gain.sum() - gain) / (len(gain) - 1)
-        score = (gain - others).detach() * own
-        return -(gain + score - score.detach()).mean()
+        log_p_own = log_p.diagonal()  # (K,), log p(x_k | z_k)
+        gain = log_p_own - (log_p.logsumexp(0) - math.log(len(log_p)))
+        mean_other_gain = (gain.sum() - gain) / (len(gain) - 1)
+        surrogate = (gain - mean_other_gain).detach() * log_p_own
+        return -(gain + surrogate - surrogate.detach()).mean()

@@ -16,7 +16,7 @@ class StandardPrior(StandalonePrior):
     def __init__(self, latent_dim: int):
         super().__init__()
         self.latent_dim = latent_dim
-        self.register_buffer("like", torch.zeros(()), persistent=False)
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # has the module's type and device
 
     def forward(self, posterior: Posterior | None) -> StandardGaussian:
         return StandardGaussian(self.latent_dim, self.like)

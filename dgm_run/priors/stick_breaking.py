@@ -13,9 +13,9 @@ from dgm_run.priors.base import StandalonePrior
 
 
 class StickBreakingPrior(StandalonePrior):
-    """v_k = sigmoid(z_k) ~ Beta(1, concentration): the fraction broken off the rest of a stick of length one.
+    """v_k = sigmoid(z_k) ~ Beta(1, alpha_0), the fraction broken off the rest of a stick of length one.
 
-    The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j), and the rest of the stick as the last piece.
+    The decoder reads the pieces pi_k = v_k prod_{j < k} (1 - v_j). The rest of the stick is the last piece.
     posterior=kumaraswamy gives the Kumaraswamy auto-encoder of the paper, posterior=gaussian its logit-normal one.
 
     Args:
@@ -32,7 +32,7 @@ class StickBreakingPrior(StandalonePrior):
         super().__init__()
         if not concentration > 0:
             raise ValueError(f"concentration = {concentration} must be positive")
-        self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
+        self.register_buffer("ones", torch.ones(latent_dim), persistent=False)  # has the module's type and device
         self.concentration = concentration
 
     def forward(self, posterior: Posterior | None) -> LogitKumaraswamy:

@@ -1,4 +1,8 @@
-"""VampPrior with training images as pseudo-inputs ("VampPrior data" of the paper)."""
+"""VampPrior with training images as pseudo-inputs.
+
+Source: J. M. Tomczak, M. Welling, VAE with a VampPrior, AISTATS 2018, https://arxiv.org/abs/1705.07120 ("VampPrior
+data").
+"""
 
 from collections.abc import Sequence
 

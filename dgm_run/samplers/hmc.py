@@ -33,6 +33,7 @@ class Point(NamedTuple):
         return torch.lerp(self.log_base, self.log_target, beta)
 
     def gradient(self, beta: float) -> Tensor:
+        """Computes the gradient of `log_density` in z, (*chains, L)."""
         return torch.lerp(self.grad_base, self.grad_target, beta)
 
 
@@ -41,6 +42,7 @@ LogDensities = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def evaluate_point(z: Tensor, log_densities: LogDensities) -> Point:
+    """Evaluates both densities and their gradients at z, (*chains, L)."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         log_base, log_target = log_densities(z)
@@ -55,7 +57,12 @@ def leapfrog(
     """Integrates point and momentum over `num_steps` leapfrog steps. The map is reversible by negating the momentum.
 
     Args:
+        point: states of the chains.
+        momentum: (*chains, L).
+        beta: inverse temperature.
         step_size: step size, which broadcasts against (*chains, 1).
+        num_steps: number of leapfrog steps.
+        log_densities: log densities of base and target.
     """
     for _ in range(num_steps):
         momentum = momentum + 0.5 * step_size * point.gradient(beta)
@@ -67,15 +74,21 @@ def leapfrog(
 def hmc_step(
     point: Point, beta: float, step_size: Tensor, num_steps: int, log_densities: LogDensities
 ) -> tuple[Point, Tensor]:
-    """Makes one Metropolis-adjusted trajectory of every chain; returns the new point and the acceptance probability."""
+    """Makes one Metropolis-adjusted trajectory of every chain, with the arguments of `leapfrog`.
+
+    Returns:
+        The new point, and the probability of acceptance, (*chains,).
+    """
     momentum = torch.randn_like(point.z)
-    proposed, after = leapfrog(point, momentum, beta, step_size, num_steps, log_densities)
+    proposed, end_momentum = leapfrog(point, momentum, beta, step_size, num_steps, log_densities)
     gain = proposed.log_density(beta) - point.log_density(beta)
-    log_ratio = gain + 0.5 * (momentum.square() - after.square()).sum(-1)
+    log_ratio = gain + 0.5 * (momentum.square() - end_momentum.square()).sum(-1)
     probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a diverged trajectory is rejected
-    kept = torch.rand_like(probability) < probability
-    chosen = [
-        torch.where(kept if new.dim() == kept.dim() else kept.unsqueeze(-1), new, old)
-        for new, old in zip(proposed, point, strict=True)
-    ]
-    return Point(*chosen), probability
+    is_accepted = torch.rand_like(probability) < probability
+    fields = [_choose(is_accepted, new, old) for new, old in zip(proposed, point, strict=True)]
+    return Point(*fields), probability
+
+
+def _choose(is_accepted: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Returns the new values of the accepted chains, (*chains,) or (*chains, L), and the old ones of the others."""
+    return torch.where(is_accepted if new.dim() == is_accepted.dim() else is_accepted.unsqueeze(-1), new, old)

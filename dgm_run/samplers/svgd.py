@@ -13,21 +13,28 @@ from dgm_run.distributions.base import full_precision
 
 
 def bandwidth(z: Tensor) -> Tensor:
-    """Computes h of exp(-|a - b|^2 / h): the median squared distance over log(n + 1), for each batch element, (B,)."""
+    """Computes the bandwidth h of exp(-|a - b|^2 / h), (B,): the median squared distance over log(n + 1).
+
+    Args:
+        z: n particles for each of B targets, (n, B, L).
+    """
     squares = _squared_distances(z)
     n = len(z)
-    others = ~torch.eye(n, dtype=torch.bool, device=z.device)
-    return squares[:, others].median(-1).values / math.log(n + 1) + 1e-12
+    is_other = ~torch.eye(n, dtype=torch.bool, device=z.device)
+    return squares[:, is_other].median(-1).values / math.log(n + 1) + 1e-12
 
 
-def direction(z: Tensor, score: Tensor, is_self_excluded: bool) -> Tensor:
+def svgd_direction(z: Tensor, score: Tensor, is_self_excluded: bool) -> Tensor:
     """Computes the SVGD direction phi_i = 1/n sum_j k(z_j, z_i) score_j + grad_{z_j} k(z_j, z_i).
 
     Args:
         z: n particles for each of B targets, (n, B, L).
-        score: gradient of the target's log density at each particle; the density may be unnormalised.
-        is_self_excluded: averages over j other than i. For independent draws of one q this mean is unbiased for the
-            direction of q at z_i. The particle's own score, where k = 1, would pull all particles to the mode.
+        score: gradient of the target's log density at each particle, (n, B, L); the density may be unnormalised.
+        is_self_excluded: whether the mean is over j other than i. For independent draws of one q this mean is unbiased
+            for the direction of q at z_i. The particle's own score, where k = 1, would pull all particles to the mode.
+
+    Returns:
+        phi, (n, B, L).
     """
     h = bandwidth(z).view(-1, 1, 1)
     n = len(z)
@@ -41,12 +48,17 @@ def direction(z: Tensor, score: Tensor, is_self_excluded: bool) -> Tensor:
         return ((k @ score + repulsion) / (n - is_self_excluded)).transpose(0, 1)
 
 
-def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
-    """Computes the squared kernelised Stein discrepancy, (B,): a U-statistic, zero in the mean on target samples."""
+def squared_stein_discrepancy(z: Tensor, score: Tensor) -> Tensor:
+    """Computes the squared kernelised Stein discrepancy, (B,): a U-statistic, zero in the mean on target samples.
+
+    Args:
+        z: n particles for each of B targets, (n, B, L).
+        score: gradient of the target's log density at each particle, (n, B, L).
+    """
     h = bandwidth(z).view(-1, 1, 1)
     squares = _squared_distances(z)
-    z = z.transpose(0, 1)
-    score = score.transpose(0, 1)
+    z = z.transpose(0, 1)  # (B, n, L)
+    score = score.transpose(0, 1)  # (B, n, L)
     n, dim = z.shape[1:]
     k = torch.exp(-squares / h)
     difference = z.unsqueeze(2) - z.unsqueeze(1)  # (B, n, n, L), z_i - z_j
@@ -54,8 +66,8 @@ def squared_discrepancy(z: Tensor, score: Tensor) -> Tensor:
     with full_precision(z):
         product = score @ score.mT
     u = k * (product + 2 / h * drift + 2 * dim / h - 4 * squares / h.square())
-    total = u.sum((1, 2)) - u.diagonal(dim1=1, dim2=2).sum(-1)
-    return total / (n * (n - 1))
+    off_diagonal = u.sum((1, 2)) - u.diagonal(dim1=1, dim2=2).sum(-1)
+    return off_diagonal / (n * (n - 1))
 
 
 def _squared_distances(z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Adam on gradients of length one."""
+"""Adam on gradients of norm one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 NORM_OFFSET = 1e-7
-"""Offset of a gradient's length, which may be zero."""
+"""Offset of a gradient's norm, which may be zero."""
 
 
 class AdamNormGrad(torch.optim.Adam):
-    """Adam on gradients of which each parameter tensor's is divided by its own length.
+    """Adam on normalised gradients: the gradient of each parameter tensor is divided by its norm.
 
-    Only the direction of a gradient is kept, so that layers learn equally fast at every depth. It takes the arguments
+    Only the direction of a gradient counts, so that layers learn equally fast at every depth. The arguments are those
     of Adam.
 
     Source: J. Tomczak, M. Welling, VAE with a VampPrior, 2018, https://arxiv.org/abs/1705.07120 (its code).
@@ -25,8 +25,8 @@ class AdamNormGrad(torch.optim.Adam):
                 loss = closure()
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         if gradients:
-            lengths = torch._foreach_norm(gradients)
-            torch._foreach_add_(lengths, NORM_OFFSET)
-            torch._foreach_div_(gradients, lengths)
+            norms = torch._foreach_norm(gradients)
+            torch._foreach_add_(norms, NORM_OFFSET)
+            torch._foreach_div_(gradients, norms)
         super().step()
         return loss

@@ -20,9 +20,9 @@ from dgm_run.trainers.gradient import GradientTrainer
 from dgm_run.trainers.training_loop import TrainingLoop
 
 MAX_DATA_PROBABILITY = 0.99
-"""Mean probability that the discriminator gives to data, above which it may win."""
+"""Mean probability that the discriminator gives to data, above which a warning says that it wins."""
 MIN_SAMPLE_PROBABILITY = 0.01
-"""Mean probability that the discriminator gives to samples, below which it may win."""
+"""Mean probability that the discriminator gives to samples, below which a warning says that it wins."""
 MIN_SPREAD = 0.1
 """Mean distance between samples, relative to that between data, below which samples have collapsed."""
 COLLAPSE_PRECISION = 0.5
@@ -35,7 +35,7 @@ COLLAPSE_RECALL = 0.05
 class AdversarialTrainer(GradientTrainer):
     """Trainer whose step has several updates of the discriminator, on different data, and one of the generator.
 
-    One optimizer holds both networks, so that checkpoints are those of `GradientTrainer`.
+    One optimizer holds both networks, so that checkpoints have the form of `GradientTrainer`.
 
     Args:
         num_critic_steps: updates of the discriminator for each update of the generator.
@@ -60,7 +60,8 @@ class AdversarialTrainer(GradientTrainer):
     ) -> TrainingLoop:
         if len(data.valid) <= NEIGHBOURS:
             raise ConfigError(
-                f"a GAN needs more than {len(data.valid)} validation examples: raise dataset.source.num_valid"
+                f"dataset: a GAN needs more than {NEIGHBOURS} validation examples and has {len(data.valid)}: raise "
+                "dataset.source.num_valid"
             )
         assert isinstance(model, GAN)
         settings = replace(self, optimizer=partial(self._make_optimizer, model))
@@ -74,6 +75,8 @@ class AdversarialTrainer(GradientTrainer):
 
 
 class _AdversarialTraining(TrainingLoop):
+    """Training loop whose step updates the discriminator several times and the generator once."""
+
     settings: AdversarialTrainer
     model: GAN
     objective: Adversarial
@@ -89,13 +92,12 @@ class _AdversarialTraining(TrainingLoop):
             if turn:
                 rng.reseed(self.context.seed, f"examples of turn {turn}", self.state.step)
                 index = torch.randint(len(self.data.train), (len(index),)).to(self.data.train.x.device)
-            found = self._optimizer_step(
-                self._loss_of_part, index, f"turn {turn}"
-            )  # updates the network that has a gradient
-        found["discriminator_gradient"] = self.gradient_norm
-        found["generator"] = self._optimizer_step(self._generator_loss, index, "generator")["loss"]
-        found["generator_gradient"] = self.gradient_norm
-        self._end_step(position, found, len(index))
+            # a network without a gradient keeps its weights: here the generator, below the discriminator
+            terms = self._optimizer_step(self._loss_of_part, index, f"turn {turn}")
+        terms["discriminator_gradient"] = self.gradient_norm
+        terms["generator"] = self._optimizer_step(self._generator_loss, index, "generator")["loss"]
+        terms["generator_gradient"] = self.gradient_norm
+        self._end_step(position, terms, len(index))
 
     def _generator_loss(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         with self._autocast():
@@ -110,27 +112,21 @@ class _AdversarialTraining(TrainingLoop):
     def _average_terms(self) -> dict[str, float]:
         means = super()._average_terms()
         if self.objective.loss in ("minimax", "non_saturating"):
-            on_data, on_samples = (torch.tensor(means[name]).sigmoid() for name in ("logit_data", "logit_samples"))
-            if on_data > MAX_DATA_PROBABILITY and on_samples < MIN_SAMPLE_PROBABILITY:
+            p_data = torch.tensor(means["logit_data"]).sigmoid()
+            p_samples = torch.tensor(means["logit_samples"]).sigmoid()
+            if p_data > MAX_DATA_PROBABILITY and p_samples < MIN_SAMPLE_PROBABILITY:
                 self._warn_once(
-                    f"the discriminator wins (it takes {on_data:.1%} of the data for data, and {on_samples:.1%} of the "
+                    f"the discriminator wins (it takes {p_data:.1%} of the data for data, and {p_samples:.1%} of the "
                     "samples): raise objective.r1 or lower optimizer.lr"
                 )
         return means
 
     def _validate(self, epoch: int) -> dict[str, float]:
         means = super()._validate(epoch)
-        is_narrow = means["spread"] < MIN_SPREAD
-        is_collapsed = is_narrow or (means["precision"] > COLLAPSE_PRECISION and means["recall"] < COLLAPSE_RECALL)
-        if is_collapsed and self.was_collapsed:  # twice in a row: the samples of the first steps are all alike
-            symptom = (
-                f"samples are {means['spread']:.1%} as far apart as data"
-                if is_narrow
-                else f"{means['precision']:.0%} of the samples lie among the data, {means['recall']:.1%} of the data "
-                "among the samples"
-            )
+        symptom = _describe_collapse(means)
+        if symptom and self.was_collapsed:  # twice in a row, because the samples of the first steps are all alike
             self._warn_once(f"collapse: {symptom}: raise objective.r1, or try another objective")
-        self.was_collapsed = is_collapsed
+        self.was_collapsed = bool(symptom)
         return means
 
     def _warn_once(self, warning: str) -> None:
@@ -139,3 +135,15 @@ class _AdversarialTraining(TrainingLoop):
         if beginning not in self.given_warnings:
             self.given_warnings = self.given_warnings | {beginning}
             self.context.display.say(f"step {self.state.step}: {warning}")
+
+
+def _describe_collapse(means: dict[str, float]) -> str | None:
+    """Describes the collapse of the samples, from the terms of a validation; None without a collapse."""
+    if means["spread"] < MIN_SPREAD:
+        return f"samples are {means['spread']:.1%} as far apart as data"
+    if means["precision"] > COLLAPSE_PRECISION and means["recall"] < COLLAPSE_RECALL:
+        return (
+            f"{means['precision']:.0%} of the samples lie among the data, {means['recall']:.1%} of the data among the "
+            "samples"
+        )
+    return None

@@ -22,7 +22,7 @@ class TrainingSummary:
         steps: number of optimizer steps.
         seconds: wall-clock time over all sessions of a resumed run.
         examples_per_second: speed of training, without evaluation.
-        stopped_by: max_epochs, max_steps, patience or hopeless.
+        stopped_by: max_epochs, max_steps, patience, or hopeless (by median stopping).
         monitor: validation quantity that chose the best checkpoint.
         best: best value of that quantity.
         best_epoch: epochs trained at the best value.
@@ -39,7 +39,7 @@ class TrainingSummary:
 
 
 class StoppingRule(Protocol):
-    """Knows the other jobs of a sweep: see `MedianStopping`."""
+    """Rule that compares a run with the other jobs of its sweep: see `MedianStopping`."""
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool: ...
 
@@ -83,7 +83,7 @@ class Trainer(ABC):
     def check(  # noqa: B027 - most have nothing to refuse
         self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None
     ) -> None:
-        """Refuses numbers of epochs that cannot be trained, before anything is written.
+        """Refuses numbers of epochs that the schedule or the checkpoint rules out, before anything is written.
 
         Args:
             model: model to train.
@@ -92,12 +92,12 @@ class Trainer(ABC):
 
         Raises:
             ConfigError: the learning-rate schedule ends before the last epoch.
-            CheckpointError: the schedule of a resumed run ends, or the run has trained for longer already.
+            CheckpointError: a resumed run has trained for longer already, or its schedule ends before the last epoch.
         """
 
     @abstractmethod
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext) -> TrainingSummary:
-        """Trains `model` in place, and sets its best weights, which the checkpoint `best` holds as well.
+        """Trains `model` in place and gives it the weights of the best validation, those of the checkpoint `best`.
 
         Raises:
             Interrupted: a signal asked to stop; the checkpoint `last` holds everything to resume.

@@ -20,10 +20,10 @@ def refuse_single_values(
     num_parts: int,
     device: torch.device,
 ) -> None:
-    """Refuses batches in which a channel has one value: it has no variance, and torch ends in a traceback.
+    """Refuses batches in which a channel has a single value, which has no variance: torch would raise.
 
-    One example is enough if a channel has several positions. The loss of the smallest batch is therefore computed once,
-    in evaluation mode, which changes nothing, and each normalisation counts its inputs.
+    One example is enough if a channel has several positions. So the loss of the smallest batch is computed once, and
+    each normalisation counts its inputs. Evaluation mode keeps the running statistics as they are.
 
     Args:
         model: model, whose mode is kept.
@@ -31,7 +31,7 @@ def refuse_single_values(
         num_examples: number of training examples.
         batch_size: examples of a step.
         num_parts: parts of every batch.
-        device: device of the positions.
+        device: device of these positions.
 
     Raises:
         ConfigError: a batch is too small; the message names the batch size, and one to choose.
@@ -47,18 +47,20 @@ def refuse_single_values(
         model.train(was_training)
     if not single:
         return
-    keys = [word for name in single for word in name.split(".") if word in PARTS[::-1]]
+    keys = [word for name in single for word in name.split(".") if word in PARTS]
     owner = f" of the {keys[-1]}" if keys else ""
-    without = f"set {keys[-1]}.batch_norm=false" if keys else ""
+    remedies = [f"set {keys[-1]}.batch_norm=false"] if keys else []
     if smallest > 1:
-        raise ConfigError(f"the batch normalisation{owner} has one value of a channel, without a variance: {without}")
+        remedy = "".join(remedies)
+        raise ConfigError(f"the batch normalisation{owner} has one value of a channel, without a variance: {remedy}")
     size = find_near_batch_size(num_examples, batch_size, num_parts)
-    choose = " or ".join(filter(None, (f"choose trainer.batch_size={size}" if size else "", without)))
+    if size:
+        remedies.insert(0, f"choose trainer.batch_size={size}")
     parts = f" with trainer.micro_batches={num_parts}" if num_parts > 1 else ""
     where = "a part of a batch" if num_parts > 1 else "the last batch"
     raise ConfigError(
         f"trainer.batch_size={batch_size}{parts} leaves 1 of {num_examples:,} examples in {where}: "
-        f"the batch normalisation{owner} needs two or more: {choose}"
+        f"the batch normalisation{owner} needs two or more: {' or '.join(remedies)}"
     )
 
 

@@ -8,7 +8,7 @@ from dgm_run.recording.base import CheckpointStore
 
 
 class BestWeights:
-    """Weights of the best validation so far, which the disk may not have yet.
+    """Weights of the best validation so far, in memory until `save` writes them.
 
     Args:
         checkpoints: checkpoints of the run, where the weights have the name `best`.
@@ -16,8 +16,8 @@ class BestWeights:
 
     def __init__(self, checkpoints: CheckpointStore):
         self.checkpoints = checkpoints
-        self.weights: dict[str, Tensor] | None = None  # None: the best weights are from a former session, on the disk
-        self.is_new = False  # not yet on the disk
+        self.weights: dict[str, Tensor] | None = None  # None: only the disk has them, from a former session
+        self.is_new = False  # whether the disk lacks them
 
     def update(self, weights: dict[str, Tensor]) -> None:
         """Replaces the best weights."""
@@ -44,6 +44,8 @@ class BestWeights:
     def _read(self, epoch: int) -> dict[str, Tensor]:
         weights, record, damaged = self.checkpoints.load("best")
         if damaged or record["epoch"] != epoch:
-            found = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
-            raise CheckpointError(f"the best checkpoint, of epoch {epoch}, is lost: {found}")
+            reason = "; ".join(damaged) or f"it is of epoch {record['epoch']}"
+            raise CheckpointError(
+                f"the best checkpoint, of epoch {epoch}, is lost: {reason}: start a new run without trainer.resume"
+            )
         return weights

@@ -19,7 +19,8 @@ from dgm_run.trainers.training_loop import TrainingLoop
 class EMTrainer(GradientTrainer):
     """Trainer by expectation maximisation: each step uses all training examples, and never lowers their likelihood.
 
-    An epoch is a step. The rest is that of `GradientTrainer`; optimizer, schedule, batch size and clipping are unused.
+    An epoch is a single step. Everything else works as in `GradientTrainer`. Optimizer, schedule, batch size and
+    clipping are unused.
     """
 
     requires = {"model": EMModel, "objective": LogLikelihood}
@@ -27,11 +28,14 @@ class EMTrainer(GradientTrainer):
     def __post_init__(self):
         super().__post_init__()
         if self.micro_batches > 1:
-            raise ValueError("devices, micro_batches: a step takes all examples at once: set both to 1")
+            raise ValueError(
+                f"devices = {self.devices}, micro_batches = {self.micro_batches}: a step of trainer=em takes all "
+                "examples at once: set both to 1"
+            )
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
-        without = replace(self, schedule=lambda optimizer: None)  # the schedule is unused
-        super(EMTrainer, without).check_epochs(num_examples, step, is_resumed)
+        without_schedule = replace(self, schedule=lambda optimizer: None)  # an unused schedule refuses nothing
+        super(EMTrainer, without_schedule).check_epochs(num_examples, step, is_resumed)
 
     def steps_per_epoch(self, num_examples: int) -> int:
         return 1
@@ -43,13 +47,15 @@ class EMTrainer(GradientTrainer):
 
 
 class _EMTraining(TrainingLoop):
+    """Training loop whose step is an EM step on the statistics of all training examples."""
+
     model: EMModel
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
         rng.reseed(self.context.seed, "moments")
         try:
-            self.statistics = self.model.statistics(self.data.train)
+            self.statistics = self.model.compute_statistics(self.data.train)
         except ValueError as error:
             raise ConfigError(f"dataset: {error}") from None
 

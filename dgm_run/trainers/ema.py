@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class EMA:
     """Moving average theta_ema <- decay_t theta_ema + (1 - decay_t) theta, decay_t = min(decay, (1 + t) / (10 + t)).
 
-    The ramp matters: a constant 0.999 from the first step averages over noise for thousands of steps.
+    The decay rises with t, because a constant 0.999 would average over the noisy first steps for thousands of steps.
 
     Args:
         model: model whose parameters and batch-norm statistics are averaged.
@@ -27,8 +27,8 @@ class EMA:
         if not 0 < decay < 1:
             raise ValueError(f"trainer.ema_decay = {decay} must lie between 0 and 1; null switches it off")
         norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-        statistics = [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
-        self.parameters = [*model.parameters(), *statistics]
+        statistics = [each for norm in norms for each in (norm.running_mean, norm.running_var)]
+        self.parameters = [*model.parameters(), *(each for each in statistics if each is not None)]
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.decay = decay
 

@@ -17,8 +17,9 @@ from dgm_run.trainers.training_loop import TrainingLoop
 class GradientTrainer(LoopSettings, Trainer):
     """Trainer by mini-batches until the validation quantity stops improving.
 
-    The hot path is index, prepare, forward, backward, update. Data are on the device, and nothing is read back between
-    two evaluations. A non-finite loss is therefore noticed at the end of its epoch; the message names its step.
+    A step indexes and prepares a batch, and runs forward, backward and update. The data are on the device, and no
+    value is read back between two evaluations. So a loss that is not finite is reported at the end of its epoch; the
+    message names the step.
     """
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
@@ -30,5 +31,5 @@ class GradientTrainer(LoopSettings, Trainer):
     def make_loop(
         self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
     ) -> TrainingLoop:
-        """Makes the loop that `fit` runs."""
+        """Makes the loop that `fit` runs; trainers with other steps override it."""
         return TrainingLoop(self, model, objective, data, context)

@@ -10,8 +10,9 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.base import topmost_with_method
 
 MAX_EXAMPLES = 10_000
+"""Largest number of examples that parts are initialised from."""
 MAX_ELEMENTS = 2**25
-"""Largest number of values of these examples together."""
+"""Largest number of elements of these examples together."""
 
 
 def initialize(model: nn.Module, train: DataSplit) -> None:
@@ -23,7 +24,8 @@ def initialize(model: nn.Module, train: DataSplit) -> None:
     parts = list(topmost_with_method(model, "initialize"))
     if not parts:
         return
-    index = torch.randperm(len(train))[: max(1, min(MAX_EXAMPLES, MAX_ELEMENTS // math.prod(train.x.shape[1:])))]
+    num_examples = max(1, min(MAX_EXAMPLES, MAX_ELEMENTS // math.prod(train.x.shape[1:])))
+    index = torch.randperm(len(train))[:num_examples]
     x = train.batch(index.to(train.x.device))
     try:
         for part in parts:

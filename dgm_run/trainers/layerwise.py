@@ -85,101 +85,112 @@ class LayerwiseTrainer(GradientTrainer):
 
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
         assert isinstance(model, LayeredModel)
-        alone = self.pretraining
         key = "trainer.pretraining"
-        refuse_past_end(alone.schedule, alone.max_epochs, f"{key}.schedule", key, bool(state))
+        pretraining = self.pretraining
+        refuse_past_end(pretraining.schedule, pretraining.max_epochs, f"{key}.schedule", key, bool(state))
         if self.joint:
             step = state["step"] if state and state["layer"] == model.num_stages else 0
             self.check_epochs(num_examples, step, bool(state))
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext) -> TrainingSummary:
         assert isinstance(model, LayeredModel)
-        course = Course(model, context)
-        stages = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
-        course.announce(
-            f"epochs: {', '.join([*stages, *([f'{model.whole}: {self.max_epochs}'] if self.joint else [])])}"
-        )
-        for index in range(course.first, model.num_stages):
-            self._fit_layer(course, index, data)
+        sequence = TrainingSequence(model, context)
+        epochs = [f"layer {index + 1}: {self.pretraining.max_epochs}" for index in range(model.num_stages)]
         if self.joint:
-            course.announce(model.whole)
-            course.record_end(super().fit(model, objective, data, course.context(model)))
+            epochs.append(f"{model.joint_stage_name}: {self.max_epochs}")
+        sequence.announce(f"epochs: {', '.join(epochs)}")
+        for index in range(sequence.first_layer, model.num_stages):
+            self._fit_layer(sequence, index, data)
+        if self.joint:
+            sequence.announce(model.joint_stage_name)
+            sequence.record_summary(super().fit(model, objective, data, sequence.make_context(model)))
         else:
-            course.keep_without_joint_training(data)
-        return course.summary()
+            sequence.save_whole_model(data)
+        return sequence.summarize()
 
-    def _fit_layer(self, course: "Course", index: int, data: LoadedDataset) -> None:
-        rng.reseed(course.outer.seed, "layer", index)
-        stage = course.model.build_stage(index)
+    def _fit_layer(self, sequence: "TrainingSequence", index: int, data: LoadedDataset) -> None:
+        rng.reseed(sequence.run_context.seed, "layer", index)
+        stage = sequence.model.build_stage(index)
         train, valid, test = (split.map(stage.prepare) for split in (data.train, data.valid, data.test))
         initialize(stage.model, train)
-        of = course.model.num_stages
-        parameters = sum(parameter.numel() for parameter in stage.model.parameters())
-        name = type(stage.model).__name__
-        course.announce(f"layer {index + 1} of {of}: {name} with {parameters:,} parameters")
+        num_parameters = sum(parameter.numel() for parameter in stage.model.parameters())
+        sequence.announce(
+            f"layer {index + 1} of {sequence.model.num_stages}: {type(stage.model).__name__} with "
+            f"{num_parameters:,} parameters"
+        )
+        loop = TrainingLoop(
+            self._make_layer_settings(index),
+            stage.model,
+            self.pretraining.objective,
+            LoadedDataset(data.dataset, train, valid, test),
+            sequence.make_context(stage.model),
+            optimizer_key="trainer.pretraining.optimizer",
+        )
+        summary = loop.run()
+        stage.finish()
+        sequence.record_summary(summary)
 
-        alone = self.pretraining
-        settings = replace(
+    def _make_layer_settings(self, index: int) -> "LayerwiseTrainer":
+        """Returns the settings of the loop that trains layer `index`, from 0."""
+        return replace(
             self,
-            optimizer=partial(alone.make_optimizer, index),
-            schedule=alone.schedule,
-            max_epochs=alone.max_epochs,
-            eval_every=alone.eval_every,
+            optimizer=partial(self.pretraining.make_optimizer, index),
+            schedule=self.pretraining.schedule,
+            max_epochs=self.pretraining.max_epochs,
+            eval_every=self.pretraining.eval_every,
             max_steps=None,
             patience=None,
             median_stopping_after=None,
             ema_decay=None,
             image_every_epochs=None,
         )
-        data = LoadedDataset(data.dataset, train, valid, test)
-        context = course.context(stage.model)
-        key = "trainer.pretraining.optimizer"
-        summary = TrainingLoop(settings, stage.model, alone.objective, data, context, key).run()
-        stage.finish()
-        course.record_end(summary)
 
 
-class Course:
+class TrainingSequence:
     """Sequence of trainings in one run, with common checkpoints and a common log.
 
-    Attributes:
+    Args:
         model: whole model.
-        outer: context of the run.
-        first: first layer to train; beyond the last layer if only joint training is left.
-        ended_with: summaries of the finished trainings.
+        run_context: context of the run.
+
+    Attributes:
+        first_layer: first layer to train; beyond the last layer if only joint training is left.
+        summaries: summaries of the finished trainings.
     """
 
-    def __init__(self, model: LayeredModel, outer: RunContext):
+    def __init__(self, model: LayeredModel, run_context: RunContext):
         self.model = model
-        self.outer = outer
-        self.first = 0
-        self.ended_with: list[TrainingSummary] = []
-        self.resume = outer.resume
+        self.run_context = run_context
+        self.first_layer = 0
+        self.summaries: list[TrainingSummary] = []
+        self.resume = run_context.resume
         if self.resume:
             weights, state = self.resume
             model.load_state_dict(weights)
-            self.first = state["layer"]
-            self.ended_with = [TrainingSummary(**summary) for summary in state["ended_with"]]
+            self.first_layer = state["layer"]
+            self.summaries = [TrainingSummary(**summary) for summary in state["summaries"]]
 
     @property
     def layer(self) -> int:
         """Number of the layer in training, from 0."""
-        return len(self.ended_with)
+        return len(self.summaries)
 
     @property
     def steps(self) -> int:
         """Number of steps of the finished trainings."""
-        return sum(summary.steps for summary in self.ended_with)
+        return sum(summary.steps for summary in self.summaries)
 
     @property
     def epochs(self) -> int:
-        return sum(summary.epochs for summary in self.ended_with)
+        """Number of epochs of the finished trainings."""
+        return sum(summary.epochs for summary in self.summaries)
 
     def announce(self, text: str) -> None:
-        self.outer.display.say(text)
+        """Prints a line about the course of the run."""
+        self.run_context.display.say(text)
 
-    def context(self, part: nn.Module) -> RunContext:
-        """Makes the context of the next training: of a layer, or of the whole model."""
+    def make_context(self, part: nn.Module) -> RunContext:
+        """Makes the context of the next training: of a layer's model, or of the whole model."""
         steps = self.steps
         epochs = self.epochs
         resume = self.resume
@@ -188,62 +199,63 @@ class Course:
             resume = (resume[1]["layer_weights"], resume[1])
         name = "" if part is self.model else f"layer_{self.layer + 1}/"
         return replace(
-            self.outer,
+            self.run_context,
             checkpoints=_PartCheckpoints(self, part),
-            log=_PartLog(self.outer.log, name, steps, epochs),
-            median_stopping=_ShiftedMedianStopping(self.outer.median_stopping, epochs),
-            pictures=lambda step, epoch: self.outer.pictures(steps + step, epochs + epoch),
+            log=_PartLog(self.run_context.log, name, steps, epochs),
+            median_stopping=_ShiftedMedianStopping(self.run_context.median_stopping, epochs),
+            pictures=lambda step, epoch: self.run_context.pictures(steps + step, epochs + epoch),
             resume=resume,
         )
 
-    def record_end(self, summary: TrainingSummary) -> None:
+    def record_summary(self, summary: TrainingSummary) -> None:
         """Records the summary of a finished training, and draws pictures."""
         if self.layer < self.model.num_stages:
             summary = replace(summary, monitor=f"layer_{self.layer + 1}/{summary.monitor}")
-        self.ended_with.append(summary)
+        self.summaries.append(summary)
         if self.layer <= self.model.num_stages:
-            self.outer.pictures(self.steps, self.epochs)
+            self.run_context.pictures(self.steps, self.epochs)
 
-    def record(self, step: int) -> dict[str, Any]:
-        """Returns the entries of a checkpoint at `step` that describe the sequence of trainings."""
-        ended = [asdict(summary) for summary in self.ended_with]
-        return {"layer": self.layer, "ended_with": ended, "logged_step": self.steps + step}
+    def checkpoint_entries(self, step: int) -> dict[str, Any]:
+        """Returns the entries of a checkpoint that describe the sequence, at `step` of the current training."""
+        summaries = [asdict(summary) for summary in self.summaries]
+        return {"layer": self.layer, "summaries": summaries, "logged_step": self.steps + step}
 
-    def keep_without_joint_training(self, data: LoadedDataset) -> None:
-        """Writes the checkpoints of the whole model after its layers were trained."""
-        record = {"config": self.outer.config, "data": data.dataset.protocol}
-        record |= {"metrics_offset": self.outer.log.sync()} | self.record(0)
-        self.outer.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
-        self.outer.checkpoints.save("last", self.model.state_dict(), record)
+    def save_whole_model(self, data: LoadedDataset) -> None:
+        """Writes the checkpoints of the whole model where no joint training follows the layers."""
+        record = {"config": self.run_context.config, "data": data.dataset.protocol}
+        record |= {"metrics_offset": self.run_context.log.sync()} | self.checkpoint_entries(0)
+        self.run_context.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
+        self.run_context.checkpoints.save("last", self.model.state_dict(), record)
 
-    def summary(self) -> TrainingSummary:
+    def summarize(self) -> TrainingSummary:
         """Summarises all trainings, with the monitored quantity of the last one."""
-        stepping = sum(summary.steps / summary.examples_per_second for summary in self.ended_with)
+        step_seconds = sum(summary.steps / summary.examples_per_second for summary in self.summaries)
         return replace(
-            self.ended_with[-1],
+            self.summaries[-1],
             epochs=self.epochs,
             steps=self.steps,
-            seconds=sum(summary.seconds for summary in self.ended_with),
-            examples_per_second=self.steps / stepping,
-            best_epoch=self.epochs - self.ended_with[-1].epochs + self.ended_with[-1].best_epoch,
+            seconds=sum(summary.seconds for summary in self.summaries),
+            examples_per_second=self.steps / step_seconds,
+            best_epoch=self.epochs - self.summaries[-1].epochs + self.summaries[-1].best_epoch,
         )
 
 
 class _PartCheckpoints:
     """Checkpoints of a layer, which hold the whole model as well."""
 
-    def __init__(self, course: Course, part: nn.Module):
-        self.course = course
-        self.checkpoints = course.outer.checkpoints
-        self.is_layer = part is not course.model
+    def __init__(self, sequence: TrainingSequence, part: nn.Module):
+        self.sequence = sequence
+        self.checkpoints = sequence.run_context.checkpoints
+        self.is_layer = part is not sequence.model
 
     def _name(self, name: str) -> str:
-        return f"best_of_layer_{self.course.layer + 1}" if name == "best" and self.is_layer else name
+        return f"best_of_layer_{self.sequence.layer + 1}" if name == "best" and self.is_layer else name
 
     def save(self, name: str, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         if name == "last":
-            state = state | self.course.record(state["step"]) | {"layer_weights": weights if self.is_layer else None}
-            weights = self.course.model.state_dict()
+            entries = self.sequence.checkpoint_entries(state["step"])
+            state = state | entries | {"layer_weights": weights if self.is_layer else None}
+            weights = self.sequence.model.state_dict()
         self.checkpoints.save(self._name(name), weights, state)
 
     def exists(self, name: str) -> bool:

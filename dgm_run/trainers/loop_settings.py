@@ -17,7 +17,7 @@ class LoopSettings:
         optimizer: parameters -> torch optimizer.
         schedule: optimizer -> torch learning-rate schedule, advanced once an epoch.
         max_epochs: largest number of epochs.
-        total_epochs: sum over the stages of training, by which `divide_total_epochs` has set the epochs of each.
+        total_epochs: epochs of all stages together, which `divide_total_epochs` has divided among the stages.
         max_steps: largest number of optimizer steps; null for no limit.
         batch_size: examples of a step.
         eval_batch_size: examples of a batch in evaluation.
@@ -29,13 +29,13 @@ class LoopSettings:
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
-        compile: whether the step is fused by torch.compile; pays from about 20,000 steps on.
+        compile: whether torch.compile fuses the step, which pays off from about 20,000 steps on.
         device: auto | cpu | cuda | cuda:N.
         devices: processes that train one model, each on a GPU of its own, or all on the CPU.
         micro_batches: parts of a batch, which the processes share: a multiple of `devices`. Each part has random
             numbers, and chains, of its own. Runs with equal parts give equal results on any number of devices.
         worker_timeout_seconds: seconds without a message from a process, after which the run ends.
-        threads: CPU threads; null for as many as a step keeps busy.
+        threads: CPU threads; null for as many as a step can use.
         image_every_epochs: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: seconds between two writes of the checkpoint `last`.
         resume: run folder to resume, or auto for the run's own folder if it holds a checkpoint.
@@ -79,10 +79,13 @@ class LoopSettings:
                 "set a multiple of it"
             )
         if self.micro_batches > self.batch_size:
-            raise ValueError(f"micro_batches = {self.micro_batches} parts of batch_size = {self.batch_size} examples")
+            raise ValueError(
+                f"micro_batches = {self.micro_batches} exceeds batch_size = {self.batch_size}: every part needs an "
+                "example: lower micro_batches"
+            )
 
     def check_epochs(self, num_examples: int, step: int, is_resumed: bool) -> None:
-        """Refuses numbers of epochs, as `check` does, for a training that is at `step`."""
+        """Refuses numbers of epochs, as `Trainer.check` does, for a training that has made `step` steps."""
         steps_per_epoch = self.steps_per_epoch(num_examples)
         total = self.total_steps(num_examples)
         if step > total:
@@ -98,8 +101,10 @@ class LoopSettings:
         refuse_past_end(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
 
     def steps_per_epoch(self, num_examples: int) -> int:
+        """Counts the steps of an epoch; the last batch may be smaller."""
         return math.ceil(num_examples / self.batch_size)
 
     def total_steps(self, num_examples: int) -> int:
+        """Counts the steps of the whole training, by `max_epochs` and `max_steps`."""
         total = self.max_epochs * self.steps_per_epoch(num_examples)
         return min(total, self.max_steps) if self.max_steps else total

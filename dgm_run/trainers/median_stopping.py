@@ -30,8 +30,8 @@ class MedianStopping:
             return []  # not a sweep: neighbouring folders are unrelated
         others = [path for path in self.folder.parent.glob("*/metrics.jsonl") if path.parent != self.folder]
         others = [path for path in others if _read_task(path.parent) == _read_task(self.folder)]
-        found = [_read_best_value(path, name, epoch) for path in sorted(others)]
-        return [value for value in found if value is not None]
+        values = [_read_best_value(path, name, epoch) for path in sorted(others)]
+        return [value for value in values if value is not None]
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
         """Returns whether this run's `best` is below the median of the others' best values up to `epoch`."""
@@ -49,15 +49,20 @@ def _count_decisions(epoch: int, first: int) -> int:
 
 
 def _read_task(folder: Path) -> object:
-    """Reads data and objective of a run without seeds; validation values of equal tasks are comparable."""
+    """Reads data set and objective of a run without their seeds; None where they cannot be read.
+
+    Validation values of runs with equal tasks are comparable.
+    """
     try:
         config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
-        return [{k: v for k, v in config[part].items() if not k.endswith("seed")} for part in ("dataset", "objective")]
+        parts = (config["dataset"], config["objective"])
+        return [{key: value for key, value in part.items() if not key.endswith("seed")} for part in parts]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return None
 
 
 def _read_best_value(path: Path, name: str, epoch: int) -> float | None:
+    """Reads the best value of `name` up to `epoch` from a file of metrics; None if the run has not reached it."""
     best = -math.inf
     has_reached = False
     try:
@@ -67,11 +72,11 @@ def _read_best_value(path: Path, name: str, epoch: int) -> float | None:
     for line in lines:
         try:
             row = json.loads(line)
-            at = row["epoch"]
+            row_epoch = row["epoch"]
             value = row["value"] if row["name"] == name else -math.inf
         except (ValueError, KeyError, TypeError):
             continue  # an unfinished line, which is being written
-        has_reached = has_reached or at >= epoch
-        if at <= epoch:
+        has_reached = has_reached or row_epoch >= epoch
+        if row_epoch <= epoch:
             best = max(best, value)
     return best if has_reached and best > -math.inf else None

@@ -1,4 +1,4 @@
-"""Schedule of a learning rate that falls to zero, and of a momentum that rises after the first epochs.
+"""Schedule of learning rate and momentum for restricted Boltzmann machines.
 
 Source: G. Hinton, A practical guide to training restricted Boltzmann machines, 2010, section 9.
 """
@@ -21,7 +21,7 @@ class LinearWithMomentum(torch.optim.lr_scheduler.LinearLR):
 
     def __init__(self, optimizer: torch.optim.Optimizer, total_iters: int, low_momentum: float, low_epochs: int):
         if any("momentum" not in group for group in optimizer.param_groups):
-            raise ValueError(f"{type(optimizer).__name__} has no momentum to change: take optimizer=sgd")
+            raise ValueError(f"{type(optimizer).__name__} has no momentum to schedule: choose optimizer=sgd")
         self.low_momentum = low_momentum
         self.low_epochs = low_epochs
         self.high_momentum = [group["momentum"] for group in optimizer.param_groups]

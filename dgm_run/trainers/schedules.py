@@ -23,18 +23,18 @@ def refuse_past_end(schedule: Callable, num_epochs: int, key: str, trainer_key: 
         ConfigError: the schedule ends before the last epoch.
         CheckpointError: the schedule of a resumed run ends before the last epoch.
     """
-    name, what = _find_end(schedule)
+    name, effect = _find_end(schedule)
     end = schedule.keywords.get(name) if name and isinstance(schedule, partial) else None
     if end is None or num_epochs <= end:
         return
-    told = f"{key}.{name}={end}: the learning rate {what} after {end} epochs, and {num_epochs} are to be trained"
+    problem = f"{key}.{name}={end}: the learning rate {effect} after {end} epochs, and {num_epochs} are to be trained"
     if is_resumed:
-        raise CheckpointError(f"trainer.resume: {told}: keep {trainer_key}.max_epochs={end}, or start a new run")
-    raise ConfigError(f"{told}: set {trainer_key}.max_epochs={end}, or {key}.{name}={num_epochs}")
+        raise CheckpointError(f"trainer.resume: {problem}: keep {trainer_key}.max_epochs={end}, or start a new run")
+    raise ConfigError(f"{problem}: set {trainer_key}.max_epochs={end}, or {key}.{name}={num_epochs}")
 
 
 def _find_end(schedule: Callable) -> tuple[str | None, str]:
-    """Returns the setting that counts the epochs of a schedule, or None, and the learning rate after its end."""
+    """Returns the setting that counts the epochs of a schedule, or None, and the effect of its end on the rate."""
     if not isinstance(schedule, partial) or not isinstance(schedule.func, type):
         return None, ""
     kind = schedule.func

@@ -35,8 +35,8 @@ class TrainingState:
         best_epoch: epochs trained at the best value.
         waited: evaluations since the best value.
         memory: state of the objective for each part of a batch that this process computes.
-        history: loss and terms of the steps of this epoch, (steps_per_epoch, 1 + terms), on the device; contributions
-            of this process.
+        history: loss and terms of the steps of this epoch, (steps_per_epoch, 1 + terms), on the device, without the
+            contributions of other processes.
         names: names of the columns of `history`.
         is_hopeless: whether median stopping ends this run.
         seconds: seconds spent in steps.
@@ -64,16 +64,17 @@ class TrainingState:
         self.is_hopeless = False
         self.history: Tensor | None = None
 
-    def record(self, position: int, steps_per_epoch: int, found: dict[str, Tensor]) -> None:
-        """Stores the values of a step on the device, without waiting for them."""
+    def record(self, position: int, steps_per_epoch: int, terms: dict[str, Tensor]) -> None:
+        """Stores loss and terms of a step on the device, without waiting for their values."""
         if self.history is None:
-            self.names = list(found)
-            device = next(iter(found.values())).device
-            self.history = torch.zeros(steps_per_epoch, len(found), dtype=torch.float64, device=device)
-        self.history[position] = torch.stack([value.detach() for value in found.values()])
+            self.names = list(terms)
+            device = next(iter(terms.values())).device
+            self.history = torch.zeros(steps_per_epoch, len(terms), dtype=torch.float64, device=device)
+        self.history[position] = torch.stack([value.detach() for value in terms.values()])
 
     def has_finite_weights(self) -> bool:
-        return bool(torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all())
+        norms = torch._foreach_norm(list(self.model.parameters()))
+        return bool(torch.stack(norms).isfinite().all())
 
     def copy_evaluation_weights(self) -> dict[str, Tensor]:
         """Copies the weights that evaluation uses: the moving average if there is one."""
@@ -103,7 +104,13 @@ class TrainingState:
         return {name: process_group.all_reduce_sum(own[name] if own else torch.zeros_like(like[name])) for name in like}
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any], takes_history: bool) -> None:
-        """Restores the state of a checkpoint; one of several processes takes the whole history."""
+        """Restores the state of a checkpoint.
+
+        Args:
+            weights: weights of the model.
+            state: entries of `state_dict`.
+            takes_history: whether this process takes the history, which only one of several processes may do.
+        """
         self.model.load_state_dict(weights)
         device = next(self.model.parameters()).device
         for name in _COUNTERS:
@@ -111,7 +118,7 @@ class TrainingState:
         self.history = None if state["history"] is None else state["history"].to(device) * takes_history
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        # else torch warns that the schedule moves before the optimizer
+        # without this mark torch warns that the schedule steps before the optimizer
         vars(self.optimizer)["_opt_called"] = self.step > 0
         if self.ema:
             self.ema.load_state_dict(state["ema"])

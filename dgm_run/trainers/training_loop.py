@@ -27,7 +27,7 @@ from dgm_run.trainers.state import TrainingState
 from dgm_run.trainers.validation import validate
 
 POLL_SECONDS = 0.3
-"""Seconds between two agreements of several processes on whether to stop or save: each waits for all of them."""
+"""Seconds between two polls in which several processes agree on stopping and saving, each waiting for all others."""
 
 
 class TrainingLoop:
@@ -73,26 +73,31 @@ class TrainingLoop:
         if context.resume:
             self.state.load(*context.resume, process_group.is_main_process())
         self._check_batch_norm()
-        self.order: Tensor | None = None  # of the examples in this epoch, (N,)
+        self.order: Tensor | None = None  # order of the examples in this epoch, (N,)
         self.best = BestWeights(context.checkpoints)
 
     def _check_batch_norm(self) -> None:
-        memory = {k: v.clone() for k, v in next(iter(self.state.memory.values())).items()}
+        memory = {name: value.clone() for name, value in next(iter(self.state.memory.values())).items()}
         progress = Progress(torch.tensor(0.0, device=self.device), memory)
         train = self.data.train
-        settings = self.settings
-        sizes = (len(train), settings.batch_size, settings.micro_batches)
-        refuse_single_values(self.model, lambda index: self._loss(index, progress), *sizes, train.x.device)
+        refuse_single_values(
+            self.model,
+            lambda index: self._loss(index, progress),
+            num_examples=len(train),
+            batch_size=self.settings.batch_size,
+            num_parts=self.settings.micro_batches,
+            device=train.x.device,
+        )
 
     def _init_memory(self) -> dict[int, dict[str, Tensor]]:
         """Initialises the objective's state for each part of a batch that this process computes."""
         rng.reseed(self.context.seed, "memory")
         index = torch.randperm(len(self.data.train))[: self.settings.batch_size].to(self.data.train.x.device)
-        found = {}
+        memory = {}
         for number, part, _ in self.engine.parts(index):
             rng.reseed(self.context.seed, "memory of a part", number)
-            found[number] = self.objective.init_state(self.model, self.data.train.batch(part))
-        return found
+            memory[number] = self.objective.init_state(self.model, self.data.train.batch(part))
+        return memory
 
     def run(self) -> TrainingSummary:
         """Trains to the end, with the exceptions of `Trainer.fit`."""
@@ -108,8 +113,8 @@ class TrainingLoop:
         self.saved_at = self.resumed_at = time.monotonic()
         self.last_poll = (state.step, self.saved_at)
         self.next_poll_step = state.step
-        self.stepping_since = time.perf_counter()
-        self.counted = state.examples
+        self.steps_started_at = time.perf_counter()
+        self.recorded_examples = state.examples
 
         self._finish_epoch()  # a stop may have come before its evaluation
         while not self._find_stop_reason():
@@ -141,8 +146,9 @@ class TrainingLoop:
         is_due = is_main and now - self.saved_at > self.settings.checkpoint_seconds
         if process_group.size() == 1:
             return signum, is_due
-        pace = (self.state.step - self.last_poll[0]) / max(now - self.last_poll[1], 1e-3)
-        num_steps = int(POLL_SECONDS * pace) if is_main else 0
+        last_step, last_time = self.last_poll
+        steps_per_second = (self.state.step - last_step) / max(now - last_time, 1e-3)
+        num_steps = int(POLL_SECONDS * steps_per_second) if is_main else 0
         signum, any_due, num_steps = process_group.all_reduce_max(signum, int(is_due), num_steps)
         self.last_poll = (self.state.step, now)
         self.next_poll_step = self.state.step + max(1, num_steps)
@@ -152,18 +158,20 @@ class TrainingLoop:
         self.model.train()
         train = self.data.train
         self.order = rng.permutation(self.context.seed, epoch, len(train)).to(train.x.device)
-        now = torch.tensor(float(epoch), device=self.device)
-        self.progress = {number: Progress(now, memory) for number, memory in self.state.memory.items()}
+        epochs_done = torch.tensor(float(epoch), device=self.device)
+        self.progress = {number: Progress(epochs_done, memory) for number, memory in self.state.memory.items()}
 
     def _step(self, position: int) -> None:
         index = self._select_batch(position)
         self._prefetch(position)
-        self._end_step(position, self._optimizer_step(self._loss_of_part, index, "step"), len(index))
+        terms = self._optimizer_step(self._loss_of_part, index, "step")
+        self._end_step(position, terms, len(index))
 
     def _prefetch(self, position: int) -> None:
         """Prefetches the examples of this step and the next."""
-        steps = range(position, min(position + 2, self.steps_per_epoch))
-        self.data.train.expect(part for step in steps for _, part, _ in self.engine.parts(self._select_batch(step)))
+        positions = range(position, min(position + 2, self.steps_per_epoch))
+        batches = (self._select_batch(each) for each in positions)
+        self.data.train.expect(part for index in batches for _, part, _ in self.engine.parts(index))
 
     def _select_batch(self, position: int) -> Tensor:
         """Returns the positions of the examples of a step, (B,)."""
@@ -176,22 +184,22 @@ class TrainingLoop:
 
     def _optimizer_step(self, loss_of: Callable, index: Tensor, stream: str) -> dict[str, Tensor]:
         """Updates the parameters; returns loss and terms, as `DataParallel.backward` does."""
-        found = self.engine.backward(loss_of, index, stream, self.state.step)
+        terms = self.engine.backward(loss_of, index, stream, self.state.step)
         self._clip_gradients()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         self.objective.project_parameters(self.model)
-        return found
+        return terms
 
     def _clip_gradients(self) -> None:
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, foreach=True)
 
-    def _end_step(self, position: int, found: dict[str, Tensor], num_examples: int) -> None:
+    def _end_step(self, position: int, terms: dict[str, Tensor], num_examples: int) -> None:
         state = self.state
         if state.ema:
             state.ema.update(state.step)
-        state.record(position, self.steps_per_epoch, found)
+        state.record(position, self.steps_per_epoch, terms)
         state.examples += num_examples
         state.step += 1
 
@@ -207,12 +215,11 @@ class TrainingLoop:
     def _compile(self) -> Callable:
         on_gpu = self.device.type == "cuda"
         compiled = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if on_gpu else "default")
-
-        full = math.ceil(self.settings.batch_size / self.settings.micro_batches)
+        full_part_size = math.ceil(self.settings.batch_size / self.settings.micro_batches)
 
         def loss_of(index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
-            if len(index) < full:
-                return self._loss(index, progress)  # a ragged last batch is not worth a graph of its own
+            if len(index) < full_part_size:
+                return self._loss(index, progress)  # a smaller last batch does not pay for a graph of its own
             if on_gpu:
                 torch.compiler.cudagraph_mark_step_begin()
             return compiled(index, progress)
@@ -220,7 +227,7 @@ class TrainingLoop:
         return loss_of
 
     def _finish_epoch(self) -> None:
-        """Evaluates and logs once at the end of an epoch. After an interruption the work is still due."""
+        """Evaluates and logs once at the end of an epoch, also after an interruption of that evaluation."""
         state = self.state
         is_over = state.step % self.steps_per_epoch == 0 or state.step == self.total_steps
         if not is_over or state.finished_at == state.step:
@@ -251,24 +258,25 @@ class TrainingLoop:
         context.display.epoch(epoch, values)
         if settings.image_every_epochs and epoch % settings.image_every_epochs == 0:
             context.pictures(state.step, epoch)
-        self.stepping_since = time.perf_counter()
+        self.steps_started_at = time.perf_counter()
 
     def _record_step_time(self) -> float:
-        """Adds the time since the last mark to the time of steps; returns the examples per second in it."""
+        """Adds the seconds since the last record to the time of steps; returns the examples per second in them."""
         now = time.perf_counter()
         state = self.state
-        seconds = now - self.stepping_since
-        examples = state.examples - self.counted
+        seconds = now - self.steps_started_at
+        num_examples = state.examples - self.recorded_examples
         state.seconds += seconds
-        self.stepping_since = now
-        self.counted = state.examples
-        return examples / seconds
+        self.steps_started_at = now
+        self.recorded_examples = state.examples
+        return num_examples / seconds
 
     def _count_epoch_steps(self) -> int:
         """Counts the steps of the current epoch."""
         return (self.state.step - 1) % self.steps_per_epoch + 1
 
     def _average_terms(self) -> dict[str, float]:
+        """Averages loss and terms over the examples of the epoch."""
         self._refuse_non_finite()
         assert self.state.history is not None
         rows = process_group.all_reduce_sum(self.state.history[: self._count_epoch_steps()])
@@ -276,8 +284,8 @@ class TrainingLoop:
         sizes = torch.full((len(rows), 1), batch_size, dtype=torch.float64, device=rows.device)
         if len(rows) == self.steps_per_epoch:
             sizes[-1] = len(self.data.train) - (self.steps_per_epoch - 1) * batch_size
-        means = dict(zip(self.state.names, ((rows * sizes).sum(0) / sizes.sum()).tolist(), strict=True))
-        return convert_to_data_units(means, self.data.train)
+        means = (rows * sizes).sum(0) / sizes.sum()
+        return convert_to_data_units(dict(zip(self.state.names, means.tolist(), strict=True)), self.data.train)
 
     def _refuse_non_finite(self) -> None:
         state = self.state
@@ -296,10 +304,10 @@ class TrainingLoop:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         state = self.state
+        batch_size = self.settings.eval_batch_size
         with state.ema.apply() if state.ema else nullcontext():
             means = validate(
-                *(self.model, self.objective, self.data, self.settings.eval_batch_size, self.context.seed),
-                self._stop_if_requested,
+                self.model, self.objective, self.data, batch_size, self.context.seed, self._stop_if_requested
             )
         monitored = means[self.objective.monitor]
         if not math.isfinite(monitored):
@@ -318,12 +326,10 @@ class TrainingLoop:
         return means
 
     def _is_hopeless(self, epoch: int) -> bool:
-        settings = self.settings
-        name = f"valid/{self.objective.monitor}"
-        if not settings.median_stopping_after or not is_decision_epoch(
-            epoch, epoch - settings.eval_every, settings.median_stopping_after
-        ):
+        first = self.settings.median_stopping_after
+        if not first or not is_decision_epoch(epoch, epoch - self.settings.eval_every, first):
             return False
+        name = f"valid/{self.objective.monitor}"
         return process_group.broadcast_from_main(
             lambda: self.context.median_stopping.should_stop(name, epoch, self.state.best)
         )
@@ -358,19 +364,20 @@ class TrainingLoop:
         now = time.monotonic()
         state.elapsed = state.elapsed + now - self.resumed_at
         self.resumed_at = now
-        whole = state.state_dict(self.settings.micro_batches)
+        training_state = state.state_dict(self.settings.micro_batches)
         try:
             self.best.save(state.best_epoch)
             record: dict[str, Any] = {"config": context.config, "data": self.data.dataset.protocol}
             record |= {"metrics_offset": context.log.sync(), "logged_step": state.step}
-            context.checkpoints.save("last", self.model.state_dict(), record | whole)
+            context.checkpoints.save("last", self.model.state_dict(), record | training_state)
         except OSError as error:
             context.display.say(f"{error}; the former checkpoint is kept and training continues")
         self.saved_at = time.monotonic()
-        self.stepping_since = time.perf_counter()
+        self.steps_started_at = time.perf_counter()
 
     def _summarize(self) -> TrainingSummary:
-        state, stopped_by = self.state, self._find_stop_reason()
+        state = self.state
+        stopped_by = self._find_stop_reason()
         assert stopped_by is not None
         return TrainingSummary(
             epochs=math.ceil(state.step / self.steps_per_epoch),

@@ -25,7 +25,7 @@ LINES = {
     "and zero dampening",
     "schedule=burda schedule.milestones=3": "schedule: cannot be built (TypeError: 'int' object is not iterable)",
     "schedule=plateau schedule.factor=1": "schedule: Factor should be < 1.0.",
-    "schedule=linear_with_momentum": "schedule: Adam has no momentum to change: take optimizer=sgd",
+    "schedule=linear_with_momentum": "schedule: Adam has no momentum to schedule: choose optimizer=sgd",
     "model=dbm trainer.pretraining.optimizer.lr=-1": "trainer.pretraining.optimizer.lr = -1 must be greater than 0",
     "schedule=linear trainer.max_epochs=-1": "trainer.max_epochs = -1 must be at least 1",
     "trainer.ema_decay=nan": "trainer.ema_decay = nan must be in (0, 1), or null",

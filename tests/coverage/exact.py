@@ -202,7 +202,7 @@ def class_conditional() -> tuple[nn.Module, Tensor]:
     x, y = 2 * torch.randn(40, 1, 1, DIM, dtype=torch.float64), torch.arange(40) % 3
     model = ClassConditional(3, lambda: PPCA((1, 1, DIM), 2, 0.01, 0.0)).double()
     model.initialize(x)
-    statistics = model.statistics(DataSplit(x, y, lambda values: values))
+    statistics = model.compute_statistics(DataSplit(x, y, lambda values: values))
     for _ in range(5):
         model.em_step(statistics)
     return model.eval(), x

@@ -35,7 +35,7 @@ def test_z_reaches_every_pixel(network):
 
 def test_a_scale_for_every_pixel_is_refused():
     likelihood = GaussianLikelihood((1, 4, 4), 1.0, "element", 0.01, 0.0, squash=False)
-    with pytest.raises(ValueError, match="choose no, shared or predicted"):
+    with pytest.raises(ValueError, match="learn_scale to no, shared or predicted"):
         decoder(PixelCNN, likelihood)
 
 

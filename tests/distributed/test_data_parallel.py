@@ -156,7 +156,7 @@ def test_each_part_has_its_random_numbers():
     [
         (["trainer.devices=2", "trainer.micro_batches=3"], "micro_batches = 3 parts cannot be shared by devices = 2"),
         (["trainer.devices=0"], "devices = 0 must be at least 1"),
-        (["trainer.micro_batches=600"], "micro_batches = 600 parts of batch_size = 500 examples"),
+        (["trainer.micro_batches=600"], "micro_batches = 600 exceeds batch_size = 500"),
         (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0: use auto or cuda"),
     ],
 )

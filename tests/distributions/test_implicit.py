@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.distributions.implicit import WIDER, Implicit
+from dgm_run.distributions.implicit import PROPOSAL_SCALE, Implicit
 
 
 def implicit(batch=2):
@@ -15,7 +15,7 @@ def test_proposal_has_wider_moments():
     q, matrix = implicit()
     covariance = matrix @ matrix.mT
     proposal = q.proposal()
-    found = proposal.scale_tril @ proposal.scale_tril.mT / WIDER**2
+    found = proposal.scale_tril @ proposal.scale_tril.mT / PROPOSAL_SCALE**2
     scale = covariance.diagonal(dim1=-2, dim2=-1).amax(-1).view(-1, 1, 1)
     assert ((found - covariance).abs() < 0.25 * scale).all()
     assert (proposal.mean - 1).abs().max() < 0.5

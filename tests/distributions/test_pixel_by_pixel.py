@@ -45,7 +45,7 @@ def test_each_context_has_its_density(monkeypatch):
     torch.testing.assert_close(p.log_prob(x), expected)
     shared = torch.stack([PixelByPixel(p.network, c, p.likelihood, 1, 1).log_prob(x[0]) for c in p.context])
     for rows in (500, 4, 1):  # in blocks or at once, with a gradient or without
-        monkeypatch.setattr(pixel_by_pixel, "ROWS", rows)
+        monkeypatch.setattr(pixel_by_pixel, "MAX_IMAGES", rows)
         torch.testing.assert_close(p.log_prob(x[0]), shared)
         torch.testing.assert_close(p.log_prob(x), expected)
     with torch.enable_grad():

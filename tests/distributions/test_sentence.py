@@ -132,5 +132,5 @@ def test_blocks_change_nothing(monkeypatch):
     p = make()
     x = p.sample((5,))
     whole = p.log_prob(x)
-    monkeypatch.setattr("dgm_run.distributions.sentence.LOGITS", 4 * x.shape[1] * p.network.output.out_features)
+    monkeypatch.setattr("dgm_run.distributions.sentence.MAX_LOGITS", 4 * x.shape[1] * p.network.output.out_features)
     torch.testing.assert_close(p.log_prob(x), whole)

@@ -9,7 +9,7 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import (
     NO_BIAS,
     NO_MARGIN,
-    NORMAL,
+    NORMAL_QUANTILE,
     Bias,
     ComputingErrors,
     Margin,
@@ -23,7 +23,7 @@ from dgm_run.estimators.intervals import (
 
 def test_student_quantiles():
     assert student_quantile(4) == pytest.approx(stats.t.ppf(0.975, 4))
-    assert student_quantile(math.inf) == pytest.approx(NORMAL) == pytest.approx(stats.norm.ppf(0.975))
+    assert student_quantile(math.inf) == pytest.approx(NORMAL_QUANTILE) == pytest.approx(stats.norm.ppf(0.975))
     assert student_quantile(math.inf, 0.9) == pytest.approx(stats.norm.ppf(0.95))
 
 
@@ -39,7 +39,7 @@ def test_bias_widens_towards_the_truth():
     assert NO_BIAS.widen(Margin(1.0, 3.0)) == (1, 3)
     assert Bias(-2.0).widen(Margin(1.0, 3.0)) == (1, 5)  # a value that is low
     assert Bias(0.5).widen(Margin(1.0, 3.0)) == (1.5, 3)
-    assert Bias(-2.0, 4 / NORMAL).widen(Margin(1.0, 3.0)) == pytest.approx((1, 7))
+    assert Bias(-2.0, 4 / NORMAL_QUANTILE).widen(Margin(1.0, 3.0)) == pytest.approx((1, 7))
     assert Bias(-2.0, 1.0).scale(-3) == (6, 3)
 
 
@@ -90,7 +90,7 @@ def test_stated_error_holds_shared_errors():
     stderr, half = math.sqrt(14 / 2 / 3), stats.t.ppf(0.975, 2) * math.sqrt(14 / 2 / 3)
     assert (alone.stderr, alone.interval) == (pytest.approx(stderr), pytest.approx((3 - half, 3 + half)))
     assert alone.computing_interval is None
-    assert shared.stderr == pytest.approx(math.hypot(stderr, 2 / NORMAL))
+    assert shared.stderr == pytest.approx(math.hypot(stderr, 2 / NORMAL_QUANTILE))
     assert shared.interval == pytest.approx((3 - math.hypot(half, 1), 3 + math.hypot(half, 3)))
     assert shared.computing_interval == pytest.approx((2, 6))
 

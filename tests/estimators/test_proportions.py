@@ -22,7 +22,7 @@ def test_no_mistake_of_many_is_no_certainty():
 def test_bounded_interval_matches_trials():
     stderr = (0.3 * 0.7 / 50) ** 0.5
     assert bounded_interval(0.3, stderr, 9) == pytest.approx(wilson_interval(0.3, 50))
-    assert bounded_interval(0.3, stderr, 9, most=20) == pytest.approx(wilson_interval(0.3, 20))
+    assert bounded_interval(0.3, stderr, 9, max_num=20) == pytest.approx(wilson_interval(0.3, 20))
     assert bounded_interval(1.0, 0.0, 9) == pytest.approx(wilson_interval(1.0, 9))
     assert bounded_interval(0.3, None, 9) == pytest.approx(wilson_interval(0.3, 9))
 

@@ -131,8 +131,8 @@ def test_posterior_gives_the_likelihood(alpha):
     [
         (5, 1, "alpha = 1 is the ELBO: use objective=elbo"),
         (5, 1.0, "alpha = 1 is the ELBO: use objective=elbo"),
-        (5, math.nan, "alpha = nan: give a number, or -inf for VR-max"),
-        (5, math.inf, "alpha = inf: give a number, or -inf for VR-max"),
+        (5, math.nan, "alpha = nan: set a finite number other than 1, or -inf for VR-max"),
+        (5, math.inf, "alpha = inf: set a finite number other than 1, or -inf for VR-max"),
         (0, 0.5, "num_samples = 0: at least one is needed"),
     ],
 )

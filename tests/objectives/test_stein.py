@@ -5,7 +5,7 @@ from dgm_run.distributions.implicit import Implicit
 from dgm_run.encoders.mlp import MLPEncoder
 from dgm_run.objectives.stein import Stein
 from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
-from dgm_run.samplers.svgd import direction
+from dgm_run.samplers.svgd import svgd_direction
 from tests.support import exact
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -27,7 +27,7 @@ def test_q_follows_direction_p_joint():
     log_px = m.decode(z).log_prob(x)
     joint = log_px + m.prior(None).log_prob(z)
     (score,) = torch.autograd.grad(joint.sum(), z, retain_graph=True)
-    of_q = -direction(z, score, is_self_excluded=True).mean((0, 1)).detach()
+    of_q = -svgd_direction(z, score, is_self_excluded=True).mean((0, 1)).detach()
     (of_p,) = torch.autograd.grad(-joint.mean(), m.decoder.output.bias)
     torch.testing.assert_close(found, (of_q, of_p))
     torch.testing.assert_close(terms["reconstruction"], log_px.mean().detach())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.base import Estimate
-from dgm_run.estimators.intervals import NO_ERRORS, NORMAL, ComputingErrors, Margin
+from dgm_run.estimators.intervals import NO_ERRORS, NORMAL_QUANTILE, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.models.base import log_mean_exp
 from dgm_run.recording.estimate_id import values_key
@@ -52,7 +52,7 @@ def estimate(log_p, method, draws):
         below, above = draws.uniform(0.1, 0.5, 2)
         size = abs(draws.normal())  # the value is as often high as low, each by a half-normal error
         log_p = log_p + size * (below if draws.random() < 0.5 else -above)
-        errors = ComputingErrors(common=Margin(NORMAL * below, NORMAL * above))
+        errors = ComputingErrors(common=Margin(NORMAL_QUANTILE * below, NORMAL_QUANTILE * above))
     return Estimate.over(torch.from_numpy(log_p), "log_likelihood", method, "estimate", errors)
 
 

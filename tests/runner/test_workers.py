@@ -16,7 +16,7 @@ def never(*arguments):
     ("overrides", "message"),
     [
         (["trainer.devices=1000000000", "trainer.batch_size=1000000000"], "this machine has 2 CPU cores"),
-        (["trainer.devices=2", "trainer.batch_size=1"], "micro_batches = 2 parts of batch_size = 1 examples"),
+        (["trainer.devices=2", "trainer.batch_size=1"], "micro_batches = 2 exceeds batch_size = 1"),
         (["trainer.devices=2", "trainer.device=cuda:0"], "2 processes cannot share cuda:0"),
         (
             ["trainer.devices=2", "decoder=conv", "decoder.strides=[3]"],

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dgm_run.samplers.svgd import bandwidth, direction, squared_discrepancy
+from dgm_run.samplers.svgd import bandwidth, squared_stein_discrepancy, svgd_direction
 
 
 def particles(n=6, batch=3, dim=2):
@@ -26,7 +26,7 @@ def test_bandwidth_is_scaled_median():
 @pytest.mark.parametrize("is_self_excluded", [False, True])
 def test_direction_matches_direct_sum(is_self_excluded):
     z, score = particles()
-    phi, h = direction(z, score, is_self_excluded), bandwidth(z)
+    phi, h = svgd_direction(z, score, is_self_excluded), bandwidth(z)
     for b in range(3):
         for i in range(6):
             total = torch.zeros(2).double()
@@ -39,7 +39,7 @@ def test_direction_matches_direct_sum(is_self_excluded):
 
 def test_discrepancy_matches_autograd():
     z, score = particles()
-    found, h = squared_discrepancy(z, score), bandwidth(z)
+    found, h = squared_stein_discrepancy(z, score), bandwidth(z)
     for b in range(3):
         total = 0.0
         for i in range(6):
@@ -60,19 +60,19 @@ def test_svgd_reaches_gaussian():
     mean, scale = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.5, 1.5]).double()
     z = torch.randn(100, 1, 2).double()
     score = lambda z: -(z - mean) / scale**2  # noqa: E731
-    before = squared_discrepancy(z, score(z)).item()
+    before = squared_stein_discrepancy(z, score(z)).item()
     for _ in range(1500):
-        z = z + 0.1 * direction(z, score(z), is_self_excluded=False)
+        z = z + 0.1 * svgd_direction(z, score(z), is_self_excluded=False)
     assert (z.mean((0, 1)) - mean).abs().max() < 0.05
     assert ((z.std((0, 1)) / scale - 1).abs() < 0.15).all()  # finitely many lie a little too close
-    assert squared_discrepancy(z, score(z)).item() < 0.01 * before
+    assert squared_stein_discrepancy(z, score(z)).item() < 0.01 * before
 
 
 def test_svgd_fixes_target_samples():
     torch.manual_seed(0)
     z = torch.randn(8, 5000, 10).double()
     inward = [
-        (direction(z, -z, is_self_excluded) * z).sum(-1).mean(0) for is_self_excluded in (True, False)
+        (svgd_direction(z, -z, is_self_excluded) * z).sum(-1).mean(0) for is_self_excluded in (True, False)
     ]  # each target's mean
     right, wrong = (found.mean() / (found.std() / 5000**0.5) for found in inward)
     assert abs(right) < 5
@@ -82,15 +82,15 @@ def test_svgd_fixes_target_samples():
 def test_autocast_keeps_full_precision():
     torch.manual_seed(0)
     z = (3 * torch.randn(10, 6, 1).sign() + 0.1 * torch.randn(10, 6, 1)).float()
-    expected = direction(z, -z, is_self_excluded=True)
+    expected = svgd_direction(z, -z, is_self_excluded=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = direction(z, -z, is_self_excluded=True)
+        found = svgd_direction(z, -z, is_self_excluded=True)
     torch.testing.assert_close(found, expected)
 
 
 def test_discrepancy_is_zero_on_target():
     torch.manual_seed(0)
     z = torch.randn(20, 4000, 2).double()
-    right, wrong = squared_discrepancy(z, -z), squared_discrepancy(z, -(z - 0.7))
+    right, wrong = squared_stein_discrepancy(z, -z), squared_stein_discrepancy(z, -(z - 0.7))
     assert abs(right.mean()) < 5 * right.std() / 4000**0.5 + 0.02
     assert wrong.mean() > 0.1

@@ -110,7 +110,7 @@ def test_compilation_and_other_models_are_refused(tmp_path):
 
 
 def test_few_validation_examples_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="a GAN needs more than 3 validation examples: raise dataset.source"):
+    with pytest.raises(ConfigError, match="more than 3 validation examples and has 3: raise dataset.source"):
         run(tmp_path, "dataset.source.num_valid=3")
     assert not (tmp_path / "checkpoints" / "last").exists()
 

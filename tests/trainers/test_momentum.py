@@ -34,5 +34,5 @@ def test_resumed_schedule_continues_where_it():
 
 
 def test_optimizer_without_momentum_refused():
-    with pytest.raises(ValueError, match="Adam has no momentum to change: take optimizer=sgd"):
+    with pytest.raises(ValueError, match="Adam has no momentum to schedule: choose optimizer=sgd"):
         make(torch.optim.Adam)

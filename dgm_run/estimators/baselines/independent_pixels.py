@@ -1,4 +1,4 @@
-"""Independent pixels on binary data and on grey levels: a baseline for models that have none of their own."""
+"""Independent pixels on binary data and on grey levels, a baseline for models without another one."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.estimators.base import Baseline
 
-ROWS = 1_000
+BATCH_SIZE = 1_000
 """Examples at a time."""
 NUM_TRAIN = 60_000
-"""Number of the first training examples, which give the shares of the levels."""
+"""Number of training examples, the first ones, that give the shares of the levels."""
 ADVICE = "train longer, or change optimizer.lr or the sizes of the networks"
 
 
@@ -27,7 +27,7 @@ def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
     num_levels = 2 if kind == "binary" else data.dataset.num_levels
     assert num_levels is not None
     counts = torch.zeros((), dtype=torch.int64)
-    for x in data.train.batches(ROWS, NUM_TRAIN):
+    for x in data.train.batches(BATCH_SIZE, NUM_TRAIN):
         if bool(x.isnan().any()):
             return None
         index = _index(x, num_levels)
@@ -44,4 +44,4 @@ def _index(x: Tensor, num_levels: int) -> Tensor:
 
 
 def _log_prob(log_share: Tensor, data: DataSplit, num_levels: int) -> Tensor:
-    return torch.cat([log_share[_index(x, num_levels)].sum(1).cpu() for x in data.batches(ROWS)])
+    return torch.cat([log_share[_index(x, num_levels)].sum(1).cpu() for x in data.batches(BATCH_SIZE)])

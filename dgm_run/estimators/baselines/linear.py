@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from dgm_run.data.data_split import DataSplit
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.models.linear.factor_analysis import (
     AT_FLOOR,
-    LEAST_RELATIVE,
+    MIN_RELATIVE_SCALE,
     Moments,
     describe_data,
     expectation_maximisation,
@@ -22,10 +23,10 @@ from dgm_run.models.linear.factor_analysis import (
 from dgm_run.models.linear.ppca import describe_shared_floor, maximum_likelihood, shared_floor
 from dgm_run.networks.bounded import check_floor, describe_floor
 
-ROWS = 10_000
+BATCH_SIZE = 10_000
 """Examples at a time."""
 ADVICE = "train longer, or change optimizer.lr"
-STANDARDIZE = ", or standardise the data (dataset.standardize=columns)"
+STANDARDIZE_ADVICE = ", or standardise the data (dataset.standardize=columns)"
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class LinearBaseline(Estimator[nn.Module]):
 
     PPCA is in closed form. Factor analysis starts from the PPCA of the standardised columns, so that the units of the
     data do not matter. It goes on by expectation maximisation until a step gains less than `tolerance`. These fits take
-    a second, and a decoder with Gaussian noise should beat them. There are no rows for corrupted data, whose moments
-    differ from those of the clean data, nor for data that are all equal.
+    a second, and a decoder with Gaussian noise should beat them. Corrupted data get no rows, because their moments
+    differ from those of the clean data. Data that are all equal get none either.
 
     Args:
-        latent_dim: k.
+        latent_dim: L.
         min_scale: the absolute part of the floor of the noise, a standard deviation in the units of the data.
         relative_min_scale: the part relative to the standard deviation of each column (`noise_floor`).
         tolerance: gain of a step at which the fit stops, nats per example.
@@ -75,8 +76,7 @@ class LinearBaseline(Estimator[nn.Module]):
     takes_corrupted = True
 
     def __post_init__(self):
-        if not min(self.latent_dim, self.tolerance, self.max_steps) > 0:
-            raise ValueError("latent_dim, tolerance and max_steps must be positive")
+        self.require_positive("latent_dim", "tolerance", "max_steps")
         check_floor(self.min_scale, self.relative_min_scale)
 
     @torch.no_grad()
@@ -85,7 +85,7 @@ class LinearBaseline(Estimator[nn.Module]):
     ) -> "LinearBaseline":
         if train.corrupt:
             return self
-        data = Moments.from_batches(train.batches(ROWS))
+        data = Moments.from_batches(train.batches(BATCH_SIZE))
         # missing elements make the moments NaN; data that are all equal have no scale for a floor
         if not bool(data.covariance.isfinite().all()) or not (self.min_scale > 0 or bool((data.variance > 0).any())):
             return self
@@ -93,7 +93,7 @@ class LinearBaseline(Estimator[nn.Module]):
 
     @property
     def _floor(self) -> tuple[float, float]:
-        return self.min_scale, max(self.relative_min_scale, LEAST_RELATIVE)
+        return self.min_scale, max(self.relative_min_scale, MIN_RELATIVE_SCALE)
 
     def _fit_all(self, data: Moments) -> list[Fit]:
         floor = resolve_floor(data.variance, *self._floor)
@@ -116,16 +116,16 @@ class LinearBaseline(Estimator[nn.Module]):
         scale = torch.where(data.variance > 0, data.variance.sqrt(), floor)
         standardised = data.scale_columns(1 / scale)
         min_variance = (floor / scale).square()
-        best = maximum_likelihood(standardised, latent_dim, min_variance.min())
-        best = LinearGaussian(best.weight, best.bias, torch.maximum(best.log_var, min_variance.log()))
-        before = mean_log_prob(best, standardised)
+        ppca = maximum_likelihood(standardised, latent_dim, min_variance.min())
+        p = LinearGaussian(ppca.weight, ppca.bias, torch.maximum(ppca.log_var, min_variance.log()))
+        before = mean_log_prob(p, standardised)
         for _ in range(self.max_steps):
-            best = expectation_maximisation(best, standardised, min_variance)
-            now = mean_log_prob(best, standardised)
-            if now - before < self.tolerance:
+            p = expectation_maximisation(p, standardised, min_variance)
+            after = mean_log_prob(p, standardised)
+            if after - before < self.tolerance:
                 break
-            before = now
-        return LinearGaussian(best.weight * scale.unsqueeze(-1), data.mean, best.log_var + 2 * scale.log())
+            before = after
+        return LinearGaussian(p.weight * scale.unsqueeze(-1), data.mean, p.log_var + 2 * scale.log())
 
     def _describe_fit(
         self, name: str, density: LinearGaussian | IndependentGaussian, floor: Tensor, data: Moments
@@ -136,17 +136,17 @@ class LinearBaseline(Estimator[nn.Module]):
             at_floor = describe_shared_floor(num_at_floor > 0, data.variance, *self._floor)
         else:
             at_floor = describe_floor(num_at_floor, len(log_var), *self._floor)
-        return Fit(name, density, "; ".join(filter(None, (at_floor, describe_data(data.variance, data.count)))) or None)
+        return Fit(name, density, join_warnings(at_floor, describe_data(data.variance, data.count)))
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         floor = {"min_scale": self.min_scale, "relative_min_scale": self.relative_min_scale}
-        found = []
+        estimates = []
         for done, fit in enumerate(self.fits, 1):
-            log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(ROWS)])
+            log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(BATCH_SIZE)])
             log_p = data.in_data_units(log_p)
             has_latent = fit.name != "independent_columns"
-            advice = ADVICE if data.standardization else ADVICE + STANDARDIZE
+            advice = ADVICE if data.standardization else ADVICE + STANDARDIZE_ADVICE
             estimate = Estimate.over(
                 log_p,
                 fit.name,
@@ -157,6 +157,6 @@ class LinearBaseline(Estimator[nn.Module]):
                 warning=fit.warning,
                 baseline=Baseline(fit.name, log_p, f"{advice}, or take model={fit.name}" if has_latent else advice),
             )
-            found.append(estimate)
+            estimates.append(estimate)
             report(done, len(self.fits))
-        return found
+        return estimates

@@ -26,7 +26,9 @@ ADVICE = "train longer, or change optimizer.lr or the sizes of the network"
 
 
 class KneserNey:
-    """Interpolated Kneser-Ney smoothing: the longest context counts tokens, shorter ones the words before them.
+    """Interpolated Kneser-Ney smoothing.
+
+    The longest context counts the occurrences of a token; shorter contexts count the distinct words before it.
 
     Args:
         sentences: tokens with their ends, without padding.
@@ -42,7 +44,7 @@ class KneserNey:
         windows = Counter(window for sentence in sentences for window in self._windows(sentence))
         self.levels = [_group_by_context(windows)]
         for _ in range(order - 1):
-            windows = Counter(window[1:] for window in windows)  # counts contexts, not occurrences
+            windows = Counter(window[1:] for window in windows)  # counts distinct preceding words, not occurrences
             self.levels.append(_group_by_context(windows))
 
     def _windows(self, sentence: Sequence[int]) -> list[Context]:
@@ -66,10 +68,10 @@ class KneserNey:
 
 
 def _group_by_context(windows: Counter) -> dict[Context, Counter]:
-    found: dict[Context, Counter] = defaultdict(Counter)
+    by_context: dict[Context, Counter] = defaultdict(Counter)
     for window, count in windows.items():
-        found[window[:-1]][window[-1]] = count
-    return dict(found)
+        by_context[window[:-1]][window[-1]] = count
+    return dict(by_context)
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ class NgramBaseline(Estimator[nn.Module]):
     takes = ("tokens",)
 
     def __post_init__(self):
-        if self.max_order < 1 or not 0 < self.discount < 1:
-            raise ValueError("max_order must be positive, and discount between 0 and 1")
+        self.require_positive("max_order")
+        if not 0 < self.discount < 1:
+            raise ValueError(f"discount = {self.discount} must lie between 0 and 1")
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(data.train, Sentences):
@@ -104,20 +107,21 @@ class NgramBaseline(Estimator[nn.Module]):
     ) -> "NgramBaseline":
         assert isinstance(train, Sentences)
         rows = _strip_padding(train)
-        outputs = len(train.vocabulary) - OFFSET
+        num_tokens = len(train.vocabulary) - OFFSET
         orders = range(1, self.max_order + 1)
-        return replace(self, models=tuple(KneserNey(rows, order, outputs, self.discount) for order in orders))
+        return replace(self, models=tuple(KneserNey(rows, order, num_tokens, self.discount) for order in orders))
 
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         assert isinstance(data, Sentences)
-        found = []
+        estimates = []
         for ngram in self.models:
             log_p = torch.tensor([ngram.log_prob(row) for row in _strip_padding(data)], dtype=torch.float64)
             name = f"{ngram.order}-gram"
-            baseline, settings = Baseline(name, log_p, ADVICE), {"discount": self.discount}
-            found.append(estimate_perplexity(log_p, data, name, "exact", settings=settings, baseline=baseline))
+            settings = {"discount": self.discount}
+            baseline = Baseline(name, log_p, ADVICE)
+            estimates.append(estimate_perplexity(log_p, data, name, "exact", settings=settings, baseline=baseline))
             report(ngram.order, len(self.models))
-        return found
+        return estimates
 
 
 def _strip_padding(data: Sentences) -> list[list[int]]:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 MIN_PROBABILITY = 1e-3
-"""Smallest probability of a binary element in the cross-entropy: means of few draws may be exactly zero or one."""
+"""Smallest probability of a binary element in the cross-entropy: the mean of few draws may be exactly zero or one."""
 
 
 class SquaredError(NamedTuple):
-    """Mean squared error over elements, and its standard error over examples, whose numbers of elements differ."""
+    """Mean squared error over elements, and its standard error over examples with differing numbers of elements."""
 
     mean: float
     stderr: float | None
@@ -45,8 +45,9 @@ def score_binary(mean: Tensor, truth: Tensor) -> dict[str, float]:
 def choose_interval_rank(num_draws: int, share: float) -> tuple[int, float]:
     """Returns the rank j whose interval of draws has a coverage nearest to `share`, and that coverage.
 
-    The interval goes from the j-th lowest to the j-th highest of K draws. All orders of K draws and a new one of the
-    same density are equally likely. So the new one lies in it with probability (K + 1 - 2 j) / (K + 1).
+    The interval goes from the j-th lowest to the j-th highest of K draws. All orders of K draws and a further draw of
+    the same density are equally likely. So the interval contains the further draw with probability
+    (K + 1 - 2 j) / (K + 1).
     """
     low = max(1, round((1 - share) / 2 * (num_draws + 1)))
     return low, 1 - 2 * low / (num_draws + 1)

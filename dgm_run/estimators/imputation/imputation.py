@@ -29,17 +29,18 @@ from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.recording.image_grid import grey_where_missing, is_image
 
-BLOCK = 50
+BATCH_SIZE = 50
 """Examples at a time."""
 NUM_NEIGHBOURS = 10_000
 """Number of training examples that the nearest neighbour is searched among."""
 NUM_SHOWN = 8
+"""Number of examples in the pictures."""
 OWN_CORRUPTION = "as_given"
 """Name of the corruption that the data already have, beside the names of the others."""
 
 
-class TrainReference(NamedTuple):
-    """Training data of the baselines.
+class BaselineData(NamedTuple):
+    """Training data of the baselines, the mean and the nearest neighbour.
 
     Attributes:
         mean: mean of every element over the examples where it is observed, (*shape).
@@ -52,11 +53,11 @@ class TrainReference(NamedTuple):
 
 @dataclass(frozen=True)
 class Imputation(Estimator[nn.Module]):
-    """The squared error of E[x | x~] over the target elements, by every method that supports the model.
+    """Mean squared error of E[x | x~] over the target elements, by every method that supports the model.
 
-    Two baselines stand beside it: the mean of the training data, and the training example nearest in the observed
-    elements. The diagnostics hold the error of single draws, about twice as large where the model is right. For real
-    values they hold the coverage of an interval of the draws, for binary ones cross-entropy and F1.
+    Two baselines have rows of their own: the mean of the training data, and the training example nearest in the
+    observed elements. The diagnostics hold the error of single draws, about twice as large if the model is right. For
+    real values they hold the coverage of an interval of the draws, for binary values cross-entropy and F1.
 
     The examples and their target elements depend on the data alone, so that all models impute the same. The intervals
     are over the population of examples, for this number of draws. Fewer draws worsen the mean, which no interval shows.
@@ -78,7 +79,7 @@ class Imputation(Estimator[nn.Module]):
     methods: Mapping[str, Imputer]
     num_examples: int
     num_draws: int
-    baseline: TrainReference | None = None
+    baseline: BaselineData | None = None
     shown: dict[str, list[Tensor]] = field(default_factory=dict)
 
     takes_corrupted = True
@@ -123,7 +124,7 @@ class Imputation(Estimator[nn.Module]):
         x = x if train.corrupt is None else train.corrupt.observed(x)
         mean = x.nanmean(0).nan_to_num(0.5)
         mean = mean if train.corrupt is None else train.corrupt.debiased_mean(mean)
-        return replace(self, baseline=TrainReference(mean, torch.where(x.isnan(), mean, x)), shown={})
+        return replace(self, baseline=BaselineData(mean, torch.where(x.isnan(), mean, x)), shown={})
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
@@ -171,42 +172,42 @@ class Imputation(Estimator[nn.Module]):
         methods = self._select_methods(model, corrupt)
         complete = _unwrap_corrupted(model)
 
-        def find(block: slice) -> dict[str, Tensor]:
-            found: dict[str, Tensor] = {}
+        def impute(block: slice) -> dict[str, Tensor]:
+            rows: dict[str, Tensor] = {}
             for method, imputer in methods.items():
-                found |= _to_rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
-            return found
+                rows |= _to_rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
+            return rows
 
-        rows = process_group.map_blocks(len(seen), BLOCK, find, report)
+        rows = process_group.map_blocks(len(seen), BATCH_SIZE, impute, report)
         imputed = {method: _from_rows(method, rows) for method in methods}
 
         pairs = [(each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]) for each in imputed.values()]
         self.shown[name] = [truth[:NUM_SHOWN], grey_where_missing(seen[:NUM_SHOWN]), *chain.from_iterable(pairs)]
 
         is_target = corrupt.target_mask(seen) & ~truth.isnan()
-        found = []
-        unit = "variances" if standardization else ""
         if not bool(is_target.any()):
             return []  # the random corruption has left all elements as they are
+        estimates = []
+        unit = "variances" if standardization else ""
         corruption = {name: str(corrupt) if name == OWN_CORRUPTION else corrupt.settings}
         for method, each in imputed.items():
             settings = corruption | {"num_draws": self.num_draws} | methods[method].settings
             diagnostics = self._diagnose(each, truth, is_target)
             warning = self._describe_doubt(model, diagnostics)
-            found.append(
+            estimates.append(
                 _estimate_error(name, method, each.mean, truth, is_target, settings, diagnostics, warning, unit)
             )
             if each.log_p is not None:
-                kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(seen.isnan())
-                how = (log_p, f"log_likelihood_seen_{name}", method, kind)
+                kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 medians = _take_medians(each)
-                found.append(Estimate.over(*how, settings=settings, diagnostics=medians, warning=warning))
+                more: dict[str, Any] = {"settings": settings, "diagnostics": medians, "warning": warning}
+                estimates.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **more))
         for method, guess in self._impute_by_baselines(corrupt, seen).items():
-            found.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
-        return found
+            estimates.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
+        return estimates
 
     def _describe_doubt(self, model: nn.Module, diagnostics: dict[str, float]) -> str | None:
         if diagnostics.get("ess_median", math.inf) >= 2:

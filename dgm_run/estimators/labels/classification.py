@@ -16,14 +16,14 @@ from dgm_run.estimators.bootstrap import bootstrap_stderr
 from dgm_run.estimators.labels.calibration import calibration_interval
 from dgm_run.estimators.labels.classifiers import MAX_EXAMPLES, Classifiers
 from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
-from dgm_run.estimators.proportions import PERCENT, SHARE, bounded_interval, estimate_proportion, width_as_stderr
+from dgm_run.estimators.proportions import PERCENT, SHARE_LIMITS, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.plots import curves
 
-ROWS = 1000
+BATCH_SIZE = 1000
 """Examples at a time."""
-MEAN_ROWS = 100
+MEAN_BATCH_SIZE = 100
 """Examples at a time for the posterior means: some posteriors estimate a mean by many draws."""
 
 
@@ -31,7 +31,10 @@ MEAN_ROWS = 100
 class LatentClassification(Estimator[LatentVariableModel]):
     """Error rates, in per cent, of classifiers fitted to the labelled training examples.
 
-    They see x itself, or the mean of q(z | x). The latter makes a model without labels the M1 of Kingma et al. 2014.
+    Their inputs are x itself, or the mean of q(z | x), as in the model M1.
+
+    Source: D. P. Kingma et al., Semi-supervised learning with deep generative models, 2014,
+    https://arxiv.org/abs/1406.5298 (M1).
 
     Args:
         on_pixels, on_latents: the classifiers, after `fit`.
@@ -72,15 +75,15 @@ class LatentClassification(Estimator[LatentVariableModel]):
 class Classification(Estimator[JointModel]):
     """Error rates of argmax q(y | x), and of argmax p(x, y) with p(x, y) by importance sampling, in per cent.
 
-    Beside them stand the error rates of classifiers fitted to the labelled training examples. Other rows state the
-    error of selective prediction by q(y | x) or by p(x). One declines the least certain tenth of the decisions, one is
-    the mean over all coverages. In M1 + M2, the x of p(x, y) is the latent that M1 infers.
+    Further rows state the error rates of baseline classifiers, fitted to the labelled training examples. Others state
+    the error of selective prediction, which declines decisions by q(y | x) or by p(x). One declines the least certain
+    tenth, one is the mean over all coverages. In M1 + M2 the features that M1 infers take the place of x in p(x, y).
 
     Args:
         num_samples: number of samples of z for each example and class, for p(x, y).
         max_batch_rows: decoder rows at a time.
         baselines: the classifiers for comparison, after `fit`.
-        seen: risks at each coverage by the score, after a call.
+        risk_curves: risks at each coverage, (N,), by the name of the score, after a call.
 
     Raises:
         ValueError: a setting is not positive.
@@ -89,13 +92,12 @@ class Classification(Estimator[JointModel]):
     num_samples: int
     max_batch_rows: int
     baselines: Classifiers | None = None
-    seen: dict[str, Tensor] = field(default_factory=dict)
+    risk_curves: dict[str, Tensor] = field(default_factory=dict)
 
     requires = {"model": JointModel}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_batch_rows) < 1:
-            raise ValueError("num_samples and max_batch_rows must be positive")
+        self.require_positive("num_samples", "max_batch_rows")
 
     def check(self, model: JointModel, data: LoadedDataset) -> None:
         _refuse_without_classes(data)
@@ -103,15 +105,15 @@ class Classification(Estimator[JointModel]):
     def fit(
         self, model: JointModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Classification":
-        return replace(self, baselines=Classifiers.fit(*draw_labelled(train)), seen={})
+        return replace(self, baselines=Classifiers.fit(*draw_labelled(train)), risk_curves={})
 
     @torch.no_grad()
     def __call__(self, model: JointModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
 
-        def find(x: Tensor) -> dict[str, Tensor]:
-            seen = model.observe(x)
-            log_confidence, label = model.classify(seen).max(1)
-            log_joint = model.log_joint(seen, self.num_samples).double()  # (K, B)
+        def classify(x: Tensor) -> dict[str, Tensor]:
+            observation = model.observe(x)
+            log_confidence, label = model.classify(observation).max(1)
+            log_joint = model.log_joint(observation, self.num_samples).double()  # (C, B)
             return {
                 "log_confidence": log_confidence,
                 "label": label,
@@ -119,14 +121,14 @@ class Classification(Estimator[JointModel]):
                 "density": log_joint.logsumexp(0),
             }
 
-        rows = data.map_batches(max(1, min(100, self.max_batch_rows // model.num_classes)), find, report)
+        columns = data.map_batches(max(1, min(100, self.max_batch_rows // model.num_classes)), classify, report)
         x, y = _select_labelled(data)
-        rows = {name: values[data.labelled] for name, values in rows.items()}
-        is_wrong = (rows["label"] != y).double().cpu()
-        is_wrong_jointly = (rows["joint_label"] != y).double().cpu()
-        confidence = rows["log_confidence"].exp().double().cpu()
-        density = rows["density"].cpu()
-        self.seen.update({"q(y|x)": risks(confidence, is_wrong), "p(x)": risks(density, is_wrong)})
+        columns = {name: values[data.labelled] for name, values in columns.items()}
+        is_wrong = (columns["label"] != y).double().cpu()
+        is_wrong_jointly = (columns["joint_label"] != y).double().cpu()
+        confidence = columns["log_confidence"].exp().double().cpu()
+        density = columns["density"].cpu()
+        self.risk_curves.update({"q(y|x)": risks(confidence, is_wrong), "p(x)": risks(density, is_wrong)})
         by_joint = estimate_error("error_joint", is_wrong_jointly, "p(x,y)")
         assert self.baselines is not None
         mistakes = self.baselines.find_mistakes(x, y)
@@ -142,86 +144,85 @@ class Classification(Estimator[JointModel]):
     def plots(self) -> dict[str, np.ndarray]:
         """Draws risk against coverage, one curve for each score that declines decisions."""
         lines = {}
-        for name, values in self.seen.items():
+        for name, values in self.risk_curves.items():
             coverage = torch.arange(1, len(values) + 1) / len(values)
             lines[f"declined by {name}"] = (coverage, 100 * values)
         return {"risk_coverage": curves(lines, "share of the decisions that are made", "error, %")}
 
 
 def _refuse_without_classes(data: LoadedDataset) -> None:
-    why, y = None, data.train.y
+    y = data.train.y
+    problem = None
     if data.dataset.num_classes is None:
-        why = "the data have no labels"
+        problem = "the data have no labels"
     elif len(data.test.labelled) == 0:
-        why = "no test example has a label"
+        problem = "no test example has a label"
     elif y is not None and len(y[data.train.labelled].unique()) == 1:
-        why = "all training labels are the same"
-    if why:
-        raise ConfigError(f"estimators: {why}: choose a dataset with several classes, or drop this estimator")
+        problem = "all training labels are the same"
+    if problem:
+        raise ConfigError(f"estimators: {problem}: choose a dataset with several classes, or drop this estimator")
 
 
 def _estimate_selective_error(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
-    """Estimates the error rate of q(y | x) where decisions with a small score are declined.
-
-    The intervals are over the population of examples; the threshold of the score is part of what is resampled.
-    """
-    found = {}
-    for name, risk in (
-        ("error_at_90_percent", partial(risk_at, coverage=0.9)),
-        ("error_over_coverages", area_under_risk),
-    ):
-        value = risk(score, wrong)
-        stderr = bootstrap_stderr(_resample(risk, score, wrong), len(wrong))
-        low, high = bounded_interval(value, stderr, len(wrong), len(wrong))
-        found[name] = 100 * value, (100 * low, 100 * high)
+    """Estimates the error rates of q(y | x) where decisions with a small score are declined."""
     return [
-        Estimate(
-            name,
-            by,
-            "estimate",
-            value,
-            width_as_stderr(interval),
-            len(wrong),
-            "%",
-            interval=interval,
-            limits=(0.0, 100.0),
-        )
-        for name, (value, interval) in found.items()
+        _estimate_risk("error_at_90_percent", partial(risk_at, coverage=0.9), score, wrong, by),
+        _estimate_risk("error_over_coverages", area_under_risk, score, wrong, by),
     ]
 
 
-def _resample(
-    risk: Callable[[Tensor, Tensor], float], score: Tensor, wrong: Tensor
-) -> Callable[[Tensor], float]:  # fmt: skip
-    """Returns the risk of the examples at an index, as a function of the index."""
-    return lambda index: risk(score[index], wrong[index])
+def _estimate_risk(
+    quantity: str, risk: Callable[[Tensor, Tensor], float], score: Tensor, wrong: Tensor, by: str
+) -> Estimate:
+    """Estimates a risk in per cent, with an interval over the population of examples.
+
+    The bootstrap resamples scores and mistakes together, and with them the threshold of the score.
+    """
+    value = risk(score, wrong)
+    stderr = bootstrap_stderr(lambda index: risk(score[index], wrong[index]), len(wrong))
+    low, high = bounded_interval(value, stderr, len(wrong), len(wrong))
+    interval = (100 * low, 100 * high)
+    return Estimate(
+        quantity=quantity,
+        estimator=by,
+        kind="estimate",
+        value=100 * value,
+        stderr=width_as_stderr(interval),
+        num_examples=len(wrong),
+        unit=PERCENT,
+        interval=interval,
+        limits=(0.0, 100.0),
+    )
 
 
 def _estimate_calibration(confidence: Tensor, wrong: Tensor, by: str) -> Estimate:
     """Estimates the calibration error, with an interval that allows for its bias.
 
-    The error of N examples is too high, most where the truth is zero. So the interval reaches further down than up.
+    The error over N examples is too high on average, most where the true error is zero. So the interval reaches further
+    down than up.
     """
     value = calibration_error(confidence, 1 - wrong)
     interval = calibration_interval(confidence, 1 - wrong)
     stderr = width_as_stderr(interval) if interval else None
-    return Estimate("calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE)
+    return Estimate(
+        "calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE_LIMITS
+    )
 
 
 def _posterior_means(model: LatentVariableModel, x: Tensor) -> Tensor:
     """Returns the means of q(z | x), (N, L)."""
-    return torch.cat([model.infer(rows).mean for rows in x.split(MEAN_ROWS)])
+    return torch.cat([model.infer(rows).mean for rows in x.split(MEAN_BATCH_SIZE)])
 
 
 def _select_labelled(data: DataSplit) -> tuple[Tensor, Tensor]:
-    """Returns the examples that have labels, and their labels."""
-    blocks = [data.batch(index) for index in data.labelled.split(ROWS)]
+    """Returns the examples that have labels, (N, *shape), and their labels, (N,)."""
+    blocks = [data.batch(index) for index in data.labelled.split(BATCH_SIZE)]
     assert data.y is not None
     return torch.cat(blocks), data.y[data.labelled]
 
 
 def draw_labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
-    """Draws at most `MAX_EXAMPLES` labelled training examples, and returns them with their labels."""
+    """Draws at most `MAX_EXAMPLES` labelled training examples; returns (N, *shape) and their labels, (N,)."""
     chosen = train.labelled[torch.randperm(len(train.labelled))[:MAX_EXAMPLES].to(train.labelled.device)]
     assert train.y is not None
     return train.batch(chosen), train.y[chosen]

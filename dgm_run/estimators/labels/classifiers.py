@@ -12,7 +12,7 @@ MAX_EXAMPLES = 5000
 
 @dataclass(frozen=True)
 class Classifiers:
-    """The nearest neighbour, logistic regression and a support vector machine.
+    """Fitted classifiers: nearest neighbour, logistic regression and a support vector machine.
 
     Args:
         by_name: the fitted classifiers.

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-BINS = 15
+NUM_BINS = 15
 
 
 def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
@@ -20,18 +20,18 @@ def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
     Args:
         confidence, is_right: (N,) in [0, 1] each.
     """
-    apart = sum_in_bins(confidence.double() - is_right.double(), place_in_bins(confidence))
-    return (apart.abs().sum() / len(confidence)).item()
+    differences = sum_in_bins(confidence.double() - is_right.double(), place_in_bins(confidence))  # (NUM_BINS,)
+    return (differences.abs().sum() / len(confidence)).item()
 
 
 def place_in_bins(confidence: Tensor) -> Tensor:
-    """Returns the bin of each confidence, (N,), of BINS of equal width."""
-    return (confidence * BINS).long().clamp(max=BINS - 1)
+    """Returns the index of each confidence's bin, (N,), among NUM_BINS bins of equal width."""
+    return (confidence * NUM_BINS).long().clamp(max=NUM_BINS - 1)
 
 
-def sum_in_bins(values: Tensor, place: Tensor) -> Tensor:
-    """Sums values, (N,), within their bins: (BINS,)."""
-    return values.new_zeros(BINS).index_add(0, place, values)
+def sum_in_bins(values: Tensor, bins: Tensor) -> Tensor:
+    """Sums values, (N,), within their bins, (N,): (NUM_BINS,)."""
+    return values.new_zeros(NUM_BINS).index_add(0, bins, values)
 
 
 def risks(score: Tensor, is_wrong: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def risks(score: Tensor, is_wrong: Tensor) -> Tensor:
 
 
 def risk_at(score: Tensor, is_wrong: Tensor, coverage: float) -> float:
-    """Returns the share of wrong decisions where only a share `coverage` is made, those with the largest scores."""
+    """Returns the share of wrong decisions among those with the largest scores, a share `coverage` of all."""
     return risks(score, is_wrong)[math.ceil(coverage * len(score)) - 1].item()
 
 

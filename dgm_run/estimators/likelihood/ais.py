@@ -21,19 +21,20 @@ from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
 
 MIN_EFFECTIVE_SHARE = 0.1
-"""Share of the chains that has to carry the weight, or the error of log Z may exceed the stated one."""
+"""Effective sample size, as a share of the chains, below which the error of log Z may exceed the stated one."""
 MIN_EFFECTIVE_CHAINS = 5
-"""Number of chains that has to carry the weight. For log weights with a standard deviation of 3, the interval covers in
-80% of cases with 3 such chains and in 87% with 5."""
+"""Effective sample size below which the error of log Z may exceed the stated one. For log weights with a standard
+deviation of 3, the interval covers in 80% of cases at a size of 3, and in 87% at 5."""
 
 
 @dataclass(frozen=True)
 class AIS(PartitionFunction):
-    """log Z_0 + log of the mean of w = prod_k f_{k + 1}(x_k) / f_k(x_k), where Gibbs sampling moves x_k along the path.
+    """log Z by log Z_0 + log mean w, with weights w = prod_k f_{k + 1}(x_k) / f_k(x_k).
 
-    The mean of w is unbiased for Z / Z_0, so its log understates log Z on average. The likelihood is then too high on
-    average, the more so with few temperatures. A single estimate can err on either side. Its interval is that of
-    `log_mean_margin`, which cannot see a mode that all chains have missed.
+    Gibbs sampling moves the state x_k of a chain along the path of densities f_k. The mean of w is unbiased for Z /
+    Z_0, so its log understates log Z on average. The likelihood is then too high on average, the more so with few
+    temperatures. A single estimate can err on either side. `log_mean_margin` gives its interval, which does not allow
+    for a mode that all chains have missed.
 
     With a target the path doubles, with new chains, until the standard error meets it without a warning, or the next
     path would exceed the limit. Only the last path counts.
@@ -56,8 +57,10 @@ class AIS(PartitionFunction):
     max_num_temperatures: int | None = None
 
     def __post_init__(self):
-        if self.num_chains < 2 or self.num_temperatures < 1:
-            raise ValueError("num_chains must be at least 2, for a standard error, and num_temperatures positive")
+        if self.num_chains < 2:
+            raise ValueError(f"num_chains = {self.num_chains} must be at least 2, for a standard error")
+        if self.num_temperatures < 1:
+            raise ValueError(f"num_temperatures = {self.num_temperatures} must be positive")
         if self.target_stderr is not None and (self.target_stderr <= 0 or self.max_num_temperatures is None):
             raise ValueError(
                 f"target_stderr = {self.target_stderr} must be positive, with a max_num_temperatures; null for one path"
@@ -93,20 +96,20 @@ class AIS(PartitionFunction):
         log_w = self.log_weights(model, report)
         log_z = (model.log_base_partition() + log_mean_exp(log_w)).item()
         margin = log_mean_margin(log_w)
-        weighed = weigh(log_w.unsqueeze(1))
         low, high = margin.around(log_z)
-        ess = weighed["ess"].item()
-        k = weighed["pareto_k"].item() if "pareto_k" in weighed else None
+        columns = weigh(log_w.unsqueeze(1))
+        ess = columns["ess"].item()
+        pareto_k = columns["pareto_k"].item() if "pareto_k" in columns else None
         diagnostics = {
             "log_z": log_z,
             "log_z_low": low,
             "log_z_high": high,
             "ais_ess": ess,
             "ais_log_weight_std": log_w.std().item(),
-            "ais_pareto_k": k,
+            "ais_pareto_k": pareto_k,
             "ais_temperatures": self.num_temperatures,
         }
-        warning = self._describe_doubt(ess, k) if any(margin) else None
+        warning = self._describe_doubt(ess, pareto_k) if any(margin) else None
         return LogPartition(log_z, "ais", margin, self._list_settings(), diagnostics, warning)
 
     @torch.no_grad()
@@ -126,6 +129,7 @@ class AIS(PartitionFunction):
         return log_w
 
     def _describe_doubt(self, ess: float, pareto_k: float | None) -> str | None:
+        """Describes weights whose mean has a larger error than stated; None where they are well spread."""
         if ess < max(MIN_EFFECTIVE_SHARE * self.num_chains, MIN_EFFECTIVE_CHAINS):
             reason = f"only {ess:.1f} of {self.num_chains} chains carry the weight of log Z"
         elif pareto_k is not None and pareto_k > UNRELIABLE_K:

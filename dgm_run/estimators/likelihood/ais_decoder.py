@@ -26,6 +26,7 @@ from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 from dgm_run.samplers.hmc import LogDensities, Point, evaluate_point, hmc_step
 
 FIRST_STEP = 0.1
+"""Step size at which the pilot starts."""
 PILOT_EXAMPLES = 20
 PILOT_RATE = 0.1
 """Change of the log of the step size in the pilot for an acceptance that is off by one."""
@@ -34,26 +35,26 @@ JITTER = 0.2
 FIT_STEPS = 5
 """Steps of expectation maximisation of the noise, which share the temperatures of one estimate."""
 MAX_GAP = 5.0
-"""Gap between the bounds, nats, above which there is a warning."""
+"""Gap between the bounds, nats, above which a warning is given."""
 MIN_EFFECTIVE_CHAINS = 2
-"""Effective sample size of the median example below which there is a warning."""
+"""Effective sample size of the median example below which a warning is given."""
 
 
 @dataclass(frozen=True)
 class AISDecoder(Estimator[ContinuousLatentModel]):
-    """log 1/C sum_c w_c, with chains that HMC moves from the prior, or from q(z | x), to the posterior.
+    """log 1/S sum_s w_s, with chains that HMC moves from the prior, or from q(z | x), to the posterior.
 
     Its expectation lies below log p(x); it exceeds log p(x) by b nats with probability less than exp(-b).
     `num_simulated` adds bidirectional Monte Carlo: the model draws data, and the same chains run backwards from exact
     posterior samples. Their expectation lies above. The gap between the bounds, on these data, bounds the error of
     both.
 
-    A pilot run chooses a step size for each temperature, which then stays: chains that adapt on the way give no bound.
-    Many temperatures with short trajectories do better than few with long ones at the same number of gradients.
+    A pilot run chooses a fixed step size for each temperature: chains that adapt their own step size give no bound. At
+    the same number of gradients, many temperatures with short trajectories do better than few with long ones.
 
     Args:
         num_examples: number of examples of the split, drawn at random; null for all of them.
-        num_chains: C, for each example.
+        num_chains: S, for each example.
         num_temperatures: T.
         num_leapfrog: leapfrog steps of a trajectory; there is one trajectory for each temperature.
         target_acceptance: acceptance that the pilot aims at.
@@ -86,15 +87,11 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
     def __post_init__(self):
         if not isinstance(self.scale, str) and not self.scale > 0:
             raise ValueError(f"scale = {self.scale} must be positive, or be model or fit")
-        counts = (
-            self.num_chains,
-            self.num_temperatures,
-            self.num_leapfrog,
-            self.max_batch_rows,
-            self.num_examples or 1,
-        )
-        if min(counts) < 1 or self.num_simulated < 0:
-            raise ValueError("the numbers of examples, chains, temperatures, steps and rows must be positive")
+        self.require_positive("num_chains", "num_temperatures", "num_leapfrog", "max_batch_rows")
+        if self.num_examples:
+            self.require_positive("num_examples")
+        if self.num_simulated < 0:
+            raise ValueError(f"num_simulated = {self.num_simulated} must not be negative")
         if not 0 < self.target_acceptance < 1:
             raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
 
@@ -134,9 +131,10 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         return replace(self, fitted_scale=scale)
 
     def _mean_squares(self, noisy: "NoisyDecoder", x: Tensor, z: Tensor) -> Tensor:
-        """Returns the mean squared distance of each example to its decoded mean, (N,)."""
+        """Returns the mean squared error of each example's decoded mean: (N, *shape), (N, L) -> (N,)."""
         parts = zip(x.split(self.max_batch_rows), z.split(self.max_batch_rows), strict=True)
-        return torch.cat([(rows - noisy.decode(ends).mean).square().flatten(1).mean(1) for rows, ends in parts])
+        errors = [rows - noisy.decode(ends).mean for rows, ends in parts]
+        return torch.cat([each.square().flatten(1).mean(1) for each in errors])
 
     @torch.no_grad()
     def __call__(
@@ -149,7 +147,18 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         noisy = NoisyDecoder(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
         chains = AnnealedChains(self, noisy, betas, x, n + 2 * self.num_simulated, report)
 
-        log_w, _ = chains.run_forward(x)  # (C, N)
+        names = ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
+        settings = {name: getattr(self, name) for name in names}
+        estimates = [self._estimate_likelihood(chains, x, data, index, settings)]
+        if self.num_simulated:
+            estimates += self._estimate_bounds(chains, data, settings | {"data": "simulated"})
+        return estimates
+
+    def _estimate_likelihood(
+        self, chains: "AnnealedChains", x: Tensor, data: DataSplit, index: Tensor, settings: dict[str, Any]
+    ) -> Estimate:
+        """Estimates the mean of log p(x) over the examples x of `data` at `index`."""
+        log_w, _ = chains.run_forward(x)  # (S, N)
         columns = _move_to_cpu(weigh(log_w))
         error = sampling_error(columns, self.num_chains)
         diagnostics = sampling_diagnostics(columns, error) | {"acceptance": chains.acceptance}
@@ -161,30 +170,25 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
                 "a single chain carries most of the weight: take more temperatures "
                 "(estimators.ais_decoder.num_temperatures)"
             )
-        settings = {
-            name: getattr(self, name)
-            for name in ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
-        }
-        likelihood = Estimate.over(
+        estimate = Estimate.over(
             data.in_data_units(columns["log_p"], index),
-            *("log_likelihood", "ais", "estimate"),
+            quantity="log_likelihood",
+            estimator="ais",
+            kind="estimate",
             errors=error.of_independent_samples,
             settings=settings,
             diagnostics=diagnostics,
             warning=warning,
         )
         # another evaluation takes other examples, so that it differs by more than the error of computing
-        computing = likelihood.computing_interval if n == len(data) else None
-        found = [replace(likelihood, values=None, computing_interval=computing)]  # not in the order of the split
-        if not self.num_simulated:
-            return found
-        return found + self._estimate_bounds(chains, data, settings | {"data": "simulated"})
+        computing = estimate.computing_interval if len(x) == len(data) else None
+        return replace(estimate, values=None, computing_interval=computing)  # not in the order of the split
 
     def _estimate_bounds(self, chains: "AnnealedChains", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
         """Estimates a lower and an upper bound of log p(x) on examples that the model draws, and their gap.
 
         Each row states the mean of a bound, so the bias of log means is no error of it. The scatter over the examples
-        holds the error of the chains. No error of computing is stated: other evaluations draw other examples.
+        includes the error of the chains. No error of computing is stated: other evaluations draw other examples.
         """
         z = chains.prior.sample((self.num_simulated,))
         x = chains.noisy.decode(z).sample()
@@ -198,12 +202,12 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
                 f"the bounds lie {gap:.0f} nats apart, and the estimate may be off by as much: take more temperatures "
                 "(estimators.ais_decoder.num_temperatures)"
             )
-        rows = (
+        estimates = (
             Estimate.over(data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", settings=settings),
             Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
             Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=warning),
         )
-        return [replace(each, values=None) for each in rows]  # the examples are not those of the split
+        return [replace(each, values=None) for each in estimates]  # the examples are not those of the split
 
 
 def _move_to_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -215,7 +219,7 @@ class NoisyDecoder:
 
     Args:
         model: the model, whose other parts stay.
-        scale: standard deviation of Gaussian noise around the means; None for the model's own.
+        scale: standard deviation of the noise; None for the noise of the model itself.
     """
 
     def __init__(self, model: ContinuousLatentModel, scale: float | None):
@@ -223,6 +227,7 @@ class NoisyDecoder:
         self.log_scale = None if scale is None else math.log(scale)
 
     def decode(self, z: Tensor) -> Distribution:
+        """Returns p(x | z) with the given noise: (*batch, L) -> batch shape (*batch,)."""
         p_x = self.model.decode(z)
         if self.log_scale is None:
             return p_x
@@ -266,12 +271,12 @@ class AnnealedChains:
         self.step_sizes = self._choose_step_sizes(pilot)
 
     def run_forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs the chains from the start to the posterior; returns log weights, (C, N), and ends, (C, N, L).
+        """Runs the chains from the start to the posterior; returns log weights, (S, N), and ends, (S, N, L).
 
         The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
         """
 
-        def find(block: slice) -> dict[str, Tensor]:
+        def run_block(block: slice) -> dict[str, Tensor]:
             rows = x[block]
             start, log_densities = self._find_ends(rows)
             point = evaluate_point(start.sample((self.settings.num_chains,)), log_densities)
@@ -285,18 +290,18 @@ class AnnealedChains:
                 self._count(len(rows))
             return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "acceptance": acceptance}
 
-        found = process_group.map_blocks(len(x), self.block, find, no_progress)
+        columns = process_group.map_blocks(len(x), self.block, run_block, no_progress)
         if len(self.betas) > 2:
-            self.acceptance = found["acceptance"].mean().item() / (len(self.betas) - 2)
-        return found["log_w"].T, found["ends"].transpose(0, 1)
+            self.acceptance = columns["acceptance"].mean().item() / (len(self.betas) - 2)
+        return columns["log_w"].T, columns["ends"].transpose(0, 1)
 
     def run_backward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Runs the chains back from z, an exact posterior sample of x, and returns their log weights, (C, N).
+        """Runs the chains back from z, an exact posterior sample of x, and returns their log weights, (S, N).
 
         The mean of exp(-log w) is unbiased for 1 / p(x).
         """
 
-        def find(block: slice) -> dict[str, Tensor]:
+        def run_block(block: slice) -> dict[str, Tensor]:
             rows = x[block]
             ends = z[block]
             _, log_densities = self._find_ends(rows)
@@ -309,41 +314,43 @@ class AnnealedChains:
                 self._count(len(rows))
             return {"log_w": log_w.T}
 
-        return process_group.map_blocks(len(x), self.block, find, no_progress)["log_w"].T
+        return process_group.map_blocks(len(x), self.block, run_block, no_progress)["log_w"].T
 
     def _choose_step_sizes(self, x: Tensor) -> Tensor:
-        """Runs a pilot along the path that adapts the step size, and returns it for each temperature, (T,)."""
+        """Runs a pilot that adapts the step size along the path; returns the size for each temperature, (T,)."""
         start, log_densities = self._find_ends(x)
         z = start.sample((self.settings.num_chains,))
         point = evaluate_point(z, log_densities)
         log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
-        found = []
+        step_sizes = []
         for t in range(1, len(self.betas)):
             point, probability = self._move(point, t, log_densities, log_step.exp())
             log_step = log_step + PILOT_RATE * (probability.mean() - self.settings.target_acceptance)
-            found.append(log_step.exp())
+            step_sizes.append(log_step.exp())
             self._count(len(x))
-        return torch.stack(found)
+        return torch.stack(step_sizes)
 
     def _move(
         self, point: Point, t: int, log_densities: LogDensities, step_size: Tensor | None = None
     ) -> tuple[Point, Tensor]:
+        """Moves the chains at temperature t; returns the new point and the probability of acceptance, (S, N)."""
         size = self.step_sizes[t - 1] if step_size is None else step_size
         jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
         return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
 
     def _find_ends(self, x: Tensor) -> tuple[Distribution, LogDensities]:
-        """Returns the start of the chains of these examples, batch shape (N,), and log densities of start and end."""
-        from_prior = self.settings.start == "prior"
-        base = BatchExpanded(self.prior, len(x)) if from_prior else self.noisy.model.infer(x).proposal()
+        """Returns the distribution of the starts, batch shape (N,), and the log densities at both ends of the path."""
+        starts_from_prior = self.settings.start == "prior"
+        base = BatchExpanded(self.prior, len(x)) if starts_from_prior else self.noisy.model.infer(x).proposal()
 
         def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
             log_prior = self.prior.log_prob(z)
-            log_base = log_prior if from_prior else base.log_prob(z)
+            log_base = log_prior if starts_from_prior else base.log_prob(z)
             return log_base, log_prior + self.noisy.decode(z).log_prob(x)
 
         return base, log_densities
 
     def _count(self, num_examples: int) -> None:
+        """Reports one more temperature of `num_examples` examples in every process."""
         self.done = min(self.total, self.done + num_examples * process_group.size())
         self.report(self.done, self.total)

@@ -1,4 +1,4 @@
-"""The likelihood of an energy model, beside its conservative side and a baseline."""
+"""Likelihood of an energy model, with a conservative estimate by reverse annealing and a baseline."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import Baseline, Estimate, Estimator, Method, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
@@ -22,7 +23,7 @@ from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.energy.base import UnnormalizedModel
 
 MIN_GAIN = 0.002
-"""Gain over the baseline, nats per pixel, below which a model has learned the means of the pixels alone."""
+"""Gain over the baseline, nats per pixel, below which a model has learned no more than the means of the pixels."""
 ADVICE = "train longer, start the visible biases at the data means, or change optimizer.lr"
 
 
@@ -30,20 +31,20 @@ ADVICE = "train longer, start the visible biases at the data means, or change op
 class EnergyLikelihood(Estimator[UnnormalizedModel]):
     """log p(x) = -F(x) - log Z, and the log-likelihood of independent pixels fitted to the training data.
 
-    Where hidden units cannot be summed out, -F(x) is log 1/S sum_s p(x | s) f(s) / q(s | x), s from q(s | x). The
-    ELBO, the mean of the logs, stands beside it. It is a lower bound only where log Z is exact.
+    Where hidden units cannot be summed out, importance samples s of q(s | x) estimate -F(x) by log 1/S sum_s p(x | s)
+    f(s) / q(s | x). Another row states the ELBO, the mean of the logs. It is a lower bound only where log Z is exact.
 
     All examples share the error of log Z, which is part of the stated error.
 
-    Annealed importance sampling understates log Z on average, so that the likelihood is optimistic on average. Beside
-    it stands a conservative likelihood: less the gap to reverse annealing, which is measured on a part of the examples.
-    It is conservative for the annealed model, from which chains of as many temperatures draw. A model far from the
-    annealed one can lie on either side. Where the two differ by more than their errors there is a warning, and the
-    stated interval extends to the interval of the other side.
+    Annealed importance sampling understates log Z on average, so that the likelihood is optimistic on average. Another
+    row holds a conservative likelihood, lower by the gap to reverse annealing on a part of the examples. It is
+    conservative for the annealed model, from which chains of as many temperatures draw. A model far from the annealed
+    one can lie on either side. If the two differ by more than their errors, a warning says so. The stated interval then
+    extends to the interval of the conservative likelihood.
 
     Args:
         partition: method for log Z.
-        reverse_ais: the conservative side where log Z is an estimate; null for none.
+        reverse_ais: method for the conservative likelihood where log Z is an estimate; null for none.
         num_samples: S for each example.
         max_batch_rows: examples, times samples, at a time.
 
@@ -59,20 +60,19 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
     requires = {"model": UnnormalizedModel}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_batch_rows) < 1:
-            raise ValueError("num_samples and max_batch_rows must be positive")
+        self.require_positive("num_samples", "max_batch_rows")
 
     @torch.no_grad()
     def __call__(
         self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
-        columns = self._observe(model, data, lambda done, total: report(total + done, 3 * total))
+        columns = self._measure_examples(model, data, lambda done, total: report(total + done, 3 * total))
         log_p = columns["log_p"] - log_z.value
         baseline = Baseline("independent pixels", columns["baseline"], ADVICE)
         margin = log_z.margin.scale(-1)
         warnings = [log_z.warning]
-        found = []
+        rows = []
         if self.reverse_ais and log_z.method != "exact":
 
             def report_reverse(done: int, total: int) -> None:
@@ -84,10 +84,10 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
                 warnings.append(disagreement)
                 low = replace(low, warning=disagreement)
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
-            found.append(low)
+            rows.append(low)
         if model.has_latent_states:
             method = self._describe_sampling(columns, log_z, margin)
-            found.insert(0, self._estimate_elbo(columns, log_z, margin, method))
+            rows.insert(0, self._estimate_elbo(columns, log_z, margin, method))
             advice = f"raise num_samples, now {self.num_samples}"
             warnings.append(describe_heavy_tails(method["diagnostics"], advice))
         else:
@@ -100,8 +100,8 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             }
         warnings.append(_describe_collapse(log_p, baseline.log_p, math.prod(data.x.shape[1:]), margin))
         return [
-            Estimate.over(log_p, "log_likelihood", warning="; ".join(filter(None, warnings)) or None, **method),
-            *found,
+            Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), **method),
+            *rows,
             *convert_likelihood(log_p, data, **method),
             _estimate_partition(log_z, margin, len(data)),
             Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline),
@@ -131,11 +131,13 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         }
         return Estimate.over(elbo - log_z.value, "elbo", **bound)
 
-    def _observe(self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback) -> dict[str, Tensor]:
-        """Returns values of each example, float64: log f(x) with columns of its weights, the ELBO, the baseline."""
+    def _measure_examples(
+        self, model: UnnormalizedModel, data: DataSplit, report: ProgressCallback
+    ) -> dict[str, Tensor]:
+        """Returns columns of the examples, float64: those of `weigh`, the ELBO and the baseline, before log Z."""
         num_samples = self.num_samples if model.has_latent_states else 1
 
-        def find(x: Tensor) -> dict[str, Tensor]:
+        def measure(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, num_samples).double()
             return {
                 **weigh(log_w),
@@ -144,9 +146,9 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
                 "baseline": model.log_baseline(x).double(),
             }
 
-        rows = data.map_batches(max(1, self.max_batch_rows // num_samples), find, report)
-        densities = ("log_p", "elbo", "baseline")
-        return {n: data.in_data_units(values.cpu()) if n in densities else values.cpu() for n, values in rows.items()}
+        columns = data.map_batches(max(1, self.max_batch_rows // num_samples), measure, report)
+        columns = {name: values.cpu() for name, values in columns.items()}
+        return columns | {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "baseline")}
 
     def _estimate_conservative(
         self, model: UnnormalizedModel, data: DataSplit, log_p: Tensor, report: ProgressCallback
@@ -166,26 +168,36 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             low = data.in_data_units(path(model, x, report).cpu(), index)
             return Gap(*mean_and_stderr(log_p[index] - low), len(index))
 
-        num = reverse_ais.num_temperatures
-        gap = measure(num)
-        while reverse_ais.is_too_short(num, gap.mean + gap.margin):
-            num *= 2
-            gap = measure(num)
-        value, error = mean_and_stderr(log_p)
-        found = value - gap.mean
+        num_temperatures = reverse_ais.num_temperatures
+        gap = measure(num_temperatures)
+        while reverse_ais.is_too_short(num_temperatures, gap.mean + gap.margin):
+            num_temperatures *= 2
+            gap = measure(num_temperatures)
+        mean, error = mean_and_stderr(log_p)
+        value = mean - gap.mean
         stderr = interval = computing_interval = None
         if error is not None and gap.stderr is not None:
-            drawn = Margin(gap.margin, gap.margin)
+            gap_margin = Margin(gap.margin, gap.margin)
             stderr = math.hypot(error, gap.stderr)
-            computing_interval = drawn.around(found)
-            interval = combine(Margin.student(error, len(data) - 1), drawn).around(found)
-        return Estimate(
-            *("log_likelihood_conservative", "raise", "estimate", found, stderr, len(data)),
+            computing_interval = gap_margin.around(value)
+            interval = combine(Margin.student(error, len(data) - 1), gap_margin).around(value)
+        estimate = Estimate(
+            quantity="log_likelihood_conservative",
+            estimator="raise",
+            kind="estimate",
+            value=value,
+            stderr=stderr,
+            num_examples=len(data),
             settings={"gap_examples": len(index), **reverse_ais.list_settings()},
-            diagnostics={"raise_gap": gap.mean, "raise_gap_stderr": gap.stderr, "raise_temperatures": num},
+            diagnostics={
+                "raise_gap": gap.mean,
+                "raise_gap_stderr": gap.stderr,
+                "raise_temperatures": num_temperatures,
+            },
             interval=interval,
             computing_interval=computing_interval,
-        ), gap
+        )
+        return estimate, gap
 
 
 class Gap(NamedTuple):
@@ -223,10 +235,16 @@ def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) 
     is_exact = log_z.method == "exact"
     interval = None if is_exact else margin.scale(-1).around(log_z.value)
     return Estimate(
-        *("log_partition", log_z.method, "exact" if is_exact else "estimate", log_z.value),
-        None if is_exact else margin.stderr, num_examples,
-        settings=log_z.settings, interval=interval, computing_interval=interval,
-    )  # fmt: skip
+        quantity="log_partition",
+        estimator=log_z.method,
+        kind="exact" if is_exact else "estimate",
+        value=log_z.value,
+        stderr=None if is_exact else margin.stderr,
+        num_examples=num_examples,
+        settings=log_z.settings,
+        interval=interval,
+        computing_interval=interval,
+    )
 
 
 def _describe_collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:

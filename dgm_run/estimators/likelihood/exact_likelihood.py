@@ -14,7 +14,7 @@ from dgm_run.models.base import ExactModel
 class ExactLikelihood(Estimator[ExactModel]):
     """The mean of log p(x), and the bits per dimension.
 
-    The median stands in the diagnostics, because a pixel that hardly ever changes lets a few examples set the mean.
+    The diagnostics hold the median: a pixel that hardly ever changes may let a few examples dominate the mean.
 
     Args:
         max_batch_rows: examples at a time.
@@ -29,13 +29,12 @@ class ExactLikelihood(Estimator[ExactModel]):
     takes_corrupted = True
 
     def __post_init__(self):
-        if self.max_batch_rows < 1:
-            raise ValueError("max_batch_rows must be positive")
+        self.require_positive("max_batch_rows")
 
     @torch.no_grad()
     def __call__(self, model: ExactModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        rows = data.map_batches(self.max_batch_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
-        log_p = data.in_data_units(rows["log_p"].cpu())
+        columns = data.map_batches(self.max_batch_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
+        log_p = data.in_data_units(columns["log_p"].cpu())
         diagnostics = {"median": log_p.median().item()}
         return [
             Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=diagnostics),

@@ -14,6 +14,7 @@ from torch import Tensor
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributions.base import Distribution
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import Estimate, Estimator, FineProgress, Kind, Method, ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.proposals import (
     Proposal,
@@ -54,6 +55,7 @@ class RunningMean:
         self.sum = self.sum_squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
+        """Adds the values of more samples, (S', B)."""
         if not len(values):
             return
         values = values.double()
@@ -72,17 +74,19 @@ class RunningMean:
     @property
     def variance_of_mean(self) -> Tensor:
         """Variance of the mean, (B,); NaN for a single sample."""
-        scatter = self.sum_squares - self.sum.square() / self.count
-        return scatter.clamp(min=0) / (self.count - 1) / self.count if self.count > 1 else torch.nan * scatter
+        centred_squares = self.sum_squares - self.sum.square() / self.count
+        if self.count < 2:
+            return torch.nan * centred_squares
+        return centred_squares.clamp(min=0) / (self.count - 1) / self.count
 
 
 @dataclass(frozen=True)
 class ImportanceSampling(Estimator[LatentVariableModel]):
     """log 1/S sum_s p(x, z_s) / q(z_s | x), the ELBO, its two terms and the number of active units.
 
-    The expectation of the estimate lies below log p(x) and rises with S, so S stands next to every number. The interval
-    reaches further up by an estimate of that bias. An effective sample size near one means that a single draw carries
-    the weight. Then the estimate of the bias is unreliable too.
+    The expectation of the estimate lies below log p(x) and rises with S, so every row states S. The interval reaches
+    further up by an estimate of that bias. An effective sample size near one means that a single draw carries the
+    weight. Then the estimate of the bias is unreliable too.
 
     Args:
         num_samples: S for each example.
@@ -103,8 +107,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
     takes_corrupted = True
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_batch_rows) < 1:
-            raise ValueError("num_samples and max_batch_rows must be positive")
+        self.require_positive("num_samples", "max_batch_rows")
         if not 0 < self.prior_weight <= 0.5:
             raise ValueError(f"prior_weight = {self.prior_weight} must lie above 0 and be at most 0.5")
         if self.proposal == "defensive" and self.num_samples * self.prior_weight < 1:
@@ -127,7 +130,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         progress = FineProgress(report, len(data), self.num_samples)
         has_infinite_variance = False
 
-        def find(x: Tensor) -> dict[str, Tensor]:
+        def evaluate(x: Tensor) -> dict[str, Tensor]:
             nonlocal has_infinite_variance
             inferred = model.infer(x)
             settings.update(inferred.proposal_settings)
@@ -135,11 +138,11 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
             has_infinite_variance = self.proposal == "posterior" and has_lighter_tails(q, p)
             return self._evaluate(model, x, q, p, progress)
 
-        rows = data.map_batches(min(self.max_batch_rows, 100), find, progress)
+        columns = data.map_batches(min(self.max_batch_rows, 100), evaluate, progress)
         if self.proposal == "defensive":
             base = settings.get("proposal", "posterior")
             settings["proposal"] = f"defensive, {base} with {self.prior_weight:g} of the prior"
-        columns = {name: values.cpu() for name, values in rows.items()}
+        columns = {name: values.cpu() for name, values in columns.items()}
         return self._summarize(columns, data, settings, _INFINITE_VARIANCE if has_infinite_variance else None)
 
     def _evaluate(
@@ -183,16 +186,11 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         error = sampling_error(columns, self.num_samples)
         columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
         diagnostics = sampling_diagnostics(columns, error)
-        # the covariance of two independent means, because the variance of one would hold the noise of its samples
-        first, second = (columns[name] - columns[name].mean(0) for name in ("first_mean", "second_mean"))
-        covariance = (first * second).sum(0) / max(n - 1, 1)
-        active = float((covariance > ACTIVE_VARIANCE).sum())
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
-            stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5
-            # NaN for one sample
-            of_mean = SamplingError(stderr if math.isfinite(stderr) else None, freedom=max(1, n - 1))
-            errors = of_mean.of_independent_samples
+            stderr = columns[f"{quantity}_variance"].mean().item() ** 0.5 / n**0.5  # NaN for one sample
+            sampling = SamplingError(stderr if math.isfinite(stderr) else None, freedom=max(1, n - 1))
+            errors = sampling.of_independent_samples
             return Estimate.over(columns[quantity], quantity, "monte_carlo", kind, errors, settings=settings, **more)
 
         is_collapsed = columns["kl"].mean().item() < MIN_KL
@@ -203,21 +201,18 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
             "settings": settings,
             "diagnostics": diagnostics,
         }
-        warning = "; ".join(filter(None, (self._describe_doubt(diagnostics, error), variance_warning))) or None
+        warning = join_warnings(self._describe_doubt(diagnostics, error), variance_warning)
         return [
             Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
             *convert_likelihood(columns["log_p"], data, **method),
             estimate("elbo", "lower_bound"),
             estimate("reconstruction", "estimate"),
             estimate("kl", "estimate", warning=_COLLAPSED if is_collapsed else None),
-            Estimate(
-                *("active_units", "posterior_means", "estimate", active, None, n),
-                unit=f"of {len(covariance)}",
-                settings={"min_variance": ACTIVE_VARIANCE},
-            ),
+            _count_active_units(columns["first_mean"], columns["second_mean"]),
         ]
 
     def _describe_doubt(self, diagnostics: dict[str, float | None], error: SamplingError) -> str | None:
+        """Describes weights whose estimate may be far too low; None where they are well spread."""
         advice = "take more samples (estimators.importance_sampling.num_samples)"
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
@@ -227,3 +222,26 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         if error.bias is None:
             return f"few samples of an example have a finite weight, so the bias is unknown: {advice}"
         return describe_heavy_tails(diagnostics, advice)
+
+
+def _count_active_units(first_mean: Tensor, second_mean: Tensor) -> Estimate:
+    """Counts the latent dimensions whose posterior mean varies over the examples by more than `ACTIVE_VARIANCE`.
+
+    The variance is a covariance of two independent estimates of the mean: that of one would include the noise of its
+    samples.
+
+    Args:
+        first_mean, second_mean: posterior means, (N, L), equal where they are exact.
+    """
+    n = len(first_mean)
+    covariance = ((first_mean - first_mean.mean(0)) * (second_mean - second_mean.mean(0))).sum(0) / max(n - 1, 1)
+    return Estimate(
+        quantity="active_units",
+        estimator="posterior_means",
+        kind="estimate",
+        value=float((covariance > ACTIVE_VARIANCE).sum()),
+        stderr=None,
+        num_examples=n,
+        unit=f"of {len(covariance)}",
+        settings={"min_variance": ACTIVE_VARIANCE},
+    )

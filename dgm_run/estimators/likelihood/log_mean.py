@@ -1,4 +1,4 @@
-"""The log of a mean of importance weights, with an interval that covers even where few weights dominate."""
+"""Interval of the log of a mean of importance weights that covers even where few weights dominate."""
 
 import math
 
@@ -8,9 +8,9 @@ from torch import Tensor
 from dgm_run.estimators.intervals import LEVEL, NO_MARGIN, Margin, student_quantile
 from dgm_run.models.base import log_mean_exp
 
-RESAMPLES = 1000
+NUM_RESAMPLES = 1000
 SEED = 20_080_705
-"""Seed of the resampling, so that one set of weights has one interval."""
+"""Seed of the resampling, so that equal weights have equal intervals."""
 MAX_BELOW = -math.log((1 - LEVEL) / 2)
 """Largest margin below: by Markov's inequality an unbiased estimate exceeds e^b times the mean with p <= e^-b."""
 
@@ -19,9 +19,9 @@ def log_mean_margin(log_w: Tensor) -> Margin:
     """Returns the margin of log mean exp(log_w) as an estimate of log E w.
 
     The interval is that of the studentised bootstrap, or Student's t where that is wider, as for few weights. Both are
-    too short where no draw has one of the largest weights. So the upper end is at least the one of two half-normal
-    distributions of log w around its median. For a normal log w with a standard deviation of 3 and 100 weights, the
-    bootstrap covers in 70% of cases, and all together cover in 95%.
+    too short where no draw has one of the largest weights. So the upper end is at least that of a model of log w with a
+    half-normal distribution on either side of its median. For 100 weights and a normal log w with a standard deviation
+    of 3, the bootstrap covers in 70% of cases. The three together cover in 95%.
 
     Args:
         log_w: log weights of C independent draws, (C,), C at least 2.
@@ -43,7 +43,7 @@ def _bootstrap(log_w: Tensor, generator: torch.Generator) -> tuple[float, float]
     w = (log_w - log_w.max()).exp()
     mean = w.mean()
     error = (w.std() / math.sqrt(len(w)) / w.mean()).item()
-    drawn = w[torch.randint(len(w), (RESAMPLES, len(w)), generator=generator)]
+    drawn = w[torch.randint(len(w), (NUM_RESAMPLES, len(w)), generator=generator)]
     means = drawn.mean(1)
     errors = drawn.std(1) / math.sqrt(len(w)) / means
     has_spread = errors > 0  # not where a resample holds one weight alone
@@ -69,7 +69,7 @@ def _bound_by_half_normals(log_w: Tensor, generator: torch.Generator) -> float:
     distances = log_w - median
     log_halves = []
     for side, sign in ((distances[distances >= 0], 1), (distances[distances < 0], -1)):
-        half = torch.full((RESAMPLES,), len(side) / 2, dtype=torch.float64)
+        half = torch.full((NUM_RESAMPLES,), len(side) / 2, dtype=torch.float64)
         chi_square = 2 * torch._standard_gamma(half, generator=generator)
         scale = (side.square().sum() / chi_square).sqrt()
         log_halves.append(scale.square() / 2 + torch.special.log_ndtr(sign * scale))

@@ -24,12 +24,12 @@ UNRELIABLE_K = 0.7
 
 
 def tail_size(num_samples: int) -> int:
-    """Returns the number of S weights in the tail: min(S / 5, 3 sqrt(S))."""
+    """Returns the number of the S weights that belong to the tail, min(S / 5, 3 sqrt(S))."""
     return int(min(0.2 * num_samples, 3 * math.sqrt(num_samples)))
 
 
 class LargestWeights:
-    """The largest log weights of each example, kept while chunks of weights arrive.
+    """Largest log weights of each example, of weights that arrive in chunks.
 
     Its memory is bounded by twice the kept weights and a chunk, for any number of samples.
 

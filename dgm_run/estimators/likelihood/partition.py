@@ -1,4 +1,4 @@
-"""The log partition function of an energy model, exact or estimated."""
+"""Log partition function of an energy model, exact or estimated."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class LogPartition:
 
 
 class PartitionFunction(ABC):
-    """A method for log Z: a frozen dataclass of settings, called on a model."""
+    """Method for log Z: a frozen dataclass of settings, called on a model."""
 
     @abstractmethod
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:

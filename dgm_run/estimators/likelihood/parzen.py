@@ -18,10 +18,10 @@ from dgm_run.estimators.intervals import NO_MARGIN, ComputingErrors, Margin
 from dgm_run.estimators.likelihood.weights import JACKKNIFE_GROUPS, StreamingWeights, jackknife_stderr
 from dgm_run.models.base import GenerativeModel, LatentVariableModel
 
-ROWS = 1000
+BATCH_SIZE = 1000
 """Samples, and examples, at a time."""
 
-MISLEADS = (
+WARNING = (
     "misleads: a kernel density of samples falls short by many nats and ranks models in another order than their "
     "likelihoods do (Theis et al. 2016): use ais_decoder"
 )
@@ -31,9 +31,9 @@ MISLEADS = (
 class Parzen(Estimator[GenerativeModel]):
     """The log density of Gaussian kernels of one width around samples of the model.
 
-    The width maximises the density of validation examples. Samples of a model with p(x | z) are its means, so that the
-    kernel is its only noise. The interval holds the scatter of as many other samples with this width, but not the
-    effect of more samples.
+    The width maximises the density of validation examples. A model with p(x | z) gives its means as samples, so that
+    the kernel is the only noise. The interval covers the density of other samples, as many and with this width. It does
+    not cover the effect of more samples.
 
     Args:
         num_samples: number of samples of the model.
@@ -57,8 +57,9 @@ class Parzen(Estimator[GenerativeModel]):
     takes = ("continuous",)
 
     def __post_init__(self):
-        if min(self.num_samples, self.num_valid, self.num_scales) < 1 or not 0 < self.min_scale <= self.max_scale:
-            raise ValueError("num_samples, num_valid and num_scales must be positive, and 0 < min_scale <= max_scale")
+        self.require_positive("num_samples", "num_valid", "num_scales", "min_scale")
+        if not self.min_scale <= self.max_scale:
+            raise ValueError(f"min_scale = {self.min_scale} must not exceed max_scale = {self.max_scale}")
 
     @torch.no_grad()
     def fit(
@@ -66,44 +67,49 @@ class Parzen(Estimator[GenerativeModel]):
     ) -> "Parzen":
         samples = self._draw(model)
         x = valid.batch(torch.randperm(len(valid))[: self.num_valid].to(valid.x.device))
-        ends = math.log(self.min_scale), math.log(self.max_scale)
-        scales = torch.linspace(*ends, self.num_scales, dtype=torch.float64).exp().tolist()
-        found = []
+        log_scales = torch.linspace(
+            math.log(self.min_scale), math.log(self.max_scale), self.num_scales, dtype=torch.float64
+        )
+        scales = log_scales.exp().tolist()
+        means = []
         for scale in scales:
-            found.append(torch.cat([weigh_kernels(samples, scale, rows).log_mean for rows in x.split(ROWS)]).mean())
-            report(len(found), len(scales))
-        return replace(self, scale=scales[found.index(max(found))])
+            log_p = [weigh_kernels(samples, scale, rows).log_mean for rows in x.split(BATCH_SIZE)]
+            means.append(torch.cat(log_p).mean())
+            report(len(means), len(scales))
+        return replace(self, scale=scales[means.index(max(means))])
 
     @torch.no_grad()
     def __call__(
         self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
-        samples, scale = self._draw(model), self.scale
+        scale = self.scale
         assert scale is not None
+        samples = self._draw(model)
 
-        def find(x: Tensor) -> dict[str, Tensor]:
+        def weigh(x: Tensor) -> dict[str, Tensor]:
             weights = weigh_kernels(samples, scale, x)
             return {"log_p": weights.log_mean, "log_sums": weights.log_sums.T}
 
-        rows = data.map_batches(ROWS, find, report)
-        log_sums = rows["log_sums"].T
+        columns = data.map_batches(BATCH_SIZE, weigh, report)
+        log_sums = columns["log_sums"].T
         stderr = jackknife_stderr(log_sums)
-        of_samples = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
-        settings = {"num_samples": self.num_samples, "num_scales": self.num_scales}
-        log_p = data.in_data_units(rows["log_p"].cpu())
-        errors = ComputingErrors(common=of_samples)
+        margin = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
         return [
             Estimate.over(
-                *(log_p, "parzen", "parzen", "estimate", errors),
-                settings=settings,
+                data.in_data_units(columns["log_p"].cpu()),
+                quantity="parzen",
+                estimator="parzen",
+                kind="estimate",
+                errors=ComputingErrors(common=margin),  # all examples share the samples
+                settings={"num_samples": self.num_samples, "num_scales": self.num_scales},
                 diagnostics={"scale": scale},
-                warning=MISLEADS,
+                warning=WARNING,
             )
         ]
 
     def _draw(self, model: GenerativeModel) -> Tensor:
         """Draws samples, or means where the model has p(x | z), (S, *shape)."""
-        sizes = [min(ROWS, self.num_samples - first) for first in range(0, self.num_samples, ROWS)]
+        sizes = [min(BATCH_SIZE, self.num_samples - first) for first in range(0, self.num_samples, BATCH_SIZE)]
         if isinstance(model, LatentVariableModel):
             return torch.cat([model.generate(n).mean for n in sizes])
         return torch.cat([model.sample(n) for n in sizes])
@@ -113,8 +119,8 @@ def weigh_kernels(samples: Tensor, scale: float, x: Tensor) -> StreamingWeights:
     """Returns the log densities of kernels around samples (S, *shape) at examples (N, *shape), as log weights."""
     weights = StreamingWeights(len(samples), len(x), x.device, JACKKNIFE_GROUPS)
     log_scale = samples.new_tensor(math.log(scale))
-    for first in range(0, len(samples), ROWS):
-        part = samples[first : first + ROWS]
+    for first in range(0, len(samples), BATCH_SIZE):
+        part = samples[first : first + BATCH_SIZE]
         kernels = IndependentGaussian(part, log_scale, part.dim() - 1)
         weights.add(kernels.pairwise_log_prob(x).T, first)
     return weights

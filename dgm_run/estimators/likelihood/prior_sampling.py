@@ -45,8 +45,7 @@ class PriorSampling(Estimator[DensityNetwork]):
     requires = {"model": DensityNetwork}
 
     def __post_init__(self):
-        if min(self.num_samples, self.max_batch_rows) < 1:
-            raise ValueError("num_samples and max_batch_rows must be positive")
+        self.require_positive("num_samples", "max_batch_rows")
 
     @torch.no_grad()
     def __call__(

@@ -48,17 +48,17 @@ def weigh_defensive_samples(
     num_own = len(from_prior) - num_prior
     z, log_qz = q.rsample_and_log_prob((num_own,))
     if num_prior:
-        of_prior = p.sample((num_prior, len(x)))
-        z = torch.cat([z, of_prior])
-        log_qz = torch.cat([log_qz, q.log_prob(of_prior)])
+        z_prior = p.sample((num_prior, len(x)))
+        z = torch.cat([z, z_prior])
+        log_qz = torch.cat([log_qz, q.log_prob(z_prior)])
     log_px = model.decode(z).log_prob(x)
     log_pz = p.log_prob(z)
     log_mixture = torch.logaddexp(math.log1p(-prior_weight) + log_qz, math.log(prior_weight) + log_pz)
-    place = from_prior.int().argsort(stable=True).argsort()  # where each sample stands in z
+    log_w = log_px + (log_pz - log_mixture)
+    order = from_prior.int().argsort(stable=True).argsort()  # position of each sample in z
     own = slice(num_own)
-    return (log_px + (log_pz - log_mixture))[place], ImportanceTerms(
-        q, p, z[own], log_px[own], log_pz[own], log_qz[own]
-    )
+    terms = ImportanceTerms(q, p, z[own], log_px[own], log_pz[own], log_qz[own])
+    return log_w[order], terms
 
 
 def check_density(q: Distribution, p: Distribution) -> None:
@@ -78,8 +78,8 @@ def check_density(q: Distribution, p: Distribution) -> None:
 
 
 def has_lighter_tails(q: Distribution, p: Distribution) -> bool:
-    """Tells whether p has exponential tails along a dimension where the tails of q are Gaussian.
+    """Returns whether p has exponential tails along a dimension where the tails of q are Gaussian.
 
-    Then the weights p(x | z) p(z) / q(z | x) have infinite variance where the likelihood levels off, at any width of q.
+    Then the weights p(x | z) p(z) / q(z | x) have infinite variance at any width of q, if the likelihood levels off.
     """
     return any(in_p and not in_q for in_p, in_q in zip(p.exponential_tails, q.exponential_tails, strict=True))

@@ -36,8 +36,9 @@ class PseudoLikelihood(Estimator[BinaryEnergyModel]):
     requires = {"model": BinaryEnergyModel}
 
     def __post_init__(self):
-        if self.max_batch_rows < 1 or (self.num_flips is not None and self.num_flips < 1):
-            raise ValueError("num_flips and max_batch_rows must be positive")
+        self.require_positive("max_batch_rows")
+        if self.num_flips is not None:
+            self.require_positive("num_flips")
 
     @torch.no_grad()
     def __call__(
@@ -49,9 +50,9 @@ class PseudoLikelihood(Estimator[BinaryEnergyModel]):
             return [Estimate.over(log_p, "pseudo_likelihood", "all_pixels", "exact")]
         errors = NO_ERRORS
         if len(log_p) > 1:
-            # with a single pixel each, the scatter over the examples bounds the error from its choice
-            scatter = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
-            errors = ComputingErrors(draws=Margin.student(math.sqrt(scatter / len(log_p))))
+            # from a single pixel of each example no variance follows: the one over the examples is an upper bound
+            variance = rows["square"].cpu().mean().item() if self.num_flips > 1 else log_p.var().item()
+            errors = ComputingErrors(draws=Margin.student(math.sqrt(variance / len(log_p))))
         settings = {"num_flips": self.num_flips}
         return [Estimate.over(log_p, "pseudo_likelihood", "random_pixels", "estimate", errors, settings=settings)]
 

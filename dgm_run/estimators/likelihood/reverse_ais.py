@@ -1,4 +1,4 @@
-"""Reverse annealed importance sampling: the conservative side of a likelihood.
+"""Reverse annealed importance sampling: a conservative estimate of the likelihood.
 
 Source: Y. Burda, R. Grosse, R. Salakhutdinov, Accurate and conservative estimates of MRF log-likelihood using
 reverse annealing, 2015, https://arxiv.org/abs/1412.8566.
@@ -19,11 +19,12 @@ from dgm_run.models.energy.base import UnnormalizedModel
 
 @dataclass(frozen=True)
 class RAISE:
-    """log of w = f_1(x) / Z_0 prod_k f_k(x_k) / f_{k + 1}(x_k), where x_k comes from x by Gibbs sampling back to f_0.
+    """log p(x) by the log of the mean of weights w = f_1(x) / Z_0 prod_k f_k(x_k) / f_{k + 1}(x_k).
 
-    The mean of w is the probability of x under the annealed model, from which a chain along the path draws. So its log
-    is too low on average. More temperatures bring the annealed model closer to the model itself. Where x is only a part
-    of the state, the rest is drawn from q(s | x), and w carries p(x | s) / q(s | x).
+    Gibbs sampling moves the states x_k from x back to the base f_0. The mean of w is the probability of x under the
+    annealed model, from which a chain along the path draws. So its log is too low on average. More temperatures bring
+    the annealed model closer to the model itself. Where x is only a part of the state, q(s | x) draws the other part.
+    Then w has the factor p(x | s) / q(s | x).
 
     Args:
         num_examples: largest number of examples.
@@ -45,8 +46,9 @@ class RAISE:
     max_num_temperatures: int | None = None
 
     def __post_init__(self):
-        if min(self.num_examples, self.num_chains, self.num_temperatures) < 1:
-            raise ValueError("num_examples, num_chains and num_temperatures must be positive")
+        for name in ("num_examples", "num_chains", "num_temperatures"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be positive")
         if self.target_gap is not None and (self.target_gap <= 0 or self.max_num_temperatures is None):
             raise ValueError(
                 f"target_gap = {self.target_gap} must be positive, with a max_num_temperatures; null for one path"

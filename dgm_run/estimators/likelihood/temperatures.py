@@ -55,8 +55,8 @@ def choose_temperatures(
     """Returns inverse temperatures of a schedule; `adaptive` runs a pilot, whose temperatures count towards `num`.
 
     A quarter of them give the log weights of the pilot an even variance along the path. The others follow the schedule
-    of Salakhutdinov and Murray. The modes of a trained model part near 1, and few chains of a short pilot move between
-    them.
+    of Salakhutdinov and Murray, which is dense near 1. There the modes of a trained model separate, and a short pilot
+    understates the variance because few of its chains move between modes.
 
     Args:
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
@@ -81,12 +81,12 @@ def _run_pilot(model: EnergyModel, betas: Sequence[float]) -> Tensor:
     """Runs pilot chains and returns the increment of their log weights at each step, (K, C), in float64."""
     x = model.sample_base(PILOT_CHAINS)
     preactivations = model.preactivations(x)
-    found = []
+    increments = []
     for beta, next_beta in pairwise(betas):
-        found.append(model.log_ratio(x, preactivations, beta, next_beta).double())
+        increments.append(model.log_ratio(x, preactivations, beta, next_beta).double())
         x = model.gibbs_step(x, preactivations, next_beta)
         preactivations = model.preactivations(x)
-    return torch.stack(found).cpu()
+    return torch.stack(increments).cpu()
 
 
 def _estimate_density(betas: Sequence[float], increments: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,12 +109,12 @@ def _place_temperatures(edges: Tensor, density: Tensor, num: int) -> list[float]
     published = torch.tensor([0.0, *(high for _, high, _ in PUBLISHED)], dtype=torch.float64)
     counts = torch.tensor([0, *(count for _, _, count in PUBLISHED)], dtype=torch.float64).cumsum(0)
     grid = torch.cat([edges, published]).unique()
-    total = _interpolate(grid, published, counts / counts[-1])
+    cumulative = _interpolate(grid, published, counts / counts[-1])  # share of the temperatures below each beta
     mass = torch.cat([torch.zeros(1, dtype=torch.float64), (density * edges.diff()).cumsum(0)])
     if mass[-1] > 0:
-        total = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), total, PUBLISHED_SHARE)
-    places = torch.linspace(0, 1, num + 1, dtype=torch.float64)
-    betas = _interpolate(places, total, grid)
+        cumulative = torch.lerp(_interpolate(grid, edges, mass / mass[-1]), cumulative, PUBLISHED_SHARE)
+    quantiles = torch.linspace(0, 1, num + 1, dtype=torch.float64)
+    betas = _interpolate(quantiles, cumulative, grid)
     betas[0] = 0.0
     betas[-1] = 1.0
     return betas.tolist()

@@ -1,4 +1,4 @@
-"""Importance weights in chunks, and the errors of their finite number.
+"""Importance weights that arrive in chunks, and the errors of estimates from finitely many of them.
 
 Sources: T. Rainforth et al., On nesting Monte Carlo estimators, 2018, https://arxiv.org/abs/1709.06181 (the logarithm
 of a mean of S weights has a bias of order 1 / S); A. Vehtari et al., Pareto smoothed importance sampling, 2024,
@@ -25,9 +25,9 @@ ASYMPTOTIC_RATIO = 0.5
 RATIO_RANGE = (0.4, 0.85)
 """Range of that factor: few bounded weights fall faster, weights with heavy tails slower."""
 RATIO_STDERR = 0.06
-"""Error of the factor at S as the factor at more samples: for VAEs of digits it rises by up to 0.1."""
+"""Standard error of extrapolating the factor beyond S samples: for VAEs of digits it rises by up to 0.1."""
 MAX_HEAVY_SHARE = 0.25
-"""Share of examples with a heavy tail of weights above which there is a warning."""
+"""Share of examples with a heavy tail of weights above which a warning is given."""
 
 
 class SamplingError(NamedTuple):
@@ -60,7 +60,7 @@ class SamplingError(NamedTuple):
 
 
 class StreamingWeights:
-    """Sums of (S, B) log weights that arrive in chunks, in bounded memory and float64.
+    """Sums of importance weights, given as (S, B) log weights in chunks, in bounded memory and float64.
 
     Sample s belongs to group s mod G. The last S mod G samples belong to none, so that all groups have one size.
     Estimates by single groups, and by groups taken together, show the fall of bias and variance with the number of
@@ -79,8 +79,8 @@ class StreamingWeights:
 
     def __init__(self, num_samples: int, num_examples: int, device: torch.device, num_groups: int = NUM_GROUPS):
         self.num_samples = num_samples
-        most = num_samples if num_samples < 8 else num_samples // 2  # estimates by single samples are too noisy
-        self.num_groups = min(num_groups, 1 << (most.bit_length() - 1))
+        max_groups = num_samples if num_samples < 8 else num_samples // 2  # a group of one sample is too noisy
+        self.num_groups = min(num_groups, 1 << (max_groups.bit_length() - 1))
         self.num_grouped = num_samples - num_samples % self.num_groups
         shape = (self.num_groups, num_examples)
         self.log_sums = torch.full(shape, -math.inf, dtype=torch.float64, device=device)
@@ -137,15 +137,15 @@ class StreamingWeights:
         The levels have 1, 2, 4, ..., G parts; the first level has no variance.
         """
         levels = [self.level(1 << i) for i in range(self.num_groups.bit_length())]
-        found = {
+        columns = {
             "log_p": self.log_mean,
             "ess": self.effective_sample_size,
             "level_means": torch.stack([each.mean(0) for each in levels], 1),
         }
         if len(levels) > 1:
-            found["level_variances"] = torch.stack([each.var(0) for each in levels[1:]], 1)
-        shapes = self.largest.shapes()
-        return found if shapes is None else found | {"pareto_k": shapes}
+            columns["level_variances"] = torch.stack([each.var(0) for each in levels[1:]], 1)
+        pareto_k = self.largest.shapes()
+        return columns if pareto_k is None else columns | {"pareto_k": pareto_k}
 
 
 def weigh(log_w: Tensor) -> dict[str, Tensor]:
@@ -172,16 +172,16 @@ def jackknife_stderr(log_sums: Tensor) -> float | None:
         return None
     # the groups have one size, so the log of their number is the same for all
     means = [torch.cat([log_sums[:g], log_sums[g + 1 :]]).logsumexp(0).mean() for g in range(num_groups)]
-    apart = torch.stack(means) - torch.stack(means).mean()
-    variance = (num_groups - 1) / num_groups * apart.square().sum().item()
+    differences = torch.stack(means) - torch.stack(means).mean()
+    variance = (num_groups - 1) / num_groups * differences.square().sum().item()
     return math.sqrt(variance) if math.isfinite(variance) else None
 
 
 def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingError:
     """Estimates bias and standard error of the mean over the examples of log 1/S sum_s w_s.
 
-    Parts of the samples show both at fewer samples, and the ratio of successive levels extrapolates them to S. Averages
-    over the examples make that precise. Neither shows mass that no sample has hit.
+    Estimates by parts of the samples show both errors at fewer samples. The ratio of successive levels extrapolates
+    them to S; averages over the examples make it precise. Neither error allows for mass that no sample has hit.
 
     Args:
         columns: columns of `StreamingWeights.columns` of all examples, whose samples are independent.
@@ -201,8 +201,8 @@ def sampling_error(columns: dict[str, Tensor], num_samples: int) -> SamplingErro
 def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
     """Estimates the bias of the mean of log estimates by S samples from estimates by S, S/2, S/4, ... samples.
 
-    It is minus the sum of the gains from doubling S again and again, a geometric series. Its error has two parts: a
-    finite number of examples, linearised, and a ratio that varies with S.
+    The bias is minus the sum of the gains from doubling S again and again, a geometric series. Its error comes from the
+    finite number of examples, linearised, and from a ratio that varies with S.
 
     Args:
         levels: levels of each example, or one row of their mean over all examples, (N, levels).
@@ -211,19 +211,19 @@ def extrapolate_bias(levels: Tensor, num_samples: int) -> Bias | None:
     Returns:
         The bias, or None where some estimate is not finite.
     """
-    gains = levels[:, :-1] - levels[:, 1:]  # by twice the samples
+    gains = levels[:, :-1] - levels[:, 1:]  # (N, levels - 1), by twice the samples
     if not gains.isfinite().all():
         return None
     ratio = _ratio(gains.mean(0))
     gain = gains[:, 0].mean().clamp(min=0).item()
-    slope = gain / (1 - ratio) ** 2  # of the bias in the ratio
-    own = ratio / (1 - ratio) * gains[:, 0]
-    below = gains[:, 1:].sum(1)
-    if below.mean() > 0 and RATIO_RANGE[0] < ratio < RATIO_RANGE[1]:
-        own = own + slope * (gains[:, :-1].sum(1) - ratio * below) / below.mean()
-    by_examples = own.std().item() / math.sqrt(len(own)) if len(own) > 1 else 0.0
+    slope = gain / (1 - ratio) ** 2  # derivative of gain * ratio / (1 - ratio) in the ratio
+    contributions = ratio / (1 - ratio) * gains[:, 0]  # (N,), of single examples to the bias, linearised
+    earlier = gains[:, 1:].sum(1)
+    if earlier.mean() > 0 and RATIO_RANGE[0] < ratio < RATIO_RANGE[1]:
+        contributions = contributions + slope * (gains[:, :-1].sum(1) - ratio * earlier) / earlier.mean()
+    stderr = contributions.std().item() / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
     shrink = _shrink(ratio, gains.shape[1], num_samples)
-    return Bias(-gain * ratio / (1 - ratio) * shrink, math.hypot(by_examples, slope * RATIO_STDERR) * shrink)
+    return Bias(-gain * ratio / (1 - ratio) * shrink, math.hypot(stderr, slope * RATIO_STDERR) * shrink)
 
 
 def _ratio(values: Tensor) -> float:
@@ -236,23 +236,24 @@ def _ratio(values: Tensor) -> float:
 
 
 def _shrink(ratio: float, num_doublings: int, num_samples: int) -> float:
-    """Returns the factor from the error of the samples in 2^`num_doublings` equal groups to that of all S samples."""
+    """Returns the ratio of the error by all S samples to that by the samples in 2^`num_doublings` equal groups."""
     return ratio ** -math.log2(1 - num_samples % (1 << num_doublings) / num_samples)
 
 
 def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> dict[str, float | None]:
     """Returns effective sample sizes, tails of the weights and the errors by the samples, over all examples."""
     low, median = columns["ess"].quantile(torch.tensor([0.05, 0.5], dtype=torch.float64)).tolist()
-    found: dict[str, float | None] = {"ess_median": median, "ess_5_percent": low}
-    found |= {"monte_carlo_stderr": error.stderr, "bias": error.bias.value if error.bias else None}
+    diagnostics: dict[str, float | None] = {"ess_median": median, "ess_5_percent": low}
+    diagnostics |= {"monte_carlo_stderr": error.stderr, "bias": error.bias.value if error.bias else None}
     if "pareto_k" in columns:
         k = columns["pareto_k"]
-        found |= {"pareto_k_median": k.median().item(), "pareto_k_high": (k > UNRELIABLE_K).double().mean().item()}
-    return found
+        diagnostics["pareto_k_median"] = k.median().item()
+        diagnostics["pareto_k_high"] = (k > UNRELIABLE_K).double().mean().item()
+    return diagnostics
 
 
 def has_fewer(diagnostics: dict[str, float | None], num: float) -> bool:
-    """Tells whether the median example rests on fewer than `num` samples."""
+    """Returns whether the median example has an effective sample size below `num`."""
     median = diagnostics["ess_median"]
     return median is not None and median < num
 

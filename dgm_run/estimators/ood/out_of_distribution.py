@@ -24,7 +24,7 @@ from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.ood.transforms import TRANSFORMS, is_binary
-from dgm_run.estimators.proportions import SHARE, bounded_interval, width_as_stderr
+from dgm_run.estimators.proportions import SHARE_LIMITS, bounded_interval, width_as_stderr
 from dgm_run.models.base import ExactModel, HasLogWeights, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import is_image
@@ -39,7 +39,7 @@ CHANCE_AUROC = 0.5
 
 
 class Background(NamedTuple):
-    """Independent pixels fitted to training data with some pixels replaced by noise.
+    """Background model: independent pixels fitted to training data with some pixels replaced by noise.
 
     Attributes:
         mean: mean of each pixel, (D,).
@@ -51,7 +51,7 @@ class Background(NamedTuple):
 
     @classmethod
     def fit(cls, x: Tensor, share: float) -> "Background":
-        """Fits the pixels to images (N, *shape), a share of whose pixels is replaced by noise in expectation."""
+        """Fits the pixels to the moments of images (N, *shape) in which noise replaces a share of the pixels."""
         x = x.flatten(1).double()
         mean = (1 - share) * x.mean(0) + share / 2
         if is_binary(x):
@@ -88,8 +88,8 @@ class OutOfDistribution(Estimator[nn.Module]):
         mutation_rate: share of the pixels that noise replaces for the background model.
         background: the background model, after `fit`.
         typical: mean log p(x) of training data, after `fit`.
-        shown: some training examples, after `fit`.
-        seen: log p(x) of every set, after a call.
+        shown: training examples for the pictures, (8, *shape), after `fit`.
+        log_densities: log p(x) of every set by its name, (N,) each, after a call.
 
     Raises:
         ValueError: a number is out of its range, or a transform is unknown.
@@ -104,7 +104,7 @@ class OutOfDistribution(Estimator[nn.Module]):
     background: Background | None = None
     typical: float | None = None
     shown: Tensor | None = None
-    seen: dict[str, Tensor] = field(default_factory=dict)
+    log_densities: dict[str, Tensor] = field(default_factory=dict)
 
     takes = ("binary", "levels", "continuous")
 
@@ -112,10 +112,9 @@ class OutOfDistribution(Estimator[nn.Module]):
         unknown = [name for name in self.transforms if name not in TRANSFORMS]
         if unknown:
             raise ValueError(f"transforms: unknown {', '.join(unknown)}; choose from {', '.join(TRANSFORMS)}")
-        if min(self.num_examples, self.num_samples, self.max_batch_rows) < 1 or not 0 <= self.mutation_rate < 1:
-            raise ValueError(
-                "num_examples, num_samples and max_batch_rows must be positive, and mutation_rate in [0, 1)"
-            )
+        self.require_positive("num_examples", "num_samples", "max_batch_rows")
+        if not 0 <= self.mutation_rate < 1:
+            raise ValueError(f"mutation_rate = {self.mutation_rate} must lie in [0, 1)")
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         if not isinstance(model, ExactModel) and not isinstance(model, HasLogWeights):
@@ -127,25 +126,31 @@ class OutOfDistribution(Estimator[nn.Module]):
                 "estimators.out_of_distribution: the transforms need images of grey levels: choose such a dataset, or "
                 "leave the estimator out"
             )
-        if self.dataset and tuple(self.dataset.shape) != tuple(data.dataset.shape):
-            shapes = [list(each.shape) for each in (self.dataset, data.dataset)]
-            raise ConfigError(
-                f"estimators.out_of_distribution.dataset: its examples are {shapes[0]}, not {shapes[1]}: choose one of "
-                "the shape of the run's data"
-            )
-        if self.dataset and self.dataset.num_levels is None:
-            raise ConfigError(
-                "estimators.out_of_distribution.dataset: it has real values: choose one of grey levels or binary pixels"
-            )
         if self.dataset:
-            assert isinstance(data.dataset, Dataset)  # of images
-            self.dataset.adopt_protocol(data.dataset)
-            if self.dataset.kind != data.dataset.kind:
-                raise ConfigError(
-                    f"estimators.out_of_distribution.dataset: its data are {self.dataset.kind}, "
-                    f"not {data.dataset.kind}: binarise both by dataset.binarize, or choose another"
-                )
-            process_group.main_process_first(self.dataset.load)  # unreadable data fail before the training
+            assert isinstance(data.dataset, Dataset)  # images are of this class
+            self._check_other(self.dataset, data.dataset)
+
+    def _check_other(self, other: Dataset, own: Dataset) -> None:
+        """Prepares the other data set like the run's own, and refuses one that does not fit.
+
+        Raises:
+            ConfigError: its examples have another shape or kind.
+        """
+        key = "estimators.out_of_distribution.dataset"
+        if tuple(other.shape) != tuple(own.shape):
+            raise ConfigError(
+                f"{key}: its examples are {list(other.shape)}, not {list(own.shape)}: choose one of the shape of the "
+                "run's data"
+            )
+        if other.num_levels is None:
+            raise ConfigError(f"{key}: it has real values: choose one of grey levels or binary pixels")
+        other.adopt_protocol(own)
+        if other.kind != own.kind:
+            raise ConfigError(
+                f"{key}: its data are {other.kind}, not {own.kind}: binarise both by dataset.binarize, or choose "
+                "another"
+            )
+        process_group.main_process_first(other.load)  # unreadable data fail before the training
 
     @torch.no_grad()
     def fit(
@@ -153,47 +158,64 @@ class OutOfDistribution(Estimator[nn.Module]):
     ) -> "OutOfDistribution":
         x = self._draw(train)
         typical = self._log_density(model, x, report).mean().item()
-        return replace(self, background=Background.fit(x, self.mutation_rate), typical=typical, shown=x[:8], seen={})
+        return replace(
+            self, background=Background.fit(x, self.mutation_rate), typical=typical, shown=x[:8], log_densities={}
+        )
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
-        test = self._draw(data)
-        others = {name: TRANSFORMS[name](test) for name in self.transforms}
+        test_x = self._draw(data)
+        others = {name: TRANSFORMS[name](test_x) for name in self.transforms}
         if self.dataset:
-            others[self.dataset.name] = self._draw(self.dataset.load(data.x.device).test).to(test)
-        total = len(others) + 1
+            others[self.dataset.name] = self._draw(self.dataset.load(data.x.device).test).to(test_x)
+        num_sets = len(others) + 1
 
         def report_set(index: int) -> ProgressCallback:
-            return lambda done, of: report(index * of + done, total * of)
+            return lambda done, total: report(index * total + done, num_sets * total)
 
-        scores_of_test = self._compute_scores(model, test, report_set(0))
-        found = []
-        self.seen["test data"] = scores_of_test["log_likelihood"]
-        settings = {"num_samples": self.num_samples, "mutation_rate": self.mutation_rate}
+        test_scores = self._compute_scores(model, test_x, report_set(0))
+        self.log_densities["test data"] = test_scores["log_likelihood"]
+        estimates = []
         for index, (name, x) in enumerate(others.items(), 1):
             scores = self._compute_scores(model, x, report_set(index))
-            self.seen[name] = scores["log_likelihood"]
-            aurocs = {score: auroc(scores_of_test[score], values) for score, values in scores.items()}
-            for score, value in aurocs.items():
-                data_score = scores_of_test[score]
-                diagnostics = {
-                    "average_precision": average_precision(data_score, scores[score]),
-                    "false_positives_at_95": false_positive_rate(data_score, scores[score], 0.95),
-                    "mean": scores[score].mean().item(),
-                    "mean_of_data": data_score.mean().item(),
-                }
-                stderr = auroc_stderr(data_score, scores[score], name in self.transforms)
-                interval = bounded_interval(value, stderr, min(len(test), len(x)))
-                is_below_chance = interval[1] < CHANCE_AUROC
-                warns = score == "log_likelihood" and is_below_chance
-                warning = _describe_failure(aurocs, diagnostics) if warns else None
-                found.append(
-                    Estimate(
-                        f"auroc_{name}", score, "estimate", value, width_as_stderr(interval), len(x), "", settings,
-                        {**diagnostics}, warning, interval=interval, limits=SHARE,
-                    )
-                )  # fmt: skip
-        return found
+            self.log_densities[name] = scores["log_likelihood"]
+            estimates += self._estimate_aurocs(name, test_scores, scores)
+        return estimates
+
+    def _estimate_aurocs(
+        self, name: str, test_scores: dict[str, Tensor], other_scores: dict[str, Tensor]
+    ) -> list[Estimate]:
+        """Estimates the AUROC of each score between test data, (N,), and the set `name`, (M,)."""
+        aurocs = {score: auroc(test_scores[score], values) for score, values in other_scores.items()}
+        estimates = []
+        for score, value in aurocs.items():
+            test_score = test_scores[score]
+            other_score = other_scores[score]
+            diagnostics: dict[str, float | None] = {
+                "average_precision": average_precision(test_score, other_score),
+                "false_positives_at_95": false_positive_rate(test_score, other_score, 0.95),
+                "mean": other_score.mean().item(),
+                "mean_of_data": test_score.mean().item(),
+            }
+            stderr = auroc_stderr(test_score, other_score, is_paired=name in self.transforms)
+            interval = bounded_interval(value, stderr, min(len(test_score), len(other_score)))
+            has_failed = score == "log_likelihood" and interval[1] < CHANCE_AUROC
+            estimate = Estimate(
+                quantity=f"auroc_{name}",
+                estimator=score,
+                kind="estimate",
+                value=value,
+                stderr=width_as_stderr(interval),
+                num_examples=len(other_score),
+                unit="",
+                settings={"num_samples": self.num_samples, "mutation_rate": self.mutation_rate},
+                diagnostics=diagnostics,
+                warning=_describe_failure(aurocs, other_score, test_score) if has_failed else None,
+                interval=interval,
+                limits=SHARE_LIMITS,
+            )
+            estimates.append(estimate)
+        return estimates
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """Returns a row of training examples, and below it a row of each transform of them."""
@@ -203,36 +225,37 @@ class OutOfDistribution(Estimator[nn.Module]):
 
     def plots(self) -> dict[str, np.ndarray]:
         """Draws histograms of log p(x) of test data and of the other sets."""
-        return {"log_likelihoods": histograms(self.seen, "log p(x), nats")}
+        return {"log_likelihoods": histograms(self.log_densities, "log p(x), nats")}
 
     def _draw(self, data: DataSplit) -> Tensor:
         return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))
 
     def _compute_scores(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> dict[str, Tensor]:
-        """Returns the scores by name, (N,) each; a larger score means more like data."""
+        """Computes the scores by name, (N,) each; data should have larger scores than other examples."""
         assert self.typical is not None
         assert self.background is not None
         log_p = self._log_density(model, x, report)
-        found = {
+        scores = {
             "log_likelihood": log_p,
             "typicality": -(log_p - self.typical).abs(),
             "likelihood_ratio": log_p - self.background.log_prob(x).to(log_p),
             "complexity": log_p + measure_complexity(x).to(log_p),
         }
         if isinstance(model, JointModel):
-            found["joint"] = self._log_joint(model, x)
-        return {name: values.cpu() for name, values in found.items()}
+            scores["joint"] = self._log_joint(model, x)
+        return {name: values.cpu() for name, values in scores.items()}
 
     def _log_density(self, model: nn.Module, x: Tensor, report: ProgressCallback) -> Tensor:
-        exact = isinstance(model, ExactModel)
+        """Computes log p(x), exactly or from importance samples, (N, *shape) -> (N,), nats, float64."""
 
-        def find(block: slice) -> dict[str, Tensor]:
+        def evaluate(block: slice) -> dict[str, Tensor]:
             if isinstance(model, ExactModel):
                 return {"log_p": model.log_prob(x[block]).double()}
             return {"log_p": log_mean_exp(self._log_weights(model, x[block]).double()).double()}
 
-        rows = self.max_batch_rows if exact else max(1, self.max_batch_rows // self.num_samples)
-        return process_group.map_blocks(len(x), rows, find, report)["log_p"]
+        samples_per_example = 1 if isinstance(model, ExactModel) else self.num_samples
+        block_size = max(1, self.max_batch_rows // samples_per_example)
+        return process_group.map_blocks(len(x), block_size, evaluate, report)["log_p"]
 
     def _log_weights(self, model: nn.Module, x: Tensor) -> Tensor:
         if isinstance(model, LatentVariableModel):  # a posterior without a density has a proposal with one
@@ -241,20 +264,19 @@ class OutOfDistribution(Estimator[nn.Module]):
         return model.log_weights(x, self.num_samples)
 
     def _log_joint(self, model: JointModel, x: Tensor) -> Tensor:
-        """Returns max_y log p(x, y), (N,)."""
+        """Computes max_y log p(x, y), (N,)."""
 
-        def find(block: slice) -> dict[str, Tensor]:
+        def evaluate(block: slice) -> dict[str, Tensor]:
             return {"log_p": model.log_joint(model.observe(x[block]), self.num_samples).double().amax(0)}
 
-        return process_group.map_blocks(len(x), max(1, self.max_batch_rows // model.num_classes), find, no_progress)[
-            "log_p"
-        ]
+        block_size = max(1, self.max_batch_rows // model.num_classes)
+        return process_group.map_blocks(len(x), block_size, evaluate, no_progress)["log_p"]
 
 
-def _describe_failure(aurocs: dict[str, float], diagnostics: dict[str, float]) -> str:
+def _describe_failure(aurocs: dict[str, float], log_p_other: Tensor, log_p_test: Tensor) -> str:
     """Warns that the likelihood prefers the other data, and names a score that detects them."""
     best = max(aurocs, key=lambda score: aurocs[score])
-    means = f"{diagnostics['mean']:.1f} against {diagnostics['mean_of_data']:.1f} nats"
+    means = f"{log_p_other.mean().item():.1f} against {log_p_test.mean().item():.1f} nats"
     other = f"{best} does ({aurocs[best]:.2f})" if aurocs[best] > GOOD_AUROC else "nor does another score"
     return f"likelier than data ({means}): the likelihood alone does not detect it; {other}"
 
@@ -286,25 +308,25 @@ def auroc_stderr(data: Tensor, other: Tensor, is_paired: bool) -> float | None:
     """
     if min(len(data), len(other)) < 2:
         return None
-    of_data = _share_below(data, other)
-    of_other = 1 - _share_below(other, data)
+    wins_of_data = _share_below(data, other)  # (N,), share of the other examples with a smaller score
+    losses_of_other = 1 - _share_below(other, data)  # (M,), share of the data with a larger score
     if is_paired:
-        return ((of_data + of_other).std() / math.sqrt(len(data))).item()
-    return torch.sqrt(of_data.var() / len(data) + of_other.var() / len(other)).item()
+        return ((wins_of_data + losses_of_other).std() / math.sqrt(len(data))).item()
+    return torch.sqrt(wins_of_data.var() / len(data) + losses_of_other.var() / len(other)).item()
 
 
 def _share_below(x: Tensor, others: Tensor) -> Tensor:
     """Returns the share of the others that each element exceeds, ties by half: (N,), (M,) -> (N,)."""
-    among_all = _mean_ranks(torch.cat([x, others]))[: len(x)]
-    among_own = _mean_ranks(x)
-    return (among_all - among_own) / len(others)
+    ranks_among_all = _mean_ranks(torch.cat([x, others]))[: len(x)]
+    ranks_within_x = _mean_ranks(x)
+    return (ranks_among_all - ranks_within_x) / len(others)
 
 
 def _mean_ranks(x: Tensor) -> Tensor:
-    """Returns the rank of each element from 1 on, the mean rank for ties, (N,)."""
-    values, place = x.unique(return_inverse=True)
-    counts = torch.bincount(place, minlength=len(values)).double()
-    return (counts.cumsum(0) - (counts - 1) / 2)[place]
+    """Returns the rank of each element, from 1, and the mean rank for ties: (N,) -> (N,)."""
+    values, index = x.unique(return_inverse=True)
+    counts = torch.bincount(index, minlength=len(values)).double()
+    return (counts.cumsum(0) - (counts - 1) / 2)[index]
 
 
 def average_precision(data: Tensor, other: Tensor) -> float:

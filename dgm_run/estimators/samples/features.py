@@ -11,27 +11,27 @@ from torch import Tensor, nn
 from dgm_run.data.data_split import DataSplit
 from dgm_run.recording.image_grid import is_image
 
-Kind = Literal["classifier", "random", "pca", "pixels"]
+FeatureKind = Literal["classifier", "random", "pca", "pixels"]
 
-DIM = 64
+FEATURE_DIM = 64
 MIN_RELATIVE_VARIANCE = 1e-6
 """Smallest variance of a principal component relative to the largest: data do not vary along the others."""
-STEPS = 800
-BATCH = 128
-ROWS = 1000
+NUM_STEPS = 800
+TRAIN_BATCH_SIZE = 128
+BATCH_SIZE = 1000
 """Examples at a time after the training."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """A map of examples (N, *shape) to features (N, D), with mean 0 and variance 1 over the training data.
+    """Map of examples (N, *shape) to features (N, D), with mean 0 and variance 1 over the training data.
 
     Pixels as features are not standardised.
 
     Args:
-        embed: maps a batch to features before the standardisation.
-        mean: mean of these, (D,).
-        scale: standard deviation of these, (D,).
+        embed: maps a batch to raw features, (B, *shape) -> (B, D).
+        mean: mean of the raw features, (D,).
+        scale: standard deviation of the raw features, (D,).
         classify: maps a batch to log-odds of its classes, (B, K); None where there are no labels.
     """
 
@@ -42,17 +42,17 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.cat([(self.embed(rows).double() - self.mean) / self.scale for rows in x.split(ROWS)])
+        return torch.cat([(self.embed(rows).double() - self.mean) / self.scale for rows in x.split(BATCH_SIZE)])
 
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
         """Returns class probabilities, (N, K), float64."""
         assert self.classify is not None
-        return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(ROWS)])
+        return torch.cat([self.classify(rows).double().softmax(1) for rows in x.split(BATCH_SIZE)])
 
 
 def fit_features(
-    kind: Kind,
+    kind: FeatureKind,
     train: DataSplit,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
@@ -71,7 +71,7 @@ def fit_features(
     with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(seed)
         index = torch.arange(len(train), device=train.x.device) if index is None else index
-        x = torch.cat([train.batch(rows) for rows in index.split(ROWS)])
+        x = torch.cat([train.batch(rows) for rows in index.split(BATCH_SIZE)])
         y = None if train.y is None else train.y[index]
         if kind == "pixels":
             dim = x[0].numel()
@@ -87,7 +87,7 @@ def fit_features(
 
 
 class FeatureNetwork(nn.Module):
-    """A classifier of two convolutions of stride two and two linear layers; data other than images skip the former.
+    """Classifier of two convolutions of stride two and two linear layers; data other than images skip the convolutions.
 
     Args:
         shape: shape of one example.
@@ -105,8 +105,8 @@ class FeatureNetwork(nn.Module):
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
             dim = self.convolutions(torch.zeros(1, *shape)).shape[1]
-        self.features = nn.Linear(dim, DIM)
-        self.head = nn.Linear(DIM, num_classes)
+        self.features = nn.Linear(dim, FEATURE_DIM)
+        self.head = nn.Linear(FEATURE_DIM, num_classes)
 
     def embed(self, x: Tensor) -> Tensor:
         """Returns the input of the last layer before its nonlinearity: (B, *shape) -> (B, D)."""
@@ -118,30 +118,30 @@ class FeatureNetwork(nn.Module):
 
 def _train(network: FeatureNetwork, x: Tensor, y: Tensor, report: Callable[[int, int], None]) -> None:
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=NUM_STEPS)
     for step, index in enumerate(_draw_batches(len(x)), 1):
         index = index.to(x.device)
         F.cross_entropy(network(x[index]), y[index]).backward()
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        report(step, STEPS)
+        report(step, NUM_STEPS)
 
 
 def _draw_batches(n: int) -> Iterator[Tensor]:
-    """Yields STEPS batches of positions from epochs in random order."""
+    """Yields NUM_STEPS batches of positions from epochs in random order."""
     queue = torch.randperm(n)
-    for _ in range(STEPS):
-        if len(queue) < min(BATCH, n):
+    for _ in range(NUM_STEPS):
+        if len(queue) < min(TRAIN_BATCH_SIZE, n):
             queue = torch.cat([queue, torch.randperm(n)])
-        yield queue[:BATCH]
-        queue = queue[BATCH:]
+        yield queue[:TRAIN_BATCH_SIZE]
+        queue = queue[TRAIN_BATCH_SIZE:]
 
 
 def _fit_principal_components(x: Tensor) -> Callable[[Tensor], Tensor]:
     flat = _flatten(x).double()
     values, vectors = torch.linalg.eigh(torch.cov(flat.T, correction=0))
-    chosen = vectors[:, values > MIN_RELATIVE_VARIANCE * values[-1]][:, -DIM:]
+    chosen = vectors[:, values > MIN_RELATIVE_VARIANCE * values[-1]][:, -FEATURE_DIM:]
     return lambda rows: _flatten(rows).double() @ chosen
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-BLOCK = 1000
+MAX_BLOCK_SIZE = 1000
 """Largest size of a block of the cubic distance; there are at least ten blocks."""
 
 
-def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
+def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Returns the unbiased squared MMD of two samples, (N, D) each.
 
     The kernel is exp(-|a - b|^2 / h), with h the median squared distance within x.
@@ -21,8 +21,8 @@ def squared_discrepancy(x: Tensor, y: Tensor) -> Tensor:
     return _estimate_discrepancy(*_gaussian_kernels(x, y))
 
 
-def discrepancy_stderr(x: Tensor, y: Tensor) -> float:
-    """Estimates the standard error of `squared_discrepancy`, a U-statistic of two samples of one size, (N, D) each.
+def mmd_stderr(x: Tensor, y: Tensor) -> float:
+    """Estimates the standard error of `squared_mmd`, a U-statistic of two samples of one size, (N, D) each.
 
     Where both samples have the same distribution it is too large by the root of two.
     """
@@ -50,9 +50,9 @@ def permutation_p_value(x: Tensor, y: Tensor, num_permutations: int) -> float:
     halves = both.new_full((num_permutations + 1, 2 * n), -1.0)
     halves[0, :n] = 1  # the samples themselves
     halves[1:].scatter_(1, torch.rand(num_permutations, 2 * n).to(both.device).argsort(1)[:, :n], 1.0)
-    # up to constants that all splits share, s' K s is the discrepancy: within the halves less across
-    found = _split_discrepancies(kernel, halves, n)
-    return ((found[1:] >= found[0] - 1e-12).sum().item() + 1) / (num_permutations + 1)
+    discrepancies = _split_discrepancies(kernel, halves, n)
+    num_larger = (discrepancies[1:] >= discrepancies[0] - 1e-12).sum().item()
+    return (num_larger + 1) / (num_permutations + 1)
 
 
 def cubic_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def cubic_stderr(x: Tensor, y: Tensor) -> float:
 
 def _cubic_kernels(x: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
     """Yields the kernel matrices of each block: within x, within y, and across."""
-    size = max(2, min(BLOCK, len(x) // 10))
+    size = max(2, min(MAX_BLOCK_SIZE, len(x) // 10))
     dim = x.shape[1]
     for a, b in zip(x.double().split(size), y.double().split(size), strict=True):
         if len(a) == size:

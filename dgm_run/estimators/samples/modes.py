@@ -1,4 +1,4 @@
-"""Mode coverage of a Gaussian mixture: the modes that samples find, and the share of samples near a mode.
+"""Mode coverage of a Gaussian mixture: the number of modes with samples, and the share of samples near a mode.
 
 Source: A. Srivastava et al., VEEGAN: Reducing mode collapse in GANs using implicit variational learning, 2017,
 https://arxiv.org/abs/1705.07761
@@ -16,7 +16,7 @@ from dgm_run.data.sources.gaussian_mixture import GaussianMixture
 from dgm_run.data.split import RawSplits
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
-from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
+from dgm_run.estimators.proportions import SHARE_LIMITS, width_as_stderr, wilson_interval
 from dgm_run.models.base import GenerativeModel
 
 MAX_DEVIATIONS = 3
@@ -25,11 +25,11 @@ MAX_DEVIATIONS = 3
 
 @dataclass(frozen=True)
 class Modes(Estimator[GenerativeModel]):
-    """The number of modes with a sample within three standard deviations, and the share of such samples.
+    """Number of modes with a sample within three standard deviations, and share of such samples.
 
-    The quantities are `modes` and `high_quality`. Draws of the data have a share of 1 - exp(-9/2), which stands beside
-    it. The interval of the share is over all samples of the model. The number of modes has none: a mode without a
-    sample may have any small mass.
+    The quantities are `modes` and `high_quality`. The train reference of the share is 1 - exp(-9/2), its expectation
+    for draws of the data. The interval of the share is over all samples of the model. The number of modes has no
+    interval: a mode without a sample may have any small mass.
 
     Args:
         source: source of the data, whose modes are known.
@@ -45,8 +45,7 @@ class Modes(Estimator[GenerativeModel]):
     takes = ("continuous",)
 
     def __post_init__(self):
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples = {self.num_samples} must be positive")
+        self.require_positive("num_samples")
 
     def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         if not isinstance(self.source, GaussianMixture):
@@ -59,39 +58,39 @@ class Modes(Estimator[GenerativeModel]):
     ) -> list[Estimate]:
         assert isinstance(self.source, GaussianMixture)  # by `check`
         means = self.source.means
-        distances, which = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
+        distances, nearest_mode = torch.cdist(model.sample(self.num_samples).to(means), means).min(1)
         is_near = distances <= MAX_DEVIATIONS * self.source.scale
-        found = which[is_near].unique().tolist()
+        num_modes = len(nearest_mode[is_near].unique())
         warning = None
-        if len(found) < len(means):
-            warning = f"collapse: there are no samples at {len(means) - len(found)} of {len(means)} modes"
+        if num_modes < len(means):
+            warning = f"collapse: there are no samples at {len(means) - num_modes} of {len(means)} modes"
         share_of_data = -math.expm1(-(MAX_DEVIATIONS**2) / 2)
         settings = {"num_samples": self.num_samples}
         share = is_near.double().mean().item()
         interval = wilson_interval(share, len(is_near))
         return [
             Estimate(
-                "modes",
-                "modes",
-                "estimate",
-                len(found),
-                None,
-                len(is_near),
-                "",
-                settings,
+                quantity="modes",
+                estimator="modes",
+                kind="estimate",
+                value=num_modes,
+                stderr=None,
+                num_examples=len(is_near),
+                unit="",
+                settings=settings,
                 warning=warning,
                 train_reference=len(means),
             ),
             Estimate(
-                "high_quality",
-                "modes",
-                "estimate",
-                share,
-                width_as_stderr(interval),
-                len(is_near),
-                "",
-                settings,
-                limits=SHARE,
+                quantity="high_quality",
+                estimator="modes",
+                kind="estimate",
+                value=share,
+                stderr=width_as_stderr(interval),
+                num_examples=len(is_near),
+                unit="",
+                settings=settings,
+                limits=SHARE_LIMITS,
                 interval=interval,
                 train_reference=share_of_data,
             ),

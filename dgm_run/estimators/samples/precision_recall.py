@@ -15,15 +15,15 @@ ROWS = 1000
 
 
 class PrecisionRecall(NamedTuple):
-    """Values of each example, float64, by balls that reach to the k-th neighbour among its own kind.
+    """Values of each example, float64. The ball of an example reaches to its k-th neighbour among data or samples.
 
     Attributes:
         precision: 1 where a sample lies in the ball of a data point, (M,).
         recall: 1 where a data point lies in the ball of a sample, (N,).
-        density: number of balls of data points that hold a sample, over k, (M,). Its mean is one for samples of the
+        density: number of data points whose balls contain the sample, over k, (M,). Its mean is one for samples of the
             data's distribution.
-        coverage: 1 where the ball of a data point holds a sample, (N,). Its mean is `expected_coverage` for samples of
-            the data's distribution.
+        coverage: 1 where the ball of a data point contains a sample, (N,). Its mean is `expected_coverage` for samples
+            of the data's distribution.
     """
 
     precision: Tensor
@@ -60,10 +60,10 @@ def measure_precision_recall(data: Tensor, samples: Tensor, k: int) -> Precision
 
 def expected_coverage(num_data: int, num_samples: int, k: int) -> float:
     """Returns the expected coverage of two samples of one distribution."""
-    missed = 1.0
+    p_missed = 1.0  # probability that a ball contains no sample
     for j in range(1, k + 1):
-        missed *= (num_data - j) / (num_samples + num_data - j)
-    return 1 - missed
+        p_missed *= (num_data - j) / (num_samples + num_data - j)
+    return 1 - p_missed
 
 
 def radii(x: Tensor, k: int) -> Tensor:
@@ -79,5 +79,5 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 def find_nearest(x: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the distance of each row of x to the nearest row of `among`, (M, D), and its index: (N,), (N,)."""
-    found = [torch.cdist(rows, among).min(1) for rows in x.split(ROWS)]
-    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+    nearest = [torch.cdist(rows, among).min(1) for rows in x.split(ROWS)]
+    return torch.cat([each.values for each in nearest]), torch.cat([each.indices for each in nearest])

@@ -1,8 +1,8 @@
-"""Distances between samples of a model and held-out data, beside those of training data."""
+"""Distances between samples of a model and held-out data, with training data as the reference."""
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from scipy.stats import binom
@@ -13,16 +13,16 @@ from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import Limits, Margin, clip_interval, mean_and_stderr
-from dgm_run.estimators.proportions import SHARE, width_as_stderr, wilson_interval
+from dgm_run.estimators.proportions import SHARE_LIMITS, width_as_stderr, wilson_interval
 from dgm_run.estimators.samples.blocks import block_stderr
-from dgm_run.estimators.samples.features import Features, fit_features
+from dgm_run.estimators.samples.features import FeatureKind, Features, fit_features
 from dgm_run.estimators.samples.frechet import frechet_distance
 from dgm_run.estimators.samples.kernel import (
     cubic_distances,
     cubic_stderr,
-    discrepancy_stderr,
+    mmd_stderr,
     permutation_p_value,
-    squared_discrepancy,
+    squared_mmd,
 )
 from dgm_run.estimators.samples.precision_recall import (
     expected_coverage,
@@ -34,7 +34,7 @@ from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_acc
 from dgm_run.models.base import GenerativeModel, LatentVariableModel
 from dgm_run.recording.image_grid import pairs
 
-ROWS = 1000
+BATCH_SIZE = 1000
 """Samples at a time."""
 MAX_PERMUTED = 2000
 """Largest number of examples of each kind for the permutation test, which holds all distances at once."""
@@ -43,7 +43,7 @@ DUPLICATE_QUANTILE = 0.01
 MAX_FROM_DISK = 20_000
 """Largest number of training examples from the disk, which may not all fit into memory."""
 BLOCK_NEIGHBOURS = 12
-"""Smallest number of examples of a block of precision and recall for each neighbour."""
+"""Smallest size of a block for the errors of precision and recall, as a multiple of the number of neighbours."""
 NUM_SHOWN = 32
 MIN_RECALL = 0.05
 """Recall below which samples that look like data have collapsed."""
@@ -73,7 +73,7 @@ class FeatureBatch(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A number about two samples, as the fields of an `Estimate`."""
+    """Distance of two samples, or another number about both, as the fields of an `Estimate`."""
 
     value: float
     stderr: float | None = None
@@ -88,7 +88,7 @@ class Metric(NamedTuple):
     def from_share(cls, value: float, num: float, **more: Any) -> "Metric":
         """Returns a share among `num` independent trials."""
         interval = wilson_interval(value, num)
-        return cls(value, width_as_stderr(interval), interval=interval, limits=SHARE, **more)
+        return cls(value, width_as_stderr(interval), interval=interval, limits=SHARE_LIMITS, **more)
 
     @classmethod
     def from_margin(cls, value: float, margin: Margin, low: float | None = None, high: float | None = None) -> "Metric":
@@ -98,7 +98,7 @@ class Metric(NamedTuple):
 
 
 def _choose_train_index(train: DataSplit) -> Tensor:
-    """Returns positions of all training examples, or of an evenly spaced part where they stay on the disk."""
+    """Returns positions of all training examples, or of an evenly spaced part if they stay on the disk."""
     num = len(train) if train.disk is None else min(len(train), MAX_FROM_DISK)
     return torch.linspace(0, len(train) - 1, num, dtype=torch.float64).round().long().to(train.x.device)
 
@@ -107,13 +107,14 @@ def _choose_train_index(train: DataSplit) -> Tensor:
 class SampleQuality(Estimator[GenerativeModel]):
     """Distances between samples of the model and held-out data, by features of the examples.
 
-    Beside each stands its train reference: the same distance with training examples in place of samples, which a
-    perfect model reaches. All subsets are random and of one size, because most of these numbers depend on it. None is
-    a likelihood, and one alone says little: the mean image has a precision of one.
+    Each row states its train reference: the same distance with training examples in place of samples, which a perfect
+    model reaches. All subsets are random and of one size, because most of these numbers depend on the size. None of the
+    numbers is a likelihood, and one alone says little: the mean image has a precision of one.
 
     The intervals cover the mean over all samples and held-out data of this size, given the training data and the
-    features. The Frechet distance has none: its bias, which falls as 1 / N, mostly exceeds its scatter. The accuracies
-    are those of the fitted classifiers. The interval of the p-value holds the error of the permutations alone.
+    features. The Frechet distance has no interval: its bias, which falls as 1 / N, mostly exceeds its scatter. The
+    accuracies are those of the fitted classifiers. The interval of the p-value covers the error of the permutations
+    alone.
 
     Args:
         num_samples: number of samples, of training and of held-out examples; fewer where there are fewer.
@@ -129,7 +130,7 @@ class SampleQuality(Estimator[GenerativeModel]):
     """
 
     num_samples: int
-    features: Literal["classifier", "random", "pca", "pixels"]
+    features: FeatureKind
     feature_seed: int
     num_neighbours: int
     num_permutations: int
@@ -139,8 +140,7 @@ class SampleQuality(Estimator[GenerativeModel]):
     takes = ("binary", "levels", "continuous")
 
     def __post_init__(self):
-        if min(self.num_samples, self.num_neighbours, self.num_permutations) < 1:
-            raise ValueError("num_samples, num_neighbours and num_permutations must be positive")
+        self.require_positive("num_samples", "num_neighbours", "num_permutations")
 
     def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         key = "estimators.sample_quality"
@@ -165,12 +165,12 @@ class SampleQuality(Estimator[GenerativeModel]):
         self, model: GenerativeModel, data: DataSplit, report: ProgressCallback = no_progress
     ) -> list[Estimate]:
         assert self.reference is not None
-        features = self.reference.features
         train = self.reference
+        features = train.features
         n = min(self.num_samples, len(data), len(train.x))
         blocks = []
-        for first in range(0, n, ROWS):
-            blocks.append(self._draw(model, min(ROWS, n - first)))
+        for first in range(0, n, BATCH_SIZE):
+            blocks.append(self._draw(model, min(BATCH_SIZE, n - first)))
             report(first + len(blocks[-1]), 2 * n)
         x = torch.cat(blocks)
         samples = FeatureBatch(x, features(x))
@@ -182,7 +182,7 @@ class SampleQuality(Estimator[GenerativeModel]):
 
         references = self._compare(held_out, train_part, features) | _measure_nearest_train(held_out, train)
         report(3, 4)
-        found = self._compare(held_out, samples, features) | _measure_nearest_train(samples, train)
+        metrics = self._compare(held_out, samples, features) | _measure_nearest_train(samples, train)
         report(1, 1)
 
         settings = self._describe_settings(n, samples.z.shape[1])
@@ -190,14 +190,19 @@ class SampleQuality(Estimator[GenerativeModel]):
             assert data.y is not None
             y = data.y[test_index]
             is_right = (features.probabilities(held_out.x).argmax(1) == y)[y >= 0].double()
-            found["cfid"] = found["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
+            metrics["cfid"] = metrics["cfid"]._replace(diagnostics={"classifier_accuracy": is_right.mean().item()})
         return [
             Estimate(
-                name, "sample_quality", "estimate", num_examples=n, settings=settings,
-                train_reference=references[name].value, **each._asdict(),
+                quantity=name,
+                estimator="sample_quality",
+                kind="estimate",
+                num_examples=n,
+                settings=settings,
+                train_reference=references[name].value,
+                **metric._asdict(),
             )
-            for name, each in found.items()
-        ]  # fmt: skip
+            for name, metric in metrics.items()
+        ]
 
     def _describe_settings(self, num_samples: int, dim: int) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -221,44 +226,46 @@ class SampleQuality(Estimator[GenerativeModel]):
         return {"nearest_neighbours": pairs(samples, self.reference.x[index], columns=8)}
 
     def _draw(self, model: GenerativeModel, n: int) -> Tensor:
+        """Draws samples, or means of p(x | z), (n, *shape)."""
         if self.means:
             assert isinstance(model, LatentVariableModel)
             return model.generate(n).mean
         return model.sample(n)
 
     def _compare(self, data: FeatureBatch, samples: FeatureBatch, features: Features) -> dict[str, Metric]:
+        """Computes all distances between data and samples, by name."""
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
-        found = {name: Metric(frechet_distance(data.z, samples.z))}
+        metrics = {name: Metric(frechet_distance(data.z, samples.z))}
         margin = Margin.student(cubic_stderr(data.z, samples.z), n - 1)
-        found["kid"] = Metric.from_margin(cubic_distances(data.z, samples.z).mean().item(), margin)
-        found |= self._measure_precision_recall(data.z, samples.z)
-        warning = _describe_collapse(found["precision"].value, found["recall"].value)
-        found["recall"] = found["recall"]._replace(warning=warning)
+        metrics["kid"] = Metric.from_margin(cubic_distances(data.z, samples.z).mean().item(), margin)
+        metrics |= self._measure_precision_recall(data.z, samples.z)
+        warning = _describe_collapse(metrics["precision"].value, metrics["recall"].value)
+        metrics["recall"] = metrics["recall"]._replace(warning=warning)
         expected: dict[str, float | None] = {"expected": expected_coverage(n, n, self.num_neighbours)}
-        found["coverage"] = found["coverage"]._replace(diagnostics=expected)
+        metrics["coverage"] = metrics["coverage"]._replace(diagnostics=expected)
 
-        parts = data.z[:MAX_PERMUTED], samples.z[:MAX_PERMUTED]
-        margin = Margin.student(discrepancy_stderr(*parts), len(parts[0]) - 1)
-        found["mmd"] = Metric.from_margin(squared_discrepancy(*parts).item(), margin)
+        parts = (data.z[:MAX_PERMUTED], samples.z[:MAX_PERMUTED])
+        margin = Margin.student(mmd_stderr(*parts), len(parts[0]) - 1)
+        metrics["mmd"] = Metric.from_margin(squared_mmd(*parts).item(), margin)
         p_value = permutation_p_value(*parts, self.num_permutations)
-        of_permutations = wilson_interval(p_value, self.num_permutations + 1)
-        found["mmd_p_value"] = Metric(p_value, computing_interval=of_permutations, limits=SHARE)
+        permutation_interval = wilson_interval(p_value, self.num_permutations + 1)
+        metrics["mmd_p_value"] = Metric(p_value, computing_interval=permutation_interval, limits=SHARE_LIMITS)
         for quantity, is_right in (
             ("c2st_linear", linear_accuracy(data.z, samples.z)),
             ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),
         ):
-            by_chance = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
-            diagnostics = {"p_value": float(by_chance)}
-            found[quantity] = Metric.from_share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
+            p_value = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
+            diagnostics = {"p_value": float(p_value)}
+            metrics[quantity] = Metric.from_share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
 
         max_distance = radii(data.z, 1).quantile(DUPLICATE_QUANTILE)
         is_close = (radii(samples.z, 1) <= max_distance).double()
-        found["duplicates"] = Metric.from_share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
-        return found | (self._compare_classes(data.x, samples.x, features) if features.classify else {})
+        metrics["duplicates"] = Metric.from_share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
+        return metrics | (self._compare_classes(data.x, samples.x, features) if features.classify else {})
 
     def _measure_precision_recall(self, data: Tensor, samples: Tensor) -> dict[str, Metric]:
-        """Measures precision, recall, density and coverage with errors that hold samples and data.
+        """Measures precision, recall, density and coverage; the errors include the choice of samples and of data.
 
         The errors come from blocks. The scatter over the examples of one kind is their lower bound.
         """
@@ -268,47 +275,54 @@ class SampleQuality(Estimator[GenerativeModel]):
             return torch.stack([values.mean() for values in measure_precision_recall(x, y, k)])
 
         errors = block_stderr(means, data, samples, BLOCK_NEIGHBOURS * k)
-        found = {}
+        metrics = {}
         for i, (quantity, values) in enumerate(measure_precision_recall(data, samples, k)._asdict().items()):
-            value, of_one_kind = mean_and_stderr(values)
+            value, stderr_of_one_kind = mean_and_stderr(values)
             if errors is None:
-                found[quantity] = Metric(value)
+                metrics[quantity] = Metric(value)
                 continue
             stderrs, freedom = errors
-            margin = Margin.student(max(stderrs[i].item(), of_one_kind or 0.0), freedom)
+            margin = Margin.student(max(stderrs[i].item(), stderr_of_one_kind or 0.0), freedom)
             if quantity == "density":
-                found[quantity] = Metric.from_margin(value, margin, low=0.0)
+                metrics[quantity] = Metric.from_margin(value, margin, low=0.0)
                 continue
             low, high = wilson_interval(value, len(values))
             margin = Margin(max(margin.below, value - low), max(margin.above, high - value))
-            found[quantity] = Metric.from_margin(value, margin, 0.0, 1.0)
-        return found
+            metrics[quantity] = Metric.from_margin(value, margin, 0.0, 1.0)
+        return metrics
 
     def _compare_classes(self, data: Tensor, samples: Tensor, features: Features) -> dict[str, Metric]:
         """Compares the predicted classes: the classifier score, and the KL of class shares from those of the data.
 
         Errors are linearised. To first order the error of the shares among samples adds nothing to the score.
         """
-        p = features.probabilities(samples)
-        q = features.probabilities(data)
-        among_data = q.mean(0)
-        among_samples = p.mean(0)
-        relative = ((p.clamp(min=1e-12).log() - among_samples.clamp(min=1e-12).log()) * p).sum(1)
-        log_score, stderr = mean_and_stderr(relative)
-        margin = Margin.student(stderr or 0.0, len(p) - 1)
-        score = math.exp(log_score)
-        low, high = margin.around(log_score)
-        of_score = math.exp(low), math.exp(high)
-        log_ratio = (among_samples.clamp(min=1e-12) / among_data.clamp(min=1e-12)).log()
-        apart = (among_samples * log_ratio).sum()
-        moved = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)
-        of_kl = _interval_of_square(apart.clamp(min=0).item(), Margin.student(moved.sqrt().item()).above)
-        rare = (among_samples < MIN_RELATIVE_SHARE * among_data).nonzero().flatten().tolist()
-        warning = f"collapse: there are next to no samples of class {', '.join(map(str, rare))}"
-        shares = {f"class_{k}": share for k, share in enumerate(among_samples.tolist())}
+        p = features.probabilities(samples)  # (N, C)
+        q = features.probabilities(data)  # (N, C)
+        sample_shares = p.mean(0)  # (C,)
+        data_shares = q.mean(0)  # (C,)
+
+        kl_from_shares = ((p.clamp(min=1e-12).log() - sample_shares.clamp(min=1e-12).log()) * p).sum(1)  # (N,)
+        log_score, stderr = mean_and_stderr(kl_from_shares)
+        low, high = Margin.student(stderr or 0.0, len(p) - 1).around(log_score)
+        score_interval = (math.exp(low), math.exp(high))
+
+        log_ratio = (sample_shares.clamp(min=1e-12) / data_shares.clamp(min=1e-12)).log()
+        kl = (sample_shares * log_ratio).sum()
+        kl_variance = (p @ log_ratio).var() / len(p) + (q @ log_ratio.exp()).var() / len(q)
+        kl_interval = _interval_of_square(kl.clamp(min=0).item(), Margin.student(kl_variance.sqrt().item()).above)
+
+        rare = (sample_shares < MIN_RELATIVE_SHARE * data_shares).nonzero().flatten().tolist()
+        warning = f"collapse: there are next to no samples of class {', '.join(map(str, rare))}" if rare else None
         return {
-            "classifier_score": Metric(score, width_as_stderr(of_score), interval=of_score),
-            "class_kl": Metric(apart.item(), width_as_stderr(of_kl), "nats", shares, warning if rare else None, of_kl),
+            "classifier_score": Metric(math.exp(log_score), width_as_stderr(score_interval), interval=score_interval),
+            "class_kl": Metric(
+                kl.item(),
+                width_as_stderr(kl_interval),
+                unit="nats",
+                diagnostics={f"class_{k}": share for k, share in enumerate(sample_shares.tolist())},
+                warning=warning,
+                interval=kl_interval,
+            ),
         }
 
 
@@ -317,10 +331,15 @@ def _measure_nearest_train(samples: FeatureBatch, train: TrainReference) -> dict
 
 
 def _interval_of_square(value: float, half: float) -> tuple[float, float]:
-    """Returns the interval of a number that behaves like a square, by its root, which is closer to normal."""
+    """Returns the interval of a number that behaves like a square, through its root, which is closer to normal.
+
+    Args:
+        value: the number.
+        half: half-width of a symmetric interval of it.
+    """
     root = math.sqrt(value)
-    around = half / (2 * root) if root > 0 else math.sqrt(half)
-    return max(0.0, root - around) ** 2, (root + around) ** 2
+    root_half = half / (2 * root) if root > 0 else math.sqrt(half)
+    return max(0.0, root - root_half) ** 2, (root + root_half) ** 2
 
 
 def _describe_collapse(precision: float, recall: float) -> str | None:

@@ -12,8 +12,11 @@ from dgm_run.estimators.samples.precision_recall import find_nearest
 def linear_accuracy(x: Tensor, y: Tensor) -> Tensor:
     """Returns 1 for each example that logistic regression classifies rightly, else 0.
 
-    It is fitted to one half of both samples, (N, D) each, and tested on the other half. It uses little beyond the
-    means.
+    It is fitted to one half of both samples and tested on the other half. Being linear, it detects differences of the
+    means, and little else.
+
+    Args:
+        x, y: samples, (N, D) each.
     """
     from sklearn.linear_model import LogisticRegression  # costs a second
 
@@ -24,7 +27,9 @@ def linear_accuracy(x: Tensor, y: Tensor) -> Tensor:
 
 
 def neighbour_accuracy(x: Tensor, y: Tensor) -> Tensor:
-    """Returns 1 for each example of one half whose nearest neighbour in the other half is of its own sample, else 0.
+    """Returns 1 for each tested example whose nearest neighbour comes from the same sample, else 0.
+
+    The tested examples are one half of both samples. Their neighbours are in the other half.
 
     Args:
         x, y: samples, (N, D) each.
@@ -36,11 +41,12 @@ def neighbour_accuracy(x: Tensor, y: Tensor) -> Tensor:
 def _split_halves(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Splits both samples into random halves; returns the examples and origins, 0 or 1, of each half."""
     half = min(len(x), len(y)) // 2
-    x, y = (sample[torch.randperm(len(sample)).to(sample.device)].double() for sample in (x, y))
+    x = x[torch.randperm(len(x)).to(x.device)].double()
+    y = y[torch.randperm(len(y)).to(y.device)].double()
     origin = torch.arange(2, device=x.device).repeat_interleave(half)
-    parts = []
-    for cut in (slice(0, half), slice(half, 2 * half)):
-        order = torch.randperm(2 * half).to(x.device)  # a search takes the first of equal neighbours
-        parts.append((torch.cat([x[cut], y[cut]])[order], origin[order]))
-    (seen, of_seen), (unseen, of_unseen) = parts
-    return seen, of_seen, unseen, of_unseen
+    # a random order, because the search takes the first of equally near neighbours
+    first_order = torch.randperm(2 * half).to(x.device)
+    second_order = torch.randperm(2 * half).to(x.device)
+    first = torch.cat([x[:half], y[:half]])[first_order]
+    second = torch.cat([x[half : 2 * half], y[half : 2 * half]])[second_order]
+    return first, origin[first_order], second, origin[second_order]

@@ -25,7 +25,7 @@ from dgm_run.priors.base import StandalonePrior
 
 
 class FeatureDecoder(Decoder):
-    """p(z1 | y, z2), Gaussian.
+    """Gaussian p(z1 | y, z2).
 
     Args:
         code_dim: dimensions of y and z2 together.
@@ -65,9 +65,9 @@ class M1M2(LabelledModel, LayeredModel):
     step, and the mean in evaluation.
 
     Args:
-        latent_dim: dimensions of M2's code: K for the label, the rest for z2.
+        latent_dim: dimensions of M2's code: C for the label, the rest for z2.
         feature_dim: dimensions of z1; prior, posterior and decoder of M1 refer to it.
-        num_classes: K.
+        num_classes: C.
         prior: p(z1) of M1, which M2 later replaces.
         posterior: q(z1 | x).
         decoder: p(x | z1).
@@ -78,7 +78,7 @@ class M1M2(LabelledModel, LayeredModel):
     """
 
     num_stages = 1
-    whole = "M2 on what M1 infers"
+    joint_stage_name = "M2 on the features of M1"
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class M1M2(LabelledModel, LayeredModel):
         self.num_classes = num_classes
         self.m1 = VAE(feature_dim, prior, posterior, decoder)
         self.m2 = M2(
-            latent_dim,
-            num_classes,
-            MLPEncoder((feature_dim,), hidden_dims, activation),
-            MLPEncoder((feature_dim,), [], activation),
-            FeatureDecoder(latent_dim, hidden_dims, activation, feature_dim, log_var_range),
-            hidden_dim,
-            activation,
-            log_var_range,
+            latent_dim=latent_dim,
+            num_classes=num_classes,
+            classifier=MLPEncoder((feature_dim,), hidden_dims, activation),
+            encoder=MLPEncoder((feature_dim,), [], activation),
+            decoder=FeatureDecoder(latent_dim, hidden_dims, activation, feature_dim, log_var_range),
+            hidden_dim=hidden_dim,
+            activation=activation,
+            log_var_range=log_var_range,
         )
 
     @classmethod
@@ -130,7 +130,7 @@ class M1M2(LabelledModel, LayeredModel):
         return self.m2.classify(observation)
 
     def log_joint_weights(self, observation: Tensor, y: Tensor) -> Tensor:
-        """Computes the weights with z1 in the place of x; M1 is the same for all labels."""
+        """Computes log p(z1, y, z2) - log q(z2 | z1, y); the terms of M1 are equal for all labels and left out."""
         return self.m2.log_joint_weights(observation, y)
 
     def infer(self, x: Tensor) -> Hierarchical:

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1406.5298.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,8 +26,8 @@ class M2(LabelledModel):
     """p(x | y, z) p(y) p(z) with q(y | x) q(z | x, y); p(y) is uniform and p(z) = N(0, I). The code is (y, z).
 
     Args:
-        latent_dim: dimensions of the code that the decoder reads: K for the label, the rest for z.
-        num_classes: K.
+        latent_dim: dimensions of the code that the decoder reads: C for the label, the rest for z.
+        num_classes: C.
         classifier: encoder whose features give q(y | x).
         encoder: encoder whose features give q(z | x, y).
         decoder: p(x | y, z).
@@ -73,11 +73,9 @@ class M2(LabelledModel):
     def log_joint_weights(self, observation: Tensor, y: Tensor) -> Tensor:
         z, log_q = self._infer_given_label(observation)(y).rsample_and_log_prob()
         y = y.expand(*z.shape[:-1], self.num_classes)
-        return (
-            self.decode(torch.cat([y, z], -1)).log_prob(observation)
-            + self.latent_prior().second(y).log_prob(z)
-            - (log_q + math.log(self.num_classes))
-        )
+        log_px = self.decode(torch.cat([y, z], -1)).log_prob(observation)
+        log_pz = self._standard_prior(y).log_prob(z)
+        return log_px + log_pz - (log_q + math.log(self.num_classes))
 
     def infer(self, x: Tensor) -> Hierarchical:
         return Hierarchical(OneHot(self.classify(x)), self._infer_given_label(x), self.z_dim, has_second_first=False)
@@ -89,7 +87,7 @@ class M2(LabelledModel):
     def decode(self, z: Tensor) -> Distribution:
         return self.decoder(z)
 
-    def _infer_given_label(self, x: Tensor):
+    def _infer_given_label(self, x: Tensor) -> Callable[[Tensor], DiagonalGaussian]:
         """Returns the map y -> q(z | x, y); the features of x are computed once for all labels."""
         x_term = self.joint.first(self.encoder(x))
         return lambda y: self.recognition(self.joint(x_term, y), like=x)
@@ -101,4 +99,5 @@ class M2(LabelledModel):
     def decode_class_means(self, n: int, like: Tensor) -> Tensor:
         classes = torch.eye(self.num_classes, dtype=like.dtype, device=like.device)
         z = torch.randn(n, self.z_dim, dtype=like.dtype, device=like.device)
-        return self.decode(torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1)).mean
+        code = torch.cat([classes.repeat_interleave(n, 0), z.repeat(self.num_classes, 1)], -1)  # (C n, latent_dim)
+        return self.decode(code).mean

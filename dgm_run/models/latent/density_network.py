@@ -1,4 +1,4 @@
-"""Density network: a decoder alone, with a likelihood averaged over draws of the prior.
+"""Density network: prior and decoder without an encoder; draws of the prior average the likelihood.
 
 Source: D. MacKay, Bayesian neural networks and density networks, 1995.
 """
@@ -12,13 +12,14 @@ from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.models.base import ContinuousLatentModel
 from dgm_run.priors.base import StandalonePrior
 
-RECONSTRUCTION_DRAWS = 2000
+NUM_RECONSTRUCTION_DRAWS = 2000
+"""Number of draws of the prior among which a reconstruction chooses z."""
 
 
 class DensityNetwork(ContinuousLatentModel):
     """p(x) = integral of p(x | z) p(z) dz without inference: every z is a draw of the prior.
 
-    The number of draws it needs grows with exp(KL(p(z | x) || p(z))), the information of x on z in nats.
+    The necessary number of draws grows with exp(KL(p(z | x) || p(z))).
 
     Args:
         latent_dim: L; prior and decoder refer to it.
@@ -33,7 +34,7 @@ class DensityNetwork(ContinuousLatentModel):
         self.decoder = decoder
 
     def infer(self, x: Tensor) -> BatchExpanded:
-        """Returns the prior, the model's only knowledge of z before it weighs draws."""
+        """Returns the prior for each example, batch shape (B,): the model has no encoder."""
         return BatchExpanded(self.latent_prior(), len(x))
 
     def latent_prior(self) -> Distribution:
@@ -49,6 +50,6 @@ class DensityNetwork(ContinuousLatentModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the mean of p(x | z) at one draw of the prior, chosen with probability proportional to p(x | z)."""
-        z = self.latent_prior().sample((RECONSTRUCTION_DRAWS,))
+        z = self.latent_prior().sample((NUM_RECONSTRUCTION_DRAWS,))
         chosen = torch.distributions.Categorical(logits=self.log_likelihoods(x, z)).sample()
         return self.decode(z[chosen]).mean

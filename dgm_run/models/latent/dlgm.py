@@ -61,11 +61,11 @@ class DLGM(ContinuousLatentModel):
         self.posterior = posterior
         self.decoder = decoder
 
-        downwards = list(reversed(hidden_dims))
+        downward_dims = list(reversed(hidden_dims))
         self.from_lower = mlp(latent_dim, hidden_dims, activation)
         self.recognition = GaussianLayer(hidden_dims[-1], upper_dim, log_var_range)
-        self.from_upper = mlp(upper_dim, downwards, activation)
-        self.generation = GaussianLayer(downwards[-1], latent_dim, log_var_range)
+        self.from_upper = mlp(upper_dim, downward_dims, activation)
+        self.generation = GaussianLayer(downward_dims[-1], latent_dim, log_var_range)
 
     def infer(self, x: Tensor) -> Hierarchical:
         return Hierarchical(self.posterior(x), self._infer_upper, self.upper_dim, has_second_first=False)

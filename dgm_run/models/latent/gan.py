@@ -20,8 +20,8 @@ from dgm_run.priors.base import StandalonePrior
 class GAN(DensityNetwork):
     """Decoder whose means are the samples, with a discriminator between samples and data.
 
-    The decoder's noise around the means gives the samples a density. A GAN does not train this density, but it can be
-    evaluated like that of every other decoder.
+    The decoder's noise around the means gives the samples a density. A GAN does not train this density, but estimators
+    can evaluate it as for every other decoder.
 
     Args:
         latent_dim: L; prior and decoder refer to it.
@@ -42,7 +42,7 @@ class GAN(DensityNetwork):
                 parametrizations.spectral_norm(layer)
 
     def draw(self, n: int) -> Tensor:
-        """Draws n samples, differentiable in the generator's parameters."""
+        """Draws n samples, (n, *shape), differentiable in the generator's parameters."""
         return self.decode(self.latent_prior().sample((n,))).mean
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class GAN(DensityNetwork):
         return self.draw(n)
 
     def discriminate(self, x: Tensor) -> Tensor:
-        """Computes the log-odds that x is data, (B,)."""
+        """Computes the log-odds that x is data, (B, *shape) -> (B,)."""
         return self.head(self.encoder(x)).squeeze(-1).to(x.dtype)
 
     def discriminator_layers(self) -> list[nn.Linear | nn.Conv2d]:
@@ -69,4 +69,5 @@ class GAN(DensityNetwork):
 
 
 def iterate_parameters(parts: list[nn.Module]) -> Iterator[nn.Parameter]:
+    """Iterates over the parameters of several parts."""
     return (parameter for part in parts for parameter in part.parameters())

@@ -23,7 +23,7 @@ from dgm_run.priors.base import AuxiliaryLossPrior, Prior
 class HVAE(ContinuousLatentModel):
     """p(x, z1, z2) = p(x | z1, z2) p(z1 | z2) p(z2) with q(z2 | x) q(z1 | x, z2).
 
-    Prior and posterior belong to z2. z1 is Gaussian, both given z2 and given x and z2. The code is z = (z1, z2).
+    Prior and posterior belong to z2. p(z1 | z2) and q(z1 | x, z2) are Gaussian. The code is z = (z1, z2).
 
     Args:
         latent_dim: L2, dimensions of z2.
@@ -37,10 +37,10 @@ class HVAE(ContinuousLatentModel):
         log_var_range: interval to which log-variances of z1 are clamped; no gradient outside.
 
     Raises:
-        ValueError: a level has no dimension, there is no hidden layer, or the prior has a loss of its own.
+        ValueError: a level has no dimension, there is no hidden layer, or the prior has an auxiliary loss.
     """
 
-    copies = {"encoder": 2}  # the posterior's, and the model's
+    copies = {"encoder": 2}  # one in the posterior, one in the model
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class HVAE(ContinuousLatentModel):
                 f"total_dim = {total_dim} counts both levels: it must exceed latent_dim = {latent_dim} > 0"
             )
         if isinstance(prior, AuxiliaryLossPrior):
-            raise ValueError("this prior learns from p(x | z) of one level: choose model=vae, or another prior")
+            raise ValueError(
+                f"{type(prior).__name__} learns from p(x | z) with one level of z: choose model=vae, or another prior"
+            )
         if not hidden_dims:
             raise ValueError("hidden_dims = [] is empty: the networks of the lower level need a hidden layer")
         self.lower_dim = total_dim - latent_dim
@@ -69,7 +71,7 @@ class HVAE(ContinuousLatentModel):
         self.decoder = decoder
         self.encoder = encoder
 
-        # q: z2 passes all hidden layers but the last, which also reads x; p: z2 passes all of them
+        # q(z1 | x, z2): only the last hidden layer also reads the features of x; p(z1 | z2): no layer does
         *first, last = hidden_dims
         self.from_upper = mlp(latent_dim, first, activation)
         self.joint = TwoInputLayer(encoder.feature_dim, first[-1] if first else latent_dim, last, activation)
@@ -91,6 +93,7 @@ class HVAE(ContinuousLatentModel):
         return self.decoder(self._join_levels(z))
 
     def _join_levels(self, z: Tensor) -> Tensor:
+        """Maps z to the decoder's input, in which the prior's code replaces z2."""
         lower, upper = z.split([self.lower_dim, z.shape[-1] - self.lower_dim], -1)
         return torch.cat([lower, self.prior.compute_decoder_input(upper)], -1)
 

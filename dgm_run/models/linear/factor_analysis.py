@@ -22,29 +22,30 @@ from dgm_run.distributions.full_gaussian import FullGaussian
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.distributions.linear_gaussian import LinearGaussian, cholesky
 from dgm_run.distributions.standard_gaussian import StandardGaussian
+from dgm_run.errors import join_warnings
 from dgm_run.models.base import ContinuousLatentModel, ExactModel
 from dgm_run.networks.bounded import add_floor, check_floor, column_variance, describe_floor, noise_floor
 
-ROWS = 10_000
+MOMENT_BATCH_SIZE = 10_000
 """Number of examples whose moments are summed at a time."""
-LEAST_RELATIVE = 1e-6
+MIN_RELATIVE_SCALE = 1e-6
 """Least ratio of a noise scale to its column's standard deviation: a smaller square is lost in double precision."""
-JUST_ABOVE = 1e-6
+MIN_RELATIVE_EXCESS = 1e-6
 """Least excess of a variance over its floor after an EM step, relative to the floor: its logarithm is a parameter."""
 AT_FLOOR = 0.01
-"""Relative excess of the variance over its floor below which noise counts as at its floor."""
+"""Excess of the variance over its floor, relative to the floor, below which noise counts as at its floor."""
 
 
 class EMModel(nn.Module, ABC):
     """Model that expectation maximisation fits, step by step."""
 
     @abstractmethod
-    def statistics(self, train: DataSplit) -> Any:
-        """Computes the statistics of the training examples that a step needs."""
+    def compute_statistics(self, train: DataSplit) -> Any:
+        """Computes the sufficient statistics of the training examples, the argument of `em_step`."""
 
     @abstractmethod
     def em_step(self, statistics: Any) -> Tensor:
-        """Makes one EM step, which never lowers the likelihood; returns its mean before the step, nats."""
+        """Makes one EM step, which never lowers the likelihood; returns the mean log p(x) before it, a scalar, nats."""
 
 
 class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
@@ -53,19 +54,19 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
     Density and posterior are exact. Parameters and computation are in double precision, whatever the precision of the
     run. Single precision fails for a mean far from zero, or for little noise.
 
-    The noise scale of a pixel has the floor min_scale + relative_min_scale * the pixel's standard deviation in the
-    training data (`resolve_floor`). A constant pixel takes the scale of the others. Only the floor keeps its noise
-    above zero, so a test example in which it changes may cost any number of nats.
+    The noise scale of a pixel has a floor: min_scale + relative_min_scale * the pixel's standard deviation in the
+    training data (`resolve_floor`). A constant pixel takes the scale of the others. Only the floor keeps the noise of a
+    constant pixel above zero. A test example in which that pixel changes may cost any number of nats.
 
     Args:
         shape: shape of one example.
-        latent_dim: k.
+        latent_dim: L.
         min_scale: absolute part of the floor, in the units of the data.
         relative_min_scale: relative part of the floor.
 
     Attributes:
         column_variance: variance of each column of the training data, (D,).
-        num_examples: number of training examples; zero if only a part of them has been read.
+        num_examples: number of training examples behind `column_variance`; zero if it is only a part of them.
 
     Raises:
         ValueError: there is no latent dimension, or as many as pixels, or no floor.
@@ -116,7 +117,11 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Sets the bias to the pixel means, and splits their variance in halves of noise and of explained variance."""
+        """Sets the bias to the pixel means; half of each pixel's variance becomes noise, half comes from z.
+
+        Args:
+            x: training examples, (N, *shape).
+        """
         self.set_column_variance(column_variance(x))
         variance = torch.maximum(self._pool_variances(self.column_variance), 2 * self.log_min_var.exp())
         self.bias.copy_(x.double().flatten(1).mean(0))
@@ -139,21 +144,14 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
 
     @property
     def likelihood_warning(self) -> str | None:
-        """Warning about noise at its floor or training data that leave the likelihood open; None without any."""
-        excess = self.raw_log_var.detach() - self.log_min_var
-        num_at_floor = int((excess < math.log(AT_FLOOR)).sum())
-        return (
-            "; ".join(
-                filter(
-                    None,
-                    (self.describe_floor(num_at_floor), describe_data(self.column_variance, int(self.num_examples))),
-                )
-            )
-            or None
-        )
+        """Warning about noise at its floor, constant columns, or too few training examples; None without any."""
+        log_relative_excess = self.raw_log_var.detach() - self.log_min_var
+        num_at_floor = int((log_relative_excess < math.log(AT_FLOOR)).sum())
+        data_warning = describe_data(self.column_variance, int(self.num_examples))
+        return join_warnings(self.describe_floor(num_at_floor), data_warning)
 
     def _pool_variances(self, variances: Tensor) -> Tensor:
-        """Pools pixel variances, (D,), into the model's noise variances."""
+        """Pools pixel variances, (D,), into the noise variances of the model, here one for each pixel."""
         return variances
 
     @property
@@ -177,8 +175,8 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
     def infer_from_corrupted(self, x: Tensor, corrupt: Corruption) -> FullGaussian:
         """Returns the posterior given x~, exact where p(x~) is Gaussian."""
         p = corrupt.observation_density_linear(self.density)
-        found = p.posterior(corrupt.observed(x).double().flatten(1))
-        return found.map(lambda parameter: parameter.to(x.dtype))
+        q = p.posterior(corrupt.observed(x).double().flatten(1))
+        return q.map(lambda parameter: parameter.to(x.dtype))
 
     def latent_prior(self) -> StandardGaussian:
         return StandardGaussian(self.latent_dim, self.like)
@@ -188,8 +186,8 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
         mean = (z @ p.weight.T + p.bias).unflatten(-1, self.shape)
         return IndependentGaussian(mean, 0.5 * p.log_var.view(self.shape), len(self.shape))
 
-    def statistics(self, train: DataSplit) -> "Moments":
-        return Moments.from_batches(train.batches(ROWS))
+    def compute_statistics(self, train: DataSplit) -> "Moments":
+        return Moments.from_batches(train.batches(MOMENT_BATCH_SIZE))
 
     @torch.no_grad()
     def em_step(self, statistics: "Moments") -> Tensor:
@@ -199,9 +197,9 @@ class FactorAnalysis(ContinuousLatentModel, ExactModel, EMModel):
         log_p = mean_log_prob(before, statistics)
         self.weight.copy_(after.weight)
         self.bias.copy_(after.bias)
-        least = self.log_min_var.exp()
-        excess = self._pool_variances(after.log_var.exp()) - least
-        self.raw_log_var.copy_(torch.maximum(excess, JUST_ABOVE * least).log())
+        min_variance = self.log_min_var.exp()
+        excess = self._pool_variances(after.log_var.exp()) - min_variance
+        self.raw_log_var.copy_(torch.maximum(excess, MIN_RELATIVE_EXCESS * min_variance).log())
         return log_p
 
     def improve(self, p: LinearGaussian, data: "Moments") -> LinearGaussian:
@@ -229,8 +227,10 @@ class Moments:
 
         It centres each batch before squaring, and merges batches by the differences of their means. So nothing
         cancels, however far from zero the mean is. Values are relative to the first example, which makes the variance
-        of a constant column exactly zero. Source: T. Chan, G. Golub, R. LeVeque, Updating formulae and a pairwise
-        algorithm for computing sample variances, 1979.
+        of a constant column exactly zero.
+
+        Source: T. Chan, G. Golub, R. LeVeque, Updating formulae and a pairwise algorithm for computing sample
+        variances, 1979.
         """
         count = 0
         origin = None
@@ -241,10 +241,11 @@ class Moments:
             x = x - origin
             batch_mean = x.mean(0)
             centred = x - batch_mean
-            away = batch_mean - mean
+            difference = batch_mean - mean
             total = count + len(x)
-            scatter = scatter + centred.T @ centred + torch.outer(away, away) * (count * len(x) / total)
-            mean = mean + away * (len(x) / total)
+            between = torch.outer(difference, difference) * (count * len(x) / total)
+            scatter = scatter + centred.T @ centred + between
+            mean = mean + difference * (len(x) / total)
             count = total
         assert origin is not None
         return cls(count, origin + mean, scatter / count)
@@ -256,7 +257,7 @@ class Moments:
 
     @cached_property
     def eigen(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues of the covariance, in ascending order, and its eigenvectors."""
+        """Eigenvalues of the covariance, (D,), ascending, and its eigenvectors in columns, (D, D)."""
         return torch.linalg.eigh(self.covariance)
 
     def scale_columns(self, factor: Tensor) -> "Moments":
@@ -265,12 +266,12 @@ class Moments:
 
 
 def resolve_floor(variance: Tensor, min_scale: float, relative_min_scale: float) -> Tensor:
-    """Computes `noise_floor`, or `LEAST_RELATIVE` of a column's standard deviation where that is larger."""
-    return torch.maximum(noise_floor(variance, min_scale, relative_min_scale), LEAST_RELATIVE * variance.sqrt())
+    """Computes `noise_floor`, or `MIN_RELATIVE_SCALE` of a column's standard deviation where that is larger, (D,)."""
+    return torch.maximum(noise_floor(variance, min_scale, relative_min_scale), MIN_RELATIVE_SCALE * variance.sqrt())
 
 
 def describe_data(variance: Tensor, num_examples: int) -> str | None:
-    """Describes constant columns, and examples fewer than dimensions; returns None for neither.
+    """Describes constant columns, and fewer examples than dimensions; returns None without either.
 
     Args:
         variance: variance of each column, (D,).
@@ -286,11 +287,11 @@ def describe_data(variance: Tensor, num_examples: int) -> str | None:
             f"fewer training examples ({num_examples}) than dimensions ({total}): only the noise of the model "
             "determines the variance in some directions"
         )
-    return "; ".join(warnings) or None
+    return join_warnings(*warnings)
 
 
 def expectation_maximisation(p: LinearGaussian, data: Moments, min_variance: Tensor) -> LinearGaussian:
-    """Returns the factor analysis after one EM step; the bias becomes the mean, its optimum in every case.
+    """Returns the factor analysis after one EM step; the bias becomes the mean of the data, its optimum.
 
     Args:
         p: density before the step.
@@ -298,11 +299,11 @@ def expectation_maximisation(p: LinearGaussian, data: Moments, min_variance: Ten
         min_variance: floor of the noise variances, (D,).
     """
     scaled, precision = p.latent_precision()
-    covariance = torch.cholesky_inverse(cholesky(precision))  # covariance of z given x
-    project = covariance @ scaled.T  # E[z | x] = project (x - mean)
-    cross = data.covariance @ project.T  # E[(x - mean) z']
-    second = covariance + project @ cross  # E[z z']
-    weight = torch.cholesky_solve(cross.T, cholesky(second)).T
+    covariance = torch.cholesky_inverse(cholesky(precision))  # (L, L), covariance of z given x
+    project = covariance @ scaled.T  # (L, D), E[z | x] = project (x - mean)
+    cross = data.covariance @ project.T  # (D, L), E[(x - mean) z']
+    second_moment = covariance + project @ cross  # (L, L), E[z z']
+    weight = torch.cholesky_solve(cross.T, cholesky(second_moment)).T
     variance = torch.maximum(data.variance - (weight * cross).sum(-1), min_variance)
     return LinearGaussian(weight, data.mean, variance.log())
 
@@ -316,10 +317,10 @@ def mean_log_prob(p: LinearGaussian, data: Moments) -> Tensor:
     factor = cholesky(precision)
     centre = data.mean - p.bias
     scatter = data.covariance + torch.outer(centre, centre)
-    project = torch.cholesky_solve(scaled.T, factor)  # E[z | x] = project (x - bias), (k, D)
+    project = torch.cholesky_solve(scaled.T, factor)  # (L, D), E[z | x] = project (x - bias)
     explained = p.weight @ project
     z_scatter = project @ scatter
-    residual = scatter - p.weight @ z_scatter  # E[(x - bias - W z) (x - bias)'], (D, D)
+    residual = scatter - p.weight @ z_scatter  # (D, D), E[(x - bias - W z) (x - bias)']
     residual_variance = residual.diagonal() - (residual * explained).sum(-1)
     squares = (residual_variance * torch.exp(-p.log_var)).sum() + (z_scatter * project).sum()
     log_det = p.log_var.sum() + 2 * factor.diagonal().log().sum()

@@ -25,11 +25,11 @@ VALIDATION_SAMPLES = 10
 
 
 class Phases(NamedTuple):
-    """Positive and negative phase of an update; its gradient is sum_i weights_i dF(states_i) / d theta.
+    """Positive and negative phase of an update, with the gradient sum_i weights_i dF(states_i) / d theta.
 
     Attributes:
         states: data and samples together, (N, *shape).
-        preactivations: preactivations of the states.
+        preactivations: preactivations of the states, (N, M).
         weights: (N,), positive for data and negative for samples, with sum zero.
         loss: loss with this gradient, a scalar in nats.
     """
@@ -49,9 +49,9 @@ class EnergyObjective(Objective[M]):
 
     The loss is no likelihood; log p(x) of the validation data chooses the checkpoint.
 
-    Centering takes the gradient of E = -(x - mu)'W(h - lambda) - b'x - c'h, with mu and lambda the data means of x and
-    h. It expresses the gradient in the parameters of the ordinary energy, so that no other code changes. Source:
-    J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
+    Centering takes the gradient of E = -(x - mu)'W(h - lambda) - b'x - c'h. Here mu and lambda are the data means of x
+    and h. It expresses the gradient in the parameters of the ordinary energy, so that no other code changes.
+    Source: J. Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, 2016.
 
     Sparsity moves the biases of the hidden units, not their weights, until the units reach the target activity. In a
     DBM these are the biases of the odd layers.
@@ -97,21 +97,21 @@ class EnergyObjective(Objective[M]):
         states, preactivations, _ = model.infer(x)
         state_mean = states.flatten(1).mean(0)
         hidden_mean = model.hidden_means(preactivations).mean(0)
-        found: dict[str, Tensor] = {}
+        memory: dict[str, Tensor] = {}
         if self.centering_rate is not None:
-            found |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
+            memory |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
         if self.sparsity_target is not None:
             if not model.hidden_bias_name:
                 raise ConfigError(f"{type(model).__name__} has no hidden units: set objective.sparsity_target=null")
-            found["activity"] = hidden_mean.clone()
-        return found
+            memory["activity"] = hidden_mean.clone()
+        return memory
 
     @abstractmethod
     def phases(self, model: M, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         """Builds the phases of a step; `states` are inferred from the batch, with their preactivations."""
 
     def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
-        """Receives the gradient of every step, for objectives that use it."""
+        """Receives the gradient of every step, for objectives that keep a state of it."""
 
     def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), self.init_state(model, x))
@@ -156,7 +156,7 @@ class EnergyObjective(Objective[M]):
         train = _measure_examples(model, data.train, batch_size, no_progress, len(data.valid))
         activity = valid["hidden"].mean(0)  # (M,)
         log_f = valid.get("log_f", -valid["free_energy"])
-        found = {
+        terms = {
             "log_likelihood": log_f.mean().item() - log_z,
             "log_partition": log_z,
             "free_energy_gap": (valid["free_energy"].mean() - train["free_energy"].mean()).item(),
@@ -164,40 +164,41 @@ class EnergyObjective(Objective[M]):
             "baseline": valid["baseline"].mean().item(),
         }
         for name, weight in _named_weights(model):
-            found[f"{name}_norm"] = weight.norm(dim=0).mean().item()  # norm of a unit's incoming weights
+            terms[f"{name}_norm"] = weight.norm(dim=0).mean().item()  # norm of a unit's incoming weights
         if model.has_latent_states:
-            found["elbo"] = -valid["free_energy"].mean().item() - log_z
+            terms["elbo"] = -valid["free_energy"].mean().item() - log_z
         if len(activity):
-            found |= {
+            terms |= {
                 "hidden_activity": activity.mean().item(),
                 "dead_units": (activity < 0.01).double().mean().item(),
                 "saturated_units": (activity > 0.99).double().mean().item(),
             }
-        return found
+        return terms
 
 
 def _named_weights(model: EnergyModel) -> list[tuple[str, nn.Parameter]]:
+    """Lists the weights, which decay and norm limit act on, with their names; biases are left out."""
     return [(name, parameter) for name, parameter in model.named_parameters() if "weight" in name]
 
 
 def _measure_examples(
     model: EnergyModel, data: DataSplit, batch_size: int, report: ProgressCallback, num: int | None = None
 ) -> dict[str, Tensor]:
-    """Measures the first `num` examples, one row each, in float64."""
+    """Measures the first `num` examples, all of them for None: columns of one row for each example, float64."""
 
-    def find(x: Tensor) -> dict[str, Tensor]:
+    def measure(x: Tensor) -> dict[str, Tensor]:
         states, preactivations, entropy = model.infer(x)
-        found = {
+        columns = {
             "free_energy": -model.log_unnormalized(states, preactivations) - entropy,
             "baseline": model.log_baseline(x),
             "reconstruction": model.reconstruction_error(x, preactivations),
             "hidden": model.hidden_means(preactivations),
         }
         if model.has_latent_states:
-            found["log_f"] = log_mean_exp(model.log_weights(x, VALIDATION_SAMPLES))
-        return {name: value.double() for name, value in found.items()}
+            columns["log_f"] = log_mean_exp(model.log_weights(x, VALIDATION_SAMPLES))
+        return {name: value.double() for name, value in columns.items()}
 
-    return data.map_batches(batch_size, find, report, num)
+    return data.map_batches(batch_size, measure, report, num)
 
 
 def check_num_steps(num_steps: int, grow_every: int | None) -> None:
@@ -213,11 +214,11 @@ def check_num_steps(num_steps: int, grow_every: int | None) -> None:
 
 
 def num_sweeps(progress: Progress, num_steps: int, grow_every: int | None) -> int:
-    """Counts `num_steps` sweeps plus one for every `grow_every` epochs; null for none."""
+    """Returns the number of sweeps of a step: `num_steps`, plus one for every `grow_every` epochs unless it is None."""
     return num_steps + int(progress.epoch) // grow_every if grow_every else num_steps
 
 
-def contrast_data_with(
+def contrast_phases(
     model: EnergyModel,
     x: Tensor,
     preactivations: Tensor,
@@ -225,7 +226,16 @@ def contrast_data_with(
     v_preactivations: Tensor,
     v_weights: Tensor | None = None,
 ) -> Phases:
-    """Builds the phases of mean F(x) - mean F(v), or of the weighted mean with `v_weights`, which sum to one."""
+    """Builds the phases of the loss mean F(x) - mean F(v).
+
+    Args:
+        model: model of the free energy F.
+        x: states of the data, (B, *shape).
+        preactivations: preactivations of x, (B, M).
+        v: states of the samples, (N, *shape).
+        v_preactivations: preactivations of v, (N, M).
+        v_weights: weights of the samples in their mean, (N,), with sum one; None for equal weights.
+    """
     if v_weights is None:
         v_weights = preactivations.new_full((len(v),), 1 / len(v))
     states = torch.cat([x, v])
@@ -235,7 +245,7 @@ def contrast_data_with(
 
 
 class _PrecomputedGradient(torch.autograd.Function):
-    """Value with a precomputed gradient: for a Boltzmann machine, autograd's tape would cost half of the time."""
+    """Value with a precomputed gradient; for a Boltzmann machine autograd would take half of the time of a step."""
 
     @staticmethod
     def forward(ctx, value: Tensor, gradients: list[Tensor], *parameters: nn.Parameter) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_steps, contrast_data_with, num_sweeps
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, check_num_steps, contrast_phases, num_sweeps
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,6 @@ class ContrastiveDivergence(EnergyObjective[EnergyModel]):
         check_num_steps(self.num_steps, self.grow_every)
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        return contrast_data_with(
-            model,
-            states,
-            preactivations,
-            *model.gibbs(states, num_sweeps(progress, self.num_steps, self.grow_every), preactivations),
-        )
+        k = num_sweeps(progress, self.num_steps, self.grow_every)
+        v, v_preactivations = model.gibbs(states, k, preactivations)
+        return contrast_phases(model, states, preactivations, v, v_preactivations)

@@ -11,9 +11,10 @@ from dgm_run.models.energy.base import EnergyModel
 from dgm_run.models.energy.binary_states import BinaryEnergyModel
 from dgm_run.models.energy.enumeration import binary_states
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_phases
 
 MAX_PIXELS = 16
+"""Largest number of pixels D; a step sums over 2^D states."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class ExactLikelihood(EnergyObjective[BinaryEnergyModel]):
         v = _list_states(states.shape[1:], states.dtype, states.device)
         v_preactivations = model.preactivations(v)
         log_f = model.log_unnormalized(v, v_preactivations)
-        compared = contrast_data_with(model, states, preactivations, v, v_preactivations, log_f.softmax(0))
-        return compared._replace(loss=log_f.logsumexp(0) - model.log_unnormalized(states, preactivations).mean())
+        phases = contrast_phases(model, states, preactivations, v, v_preactivations, log_f.softmax(0))
+        # same gradient; the value of the loss is -log p(x)
+        return phases._replace(loss=log_f.logsumexp(0) - model.log_unnormalized(states, preactivations).mean())
 
 
 @functools.lru_cache(maxsize=1)

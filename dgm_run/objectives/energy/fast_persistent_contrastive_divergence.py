@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_phases
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FastPersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         v, _ = _add_fast_parameters(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return contrast_data_with(model, states, preactivations, v, model.preactivations(v))
+        return contrast_phases(model, states, preactivations, v, model.preactivations(v))
 
     def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
         for name, gradient in gradients.items():
@@ -62,5 +62,5 @@ def _add_fast_parameters(model: EnergyModel, memory: dict[str, Tensor]) -> Energ
     """Returns the model at theta + fast, which shares all but the parameters."""
     moved = copy.copy(model)
     fast = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
-    vars(moved)["_parameters"] = fast  # tensors that are no parameters
+    vars(moved)["_parameters"] = fast  # plain tensors: an assignment of attributes would refuse them
     return moved

@@ -12,15 +12,16 @@ from torch import Tensor
 from dgm_run import rng
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_phases
 
 
 @dataclass(frozen=True)
 class ParallelTempering(EnergyObjective[EnergyModel]):
     """Data against chains at beta = 1, which exchange states with chains at lower beta.
 
-    A step is a sweep of every chain, followed by proposed exchanges between neighbours r and r + 1: first even r, then
-    odd r. An exchange is accepted with probability min(1, f_{r+1}(s_r) f_r(s_{r+1}) / (f_r(s_r) f_{r+1}(s_{r+1}))).
+    A step is a sweep of every chain, followed by proposed exchanges between neighbours r and r + 1. Even r come first,
+    then odd r. An exchange is accepted with probability min(1, f_{r+1}(s_r) f_r(s_{r+1}) / (f_r(s_r)
+    f_{r+1}(s_{r+1}))).
 
     Args:
         num_temperatures: R, number of equally spaced beta from 0 to 1.
@@ -57,23 +58,26 @@ class ParallelTempering(EnergyObjective[EnergyModel]):
             v_preactivations = v_preactivations[order]
         chains.copy_(v)
         cold = slice(-self.num_chains, None)
-        return contrast_data_with(model, states, preactivations, v[cold], v_preactivations[cold])
+        return contrast_phases(model, states, preactivations, v[cold], v_preactivations[cold])
 
     def _exchange(self, model: EnergyModel, v: Tensor, preactivations: Tensor, betas: Tensor, first: int) -> Tensor:
-        """Returns each chain's source of its new state, after exchanges of r and r + 1 for r = first, first + 2, ..."""
-        num = self.num_chains  # (R, N)
-        place = torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
-        upper = (self.num_temperatures - first) // 2 * 2 + first
-        hot = place[first:upper:2].flatten()
-        cold = place[first + 1 : upper : 2].flatten()
+        """Proposes exchanges between temperatures r and r + 1, for r = first, first + 2, ...
+
+        Returns:
+            The index of the chain whose state each chain takes, (R N,).
+        """
+        chain = torch.arange(len(v), device=v.device).view(-1, self.num_chains)  # (R, N)
+        end = (self.num_temperatures - first) // 2 * 2 + first
+        hot = chain[first:end:2].flatten()
+        cold = chain[first + 1 : end : 2].flatten()
         if not len(hot):
-            return place.flatten()
-        beta_hot = betas[hot // num]
-        beta_cold = betas[cold // num]
+            return chain.flatten()
+        beta_hot = betas[hot // self.num_chains]
+        beta_cold = betas[cold // self.num_chains]
         log_ratio = model.log_ratio(v[hot], preactivations[hot], beta_hot, beta_cold)
         log_ratio += model.log_ratio(v[cold], preactivations[cold], beta_cold, beta_hot)
-        accepted = rng.uniform_like(log_ratio).log() < log_ratio
-        order = place.flatten().clone()
-        order[hot] = torch.where(accepted, cold, hot)
-        order[cold] = torch.where(accepted, hot, cold)
+        is_accepted = rng.uniform_like(log_ratio).log() < log_ratio
+        order = chain.flatten().clone()
+        order[hot] = torch.where(is_accepted, cold, hot)
+        order[cold] = torch.where(is_accepted, hot, cold)
         return order

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
 from dgm_run.objectives.base import Progress
-from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_data_with
+from dgm_run.objectives.energy.base import EnergyObjective, Phases, contrast_phases
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class PersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         v, v_preactivations = model.gibbs(progress.memory["chains"], self.num_steps)
         progress.memory["chains"].copy_(v)
-        return contrast_data_with(model, states, preactivations, v, v_preactivations)
+        return contrast_phases(model, states, preactivations, v, v_preactivations)

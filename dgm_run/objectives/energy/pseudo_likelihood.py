@@ -41,9 +41,9 @@ class PseudoLikelihood(EnergyObjective[BinaryEnergyModel]):
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         flipped = flip_one(repeat_batch(states, self.num_flips))  # (S B, *shape)
         flipped_preactivations = model.preactivations(flipped)
-        gain = model.log_unnormalized(states, preactivations).repeat(self.num_flips) - model.log_unnormalized(
-            flipped, flipped_preactivations
-        )
+        log_f = model.log_unnormalized(states, preactivations).repeat(self.num_flips)  # (S B,)
+        log_f_flipped = model.log_unnormalized(flipped, flipped_preactivations)
+        gain = log_f - log_f_flipped  # log-odds of x_d given the rest
         scale = states[0].numel() / len(flipped)
         weights = scale * torch.sigmoid(-gain)  # d(-log sigmoid(gain)) / d F
         return Phases(

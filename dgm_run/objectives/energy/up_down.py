@@ -51,14 +51,13 @@ class UpDown(Objective[DBN]):
             wake_units = model.recognise(x)
             top_samples, _ = model.top.gibbs(wake_units[-1], num_sweeps(progress, self.num_steps, self.grow_every))
             sleep_units = model.generate(top_samples)
-        down = [layer.log_p(*pair).mean() for layer, pair in zip(model.layers, pairwise(wake_units), strict=True)]
-        up = [
-            layer.log_q(above, below).mean()
-            for layer, (below, above) in zip(model.layers, pairwise(sleep_units), strict=True)
-        ]
-        top = model.top.free_energy(wake_units[-1]).mean() - model.top.free_energy(top_samples).mean()
-        loss = top - sum(down) - sum(up)
-        return loss, {"reconstruction": down[0].detach()}
+        wake_pairs = zip(model.layers, pairwise(wake_units), strict=True)
+        sleep_pairs = zip(model.layers, pairwise(sleep_units), strict=True)
+        log_p = [layer.log_p(below, above).mean() for layer, (below, above) in wake_pairs]
+        log_q = [layer.log_q(above, below).mean() for layer, (below, above) in sleep_pairs]
+        top_loss = model.top.free_energy(wake_units[-1]).mean() - model.top.free_energy(top_samples).mean()
+        loss = top_loss - sum(log_p) - sum(log_q)
+        return loss, {"reconstruction": log_p[0].detach()}
 
     @torch.no_grad()
     def evaluate(
@@ -66,11 +65,11 @@ class UpDown(Objective[DBN]):
     ) -> dict[str, float]:
         log_z = self.partition(model.top, report).value
 
-        def find(x: Tensor) -> dict[str, Tensor]:
+        def measure(x: Tensor) -> dict[str, Tensor]:
             log_w = model.log_weights(x, VALIDATION_SAMPLES).double()
             return {"log_f": log_mean_exp(log_w), "bound": log_w.mean(0), "baseline": model.log_baseline(x).double()}
 
-        rows = data.valid.map_batches(batch_size, find, report)
+        rows = data.valid.map_batches(batch_size, measure, report)
         means = {name: values.mean().item() for name, values in rows.items()}
         return {
             "log_likelihood": means["log_f"] - log_z,

@@ -26,5 +26,5 @@ def test_mean_of_closed_form(max_batch_rows):
 
 
 def test_no_rows_at_a_time_are_refused():
-    with pytest.raises(ValueError, match="max_batch_rows must be positive"):
+    with pytest.raises(ValueError, match="max_batch_rows = 0 must be positive"):
         ExactLikelihood(0)

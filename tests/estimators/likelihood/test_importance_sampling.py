@@ -316,10 +316,10 @@ def test_bound_is_labelled_without_a_graph():
     "settings", [{"num_samples": 0, "max_batch_rows": 10}, {"num_samples": 10, "max_batch_rows": 0}]
 )
 def test_nonpositive_settings_are_refused(settings):
-    with pytest.raises(ValueError, match="num_samples and max_batch_rows must be positive"):
+    with pytest.raises(ValueError, match="(num_samples|max_batch_rows) = 0 must be positive"):
         sampler(**settings)
     overrides = (f"estimators.importance_sampling.{name}={value}" for name, value in settings.items())
-    with pytest.raises(ConfigError, match="num_samples and max_batch_rows must be positive"):
+    with pytest.raises(ConfigError, match="(num_samples|max_batch_rows) = 0 must be positive"):
         instantiate(compose(*overrides).estimators)
 
 

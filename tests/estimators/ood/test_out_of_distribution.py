@@ -73,8 +73,9 @@ def test_likelier_data_give_a_warning(digits):
     assert rows["log_likelihood"].warning.startswith("likelier than data (")
     assert rows["log_likelihood"].warning.endswith("typicality does (1.00)")
     assert rows["typicality"].warning is None
-    seen = {"mean": -1.0, "mean_of_data": -2.0}
-    assert _describe_failure({"log_likelihood": 0.4, "joint": 0.6}, seen).endswith(
+    log_p_other = torch.tensor([-1.0])
+    log_p_test = torch.tensor([-2.0])
+    assert _describe_failure({"log_likelihood": 0.4, "joint": 0.6}, log_p_other, log_p_test).endswith(
         "does not detect it; nor does another score"
     )
 

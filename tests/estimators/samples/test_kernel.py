@@ -6,9 +6,9 @@ import torch
 from dgm_run.estimators.samples.kernel import (
     cubic_distances,
     cubic_stderr,
-    discrepancy_stderr,
+    mmd_stderr,
     permutation_p_value,
-    squared_discrepancy,
+    squared_mmd,
 )
 
 
@@ -22,15 +22,15 @@ def test_mmd_matches_closed_form():
         return math.sqrt(h / (h + 2 * variance)) * math.exp(-(mean**2) / (h + 2 * variance))
 
     exact = 2 * mean_kernel(2, 0) - 2 * mean_kernel(2, shift)
-    assert squared_discrepancy(a, b).item() == pytest.approx(exact, abs=0.01)
-    again = torch.stack([squared_discrepancy(torch.randn(50, 2), torch.randn(50, 2)) for _ in range(400)])
+    assert squared_mmd(a, b).item() == pytest.approx(exact, abs=0.01)
+    again = torch.stack([squared_mmd(torch.randn(50, 2), torch.randn(50, 2)) for _ in range(400)])
     assert abs(again.mean()) < 4 * again.std() / 20  # without bias, and so at times below zero
     assert again.min() < 0
 
 
 @pytest.mark.parametrize(
     ("distance", "stderr"),
-    [(squared_discrepancy, discrepancy_stderr), (lambda x, y: cubic_distances(x, y).mean(), cubic_stderr)],
+    [(squared_mmd, mmd_stderr), (lambda x, y: cubic_distances(x, y).mean(), cubic_stderr)],
 )
 @pytest.mark.parametrize(("shift", "factor"), [(1.0, 1.0), (0.0, math.sqrt(2))])
 def test_stated_errors_match_the_scatter(distance, stderr, shift, factor):

@@ -33,7 +33,7 @@ def fit(part=PPCA, num_steps=300, train=None):
     train = train or data()
     model = ClassConditional(K, lambda: part(SHAPE, 2, 0.01, 0.0)).double()
     model.initialize(train.batch(slice(None)))
-    statistics = model.statistics(train)
+    statistics = model.compute_statistics(train)
     seen = torch.stack([model.em_step(statistics) for _ in range(num_steps)])
     assert (seen.diff()[1:] > -1e-9).all()  # the first step also sets the shares of the classes
     return model.eval(), train
@@ -73,13 +73,13 @@ def test_parts_fit_their_classes():
 def test_labels_that_may_not_be_used_are_not():
     train = data()
     train.labelled = torch.arange(100)
-    shares, moments = ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
+    shares, moments = ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).compute_statistics(train)
     y, x = train.y[:100], train.x[:100].flatten(1)
     assert shares.tolist() == pytest.approx((torch.bincount(y) / 100).tolist())
     torch.testing.assert_close(moments[1].mean, x[y == 1].mean(0))
     train.labelled = (train.y != 2).nonzero().flatten()
     with pytest.raises(ValueError, match="class 2 has 0 labelled examples and needs two or more"):
-        ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).statistics(train)
+        ClassConditional(K, lambda: PPCA(SHAPE, 2, 0.01, 0.0)).compute_statistics(train)
 
 
 def test_samples_have_class_frequencies():
