@@ -36,8 +36,9 @@ class AIS(PartitionFunction):
     temperatures. A single estimate can err on either side. `log_mean_margin` gives its interval, which does not allow
     for a mode that all chains have missed.
 
-    With a target the path doubles, with new chains, until the standard error meets it without a warning, or the next
-    path would exceed the limit. Only the last path counts.
+    With a target the path doubles until its standard error meets it without a warning, or the next path would exceed
+    the limit. A path that met it only after doubling runs once more, since its error may look small by chance. Only the
+    last path counts, and each has new chains.
 
     Args:
         num_chains: number of independent chains.
@@ -74,7 +75,7 @@ class AIS(PartitionFunction):
             path = replace(self, num_temperatures=num)
             found = path._anneal(model, report)
             if not self._is_too_short(num, found):
-                found = path._anneal(model, report)  # a path that ends because its error looks small understates it
+                found = path._anneal(model, report)
                 break
         return replace(found, settings=self._list_settings())
 
