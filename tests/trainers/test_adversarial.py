@@ -55,7 +55,7 @@ def test_generator_has_learning_rate(tmp_path):
 
 
 def test_discriminator_that_wins_is_reported(tmp_path, capsys):
-    run(tmp_path, "objective.r1=0", "optimizer.lr=0.02", "trainer.generator_lr_ratio=1e-9", "trainer.max_epochs=60")
+    run(tmp_path, "objective.r1=0", "optimizer.lr=0.02", "trainer.generator_lr_ratio=1e-9", "trainer.max_epochs=30")
     assert "the discriminator wins" in capsys.readouterr().out
 
 
