@@ -1,9 +1,11 @@
 """YAML files of `conf/`: each composes, fits its target, builds, and trains a step."""
 
 import inspect
+import itertools
 from functools import cache
 
 import pytest
+import yaml
 from hydra.errors import ConfigCompositionException
 
 import dgm_run
@@ -40,6 +42,7 @@ OPTIONS = sorted(
     for path in (conf_dir() / group).glob("*.yaml")
     if group != "dataset"
 )
+PARTS_OF_RUNS = [group for group in GROUPS if group not in ("dataset", "optimizer", "schedule", "estimators")]
 DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
 CORRUPTIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "corrupt").glob("*.yaml"))
 EXPERIMENTS = sorted(
@@ -77,11 +80,42 @@ NEEDS = {  # what a choice needs beside the defaults
     ),
     "sample_quality estimators": ("estimators.sample_quality.num_samples=100",),
     "modes estimators": ("dataset=gaussian_mixture", "dataset.source.num_train=1100", "likelihood=gaussian"),
-    "parzen estimators": ("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
+    "parzen estimators": (
+        *("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
+        *("estimators.parzen.num_samples=100", "estimators.parzen.num_valid=100"),
+    ),
     "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
     "density_network model": ("estimators.prior_sampling.num_samples=1000",),
     "bag_of_words objective": ("decoder.bag_of_words=true",),
-    "exact objective": ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
+    **dict.fromkeys(
+        ("exact objective", "boltzmann model", "subspace_rbm model", "rbm model"),
+        ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
+    ),
+    "gan model": ("estimators.sample_quality.features=pixels",),
+    **dict.fromkeys(
+        ("autoregressive model", "pixelcnn decoder", "gated_pixelcnn decoder"),
+        ("decoder.network.channels=4", "decoder.network.num_layers=2"),
+    ),
+}
+SAME_RUN = {  # as that of another choice, with which it comes
+    **dict.fromkeys(
+        [
+            *(("estimators", "importance_sampling"), ("likelihood", "bernoulli"), ("objective", "elbo")),
+            *(("optimizer", "adam"), ("posterior", "gaussian"), ("prior", "standard")),
+            *(("schedule", "constant"), ("trainer", "gradient")),
+        ],
+        ("model", "vae"),
+    ),
+    **dict.fromkeys([("decoder", "rnn"), ("encoder", "rnn")], ("model", "sentence_vae")),
+    **dict.fromkeys([("objective", "up_down"), ("trainer", "layerwise")], ("model", "dbn")),
+    **dict.fromkeys([("objective", "log_likelihood"), ("trainer", "em")], ("model", "factor_analysis")),
+    ("estimators", "energy"): ("objective", "pcd"),
+    ("estimators", "prior_sampling"): ("model", "density_network"),
+    ("trainer", "stacked"): ("model", "m1_m2"),
+    ("trainer", "adversarial"): ("objective", "non_saturating"),
+    ("objective", "semi_supervised"): ("model", "m2"),
+    ("posterior", "operator"): ("objective", "operator"),
+    ("posterior", "stein_particles"): ("objective", "stein"),
 }
 
 
@@ -92,8 +126,10 @@ def node_of(group, option):
 
 def targets_of(group, option):
     """Returns the classes that a choice builds."""
-    node = node_of(group, option)
-    return [import_target(each, group) for each in (node.values() if group == "estimators" else [node])]
+    node = yaml.safe_load((conf_dir() / group / f"{option}.yaml").read_text())
+    node = node.get(group, node)
+    nodes = [node] if "_target_" in node else [each for each in node.values() if "_target_" in each]
+    return [import_target(each, group) for each in nodes or node_of(group, option).values()]
 
 
 def tiny_with(group, option):
@@ -130,10 +166,21 @@ def tiny_with(group, option):
     return tuple(override for override in TINY if override not in dropped)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_choice_trains_a_step(group, option, tmp_path):
+def compose_tiny(group, option):
+    """Composes the tiny run of a choice."""
     choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
-    cfg = dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
+    return dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("choice", "other"), SAME_RUN.items())
+def test_choices_have_the_same_run(choice, other):
+    assert compose_tiny(*choice) == compose_tiny(*other)
+
+
+@pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each not in SAME_RUN])
+def test_every_choice_trains_a_step(group, option, tmp_path):
+    cfg = compose_tiny(group, option)
     results = dgm_run.run(cfg, tmp_path / "run")
     steps = {"LayerwiseTrainer": 9, "EMTrainer": 1, "GradientTrainer": 3, "AdversarialTrainer": 3}
     expected = 6 if option in ("m1_m2", "stacked") else steps[cfg.trainer._target_.rpartition(".")[2]]
@@ -187,12 +234,13 @@ def test_experiments_name_command_and_number(name):
 
 def test_every_argument_of_a_target_stands_in_its_file():
     # a knob that is not in the YAML cannot be found, and a default would stand in two places
-    for group, option in OPTIONS:
-        if group in ("optimizer", "schedule", "estimators"):
-            continue
-        node = node_of(group, option)
-        arguments = set(inspect.signature(import_target(node, group)).parameters)
-        assert arguments == set(node) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
+    options = [[each for each in OPTIONS if each[0] == group] for group in PARTS_OF_RUNS]
+    for some in itertools.zip_longest(*options):  # one of each group at a time: composing is slow
+        chosen = [each for each in some if each]
+        cfg = dgm_run.compose(*(f"{group}={option}" for group, option in chosen))
+        for group, option in chosen:
+            arguments = set(inspect.signature(import_target(cfg[group], group)).parameters)
+            assert arguments == set(cfg[group]) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
 
 
 def test_an_unknown_choice_is_refused_with_the_available_ones():

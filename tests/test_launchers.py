@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from dgm_run import compose, run
+from tests.support import tiny
 from tests.support.tiny import TINY, command
 
 KILLER = """
@@ -24,7 +25,11 @@ def engine(name, *marks):
     return pytest.param(name, marks=(skip, *marks))
 
 
-ENGINES = [engine("joblib"), engine("submitit_local", pytest.mark.slow), engine("ray", pytest.mark.slow)]
+ENGINES = [
+    engine("joblib", pytest.mark.slow),
+    engine("submitit_local", pytest.mark.slow),
+    engine("ray", pytest.mark.slow),
+]
 
 
 def dgm_run(*arguments, cwd):
@@ -39,10 +44,22 @@ def finished_jobs(folder):
     return sorted(path.parent.name for path in folder.glob("*/results.json"))
 
 
+SWEEP = ("objective=renyi", "objective.alpha=0.5,nan,0.2", *TINY, "hydra.sweep.dir=sweep")
+
+
+@engine("joblib").marks[0]
+def test_one_process_runs_jobs_by_an_engine(tmp_path):
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+    check_sweep(tiny.dgm_run("-m", *launcher, *SWEEP, cwd=tmp_path), tmp_path)
+
+
 @pytest.mark.parametrize("launcher", ENGINES)
-def test_jobs_that_fail_are_named_and_the_others_finish(launcher, tmp_path):
-    done = dgm_run("-m", f"hydra/launcher={launcher}", "objective=renyi", "objective.alpha=0.5,nan,0.2", *TINY,
-                   "hydra.sweep.dir=sweep", cwd=tmp_path)  # fmt: skip
+def test_jobs_are_run_by_an_engine(launcher, tmp_path):
+    check_sweep(dgm_run("-m", f"hydra/launcher={launcher}", *SWEEP, cwd=tmp_path), tmp_path)
+
+
+def check_sweep(done, tmp_path):
+    """Checks that the job that failed is named, and that the others are as by themselves."""
     assert done.returncode == 1
     assert finished_jobs(tmp_path / "sweep") == ["0", "2"]
     told = done.stderr.rpartition("failed jobs:")[2]

@@ -1,6 +1,7 @@
 """The command as its user meets it, as a subprocess."""
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny import TINY, command, dgm_run, metrics, run_refused
+from tests.support.tiny import TINY, command, dgm_run, metrics, run_refused, start_command
 
 REFUSALS = {
     "prior=vampprio": "prior=vampprio: there is no such choice: did you mean prior=vampprior",
@@ -246,17 +247,18 @@ def undisturbed(tmp_path_factory) -> Path:
 )
 def test_an_interrupted_run_resumes_to_the_same_bits(signum, tmp_path, undisturbed):
     run = tmp_path / "run"
-    process = subprocess.Popen(command(*LONG), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (run / "checkpoints" / "last").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signum)
-    _, stderr = process.communicate(timeout=60)
+    with start_command(*LONG, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 120
+        while not (run / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signum)
+        process.join(60)
+    stderr = (tmp_path / "stderr").read_text()
     assert not (run / "results.json").exists(), "the run was over before the signal came"
     if signum == signal.SIGKILL:
-        assert process.returncode == -9
+        assert process.exitcode == -9
     else:
-        assert process.returncode == 128 + signum
+        assert process.exitcode == 128 + signum
         assert "to resume: dgm-run" in stderr
         assert f"trainer.resume={run}" in stderr
         assert stderr.count("\n") == 1
@@ -281,8 +283,6 @@ def test_a_changed_configuration_is_refused_with_its_difference(undisturbed):
 
 @pytest.mark.xdist_group("undisturbed run")
 def test_more_epochs_may_be_asked_for_on_resume(undisturbed, tmp_path):
-    import shutil
-
     shutil.copytree(undisturbed, tmp_path / "run")
     done = dgm_run("trainer.resume=run", "trainer.max_epochs=13", cwd=tmp_path)  # all else as it was begun
     assert done.returncode == 0, done.stderr

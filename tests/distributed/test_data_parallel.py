@@ -15,13 +15,18 @@ from torch import nn
 
 import dgm_run
 from dgm_run import rng
+from dgm_run.distributed import process_group
 from dgm_run.distributed.data_parallel import DataParallel
-from dgm_run.distributed.launch import launch_workers
+from dgm_run.distributed.process_group import WorkerDied
 from dgm_run.errors import ConfigError
 from dgm_run.recording.checkpoint import Checkpoints
 from tests.support.tiny import SHORT, TINY, TINY_DENSITY, TINY_ENERGY, TINY_LABELLED, TINY_LAYERS, command, metrics
+from tests.support.workers import open_store, run_together, start_workers
 
-RAGGED = ("trainer.batch_size=314", "trainer.precision=fp64")  # the last of the 1257 examples is a batch of its own
+RAGGED = (  # the last of the 1257 examples is a batch of its own; few are left to estimate with
+    *("trainer.batch_size=314", "trainer.precision=fp64"),
+    *("dataset.source.num_valid=480", "dataset.source.num_test=60"),
+)
 OF_EXAMPLES = (  # all that look at one example at a time, in several blocks each
     "estimators=[importance_sampling,imputation,out_of_distribution]",
     "estimators.importance_sampling.num_samples=2",
@@ -30,7 +35,7 @@ OF_EXAMPLES = (  # all that look at one example at a time, in several blocks eac
     *(f"~estimators.imputation.methods.{name}" for name in ("exact", "gibbs", "metropolis_within_gibbs")),
     "estimators.imputation.methods.importance_sampling.num_samples=4",
     "estimators.out_of_distribution.num_samples=2",
-    "estimators.out_of_distribution.max_batch_rows=100",
+    "estimators.out_of_distribution.max_batch_rows=25",
 )
 MODELS = {
     "vae": (*TINY[:-1], *OF_EXAMPLES, "trainer.max_epochs=2", "trainer.clip_norm=1.0", "trainer.ema_decay=0.9"),
@@ -88,7 +93,8 @@ def by_two(tmp_path_factory):
     """Folders of runs by two processes, which are started once for all of them."""
     folders = {model: tmp_path_factory.mktemp(model) / "two" for model in MODELS}
     more = (*RAGGED, "trainer.devices=2", "trainer.worker_timeout_seconds=60")
-    launch_workers(2, in_turn, {str(folder): (*MODELS[model], *more) for model, folder in folders.items()})
+    runs = {str(folder): (*MODELS[model], *more) for model, folder in folders.items()}
+    assert run_together(in_turn, runs) == [None, None]
     return folders
 
 
@@ -98,7 +104,8 @@ def test_two_processes_find_what_one_finds_in_two_parts(model, by_two, tmp_path)
     overrides = (*MODELS[model], *RAGGED)
     one = train(tmp_path / "one", *overrides, "trainer.micro_batches=2")
     same(one, left_by(by_two[model]))
-    whole = train(tmp_path / "whole", *overrides)
+    alone = [each for each in overrides if not each.lstrip("~").startswith("estimators")]
+    whole = train(tmp_path / "whole", *alone, "estimators=[]")
     assert any(not torch.equal(value, whole[0][name]) for name, value in one[0].items())  # parts have their own noise
 
 
@@ -195,10 +202,14 @@ def start(folder, *overrides):
         cwd=folder.parent,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+    wait_for_checkpoint(folder)
+    return process
+
+
+def wait_for_checkpoint(folder):
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "last").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return process
 
 
 def read_outcome(folder):
@@ -213,6 +224,30 @@ def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     dgm_run.run(dgm_run.compose(*LONGER), folder)
     return read_outcome(folder)
+
+
+FEW_EPOCHS = (*LONGER, "trainer.max_epochs=4", "trainer.resume=auto")
+
+
+def go_on(folder):
+    """Trains in a worker, which leaves at once when it loses another."""
+    process_group.LOST_PEER_WAIT = 0.1
+    dgm_run.run(dgm_run.compose(*FEW_EPOCHS), folder)
+
+
+def test_restarted_workers_end_as_one(tmp_path):
+    """Two attempts, as torchrun makes them after a process was killed."""
+    store, folder = open_store(), tmp_path / "killed"
+    with start_workers(store, 0, go_on, str(folder)) as (main, second):
+        wait_for_checkpoint(folder)
+        second.process.kill()
+        assert second.wait() == -signal.SIGKILL
+        assert isinstance(main.wait(), WorkerDied)
+    assert not (folder / "results.json").exists()
+    with start_workers(store, 1, go_on, str(folder)) as workers:
+        assert [worker.wait() for worker in workers] == [None, None]
+    assert run_together(go_on, str(tmp_path / "whole")) == [None, None]
+    assert read_outcome(folder) == read_outcome(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -290,13 +325,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("undisturbed")
 def test_torchrun_brings_all_back_after_the_second_is_killed(alone, tmp_path):
     overrides = ("-m", "dgm_run", *LONGER, "trainer.resume=auto", "hydra.run.dir=killed")
     agent = torchrun(tmp_path, "--max-restarts=2", *overrides)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoints" / "last").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_checkpoint(tmp_path / "killed")
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
     os.kill(int(children[1]), signal.SIGKILL)
     text, _ = agent.communicate(timeout=200)

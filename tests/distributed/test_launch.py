@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from dgm_run.distributed import process_group
+from dgm_run.distributed import launch, process_group
 from dgm_run.distributed.launch import WorkerDied, launch_workers
 from dgm_run.distributed.signals import Interrupted, stop_requests
 from dgm_run.errors import DataError
@@ -54,11 +55,44 @@ def be_killed():
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others():
     begun = time.monotonic()
     with pytest.raises(WorkerDied, match=r"was killed \(SIGKILL\)|lost the connection"):
         launch_workers(2, be_killed)
     assert time.monotonic() - begun < 50
+
+
+def failure(status, message="", pid=1, rank=0):
+    found = ProcessFailure(rank, pid, status, error_file="<N/A>")
+    found.message = message or found.message
+    return found
+
+
+def user_error(name, message):
+    return {"message": f"{name}: {message}", "extraInfo": {"py_callstack": "in divide"}}
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "message"),
+    [
+        ([failure(-9)], WorkerDied, "process 0 was killed (SIGKILL)"),
+        ([failure(-15), failure(-9)], WorkerDied, "process 1 was killed (SIGKILL)"),
+        ([failure(3)], WorkerDied, "process 0 ended without a message (exit status 3)"),
+        ([failure(-15)], WorkerDied, "process 0 was ended after another"),
+        (
+            [failure(1, user_error("WorkerDied", "it lost another")), failure(-9)],
+            WorkerDied,
+            "process 1 was killed (SIGKILL)",
+        ),
+        ([failure(-9), failure(1, user_error("DataError", "no: file"))], DataError, "no: file"),
+        ([failure(-15), failure(1, user_error("TypeError", "no"))], RuntimeError, "process 1 failed:\nin divide"),
+    ],
+)
+def test_the_cause_of_a_failure_is_named(failures, kind, message):
+    error = launch._choose_cause(dict(enumerate(failures)))
+    assert type(error) is kind
+    assert str(error) == message
 
 
 def wait_for_a_stop(ready):

@@ -1,14 +1,12 @@
 import os
 import time
 
-import pytest
 import torch
-import torch.distributed as dist
 
 from dgm_run import rng
 from dgm_run.distributed import process_group
-from dgm_run.distributed.launch import launch_workers
 from dgm_run.errors import ConfigError, TrainingError
+from tests.support.workers import open_store, run_together, start_workers
 
 
 def blocks(n, size):
@@ -60,16 +58,14 @@ def talk(folder):
         found["main_first"] = process_group.all_reduce_sum(
             torch.tensor(float(process_group.main_process_first(see)))
         ).item()
-        gathered = [None, None]
-        dist.all_gather_object(gathered, found)
-        return gathered
+        return found
 
 
 SIZES = [(10, 3), (7, 7), (1, 5), (4, 1)]
 
 
-def test_processes_agree_and_share_out_what_one_would_do_alone(tmp_path):
-    first, second = launch_workers(2, talk, str(tmp_path))
+def test_processes_share_the_work_of_one(tmp_path):
+    first, second = run_together(talk, str(tmp_path))
     assert first["size"] == 2
     assert first["total"] == [2.0, 10.0]
     assert first["all_gathered"] == [[1.0, 0.0], [1.0, 1.0]]
@@ -114,8 +110,9 @@ def of_another_number():
 
 
 def test_wrong_process_count_is_refused():
-    with pytest.raises(ConfigError, match=r"trainer.devices=3, and 2 processes were started: set it to 2"):
-        launch_workers(2, of_another_number)
+    for error in run_together(of_another_number):
+        assert isinstance(error, ConfigError)
+        assert str(error) == "trainer.devices=3, and 2 processes were started: set it to 2"
 
 
 def hang():
@@ -125,8 +122,8 @@ def hang():
         process_group.all_reduce_max(0)
 
 
-def test_a_process_that_hangs_ends_the_run_with_a_message():
-    begun = time.monotonic()
-    with pytest.raises(TrainingError, match=r"a process sent no message for .* it hangs, and the run is ended"):
-        launch_workers(2, hang)
-    assert time.monotonic() - begun < 60
+def test_a_process_that_hangs_ends_the_run():
+    with start_workers(open_store(), 0, hang) as (main, _):
+        error = main.wait()
+    assert isinstance(error, TrainingError)
+    assert "a process sent no message for trainer.worker_timeout_seconds: it hangs, and the run is ended" in str(error)

@@ -1,4 +1,3 @@
-import os
 import signal
 import threading
 
@@ -12,7 +11,7 @@ def test_a_signal_is_remembered_and_the_old_handlers_return(signum):
     before = signal.getsignal(signum)
     with stop_requests() as stop:
         assert not stop
-        os.kill(os.getpid(), signum)
+        signal.raise_signal(signum)
         assert stop
         assert stop.signum == signum
     assert signal.getsignal(signum) is before
@@ -23,7 +22,7 @@ def test_signal_that_ignored_stays_ignored(signum):
     before = signal.signal(signum, signal.SIG_IGN)  # as nohup does
     try:
         with stop_requests() as stop:
-            os.kill(os.getpid(), signum)
+            signal.raise_signal(signum)
             assert not stop
         assert signal.getsignal(signum) == signal.SIG_IGN
     finally:
@@ -32,8 +31,8 @@ def test_signal_that_ignored_stays_ignored(signum):
 
 def test_a_second_interrupt_stops_at_once():
     with pytest.raises(KeyboardInterrupt), stop_requests():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_other_threads_keep_signal_handlers():

@@ -34,8 +34,8 @@ def test_coin_prior_matches_jeffreys():
     assert (round(jeffreys, 2), round(uniform, 2)) == (2.41, 2.24)
     torch.manual_seed(0)
     prior = ObjectivePrior(1, 60, 8.0, (-6.0, 0.0)).double()
-    optimizer = torch.optim.Adam(prior.parameters(), lr=0.05)
-    for _ in range(1500):
+    optimizer = torch.optim.Adam(prior.parameters(), lr=0.1)
+    for _ in range(500):
         optimizer.zero_grad()
         prior.auxiliary_loss(flips).backward()
         optimizer.step()

@@ -116,9 +116,18 @@ def covering(cells: list[Cell]) -> set[Cell]:
     return {cell for cell in cells if _is_covering(cell)}
 
 
-def _is_covering(cell: Cell) -> bool:
+def single_changes(cells: list[Cell]) -> set[Cell]:
+    """Cells with one part at most that is not the default: bounds are ordered whatever log weights they average."""
+    return {cell for cell in cells if _is_covering(cell) and len(_changed_parts(cell)) < 2}
+
+
+def _changed_parts(cell: Cell) -> set[str]:
     parts = zip(PARTS, cell.parts, _usual(cell.model), strict=True)
-    changed = {part for part, name, usual in parts if name != usual}
+    return {part for part, name, usual in parts if name != usual}
+
+
+def _is_covering(cell: Cell) -> bool:
+    changed = _changed_parts(cell)
     if cell.model == "m1":
         return not changed
     return len(changed) < 2 or (cell.model == "vae" and changed in ({"posterior", "prior"}, {"decoder", "likelihood"}))

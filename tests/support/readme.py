@@ -118,7 +118,19 @@ def _cheap(node: Any, key: str) -> Iterator[tuple[str, int]]:
                 yield f"{key}.{name}", SMALL_ESTIMATORS[name]
 
 
+def covering_jobs(arguments: list[str]) -> Iterator[list[str]]:
+    """Yields as few jobs of a sweep as hold every override of it."""
+    seen: set[str] = set()
+    rest = list(jobs(arguments))
+    while rest:
+        best = max(rest, key=lambda job: len(set(job) - seen))
+        yield best
+        seen |= set(best)
+        rest = [job for job in rest if set(job) - seen]
+
+
 def compose_jobs(arguments: list[str], *more: str) -> list[DictConfig]:
+    """Composes each job of a run or of a sweep."""
     return [dgm_run.compose(*job, *more) for job in jobs(arguments)]
 
 

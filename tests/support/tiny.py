@@ -4,11 +4,11 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -52,8 +52,8 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dgm_run", *arguments]
 
 
-_SERVER = multiprocessing.get_context("forkserver")  # has imported what takes seconds, and forks the commands
-_SERVER.set_forkserver_preload(
+FORK_SERVER = multiprocessing.get_context("forkserver")  # has imported what takes seconds, and forks the commands
+FORK_SERVER.set_forkserver_preload(
     ["dgm_run.cli.main", "dgm_run.runner.run", "matplotlib.figure", "sklearn.datasets", "torchvision"]
 )
 
@@ -75,13 +75,25 @@ def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
     """Runs one of the commands, by its function in `dgm_run.cli.main`, to its end in the folder `cwd`."""
     with TemporaryDirectory() as folder:
         told = [f"{folder}/stdout", f"{folder}/stderr"]
-        process = _SERVER.Process(target=_command, args=(function, arguments, cwd, environment, *told))
+        process = FORK_SERVER.Process(target=_command, args=(function, arguments, cwd, environment, *told))
         process.start()
         process.join(300)
         if process.exitcode is None:
             process.kill()
             process.join()
         return Done(process.exitcode, *(Path(file).read_text() for file in told))
+
+
+@contextmanager
+def start_command(*arguments: str, cwd: Path) -> Iterator[Any]:
+    """Starts the command in the folder `cwd`, for tests that send signals to it; yields the process."""
+    process = FORK_SERVER.Process(target=_command, args=("main", arguments, cwd, {}, f"{cwd}/stdout", f"{cwd}/stderr"))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
 def _command(

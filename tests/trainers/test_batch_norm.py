@@ -8,6 +8,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.errors import ConfigError
 from dgm_run.trainers.batch_norm import count_smallest_part, find_near_batch_size, refuse_single_values
 from tests.support.tiny import SHORT, TINY_GAN, TINY_LABELLED
+from tests.support.workers import run_together
 
 # 8 x 8 digits become 1 x 1 after three convolutions
 ENCODER = ("encoder=conv", "encoder.batch_norm=true", "encoder.channels=[2,2,2]", "encoder.kernel_sizes=[3,3,3]",
@@ -51,8 +52,9 @@ def test_parts_of_one_example_are_refused(tmp_path):
 
 
 def test_parts_of_two_processes_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"batch_size=628 with trainer.micro_batches=2 leaves 1 of 1,257 examples"):
-        run(tmp_path, *OTHERS, *ENCODER, "trainer.batch_size=628", "trainer.devices=2")
+    for error in run_together(run, tmp_path, *OTHERS, *ENCODER, "trainer.batch_size=628", "trainer.devices=2"):
+        assert isinstance(error, ConfigError)
+        assert "batch_size=628 with trainer.micro_batches=2 leaves 1 of 1,257 examples" in str(error)
 
 
 def test_samples_of_one_example_are_enough(tmp_path):

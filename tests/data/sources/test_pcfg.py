@@ -7,6 +7,7 @@ import torch
 
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.sources.pcfg import PAIRS, PCFG, WORDS
+from tests.support.contracts import check_frequencies
 
 
 def derivations(symbol, max_words):
@@ -21,6 +22,15 @@ def derivations(symbol, max_words):
                 yield left + words, p * p_left * p_right
 
 
+TREES = list(derivations("S", 5))
+
+
+@pytest.fixture(scope="module")
+def draws():
+    source, generator = PCFG(5, 1, 1, 1, 0), torch.Generator().manual_seed(0)
+    return [source.sample(generator) for _ in range(4000)]
+
+
 def test_every_symbol_becomes_something():
     for symbol in {*PAIRS, *WORDS}:
         assert sum(PAIRS.get(symbol, {}).values()) + sum(WORDS.get(symbol, {}).values()) == pytest.approx(1)
@@ -28,7 +38,7 @@ def test_every_symbol_becomes_something():
 
 def test_probabilities_sums_over_all_trees():
     trees = Counter()
-    for words, p in derivations("S", 5):
+    for words, p in TREES:
         trees[words] += p
     source = PCFG(5, 1, 1, 1, 0)
     assert source.short_probability() == pytest.approx(sum(trees.values()))
@@ -47,13 +57,19 @@ def test_a_sentence_with_two_trees_has_both():
     assert source.log_prob(words) == pytest.approx(math.log(trees / source.short_probability()))
 
 
-def test_draws_follow_the_probabilities():
-    source, generator = PCFG(6, 1, 1, 1, 0), torch.Generator().manual_seed(0)
-    draws = Counter(source.sample(generator) for _ in range(20_000))
-    assert max(map(len, draws)) <= 6
-    for words, count in draws.most_common(15):
-        p = math.exp(source.log_prob(words))
-        assert abs(count - 20_000 * p) < 5 * math.sqrt(20_000 * p)
+@pytest.mark.parametrize(
+    "summarize",
+    [lambda words: words, lambda words: (len(words), words[0]), lambda words: (len(words), words[-1])],
+    ids=["sentences", "first words", "last words"],
+)
+def test_draws_follow_the_probabilities(summarize, draws):
+    counts, probabilities = Counter(map(summarize, draws)), Counter()
+    total = sum(p for _, p in TREES)
+    for words, p in TREES:
+        probabilities[summarize(words)] += p / total
+    assert set(counts) <= set(probabilities)
+    rows = [(counts[key], p) for key, p in probabilities.items()]
+    check_frequencies(*torch.tensor(rows, dtype=torch.float64).T)
 
 
 def test_the_test_sentences_come_with_their_likelihoods():
