@@ -35,7 +35,7 @@ def test_coin_prior_matches_jeffreys():
     torch.manual_seed(0)
     prior = ObjectivePrior(1, 60, 8.0, (-6.0, 0.0)).double()
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.1)
-    for _ in range(500):
+    for _ in range(800):
         optimizer.zero_grad()
         prior.auxiliary_loss(flips).backward()
         optimizer.step()
