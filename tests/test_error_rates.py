@@ -14,6 +14,7 @@ def errors(found):
     return {(row["quantity"], row["estimator"]): row["value"] for row in found["estimates"]}
 
 
+@pytest.mark.slow
 def test_on_digits_examples_without_labels_teach_something(tmp_path):
     overrides = ("model=m2", "dataset.num_labels=100", "trainer.max_epochs=20", "trainer.threads=1")
     found = errors(dgm_run.run(dgm_run.compose(*overrides, "estimators=[classification]"), tmp_path))
