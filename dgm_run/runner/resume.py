@@ -40,8 +40,7 @@ def load_results_or_checkpoint(
     if config["trainer"]["resume"] == "auto":
         finished_results = _load_finished_results(config, checkpoints, folder)
         if finished_results:
-            saved_config = checkpoints.load("last")[1]["config"] if checkpoints.exists("last") else config
-            run_folder.save_config(folder, saved_config)  # Hydra has overwritten it by one with references
+            run_folder.save_config(folder, _read_config(checkpoints, config))  # Hydra has overwritten the file
             return finished_results, None
     return None, _load_checkpoint(config, checkpoints, folder, start, display)
 
@@ -61,6 +60,14 @@ def _load_finished_results(config: dict[str, Any], checkpoints: Checkpoints, fol
     has_same_config = former.get("configuration") == run_folder.config_hash(config)
     has_same_path = former.get("data_path") == get_data_source(config).get("path")  # another path may hold other data
     return former if has_same_config and has_same_path and not is_damaged else None
+
+
+def _read_config(checkpoints: Checkpoints, config: dict[str, Any]) -> dict[str, Any]:
+    """Reads the configuration of the last checkpoint; returns that of this command if there is no whole checkpoint."""
+    try:
+        return checkpoints.load("last")[1]["config"]
+    except CheckpointError:
+        return config
 
 
 def read_former_results(folder: Path) -> dict[str, Any] | None:

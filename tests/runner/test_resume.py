@@ -32,6 +32,10 @@ def test_finished_run_keeps_its_configuration(tmp_path):
     assert "${" in file.read_text()
     package.run(cfg, tmp_path)
     assert file.read_text() == written
+    for weights in tmp_path.glob("checkpoints/*last/weights.safetensors"):
+        weights.write_bytes(b"")
+    package.run(cfg, tmp_path)
+    assert "${" not in file.read_text()
 
 
 DAMAGED = {
