@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 import dgm_run as package
 from dgm_run.errors import CheckpointError
+from dgm_run.runner import run_folder
 from tests.support.tiny import TINY
 
 
@@ -34,8 +35,9 @@ def test_finished_run_keeps_its_configuration(tmp_path):
     assert file.read_text() == written
     for weights in tmp_path.glob("checkpoints/*last/weights.safetensors"):
         weights.write_bytes(b"")
+    file.write_text(OmegaConf.to_yaml(cfg))
     package.run(cfg, tmp_path)
-    assert "${" not in file.read_text()
+    assert run_folder.load_config(tmp_path) == run_folder.resolve_config(cfg)
 
 
 DAMAGED = {
