@@ -1,9 +1,14 @@
+import json
+import subprocess
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmarks import data, ours
+from benchmarks import data, ours, resume
 from benchmarks.table import Options
 
+GPU_SCRIPT = Path(resume.__file__).parent / "gpu.sh"
 OPTIONS = Options(device=torch.device("cpu"), rounds=1, effort=1.0, compile=False, pythae=False)
 
 
@@ -28,3 +33,22 @@ def test_a_loop_takes_its_steps(loop, images, monkeypatch):
     run = loop(images, OPTIONS, 2, "trainer.threads=1")
     run()
     assert len(steps) == 2
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(["d"], "d: choose from a b c"), ([], "--out FOLDER is missing")])
+def test_gpu_script_names_what_it_takes(arguments, message):
+    done = subprocess.run([GPU_SCRIPT, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_runs_are_compared_value_by_value(tmp_path, monkeypatch):
+    def start(folder, overrides):
+        shift = 0.5 if "trainer.resume=auto" in overrides else 0.0
+        (folder / "checkpoints" / "last").mkdir(parents=True, exist_ok=True)
+        lines = [{"step": step, "name": "a", "value": step + shift * (step == 2)} for step in (1, 2)]
+        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(resume, "_start", start)
+    assert resume.compare(tmp_path, ()) == ("2 of 2 values", "no", "0.5")

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Checks and measures dgm-run on a GPU in a few minutes:
+#
+#   benchmarks/gpu.sh [a] [b] [c] --out FOLDER [--device cuda|cpu] [--quick] [--wheels FOLDER] [--mnist FILE.tar.xz]
+#
+#   a  stops and resumes a VAE, an RBM and a GAN, and compares them with runs that were not stopped
+#   b  speed: VAE, VampPrior, likelihood, CD-1, CD-25 and AIS, eager and compiled
+#   c  the VampPrior of Tomczak & Welling 2018 on MNIST, until its time is up; it leaves a checkpoint
+#
+# Without letters all parts run. Each has its own time limit. Wheels hold packages that Python lacks there.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+parts=()
+out=
+device=cuda
+quick=
+while [ $# -gt 0 ]; do
+    case $1 in
+        a | b | c) parts+=("$1") ;;
+        --out) out=$2 && shift ;;
+        --device) device=$2 && shift ;;
+        --quick) quick=--quick ;;
+        --wheels) python3 -m pip install --quiet --no-deps --no-index "$2"/*.whl && shift ;;
+        --mnist)
+            DGM_DATA_DIR=$(mktemp -d)
+            export DGM_DATA_DIR
+            tar -xf "$2" -C "$DGM_DATA_DIR" && shift
+            ;;
+        *) echo "$1: choose from a b c --out --device --quick --wheels --mnist" >&2 && exit 2 ;;
+    esac
+    shift
+done
+[ -n "$out" ] || { echo "--out FOLDER is missing" >&2 && exit 2; }
+[ ${#parts[@]} -gt 0 ] || parts=(a b c)
+mkdir -p "$out"
+export PYTHONPATH=$PWD
+
+part() { # name, seconds, command...: runs it, and keeps its output
+    echo "== $1"
+    timeout --signal=TERM --kill-after=20 "$2" "${@:3}" 2>&1 | tee "$out/$1.md"
+    [ "${PIPESTATUS[0]}" -ne 124 ] || echo "$1: stopped after $2 seconds" | tee -a "$out/$1.md"
+}
+
+speed() {
+    local questions=(vae vampprior likelihood cd-1 cd-25 ais) only=()
+    [ -z "$quick" ] || questions=(vae cd-1)
+    for question in "${questions[@]}"; do only+=(--only "$question"); done
+    part b 220 python3 -m benchmarks --device "$device" --quick $([ -n "$quick" ] || echo --compile) "${only[@]}"
+}
+
+vampprior() {
+    local run=("trainer.device=$device" "hydra.run.dir=$out/vampprior" trainer.resume=auto trainer.image_every_epochs=null)
+    [ -z "$quick" ] || run+=(dataset=digits model.latent_dim=2 trainer.max_epochs=2 prior.num_components=10)
+    part c 150 python3 -m dgm_run +experiment=vampprior_2018/dynamic_vae_vamp "${run[@]}"
+}
+
+for each in "${parts[@]}"; do
+    case $each in
+        a) part a 100 python3 -m benchmarks.resume --device "$device" ;;
+        b) speed ;;
+        c) vampprior ;;
+    esac
+done
