@@ -15,7 +15,7 @@ from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
-from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
+from dgm_run.estimators.likelihood.temperatures import Schedule, check_target, choose_temperatures
 from dgm_run.estimators.likelihood.weights import weigh
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
@@ -62,10 +62,7 @@ class AIS(PartitionFunction):
             raise ValueError(f"num_chains = {self.num_chains} must be at least 2, for a standard error")
         if self.num_temperatures < 1:
             raise ValueError(f"num_temperatures = {self.num_temperatures} must be positive")
-        if self.target_stderr is not None and (self.target_stderr <= 0 or self.max_num_temperatures is None):
-            raise ValueError(
-                f"target_stderr = {self.target_stderr} must be positive, with a max_num_temperatures; null for one path"
-            )
+        check_target("target_stderr", self.target_stderr, self.max_num_temperatures)
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         found = self._anneal(model, report)
@@ -137,8 +134,10 @@ class AIS(PartitionFunction):
             reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
         else:
             return None
-        limit = "num_temperatures" if self.target_stderr is None else "max_num_temperatures"
+        longer = 2 * self.num_temperatures
+        is_at_limit = self.max_num_temperatures is not None and self.max_num_temperatures < longer
+        key = "max_num_temperatures" if self.target_stderr is not None and is_at_limit else "num_temperatures"
         return (
-            f"{reason}, so its error may exceed the stated one: raise {limit}, now {getattr(self, limit):,}, "
+            f"{reason}, so its error may exceed the stated one: raise {key} to {longer:,} or more, "
             f"or num_chains, now {self.num_chains:,}"
         )

@@ -226,7 +226,7 @@ class Gap(NamedTuple):
         side = "below" if self.mean > 0 else "above"
         return (
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
-            "more than their errors: raise num_temperatures of both (with a target, max_num_temperatures)"
+            "more than their errors: raise num_temperatures and max_num_temperatures of both"
         )
 
 
