@@ -76,7 +76,7 @@ def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Pat
     for number, job in enumerate(jobs):
         line = f"{number}  {' '.join(each for each in job if each not in common) or 'no overrides'}"
         if sweep and (sweep / str(number) / "results.json").exists():
-            line += ": finished already"
+            line += ": has results already"
         elif refusal := _find_refusal(job, folders):
             num_refused += 1
             line += f": refused: {refusal}"
