@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import ProgressCallback, no_progress
+from dgm_run.estimators.base import ProgressCallback, continue_progress, no_progress
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
@@ -66,13 +66,14 @@ class AIS(PartitionFunction):
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         found = self._anneal(model, report)
-        num = self.num_temperatures
+        num = past = self.num_temperatures
         while self._is_too_short(num, found):
             num *= 2
             path = replace(self, num_temperatures=num)
-            found = path._anneal(model, report)
+            found = path._anneal(model, continue_progress(report, past))
+            past += num
             if not self._is_too_short(num, found):
-                found = path._anneal(model, report)
+                found = path._anneal(model, continue_progress(report, past))
                 break
         return replace(found, settings=self._list_settings())
 

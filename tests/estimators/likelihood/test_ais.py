@@ -153,6 +153,14 @@ def test_path_ends_at_its_limit():
     assert AIS(100, 20, "linear", 1e-9, 15)(make()).diagnostics["ais_temperatures"] == 20
 
 
+def test_progress_counts_the_paths_before():
+    reports = []
+    AIS(100, 2, "linear", 1e-9, 16)(make(), lambda done, total: reports.append((done, total)))
+    starts = [0, 2, 6, 14, 30]  # the last path of 16 runs twice
+    assert [done for done, _ in reports] == starts
+    assert [total - done for done, total in reports] == [3, 5, 9, 17, 17]
+
+
 @pytest.mark.parametrize(
     ("target", "limit", "advice"),
     [
