@@ -48,7 +48,7 @@ bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
 FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,
 
-results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNIST) and write RESULTS.md; run it again to go on
+results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNIST) and write RESULTS.md; run it again to resume
 	$(BIN)/dgm-run -m +experiment=$(subst $() $(),$(comma),$(strip $(FAST))) hydra.sweep.dir=outputs/results trainer.resume=auto
 	$(BIN)/dgm-report outputs/results > /dev/null
 	cp outputs/results/published.md RESULTS.md

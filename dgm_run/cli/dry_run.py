@@ -13,12 +13,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
-from dgm_run.cli.hydra_errors import compose_arguments, describe
+from dgm_run.cli.hydra_errors import DRY_RUN, compose_arguments, describe
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.overrides import quote, read_folder, read_key
 from dgm_run.errors import ConfigError, UserError
 
-DRY_RUN_PREFIX = "sweep.dry_run="
+DRY_RUN_PREFIX = f"{DRY_RUN}="
 
 
 def is_dry_run(arguments: Sequence[str]) -> bool:
@@ -76,7 +76,7 @@ def _print_jobs(jobs: list[list[str]], sweep: Path | None, folders: Sequence[Pat
     for number, job in enumerate(jobs):
         line = f"{number}  {' '.join(each for each in job if each not in common) or 'no overrides'}"
         if sweep and (sweep / str(number) / "results.json").exists():
-            line += ": finished already"
+            line += ": has results already"
         elif refusal := _find_refusal(job, folders):
             num_refused += 1
             line += f": refused: {refusal}"

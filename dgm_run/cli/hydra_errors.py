@@ -20,6 +20,9 @@ from dgm_run.errors import ConfigError
 PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
 """Extras of the package that install a launcher or a sweeper."""
 
+DRY_RUN = "sweep.dry_run"
+"""Key of the command line alone, which no configuration has."""
+
 
 def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Any:
     """Composes a configuration as the command line does.
@@ -97,7 +100,8 @@ def describe_syntax(error: OverrideParseException) -> str:
     reason = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
     first = reason[0].strip() if reason else "it is not of the form KEY=VALUE"
     if "=" not in override and override:
-        return f"{override}: write {override}=VALUE"
+        groups = [group for group in GROUPS if override in list_choices(group)]
+        return f"{override}: write {' or '.join(f'{group}={override}' for group in groups) or f'{override}=VALUE'}"
     for opening, closing in ("[]", "{}", "()"):
         if override.count(opening) != override.count(closing):
             return f"{override}: {opening} and {closing} do not match"
@@ -120,7 +124,8 @@ def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[P
     if group in known:  # a leaf: the group is null
         return f"{key}: no {group} is chosen: choose one, or drop this override"
     meant = [
-        f"+{name}=NAME" if name == "experiment" else name for name in suggest_keys(key, known, (*GROUPS, "experiment"))
+        f"+{name}=NAME" if name == "experiment" else name
+        for name in suggest_keys(key, [*known, DRY_RUN], (*GROUPS, "experiment"))
     ]
     line = f"{key}: there is no such key"
     if meant:
@@ -138,8 +143,7 @@ def describe_unknown_option(word: str) -> str:
     option, equals, value = word.partition("=")
     key = option.lstrip("-").replace("-", "_")
     known = _compose_settable_keys([])
-    names = (*GROUPS, "seed")
-    meant = [key] if key in (*known, *names) else suggest_keys(key, known, names)
+    meant = [key] if key in (*known, *GROUPS) else suggest_keys(key, [*known, DRY_RUN], GROUPS)
     if not meant:
         return f"no option {word}: dgm-run --hydra-help lists the options"
     settings = " or ".join(f"{name}={value if equals else 'VALUE'}" for name in meant)

@@ -29,7 +29,8 @@ class _SumSoftplus(torch.autograd.Function):
 def sum_softplus(x: Tensor) -> Tensor:
     """Computes sum_j softplus(x_j) over the last axis, (*batch, D) -> (*batch,), in the precision of x or in single.
 
-    Its error is that of single precision relative to the sum. A term below 1e-7 counts as zero.
+    Its error is that of single precision, relative to the sum or to the number of terms, whichever is larger. A term
+    below 1e-7 counts as zero.
     """
     return _SumSoftplus.apply(x if x.dtype == torch.float64 else x.float())
 

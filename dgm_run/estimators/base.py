@@ -139,6 +139,11 @@ def no_progress(done: int, total: int) -> None:
     """Ignores the progress."""
 
 
+def continue_progress(report: ProgressCallback, past: int) -> ProgressCallback:
+    """Returns a callback for work that follows `past` finished parts, so that the pace counts them too."""
+    return lambda done, total: report(past + done, past + total)
+
+
 class FineProgress:
     """Progress callback that counts parts of the work on each example, so that it also advances within a block.
 

@@ -85,7 +85,7 @@ class Checkpoints:
             except _DamagedError as error:
                 damaged.append(f"checkpoint {path} is damaged ({error})")
         detail = "; ".join(damaged) if damaged else f"there is no checkpoint '{name}' in {self.folder}"
-        raise CheckpointError(detail)
+        raise CheckpointError(f"{detail}: put back a copy of it, or start a new run in another folder")
 
     def remove_temporaries(self) -> None:
         """Removes unfinished checkpoints of killed processes."""

@@ -195,7 +195,8 @@ def _write_results(
     former = read_former_results(folder)
     if former and former["training"]["steps"] == summary.steps:  # the run was only evaluated again
         add_evaluation(contents, evaluation, parts.estimators, former)
-    write_results(folder, contents, evaluation, display, lambda: summarize_run(contents, folder))
+    shown = contents | {"estimates": evaluation.rows}  # without rows of earlier evaluations, as in the table above it
+    write_results(folder, contents, evaluation, display, lambda: summarize_run(shown, folder))
     return contents
 
 

@@ -111,7 +111,7 @@ def describe_config_change(saved: dict[str, Any], current: dict[str, Any]) -> st
     )
     schedule_lines = _select_epoch_lines(changed, "schedule.", before, now)
     if before.get(key) == now.get(key) or len(layer_lines) + len(schedule_lines) < len(changed):
-        return f"the configuration has changed: {'; '.join(changed)}"
+        return f"the configuration has changed ({'; '.join(changed)}): keep the former values, or start a new run"
     affected = "epochs of layers" if layer_lines else "learning-rate schedule"
     keep = f"keep trainer.{key}={_format_value(before.get(key))}, or start a new run"
     if schedule_lines and not layer_lines and now["max_epochs"] < before["max_epochs"]:

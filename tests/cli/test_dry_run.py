@@ -77,12 +77,12 @@ def test_a_search_has_no_list_of_jobs(tmp_path, monkeypatch, capfd):
     )  # fmt: skip
 
 
-def test_a_sweep_that_goes_on_lists_what_it_has(tmp_path, monkeypatch, capfd):
+def test_a_resumed_sweep_lists_what_it_has(tmp_path, monkeypatch, capfd):
     (tmp_path / "sweep" / "0").mkdir(parents=True)
     (tmp_path / "sweep" / "0" / "results.json").write_text("{}")
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
     status, lines = dry_run(["sweep.resume=sweep"], tmp_path, monkeypatch, capfd)
-    assert (status, lines[1:3]) == (0, ["0  seed=0: finished already", "1  seed=1"])
+    assert (status, lines[1:3]) == (0, ["0  seed=0: has results already", "1  seed=1"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 
+from dgm_run.cli.arguments import check_overrides
 from dgm_run.cli.hydra_errors import compose_arguments, describe_unknown_option
 from dgm_run.errors import ConfigError
 from tests.support.tiny import run_refused
@@ -51,10 +52,24 @@ def test_the_nearest_name_comes_first(override):
         ("--epochs=3", "trainer.max_epochs=3"),
         ("--batch-size", "trainer.batch_size=VALUE"),
         ("--model=rbm", "model=rbm"),
+        ("--seeds=1", "seed=1"),
+        ("--dry-run=true", "sweep.dry_run=true"),
     ],
 )
 def test_an_option_names_its_setting(option, setting):
     assert describe_unknown_option(option) == f"no option {option}: settings have no dashes: did you mean {setting}?"
+
+
+def test_a_choice_names_its_groups():
+    for choice, advice in {"rbm": "model=rbm", "mlp": "encoder=mlp or decoder=mlp", "foo": "foo=VALUE"}.items():
+        with pytest.raises(ConfigError, match=f"^{choice}: write {advice}$"):
+            check_overrides([choice])
+
+
+@pytest.mark.parametrize("key", ["dry_run", "sweep.dryrun"])
+def test_dry_run_is_suggested(key):
+    with pytest.raises(ConfigError, match=r"did you mean sweep.dry_run\?"):
+        compose_arguments([f"{key}=true"])
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])

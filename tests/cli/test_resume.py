@@ -1,4 +1,4 @@
-"""Runs and sweeps go on by the commands that they print, with parts of one's own and from any folder."""
+"""Runs and sweeps resume by the commands that they print, with parts of one's own and from any folder."""
 
 import json
 import re

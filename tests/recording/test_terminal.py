@@ -363,3 +363,5 @@ def test_summary_has_training_and_published():
         "outputs in outputs/run",
         f"to view them: tensorboard --logdir {Path('outputs').absolute()}",
     ]
+    found["training"]["epochs"] = 1
+    assert summarize_run(found, Path("outputs/run"))[1].startswith("1 epoch in 1:01 ")

@@ -40,6 +40,17 @@ def test_finished_run_keeps_its_configuration(tmp_path):
     assert run_folder.load_config(tmp_path) == run_folder.resolve_config(cfg)
 
 
+def test_summary_is_of_the_present_evaluation(tmp_path):
+    first = package.run(package.compose(*TINY), tmp_path)
+    key = "estimators.importance_sampling.num_samples=3"
+    package.run(package.compose(*TINY, key, f"trainer.resume={tmp_path}"), tmp_path)
+    log = (tmp_path / "run.log").read_text()
+    (row,) = (row for row in first["estimates"] if row["quantity"] == "log_likelihood")
+    line = f"ess_median {row['diagnostics']['ess_median']:.5g}"
+    assert line in log
+    assert line not in log.rpartition("resuming after step")[2]
+
+
 DAMAGED = {
     "values.npz": [b"", b"PK\x03\x04 cut", None],
     "results.json": [b"", b"null", b"[]", b"{}", b'{"estimates": [], "training": [1], "preprocessing": "x"}',

@@ -43,23 +43,26 @@ def with_values(**values):
     return changed
 
 
+CHANGED = "the configuration has changed ({}): keep the former values, or start a new run"
+
+
 @pytest.mark.parametrize(
     ("now", "message"),
     [
         ({}, None),
         ({"trainer__max_epochs": 4}, None),
-        ({"schedule__T_max": 4}, "the configuration has changed: schedule.T_max: 2 -> 4"),
+        ({"schedule__T_max": 4}, CHANGED.format("schedule.T_max: 2 -> 4")),
         (
             {"trainer__max_epochs": 4, "schedule__T_max": 5},
-            "the configuration has changed: schedule.T_max: 2 -> 5",
+            CHANGED.format("schedule.T_max: 2 -> 5"),
         ),
         (
             {"trainer__max_epochs": 4, "schedule__T_max": 4, "seed": 1},
-            "the configuration has changed: schedule.T_max: 2 -> 4; seed: 0 -> 1",
+            CHANGED.format("schedule.T_max: 2 -> 4; seed: 0 -> 1"),
         ),
         (
             {"trainer__pretraining__max_epochs": 4},
-            "the configuration has changed: trainer.pretraining.max_epochs: 3 -> 4",
+            CHANGED.format("trainer.pretraining.max_epochs: 3 -> 4"),
         ),
         (
             {"trainer__max_epochs": 4, "schedule__T_max": 4},

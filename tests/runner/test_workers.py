@@ -41,7 +41,7 @@ def test_no_process_starts_for_a_used_folder(tmp_path, monkeypatch):
     before = (tmp_path / "results.json").read_bytes()
     with pytest.raises(CheckpointError, match="holds a run"):
         dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2"), tmp_path)
-    with pytest.raises(CheckpointError, match="the configuration has changed: seed: 0 -> 1"):
+    with pytest.raises(CheckpointError, match=r"the configuration has changed \(seed: 0 -> 1\): keep"):
         dgm_run.run(dgm_run.compose(*TINY, "trainer.devices=2", "seed=1", "trainer.resume=auto"), tmp_path)
     again = dgm_run.compose(*TINY, "trainer.devices=2", "trainer.resume=auto")
     assert dgm_run.run(again, tmp_path)["estimates"] == found["estimates"]

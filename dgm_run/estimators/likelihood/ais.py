@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import ProgressCallback, no_progress
+from dgm_run.estimators.base import ProgressCallback, continue_progress, no_progress
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
-from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
+from dgm_run.estimators.likelihood.temperatures import Schedule, check_target, choose_temperatures
 from dgm_run.estimators.likelihood.weights import weigh
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
@@ -62,20 +62,18 @@ class AIS(PartitionFunction):
             raise ValueError(f"num_chains = {self.num_chains} must be at least 2, for a standard error")
         if self.num_temperatures < 1:
             raise ValueError(f"num_temperatures = {self.num_temperatures} must be positive")
-        if self.target_stderr is not None and (self.target_stderr <= 0 or self.max_num_temperatures is None):
-            raise ValueError(
-                f"target_stderr = {self.target_stderr} must be positive, with a max_num_temperatures; null for one path"
-            )
+        check_target("target_stderr", self.target_stderr, self.max_num_temperatures)
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
         found = self._anneal(model, report)
-        num = self.num_temperatures
+        num = past = self.num_temperatures
         while self._is_too_short(num, found):
             num *= 2
             path = replace(self, num_temperatures=num)
-            found = path._anneal(model, report)
+            found = path._anneal(model, continue_progress(report, past))
+            past += num
             if not self._is_too_short(num, found):
-                found = path._anneal(model, report)
+                found = path._anneal(model, continue_progress(report, past))
                 break
         return replace(found, settings=self._list_settings())
 
@@ -137,8 +135,10 @@ class AIS(PartitionFunction):
             reason = f"the weights of the chains behind log Z have a heavy tail (Pareto k {pareto_k:.2f})"
         else:
             return None
-        limit = "num_temperatures" if self.target_stderr is None else "max_num_temperatures"
+        longer = 2 * self.num_temperatures
+        is_at_limit = self.max_num_temperatures is not None and self.max_num_temperatures < longer
+        key = "max_num_temperatures" if self.target_stderr is not None and is_at_limit else "num_temperatures"
         return (
-            f"{reason}, so its error may exceed the stated one: raise {limit}, now {getattr(self, limit):,}, "
+            f"{reason}, so its error may exceed the stated one: raise {key} to {longer:,} or more, "
             f"or num_chains, now {self.num_chains:,}"
         )

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.errors import join_warnings
-from dgm_run.estimators.base import Baseline, Estimate, Estimator, Method, ProgressCallback, no_progress
+from dgm_run.estimators.base import (
+    Baseline,
+    Estimate,
+    Estimator,
+    Method,
+    ProgressCallback,
+    continue_progress,
+    no_progress,
+)
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
@@ -163,16 +171,18 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         index = torch.linspace(0, len(data) - 1, min(len(data), reverse_ais.num_examples)).round().long()
         x = data.batch(index.to(data.x.device))
 
-        def measure(num_temperatures: int) -> Gap:
+        def measure(num_temperatures: int, past: int) -> Gap:
             path = replace(reverse_ais, num_temperatures=num_temperatures)
-            low = data.in_data_units(path(model, x, report).cpu(), index)
+            low = data.in_data_units(path(model, x, continue_progress(report, past)).cpu(), index)
             return Gap(*mean_and_stderr(log_p[index] - low), len(index))
 
         num_temperatures = reverse_ais.num_temperatures
-        gap = measure(num_temperatures)
+        past = 0
+        gap = measure(num_temperatures, past)
         while reverse_ais.is_too_short(num_temperatures, gap.mean + gap.margin):
+            past += num_temperatures
             num_temperatures *= 2
-            gap = measure(num_temperatures)
+            gap = measure(num_temperatures, past)
         mean, error = mean_and_stderr(log_p)
         value = mean - gap.mean
         stderr = interval = computing_interval = None
@@ -226,7 +236,7 @@ class Gap(NamedTuple):
         side = "below" if self.mean > 0 else "above"
         return (
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
-            "more than their errors: raise num_temperatures of both (with a target, max_num_temperatures)"
+            "more than their errors: raise num_temperatures and max_num_temperatures of both"
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
+from dgm_run.estimators.likelihood.temperatures import Schedule, check_target, choose_temperatures
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import UnnormalizedModel
 
@@ -49,10 +49,7 @@ class RAISE:
         for name in ("num_examples", "num_chains", "num_temperatures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be positive")
-        if self.target_gap is not None and (self.target_gap <= 0 or self.max_num_temperatures is None):
-            raise ValueError(
-                f"target_gap = {self.target_gap} must be positive, with a max_num_temperatures; null for one path"
-            )
+        check_target("target_gap", self.target_gap, self.max_num_temperatures)
 
     def is_too_short(self, num_temperatures: int, gap: float) -> bool:
         """Returns whether a path that leaves this gap misses the target, and one of twice its length is allowed."""

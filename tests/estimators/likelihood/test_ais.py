@@ -153,7 +153,29 @@ def test_path_ends_at_its_limit():
     assert AIS(100, 20, "linear", 1e-9, 15)(make()).diagnostics["ais_temperatures"] == 20
 
 
-@pytest.mark.parametrize(("target", "limit"), [(0.0, 10), (-1.0, 10), (0.1, None)])
-def test_bad_target_is_refused(target, limit):
-    with pytest.raises(ValueError, match="must be positive, with a max_num_temperatures"):
-        AIS(100, 2, "linear", target, limit)
+def test_progress_counts_the_paths_before():
+    reports = []
+    AIS(100, 2, "linear", 1e-9, 16)(make(), lambda done, total: reports.append((done, total)))
+    starts = [0, 2, 6, 14, 30]  # the last path of 16 runs twice
+    assert [done for done, _ in reports] == starts
+    assert [total - done for done, total in reports] == [3, 5, 9, 17, 17]
+
+
+@pytest.mark.parametrize(
+    ("target", "limit", "advice"),
+    [
+        (None, None, "raise num_temperatures to 6 or more"),
+        (1e-9, 4, "raise max_num_temperatures to 6 or more"),
+        (1e-9, 7, "raise max_num_temperatures to 12 or more"),  # the path has doubled once
+    ],
+)
+def test_advice_is_a_longer_path(target, limit, advice):
+    torch.manual_seed(2)
+    model = make()
+    model.weight.data *= 30
+    assert advice in AIS(4, 3, "linear", target, limit)(model).warning
+
+
+def test_target_without_limit_is_refused():
+    with pytest.raises(ValueError, match="target_stderr = 0.1 needs max_num_temperatures"):
+        AIS(100, 2, "linear", 0.1, None)

@@ -103,6 +103,15 @@ def test_reverse_path_doubles_until_the_target():
     assert anneal(1e-9, 9).diagnostics["raise_temperatures"] == 8
 
 
+def test_progress_counts_the_reverse_paths_before():
+    model = make()
+    reports = []
+    likelihood = EnergyLikelihood(AIS(10, 1, "linear"), RAISE(5, 1, 1, "linear", 1e-9, 8), 100, 100)
+    likelihood(model, examples(model, 5), lambda done, total: reports.append(3 * done / total - 2))
+    shares = [share for share in reports if share >= 0]
+    assert shares[-4:] == pytest.approx([0, 1 / 4, 3 / 8, 7 / 16])
+
+
 def test_bits_are_per_grey_level():
     model = make()
     data = examples(model)

@@ -53,6 +53,11 @@ def test_it_errs_on_the_low_side():
     assert p @ low < p @ p.log() - 0.01
 
 
+def test_target_without_limit_is_refused():
+    with pytest.raises(ValueError, match="target_gap = 0.1 needs max_num_temperatures"):
+        RAISE(1, 1, 1, "linear", 0.1, None)
+
+
 def test_nonpositive_numbers_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         RAISE(0, 1, 1, "linear")
