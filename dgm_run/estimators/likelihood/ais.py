@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgm_run.estimators.base import ProgressCallback, continue_progress, no_progress
+from dgm_run.estimators.base import ProgressCallback, no_progress
+from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_path_settings
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
-from dgm_run.estimators.likelihood.temperatures import Schedule, check_target, choose_temperatures
+from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.estimators.likelihood.weights import weigh
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import EnergyModel
@@ -65,30 +66,22 @@ class AIS(PartitionFunction):
         check_target("target_stderr", self.target_stderr, self.max_num_temperatures)
 
     def __call__(self, model: EnergyModel, report: ProgressCallback = no_progress) -> LogPartition:
-        found = self._anneal(model, report)
-        num = past = self.num_temperatures
-        while self._is_too_short(num, found):
-            num *= 2
-            path = replace(self, num_temperatures=num)
-            found = path._anneal(model, continue_progress(report, past))
-            past += num
-            if not self._is_too_short(num, found):
-                found = path._anneal(model, continue_progress(report, past))
-                break
+        if self.target_stderr is None:
+            return self._anneal(model, report)
+
+        def anneal(num_temperatures: int, report: ProgressCallback) -> LogPartition:
+            return replace(self, num_temperatures=num_temperatures)._anneal(model, report)
+
+        assert self.max_num_temperatures is not None
+        found = double_until(self._meets_target, anneal, self.num_temperatures, self.max_num_temperatures, report)
         return replace(found, settings=self._list_settings())
 
-    def _is_too_short(self, num_temperatures: int, found: LogPartition) -> bool:
-        """Returns whether a path misses the target, and one of twice its length is allowed."""
-        if self.target_stderr is None or self.max_num_temperatures is None:
-            return False
-        is_met = found.margin.stderr <= self.target_stderr and not found.warning
-        return not is_met and 2 * num_temperatures <= self.max_num_temperatures
+    def _meets_target(self, found: LogPartition) -> bool:
+        return self.target_stderr is None or (found.margin.stderr <= self.target_stderr and not found.warning)
 
     def _list_settings(self) -> dict[str, Any]:
         """Returns the settings that say how log Z is estimated; without a target the limit is none of them."""
-        names = ["num_chains", "num_temperatures", "schedule"]
-        names += ["target_stderr", "max_num_temperatures"] if self.target_stderr is not None else []
-        return {name: getattr(self, name) for name in names}
+        return list_path_settings(self, "target_stderr")
 
     def _anneal(self, model: EnergyModel, report: ProgressCallback) -> LogPartition:
         """Estimates log Z along one path."""

@@ -15,10 +15,10 @@ from dgm_run.estimators.base import (
     Estimator,
     Method,
     ProgressCallback,
-    continue_progress,
     no_progress,
 )
 from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
+from dgm_run.estimators.likelihood.doubling import double_until
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from dgm_run.estimators.likelihood.weights import (
@@ -171,18 +171,18 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         index = torch.linspace(0, len(data) - 1, min(len(data), reverse_ais.num_examples)).round().long()
         x = data.batch(index.to(data.x.device))
 
-        def measure(num_temperatures: int, past: int) -> Gap:
+        def measure(num_temperatures: int, report: ProgressCallback) -> Gap:
             path = replace(reverse_ais, num_temperatures=num_temperatures)
-            low = data.in_data_units(path(model, x, continue_progress(report, past)).cpu(), index)
-            return Gap(*mean_and_stderr(log_p[index] - low), len(index))
+            low = data.in_data_units(path(model, x, report).cpu(), index)
+            return Gap(*mean_and_stderr(log_p[index] - low), len(index), num_temperatures)
 
-        num_temperatures = reverse_ais.num_temperatures
-        past = 0
-        gap = measure(num_temperatures, past)
-        while reverse_ais.is_too_short(num_temperatures, gap.mean + gap.margin):
-            past += num_temperatures
-            num_temperatures *= 2
-            gap = measure(num_temperatures, past)
+        gap = double_until(
+            lambda gap: gap.is_at_most(reverse_ais.target_gap),
+            measure,
+            reverse_ais.num_temperatures,
+            reverse_ais.max_num_temperatures or 0,
+            report,
+        )
         mean, error = mean_and_stderr(log_p)
         value = mean - gap.mean
         stderr = interval = computing_interval = None
@@ -202,7 +202,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             diagnostics={
                 "raise_gap": gap.mean,
                 "raise_gap_stderr": gap.stderr,
-                "raise_temperatures": num_temperatures,
+                "raise_temperatures": gap.num_temperatures,
             },
             interval=interval,
             computing_interval=computing_interval,
@@ -217,16 +217,22 @@ class Gap(NamedTuple):
         mean: mean gap, nats.
         stderr: its standard error; None for one example.
         num_examples: number of these examples.
+        num_temperatures: length of the path of reverse annealing.
     """
 
     mean: float
     stderr: float | None
     num_examples: int
+    num_temperatures: int
 
     @property
     def margin(self) -> float:
         """Half-width of its 95% interval; infinite for one example."""
         return math.inf if self.stderr is None else Margin.student(self.stderr, self.num_examples - 1).below
+
+    def is_at_most(self, target: float | None) -> bool:
+        """Returns whether the gap with its error lies below a target, if there is one; one example has no error."""
+        return target is None or self.mean + (0.0 if self.stderr is None else self.margin) <= target
 
     def describe_disagreement(self, of_log_p: Margin) -> str | None:
         """Warns where the gap exceeds the errors of both sides; `of_log_p` is the margin of the likelihood."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.likelihood.temperatures import Schedule, check_target, choose_temperatures
+from dgm_run.estimators.likelihood.doubling import check_target, list_path_settings
+from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import UnnormalizedModel
 
@@ -51,17 +52,9 @@ class RAISE:
                 raise ValueError(f"{name} = {getattr(self, name)} must be positive")
         check_target("target_gap", self.target_gap, self.max_num_temperatures)
 
-    def is_too_short(self, num_temperatures: int, gap: float) -> bool:
-        """Returns whether a path that leaves this gap misses the target, and one of twice its length is allowed."""
-        if self.target_gap is None or self.max_num_temperatures is None:
-            return False
-        return gap > self.target_gap and 2 * num_temperatures <= self.max_num_temperatures
-
     def list_settings(self) -> dict[str, Any]:
         """Returns the settings of a row, without the number of examples, of which there may be fewer."""
-        names = ["num_chains", "num_temperatures", "schedule"]
-        names += ["target_gap", "max_num_temperatures"] if self.target_gap is not None else []
-        return {name: getattr(self, name) for name in names}
+        return list_path_settings(self, "target_gap")
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:

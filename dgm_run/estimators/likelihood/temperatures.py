@@ -30,23 +30,6 @@ PILOT_BLOCKS = 50
 """Blocks of temperatures over which the variance of the log weights is measured."""
 
 
-def check_target(name: str, target: float | None, max_num_temperatures: int | None) -> None:
-    """Refuses a target of a path that doubles until it meets it.
-
-    Raises:
-        ValueError: the target is not positive, or there is no limit at which the path stops doubling.
-    """
-    if target is None:
-        return
-    if not target > 0:
-        raise ValueError(f"{name} = {target} must be positive; {name}=null anneals along one path")
-    if max_num_temperatures is None:
-        raise ValueError(
-            f"{name} = {target} needs max_num_temperatures, at which the path stops doubling: "
-            f"set it, or {name}=null for one path"
-        )
-
-
 def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
     """Returns inverse temperatures from 0 to 1, about `num` of them after the first.
 

@@ -4,7 +4,7 @@ import torch
 
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.likelihood.ais import AIS
-from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood
+from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood, Gap
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from tests.models.energy import test_dbm
@@ -110,6 +110,13 @@ def test_progress_counts_the_reverse_paths_before():
     likelihood(model, examples(model, 5), lambda done, total: reports.append(3 * done / total - 2))
     shares = [share for share in reports if share >= 0]
     assert shares[-4:] == pytest.approx([0, 1 / 4, 3 / 8, 7 / 16])
+
+
+def test_gap_of_one_example_has_no_error():
+    assert Gap(0.05, None, 1, 10).is_at_most(0.1)
+    assert not Gap(0.05, 0.04, 100, 10).is_at_most(0.1)
+    assert Gap(0.05, 0.02, 100, 10).is_at_most(0.1)
+    assert Gap(5.0, 1.0, 100, 10).is_at_most(None)
 
 
 def test_bits_are_per_grey_level():

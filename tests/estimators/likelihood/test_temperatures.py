@@ -9,7 +9,6 @@ from dgm_run.estimators.likelihood.temperatures import (
     PUBLISHED,
     PUBLISHED_SHARE,
     _run_pilot,
-    check_target,
     choose_temperatures,
     temperatures,
 )
@@ -87,16 +86,3 @@ def test_increments_sum_to_the_log_weights():
     log_w = _run_pilot(model, betas).sum(0)
     found = model.log_base_partition() + log_w.logsumexp(0) - math.log(len(log_w))
     assert found.item() == pytest.approx(model.log_partition().item(), abs=0.1)
-
-
-@pytest.mark.parametrize("target", [0.0, -1.0, math.nan])
-def test_target_must_be_positive(target):
-    with pytest.raises(ValueError, match="target_gap = .* must be positive; target_gap=null"):
-        check_target("target_gap", target, 10)
-
-
-def test_limit_is_needed_only_with_a_target():
-    check_target("target_gap", None, None)
-    check_target("target_gap", 0.1, 10)
-    with pytest.raises(ValueError, match="needs max_num_temperatures"):
-        check_target("target_gap", 0.1, None)
