@@ -20,6 +20,8 @@ FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", 
 PAGES_WITH_COMMANDS = [name for name, text in readme.PAGES.items() if readme.read_commands(text)]
 NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
 """What makes a command too long, or its data too rare, for a fast test."""
+SHORT_VAE = ("trainer.max_epochs=1", "trainer.max_steps=2", "estimators.importance_sampling.num_samples=2")
+"""Overrides that make any VAE short."""
 
 
 def test_pages_have_commands_of_all_kinds():
@@ -95,8 +97,7 @@ def run(arguments, root, data):
     name, *rest = arguments
     if name == "dgm-run":
         rest = [f"sweep.resume={newest_sweep(root)}" if each.startswith("sweep.resume=") else each for each in rest]
-        more = readme.shorten(readme.compose_jobs(rest), rest) if "sweep.resume" not in " ".join(rest) else []
-        return call("main", *rest, *more, cwd=root, DGM_DATA_DIR=str(data))
+        return call("main", *rest, *shorten(rest), cwd=root, DGM_DATA_DIR=str(data))
     if "RUN_DIR" not in rest:
         return call(FUNCTIONS[name], *rest, cwd=root, DGM_DATA_DIR=str(data))
     for folder in run_folders(root):  # the command is about a run of its kind
@@ -105,6 +106,15 @@ def run(arguments, root, data):
         if done.returncode == 0:
             return done
     return done
+
+
+def shorten(arguments):
+    """Returns overrides that make a run short; a resumed sweep takes those of its jobs."""
+    if any(each.startswith("sweep.resume") for each in arguments):
+        return []
+    if "--config-dir" in arguments:  # its parts are not in the package
+        return SHORT_VAE
+    return readme.shorten(readme.compose_jobs(arguments), arguments)
 
 
 def small_estimators(words):
@@ -159,8 +169,7 @@ def test_an_example_of_the_page_runs(page, tmp_path):
 def test_an_own_prior_runs_as_shown(tmp_path):
     readme.write_own_prior(tmp_path)
     (arguments,) = [each for each in COMMANDS if "--config-dir" in each]
-    more = ("trainer.max_epochs=1", "trainer.max_steps=2", "estimators.importance_sampling.num_samples=2")
-    done = call("main", *arguments[1:], *more, cwd=tmp_path)
+    done = call("main", *arguments[1:], *SHORT_VAE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert newest(tmp_path, "outputs/**/results.json")
 
