@@ -176,13 +176,8 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             low = data.in_data_units(path(model, x, report).cpu(), index)
             return Gap(*mean_and_stderr(log_p[index] - low), len(index), num_temperatures)
 
-        gap = double_until(
-            lambda gap: gap.is_at_most(reverse_ais.target_gap),
-            measure,
-            reverse_ais.num_temperatures,
-            reverse_ais.max_num_temperatures or 0,
-            report,
-        )
+        lengths = (reverse_ais.num_temperatures, reverse_ais.max_num_temperatures or 0)
+        gap = double_until(lambda gap: gap.is_at_most(reverse_ais.target_gap), measure, *lengths, report)
         mean, error = mean_and_stderr(log_p)
         value = mean - gap.mean
         stderr = interval = computing_interval = None
