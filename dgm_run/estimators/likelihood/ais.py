@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_path_settings
+from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_target
 from dgm_run.estimators.likelihood.log_mean import log_mean_margin
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
@@ -81,7 +81,9 @@ class AIS(PartitionFunction):
 
     def _list_settings(self) -> dict[str, Any]:
         """Returns the settings that say how log Z is estimated; without a target the limit is none of them."""
-        return list_path_settings(self, "target_stderr")
+        settings = {name: getattr(self, name) for name in ("num_chains", "num_temperatures", "schedule")}
+        limits = (self.num_temperatures, self.max_num_temperatures)
+        return settings | list_target("target_stderr", self.target_stderr, *limits)
 
     def _anneal(self, model: EnergyModel, report: ProgressCallback) -> LogPartition:
         """Estimates log Z along one path."""

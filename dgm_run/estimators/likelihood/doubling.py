@@ -1,20 +1,11 @@
 """Paths of annealing that double until an estimate meets its target."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from dgm_run.estimators.base import ProgressCallback, continue_progress, no_progress
 
 T = TypeVar("T")
-
-
-class AnnealedPath(Protocol):
-    """Method that anneals along a path, which may double."""
-
-    @property
-    def num_temperatures(self) -> int: ...
-    @property
-    def max_num_temperatures(self) -> int | None: ...
 
 
 def check_target(name: str, target: float | None, max_num_temperatures: int | None) -> None:
@@ -67,16 +58,6 @@ def double_until(
     return estimate
 
 
-def list_path_settings(method: "AnnealedPath", target: str) -> dict[str, Any]:
-    """Returns the settings of chains and path by name; without a target its limit is none of them.
-
-    Args:
-        method: AIS or reverse AIS.
-        target: name of its target.
-    """
-    names = ["num_chains", "num_temperatures", "schedule"]
-    settings = {name: getattr(method, name) for name in names}
-    if getattr(method, target) is None:
-        return settings
-    longest = max(method.num_temperatures, method.max_num_temperatures or 0)
-    return settings | {target: getattr(method, target), "max_num_temperatures": longest}
+def list_target(name: str, target: float | None, num: int, max_num: int | None) -> dict[str, Any]:
+    """Returns the settings of a target of paths from `num` to `max_num` temperatures; none without a target."""
+    return {} if target is None else {name: target, "max_num_temperatures": max(num, max_num or 0)}

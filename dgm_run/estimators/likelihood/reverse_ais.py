@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.estimators.base import ProgressCallback, no_progress
-from dgm_run.estimators.likelihood.doubling import check_target, list_path_settings
+from dgm_run.estimators.likelihood.doubling import check_target, list_target
 from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import log_mean_exp
 from dgm_run.models.energy.base import UnnormalizedModel
@@ -54,7 +54,8 @@ class RAISE:
 
     def list_settings(self) -> dict[str, Any]:
         """Returns the settings of a row, without the number of examples, of which there may be fewer."""
-        return list_path_settings(self, "target_gap")
+        settings = {name: getattr(self, name) for name in ("num_chains", "num_temperatures", "schedule")}
+        return settings | list_target("target_gap", self.target_gap, self.num_temperatures, self.max_num_temperatures)
 
     @torch.no_grad()
     def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from dgm_run.estimators.likelihood.ais import AIS
-from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_path_settings
+from dgm_run.estimators.likelihood.doubling import check_target, double_until
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 
 
@@ -54,6 +54,6 @@ def test_limit_is_needed_only_with_a_target():
 
 def test_settings_name_the_target_where_there_is_one():
     path = {"num_chains": 3, "num_temperatures": 20, "schedule": "linear"}
-    assert list_path_settings(AIS(3, 20, "linear", None, 9), "target_stderr") == path
+    assert AIS(3, 20, "linear", None, 9)._list_settings() == path
     more = {"target_gap": 0.1, "max_num_temperatures": 20}  # the first path is longer than the limit of 9
-    assert list_path_settings(RAISE(1, 3, 20, "linear", 0.1, 9), "target_gap") == path | more
+    assert RAISE(1, 3, 20, "linear", 0.1, 9).list_settings() == path | more
