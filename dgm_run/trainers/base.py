@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.base import CheckpointStore, TrainingDisplay, TrainingLog
+from dgm_run.recording.checkpoint import Snapshot
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RunContext:
         median_stopping: rule that compares the run with other jobs of its sweep.
         pictures: draws and logs pictures of the model, at (step, epoch).
         config: configuration, which every checkpoint keeps so that a resumed run can be compared with it.
-        resume: checkpoint to resume from, as (weights, state), or None.
+        resume: checkpoint to resume from, or None.
     """
 
     seed: int
@@ -68,7 +69,7 @@ class RunContext:
     median_stopping: StoppingRule
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
-    resume: tuple[dict[str, Tensor], dict[str, Any]] | None
+    resume: Snapshot | None
 
 
 class Trainer(ABC):

@@ -17,6 +17,7 @@ from dgm_run.models.layered import LayeredModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.energy.base import EnergyObjective
 from dgm_run.recording.base import TrainingLog
+from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.trainers.base import RunContext, StoppingRule, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer
 from dgm_run.trainers.initialize import initialize
@@ -196,7 +197,7 @@ class TrainingSequence:
         resume = self.resume
         self.resume = None  # only the interrupted training resumes
         if resume and part is not self.model:
-            resume = (resume[1]["layer_weights"], resume[1])
+            resume = Snapshot(resume.state["layer_weights"], resume.state)
         name = "" if part is self.model else f"layer_{self.layer + 1}/"
         return replace(
             self.run_context,
