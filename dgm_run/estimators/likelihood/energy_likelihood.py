@@ -29,10 +29,12 @@ from dgm_run.estimators.likelihood.weights import (
 )
 from dgm_run.estimators.units import convert_likelihood
 from dgm_run.models.energy.base import UnnormalizedModel
+from dgm_run.models.energy.binary_states import BinaryStates
 
 MIN_GAIN = 0.002
 """Gain over the baseline, nats per pixel, below which a model has learned no more than the means of the pixels."""
-ADVICE = "train longer, start the visible biases at the data means, or change optimizer.lr"
+ADVICE = "train longer, or change optimizer.lr"
+ZERO_BIAS_ADVICE = ", or start the visible biases at the data means (model.visible_bias=logit_mean)"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         columns = self._measure_examples(model, data, lambda done, total: report(total + done, 3 * total))
         log_p = columns["log_p"] - log_z.value
-        baseline = Baseline("independent pixels", columns["baseline"], ADVICE)
+        baseline = Baseline("independent pixels", columns["baseline"], _advise(model))
         margin = log_z.margin.scale(-1)
         warnings = [log_z.warning]
         rows = []
@@ -106,7 +108,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
                 "settings": log_z.settings,
                 "diagnostics": log_z.diagnostics,
             }
-        warnings.append(_describe_collapse(log_p, baseline.log_p, math.prod(data.x.shape[1:]), margin))
+        warnings.append(_describe_collapse(log_p, baseline, math.prod(data.x.shape[1:]), margin))
         return [
             Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), **method),
             *rows,
@@ -258,8 +260,14 @@ def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) 
     )
 
 
-def _describe_collapse(log_p: Tensor, independent: Tensor, num_pixels: int, margin: Margin) -> str | None:
+def _advise(model: UnnormalizedModel) -> str:
+    """Returns what to try where a model is no better than independent pixels."""
+    starts_at_zero = isinstance(model, BinaryStates) and not model.is_mean_initialized
+    return ADVICE + ZERO_BIAS_ADVICE if starts_at_zero else ADVICE
+
+
+def _describe_collapse(log_p: Tensor, independent: Baseline, num_pixels: int, margin: Margin) -> str | None:
     """Warns of a model that gains nothing over independent pixels, wherever log Z lies in its interval."""
-    if not (log_p - independent).mean() + margin.above < MIN_GAIN * num_pixels:
+    if not (log_p - independent.log_p).mean() + margin.above < MIN_GAIN * num_pixels:
         return None
-    return f"collapsed: no better than independent pixels ({independent.mean():.2f}); {ADVICE}"
+    return f"collapsed: no better than independent pixels ({independent.log_p.mean():.2f}); {independent.advice}"

@@ -7,6 +7,7 @@ from dgm_run.estimators.likelihood.ais import AIS
 from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood, Gap
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
+from dgm_run.models.energy.rbm import RBM
 from tests.models.energy import test_dbm
 from tests.models.energy.test_rbm import make
 from tests.support import energy
@@ -68,6 +69,18 @@ def test_only_a_collapsed_model_warns():
         model.visible_bias.copy_(model.base_logits)
     warning = evaluate(model, data, Exact(20), 500)["log_likelihood"].warning
     assert warning.startswith("collapsed: no better than independent pixels")
+
+
+@pytest.mark.parametrize(("start", "is_advised"), [("zero", True), ("logit_mean", False)])
+def test_biases_at_the_means_are_not_advised(start, is_advised):
+    model = RBM((2, 2), 3, 0.0, start)
+    data = examples(model)
+    model.initialize(data.x.float())
+    with torch.no_grad():
+        model.visible_bias.copy_(model.base_logits)
+    warning = evaluate(model.double(), data, Exact(20))["log_likelihood"].warning
+    assert "train longer, or change optimizer.lr" in warning
+    assert ("model.visible_bias=logit_mean" in warning) is is_advised
 
 
 def test_estimates_have_conservative_side():
