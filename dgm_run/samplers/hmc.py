@@ -28,12 +28,12 @@ class Point(NamedTuple):
     grad_base: Tensor
     grad_target: Tensor
 
-    def log_density(self, beta: float) -> Tensor:
+    def log_unnormalized(self, beta: float) -> Tensor:
         """Computes the log density of base^(1 - beta) target^beta, unnormalised, (*chains,)."""
         return torch.lerp(self.log_base, self.log_target, beta)
 
     def gradient(self, beta: float) -> Tensor:
-        """Computes the gradient of `log_density` in z, (*chains, L)."""
+        """Computes the gradient of `log_unnormalized` in z, (*chains, L)."""
         return torch.lerp(self.grad_base, self.grad_target, beta)
 
 
@@ -81,7 +81,7 @@ def hmc_step(
     """
     momentum = torch.randn_like(point.z)
     proposed, end_momentum = leapfrog(point, momentum, beta, step_size, num_steps, log_densities)
-    gain = proposed.log_density(beta) - point.log_density(beta)
+    gain = proposed.log_unnormalized(beta) - point.log_unnormalized(beta)
     log_ratio = gain + 0.5 * (momentum.square() - end_momentum.square()).sum(-1)
     probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a diverged trajectory is rejected
     is_accepted = torch.rand_like(probability) < probability

@@ -21,7 +21,7 @@ def start(n=50):
 
 
 def energy(point, momentum, beta):
-    return -point.log_density(beta) + 0.5 * momentum.square().sum(-1)
+    return -point.log_unnormalized(beta) + 0.5 * momentum.square().sum(-1)
 
 
 def test_point_has_densities_and_gradients():
@@ -30,7 +30,7 @@ def test_point_has_densities_and_gradients():
     leaf = z.clone().requires_grad_()
     base, target = log_densities(leaf)
     expected = 0.7 * base + 0.3 * target
-    torch.testing.assert_close(point.log_density(0.3), expected.detach())
+    torch.testing.assert_close(point.log_unnormalized(0.3), expected.detach())
     torch.testing.assert_close(point.gradient(0.3), torch.autograd.grad(expected.sum(), leaf)[0])
 
 

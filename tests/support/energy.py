@@ -1,6 +1,6 @@
 """Checks shared by all energy models over few binary units, where every sum can be written out.
 
-The truth is the joint energy, summed in NumPy; a model under test gives `log_density`, and the rest is held to it.
+The truth is the joint energy, summed in NumPy; a model under test gives `log_unnormalized`, and the rest is held to it.
 States are the pixels, or the pixels and, behind them, the hidden units that are not summed out.
 """
 
