@@ -37,7 +37,8 @@ def describe_status(groups: Sequence[Group], others: Sequence[Run]) -> str:
     states = Counter(run.state for run in (*finished, *others))
     num_collapsed = sum(run.is_collapsed for run in finished)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    return f"{len(groups)} configurations; runs: {counts}" + (f"; {num_collapsed} collapsed" if num_collapsed else "")
+    configurations = f"{len(groups)} configuration" + ("" if len(groups) == 1 else "s")
+    return f"{configurations}; runs: {counts}" + (f"; {num_collapsed} collapsed" if num_collapsed else "")
 
 
 def _join(lines: Sequence[str]) -> str:

@@ -135,7 +135,7 @@ def test_a_refused_run_is_no_failure(tmp_path):
     (path / "metrics.jsonl").unlink()
     (path / "error.txt").write_text("model.latent_dim = 0 must be at least 1\n")
     shown, files = report(tmp_path)
-    assert shown.startswith("# 1 configurations; runs: 1 finished, 1 refused\n")
+    assert shown.startswith("# 1 configuration; runs: 1 finished, 1 refused\n")
     assert "\n## Runs refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
     assert "Runs without results" not in shown
     assert ">Runs refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
