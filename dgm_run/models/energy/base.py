@@ -141,7 +141,8 @@ class EnergyModel(UnnormalizedModel, GenerativeModel):
         with torch.enable_grad():
             log_f = self.log_unnormalized(state, self.preactivations(state))
             found = torch.autograd.grad(-(weights @ log_f), parameters, materialize_grads=True)
-        return dict(zip(names, found, strict=True))
+        # copies, since an objective changes them in place and autograd may return one tensor for several parameters
+        return {name: gradient.clone() for name, gradient in zip(names, found, strict=True)}
 
     def center_gradient(
         self, gradient: dict[str, Tensor], state_mean: Tensor, hidden_mean: Tensor

@@ -78,6 +78,33 @@ def test_default_gradient_is_the_closed_one(name):
         torch.testing.assert_close(found[key], value)
 
 
+class SharedSum(EnergyModel):
+    """log f(x) = (a + b)'x + sum c: autograd returns one tensor for a and b, and one number for all of c."""
+
+    shape = (4,)
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (torch.nn.Parameter(torch.zeros(4)) for _ in range(3))
+
+    def preactivations(self, state):
+        return state[:, :0]
+
+    def log_unnormalized(self, state, preactivations, beta=1.0):
+        return state @ (self.a + self.b) + self.c.sum()
+
+    gibbs_step = sample_base = log_base_partition = log_baseline = None
+
+
+def test_default_gradients_share_no_memory():
+    weights = torch.tensor([1.0, 3.0])
+    gradient = SharedSum().gradient(torch.ones(2, 4), torch.ones(2, 0), weights)
+    for value in gradient.values():
+        value.mul_(0.5)
+    for name in ("a", "b", "c"):
+        assert gradient[name].tolist() == 4 * [-2.0]
+
+
 def test_a_model_defines_six_members():
     assert EnergyModel.__abstractmethods__ == {
         "preactivations", "log_unnormalized", "gibbs_step", "sample_base", "log_base_partition", "log_baseline"
