@@ -8,6 +8,7 @@
 #   c  the VampPrior of Tomczak & Welling 2018 on MNIST, until its time is up; it leaves a checkpoint
 #
 # Without letters all parts run. Each has its own time limit. Wheels hold packages that Python lacks there.
+# The status is 1 if a part fails; one that its limit stops does not.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,10 +37,16 @@ done
 mkdir -p "$out"
 export PYTHONPATH=$PWD
 
+failed=0
 part() { # name, seconds, command...: runs it, and keeps its output
     echo "== $1"
     timeout --signal=TERM --kill-after=20 "$2" "${@:3}" 2>&1 | tee "$out/$1.md"
-    [ "${PIPESTATUS[0]}" -ne 124 ] || echo "$1: stopped after $2 seconds" | tee -a "$out/$1.md"
+    local status=${PIPESTATUS[0]}
+    case $status in
+        0) ;;
+        124 | 137) echo "$1: stopped after $2 seconds" | tee -a "$out/$1.md" ;;
+        *) echo "$1: ended with status $status" | tee -a "$out/$1.md" && failed=1 ;;
+    esac
 }
 
 speed() {
@@ -62,3 +69,4 @@ for each in "${parts[@]}"; do
         c) vampprior ;;
     esac
 done
+exit $failed

@@ -5,6 +5,7 @@ Prints one row a model: whether all metrics and estimates are equal, and the lar
 
 import argparse
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -46,8 +47,15 @@ def compare(folder: Path, overrides: tuple[str, ...]) -> tuple[str, str, str]:
     whole, stopped = (read_values(folder / name) for name in ("whole", "stopped"))
     if whole.keys() != stopped.keys():
         return str(num_before), "no", "other values are logged"
-    largest = max(abs(whole[key] - stopped[key]) for key in whole)
+    largest = max(measure_difference(whole[key], stopped[key]) for key in whole)
     return f"{num_before} of {len(whole)} values", "yes" if largest == 0 else "no", f"{largest:.3g}"
+
+
+def measure_difference(a: float, b: float) -> float:
+    """Returns |a - b|: zero for equal infinities or two NaN, and infinity where only one of them is NaN."""
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    return math.inf if math.isnan(a - b) else abs(a - b)
 
 
 def read_values(folder: Path) -> dict[tuple, float]:

@@ -1,4 +1,6 @@
 import json
+import math
+import os
 import subprocess
 from pathlib import Path
 
@@ -40,6 +42,32 @@ def test_gpu_script_names_what_it_takes(arguments, message):
     done = subprocess.run([GPU_SCRIPT, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(("status", "message"), [(3, "c: ended with status 3"), (0, "== c")])
+def test_gpu_script_fails_with_a_part(status, message, tmp_path):
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\nexit {status}\n")
+    python.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [GPU_SCRIPT, "c", "--out", tmp_path / "out"]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == (1 if status else 0)
+    assert done.stdout.splitlines()[-1] == message
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "difference"),
+    [
+        (1.0, 3.0, 2.0),
+        (math.nan, math.nan, 0.0),
+        (math.inf, math.inf, 0.0),
+        (1.0, math.nan, math.inf),
+        (1.0, math.inf, math.inf),
+    ],
+)
+def test_nan_differs_from_a_number(a, b, difference):
+    assert resume.measure_difference(a, b) == resume.measure_difference(b, a) == difference
 
 
 def test_runs_are_compared_value_by_value(tmp_path, monkeypatch):
