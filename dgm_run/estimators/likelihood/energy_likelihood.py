@@ -228,8 +228,11 @@ class Gap(NamedTuple):
         return math.inf if self.stderr is None else Margin.student(self.stderr, self.num_examples - 1).below
 
     def is_at_most(self, target: float | None) -> bool:
-        """Returns whether the gap with its error lies below a target, if there is one; one example has no error."""
-        return target is None or self.mean + (0.0 if self.stderr is None else self.margin) <= target
+        """Returns whether the size of the gap, with its error, meets a target, if there is one.
+
+        A single example has no error.
+        """
+        return target is None or abs(self.mean) + (0.0 if self.stderr is None else self.margin) <= target
 
     def describe_disagreement(self, of_log_p: Margin) -> str | None:
         """Warns where the gap exceeds the errors of both sides; `of_log_p` is the margin of the likelihood."""

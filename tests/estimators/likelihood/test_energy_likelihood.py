@@ -130,6 +130,7 @@ def test_gap_of_one_example_has_no_error():
     assert not Gap(0.05, 0.04, 100, 10).is_at_most(0.1)
     assert Gap(0.05, 0.02, 100, 10).is_at_most(0.1)
     assert Gap(5.0, 1.0, 100, 10).is_at_most(None)
+    assert not Gap(-0.05, 0.04, 100, 10).is_at_most(0.1)  # reverse annealing may lie above
 
 
 def test_bits_are_per_grey_level():
