@@ -45,7 +45,7 @@ def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: 
     loop = instantiate(cfg.trainer).make_loop(model, instantiate(cfg.objective), data, context)
 
     def run() -> None:
-        loop.total_steps = loop.state.step + steps
+        loop.total_steps = loop.num_steps + steps
         loop.run()
 
     return run

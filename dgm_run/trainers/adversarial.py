@@ -1,6 +1,6 @@
 """Adversarial training of a generator and a discriminator."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,9 +15,9 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.latent.gan import GAN, iterate_parameters
 from dgm_run.objectives.adversarial import NEIGHBOURS, Adversarial
 from dgm_run.objectives.base import Objective
-from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.gradient import GradientTrainer
-from dgm_run.trainers.training_loop import TrainingLoop
+from dgm_run.trainers.gradient_step import GradientStep
+from dgm_run.trainers.step import Step
 
 MAX_DATA_PROBABILITY = 0.99
 """Mean probability that the discriminator gives to data, above which a warning says that it wins."""
@@ -55,17 +55,16 @@ class AdversarialTrainer(GradientTrainer):
         if self.compile:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
 
-    def make_loop(
-        self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
-    ) -> TrainingLoop:
+    def make_step(self, model: nn.Module, objective: Objective, data: LoadedDataset, seed: int) -> Step:
         if len(data.valid) <= NEIGHBOURS:
             raise ConfigError(
                 f"dataset: a GAN needs more than {NEIGHBOURS} validation examples and has {len(data.valid)}: raise "
                 "dataset.source.num_valid"
             )
         assert isinstance(model, GAN)
+        assert isinstance(objective, Adversarial)
         settings = replace(self, optimizer=partial(self._make_optimizer, model))
-        return _AdversarialTraining(settings, model, objective, data, context)
+        return AdversarialStep(settings, model, objective, data.train, seed)
 
     def _make_optimizer(self, model: GAN, parameters: Iterable[nn.Parameter]) -> Optimizer:
         parts = [{"params": list(iterate_parameters(part))} for part in (model.discriminator, model.generator)]
@@ -74,76 +73,60 @@ class AdversarialTrainer(GradientTrainer):
         return optimizer
 
 
-class _AdversarialTraining(TrainingLoop):
-    """Training loop whose step updates the discriminator several times and the generator once."""
+class AdversarialStep(GradientStep):
+    """Step that updates the discriminator several times and the generator once."""
 
     settings: AdversarialTrainer
     model: GAN
     objective: Adversarial
-    given_warnings: set[str] = set()
-    """Beginnings of the warnings that have been printed."""
     was_collapsed = False
     """Whether samples had collapsed at the last validation."""
 
-    def _step(self, position: int) -> None:
-        index = self._select_batch(position)
-        self._prefetch(position)
+    def __call__(self, index: Tensor, number: int) -> dict[str, Tensor]:
         for turn in range(self.settings.num_critic_steps):
             if turn:
-                rng.reseed(self.context.seed, f"examples of turn {turn}", self.state.step)
-                index = torch.randint(len(self.data.train), (len(index),)).to(self.data.train.x.device)
+                rng.reseed(self.seed, f"examples of turn {turn}", number)
+                index = torch.randint(len(self.train), (len(index),)).to(self.train.x.device)
             # a network without a gradient keeps its weights: here the generator, below the discriminator
-            terms = self._optimizer_step(self._loss_of_part, index, f"turn {turn}")
+            terms = self.descend(self.compute_loss_of_part, index, f"turn {turn}", number)
         terms["discriminator_gradient"] = self.gradient_norm
-        terms["generator"] = self._optimizer_step(self._generator_loss, index, "generator")["loss"]
+        terms["generator"] = self.descend(self._compute_generator_loss, index, "generator", number)["loss"]
         terms["generator_gradient"] = self.gradient_norm
-        self._end_step(position, terms, len(index))
+        return terms
 
-    def _generator_loss(self, index: Tensor, number: int) -> tuple[Tensor, dict[str, Tensor]]:
-        with self._autocast():
+    def _compute_generator_loss(self, index: Tensor, part: int) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.autocast():
             return self.objective.generator_loss(self.model, len(index)), {}
 
-    def _clip_gradients(self) -> None:
+    def clip_gradients(self) -> None:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         self.gradient_norm = norm / process_group.size()  # every process adds its part of the equal norm
-        super()._clip_gradients()
+        super().clip_gradients()
 
-    def _average_terms(self) -> dict[str, float]:
-        means = super()._average_terms()
+    def describe_trouble(self, values: Mapping[str, float]) -> Iterator[str]:
         if self.objective.loss in ("minimax", "non_saturating"):
-            p_data = torch.tensor(means["logit_data"]).sigmoid()
-            p_samples = torch.tensor(means["logit_samples"]).sigmoid()
+            p_data = torch.tensor(values["train/logit_data"]).sigmoid()
+            p_samples = torch.tensor(values["train/logit_samples"]).sigmoid()
             if p_data > MAX_DATA_PROBABILITY and p_samples < MIN_SAMPLE_PROBABILITY:
-                self._warn_once(
+                yield (
                     f"the discriminator wins (it takes {p_data:.1%} of the data for data, and {p_samples:.1%} of the "
                     "samples): raise objective.r1 or lower optimizer.lr"
                 )
-        return means
-
-    def _validate(self, epoch: int) -> dict[str, float]:
-        means = super()._validate(epoch)
-        symptom = _describe_collapse(means)
-        if symptom and self.was_collapsed:  # twice in a row, because the samples of the first steps are all alike
-            self._warn_once(f"collapse: {symptom}: raise objective.r1, or try another objective")
-        self.was_collapsed = bool(symptom)
-        return means
-
-    def _warn_once(self, warning: str) -> None:
-        """Prints a warning, unless one with the same beginning was printed before."""
-        beginning = warning.split(" (")[0].split(":")[0]
-        if beginning not in self.given_warnings:
-            self.given_warnings = self.given_warnings | {beginning}
-            self.context.display.say(f"step {self.state.step}: {warning}")
+        if "valid/spread" in values:
+            symptom = _describe_collapse(values)
+            if symptom and self.was_collapsed:  # twice in a row, because the samples of the first steps are all alike
+                yield f"collapse: {symptom}: raise objective.r1, or try another objective"
+            self.was_collapsed = bool(symptom)
 
 
-def _describe_collapse(means: dict[str, float]) -> str | None:
-    """Describes the collapse of the samples, from the terms of a validation; None without a collapse."""
-    if means["spread"] < MIN_SPREAD:
-        return f"samples are {means['spread']:.1%} as far apart as data"
-    if means["precision"] > COLLAPSE_PRECISION and means["recall"] < COLLAPSE_RECALL:
-        return (
-            f"{means['precision']:.0%} of the samples lie among the data, {means['recall']:.1%} of the data among the "
-            "samples"
-        )
+def _describe_collapse(values: Mapping[str, float]) -> str | None:
+    """Describes the collapse of the samples, from the logged values of a validation; None without a collapse."""
+    spread = values["valid/spread"]
+    precision = values["valid/precision"]
+    recall = values["valid/recall"]
+    if spread < MIN_SPREAD:
+        return f"samples are {spread:.1%} as far apart as data"
+    if precision > COLLAPSE_PRECISION and recall < COLLAPSE_RECALL:
+        return f"{precision:.0%} of the samples lie among the data, {recall:.1%} of the data among the samples"
     return None

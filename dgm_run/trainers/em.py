@@ -1,8 +1,9 @@
 """Expectation maximisation."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
@@ -10,9 +11,8 @@ from dgm_run.errors import ConfigError
 from dgm_run.models.linear.factor_analysis import EMModel
 from dgm_run.objectives.base import Objective
 from dgm_run.objectives.log_likelihood import LogLikelihood
-from dgm_run.trainers.base import RunContext
 from dgm_run.trainers.gradient import GradientTrainer
-from dgm_run.trainers.training_loop import TrainingLoop
+from dgm_run.trainers.step import Step
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,30 @@ class EMTrainer(GradientTrainer):
         without_schedule = replace(self, schedule=lambda optimizer: None)  # an unused schedule refuses nothing
         super(EMTrainer, without_schedule).check_epochs(num_examples, step, is_resumed)
 
-    def steps_per_epoch(self, num_examples: int) -> int:
-        return 1
+    def examples_per_step(self, num_examples: int) -> int:
+        return num_examples
 
-    def make_loop(
-        self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
-    ) -> TrainingLoop:
-        return _EMTraining(self, model, objective, data, context)
-
-
-class _EMTraining(TrainingLoop):
-    """Training loop whose step is an EM step on the statistics of all training examples."""
-
-    model: EMModel
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        rng.reseed(self.context.seed, "moments")
+    def make_step(self, model: nn.Module, objective: Objective, data: LoadedDataset, seed: int) -> Step:
+        assert isinstance(model, EMModel)
+        rng.reseed(seed, "moments")
         try:
-            self.statistics = self.model.compute_statistics(self.data.train)
+            return EMStep(model, model.compute_statistics(data.train))
         except ValueError as error:
             raise ConfigError(f"dataset: {error}") from None
 
-    def _begin_epoch(self, epoch: int) -> None:
-        """Does nothing: EM needs only the moments of the examples."""
 
-    def _advance_schedule(self, monitored: float | None) -> None:
-        """Does nothing: EM has no learning rate."""
+class EMStep(Step):
+    """EM step on the statistics of all training examples, whatever the batch.
 
-    def _step(self, position: int) -> None:
+    Args:
+        model: model to train.
+        statistics: statistics of the examples, from `model.compute_statistics`.
+    """
+
+    def __init__(self, model: EMModel, statistics: Any):
+        self.model = model
+        self.statistics = statistics
+
+    def __call__(self, index: Tensor, number: int) -> dict[str, Tensor]:
         log_p = self.model.em_step(self.statistics)
-        self._end_step(position, {"loss": -log_p, "log_likelihood": log_p}, len(self.data.train))
+        return {"loss": -log_p, "log_likelihood": log_p}

@@ -9,7 +9,9 @@ from torch import nn
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.objectives.base import Objective
 from dgm_run.trainers.base import RunContext, Trainer, TrainingSummary
+from dgm_run.trainers.gradient_step import GradientStep
 from dgm_run.trainers.loop_settings import LoopSettings
+from dgm_run.trainers.step import Step
 from dgm_run.trainers.training_loop import TrainingLoop
 
 
@@ -31,5 +33,10 @@ class GradientTrainer(LoopSettings, Trainer):
     def make_loop(
         self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
     ) -> TrainingLoop:
-        """Makes the loop that `fit` runs; trainers with other steps override it."""
-        return TrainingLoop(self, model, objective, data, context)
+        """Makes the loop that `fit` runs."""
+        step = self.make_step(model, objective, data, context.seed)
+        return TrainingLoop(self, model, objective, step, data, context)
+
+    def make_step(self, model: nn.Module, objective: Objective, data: LoadedDataset, seed: int) -> Step:
+        """Makes the step of the loop; trainers with other steps override it."""
+        return GradientStep(self, model, objective, data.train, seed)

@@ -20,6 +20,7 @@ from dgm_run.recording.base import TrainingLog
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.trainers.base import RunContext, StoppingRule, TrainingSummary
 from dgm_run.trainers.gradient import GradientTrainer
+from dgm_run.trainers.gradient_step import GradientStep
 from dgm_run.trainers.initialize import initialize
 from dgm_run.trainers.schedules import refuse_past_end
 from dgm_run.trainers.training_loop import TrainingLoop
@@ -119,15 +120,13 @@ class LayerwiseTrainer(GradientTrainer):
             f"layer {index + 1} of {sequence.model.num_stages}: {type(stage.model).__name__} with "
             f"{num_parameters:,} parameters"
         )
-        loop = TrainingLoop(
-            self._make_layer_settings(index),
-            stage.model,
-            self.pretraining.objective,
-            LoadedDataset(data.dataset, train, valid, test),
-            sequence.make_context(stage.model),
-            optimizer_key="trainer.pretraining.optimizer",
-        )
-        summary = loop.run()
+        settings = self._make_layer_settings(index)
+        objective = self.pretraining.objective
+        layer_data = LoadedDataset(data.dataset, train, valid, test)
+        context = sequence.make_context(stage.model)
+        key = "trainer.pretraining.optimizer"
+        step = GradientStep(settings, stage.model, objective, train, context.seed, key)
+        summary = TrainingLoop(settings, stage.model, objective, step, layer_data, context, key).run()
         stage.finish()
         sequence.record_summary(summary)
 

@@ -100,9 +100,13 @@ class LoopSettings:
             )
         refuse_past_end(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
 
+    def examples_per_step(self, num_examples: int) -> int:
+        """Counts the examples of a step; the last of an epoch may have fewer."""
+        return self.batch_size
+
     def steps_per_epoch(self, num_examples: int) -> int:
-        """Counts the steps of an epoch; the last batch may be smaller."""
-        return math.ceil(num_examples / self.batch_size)
+        """Counts the steps of an epoch."""
+        return math.ceil(num_examples / self.examples_per_step(num_examples))
 
     def total_steps(self, num_examples: int) -> int:
         """Counts the steps of the whole training, by `max_epochs` and `max_steps`."""

@@ -116,10 +116,10 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     again = ("trainer.max_epochs=4", "trainer.resume=auto")
     resumed = train(tmp_path / "resumed", *overrides, *again)
     same(whole, resumed)
-    assert len(whole[1]["memory"]) == 4
-    for number, memory in whole[1]["memory"].items():
-        assert torch.equal(memory["chains"], resumed[1]["memory"][number]["chains"])
-    chains = [memory["chains"] for memory in whole[1]["memory"].values()]
+    assert len(whole[1]["update"]["memory"]) == 4
+    for number, memory in whole[1]["update"]["memory"].items():
+        assert torch.equal(memory["chains"], resumed[1]["update"]["memory"][number]["chains"])
+    chains = [memory["chains"] for memory in whole[1]["update"]["memory"].values()]
     assert not torch.equal(chains[0], chains[1])
 
 

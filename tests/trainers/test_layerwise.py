@@ -21,7 +21,7 @@ def run(folder, model, *overrides):
 def everything(folder):
     """Loads every tensor of the checkpoint `last`: those of the model, the optimizer and the objective."""
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
-    return weights | state["memory"][0]
+    return weights | state["update"]["memory"][0]
 
 
 @pytest.mark.parametrize("model", ["dbn", "dbm"])

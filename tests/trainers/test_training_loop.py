@@ -131,7 +131,7 @@ def test_evaluated_model_is_moving_average(tmp_path):
     last, state, _ = checkpoints.load("last")
     average = state["ema"]["average"]
     names = [name for name, _ in dgm_run.load(tmp_path).named_parameters()]
-    assert state["best_epoch"] == 3, "the last epoch should be the best here"
+    assert state["stopping"]["best_epoch"] == 3, "the last epoch should be the best here"
     assert all(torch.equal(best[name], value) for name, value in zip(names, average, strict=True))
     assert not torch.equal(best[names[0]], last[names[0]])
 
@@ -204,7 +204,7 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
         overrides = (*TINY_ENERGY, *options, f"trainer.max_epochs={epochs}", *more)
         dgm_run.run(dgm_run.compose(*overrides), tmp_path / name)
         weights, state, _ = Checkpoints(tmp_path / name / "checkpoints").load("last")
-        return weights | state["memory"][0]
+        return weights | state["update"]["memory"][0]
 
     whole = train("whole", 4)
     train("resumed", 2)
