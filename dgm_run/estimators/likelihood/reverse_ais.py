@@ -15,21 +15,20 @@ from dgm_run.estimators.base import ProgressCallback, no_progress
 from dgm_run.estimators.likelihood.doubling import check_target, list_target
 from dgm_run.estimators.likelihood.temperatures import Schedule, choose_temperatures
 from dgm_run.models.base import log_mean_exp
-from dgm_run.models.energy.base import UnnormalizedModel
+from dgm_run.models.energy.base import EnergyModel, repeat_batch
 
 
 @dataclass(frozen=True)
 class RAISE:
-    """log p(x) by the log of the mean of weights w = f_1(x) / Z_0 prod_k f_k(x_k) / f_{k + 1}(x_k).
+    """log p(s) by the log of the mean of weights w = f_1(s) / Z_0 prod_k f_k(s_k) / f_{k + 1}(s_k).
 
-    Gibbs sampling moves the states x_k from x back to the base f_0. The mean of w is the probability of x under the
+    Gibbs sampling moves the states s_k from s back to the base f_0. The mean of w is the probability of s under the
     annealed model, from which a chain along the path draws. So its log is too low on average. More temperatures bring
-    the annealed model closer to the model itself. Where x is only a part of the state, q(s | x) draws the other part.
-    Then w has the factor p(x | s) / q(s | x).
+    the annealed model closer to the model itself.
 
     Args:
-        num_examples: largest number of examples.
-        num_chains: number of chains for each of them.
+        num_examples: largest number of examples whose states are taken.
+        num_chains: number of chains for each state.
         num_temperatures: steps from the model to the base, including the pilot of an adaptive schedule.
         schedule: linear | sigmoid | salakhutdinov_murray | adaptive.
         target_gap: gap to the likelihood, nats, above which the path doubles; null for one path.
@@ -58,12 +57,11 @@ class RAISE:
         return settings | list_target("target_gap", self.target_gap, self.num_temperatures, self.max_num_temperatures)
 
     @torch.no_grad()
-    def __call__(self, model: UnnormalizedModel, x: Tensor, report: ProgressCallback = no_progress) -> Tensor:
-        """Estimates a conservative log p(x) of every example, (B, *shape) -> (B,), in float64."""
-        state, log_ratio = model.draw(x, self.num_chains)
-        energy = model.energy
+    def __call__(self, energy: EnergyModel, states: Tensor, report: ProgressCallback = no_progress) -> Tensor:
+        """Estimates a conservative log p(s) of every state, (B, *state_shape) -> (B,), in float64."""
+        state = repeat_batch(states, self.num_chains)
         preactivations = energy.preactivations(state)
-        log_w = log_ratio.double() + energy.log_unnormalized(state, preactivations) - energy.log_base_partition()
+        log_w = energy.log_unnormalized(state, preactivations).double() - energy.log_base_partition()
         betas = choose_temperatures(self.schedule, self.num_temperatures, energy, report)[::-1]
         total = max(self.num_temperatures, len(betas))
         for done, (beta, lower_beta) in enumerate(pairwise(betas), total - len(betas)):

@@ -8,7 +8,7 @@ from dgm_run.estimators.likelihood.energy_likelihood import EnergyLikelihood, Ga
 from dgm_run.estimators.likelihood.partition import Exact
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from dgm_run.models.energy.rbm import RBM
-from tests.models.energy import test_dbm
+from tests.models.energy import test_dbm, test_dbn
 from tests.models.energy.test_rbm import make
 from tests.support import energy
 
@@ -217,6 +217,24 @@ def test_one_example_says_nothing_of_a_gap():
     row = rows["log_likelihood_conservative"]
     assert (row.stderr, row.interval, row.computing_interval) == (None, None, None)
     assert "reverse" not in (rows["log_likelihood"].warning or "")
+
+
+def test_gap_leaves_out_the_error_of_q():
+    """A gap of x and hidden units drawn from q alone would be that of the ELBO, however long the path."""
+    model = test_dbn.make()
+    data = DataSplit(energy.visible_states(model).repeat(25, 1, 1, 1), None, lambda x: x)
+
+    def anneal(num_temperatures):
+        torch.manual_seed(0)
+        reverse_ais = RAISE(200, 1, num_temperatures, "linear")
+        rows = EnergyLikelihood(AIS(500, 200, "linear"), reverse_ais, 100, 10_000)(model, data)
+        return {row.quantity: row for row in rows}
+
+    rows = anneal(500)
+    gap = rows["log_likelihood_conservative"].diagnostics["raise_gap"]
+    assert rows["log_likelihood"].value - rows["elbo"].value > 0.3
+    assert abs(gap) < 0.05
+    assert anneal(1)["log_likelihood_conservative"].diagnostics["raise_gap"] > 0.1
 
 
 def test_elbo_has_the_error_of_its_draws():
