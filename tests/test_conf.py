@@ -62,7 +62,7 @@ NEEDS = {  # what a choice needs beside the defaults
     "operator objective": ("posterior=operator",),
     "stein_particles posterior": ("objective=stein",),
     "operator posterior": ("objective=operator",),
-    "ais_decoder estimators": ("estimators.ais_decoder.num_temperatures=3",),
+    "ais_decoder estimators": ("estimators.ais_decoder.num_temperatures=3", "estimators.ais_decoder.target_gap=null"),
     "ais_decoder_paper estimators": (
         "estimators.ais_decoder.num_temperatures=2",
         "estimators.ais_decoder.num_examples=5",

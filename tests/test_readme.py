@@ -119,7 +119,10 @@ def shorten(arguments):
 
 def small_estimators(words):
     chosen = re.search(r"estimators=\[(\w+)\]", " ".join(words))
-    sizes = {"ais_decoder": ("num_temperatures=5", "num_examples=5"), "out_of_distribution": ("num_examples=20",)}
+    sizes = {
+        "ais_decoder": ("num_temperatures=5", "num_examples=5", "target_gap=null"),
+        "out_of_distribution": ("num_examples=20",),
+    }
     return [f"estimators.{chosen[1]}.{each}" for each in sizes[chosen[1]]] if chosen else []
 
 

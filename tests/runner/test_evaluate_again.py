@@ -40,7 +40,8 @@ def estimates(folder):
 def test_another_estimator_adds_estimates(run):
     before = estimates(run)
     done = call("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
-                   "estimators.ais_decoder.num_simulated=3", cwd=run.parent)  # fmt: skip
+                   "estimators.ais_decoder.num_simulated=3", "estimators.ais_decoder.target_gap=null",
+                   cwd=run.parent)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = estimates(run)
     assert found[: len(before)] == before

@@ -29,7 +29,7 @@ TINY_LAYERS = (
     *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT, *FEW_TEMPERATURES),
     *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.fallback.num_temperatures=10"),
 )
-TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",
+TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3", "estimators.ais_decoder.target_gap=null",
             "estimators.sample_quality.num_samples=50")  # fmt: skip
 TINY_DENSITY = ("model=density_network", "decoder.hidden_dims=[8]", *SHORT)
 TINY_EXACT = ("model=factor_analysis", "model.latent_dim=2", *SHORT)

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal lik
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
+from dgm_run.estimators.intervals import Margin, mean_and_stderr
+from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_target
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.estimators.likelihood.weights import has_fewer, sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
@@ -33,7 +35,9 @@ PILOT_RATE = 0.1
 JITTER = 0.2
 """Relative half-width of the uniform jitter of step sizes, which keeps trajectories from closing on themselves."""
 FIT_STEPS = 5
-"""Steps of expectation maximisation of the noise, which share the temperatures of one estimate."""
+"""Steps of expectation maximisation of the noise."""
+FIT_SHARE = 0.5
+"""Temperatures of all these steps, relative to those of the first path."""
 MAX_GAP = 5.0
 """Gap between the bounds, nats, above which a warning is given."""
 MIN_EFFECTIVE_CHAINS = 2
@@ -52,6 +56,9 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
     A pilot run chooses a fixed step size for each temperature: chains that adapt their own step size give no bound. At
     the same number of gradients, many temperatures with short trajectories do better than few with long ones.
 
+    With a target the path doubles until the gap, with its error, meets it, as `double_until` says. Only the last path
+    counts.
+
     Args:
         num_examples: number of examples of the split, drawn at random; null for all of them.
         num_chains: S, for each example.
@@ -64,10 +71,12 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         max_batch_rows: chains at a time, which bounds the memory.
         scale: standard deviation of Gaussian noise around the means of the decoder: model (its own) | fit (to as many
             validation examples, by expectation maximisation with the chains' ends) | a number.
+        target_gap: mean gap between the bounds to reach, nats; null for one path.
+        max_num_temperatures: largest number of temperatures of a path; without a target it has no effect.
         fitted_scale: the standard deviation, after `fit`.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range, or a target has no limit or no simulated examples.
     """
 
     num_examples: int | None
@@ -80,6 +89,8 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
     num_simulated: int
     max_batch_rows: int
     scale: Literal["model", "fit"] | float
+    target_gap: float | None = None
+    max_num_temperatures: int | None = None
     fitted_scale: float | None = None
 
     requires = {"model": ContinuousLatentModel}
@@ -94,6 +105,12 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             raise ValueError(f"num_simulated = {self.num_simulated} must not be negative")
         if not 0 < self.target_acceptance < 1:
             raise ValueError(f"target_acceptance = {self.target_acceptance} must lie between 0 and 1")
+        check_target("target_gap", self.target_gap, self.max_num_temperatures)
+        if self.target_gap and self.num_simulated < 2:
+            raise ValueError(
+                f"target_gap = {self.target_gap} needs num_simulated of 2 or more, now {self.num_simulated}: "
+                "set it, or target_gap=null for one path"
+            )
 
     @torch.no_grad()
     def check(self, model: ContinuousLatentModel, data: LoadedDataset) -> None:
@@ -117,7 +134,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             return self
         n = min(self.num_examples or len(valid), len(valid))
         x = valid.batch(torch.randperm(len(valid))[:n].to(valid.x.device))
-        betas = temperatures(self.schedule, max(2, self.num_temperatures // FIT_STEPS))
+        betas = temperatures(self.schedule, max(2, round(FIT_SHARE * self.num_temperatures / FIT_STEPS)))
         scale = model.generate(1).variance.mean().sqrt().item()
         for step in range(FIT_STEPS):
             noisy = NoisyDecoder(model, scale)
@@ -143,15 +160,31 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         n = min(self.num_examples or len(data), len(data))
         index = torch.randperm(len(data))[:n].to(data.x.device)
         x = data.batch(index)
-        betas = temperatures(self.schedule, self.num_temperatures)
         noisy = NoisyDecoder(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
-        chains = AnnealedChains(self, noisy, betas, x, n + 2 * self.num_simulated, report)
+
+        def anneal(num_temperatures: int, report: ProgressCallback) -> SimulatedBounds:
+            betas = temperatures(self.schedule, num_temperatures)
+            num_examples = n + 2 * self.num_simulated
+
+            def report_path(done: int, total: int) -> None:
+                report(num_temperatures * done // total, num_temperatures)
+
+            return self._bound_simulated(AnnealedChains(self, noisy, betas, x, num_examples, report_path))
+
+        if self.target_gap:
+            assert self.max_num_temperatures is not None
+            target = self.target_gap
+            lengths = (self.num_temperatures, self.max_num_temperatures)
+            bounds = double_until(lambda bounds: bounds.largest_gap <= target, anneal, *lengths, report)
+        else:
+            bounds = anneal(self.num_temperatures, report)
 
         names = ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start", "scale")
         settings = {name: getattr(self, name) for name in names}
-        estimates = [self._estimate_likelihood(chains, x, data, index, settings)]
+        settings |= list_target("target_gap", self.target_gap, self.num_temperatures, self.max_num_temperatures)
+        estimates = [self._estimate_likelihood(bounds.chains, x, data, index, settings)]
         if self.num_simulated:
-            estimates += self._estimate_bounds(chains, data, settings | {"data": "simulated"})
+            estimates += self._estimate_bounds(bounds, data, settings | {"data": "simulated"})
         return estimates
 
     def _estimate_likelihood(
@@ -161,14 +194,15 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         log_w, _ = chains.run_forward(x)  # (S, N)
         columns = _move_to_cpu(weigh(log_w))
         error = sampling_error(columns, self.num_chains)
-        diagnostics = sampling_diagnostics(columns, error) | {"acceptance": chains.acceptance}
+        diagnostics = sampling_diagnostics(columns, error)
+        diagnostics |= {"acceptance": chains.acceptance, "temperatures": len(chains.betas) - 1}
         if self.fitted_scale:
             diagnostics["fitted_scale"] = self.fitted_scale
         warning = None
         if has_fewer(diagnostics, min(MIN_EFFECTIVE_CHAINS, self.num_chains)):
             warning = (
                 "a single chain carries most of the weight: take more temperatures "
-                "(estimators.ais_decoder.num_temperatures)"
+                f"(estimators.ais_decoder.{self._length_key})"
             )
         estimate = Estimate.over(
             data.in_data_units(columns["log_p"], index),
@@ -184,30 +218,63 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         computing = estimate.computing_interval if len(x) == len(data) else None
         return replace(estimate, values=None, computing_interval=computing)  # not in the order of the split
 
-    def _estimate_bounds(self, chains: "AnnealedChains", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
-        """Estimates a lower and an upper bound of log p(x) on examples that the model draws, and their gap.
+    @property
+    def _length_key(self) -> str:
+        """Key of the number of temperatures that bounds the path."""
+        return "max_num_temperatures" if self.target_gap else "num_temperatures"
+
+    def _bound_simulated(self, chains: "AnnealedChains") -> "SimulatedBounds":
+        """Bounds log p(x) of examples that the model draws, none of them if there are to be none."""
+        if not self.num_simulated:
+            return SimulatedBounds(chains, torch.zeros(0), torch.zeros(0))
+        z = chains.prior.sample((self.num_simulated,))
+        x = chains.noisy.decode(z).sample()
+        low = _move_to_cpu(weigh(chains.run_forward(x)[0]))["log_p"]
+        high = -log_mean_exp(-chains.run_backward(x, z)).cpu()
+        return SimulatedBounds(chains, low, high)
+
+    def _estimate_bounds(self, bounds: "SimulatedBounds", data: DataSplit, settings: dict[str, Any]) -> list[Estimate]:
+        """Estimates a lower and an upper bound of log p(x) on the simulated examples, and their gap.
 
         Each row states the mean of a bound, so the bias of log means is no error of it. The scatter over the examples
         includes the error of the chains. No error of computing is stated: other evaluations draw other examples.
         """
-        z = chains.prior.sample((self.num_simulated,))
-        x = chains.noisy.decode(z).sample()
-        columns = _move_to_cpu(weigh(chains.run_forward(x)[0]))
-        low = columns["log_p"]
-        high = -log_mean_exp(-chains.run_backward(x, z)).cpu()
+        low = data.in_data_units(bounds.low)
+        high = data.in_data_units(bounds.high)
         gap = (high - low).mean().item()
         warning = None
         if gap > MAX_GAP:
             warning = (
                 f"the bounds lie {gap:.0f} nats apart, and the estimate may be off by as much: take more temperatures "
-                "(estimators.ais_decoder.num_temperatures)"
+                f"(estimators.ais_decoder.{self._length_key})"
             )
         estimates = (
-            Estimate.over(data.in_data_units(low), "simulated_low", "bdmc", "lower_bound", settings=settings),
-            Estimate.over(data.in_data_units(high), "simulated_high", "bdmc", "upper_bound", settings=settings),
+            Estimate.over(low, "simulated_low", "bdmc", "lower_bound", settings=settings),
+            Estimate.over(high, "simulated_high", "bdmc", "upper_bound", settings=settings),
             Estimate.over(high - low, "gap", "bdmc", "upper_bound", settings=settings, warning=warning),
         )
         return [replace(each, values=None) for each in estimates]  # the examples are not those of the split
+
+
+class SimulatedBounds(NamedTuple):
+    """Bounds of log p(x) of examples that the model has drawn.
+
+    Attributes:
+        chains: chains that found them.
+        low: lower bounds, (N,), nats.
+        high: upper bounds, (N,), nats.
+    """
+
+    chains: "AnnealedChains"
+    low: Tensor
+    high: Tensor
+
+    @property
+    def largest_gap(self) -> float:
+        """Upper end of the 95% interval of the mean gap."""
+        mean, stderr = mean_and_stderr(self.high - self.low)
+        assert stderr is not None
+        return mean + Margin.student(stderr, len(self.low) - 1).above
 
 
 def _move_to_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -211,7 +211,6 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         )
         return estimate, gap
 
-
     def _draw_states(self, model: UnnormalizedModel, x: Tensor) -> Tensor:
         """Draws s of p(s | x), (B, *state_shape): one of the samples of q(s | x), chosen by its weight."""
         if not model.has_latent_states:

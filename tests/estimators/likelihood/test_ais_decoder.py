@@ -96,6 +96,32 @@ def test_linear_decoder_bounds_are_tight():
     assert found["log_likelihood"].warning is None
 
 
+def test_path_doubles_until_the_gap_meets_the_target():
+    model = linear(16, 3, 0.05)
+    x = model.sample(20)
+    path = {"num_temperatures": 5, "num_simulated": 20, "num_leapfrog": 1}
+    first = evaluate(model, x, **path)
+    found = evaluate(model, x, **path, target_gap=first["gap"].value / 4, max_num_temperatures=640)
+    assert first["log_likelihood"].diagnostics["temperatures"] == 5
+    assert 5 < found["log_likelihood"].diagnostics["temperatures"] <= 640
+    assert found["gap"].value < first["gap"].value / 4
+    assert found["log_likelihood"].settings["target_gap"] == first["gap"].value / 4
+    limited = evaluate(model, x, **path, target_gap=1e-6, max_num_temperatures=39)
+    assert limited["log_likelihood"].diagnostics["temperatures"] == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target_gap": 0.1, "num_simulated": 5}, "target_gap = 0.1 needs max_num_temperatures"),
+        ({"target_gap": 0.1, "max_num_temperatures": 9}, "target_gap = 0.1 needs num_simulated of 2 or more, now 0"),
+    ],
+)
+def test_target_that_cannot_be_checked_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AISDecoder(**(SETTINGS | settings))
+
+
 @pytest.mark.slow
 def test_more_temperatures_close_the_gap():
     model = linear(64, 10, 0.05)
@@ -138,7 +164,8 @@ def test_examples_are_random_rows_bounded():
     assert estimate.num_examples == 40
     assert estimate.stderr > 0  # some of both halves
     assert max(rows) <= 50
-    assert reports[-1] == (5 * 52, 5 * 52)  # twelve of them in the pilot
+    assert reports[-1] == (5, 5)
+    assert len(reports) == 5 * (1 + 4)  # four blocks of twelve examples at most, after the pilot
 
 
 def test_start_without_density_is_refused():
