@@ -4,6 +4,10 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1
 https://archive.ics.uci.edu/dataset/80
 """
 
+import importlib.util
+from pathlib import Path
+
+import numpy as np
 import torch
 
 from dgm_run.data.split import RawSplits, split_sizes
@@ -24,10 +28,15 @@ class Digits:
         self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
-        from sklearn.datasets import load_digits  # its import takes a second
+        rows = torch.as_tensor(np.loadtxt(_find_file(), delimiter=",", dtype=np.uint8))
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.split_seed))]
+        x = rows[:, :-1].contiguous().view(-1, 1, 8, 8)
+        return split_sizes(x, rows[:, -1].long(), self.num_valid, self.num_test)
 
-        digits = load_digits()
-        order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(self.split_seed))
-        x = torch.as_tensor(digits.images, dtype=torch.uint8).unsqueeze(1)[order]
-        y = torch.as_tensor(digits.target)[order]
-        return split_sizes(x, y, self.num_valid, self.num_test)
+
+def _find_file() -> Path:
+    """Finds the file of scikit-learn, whose import would take a second."""
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
