@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check types format bench results clean
+.PHONY: help run test test-all check types format bench bench-check results clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,10 @@ format: $(READY) ## format the code
 bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-check: $(READY) ## fails if a line of the benchmark is slower by 15% than the saved ratios
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks --check --no-compile --only vae --only vampprior --only likelihood --only cd-1 --only pcd-1 --only cd-25 --only ais
 
 FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,

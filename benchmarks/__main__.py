@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from functools import partial
 from importlib.util import find_spec
 
@@ -10,6 +11,7 @@ import torch
 from benchmarks import (
     ais,
     ais_decoder,
+    check,
     conv_training,
     gan_training,
     likelihood,
@@ -17,6 +19,7 @@ from benchmarks import (
     rbm_training,
     startup,
     vae_training,
+    whole_runs,
 )
 from benchmarks.data import mnist_folder
 from benchmarks.table import Options
@@ -39,6 +42,7 @@ QUESTIONS = {
     "gan": partial(gan_training.run, "mlp"),
     "dcgan": partial(gan_training.run, "dcgan"),
     "startup": startup.run,
+    "whole-runs": whole_runs.run,
 }
 
 
@@ -48,8 +52,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     options = _options(arguments)
     _introduce(options)
-    for name in arguments.only or QUESTIONS:
-        QUESTIONS[name](options)
+    tables = {name: QUESTIONS[name](options) for name in arguments.only or QUESTIONS}
+    if arguments.save:
+        check.save(tables)
+    if arguments.check:
+        slower = check.find_slower(tables)
+        sys.exit("\n".join(["", "Slower by more than 15%:", *slower]) if slower else 0)
 
 
 def _arguments() -> argparse.Namespace:
@@ -61,6 +69,8 @@ def _arguments() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="measure trainer.compile=true (default: unless --quick)",
     )
+    parser.add_argument("--save", action="store_true", help="save the ratios for --check")
+    parser.add_argument("--check", action="store_true", help="fail if a line is slower by 15%% than the saved ratios")
     parser.add_argument("--device", default="cpu", help="cpu | cuda")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
     return parser.parse_args()

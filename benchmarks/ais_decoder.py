@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from benchmarks import ours
 from benchmarks.data import load
-from benchmarks.table import DECODER, Contender, Options, measure, show
+from benchmarks.table import DECODER, Contender, Options, Ratios, measure, show
 from dgm_run.config.compose import instantiate
 from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import AnnealedChains, NoisyDecoder
@@ -18,7 +18,7 @@ LATENT_DIM = 40
 NUM_EXAMPLES, NUM_CHAINS = 100, 16
 
 
-def run(options: Options) -> None:
+def run(options: Options) -> Ratios:
     cfg = ours.config(
         *("model=gan", f"model.latent_dim={LATENT_DIM}", f"decoder.hidden_dims={list(HIDDEN)}"),
         *("decoder.activation=relu", "estimators=[ais_decoder]", "estimators.ais_decoder.scale=model"),
@@ -35,7 +35,7 @@ def run(options: Options) -> None:
         Contender(DECODER, gradients * rows, _passes(gradients, rows, x, options.device)),
     ]
     title = f"Annealed importance sampling of a decoder {LATENT_DIM}-300-300-784, {NUM_CHAINS} chains each"
-    show(title, measure(contenders, options), unit="gradients/s")
+    return show(title, measure(contenders, options), unit="gradients/s")
 
 
 def _passes(count: int, rows: int, x: Tensor, device: torch.device) -> Callable[[], object]:

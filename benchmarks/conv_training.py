@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from benchmarks import ours, plain
 from benchmarks.data import load
-from benchmarks.table import BARE, LOADER, Contender, Options, measure, show
+from benchmarks.table import BARE, LOADER, Contender, Options, Ratios, measure, show
 
 OVERRIDES = ("encoder=conv", "decoder=conv")
 LATENT_DIM = 40
 
 
-def run(options: Options) -> None:
+def run(options: Options) -> Ratios:
     data, steps = load(options.device), options.turns(10)
     runs = {"dgm-run": ours.trainer_loop(data, options, steps, *OVERRIDES)}
     if options.compile:
@@ -22,7 +22,7 @@ def run(options: Options) -> None:
     runs[BARE] = ours.bare_loop(data, options, steps, *OVERRIDES)
     runs[LOADER] = plain.loop_of(PlainConvVAE(), data, options, steps)
     contenders = [Contender(name, steps * plain.BATCH_SIZE, turn) for name, turn in runs.items()]
-    show("VAE of five convolutions up and two down: training", measure(contenders, options))
+    return show("VAE of five convolutions up and two down: training", measure(contenders, options))
 
 
 class GatedConv(nn.Module):

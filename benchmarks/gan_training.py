@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmarks import ours
 from benchmarks.data import load
-from benchmarks.table import PLAIN, Contender, Options, measure, show
+from benchmarks.table import PLAIN, Contender, Options, Ratios, measure, show
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 
@@ -20,7 +20,7 @@ NETWORKS = {
 ACTIVATIONS = ("decoder.activation=relu", "encoder.activation=leaky_relu")
 
 
-def run(networks: str, options: Options) -> None:
+def run(networks: str, options: Options) -> Ratios:
     loaded, steps = load(options.device, "dataset.binarize=none", "dataset.dequantize=true"), options.turns(40)
     watched = DataSplit(loaded.test.x[:10], None, loaded.test.prepare)
     data = LoadedDataset(loaded.dataset, loaded.train, watched, loaded.test)
@@ -30,7 +30,7 @@ def run(networks: str, options: Options) -> None:
         PLAIN: _plain(networks, data.train.batch(slice(0, 5000)), steps),
     }
     contenders = [Contender(name, steps * BATCH_SIZE, turn) for name, turn in runs.items()]
-    show(f"GAN with R1, {networks}: training", measure(contenders, options))
+    return show(f"GAN with R1, {networks}: training", measure(contenders, options))
 
 
 def _plain(networks: str, x: torch.Tensor, steps: int) -> Callable[[], object]:

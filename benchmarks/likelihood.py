@@ -2,18 +2,18 @@
 
 from benchmarks import gemm_limit, ours
 from benchmarks.data import load
-from benchmarks.table import GEMMS, PYTHAE, Contender, Options, measure, show
+from benchmarks.table import GEMMS, PYTHAE, Contender, Options, Ratios, measure, show
 
 NUM_SAMPLES = 5000
 ROWS = 1000
 """Of the decoder at a time, as conf/estimators has it."""
 
 
-def run(components: int, options: Options) -> None:
+def run(components: int, options: Options) -> Ratios:
     """Measures the rates under N(0, I) for 0 components, else under a VampPrior."""
     prior = f"VampPrior of {components} pseudo-inputs" if components else "standard prior"
     contenders = _contenders(components, options)
-    show(f"Likelihood by {NUM_SAMPLES:,} samples, {prior}", measure(contenders, options))
+    return show(f"Likelihood by {NUM_SAMPLES:,} samples, {prior}", measure(contenders, options))
 
 
 def _contenders(components: int, options: Options) -> list[Contender]:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from benchmarks import ours, plain
 from benchmarks.data import load
-from benchmarks.table import BARE, LOADER, Contender, Options, measure, show
+from benchmarks.table import BARE, LOADER, Contender, Options, Ratios, measure, show
 from dgm_run.config.compose import instantiate
 
 OVERRIDES = ("decoder=pixelcnn",)
@@ -15,7 +15,7 @@ FULL_PASS = "a full pass for each pixel"
 NORMALISED = "the same with batch normalisation, as vae_vampprior"
 
 
-def training(options: Options) -> None:
+def training(options: Options) -> Ratios:
     data, steps = load(options.device), options.turns(10)
     runs = {
         "dgm-run": ours.trainer_loop(data, options, steps, *OVERRIDES),
@@ -26,10 +26,10 @@ def training(options: Options) -> None:
         ),
     }
     contenders = [Contender(name, steps * plain.BATCH_SIZE, run) for name, run in runs.items()]
-    show(f"VAE with a PixelCNN of {LAYERS} layers of {CHANNELS}: training", measure(contenders, options))
+    return show(f"VAE with a PixelCNN of {LAYERS} layers of {CHANNELS}: training", measure(contenders, options))
 
 
-def sampling(decoder: str, options: Options) -> None:
+def sampling(decoder: str, options: Options) -> Ratios:
     """100 images of 28 x 28: all pixels by the rows that matter, or a few by whole passes."""
     cfg = ours.config(f"decoder={decoder}")
     model = instantiate(cfg.model).to(options.device).eval()
@@ -38,7 +38,7 @@ def sampling(decoder: str, options: Options) -> None:
         Contender("dgm-run", 784 * IMAGES, lambda: model.sample(IMAGES)),
         Contender(FULL_PASS, few * IMAGES, lambda: _full_passes(model, few)),
     ]
-    show(f"Drawing {IMAGES} images by {decoder}", measure(contenders, options), "pixels/s")
+    return show(f"Drawing {IMAGES} images by {decoder}", measure(contenders, options), "pixels/s")
 
 
 @torch.no_grad()

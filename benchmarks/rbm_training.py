@@ -7,16 +7,17 @@ from sklearn.neural_network import BernoulliRBM
 from benchmarks import gemm_limit, ours
 from benchmarks.data import load
 from benchmarks.plain import BATCH_SIZE
-from benchmarks.table import BARE, GEMMS, SKLEARN, Contender, Options, measure, show
+from benchmarks.table import BARE, GEMMS, SKLEARN, Contender, Options, Ratios, measure, show
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.distributed.device import has_bf16_units
 
 NUM_HIDDEN = 500
 PIXELS = "dataset.binarize=threshold"  # scikit-learn draws no pixels
 
 
-def run(objective: str, num_steps: int, options: Options) -> None:
+def run(objective: str, num_steps: int, options: Options) -> Ratios:
     title = f"RBM 784-{NUM_HIDDEN}, batches of {BATCH_SIZE}, {objective.upper()}-{num_steps}: training"
-    show(title, measure(_contenders(objective, num_steps, options), options))
+    return show(title, measure(_contenders(objective, num_steps, options), options))
 
 
 def _contenders(objective: str, num_steps: int, options: Options) -> list[Contender]:
@@ -30,6 +31,9 @@ def _contenders(objective: str, num_steps: int, options: Options) -> list[Conten
     if options.compile:
         compiled = ours.trainer_loop(data, options, steps, "trainer.compile=true", *overrides)
         runs["dgm-run, trainer.compile=true"] = compiled
+        if has_bf16_units(options.device):
+            bf16 = ["trainer.compile=true", "trainer.precision=bf16", *overrides]
+            runs["dgm-run, the same in bf16"] = ours.trainer_loop(data, options, steps, *bf16)
     if num_steps == 1:
         runs[SKLEARN] = _scikit_learn(data, steps)
     runs[GEMMS] = gemm_limit.contrastive_divergence(steps, NUM_HIDDEN, num_steps, options.device)

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from benchmarks.table import Options
+from benchmarks.table import Options, Ratios
 
 DGM_RUN = [sys.executable, "-m", "dgm_run"]
 IMPORT = "python -c 'import torch'"
@@ -17,8 +17,8 @@ COMMANDS = {
 }
 
 
-def run(options: Options) -> None:
-    """Medians, the commands in turns."""
+def run(options: Options) -> Ratios:
+    """Prints medians, the commands in turns."""
     _one_round()  # brings the files into memory
     rounds = [_one_round() for _ in range(max(1, options.rounds // 2))]
     print(f"\nStart-up on the digits\n{'':36}  {'seconds':>10}{'beyond torch':>15}")
@@ -26,6 +26,7 @@ def run(options: Options) -> None:
         median = statistics.median(times[name] for times in rounds)
         beyond = statistics.median(times[name] - times[IMPORT] for times in rounds)
         print(f"{name:36}  {median:>10.2f}{beyond:>15.2f}", flush=True)
+    return {}
 
 
 def _one_round() -> dict[str, float]:

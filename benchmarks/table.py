@@ -92,18 +92,25 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def show(title: str, rates: Mapping[str, Sequence[float]], unit: str = "images/s") -> None:
-    """Prints one row a contender; a ratio is the median of the ratios within each round."""
+Ratios = dict[str, dict[str, float]]
+"""Ratios of each contender, by the heading of their column."""
+
+
+def show(title: str, rates: Mapping[str, Sequence[float]], unit: str = "images/s") -> Ratios:
+    """Prints one row a contender, and returns its ratios: medians of the ratios within each round."""
     width = max(map(len, rates))
     references = {heading: name for heading, name in REFERENCES.items() if name in rates}
+    ratios = {name: {heading: _ratio(own, rates[references[heading]]) for heading in references}
+              for name, own in rates.items()}  # fmt: skip
     print(f"\n{title}\n{'':{width}}  {unit:>14}" + "".join(f"{heading:>16}" for heading in references))
     for name, own in rates.items():
-        ratios = "".join(f"{_ratio(own, rates[reference]):>16}" for reference in references.values())
-        print(f"{name:{width}}  {_format_rate(statistics.median(own)):>14}{ratios}", flush=True)
+        columns = "".join(f"{ratio:>16.2f}" for ratio in ratios[name].values())
+        print(f"{name:{width}}  {_format_rate(statistics.median(own)):>14}{columns}", flush=True)
+    return ratios
 
 
-def _ratio(own: Sequence[float], other: Sequence[float]) -> str:
-    return f"{statistics.median(a / b for a, b in zip(own, other, strict=True)):.2f}"
+def _ratio(own: Sequence[float], other: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(own, other, strict=True))
 
 
 def _format_rate(rate: float) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from benchmarks import gemm_limit, ours, plain
 from benchmarks.data import load, mnist_folder
-from benchmarks.table import BARE, GEMMS, LOADER, PYTHAE, Contender, Options, measure, show
+from benchmarks.table import BARE, GEMMS, LOADER, PYTHAE, Contender, Options, Ratios, measure, show
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.distributed.device import has_bf16_units
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ VAMPPRIOR = Task("The same with a VampPrior of 500 pseudo-inputs: training", ste
 IWAE = Task("The same with 50 importance-weighted samples: training", steps=10, samples=50)
 
 
-def run(task: Task, options: Options) -> None:
+def run(task: Task, options: Options) -> Ratios:
     data = load(options.device)
-    show(task.title, measure(_contenders(task, data, options), options))
+    return show(task.title, measure(_contenders(task, data, options), options))
 
 
 def _contenders(task: Task, data: LoadedDataset, options: Options) -> list[Contender]:
@@ -48,6 +49,9 @@ def _contenders(task: Task, data: LoadedDataset, options: Options) -> list[Conte
         runs["dgm-run, trainer.compile=true"] = ours.trainer_loop(
             data, options, steps, "trainer.compile=true", *task.overrides
         )
+        if has_bf16_units(options.device):
+            overrides = ["trainer.compile=true", "trainer.precision=bf16", *task.overrides]
+            runs["dgm-run, the same in bf16"] = ours.trainer_loop(data, options, steps, *overrides)
     runs[BARE] = ours.bare_loop(data, options, steps, *task.overrides)
     runs[LOADER] = plain.plain_loop(plain.tensors(data), options, steps, *shape)
     if mnist_folder() and task is VAE:

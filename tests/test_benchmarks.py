@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import data, ours, resume
+from benchmarks import check, data, ours, resume
 from benchmarks.table import Options
 
 GPU_SCRIPT = Path(resume.__file__).parent / "gpu.sh"
@@ -80,3 +80,12 @@ def test_runs_are_compared_value_by_value(tmp_path, monkeypatch):
 
     monkeypatch.setattr(resume, "_start", start)
     assert resume.compare(tmp_path, ()) == ("2 of 2 values", "no", "0.5")
+
+
+def test_check_reports_lines_that_became_slower(monkeypatch, tmp_path):
+    monkeypatch.setattr(check, "SAVED", tmp_path / "ratios.json")
+    line, peer = {"of products": 0.8, "x pythae": 1.5}, {"of products": 0.2}
+    check.save({"vae": {"dgm-run": line, "pythae 0.1.2": peer}})
+    assert check.find_slower({"vae": {"dgm-run": {"of products": 0.7, "x pythae": 0.1}}}) == []
+    slower = check.find_slower({"vae": {"dgm-run": {"of products": 0.6}, "pythae 0.1.2": {"of products": 0.01}}})
+    assert slower == ["vae, dgm-run, of products: 0.60, saved 0.80"]

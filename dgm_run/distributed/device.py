@@ -12,7 +12,7 @@ from dgm_run.errors import ConfigError
 ALL_THREADS = torch.get_num_threads()
 """Number of CPU threads that torch takes by itself."""
 PRODUCTS_PER_THREAD = 64_000_000
-"""Number of products of a weight and an example, in a step, that keep one CPU thread busy."""
+"""Number of products of a weight and an example, in a batch, that keep one CPU thread busy."""
 
 
 def select_device(name: str, devices: int) -> torch.device:
@@ -57,21 +57,34 @@ def refuse_too_many(name: str, devices: int) -> None:
         )
 
 
-def move_to_device(
-    model: nn.Module, device: torch.device, precision: str, threads: int | None, batch_size: int
-) -> None:
-    """Moves the model to the device, and sets its precision and the number of CPU threads.
+def set_threads(model: nn.Module, batch_size: int, threads: int | None) -> None:
+    """Sets the number of CPU threads.
+
+    Args:
+        model: model that works on batches.
+        batch_size: examples of a batch of this process.
+        threads: number of threads; None for as many as a batch keeps busy.
+    """
+    torch.set_num_threads(threads or _count_useful_threads(model, batch_size))
+
+
+def move_to_device(model: nn.Module, device: torch.device, precision: str) -> None:
+    """Moves the model to the device, and sets its precision.
 
     Args:
         model: model, built in single precision so that all precisions start equal.
         device: device from `select_device`.
         precision: fp64, or another precision, for which the weights stay in single precision.
-        threads: number of CPU threads; None for as many as a step keeps busy.
-        batch_size: examples of this process in a step.
     """
-    torch.set_num_threads(threads or _count_useful_threads(model, batch_size))
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
     model.to(device, torch.get_default_dtype())
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Returns whether the device multiplies faster in bf16 than in single precision."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", lambda: False)() for unit in ("avx512_bf16", "amx_tile"))
 
 
 def _choose_device_name(name: str, devices: int) -> str:
@@ -117,6 +130,6 @@ def _make_device(name: str) -> torch.device:
 
 
 def _count_useful_threads(model: nn.Module, batch_size: int) -> int:
-    """Counts the threads that a step keeps busy. Idle threads make a step up to ten times slower on a busy machine."""
+    """Counts the threads that a batch keeps busy. Idle threads make it up to ten times slower on a busy machine."""
     work = batch_size * sum(parameter.numel() for parameter in model.parameters())
     return min(max(1, ALL_THREADS // process_group.local_size()), math.ceil(work / PRODUCTS_PER_THREAD))

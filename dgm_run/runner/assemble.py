@@ -14,7 +14,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.distributed import process_group
-from dgm_run.distributed.device import move_to_device
+from dgm_run.distributed.device import move_to_device, set_threads
 from dgm_run.errors import DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
@@ -125,4 +125,5 @@ def build_estimators(cfg: DictConfig) -> dict[str, Estimator]:
 def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:
     """Moves the model to the device, in the precision and with the threads of the trainer's settings."""
     settings = cfg.trainer
-    move_to_device(model, device, settings.precision, settings.threads, settings.batch_size // settings.devices)
+    move_to_device(model, device, settings.precision)
+    set_threads(model, settings.batch_size // settings.devices, settings.threads)

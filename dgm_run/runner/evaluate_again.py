@@ -14,7 +14,7 @@ from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
 from dgm_run.config.own_code import make_importable
 from dgm_run.config.validate import validate
 from dgm_run.distributed import process_group
-from dgm_run.distributed.device import refuse_too_many, select_device
+from dgm_run.distributed.device import refuse_too_many, select_device, set_threads
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
 from dgm_run.memory import out_of_memory
@@ -81,6 +81,7 @@ def _evaluate_again(
     refuse_wrong_kind(model, estimators, dataset)
     with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)
+    set_threads(model, cfg.trainer.eval_batch_size, cfg.trainer.threads)
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
     refuse_needing_complete(model, dataset, estimators)

@@ -16,7 +16,7 @@ from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.distributed import process_group
-from dgm_run.distributed.device import select_device
+from dgm_run.distributed.device import select_device, set_threads
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
@@ -160,6 +160,7 @@ def _train_and_evaluate(
         log.hparams(select_hparams(config))
         with out_of_memory(f"lower trainer.batch_size={config['trainer']['batch_size']} or the size of the model"):
             summary = trainer.fit(model, objective, data, context)
+        set_threads(model, config["trainer"]["eval_batch_size"], config["trainer"]["threads"])
         evaluation = evaluate_test_set(model, estimators, data, context.seed, display, context.stop, show)
         model.eval()
         context.pictures(summary.steps, summary.epochs)

@@ -68,22 +68,22 @@ def test_more_processes_than_devices_refused(monkeypatch):
 )
 def test_a_model_is_placed_in_its_precision(precision, dtype):
     model = nn.Linear(3, 2)
-    device.move_to_device(model, device.select_device("cpu", 1), precision, None, 10)
+    device.move_to_device(model, device.select_device("cpu", 1), precision)
     assert model.weight.dtype == torch.get_default_dtype() == dtype
     device.select_device("cpu", 1)  # the next job of a sweep begins as if it were the first
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_a_small_step_takes_one_thread_and_a_large_one_all(monkeypatch):
+def test_a_small_batch_takes_one_thread_and_a_large_one_all(monkeypatch):
     monkeypatch.setattr(device, "ALL_THREADS", 4)
     model = nn.Linear(999, 1000)  # a million weights
     found = []
     for batch_size in (64, 65, 128, 10_000):
-        device.move_to_device(model, torch.device("cpu"), "fp32", None, batch_size)
+        device.set_threads(model, batch_size, None)
         found.append(torch.get_num_threads())
     assert found == [1, 2, 2, 4]
-    device.move_to_device(model, torch.device("cpu"), "fp32", 3, 64)
+    device.set_threads(model, 64, 3)
     assert torch.get_num_threads() == 3
     monkeypatch.setattr(process_group, "local_size", lambda: 2)  # which share the cores
-    device.move_to_device(model, torch.device("cpu"), "fp32", None, 10_000)
+    device.set_threads(model, 10_000, None)
     assert torch.get_num_threads() == 2

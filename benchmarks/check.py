@@ -1,0 +1,38 @@
+"""Checks that no line of the benchmark has become slower, against ratios that were saved."""
+
+import json
+from pathlib import Path
+
+from benchmarks.table import BARE, DECODER, GEMMS, PLAIN, REFERENCES, Ratios
+
+SAVED = Path(__file__).parent / "ratios.json"
+SLOWER = 0.85
+"""Share of its saved ratio below which a line is reported."""
+LIMITS = [heading for heading, name in REFERENCES.items() if name in (GEMMS, DECODER, PLAIN)]
+"""Columns that are compared: against the limit or the plain loop of the same run, no other library."""
+
+
+def save(tables: dict[str, Ratios]) -> None:
+    """Writes the ratios of this run as those of later checks."""
+    SAVED.write_text(json.dumps(_select(tables), indent=1, sort_keys=True) + "\n")
+
+
+def find_slower(tables: dict[str, Ratios]) -> list[str]:
+    """Returns one line for each ratio that is below `SLOWER` times the saved one."""
+    saved = json.loads(SAVED.read_text())
+    lines = []
+    for key, ratio in _select(tables).items():
+        if key in saved and ratio < SLOWER * saved[key]:
+            lines.append(f"{key}: {ratio:.2f}, saved {saved[key]:.2f}")
+    return lines
+
+
+def _select(tables: dict[str, Ratios]) -> dict[str, float]:
+    """Returns the ratios of dgm-run's own lines to a limit, by question, line and column."""
+    return {
+        f"{question}, {name}, {heading}": round(ratio, 3)
+        for question, table in tables.items()
+        for name, row in table.items()
+        for heading, ratio in row.items()
+        if heading in LIMITS and (name.startswith("dgm-run") and name != BARE)
+    }
