@@ -10,7 +10,7 @@ from benchmarks.data import load
 from benchmarks.table import DECODER, Contender, Options, Ratios, measure, show
 from dgm_run.config.compose import instantiate
 from dgm_run.estimators.base import no_progress
-from dgm_run.estimators.likelihood.ais_decoder import AnnealedChains, NoisyDecoder
+from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.temperatures import temperatures
 
 HIDDEN = (300, 300)

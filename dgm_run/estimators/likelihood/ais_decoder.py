@@ -5,7 +5,6 @@ https://arxiv.org/abs/1611.04273; R. Grosse et al., Sandwiching the marginal lik
 2015, https://arxiv.org/abs/1511.02543.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -14,26 +13,16 @@ from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.distributed import process_group
-from dgm_run.distributions.base import Distribution
-from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
 from dgm_run.estimators.intervals import Margin, mean_and_stderr
+from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_target
 from dgm_run.estimators.likelihood.temperatures import temperatures
 from dgm_run.estimators.likelihood.weights import has_fewer, sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
-from dgm_run.samplers.hmc import LogDensities, Point, evaluate_point, hmc_step
 
-FIRST_STEP = 0.1
-"""Step size at which the pilot starts."""
-PILOT_EXAMPLES = 20
-PILOT_RATE = 0.1
-"""Change of the log of the step size in the pilot for an acceptance that is off by one."""
-JITTER = 0.2
-"""Relative half-width of the uniform jitter of step sizes, which keeps trajectories from closing on themselves."""
 FIT_STEPS = 5
 """Steps of expectation maximisation of the noise."""
 FIT_SHARE = 0.5
@@ -147,7 +136,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             scale = (log_w.softmax(0) * squares).sum(0).mean().sqrt().item()
         return replace(self, fitted_scale=scale)
 
-    def _mean_squares(self, noisy: "NoisyDecoder", x: Tensor, z: Tensor) -> Tensor:
+    def _mean_squares(self, noisy: NoisyDecoder, x: Tensor, z: Tensor) -> Tensor:
         """Returns the mean squared error of each example's decoded mean: (N, *shape), (N, L) -> (N,)."""
         parts = zip(x.split(self.max_batch_rows), z.split(self.max_batch_rows), strict=True)
         errors = [rows - noisy.decode(ends).mean for rows, ends in parts]
@@ -188,7 +177,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         return estimates
 
     def _estimate_likelihood(
-        self, chains: "AnnealedChains", x: Tensor, data: DataSplit, index: Tensor, settings: dict[str, Any]
+        self, chains: AnnealedChains, x: Tensor, data: DataSplit, index: Tensor, settings: dict[str, Any]
     ) -> Estimate:
         """Estimates the mean of log p(x) over the examples x of `data` at `index`."""
         log_w, _ = chains.run_forward(x)  # (S, N)
@@ -223,7 +212,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         """Key of the number of temperatures that bounds the path."""
         return "max_num_temperatures" if self.target_gap else "num_temperatures"
 
-    def _bound_simulated(self, chains: "AnnealedChains") -> "SimulatedBounds":
+    def _bound_simulated(self, chains: AnnealedChains) -> "SimulatedBounds":
         """Bounds log p(x) of examples that the model draws, none of them if there are to be none."""
         if not self.num_simulated:
             return SimulatedBounds(chains, torch.zeros(0), torch.zeros(0))
@@ -265,7 +254,7 @@ class SimulatedBounds(NamedTuple):
         high: upper bounds, (N,), nats.
     """
 
-    chains: "AnnealedChains"
+    chains: AnnealedChains
     low: Tensor
     high: Tensor
 
@@ -279,145 +268,3 @@ class SimulatedBounds(NamedTuple):
 
 def _move_to_cpu(columns: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: values.cpu() for name, values in columns.items()}
-
-
-class NoisyDecoder:
-    """A model with Gaussian noise of a given scale around the means of its decoder.
-
-    Args:
-        model: the model, whose other parts stay.
-        scale: standard deviation of the noise; None for the noise of the model itself.
-    """
-
-    def __init__(self, model: ContinuousLatentModel, scale: float | None):
-        self.model = model
-        self.log_scale = None if scale is None else math.log(scale)
-
-    def decode(self, z: Tensor) -> Distribution:
-        """Returns p(x | z) with the given noise: (*batch, L) -> batch shape (*batch,)."""
-        p_x = self.model.decode(z)
-        if self.log_scale is None:
-            return p_x
-        return IndependentGaussian(p_x.mean, p_x.mean.new_full((), self.log_scale), len(p_x.event_shape))
-
-
-class AnnealedChains:
-    """Chains between the start and the posterior of each example, in both directions, with step sizes of one pilot.
-
-    Args:
-        settings: the estimator.
-        noisy: the model whose likelihood is estimated.
-        betas: inverse temperatures from 0 to 1.
-        x: examples for the pilot.
-        num_examples: number of examples of all runs together, for the progress.
-        report: receives the progress.
-
-    Attributes:
-        acceptance: mean probability of accepting a trajectory, after `run_forward`.
-    """
-
-    def __init__(
-        self,
-        settings: AISDecoder,
-        noisy: NoisyDecoder,
-        betas: list[float],
-        x: Tensor,
-        num_examples: int,
-        report: ProgressCallback,
-    ):
-        self.settings = settings
-        self.noisy = noisy
-        self.betas = betas
-        self.report = report
-        self.block = max(1, settings.max_batch_rows // settings.num_chains)
-        self.prior = noisy.model.latent_prior()
-        self.acceptance: float | None = None
-        pilot = x[: min(PILOT_EXAMPLES, self.block)]
-        self.done = 0
-        self.total = (num_examples + len(pilot)) * (len(betas) - 1)
-        self.step_sizes = self._choose_step_sizes(pilot)
-
-    def run_forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs the chains from the start to the posterior; returns log weights, (S, N), and ends, (S, N, L).
-
-        The mean of the weights is unbiased for p(x), and with them the ends are samples of the posterior.
-        """
-
-        def run_block(block: slice) -> dict[str, Tensor]:
-            rows = x[block]
-            start, log_densities = self._find_ends(rows)
-            point = evaluate_point(start.sample((self.settings.num_chains,)), log_densities)
-            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
-            acceptance = torch.zeros_like(log_w[0])
-            for t in range(1, len(self.betas)):
-                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
-                if t < len(self.betas) - 1:  # a move after the last weight would change nothing
-                    point, probability = self._move(point, t, log_densities)
-                    acceptance += probability.mean(0)
-                self._count(len(rows))
-            return {"log_w": log_w.T, "ends": point.z.transpose(0, 1), "acceptance": acceptance}
-
-        columns = process_group.map_blocks(len(x), self.block, run_block, no_progress)
-        if len(self.betas) > 2:
-            self.acceptance = columns["acceptance"].mean().item() / (len(self.betas) - 2)
-        return columns["log_w"].T, columns["ends"].transpose(0, 1)
-
-    def run_backward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Runs the chains back from z, an exact posterior sample of x, and returns their log weights, (S, N).
-
-        The mean of exp(-log w) is unbiased for 1 / p(x).
-        """
-
-        def run_block(block: slice) -> dict[str, Tensor]:
-            rows = x[block]
-            ends = z[block]
-            _, log_densities = self._find_ends(rows)
-            point = evaluate_point(ends.expand(self.settings.num_chains, *ends.shape), log_densities)
-            log_w = torch.zeros_like(point.log_base, dtype=torch.float64)
-            for t in range(len(self.betas) - 1, 0, -1):
-                if t < len(self.betas) - 1:
-                    point, _ = self._move(point, t, log_densities)
-                log_w += (self.betas[t] - self.betas[t - 1]) * (point.log_target - point.log_base)
-                self._count(len(rows))
-            return {"log_w": log_w.T}
-
-        return process_group.map_blocks(len(x), self.block, run_block, no_progress)["log_w"].T
-
-    def _choose_step_sizes(self, x: Tensor) -> Tensor:
-        """Runs a pilot that adapts the step size along the path; returns the size for each temperature, (T,)."""
-        start, log_densities = self._find_ends(x)
-        z = start.sample((self.settings.num_chains,))
-        point = evaluate_point(z, log_densities)
-        log_step = torch.full((), FIRST_STEP, dtype=x.dtype, device=x.device).log()
-        step_sizes = []
-        for t in range(1, len(self.betas)):
-            point, probability = self._move(point, t, log_densities, log_step.exp())
-            log_step = log_step + PILOT_RATE * (probability.mean() - self.settings.target_acceptance)
-            step_sizes.append(log_step.exp())
-            self._count(len(x))
-        return torch.stack(step_sizes)
-
-    def _move(
-        self, point: Point, t: int, log_densities: LogDensities, step_size: Tensor | None = None
-    ) -> tuple[Point, Tensor]:
-        """Moves the chains at temperature t; returns the new point and the probability of acceptance, (S, N)."""
-        size = self.step_sizes[t - 1] if step_size is None else step_size
-        jitter = 1 + JITTER * (2 * torch.rand_like(point.log_base) - 1)
-        return hmc_step(point, self.betas[t], (size * jitter).unsqueeze(-1), self.settings.num_leapfrog, log_densities)
-
-    def _find_ends(self, x: Tensor) -> tuple[Distribution, LogDensities]:
-        """Returns the distribution of the starts, batch shape (N,), and the log densities at both ends of the path."""
-        starts_from_prior = self.settings.start == "prior"
-        base = BatchExpanded(self.prior, len(x)) if starts_from_prior else self.noisy.model.infer(x).proposal()
-
-        def log_densities(z: Tensor) -> tuple[Tensor, Tensor]:
-            log_prior = self.prior.log_prob(z)
-            log_base = log_prior if starts_from_prior else base.log_prob(z)
-            return log_base, log_prior + self.noisy.decode(z).log_prob(x)
-
-        return base, log_densities
-
-    def _count(self, num_examples: int) -> None:
-        """Reports one more temperature of `num_examples` examples in every process."""
-        self.done = min(self.total, self.done + num_examples * process_group.size())
-        self.report(self.done, self.total)
