@@ -127,3 +127,16 @@ def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None
     settings = cfg.trainer
     move_to_device(model, device, settings.precision)
     set_threads(model, settings.batch_size // settings.devices, settings.threads)
+
+
+def describe_parts(parts: Parts, device: torch.device, folder: Path) -> str:
+    """Writes the first lines of the log: model, data, notes on the data, folder."""
+    data = parts.data
+    dataset = data.dataset
+    sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
+    num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    title = (
+        f"{type(parts.model).__name__} with {num_parameters:,} parameters on {device}; {dataset.name}: {sizes} "
+        f"examples, binarisation {dataset.protocol}"
+    )
+    return "\n".join((title, *dataset.notes, f"writing to {folder}"))

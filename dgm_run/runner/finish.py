@@ -1,14 +1,19 @@
-"""Merges the estimates of a run, writes them to its folder, and prints them."""
+"""Ends a run: merges its estimates with earlier ones, writes them to its folder, and prints them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dgm_run.distributed import process_group
 from dgm_run.errors import ResultsError, TrainingError
 from dgm_run.estimators.base import Estimator
 from dgm_run.recording.base import Display
-from dgm_run.runner import results
+from dgm_run.recording.terminal import summarize_run
+from dgm_run.runner import results, run_folder
+from dgm_run.runner.assemble import Parts, get_data_source
 from dgm_run.runner.evaluate import Evaluation, report_failure
+from dgm_run.runner.resume import read_former_results
+from dgm_run.trainers.base import TrainingSummary
 
 
 def add_evaluation(
@@ -64,3 +69,30 @@ def write_results(
             lines = make_notes()
         with report_failure(display, "the table of estimates"):
             display.print_estimates(evaluation.rows, "Estimates per example", lines)
+
+
+def finish_run(
+    parts: Parts,
+    config: dict[str, Any],
+    folder: Path,
+    summary: TrainingSummary,
+    evaluation: Evaluation,
+    display: Display,
+) -> dict[str, Any]:
+    """Writes results.json in the main process, and returns its contents in every process."""
+    choices = {
+        "seed": config["seed"],
+        "published": config["published"],
+        "configuration": run_folder.config_hash(config),
+        "data_path": get_data_source(config).get("path"),
+    }
+    dataset = parts.data.dataset
+    contents = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
+    if not process_group.is_main_process():
+        return contents
+    former = read_former_results(folder)
+    if former and former["training"]["steps"] == summary.steps:  # the run was only evaluated again
+        add_evaluation(contents, evaluation, parts.estimators, former)
+    shown = contents | {"estimates": evaluation.rows}  # without rows of earlier evaluations, as in the table above it
+    write_results(folder, contents, evaluation, display, lambda: summarize_run(shown, folder))
+    return contents

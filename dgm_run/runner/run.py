@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.config.compose import as_config, resolve_data_paths
@@ -25,14 +24,13 @@ from dgm_run.recording.checkpoint import Checkpoints, Snapshot
 from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.silent import NoCheckpoints, SilentLog
-from dgm_run.recording.terminal import summarize_run
-from dgm_run.runner import results, run_folder
-from dgm_run.runner.assemble import Parts, assemble_parts, get_data_source
+from dgm_run.runner import run_folder
+from dgm_run.runner.assemble import Parts, assemble_parts, describe_parts, get_data_source
 from dgm_run.runner.compatibility import refuse_moved_data
 from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars, report_failure
-from dgm_run.runner.finish import add_evaluation, write_results
+from dgm_run.runner.finish import finish_run
 from dgm_run.runner.gallery import Gallery
-from dgm_run.runner.resume import load_results_or_checkpoint, read_former_results
+from dgm_run.runner.resume import load_results_or_checkpoint
 from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
@@ -99,7 +97,7 @@ def _run(
     _check_trainer(parts, folder, resume)
     if process_group.is_main_process():
         _write_data_files(parts.data, folder, start if resume else None)
-    display.say(_describe_run(parts, device, folder))
+    display.say(describe_parts(parts, device, folder))
 
     log = _open_log(folder, display, resume)
     draw = _make_gallery(parts, log, display, config["seed"])
@@ -112,7 +110,7 @@ def _run(
         if process_group.is_main_process():  # a refused second command in this folder may have overwritten it
             with report_failure(display, f"{run_folder.config_path(folder)}: writing the configuration"):
                 run_folder.save_config(folder, config)
-    return _write_results(parts, config, folder, summary, evaluation, display)
+    return finish_run(parts, config, folder, summary, evaluation, display)
 
 
 def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
@@ -172,46 +170,6 @@ def _train_and_evaluate(
         log.end(is_success=False)
         raise
     return summary, evaluation
-
-
-def _write_results(
-    parts: Parts,
-    config: dict[str, Any],
-    folder: Path,
-    summary: TrainingSummary,
-    evaluation: Evaluation,
-    display: Display,
-) -> dict[str, Any]:
-    """Writes results.json in the main process, and returns its contents in every process."""
-    choices = {
-        "seed": config["seed"],
-        "published": config["published"],
-        "configuration": run_folder.config_hash(config),
-        "data_path": get_data_source(config).get("path"),
-    }
-    dataset = parts.data.dataset
-    contents = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
-    if not process_group.is_main_process():
-        return contents
-    former = read_former_results(folder)
-    if former and former["training"]["steps"] == summary.steps:  # the run was only evaluated again
-        add_evaluation(contents, evaluation, parts.estimators, former)
-    shown = contents | {"estimates": evaluation.rows}  # without rows of earlier evaluations, as in the table above it
-    write_results(folder, contents, evaluation, display, lambda: summarize_run(shown, folder))
-    return contents
-
-
-def _describe_run(parts: Parts, device: torch.device, folder: Path) -> str:
-    """Writes the first lines of the log: model, data, notes on the data, folder."""
-    data = parts.data
-    dataset = data.dataset
-    sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
-    num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
-    title = (
-        f"{type(parts.model).__name__} with {num_parameters:,} parameters on {device}; {dataset.name}: {sizes} "
-        f"examples, binarisation {dataset.protocol}"
-    )
-    return "\n".join((title, *dataset.notes, f"writing to {folder}"))
 
 
 def _open_log(folder: Path, display: Display, resume: Snapshot | None) -> Logger:

@@ -45,7 +45,7 @@ def test_an_odd_summary_costs_no_results(tmp_path, capsys, monkeypatch):
     def fail(*arguments):
         raise AttributeError("no such thing")
 
-    monkeypatch.setattr("dgm_run.runner.run.summarize_run", fail)
+    monkeypatch.setattr("dgm_run.runner.finish.summarize_run", fail)
     found = package.run(package.compose(*TINY), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == found
     shown = capsys.readouterr().out
