@@ -27,12 +27,12 @@ class Corruption(ABC):
 
     Attributes:
         takes: kinds of data that it can corrupt (`Dataset.kind`).
-        known_is_true: whether observed elements have their true values; noise changes them.
-        remark: text behind the settings in the protocol; empty for none.
+        has_true_observations: whether the elements that `observed` keeps have their true values; noise changes them.
+        remark: text after the settings in the protocol; empty for none.
     """
 
     takes: ClassVar[tuple[str, ...]]
-    known_is_true: ClassVar[bool] = False
+    has_true_observations: ClassVar[bool] = False
     remark: ClassVar[str] = ""
 
     def check(self, shape: Sequence[int]) -> None:  # noqa: B027 - most take any shape
@@ -72,7 +72,9 @@ class Corruption(ABC):
 
     def target_mask(self, x_tilde: Tensor) -> Tensor:
         """Returns a mask of the elements of x to restore, of the shape of x~."""
-        return self.observed(x_tilde).isnan() if self.known_is_true else torch.ones_like(x_tilde, dtype=torch.bool)
+        return (
+            self.observed(x_tilde).isnan() if self.has_true_observations else torch.ones_like(x_tilde, dtype=torch.bool)
+        )
 
     def debiased_mean(self, mean: Tensor) -> Tensor:
         """Returns the mean of x for the mean of the observed elements."""
@@ -107,7 +109,7 @@ class Missing(Corruption):
     """Missing values, independent of the values themselves; all channels of a pixel are missing together."""
 
     takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")
-    known_is_true = True
+    has_true_observations = True
 
     @abstractmethod
     def draw_mask(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
@@ -294,7 +296,7 @@ class SaltAndPepper(Corruption):
     """
 
     takes = ("continuous",)
-    known_is_true = True
+    has_true_observations = True
     remark = "; replaced elements are not counted"
 
     def __init__(self, probability: float):

@@ -24,9 +24,9 @@ X = torch.rand(2000, 3, 8, 6, generator=torch.Generator().manual_seed(0)) * 0.8 
 
 def draw_mask(corrupt, x=X):
     torch.manual_seed(0)
-    seen = corrupt(x)
-    missing = seen.isnan()
-    assert (seen[~missing] == x[~missing]).all()
+    x_tilde = corrupt(x)
+    missing = x_tilde.isnan()
+    assert (x_tilde[~missing] == x[~missing]).all()
     assert (missing == missing[:, :1]).all()  # all channels together
     return missing[:, 0]
 
@@ -76,9 +76,9 @@ def test_elements_that_are_left_are_counted():
 def test_bits_behind_turned_ones_are_told_by_bayes():
     p, share = torch.tensor([0.02, 0.5, 0.9]), 0.2
     corrupt = BitFlip(share)
-    seen = corrupt.observation_density(Bernoulli(p.logit(), 1))
+    p_tilde = corrupt.observation_density(Bernoulli(p.logit(), 1))
     expected = p * (1 - share) + (1 - p) * share
-    torch.testing.assert_close(seen.mean, expected)
+    torch.testing.assert_close(p_tilde.mean, expected)
     for value in (0.0, 1.0):
         x = torch.full((3,), value)
         like = torch.where(x == 1, 1 - share, share)  # p(x~ | x = 1)
@@ -96,9 +96,9 @@ def test_values_behind_noise_are_told_by_quadrature():
     grid = np.linspace(-4, 4, 4001)
     joint = norm.pdf(grid, mean, scale) * norm.pdf(0.9, grid, 0.5)
     total = joint.sum() * (grid[1] - grid[0])
-    seen = torch.tensor([0.9])
-    assert corrupt.observation_density(p).log_prob(seen).item() == pytest.approx(math.log(total), abs=1e-5)
-    q = corrupt.posterior_of_x(p, seen)
+    x_tilde = torch.tensor([0.9])
+    assert corrupt.observation_density(p).log_prob(x_tilde).item() == pytest.approx(math.log(total), abs=1e-5)
+    q = corrupt.posterior_of_x(p, x_tilde)
     expected = (joint * grid).sum() / joint.sum()
     assert q.mean.item() == pytest.approx(expected, abs=1e-5)
     assert q.variance.item() == pytest.approx((joint * (grid - expected) ** 2).sum() / joint.sum(), abs=1e-5)
@@ -110,16 +110,16 @@ def test_values_behind_noise_are_told_by_quadrature():
 def test_salt_and_pepper_keeps_other_values():
     torch.manual_seed(0)
     corrupt = SaltAndPepper(0.4)
-    seen = corrupt(X)
-    replaced = seen != X
+    x_tilde = corrupt(X)
+    replaced = x_tilde != X
     assert replaced.double().mean().item() == pytest.approx(0.4, abs=0.005)
-    assert set(seen[replaced].unique().tolist()) == {0.0, 1.0}
-    assert seen[replaced].mean().item() == pytest.approx(0.5, abs=0.01)
-    assert (corrupt.observed(seen).isnan() == replaced).all()
+    assert set(x_tilde[replaced].unique().tolist()) == {0.0, 1.0}
+    assert x_tilde[replaced].mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (corrupt.observed(x_tilde).isnan() == replaced).all()
     p = IndependentGaussian(torch.full((3, 8, 6), 0.5), torch.tensor(-1.0), 3)
     by_hand = (p.elementwise_log_prob(X[:5]) * ~replaced[:5]).flatten(1).sum(1)
-    torch.testing.assert_close(corrupt.observation_density(p).log_prob(seen[:5]), by_hand)
-    torch.testing.assert_close(corrupt.posterior_of_x(p, seen[:5]).mean[replaced[:5]],
+    torch.testing.assert_close(corrupt.observation_density(p).log_prob(x_tilde[:5]), by_hand)
+    torch.testing.assert_close(corrupt.posterior_of_x(p, x_tilde[:5]).mean[replaced[:5]],
                                torch.full((int(replaced[:5].sum()),), 0.5))  # fmt: skip
 
 
@@ -164,8 +164,8 @@ def test_salt_and_pepper_counts_true_values():
     corrupt = SaltAndPepper(0.6)
     corruption_noise = corrupt.draw(500, (1, 4, 4), torch.Generator().manual_seed(0))
     num_observed = corrupt.num_observed(corruption_noise, (1, 4, 4))
-    seen = corrupt.apply(torch.full((500, 1, 4, 4), 0.5), corruption_noise)
-    assert torch.equal(num_observed, (seen == 0.5).flatten(1).sum(1))
+    x_tilde = corrupt.apply(torch.full((500, 1, 4, 4), 0.5), corruption_noise)
+    assert torch.equal(num_observed, (x_tilde == 0.5).flatten(1).sum(1))
     assert str(corrupt) == "salt and pepper (probability 0.6; replaced elements are not counted)"
 
 

@@ -22,7 +22,7 @@ def test_its_bounds_are_of_what_is_seen():
     model = CorruptedModel(truth.binary_vae(), HOLES)
     p, _ = truth.by_quadrature(model.model, {0: 1, 2: 0})
     torch.manual_seed(0)
-    seen = truth.SEEN.expand(400, -1, -1, -1)
+    seen = truth.OBSERVED.expand(400, -1, -1, -1)
     bounds = [-IWAE(k, "standard")(model, seen)[0].item() for k in (1, 20, 500)]
     assert bounds[0] < bounds[1] - 0.01
     assert bounds[1] < math.log(p)

@@ -49,7 +49,7 @@ def test_m1_m2_shows_no_parts_of_m1():
 
 
 def test_missing_pixels_are_restored():
-    found = view_all(CorruptedModel(truth.binary_vae(), MissingAtRandom(0.5)), truth.SEEN.expand(8, -1, -1, -1))
+    found = view_all(CorruptedModel(truth.binary_vae(), MissingAtRandom(0.5)), truth.OBSERVED.expand(8, -1, -1, -1))
     assert found["samples"].shape == (64, *truth.SHAPE)
     assert found["reconstructions"].shape == (16, *truth.SHAPE)
     assert found["reconstructions"][0].flatten().tolist() == [1.0, 0.5, 0.0, 0.5]

@@ -14,7 +14,7 @@ from dgm_run.posteriors.gaussian import GaussianPosterior
 from dgm_run.priors.standard import StandardPrior
 
 SHAPE = (1, 1, 4)
-SEEN = torch.tensor([[[[1.0, torch.nan, 0.0, torch.nan]]]])
+OBSERVED = torch.tensor([[[[1.0, torch.nan, 0.0, torch.nan]]]])
 GRID = np.linspace(-8, 8, 4001)
 
 

@@ -28,7 +28,7 @@ class SquaredError(NamedTuple):
         return cls(mean.item(), (scatter / len(counts) ** 0.5).item())
 
 
-def score_binary(mean: Tensor, truth: Tensor) -> dict[str, float]:
+def measure_binary(mean: Tensor, truth: Tensor) -> dict[str, float]:
     """Returns the cross-entropy in nats per element, and F1 of the ones, predicted where the mean exceeds one half.
 
     Args:
@@ -53,7 +53,7 @@ def choose_interval_rank(num_draws: int, share: float) -> tuple[int, float]:
     return low, 1 - 2 * low / (num_draws + 1)
 
 
-def score_interval(draws: Tensor, truth: Tensor, low: int) -> dict[str, float]:
+def measure_interval(draws: Tensor, truth: Tensor, low: int) -> dict[str, float]:
     """Returns coverage and mean width of the interval between the `low`-th lowest and highest draws.
 
     Args:

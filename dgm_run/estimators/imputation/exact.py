@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Imputed, Imputer
+from dgm_run.estimators.imputation.imputer import Imputations, Imputer
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 
@@ -18,8 +18,8 @@ class Exact(Imputer[FactorAnalysis]):
     is_exact = True
 
     @torch.no_grad()
-    def __call__(self, model: FactorAnalysis, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        q = model.infer_from_corrupted(seen, corrupt)
-        mean = corrupt.posterior_of_x(model.decode(q.mean), seen).mean
-        draws = corrupt.posterior_of_x(model.decode(q.sample((num_draws,))), seen).sample()
-        return Imputed(mean, draws, model.log_prob_of_corrupted(seen, corrupt), {})
+    def __call__(self, model: FactorAnalysis, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
+        q = model.infer_from_corrupted(x_tilde, corrupt)
+        mean = corrupt.posterior_of_x(model.decode(q.mean), x_tilde).mean
+        draws = corrupt.posterior_of_x(model.decode(q.sample((num_draws,))), x_tilde).sample()
+        return Imputations(mean, draws, model.log_prob_of_corrupted(x_tilde, corrupt), {})

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption, Missing
-from dgm_run.estimators.imputation.imputer import Chain, Imputed
+from dgm_run.estimators.imputation.imputer import Chain, Imputations
 from dgm_run.models.energy.base import UnnormalizedModel
 
 
@@ -28,9 +28,9 @@ class Gibbs(Chain[UnnormalizedModel]):
         return super().supports(model, corrupt) and isinstance(corrupt, Missing)
 
     @torch.no_grad()
-    def __call__(self, model: UnnormalizedModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        observed = ~seen.isnan()
-        start = torch.where(observed, seen, model.sample(len(seen), num_steps=self.burn_in + 1))
+    def __call__(self, model: UnnormalizedModel, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
+        observed = ~x_tilde.isnan()
+        start = torch.where(observed, x_tilde, model.sample(len(x_tilde), num_steps=self.burn_in + 1))
         kept = set(torch.linspace(self.burn_in, self.num_steps - 1, num_draws).round().int().tolist())
         draws = []
         total = torch.zeros_like(start)
@@ -39,4 +39,4 @@ class Gibbs(Chain[UnnormalizedModel]):
                 total += x
             if step in kept:
                 draws.append(x.clone())
-        return Imputed(total / (self.num_steps - self.burn_in), torch.stack(draws), None, {})
+        return Imputations(total / (self.num_steps - self.burn_in), torch.stack(draws), None, {})

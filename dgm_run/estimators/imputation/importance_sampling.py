@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Imputed, Imputer, has_observed_density
+from dgm_run.estimators.imputation.imputer import Imputations, Imputer, has_observed_density
 from dgm_run.models.base import LatentVariableModel, effective_sample_size, log_mean_exp
 from dgm_run.models.corrupted import CorruptedModel
 
@@ -42,23 +42,23 @@ class ImportanceSampling(Imputer[LatentVariableModel]):
         return super().supports(model, corrupt) and has_observed_density(model, corrupt)
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
-        of_seen = CorruptedModel(model, corrupt)
-        q = of_seen.infer(seen).proposal()
-        p = of_seen.latent_prior()
-        chunk = max(1, self.max_batch_rows // len(seen))
+    def __call__(self, model: LatentVariableModel, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
+        corrupted_model = CorruptedModel(model, corrupt)
+        q = corrupted_model.infer(x_tilde).proposal()
+        p = corrupted_model.latent_prior()
+        chunk = max(1, self.max_batch_rows // len(x_tilde))
         sizes = [min(chunk, self.num_samples - first) for first in range(0, self.num_samples, chunk)]
-        terms = [of_seen.evaluate_terms(seen, q, p, size) for size in sizes]
+        terms = [corrupted_model.evaluate_terms(x_tilde, q, p, size) for size in sizes]
         z = torch.cat([each.z for each in terms])
         log_w = torch.cat([each.log_w.double() for each in terms])
 
-        weights = log_w.softmax(0).to(seen.dtype)  # (S, B)
-        mean = torch.zeros_like(seen)
+        weights = log_w.softmax(0).to(x_tilde.dtype)  # (S, B)
+        mean = torch.zeros_like(x_tilde)
         for rows, share in zip(z.split(chunk), weights.split(chunk), strict=True):
-            means = corrupt.posterior_of_x(model.decode(rows), seen).mean
-            mean += (share.view(*share.shape, *[1] * (seen.dim() - 1)) * means).sum(0)
+            means = corrupt.posterior_of_x(model.decode(rows), x_tilde).mean
+            mean += (share.view(*share.shape, *[1] * (x_tilde.dim() - 1)) * means).sum(0)
 
         chosen = torch.multinomial(weights.T, num_draws, replacement=True).T  # (K, B)
         resampled = z.gather(0, chosen.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
-        draws = corrupt.posterior_of_x(model.decode(resampled), seen).sample()
-        return Imputed(mean, draws, log_mean_exp(log_w), {"ess": effective_sample_size(log_w)})
+        draws = corrupt.posterior_of_x(model.decode(resampled), x_tilde).sample()
+        return Imputations(mean, draws, log_mean_exp(log_w), {"ess": effective_sample_size(log_w)})

@@ -20,10 +20,10 @@ from dgm_run.estimators.base import Estimate, Estimator, Kind, ProgressCallback,
 from dgm_run.estimators.imputation.error_measures import (
     SquaredError,
     choose_interval_rank,
-    score_binary,
-    score_interval,
+    measure_binary,
+    measure_interval,
 )
-from dgm_run.estimators.imputation.imputer import Imputed, Imputer
+from dgm_run.estimators.imputation.imputer import Imputations, Imputer
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.latent.density_network import DensityNetwork
@@ -132,15 +132,15 @@ class Imputation(Estimator[nn.Module]):
         truth = data.uncorrupted.batch(index)
         given = data.batch(index)
         corruptions = self._select_corruptions(data)
-        found = []
+        estimates = []
         for i, (name, corrupt) in enumerate(corruptions.items()):
-            seen = given if name == OWN_CORRUPTION else corrupt(truth, _new_generator(name))
+            x_tilde = given if name == OWN_CORRUPTION else corrupt(truth, _new_generator(name))
 
             def report_block(done: int, total: int, before: int = i * len(truth)) -> None:
                 report(before + done, len(corruptions) * len(truth))
 
-            found += self._impute(model, name, corrupt, truth, seen, report_block, data.standardization)
-        return found
+            estimates += self._impute(model, name, corrupt, truth, x_tilde, report_block, data.standardization)
+        return estimates
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """Returns rows for each corruption: examples, corrupted examples, and a mean and a draw by each method."""
@@ -166,25 +166,26 @@ class Imputation(Estimator[nn.Module]):
         }
 
     def _impute(
-        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, seen: Tensor, report: ProgressCallback,
-        standardization: Standardization | None,
+        self, model: nn.Module, name: str, corrupt: Corruption, truth: Tensor, x_tilde: Tensor,
+        report: ProgressCallback, standardization: Standardization | None,
     ) -> list[Estimate]:  # fmt: skip
+        """Imputes one corruption by every method and every baseline; returns the rows of their errors and log p(x~)."""
         methods = self._select_methods(model, corrupt)
         complete = _unwrap_corrupted(model)
 
         def impute(block: slice) -> dict[str, Tensor]:
             rows: dict[str, Tensor] = {}
             for method, imputer in methods.items():
-                rows |= _to_rows(method, imputer(complete, seen[block], corrupt, self.num_draws))
+                rows |= _to_rows(method, imputer(complete, x_tilde[block], corrupt, self.num_draws))
             return rows
 
-        rows = process_group.map_blocks(len(seen), BATCH_SIZE, impute, report)
+        rows = process_group.map_blocks(len(x_tilde), BATCH_SIZE, impute, report)
         imputed = {method: _from_rows(method, rows) for method in methods}
 
         pairs = [(each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]) for each in imputed.values()]
-        self.shown[name] = [truth[:NUM_SHOWN], grey_where_missing(seen[:NUM_SHOWN]), *chain.from_iterable(pairs)]
+        self.shown[name] = [truth[:NUM_SHOWN], grey_where_missing(x_tilde[:NUM_SHOWN]), *chain.from_iterable(pairs)]
 
-        is_target = corrupt.target_mask(seen) & ~truth.isnan()
+        is_target = corrupt.target_mask(x_tilde) & ~truth.isnan()
         if not bool(is_target.any()):
             return []  # the random corruption has left all elements as they are
         estimates = []
@@ -200,16 +201,17 @@ class Imputation(Estimator[nn.Module]):
             if each.log_p is not None:
                 log_p = each.log_p.cpu()
                 if standardization:
-                    log_p = log_p + standardization.log_det(seen.isnan())
+                    log_p = log_p + standardization.log_det(x_tilde.isnan())
                 kind: Kind = "exact" if methods[method].is_exact else "estimate"
                 medians = _take_medians(each)
                 more: dict[str, Any] = {"settings": settings, "diagnostics": medians, "warning": warning}
                 estimates.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **more))
-        for method, guess in self._impute_by_baselines(corrupt, seen).items():
+        for method, guess in self._impute_by_baselines(corrupt, x_tilde).items():
             estimates.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
         return estimates
 
     def _describe_doubt(self, model: nn.Module, diagnostics: dict[str, float]) -> str | None:
+        """Warns where few importance samples carry the weight; returns None otherwise."""
         if diagnostics.get("ess_median", math.inf) >= 2:
             return None
         if isinstance(model, CorruptedModel):
@@ -218,25 +220,26 @@ class Imputation(Estimator[nn.Module]):
             return "single draws of the prior carry the weight, also of the chains: the model has no q(z | x)"
         return "single draws of a q(z | x) trained on complete examples carry the weight: trust the chains"
 
-    def _diagnose(self, each: Imputed, truth: Tensor, is_target: Tensor) -> dict[str, float]:
+    def _diagnose(self, each: Imputations, truth: Tensor, is_target: Tensor) -> dict[str, float]:
         """Returns diagnostics of the draws, which show how reliable the mean is."""
         errors = [SquaredError.measure(draw, truth, is_target).mean for draw in each.draws]
-        found = {"mse_of_draws": sum(errors) / len(errors)}
+        diagnostics = {"mse_of_draws": sum(errors) / len(errors)}
         if bool(((truth == 0) | (truth == 1)).all()):
-            found |= score_binary(each.mean[is_target], truth[is_target])
+            diagnostics |= measure_binary(each.mean[is_target], truth[is_target])
         else:
             low, nominal = choose_interval_rank(self.num_draws, 0.9)
-            found |= score_interval(each.draws[:, is_target], truth[is_target], low) | {"nominal": nominal}
-        return found | _take_medians(each)
+            diagnostics |= measure_interval(each.draws[:, is_target], truth[is_target], low) | {"nominal": nominal}
+        return diagnostics | _take_medians(each)
 
-    def _impute_by_baselines(self, corrupt: Corruption, seen: Tensor) -> dict[str, Tensor]:
-        observed = corrupt.observed(seen)
+    def _impute_by_baselines(self, corrupt: Corruption, x_tilde: Tensor) -> dict[str, Tensor]:
+        """Returns the guesses of x by each baseline, (B, *shape); noisy data are also a guess of themselves."""
+        observed = corrupt.observed(x_tilde)
         assert self.baseline is not None
         mean, x = self.baseline
-        found = {"mean": mean.expand_as(seen), "nearest_neighbour": self._find_neighbour(observed, x)}
-        if corrupt.known_is_true:
-            found = {name: torch.where(observed.isnan(), guess, observed) for name, guess in found.items()}
-        return found if isinstance(corrupt, Missing) else {"as_seen": seen} | found
+        guesses = {"mean": mean.expand_as(x_tilde), "nearest_neighbour": self._find_neighbour(observed, x)}
+        if corrupt.has_true_observations:
+            guesses = {name: torch.where(observed.isnan(), guess, observed) for name, guess in guesses.items()}
+        return guesses if isinstance(corrupt, Missing) else {"as_seen": x_tilde} | guesses
 
     def _find_neighbour(self, observed: Tensor, x: Tensor) -> Tensor:
         """Returns the training example nearest in the observed elements, for each example, (B, *shape)."""
@@ -258,7 +261,7 @@ def _estimate_error(
 
 
 def _is_applicable(corrupt: Corruption, shape: Sequence[int]) -> bool:
-    """Tells whether a corruption accepts this shape: regions need images."""
+    """Returns whether a corruption accepts this shape: regions need images."""
     try:
         corrupt.check(shape)
     except ValueError:
@@ -266,7 +269,7 @@ def _is_applicable(corrupt: Corruption, shape: Sequence[int]) -> bool:
     return True
 
 
-def _take_medians(each: Imputed) -> dict[str, float]:
+def _take_medians(each: Imputations) -> dict[str, float]:
     return {f"{name}_median": values.median().item() for name, values in each.diagnostics.items()}
 
 
@@ -279,7 +282,7 @@ def _unwrap_corrupted(model: nn.Module) -> nn.Module:
     return model.model if isinstance(model, CorruptedModel) else model
 
 
-def _to_rows(method: str, each: Imputed) -> dict[str, Tensor]:
+def _to_rows(method: str, each: Imputations) -> dict[str, Tensor]:
     """Splits the imputations of a method into tensors (B, ...) by name, which `map_blocks` concatenates."""
     rows = {"mean": each.mean, "draws": each.draws.movedim(0, 1)} | each.diagnostics
     return {f"{method} {name}": row for name, row in rows.items()} | (
@@ -287,7 +290,7 @@ def _to_rows(method: str, each: Imputed) -> dict[str, Tensor]:
     )
 
 
-def _from_rows(method: str, rows: Mapping[str, Tensor]) -> Imputed:
+def _from_rows(method: str, rows: Mapping[str, Tensor]) -> Imputations:
     """Joins the tensors of a method, as `_to_rows` names them, into its imputations."""
     own = {name.removeprefix(f"{method} "): row for name, row in rows.items() if name.startswith(f"{method} ")}
-    return Imputed(own.pop("mean"), own.pop("draws").movedim(1, 0), own.pop("log_p", None), own)
+    return Imputations(own.pop("mean"), own.pop("draws").movedim(1, 0), own.pop("log_p", None), own)

@@ -18,8 +18,8 @@ M = TypeVar("M", bound=nn.Module)
 """Kind of model that an imputer goes with."""
 
 
-class Imputed(NamedTuple):
-    """Imputations of examples.
+class Imputations(NamedTuple):
+    """Imputations of corrupted examples.
 
     Attributes:
         mean: E[x | x~], the single imputation, (B, *shape).
@@ -59,23 +59,23 @@ class Imputer(ABC, Generic[M]):
         return math.inf
 
     def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
-        """Tells whether the method can impute with this model and corruption."""
+        """Returns whether the method can impute with this model and corruption."""
         return isinstance(model, self.requires)
 
     @abstractmethod
-    def __call__(self, model: M, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+    def __call__(self, model: M, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
         """Imputes examples.
 
         Args:
             model: a model of complete examples, in evaluation mode.
-            seen: x~, (B, *shape).
+            x_tilde: x~, (B, *shape).
             corrupt: p(x~ | x).
             num_draws: K.
         """
 
 
 def has_observed_density(model: nn.Module, corrupt: Corruption) -> bool:
-    """Tells whether p(x~ | z) has a closed form, as where the elements of p(x | z) are independent."""
+    """Returns whether p(x~ | z) has a closed form, as where the elements of p(x | z) are independent."""
     assert isinstance(model, LatentVariableModel)
     try:
         CorruptedModel(model, corrupt)
@@ -89,25 +89,25 @@ Move = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def run_chain(
-    model: LatentVariableModel, seen: Tensor, corrupt: Corruption, move: Move, steps: range, num_draws: int
-) -> Imputed:
+    model: LatentVariableModel, x_tilde: Tensor, corrupt: Corruption, move: Move, steps: range, num_draws: int
+) -> Imputations:
     """Runs a chain that draws z by `move`, and x given z and x~; averages its means and thins its draws.
 
     Args:
         model: a model of complete examples.
-        seen: x~, (B, *shape).
+        x_tilde: x~, (B, *shape).
         corrupt: p(x~ | x).
         move: draws the next z.
         steps: range(burn_in, num_steps), the steps that are averaged.
         num_draws: K, spread evenly over these steps.
     """
-    z = model.infer_from_corrupted(seen, corrupt).sample()
+    z = model.infer_from_corrupted(x_tilde, corrupt).sample()
     kept = set(torch.linspace(steps.start, steps.stop - 1, num_draws).round().int().tolist())
     draws = []
-    moved = torch.zeros(len(seen), device=seen.device)
-    total = torch.zeros_like(seen)
+    moved = torch.zeros(len(x_tilde), device=x_tilde.device)
+    total = torch.zeros_like(x_tilde)
     for step in range(steps.stop):
-        p = corrupt.posterior_of_x(model.decode(z), seen)
+        p = corrupt.posterior_of_x(model.decode(z), x_tilde)
         x = p.sample()
         if step in steps:
             total += p.mean
@@ -115,7 +115,7 @@ def run_chain(
             draws.append(x)
         z, is_new = move(x, z)
         moved += is_new
-    return Imputed(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
+    return Imputations(total / len(steps), torch.stack(draws), None, {"acceptance": moved / steps.stop})
 
 
 @dataclass(frozen=True)

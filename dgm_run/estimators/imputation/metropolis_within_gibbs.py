@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dgm_run import rng
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Chain, Imputed, has_observed_density, run_chain
+from dgm_run.estimators.imputation.imputer import Chain, Imputations, has_observed_density, run_chain
 from dgm_run.models.base import LatentVariableModel
 
 
@@ -39,7 +39,7 @@ class MetropolisWithinGibbs(Chain[LatentVariableModel]):
 
     @torch.no_grad()
     def supports(self, model: nn.Module, corrupt: Corruption) -> bool:
-        """Tells whether the chain can run, which also needs the density of q(z | x) at every z."""
+        """Returns whether the chain can run, which also needs the density of q(z | x) at every z."""
         if not super().supports(model, corrupt) or not has_observed_density(model, corrupt):
             return False
         assert isinstance(model, LatentVariableModel)
@@ -51,7 +51,7 @@ class MetropolisWithinGibbs(Chain[LatentVariableModel]):
         return True
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+    def __call__(self, model: LatentVariableModel, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
         prior = model.latent_prior()
         step = iter(range(self.num_steps))
 
@@ -64,4 +64,4 @@ class MetropolisWithinGibbs(Chain[LatentVariableModel]):
                 is_accepted = torch.ones_like(is_accepted)
             return torch.where(is_accepted.unsqueeze(-1), proposed, z), is_accepted
 
-        return run_chain(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
+        return run_chain(model, x_tilde, corrupt, move, range(self.burn_in, self.num_steps), num_draws)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.estimators.imputation.imputer import Chain, Imputed, has_observed_density, run_chain
+from dgm_run.estimators.imputation.imputer import Chain, Imputations, has_observed_density, run_chain
 from dgm_run.models.base import LatentVariableModel
 
 
@@ -36,9 +36,9 @@ class PseudoGibbs(Chain[LatentVariableModel]):
         return super().supports(model, corrupt) and has_observed_density(model, corrupt)
 
     @torch.no_grad()
-    def __call__(self, model: LatentVariableModel, seen: Tensor, corrupt: Corruption, num_draws: int) -> Imputed:
+    def __call__(self, model: LatentVariableModel, x_tilde: Tensor, corrupt: Corruption, num_draws: int) -> Imputations:
         def move(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
             return model.infer(x).sample(), torch.ones_like(z[:, 0])
 
-        found = run_chain(model, seen, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
-        return found._replace(diagnostics={})
+        imputations = run_chain(model, x_tilde, corrupt, move, range(self.burn_in, self.num_steps), num_draws)
+        return imputations._replace(diagnostics={})  # every move is accepted

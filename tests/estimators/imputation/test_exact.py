@@ -14,11 +14,11 @@ def test_missing_elements_match_gaussian():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     x = model.sample(5)
-    seen = MissingAtRandom(0.5)(x)
-    seen[0] = torch.nan  # nothing is known of the first
-    found = Exact()(model, seen, MissingAtRandom(0.5), 20_000)
+    x_tilde = MissingAtRandom(0.5)(x)
+    x_tilde[0] = torch.nan  # nothing is known of the first
+    found = Exact()(model, x_tilde, MissingAtRandom(0.5), 20_000)
     for i in range(5):
-        mean, covariance, log_p = truth.conditional(model, seen[i].flatten().numpy())
+        mean, covariance, log_p = truth.conditional(model, x_tilde[i].flatten().numpy())
         assert found.mean[i].flatten().numpy() == pytest.approx(mean, abs=1e-9)
         assert found.log_p[i].item() == pytest.approx(log_p, abs=1e-9)
         draws = found.draws[:, i].flatten(1).numpy()
@@ -31,10 +31,10 @@ def test_noisy_elements_follow_the_gaussian():
     model = truth.factor_analysis()
     torch.manual_seed(0)
     corrupt = GaussianNoise(0.7)
-    seen = corrupt(model.sample(3))
-    found = Exact()(model, seen, corrupt, 20_000)
+    x_tilde = corrupt(model.sample(3))
+    found = Exact()(model, x_tilde, corrupt, 20_000)
     for i in range(3):
-        mean, covariance, log_p = truth.conditional(model, seen[i].flatten().numpy(), 0.7)
+        mean, covariance, log_p = truth.conditional(model, x_tilde[i].flatten().numpy(), 0.7)
         assert found.mean[i].flatten().numpy() == pytest.approx(mean, abs=1e-9)
         assert found.log_p[i].item() == pytest.approx(log_p, abs=1e-9)
         assert np.cov(found.draws[:, i].flatten(1).numpy().T) == pytest.approx(covariance, abs=0.1 * covariance.max())
@@ -43,9 +43,9 @@ def test_noisy_elements_follow_the_gaussian():
 @torch.no_grad()
 def test_salt_and_pepper_are_holes():
     model = truth.factor_analysis()
-    seen = torch.tensor([0.3, 1.0, 0.2, 0.0, -0.4, 0.9]).view(1, 1, 1, 6)
-    holes = torch.tensor([0.3, np.nan, 0.2, np.nan, -0.4, 0.9])
-    found = Exact()(model, seen, SaltAndPepper(0.2), 2)
-    mean, _, log_p = truth.conditional(model, holes.numpy())
+    x_tilde = torch.tensor([0.3, 1.0, 0.2, 0.0, -0.4, 0.9]).view(1, 1, 1, 6)
+    missing = torch.tensor([0.3, np.nan, 0.2, np.nan, -0.4, 0.9])
+    found = Exact()(model, x_tilde, SaltAndPepper(0.2), 2)
+    mean, _, log_p = truth.conditional(model, missing.numpy())
     assert found.mean.flatten().numpy() == pytest.approx(mean, abs=1e-9)
     assert found.log_p.item() == pytest.approx(log_p, abs=1e-9)

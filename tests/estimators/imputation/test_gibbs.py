@@ -16,7 +16,7 @@ def test_means_and_draws_match_enumeration():
     p = energy.of_pixels(model, energy.probabilities(model)).double()
     fits = (x.flatten(1)[:, 0] == 1) & (x.flatten(1)[:, 2] == 0)
     means = (p[fits] @ x.flatten(1)[fits].double()) / p[fits].sum()
-    found = Gibbs(120, 20)(model, truth.SEEN.expand(3000, -1, -1, -1), MissingAtRandom(0.5), 5)
+    found = Gibbs(120, 20)(model, truth.OBSERVED.expand(3000, -1, -1, -1), MissingAtRandom(0.5), 5)
     assert found.mean.mean(0).flatten().numpy() == pytest.approx(means.numpy(), abs=0.01)
     assert found.draws.mean((0, 1)).flatten().numpy() == pytest.approx(means.numpy(), abs=0.02)
     assert found.log_p is None

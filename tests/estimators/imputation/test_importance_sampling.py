@@ -10,13 +10,13 @@ from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from tests.support import truth
 
 pytestmark = pytest.mark.usefixtures("double")
-HOLES = MissingAtRandom(0.5)
+MISSING = MissingAtRandom(0.5)
 
 
 def test_it_tends_to_the_quadrature():
     model = truth.binary_vae().double()
     torch.manual_seed(0)
-    found = ImportanceSampling(100_000, 7_000)(model, truth.SEEN.double(), HOLES, 4000)
+    found = ImportanceSampling(100_000, 7_000)(model, truth.OBSERVED.double(), MISSING, 4000)
     p, means = truth.by_quadrature(model, {0: 1, 2: 0})
     means[[0, 2]] = 1, 0  # what is known
     assert found.log_p.item() == pytest.approx(math.log(p), abs=0.01)
@@ -43,9 +43,9 @@ def test_flipped_pixels_match_quadrature():
 def test_exact_posterior_gives_equal_weights():
     model = truth.factor_analysis()
     torch.manual_seed(0)
-    seen = HOLES(model.sample(4))
-    found = ImportanceSampling(20_000, 10_000)(model, seen, HOLES, 10)
-    exact = Exact()(model, seen, HOLES, 2)
+    x_tilde = MISSING(model.sample(4))
+    found = ImportanceSampling(20_000, 10_000)(model, x_tilde, MISSING, 10)
+    exact = Exact()(model, x_tilde, MISSING, 2)
     torch.testing.assert_close(found.log_p, exact.log_p)
     torch.testing.assert_close(found.diagnostics["ess"], torch.full((4,), 20_000.0))
     torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=0.05)
@@ -54,7 +54,7 @@ def test_exact_posterior_gives_equal_weights():
 def test_dependent_pixels_are_unsupported():
     overrides = ("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2")
     model = instantiate(compose(*overrides).model).eval()
-    assert not ImportanceSampling(10, 10).supports(model, HOLES)
-    assert ImportanceSampling(10, 10).supports(truth.binary_vae(), HOLES)
+    assert not ImportanceSampling(10, 10).supports(model, MISSING)
+    assert ImportanceSampling(10, 10).supports(truth.binary_vae(), MISSING)
     with pytest.raises(ValueError, match="must be positive"):
         ImportanceSampling(0, 10)

@@ -46,11 +46,11 @@ def test_errors_and_log_p_match_gaussian():
     fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19), model, test, train)
     squares, log_p = [], []
     for x in test.x.flatten(1).numpy():
-        seen = x.copy()
-        seen[3:] = torch.nan
-        mean, _, log_p_seen = truth.conditional(model, seen)
+        x_tilde = x.copy()
+        x_tilde[3:] = torch.nan
+        mean, _, log_p_observed = truth.conditional(model, x_tilde)
         squares.append((mean - x)[3:] ** 2)
-        log_p.append(log_p_seen)
+        log_p.append(log_p_observed)
     row = rows["mse_missing_half", "exact"]
     squares = torch.tensor(np.array(squares))
     assert row.value == pytest.approx(squares.mean().item(), rel=1e-6)
@@ -68,7 +68,7 @@ def test_errors_and_log_p_match_gaussian():
     by_neighbour = (x[nearest, 3:] - known[:, 3:]).square().mean().item()
     assert rows["mse_missing_half", "nearest_neighbour"].value == pytest.approx(by_neighbour, rel=1e-6)
     assert set(fitted.pictures(model)) == {"imputed_missing_half"}
-    assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)  # truth, seen, mean, draw
+    assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)  # truth, x~, mean, draw
 
 
 def test_noise_targets_all_elements():

@@ -16,7 +16,7 @@ def test_chain_averages_after_burn_in():
         visited.append(z.item())
         return torch.full_like(z, float(len(visited))), torch.tensor([len(visited) % 2])
 
-    found = run_chain(model, truth.SEEN, MissingAtRandom(0.5), move, range(3, 7), 4)
+    found = run_chain(model, truth.OBSERVED, MissingAtRandom(0.5), move, range(3, 7), 4)
     assert visited[1:] == [1, 2, 3, 4, 5, 6]
     means = model.decode(torch.tensor([[3.0], [4.0], [5.0], [6.0]])).mean.mean(0).flatten()
     torch.testing.assert_close(found.mean.flatten()[[1, 3]], means[[1, 3]])

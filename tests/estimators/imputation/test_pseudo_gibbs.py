@@ -21,14 +21,14 @@ def test_exact_posterior_gives_gibbs():
     moments = Moments.from_batches(data.train.batches(500))
     for _ in range(100):
         model.em_step(moments)
-    holes = MissingAtRandom(0.5)
+    missing = MissingAtRandom(0.5)
     x = data.test.batch(slice(0, 100))
-    seen = holes(x)
-    exact = Exact()(model, seen, holes, 19)
-    found = PseudoGibbs(2000, 200)(model, seen, holes, 19)
-    gap = (found.mean - exact.mean)[seen.isnan()].square().mean().sqrt().item()
+    x_tilde = missing(x)
+    exact = Exact()(model, x_tilde, missing, 19)
+    found = PseudoGibbs(2000, 200)(model, x_tilde, missing, 19)
+    gap = (found.mean - exact.mean)[x_tilde.isnan()].square().mean().sqrt().item()
     assert gap < 0.01
-    missing = seen.isnan()
+    missing = x_tilde.isnan()
     error, of_draw = ((guess - x)[missing].square().mean().item() for guess in (found.mean, found.draws[3]))
     assert error == pytest.approx(0.038, abs=0.004)  # .0382 in uses.md, on another split
     assert of_draw == pytest.approx(2 * error, rel=0.15)
@@ -36,7 +36,7 @@ def test_exact_posterior_gives_gibbs():
 
 @torch.no_grad()
 def test_equilibrium_matches_transitions():
-    # it alternates q(z | x) and p(x | z, x~): the chain on the four values of the two holes, by quadrature over z
+    # it alternates q(z | x) and p(x | z, x~): the chain on the four values of the two missing, by quadrature over z
     model = truth.binary_vae()
     grid = torch.tensor(truth.GRID, dtype=torch.float32).unsqueeze(1)
     states = [torch.tensor([[[[1.0, a, 0.0, b]]]]) for a in (0.0, 1.0) for b in (0.0, 1.0)]
@@ -48,8 +48,8 @@ def test_equilibrium_matches_transitions():
     equilibrium = np.real(vectors[:, np.argmax(np.real(values))])
     equilibrium /= equilibrium.sum()
     torch.manual_seed(0)
-    seen = truth.SEEN.expand(4000, -1, -1, -1)
-    found = PseudoGibbs(60, 20)(model, seen, MissingAtRandom(0.5), 2)
+    x_tilde = truth.OBSERVED.expand(4000, -1, -1, -1)
+    found = PseudoGibbs(60, 20)(model, x_tilde, MissingAtRandom(0.5), 2)
     mean = found.mean.mean(0).flatten().tolist()
     assert mean[0] == 1
     assert mean[2] == 0
