@@ -46,12 +46,12 @@ def error_case(num: int, share: float) -> Case:
 
 
 def declined_case(index: int, name: str, population: float) -> Case:
-    """Decisions whose score u is uniform, and which are wrong with probability 0.4 (1 - u)^2."""
+    """Decisions whose certainty u is uniform, and which are wrong with probability 0.4 (1 - u)^2."""
 
     def repeat() -> tuple[Estimate, Truth]:
-        score = torch.rand(300, dtype=torch.float64)
-        wrong = (torch.rand(300) < 0.4 * (1 - score).square()).double()
-        return _estimate_selective_error(score, wrong, "q(y|x)")[index], Truth(100 * population)
+        certainty = torch.rand(300, dtype=torch.float64)
+        wrong = (torch.rand(300) < 0.4 * (1 - certainty).square()).double()
+        return _estimate_selective_error(certainty, wrong, "q(y|x)")[index], Truth(100 * population)
 
     return Case("scores with known risk, 300", f"classification, {name}", repeat)
 

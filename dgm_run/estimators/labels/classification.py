@@ -15,7 +15,12 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.bootstrap import bootstrap_stderr
 from dgm_run.estimators.labels.calibration import calibration_interval
 from dgm_run.estimators.labels.classifiers import MAX_EXAMPLES, Classifiers
-from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
+from dgm_run.estimators.labels.selective_prediction import (
+    area_under_risk_curve,
+    calibration_error,
+    risk_at_coverage,
+    compute_risks,
+)
 from dgm_run.estimators.proportions import PERCENT, SHARE_LIMITS, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.labelled.base import JointModel
@@ -66,8 +71,8 @@ class LatentClassification(Estimator[LatentVariableModel]):
         on_latents = self.on_latents.find_mistakes(_posterior_means(model, x), y)
         on_pixels = self.on_pixels.find_mistakes(x, y)
         return [
-            *(estimate_error(f"error_{name}_of_z", wrong, "m1") for name, wrong in on_latents.items()),
-            *(estimate_error(f"error_{name}", wrong, "baseline") for name, wrong in on_pixels.items()),
+            *(estimate_error(f"error_{name}_of_z", each, "m1") for name, each in on_latents.items()),
+            *(estimate_error(f"error_{name}", each, "baseline") for name, each in on_pixels.items()),
         ]
 
 
@@ -83,7 +88,7 @@ class Classification(Estimator[JointModel]):
         num_samples: number of samples of z for each example and class, for p(x, y).
         max_batch_rows: decoder rows at a time.
         baselines: the classifiers for comparison, after `fit`.
-        risk_curves: risks at each coverage, (N,), by the name of the score, after a call.
+        risk_curves: risks at each coverage, (N,), by the name of the certainty that declines decisions, after a call.
 
     Raises:
         ValueError: a setting is not positive.
@@ -128,7 +133,9 @@ class Classification(Estimator[JointModel]):
         is_wrong_jointly = (columns["joint_label"] != y).double().cpu()
         confidence = columns["log_confidence"].exp().double().cpu()
         density = columns["density"].cpu()
-        self.risk_curves.update({"q(y|x)": risks(confidence, is_wrong), "p(x)": risks(density, is_wrong)})
+        self.risk_curves.update(
+            {"q(y|x)": compute_risks(confidence, is_wrong), "p(x)": compute_risks(density, is_wrong)}
+        )
         by_joint = estimate_error("error_joint", is_wrong_jointly, "p(x,y)")
         assert self.baselines is not None
         mistakes = self.baselines.find_mistakes(x, y)
@@ -138,11 +145,11 @@ class Classification(Estimator[JointModel]):
             *_estimate_selective_error(confidence, is_wrong, "q(y|x)"),
             *_estimate_selective_error(density, is_wrong, "p(x)"),
             _estimate_calibration(confidence, is_wrong, "q(y|x)"),
-            *(estimate_error(f"error_{name}", wrong, "baseline") for name, wrong in mistakes.items()),
+            *(estimate_error(f"error_{name}", each, "baseline") for name, each in mistakes.items()),
         ]
 
     def plots(self) -> dict[str, np.ndarray]:
-        """Draws risk against coverage, one curve for each score that declines decisions."""
+        """Draws risk against coverage, one curve for each measure of certainty."""
         lines = {}
         for name, values in self.risk_curves.items():
             coverage = torch.arange(1, len(values) + 1) / len(values)
@@ -163,49 +170,58 @@ def _refuse_without_classes(data: LoadedDataset) -> None:
         raise ConfigError(f"estimators: {problem}: choose a dataset with several classes, or drop this estimator")
 
 
-def _estimate_selective_error(score: Tensor, wrong: Tensor, by: str) -> list[Estimate]:
-    """Estimates the error rates of q(y | x) where decisions with a small score are declined."""
+def _estimate_selective_error(certainty: Tensor, is_wrong: Tensor, estimator: str) -> list[Estimate]:
+    """Estimates the error rates of q(y | x) where the least certain decisions are declined; certainties are (N,)."""
     return [
-        _estimate_risk("error_at_90_percent", partial(risk_at, coverage=0.9), score, wrong, by),
-        _estimate_risk("error_over_coverages", area_under_risk, score, wrong, by),
+        _estimate_risk("error_at_90_percent", partial(risk_at_coverage, coverage=0.9), certainty, is_wrong, estimator),
+        _estimate_risk("error_over_coverages", area_under_risk_curve, certainty, is_wrong, estimator),
     ]
 
 
 def _estimate_risk(
-    quantity: str, risk: Callable[[Tensor, Tensor], float], score: Tensor, wrong: Tensor, by: str
+    quantity: str, risk: Callable[[Tensor, Tensor], float], certainty: Tensor, is_wrong: Tensor, estimator: str
 ) -> Estimate:
     """Estimates a risk in per cent, with an interval over the population of examples.
 
-    The bootstrap resamples scores and mistakes together, and with them the threshold of the score.
+    The bootstrap resamples certainties and mistakes together, and with them the threshold below which decisions are
+    declined.
     """
-    value = risk(score, wrong)
-    stderr = bootstrap_stderr(lambda index: risk(score[index], wrong[index]), len(wrong))
-    low, high = bounded_interval(value, stderr, len(wrong), len(wrong))
+    value = risk(certainty, is_wrong)
+    stderr = bootstrap_stderr(lambda index: risk(certainty[index], is_wrong[index]), len(is_wrong))
+    low, high = bounded_interval(value, stderr, len(is_wrong), len(is_wrong))
     interval = (100 * low, 100 * high)
     return Estimate(
         quantity=quantity,
-        estimator=by,
+        estimator=estimator,
         kind="estimate",
         value=100 * value,
         stderr=width_as_stderr(interval),
-        num_examples=len(wrong),
+        num_examples=len(is_wrong),
         unit=PERCENT,
         interval=interval,
         limits=(0.0, 100.0),
     )
 
 
-def _estimate_calibration(confidence: Tensor, wrong: Tensor, by: str) -> Estimate:
+def _estimate_calibration(confidence: Tensor, is_wrong: Tensor, estimator: str) -> Estimate:
     """Estimates the calibration error, with an interval that allows for its bias.
 
     The error over N examples is too high on average, most where the true error is zero. So the interval reaches further
     down than up.
     """
-    value = calibration_error(confidence, 1 - wrong)
-    interval = calibration_interval(confidence, 1 - wrong)
+    value = calibration_error(confidence, 1 - is_wrong)
+    interval = calibration_interval(confidence, 1 - is_wrong)
     stderr = width_as_stderr(interval) if interval else None
     return Estimate(
-        "calibration_error", by, "estimate", value, stderr, len(wrong), "", interval=interval, limits=SHARE_LIMITS
+        "calibration_error",
+        estimator,
+        "estimate",
+        value,
+        stderr,
+        len(is_wrong),
+        "",
+        interval=interval,
+        limits=SHARE_LIMITS,
     )
 
 
@@ -228,9 +244,9 @@ def draw_labelled(train: DataSplit) -> tuple[Tensor, Tensor]:
     return train.batch(chosen), train.y[chosen]
 
 
-def estimate_error(quantity: str, wrong: Tensor, estimator: str) -> Estimate:
+def estimate_error(quantity: str, is_wrong: Tensor, estimator: str) -> Estimate:
     """Estimates an error rate in per cent from 1 for each wrong label and 0 for each right one, (N,).
 
     The interval is over the population of examples, given the fitted model and classifiers.
     """
-    return estimate_proportion(wrong, quantity, estimator, PERCENT)
+    return estimate_proportion(is_wrong, quantity, estimator, PERCENT)

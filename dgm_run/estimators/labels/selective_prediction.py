@@ -34,17 +34,17 @@ def sum_in_bins(values: Tensor, bins: Tensor) -> Tensor:
     return values.new_zeros(NUM_BINS).index_add(0, bins, values)
 
 
-def risks(score: Tensor, is_wrong: Tensor) -> Tensor:
-    """Returns the share of wrong decisions among the k with the largest scores, k = 1 ... N: (N,)."""
-    ordered = is_wrong.double()[score.argsort(descending=True)]
+def compute_risks(certainty: Tensor, is_wrong: Tensor) -> Tensor:
+    """Returns the share of wrong decisions among the k most certain ones, k = 1 ... N: (N,)."""
+    ordered = is_wrong.double()[certainty.argsort(descending=True)]
     return ordered.cumsum(0) / torch.arange(1, len(ordered) + 1, dtype=torch.float64, device=ordered.device)
 
 
-def risk_at(score: Tensor, is_wrong: Tensor, coverage: float) -> float:
-    """Returns the share of wrong decisions among those with the largest scores, a share `coverage` of all."""
-    return risks(score, is_wrong)[math.ceil(coverage * len(score)) - 1].item()
+def risk_at_coverage(certainty: Tensor, is_wrong: Tensor, coverage: float) -> float:
+    """Returns the share of wrong decisions among the most certain ones, a share `coverage` of all."""
+    return compute_risks(certainty, is_wrong)[math.ceil(coverage * len(certainty)) - 1].item()
 
 
-def area_under_risk(score: Tensor, is_wrong: Tensor) -> float:
-    """Returns the mean of the risk over all coverages."""
-    return risks(score, is_wrong).mean().item()
+def area_under_risk_curve(certainty: Tensor, is_wrong: Tensor) -> float:
+    """Returns the mean of the risk over all coverages, the area under the risk-coverage curve."""
+    return compute_risks(certainty, is_wrong).mean().item()

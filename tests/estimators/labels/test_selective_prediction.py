@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from dgm_run.estimators.labels.selective_prediction import area_under_risk, calibration_error, risk_at, risks
+from dgm_run.estimators.labels.selective_prediction import (
+    area_under_risk_curve,
+    calibration_error,
+    risk_at_coverage,
+    compute_risks,
+)
 
 
 def test_calibration_is_the_mean_bin_gap():
@@ -16,10 +21,10 @@ def test_calibration_is_the_mean_bin_gap():
 
 
 def test_declining_doubtful_lowers_risk():
-    score, is_wrong = torch.tensor([3.0, 1.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
-    assert risks(score, is_wrong).tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
-    assert risk_at(score, is_wrong, 0.5) == 0
-    assert risk_at(score, is_wrong, 0.75) == pytest.approx(1 / 3)
-    assert risk_at(score, is_wrong, 1.0) == 0.5
-    assert area_under_risk(score, is_wrong) == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
-    assert area_under_risk(-score, is_wrong) > 0.6
+    certainty, is_wrong = torch.tensor([3.0, 1.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
+    assert compute_risks(certainty, is_wrong).tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
+    assert risk_at_coverage(certainty, is_wrong, 0.5) == 0
+    assert risk_at_coverage(certainty, is_wrong, 0.75) == pytest.approx(1 / 3)
+    assert risk_at_coverage(certainty, is_wrong, 1.0) == 0.5
+    assert area_under_risk_curve(certainty, is_wrong) == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
+    assert area_under_risk_curve(-certainty, is_wrong) > 0.6
