@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dgm_run
-from dgm_run.cli.help_text import GROUPS
+from dgm_run.cli.help_text import GROUP_DESCRIPTIONS
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.validate import validate
 from tests.support import readme
@@ -70,7 +70,7 @@ def test_the_file_tree_names_every_folder():
     assert set(re.findall(r"^      (\w+)/ ", tree, re.MULTILINE)) == folders
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", GROUP_DESCRIPTIONS)
 def test_every_choice_is_explained(group):
     text = " ".join(text for name, text in readme.PAGES.items() if name.startswith("docs/"))
     for path in (conf_dir() / group).glob("*.yaml"):

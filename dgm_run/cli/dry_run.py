@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
-from dgm_run.cli.hydra_errors import DRY_RUN, compose_arguments, describe
+from dgm_run.cli.hydra_errors import DRY_RUN, compose_arguments, describe_hydra_error
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.overrides import quote, read_folder, read_key
 from dgm_run.errors import ConfigError, UserError
@@ -110,7 +110,7 @@ def _split_jobs(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[
     try:
         jobs = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)[0]
     except HydraException as error:
-        raise ConfigError(describe(error, overrides, folders)) from error
+        raise ConfigError(describe_hydra_error(error, overrides, folders)) from error
     if not jobs:
         raise ConfigError("the sweep has no job: a list or a glob() is empty")
     return jobs
@@ -122,7 +122,7 @@ def _compose_hydra_settings(overrides: Sequence[str], folders: Sequence[Path]) -
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True).hydra
     except HydraException as error:
-        raise ConfigError(describe(error, overrides, folders)) from error
+        raise ConfigError(describe_hydra_error(error, overrides, folders)) from error
 
 
 def _find_sweep_folder(overrides: Sequence[str]) -> Path | None:

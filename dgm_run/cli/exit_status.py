@@ -13,7 +13,7 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
-from dgm_run.cli.hydra_errors import describe
+from dgm_run.cli.hydra_errors import describe_hydra_error
 from dgm_run.cli.resume import find_sweep_code
 from dgm_run.config.commands import report_runs, resume_sweep
 from dgm_run.config.start import read_overrides
@@ -82,7 +82,7 @@ def _describe_error(error: Exception, os_error_prefix: str) -> str:
     is_os_error = isinstance(error, OSError) and not isinstance(error, CompactHydraException)  # some are both
     prefix = os_error_prefix if is_os_error else ""
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return prefix + describe(error, sys.argv[1:], _find_own_folders())
+        return prefix + describe_hydra_error(error, sys.argv[1:], _find_own_folders())
     return f"{prefix}{error}"
 
 

@@ -30,7 +30,7 @@ Completion: eval "$(dgm-run --shell-completion install=bash)" (or zsh, fish)
 Also: dgm-eval, dgm-sample, dgm-report; --hydra-help; --version
 """
 
-GROUPS = {
+GROUP_DESCRIPTIONS = {
     "model": "model to train",
     "prior": "p(z)",
     "posterior": "q(z | x)",
@@ -45,13 +45,13 @@ GROUPS = {
     "trainer": "training method",
     "estimators": "numbers estimated after training, as estimators=[NAME,NAME]",
 }
-"""Groups in the order of the help, each with a few words."""
+"""Groups in the order of the help, each with its description; empty where the name says it."""
 
 
 def help_text(folder: Path) -> str:
     """Returns the help: the commands, and the names of all choices below a configuration folder."""
     lines = []
-    for group in GROUPS:
+    for group in GROUP_DESCRIPTIONS:
         names = " ".join(
             f"*{path.stem}" if is_default else path.stem for path, is_default in _list_choices(folder, group)
         )
@@ -62,7 +62,7 @@ def help_text(folder: Path) -> str:
 def describe_choices(folder: Path) -> str:
     """Returns every choice below a configuration folder with the first comment of its file."""
     lines = []
-    for group, words in GROUPS.items():
+    for group, words in GROUP_DESCRIPTIONS.items():
         lines.append(f"{group}: {words}" if words else group)
         for path, is_default in _list_choices(folder, group):
             lines += _format_entry(path.stem, describe_choice(path), is_default)

@@ -37,10 +37,10 @@ def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) ->
     try:
         return compose(*arguments, config_dir=folders[0] if folders else None)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(describe(error, arguments, folders)) from error
+        raise ConfigError(describe_hydra_error(error, arguments, folders)) from error
 
 
-def describe(error: BaseException, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
+def describe_hydra_error(error: BaseException, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
     """Describes an error of Hydra or OmegaConf, raised while a configuration was composed, in one line.
 
     Args:

@@ -18,13 +18,13 @@ from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
 from dgm_run.config.commands import resume_run, resume_sweep
 from dgm_run.config.compose import annotate_published, as_dict, resolve_data_paths
-from dgm_run.config.overrides import read_key, store_overrides
+from dgm_run.config.overrides import read_key, set_data_paths
 from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
 from dgm_run.config.start import START, Start, read_start
 from dgm_run.distributed.ranks import is_rank_zero
 from dgm_run.errors import CheckpointError
 
-FAILED_JOB_SCORE = -1e30
+FAILED_JOB_VALUE = -1e30
 """Value that a failed job returns to a search, which maximises the monitored validation quantity."""
 
 
@@ -72,7 +72,7 @@ def run_job(cfg: DictConfig) -> float | None:
             raise
         traceback.print_exc()
         _note_failed_job(hydra_cfg, f"{type(error).__name__}: {error}")
-    return FAILED_JOB_SCORE  # an exception would end a search
+    return FAILED_JOB_VALUE  # an exception would end a search
 
 
 def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> float | None:
@@ -84,16 +84,16 @@ def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) ->
     assert isinstance(written, list)
     overrides: list[str] = written
     annotate_published(cfg, overrides)
-    origin = hydra_cfg.callbacks.sweep_folder
-    base = Path(origin.base or hydra_cfg.runtime.cwd)
-    own = OwnCode(find_config_dir(hydra_cfg), tuple(origin.packages))
+    settings = hydra_cfg.callbacks.sweep_folder  # of the command: see `SweepFolder`
+    base = Path(settings.base or hydra_cfg.runtime.cwd)
+    own = OwnCode(find_config_dir(hydra_cfg), tuple(settings.packages))
     names = make_importable(own.packages)
-    if origin.only_packages:
+    if settings.only_packages:
         refuse_foreign_targets(
             cfg, names, lambda name: _write_allowing_command(hydra_cfg, own | OwnCode(packages=(name,)))
         )
-    places = resolve_data_paths(cfg, base)
-    overrides = store_overrides(overrides, places)
+    paths = resolve_data_paths(cfg, base)
+    overrides = set_data_paths(overrides, paths)
     own = own | OwnCode(packages=find_packages(list_targets(OmegaConf.to_container(cfg, resolve=False)), base))
     start = asdict(Start(tuple(overrides), own))
     results = run(cfg, folder, _write_resume_command(hydra_cfg, own, overrides), start)

@@ -53,7 +53,7 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
     Returns:
         Absolute paths by key: `data_dir`, and every other path that was relative.
     """
-    places = {}
+    paths = {}
     leaf_keys = [key for key, _ in iterate_leaves(OmegaConf.to_container(cfg, resolve=False))]
     for key in ("data_dir", *filter(is_data_path, leaf_keys)):
         try:
@@ -61,13 +61,13 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
         except OmegaConfBaseException:  # `validate` reports it
             continue
         if isinstance(value, str) and (key == "data_dir" or not os.path.isabs(value)):
-            places[key] = os.path.abspath(os.path.join(base, os.path.expanduser(value)))
-            OmegaConf.update(cfg, key, places[key])
-    return places
+            paths[key] = os.path.abspath(os.path.join(base, os.path.expanduser(value)))
+            OmegaConf.update(cfg, key, paths[key])
+    return paths
 
 
 def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
-    """Adds the overrides that change a preset to its published source; drops published numbers for other data."""
+    """Adds the overrides that change a preset to the text of its published source; drops the numbers for other data."""
     changed = [each for each in overrides if not _is_neutral(each.partition("=")[0].lstrip("+~"))]
     if any(each.lstrip("+~").startswith("dataset") for each in changed):
         cfg.published = None

@@ -80,13 +80,13 @@ def is_data_path(key: str) -> bool:
     return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
 
 
-def store_overrides(overrides: list[str], places: dict[str, str]) -> list[str]:
-    """Puts absolute data paths into the overrides of a run's start.
+def set_data_paths(overrides: list[str], paths: dict[str, str]) -> list[str]:
+    """Returns overrides with these absolute data paths in the place of the paths that they name, or after them.
 
     Args:
         overrides: overrides of the command.
-        places: absolute paths by key.
+        paths: absolute paths by key.
     """
     written_keys = {read_key(each): each.partition("=")[0] for each in overrides}  # keys with their + or ~
-    others = [each for each in overrides if read_key(each) not in places]
-    return others + [write_override(written_keys.get(key, key), place) for key, place in places.items()]
+    others = [each for each in overrides if read_key(each) not in paths]
+    return others + [write_override(written_keys.get(key, key), path) for key, path in paths.items()]

@@ -126,9 +126,9 @@ def find_packages(targets: Iterable[str], base: Path) -> tuple[str, ...]:
 
 
 def locate_package(name: str, base: Path) -> str:
-    """Returns the path of a package in the folder `base`, else the name of the package."""
-    places = (base / name, base / f"{name}.py")
-    return next((str(place) for place in places if place.exists()), name)
+    """Returns the path of a package in the folder `base`; the name of a package that is not there."""
+    paths = (base / name, base / f"{name}.py")
+    return next((str(path) for path in paths if path.exists()), name)
 
 
 def list_targets(node: Any) -> Iterator[str]:

@@ -11,11 +11,11 @@ PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 
 GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
 
-DATA_PLACES = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
-"""Keys that hold paths of data. A run may change them, because a digest identifies a user's own data."""
+DATA_PATH_KEYS = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
+"""Keys that hold paths of data. A resumed run may change them, because a digest identifies a user's own data."""
 
 RESUMABLE_KEYS = (
-    *("estimators", "published", *DATA_PLACES),
+    *("estimators", "published", *DATA_PATH_KEYS),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dgm_run.config.overrides import is_data_path, is_override, read_key, read_value, store_overrides
+from dgm_run.config.overrides import is_data_path, is_override, read_key, read_value, set_data_paths
 from dgm_run.config.own_code import NO_OWN_CODE, OwnCode
 from dgm_run.errors import CheckpointError
 
@@ -34,12 +34,12 @@ def write_start(folder: Path, start: Start) -> None:
     (folder / START).write_text(json.dumps(asdict(start), indent=2))
 
 
-def move_data(folder: Path, start: Start) -> None:
-    """Writes the data paths of `start` into a run folder. The caller has checked that they hold the same data."""
-    places = {read_key(each): read_value(each) for each in start.overrides if is_data_path(read_key(each))}
-    old = read_start(folder)
-    if old and (folder / START).exists():
-        write_start(folder, replace(old, overrides=tuple(store_overrides(list(old.overrides), places))))
+def update_data_paths(folder: Path, start: Start) -> None:
+    """Replaces the data paths in start.json by those of `start`, at which the caller has found the same data."""
+    paths = {read_key(each): read_value(each) for each in start.overrides if is_data_path(read_key(each))}
+    former = read_start(folder)
+    if former and (folder / START).exists():
+        write_start(folder, replace(former, overrides=tuple(set_data_paths(list(former.overrides), paths))))
 
 
 def make_start(content: Mapping[str, Any]) -> Start:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dgm_run.report.rows import Difference, Row, format_nats, varying_settings
+from dgm_run.report.rows import Difference, Row, find_varying_settings, format_nats
 
 
 class Span(NamedTuple):
@@ -41,18 +41,18 @@ def make_cell(value: object) -> Cell:
     return Cell(str(value), value)
 
 
-def make_number_cell(row: Row, is_best: bool = False, usual: int = 1) -> Cell:
-    """Returns the cell of a row's number, with the number of runs if that is not `usual`."""
+def make_number_cell(row: Row, is_best: bool = False, usual_num_runs: int = 1) -> Cell:
+    """Returns the cell of a row's number, with the number of runs if that is not `usual_num_runs`."""
     span = None
     if row.stderr is not None and math.isfinite(row.mean) and math.isfinite(row.stderr):
         span = Span(row.mean - row.stderr, row.mean + row.stderr)
     tip = f"95%: {_format_interval(row)}" if row.interval else ""
-    return Cell(row.format_number(usual), row.mean, is_best, span, tip)
+    return Cell(row.format_number(usual_num_runs), row.mean, is_best, span, tip)
 
 
 def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
     """Returns the columns of one table by their heads, without empty columns."""
-    names = varying_settings(rows)
+    names = find_varying_settings(rows)
     columns: dict[str, list[Cell]] = {
         **{name: [make_cell(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [make_cell(row.group.name) for row in rows]}),

@@ -79,7 +79,7 @@ class Scale(NamedTuple):
 
     def draw(self, value: float, span: Span) -> str:
         """Draws a dot on a line from end to end of its span, or a triangle where it lies beyond the scale."""
-        reference = "" if span.reference is None else f'<path class=against d="M{self._x(span.reference):.1f} 0V10"/>'
+        reference = "" if span.reference is None else f'<path class=reference d="M{self._x(span.reference):.1f} 0V10"/>'
         if self.low <= value <= self.high:
             line = f'<path d="M{self._x(span.low):.1f} 5H{self._x(span.high):.1f}"/>'
             shape = f'{line}<circle cx="{self._x(value):.1f}" cy="5" r="2.5"/>'

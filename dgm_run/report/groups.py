@@ -126,12 +126,12 @@ def _find_following(chosen: str, candidates: Sequence[str], values: Sequence[tup
     """Returns the candidates that have one value for each value of the chosen key."""
     if chosen not in keys:
         return set()
-    place = {key: i for i, key in enumerate(keys)}
-    num_choices = len({each[place[chosen]] for each in values})
+    column = {key: i for i, key in enumerate(keys)}
+    num_choices = len({each[column[chosen]] for each in values})
     return {
         key
         for key in candidates
-        if key != chosen and len({(each[place[chosen]], each[place[key]]) for each in values}) == num_choices
+        if key != chosen and len({(each[column[chosen]], each[column[key]]) for each in values}) == num_choices
     }
 
 

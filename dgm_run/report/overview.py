@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from dgm_run.report.cells import EMPTY, Cell, make_cell, make_number_cell
 from dgm_run.report.groups import Group
-from dgm_run.report.rows import Difference, Row, varying_settings
+from dgm_run.report.rows import Difference, Row, find_varying_settings
 from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec
 
 READING_NOTE = (
@@ -76,7 +76,7 @@ def _make_overview(data: str, tables: Mapping[EstimateSpec, Sequence[Row]]) -> O
     members = list(leftmost_row.values())
     order = list(leftmost_row)
     specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(tables, 1)}
-    names = varying_settings(members)
+    names = find_varying_settings(members)
     cells = {name: [make_cell(row.group.settings.get(name, "")) for row in members] for name in names}
     if not cells:
         cells = {"configuration": [make_cell(name) for name in order]}

@@ -87,12 +87,12 @@ def _render_table(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -
 
 
 def _render_column(cells: Sequence[Cell]) -> list[str]:
-    places = [
+    positions = [
         (cell.sort_key, cell.span) if cell.span and isinstance(cell.sort_key, int | float) else None for cell in cells
     ]
-    numbers = [place for place in places if place]
+    numbers = [position for position in positions if position]
     scale = choose_scale(numbers) if len(cells) > 1 and numbers else None
-    charts = [scale.draw(*place) if scale and place else "" for place in places]
+    charts = [scale.draw(*position) if scale and position else "" for position in positions]
     return list(map(_render_cell, cells, charts))
 
 

@@ -90,8 +90,8 @@ def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | 
     if row["quantity"] != "log_likelihood" or "ais" not in _split_estimators(row):
         return None
     rows = run.results["estimates"]
-    place = next(i for i, each in enumerate(rows) if each is row)
-    return next((each for each in [*rows[place:], *rows[:place]] if each["quantity"] == CONSERVATIVE), None)
+    position = next(i for i, each in enumerate(rows) if each is row)
+    return next((each for each in [*rows[position:], *rows[:position]] if each["quantity"] == CONSERVATIVE), None)
 
 
 def _judge_both(published: PublishedNumbers, row: Mapping[str, Any], conservative: Mapping[str, Any] | None) -> str:

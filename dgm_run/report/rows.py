@@ -122,11 +122,11 @@ class Row:
             notes.append(f"mean of {' or '.join(map(str, seeds))} estimator seeds")
         return ", ".join(filter(None, notes))
 
-    def format_number(self, usual: int = 1) -> str:
-        """Returns `mean ± standard error`, with the number of runs where that is not `usual`."""
+    def format_number(self, usual_num_runs: int = 1) -> str:
+        """Returns `mean ± standard error`, with the number of runs where that is not `usual_num_runs`."""
         error = "" if self.stderr is None else f" ± {format_nats(self.stderr)}"
         num = len(self.values)
-        return format_nats(self.mean) + error + ("" if num == usual else f" ({_count_runs(num)})")
+        return format_nats(self.mean) + error + ("" if num == usual_num_runs else f" ({_count_runs(num)})")
 
 
 def _count_part(num: int, total: int, what: str) -> str:
@@ -140,7 +140,7 @@ def _count_runs(count: int) -> str:
     return f"{count} run" + ("s" if count > 1 else "")
 
 
-def varying_settings(rows: Sequence[Row]) -> list[str]:
+def find_varying_settings(rows: Sequence[Row]) -> list[str]:
     """Returns the settings by which the rows of a table differ."""
     names = dict.fromkeys(name for row in rows for name in row.group.settings)
     return [name for name in names if len({str(row.group.settings.get(name)) for row in rows}) > 1]

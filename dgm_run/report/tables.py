@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dgm_run.config.schema import DATA_PLACES
+from dgm_run.config.schema import DATA_PATH_KEYS
 from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group
@@ -36,7 +36,7 @@ LOWER_IS_BETTER = (
     *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth", "calibration_error", "cfid", "frechet", "kid"),
     *("mmd", "class_kl", "duplicates"),
 )
-"""Quantities for which lower numbers are better. A suffix behind an underscore may follow, as in `error_knn`."""
+"""Quantities for which lower numbers are better. A suffix may follow after an underscore, as in `error_knn`."""
 
 NOT_RANKED = ("mmd_p_value",)
 """Quantities that begin like a ranked one, and have no better direction."""
@@ -171,9 +171,9 @@ def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
 def _list_data_settings(run: Run) -> str:
     """Returns the settings that choose the test examples, but not those of the training alone, as JSON."""
     has_digest = "md5 " in str(run.results.get("preprocessing"))  # the digest identifies data better than a path
-    places = DATA_PLACES if has_digest else ("dataset.source.data_dir",)
+    path_keys = DATA_PATH_KEYS if has_digest else ("dataset.source.data_dir",)
     # densities are in the units of the data, whatever units the model sees
-    ignored = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *places)
+    ignored = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *path_keys)
     if run.settings.get("dataset.num_levels") is None:
         ignored += ("dataset.dequantize",)  # it applies to levels alone
     settings = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
@@ -185,8 +185,8 @@ def _list_data_settings(run: Run) -> str:
 def _rank(spec: EstimateSpec, num_rows: int) -> tuple:
     """Returns a key that sorts main quantities first, then by the number of configurations."""
     is_main = spec.quantity in MAIN_QUANTITIES
-    place = MAIN_QUANTITIES.index(spec.quantity) if is_main else len(MAIN_QUANTITIES)
-    return place, spec.dataset, spec.quantity, -num_rows, spec.estimator, spec.settings, spec.num_examples, spec.data
+    rank = MAIN_QUANTITIES.index(spec.quantity) if is_main else len(MAIN_QUANTITIES)
+    return rank, spec.dataset, spec.quantity, -num_rows, spec.estimator, spec.settings, spec.num_examples, spec.data
 
 
 def find_published(spec: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:

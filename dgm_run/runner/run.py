@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.config.compose import as_config, resolve_data_paths
-from dgm_run.config.start import make_start, move_data
+from dgm_run.config.start import make_start, update_data_paths
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import Sentences
@@ -126,7 +126,7 @@ def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
 def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:
     """Writes the vocabulary, the preprocessing and, for a resumed run, the new paths of its data."""
     if resumed_start:
-        move_data(folder, make_start(resumed_start))
+        update_data_paths(folder, make_start(resumed_start))
     if isinstance(data.train, Sentences):
         data.train.vocabulary.write(folder / VOCABULARY)
     data.dataset.preprocessing.write(folder)

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from dgm_run.config.compose import instantiate
 from dgm_run.config.own_code import make_importable
-from dgm_run.config.schema import DATA_PLACES, MACHINE_KEYS, RESUMABLE_KEYS
+from dgm_run.config.schema import DATA_PATH_KEYS, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
 from dgm_run.data import preprocessing
 from dgm_run.data.corruptions import Corruption, MissingValues
@@ -32,7 +32,7 @@ from dgm_run.recording.checkpoint import Checkpoints
 VOCABULARY = "vocabulary.txt"
 """File with the words of a model of sentences, in the order of their numbers."""
 
-_KEYS_WITHOUT_EFFECT = (*MACHINE_KEYS, *DATA_PLACES, "published", "trainer.total_epochs")
+_KEYS_WITHOUT_EFFECT = (*MACHINE_KEYS, *DATA_PATH_KEYS, "published", "trainer.total_epochs")
 """Keys that change no result. `total_epochs` is among them: it has set the epochs of every stage already."""
 
 
@@ -42,7 +42,7 @@ def config_path(folder: Path) -> Path:
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:
-    """Writes the configuration to Hydra's file. Hydra did not start the run, or has overwritten the file.
+    """Writes the configuration to Hydra's file, which Hydra has not written or has overwritten.
 
     Raises:
         OSError: the file cannot be written; the former file is unchanged.

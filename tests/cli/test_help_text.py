@@ -1,12 +1,11 @@
 import pytest
 
-from dgm_run.cli.help_text import GROUPS as HELP_GROUPS
-from dgm_run.cli.help_text import WIDTH, describe_choice, describe_choices, help_text
+from dgm_run.cli.help_text import GROUP_DESCRIPTIONS, WIDTH, describe_choice, describe_choices, help_text
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.schema import GROUPS
 from tests.support.tiny import here
 
-OPTIONS = [(group, path) for group in HELP_GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
+OPTIONS = [(group, path) for group in GROUP_DESCRIPTIONS for path in sorted((conf_dir() / group).glob("*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "path"), OPTIONS, ids=lambda each: getattr(each, "stem", each))
@@ -26,7 +25,7 @@ def test_the_help_names_all_choices_by_group():
     text = help_text(conf_dir())
     lines = text.split("default):\n")[1].split("\n\n")[0].replace("\n  ", " ").splitlines()
     found = {line.partition(": ")[0]: line.partition(": ")[2].split() for line in lines}
-    assert list(found) == list(HELP_GROUPS)
+    assert list(found) == list(GROUP_DESCRIPTIONS)
     assert set(found) == {*GROUPS, "dataset/corrupt"}
     named = [(group, name.lstrip("*")) for group, names in found.items() for name in names]
     assert named == [(group, path.stem) for group, path in OPTIONS]

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from dgm_run.config.commands import join_for_shell
-from dgm_run.config.overrides import read_folder, read_value, split_flags, store_overrides, write_override
+from dgm_run.config.overrides import read_folder, read_value, set_data_paths, split_flags, write_override
 from tests.support.tiny import NAMES
 
 HARD = "ab/'\"\\ ,=[]{}()$#~-:*?!&|;<>`%@\u00fc\t1"
@@ -59,5 +59,5 @@ def test_overrides_come_in_one_piece():
 
 
 def test_stored_paths_take_the_place_of_relative_ones():
-    stored = store_overrides(["+dataset.source.path=x", "seed=1"], {"dataset.source.path": "/a b/x"})
+    stored = set_data_paths(["+dataset.source.path=x", "seed=1"], {"dataset.source.path": "/a b/x"})
     assert stored == ["seed=1", "+dataset.source.path='/a b/x'"]

@@ -59,4 +59,4 @@ def test_equal_numbers_have_no_scale():
 def test_a_number_is_drawn_where_it_lies(value, x):
     found = choose_scale([(0.0, Span(0.0, 0.0)), (10.0, Span(10.0, 10.0))])
     assert f'cx="{x:.1f}"' in found.draw(value, Span(value, value))
-    assert f'<path class=against d="M{x:.1f} 0V10"/>' in found.draw(5.0, Span(5.0, 5.0, reference=value))
+    assert f'<path class=reference d="M{x:.1f} 0V10"/>' in found.draw(5.0, Span(5.0, 5.0, reference=value))
