@@ -15,7 +15,7 @@ num_levels 2^-23.
 """
 
 
-def intensities(levels: Tensor, num_levels: int) -> Tensor:
+def to_intensities(levels: Tensor, num_levels: int) -> Tensor:
     """Scales levels 0 .. num_levels - 1 to k / (num_levels - 1), so that the ends are exactly 0 and 1."""
     return levels.to(torch.get_default_dtype()) / (num_levels - 1)
 

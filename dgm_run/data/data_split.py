@@ -63,7 +63,7 @@ class DataSplit:
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Returns the examples at `index` as floats, (B, *shape), after their corruption."""
-        x = self.prepare(self.disk.at(index, self.device) if self.disk else _select(self.x, index))
+        x = self.prepare(self.disk.read_rows(index, self.device) if self.disk else _select(self.x, index))
         if self.corrupt is None or self.corruption_noise is None:
             return x
         return self.corrupt.apply(x, _select(self.corruption_noise, index))

@@ -128,23 +128,24 @@ class Dataset:
         """Protocol as text, which stands beside every likelihood."""
         if self.corrupt is None:
             return self._protocol + self._about
-        corruption_noise = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
-        return f"{self._protocol}{self._about}; seen through {self.corrupt}{corruption_noise}"
+        drawn = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
+        return f"{self._protocol}{self._about}; seen through {self.corrupt}{drawn}"
 
     @property
     def _protocol(self) -> str:
+        """Binarisation or dequantisation as text, without the corruption."""
         if self.dequantize:
-            return f"none (uniform dequantisation, test noise drawn once with {self._noise})"
+            return f"none (uniform dequantisation, test noise drawn once with {self._noise_seed})"
         if self.binarize == "none" and self.kind == "binary":
             return "none (the data are binary)"
         if self.binarize in ("none", "threshold"):
             return self.binarize
         train = "training pixels fixed as well" if self.binarize == "fixed" else "training pixels redrawn"
-        return f"{self.binarize} (test pixels drawn once with {self._noise}, {train})"
+        return f"{self.binarize} (test pixels drawn once with {self._noise_seed}, {train})"
 
     @property
-    def _noise(self) -> str:
-        """Seed of the test noise, and the number of validation examples, whose noise is drawn first."""
+    def _noise_seed(self) -> str:
+        """Seed of the test noise as text, with the number of validation examples, whose noise is drawn first."""
         valid_first = "" if self._num_valid is None else f" after num_valid={self._num_valid} validation examples"
         return f"seed {self.noise_seed}{valid_first}"
 
@@ -295,7 +296,7 @@ class Dataset:
         if self.binarize in ("fixed", "dynamic"):
             return DataSplit(binarization.sample(x, levels, generator), split.y, to_float)
         return DataSplit(
-            x, split.y, partial(binarization.intensities, num_levels=levels), log_p=self._select_log_p(split)
+            x, split.y, partial(binarization.to_intensities, num_levels=levels), log_p=self._select_log_p(split)
         )
 
     def _select_log_p(self, split: RawSplit) -> Tensor | None:
@@ -310,7 +311,7 @@ class Dataset:
         elif self.dequantize:
             prepare = partial(binarization.dequantize, num_levels=levels)
         else:
-            convert = {"none": binarization.intensities, "threshold": _threshold, "dynamic": _draw_binary}[
+            convert = {"none": binarization.to_intensities, "threshold": _threshold, "dynamic": _draw_binary}[
                 self.binarize
             ]
             prepare = partial(convert, num_levels=levels)
@@ -376,4 +377,4 @@ def _threshold(levels: Tensor, num_levels: int) -> Tensor:
 
 
 def _draw_binary(levels: Tensor, num_levels: int) -> Tensor:
-    return rng.bernoulli(binarization.intensities(levels, num_levels))
+    return rng.bernoulli(binarization.to_intensities(levels, num_levels))

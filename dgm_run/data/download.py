@@ -78,18 +78,18 @@ def fetch(url: str, path: Path, checksum: str | None, max_bytes: int) -> None:
     log.info("fetching %s", url)
     try:
         request = Request(url, headers={"User-Agent": "dgm-run"})
-        with urlopen(request, timeout=TIMEOUT) as answer, open_whole(path) as file:
-            _receive(answer, file, checksum, max_bytes)
+        with urlopen(request, timeout=TIMEOUT) as response, open_atomic(path) as file:
+            _receive(response, file, checksum, max_bytes)
     except (DataError, OSError, HTTPException) as error:
         cause = error.reason if type(error) is URLError else error  # its own message adds only brackets
         raise DataError(f"cannot fetch {url}: {format_error(cause)}") from None
 
 
-def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_bytes: int) -> None:
+def _receive(response: HTTPResponse, file: BinaryIO, checksum: str | None, max_bytes: int) -> None:
     algorithm, _, expected = (checksum or "sha256:").partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     received = 0
-    while chunk := answer.read(CHUNK_BYTES):
+    while chunk := response.read(CHUNK_BYTES):
         if received == 0 and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
             raise DataError("the answer is a web page, not the file")
         received += len(chunk)
@@ -98,7 +98,7 @@ def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_byt
         digest.update(chunk)
         file.write(chunk)
 
-    length = answer.headers["Content-Length"]
+    length = response.headers["Content-Length"]
     if length is not None and received < int(length):
         raise DataError(f"the download ended after {received} of {length} bytes")
     if checksum and digest.hexdigest() != expected:
@@ -106,8 +106,8 @@ def _receive(answer: HTTPResponse, file: BinaryIO, checksum: str | None, max_byt
 
 
 @contextmanager
-def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that gets the name `path` when the block succeeds, and is removed when it fails."""
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file, which gets the name `path` when the block succeeds, and is removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent, prefix=".incomplete-") as staging:  # same disk
         part = Path(staging) / path.name
@@ -146,7 +146,7 @@ def load_torchvision(class_name: str, data_dir: str | Path, download: bool) -> "
 
 def _unzip(archive: Path) -> None:
     try:
-        with gzip.open(archive) as packed, open_whole(archive.with_suffix("")) as file:
+        with gzip.open(archive) as packed, open_atomic(archive.with_suffix("")) as file:
             while chunk := packed.read(CHUNK_BYTES):
                 file.write(chunk)
     except (OSError, EOFError, zlib.error) as error:

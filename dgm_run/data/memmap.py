@@ -45,20 +45,20 @@ class OnDisk:
         self._pending: dict[_Key, Future[Tensor]] = {}
 
     def expect(self, indices: Iterable[Tensor], device: torch.device) -> None:
-        """Starts to read the rows of the next calls of `at`, in this order; drops other rows."""
-        coming: dict[_Key, Future[Tensor]] = {}
+        """Starts to read the rows of the next calls of `read_rows`, in this order; drops other rows."""
+        pending: dict[_Key, Future[Tensor]] = {}
         for index in indices:
             key = _key(index)
-            if key not in coming:
-                coming[key] = self._pending.get(key) or self._reader.submit(self._read, index, device)
-        self._pending = coming
+            if key not in pending:
+                pending[key] = self._pending.get(key) or self._reader.submit(self._read, index, device)
+        self._pending = pending
 
-    def at(self, index: Tensor | slice, device: torch.device) -> Tensor:
+    def read_rows(self, index: Tensor | slice, device: torch.device) -> Tensor:
         """Returns rows on the device."""
         if isinstance(index, slice):
             return self.x[index].to(device)
-        coming = self._pending.pop(_key(index), None)
-        rows = coming.result() if coming else self._read(index, device)
+        future = self._pending.pop(_key(index), None)
+        rows = future.result() if future else self._read(index, device)
         return rows.to(device, non_blocking=True)
 
     def _read(self, index: Tensor, device: torch.device) -> Tensor:

@@ -69,7 +69,7 @@ def digest(splits: RawSplits) -> str:
     return md5.hexdigest()[:8]
 
 
-def split_sizes(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:
+def split_examples(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:
     """Splits examples into train, valid and test, in this order; training gets the rest.
 
     Raises:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dgm_run.data.binarize import dequantize, intensities, sample, threshold
+from dgm_run.data.binarize import dequantize, sample, threshold, to_intensities
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def levels():
 
 
 def test_intensities_run_from_exactly_zero_to_exactly_one():
-    values = intensities(torch.tensor([0, 51, 255], dtype=torch.uint8), 256)
+    values = to_intensities(torch.tensor([0, 51, 255], dtype=torch.uint8), 256)
     torch.testing.assert_close(values, torch.tensor([0.0, 0.2, 1.0]), rtol=0, atol=1e-7)
     assert values[0] == 0
     assert values[2] == 1

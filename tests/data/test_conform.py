@@ -43,7 +43,7 @@ def test_the_declared_shape_passes_unchanged():
 def test_a_file_on_the_disk_keeps_its_reader():
     result, _ = conform_shapes(splits(OnDisk(X)), (3, 2, 2), "toy")
     assert isinstance(result.train.x, OnDisk)
-    assert torch.equal(result.train.x.at(torch.tensor([1]), torch.device("cpu"))[0, 0], X[1, :, :, 0])
+    assert torch.equal(result.train.x.read_rows(torch.tensor([1]), torch.device("cpu"))[0, 0], X[1, :, :, 0])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from dgm_run.data import download
-from dgm_run.data.download import RemoteFile, fetch, load_torchvision, open_whole, require
+from dgm_run.data.download import RemoteFile, fetch, load_torchvision, open_atomic, require
 from dgm_run.errors import DataError
 
 CONTENT = bytes(range(256)) * 20
@@ -91,7 +91,7 @@ def test_failed_download_keeps_old_file(serve, tmp_path):
 
 def test_an_interrupt_leaves_no_partial_file(tmp_path):
     def write():
-        with open_whole(tmp_path / "a") as file:
+        with open_atomic(tmp_path / "a") as file:
             file.write(CONTENT)
             raise KeyboardInterrupt
 

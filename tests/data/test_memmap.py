@@ -28,8 +28,8 @@ def x(tmp_path):
 def test_rows_are_those_of_the_file(x):
     on_disk, array = x
     disk, index = OnDisk(on_disk), torch.tensor([3, 19, 0, 3])
-    assert torch.equal(disk.at(index, CPU), array[index])
-    assert torch.equal(disk.at(slice(5, 8), CPU), array[5:8])
+    assert torch.equal(disk.read_rows(index, CPU), array[index])
+    assert torch.equal(disk.read_rows(slice(5, 8), CPU), array[5:8])
 
 
 def test_expected_rows_are_prefetched(x, monkeypatch):
@@ -41,11 +41,11 @@ def test_expected_rows_are_prefetched(x, monkeypatch):
     first, second, third = order[:5], order[5:10], order[5:9]
     disk.expect([first, second], CPU)
     for index in (second, first, third, first):
-        assert torch.equal(disk.at(index, CPU), array[index])
+        assert torch.equal(disk.read_rows(index, CPU), array[index])
     assert [name.startswith("reader") for name in threads] == [True, True, False, False]
     disk.expect([first], CPU)
     disk.expect([second], CPU)
-    assert torch.equal(disk.at(first, CPU), array[first])
+    assert torch.equal(disk.read_rows(first, CPU), array[first])
 
 
 def folder_and_file(tmp_path, dtype=np.uint8):

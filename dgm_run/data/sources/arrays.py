@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.memmap import OnDisk, as_tensor, map_array
-from dgm_run.data.split import RawSplit, RawSplits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_examples
 from dgm_run.errors import DataError
 
 NAMES = ("train", "valid", "test")
@@ -60,7 +60,7 @@ class Arrays:
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
             x = x[order]
             y = None if y is None else y[order]
-        return split_sizes(x, y, self.num_valid, self.num_test)
+        return split_examples(x, y, self.num_valid, self.num_test)
 
 
 def _refuse_other_kind(path: Path) -> None:

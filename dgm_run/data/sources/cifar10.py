@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.download import RemoteFile, format_error, require
-from dgm_run.data.split import RawSplit, RawSplits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_examples
 from dgm_run.errors import DataError
 
 ARCHIVE = RemoteFile(
@@ -53,7 +53,7 @@ class CIFAR10:
         *train, test = [_read(folder / name) for name in BATCHES]
         x = torch.cat([x for x, _ in train])
         y = torch.cat([y for _, y in train])
-        return replace(split_sizes(x, y, self.num_valid, 0), test=RawSplit(*test))
+        return replace(split_examples(x, y, self.num_valid, 0), test=RawSplit(*test))
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgm_run.data.split import RawSplits, split_sizes
+from dgm_run.data.split import RawSplits, split_examples
 
 
 class Digits:
@@ -31,7 +31,7 @@ class Digits:
         rows = torch.as_tensor(np.loadtxt(_find_file(), delimiter=",", dtype=np.uint8))
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.split_seed))]
         x = rows[:, :-1].contiguous().view(-1, 1, 8, 8)
-        return split_sizes(x, rows[:, -1].long(), self.num_valid, self.num_test)
+        return split_examples(x, rows[:, -1].long(), self.num_valid, self.num_test)
 
 
 def _find_file() -> Path:

@@ -7,7 +7,7 @@ import torch
 
 from dgm_run.data.download import RemoteFile, require
 from dgm_run.data.mat_file import read_mat
-from dgm_run.data.split import RawSplits, split_sizes
+from dgm_run.data.split import RawSplits, split_examples
 from dgm_run.errors import DataError
 
 FILE = RemoteFile(
@@ -44,4 +44,4 @@ class FreyFaces:
             raise DataError(f"{path}: ff is {found} instead of 560 x N bytes; remove it to fetch it again")
         order = torch.randperm(faces.shape[1], generator=torch.Generator().manual_seed(self.split_seed))
         x = torch.from_numpy(faces).T.reshape(-1, 1, 28, 20)[order]
-        return split_sizes(x, None, self.num_valid, self.num_test)
+        return split_examples(x, None, self.num_valid, self.num_test)

@@ -17,7 +17,7 @@ from torch import Tensor
 from dgm_run.data.download import format_error
 from dgm_run.data.image_file import Fit, ImageReader, parse_colour
 from dgm_run.data.memmap import OnDisk, as_tensor, map_array
-from dgm_run.data.split import RawSplits, split_sizes
+from dgm_run.data.split import RawSplits, split_examples
 from dgm_run.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
@@ -93,10 +93,10 @@ class ImageFolder:
         if self.decoded is None:
             changes: Counter[str] = Counter()
             x = torch.stack(list(self._read(paths, changes)))
-            splits = split_sizes(x, y, self.num_valid, self.num_test)
+            splits = split_examples(x, y, self.num_valid, self.num_test)
         else:
             decoded, changes = self._decode(paths, self.decoded)
-            train, valid, test = split_sizes(as_tensor(decoded), y, self.num_valid, self.num_test)
+            train, valid, test = split_examples(as_tensor(decoded), y, self.num_valid, self.num_test)
             valid, test = (split._replace(x=split.stored.clone()) for split in (valid, test))
             splits = RawSplits(train._replace(x=OnDisk(train.stored)), valid, test)
         counts = {"hidden skipped": files.num_hidden, "linked twice and taken once": len(files.repeated), **changes}

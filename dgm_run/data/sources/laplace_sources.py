@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.split import RawSplits, split_sizes
+from dgm_run.data.split import RawSplits, split_examples
 
 
 class LaplaceSources:
@@ -40,13 +40,13 @@ class LaplaceSources:
         uniform = torch.rand(2, num, len(self.mixing), generator=generator, dtype=torch.float64)
         first, second = -torch.log1p(-uniform)  # a difference of exponentials is Laplace
         x = (first - second) / math.sqrt(2) @ self.mixing.T
-        splits = split_sizes(x.float(), None, self.num_valid, self.num_test)
+        splits = split_examples(x.float(), None, self.num_valid, self.num_test)
         sizes = f"num_train={self.num_train}, num_valid={self.num_valid}, num_test={self.num_test}"
         about = f"test examples drawn with seed {self.seed} for {sizes}"
         train, valid, test = (split._replace(log_p=self.log_prob(split.stored.double())) for split in splits)
         return RawSplits(train, valid, test, about=about)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) of (N, dim), (N,), in nats."""
+        """Computes log p(x) of points (N, dim), nats, (N,)."""
         sources = x @ self.mixing.to(x)
         return (-math.sqrt(2) * sources.abs() - 0.5 * math.log(2)).sum(-1)

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from dgm_run.data.download import load_torchvision
-from dgm_run.data.split import RawSplit, RawSplits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_examples
 
 
 class MNIST:
@@ -41,8 +41,9 @@ class MNIST:
 
     def __call__(self) -> RawSplits:
         train, test = load_torchvision(self.name, self.data_dir, self.download)
-        splits = split_sizes(self._images(train.data), train.targets, self.num_valid, 0)
-        return replace(splits, test=RawSplit(self._images(test.data), test.targets))
+        splits = split_examples(self._to_images(train.data), train.targets, self.num_valid, 0)
+        return replace(splits, test=RawSplit(self._to_images(test.data), test.targets))
 
-    def _images(self, levels: Tensor) -> Tensor:
+    def _to_images(self, levels: Tensor) -> Tensor:
+        """Adds the axis of the channel, (N, 28, 28) -> (N, 1, 28, 28); exchanges black and white if `inverted`."""
         return (255 - levels if self.inverted else levels).unsqueeze(1)

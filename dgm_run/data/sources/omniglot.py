@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgm_run.data.download import RemoteFile, require
 from dgm_run.data.mat_file import read_mat
-from dgm_run.data.split import RawSplit, RawSplits, split_sizes
+from dgm_run.data.split import RawSplit, RawSplits, split_examples
 from dgm_run.errors import DataError
 
 FILE = RemoteFile(
@@ -45,13 +45,13 @@ class Omniglot:
     def __call__(self) -> RawSplits:
         (path,) = require("Omniglot", self.data_dir, [FILE], self.download)
         train, test = read_mat(path, ["data", "testdata"])
-        x = _levels(train, path)
-        x_test = _levels(test, path)
+        x = _to_levels(train, path)
+        x_test = _to_levels(test, path)
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
-        return replace(split_sizes(x, None, self.num_valid, 0), test=RawSplit(x_test))
+        return replace(split_examples(x, None, self.num_valid, 0), test=RawSplit(x_test))
 
 
-def _levels(columns: np.ndarray, path: Path) -> Tensor:
+def _to_levels(columns: np.ndarray, path: Path) -> Tensor:
     """Converts intensities (784, N), each image column by column, to levels (N, 1, 28, 28)."""
     if columns.shape[0] != 784 or not ((columns >= 0) & (columns <= 1)).all():
         raise DataError(f"{path}: holds no 784 x N intensities from 0 to 1; remove it to fetch it again")

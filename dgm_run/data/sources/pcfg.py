@@ -46,7 +46,7 @@ class PCFG:
 
     def __init__(self, max_words: int, num_train: int, num_valid: int, num_test: int, seed: int):
         self.max_words = max_words
-        if max_words < 3 or not self.short_probability() > 0:
+        if max_words < 3 or not self.compute_short_probability() > 0:
             raise ValueError(f"max_words = {max_words} must be at least 3, the length of the shortest sentences")
         self.sizes = (num_train, num_valid, num_test)
         self.seed = seed
@@ -96,9 +96,9 @@ class PCFG:
                                 cell[symbol] += p * left[b] * right[c]
                 inside[i, i + span] = dict(cell)
         p = inside[0, n].get("S", 0.0) if n else 0.0
-        return math.log(p) - math.log(self.short_probability()) if p and n <= self.max_words else -math.inf
+        return math.log(p) - math.log(self.compute_short_probability()) if p and n <= self.max_words else -math.inf
 
-    def short_probability(self) -> float:
+    def compute_short_probability(self) -> float:
         """Computes the probability that the grammar gives at most `max_words` words."""
         by_length = {symbol: [0.0] * (self.max_words + 1) for symbol in {*PAIRS, *WORDS}}
         for symbol, words in WORDS.items():
