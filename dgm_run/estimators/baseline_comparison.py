@@ -43,7 +43,7 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
         warning = _describe_worse(likelihood, baselines)
         if warning:
             warnings[id(_select_row(likelihood, models, baselines))] = warning
-    return [_with_warning(each, warnings[id(each)]) if id(each) in warnings else each for each in estimates]
+    return [_add_warning(each, warnings[id(each)]) if id(each) in warnings else each for each in estimates]
 
 
 def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
@@ -92,7 +92,7 @@ def _select_row(likelihood: Estimate, models: Sequence[Estimate], baselines: Seq
     return likelihood
 
 
-def _with_warning(estimate: Estimate, warning: str) -> Estimate:
+def _add_warning(estimate: Estimate, warning: str) -> Estimate:
     if "collapsed" in (estimate.warning or ""):  # that warning says the same and gives advice
         return estimate
     return replace(estimate, warning=join_warnings(estimate.warning, warning))

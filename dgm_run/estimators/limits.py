@@ -6,7 +6,7 @@ from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import Limits
 
 LOG_PROBABILITIES = ("log_likelihood", "elbo", "reconstruction", "pseudo_likelihood", "baseline", "true_log_likelihood")
-"""Names of quantities, which more may follow behind an underscore. For continuous data they have no limits."""
+"""First parts of names of quantities: `elbo`, and every `elbo_...`. For continuous data they have no limits."""
 LIMITS_OF_DISCRETE_DATA: dict[str, Limits] = {
     **dict.fromkeys(LOG_PROBABILITIES, (None, 0.0)),
     "bits_per_dim": (0.0, None),

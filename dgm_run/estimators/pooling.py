@@ -64,7 +64,7 @@ def pool(evaluations: Sequence[Number], scatter: Margin | None) -> Number:
     total = _total_margin(evaluations, scatter, computing)
     return Number(
         value,
-        _stderr(evaluations, total),
+        _scale_stderr(evaluations, total),
         total.around(value) if total else None,
         computing.around(value) if any(computing) else None,
     )
@@ -109,7 +109,7 @@ def _margins(evaluations: Sequence[Number]) -> list[Margin]:
     return [each.margin for each in evaluations if each.margin is not None]
 
 
-def _stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None:
+def _scale_stderr(evaluations: Sequence[Number], total: Margin | None) -> float | None:
     """Scales the stated standard error by the ratio of the pooled to the stated interval."""
     stated = [each.stderr for each in evaluations if each.stderr is not None]
     if len(stated) < len(evaluations):

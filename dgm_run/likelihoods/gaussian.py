@@ -12,7 +12,7 @@ from dgm_run.likelihoods.base import Likelihood
 from dgm_run.networks.bounded import add_floor, check_floor, column_variance, describe_floor, noise_floor
 
 AT_FLOOR = 0.01
-"""Relative excess over the floor below which a scale counts as at its floor."""
+"""Excess of a scale over its floor, relative to the floor, below which it counts as at its floor."""
 
 
 class GaussianLikelihood(Likelihood):

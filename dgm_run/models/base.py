@@ -60,8 +60,8 @@ class GenerativeModel(nn.Module, ABC):
     """Model that can be sampled; `dgm_run.load` returns one.
 
     Attributes:
-        preprocessing: how it sees the data; `preprocessing.restore(x)` returns samples in the units of the data. Set by
-            `load`.
+        preprocessing: preprocessing of the data for this model; `preprocessing.restore(x)` returns samples in the units
+            of the data. Set by `load`.
     """
 
     preprocessing: Preprocessing

@@ -46,7 +46,7 @@ class BagOfWords(Objective[VAE]):
         return self.bound.num_warmup_epochs
 
     def init_state(self, model: VAE, x: Tensor) -> dict[str, Tensor]:
-        if _decoder_of(model).bag is None:
+        if _get_decoder(model).bag is None:
             raise ConfigError(
                 "objective: BagOfWords needs a decoder that predicts words: set decoder.bag_of_words=true"
             )
@@ -55,10 +55,10 @@ class BagOfWords(Objective[VAE]):
     def __call__(self, model: VAE, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.bound.num_samples)
         loss, named = self.bound.loss_from_terms(terms, progress)
-        log_bag = _decoder_of(model).log_bag(terms.z, x).mean()
+        log_bag = _get_decoder(model).log_bag(terms.z, x).mean()
         return loss - self.weight * log_bag + model.auxiliary_loss(), named | {"bag_of_words": log_bag.detach()}
 
 
-def _decoder_of(model: VAE) -> RNNDecoder:
+def _get_decoder(model: VAE) -> RNNDecoder:
     assert isinstance(model.decoder, RNNDecoder)
     return model.decoder

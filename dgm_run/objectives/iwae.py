@@ -18,7 +18,7 @@ from dgm_run.objectives.base import Objective, Progress
 from dgm_run.posteriors.base import ExplicitPosterior
 
 
-def standard(terms: ImportanceTerms) -> Tensor:
+def standard_loss(terms: ImportanceTerms) -> Tensor:
     """Computes the loss whose gradient is that of the bound, -sum_s w~_s grad log w_s with normalised weights w~.
 
     The gradient is unbiased, but its signal-to-noise ratio falls as S grows.
@@ -26,14 +26,14 @@ def standard(terms: ImportanceTerms) -> Tensor:
     return -log_mean_exp(terms.log_w).mean()
 
 
-def stl(terms: ImportanceTerms) -> Tensor:
+def stl_loss(terms: ImportanceTerms) -> Tensor:
     """Computes a loss whose gradient drops the score of q ("sticking the landing"); unbiased at S = 1 only."""
     log_w = _log_weights_without_score(terms)
     weights = log_w.detach().softmax(0)
     return -(weights * log_w).sum(0).mean()
 
 
-def dreg(terms: ImportanceTerms) -> Tensor:
+def dreg_loss(terms: ImportanceTerms) -> Tensor:
     """Computes a loss whose gradient drops the score and weights the path through z by w~^2; unbiased for every S.
 
     The squared weight applies to the path only. The direct gradient through p(x, z) keeps w~. With a VampPrior the
@@ -51,7 +51,7 @@ def _log_weights_without_score(terms: ImportanceTerms) -> Tensor:
     return terms.log_px + terms.log_pz - terms.q.detach().log_prob(terms.z)
 
 
-_SURROGATES = {"standard": standard, "stl": stl, "dreg": dreg}
+_LOSSES = {"standard": standard_loss, "stl": stl_loss, "dreg": dreg_loss}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class IWAE(Objective[ContinuousLatentModel]):
         self, model: ContinuousLatentModel, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         terms = model.sample_terms(x, self.num_samples)
-        loss = _SURROGATES[self.gradient](terms)
+        loss = _LOSSES[self.gradient](terms)
         return loss + model.auxiliary_loss(), report_bounds(terms)
 
 

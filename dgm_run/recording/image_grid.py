@@ -15,7 +15,7 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
-def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
+def draw_grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
     """Draws images, (N, C, H, W) in [0, 1], in rows of `columns` with `pad` grey pixels between.
 
     Images smaller than `min_side` pixels are enlarged by a whole factor.
@@ -38,13 +38,13 @@ def grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24
     return (canvas.permute(1, 2, 0) * 255).round().byte().numpy()
 
 
-def pairs(top: Tensor, bottom: Tensor, columns: int) -> Tensor:
+def interleave_rows(top: Tensor, bottom: Tensor, columns: int) -> Tensor:
     """Interleaves two sets of images in rows of `columns`: a row of the first above its row of the second."""
     chunks = zip(top.split(columns), bottom.split(columns), strict=True)
     return torch.cat([image for pair in chunks for image in pair])
 
 
-def grey_where_missing(x: Tensor) -> Tensor:
+def fill_missing_with_grey(x: Tensor) -> Tensor:
     """Replaces missing elements, NaN, by grey."""
     return x.nan_to_num(0.5)
 

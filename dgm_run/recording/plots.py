@@ -18,7 +18,7 @@ MAX_SPAN_RATIO = 10.0
 """Ratio of the spans of two axes below which they share one scale."""
 
 
-def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> np.ndarray:
+def plot_histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> np.ndarray:
     """Plots histograms of several sets over the same bins, between the 1% and 99% quantiles: (H, W, 3) bytes.
 
     Args:
@@ -40,7 +40,7 @@ def histograms(values: Mapping[str, Tensor], label: str, num_bins: int = 60) -> 
     return _plot(draw, label)
 
 
-def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: str) -> np.ndarray:
+def plot_curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: str) -> np.ndarray:
     """Plots lines through points (x, y), (N,) each, by their names in the legend: (H, W, 3) bytes."""
 
     def draw(axes: "Axes") -> None:
@@ -52,7 +52,7 @@ def curves(lines: Mapping[str, tuple[Tensor, Tensor]], x_label: str, y_label: st
     return _plot(draw, x_label)
 
 
-def scatter(points: Mapping[str, Tensor]) -> np.ndarray:
+def plot_points(points: Mapping[str, Tensor]) -> np.ndarray:
     """Plots sets of points of the plane, (N, 2) each, by their names in the legend: (H, W, 3) bytes.
 
     The first set determines the range of the axes; points outside it are not shown.

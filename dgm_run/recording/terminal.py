@@ -270,7 +270,7 @@ class _LogHandler(logging.Handler):
 
 
 def _make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """Makes the table of estimates, with a column for train_reference only if a row has one."""
+    """Makes the table of estimates, with a column for the train reference only if a row has one."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     columns = {
         "quantity": [f"{row['split']}/{row['quantity']}" for row in rows],

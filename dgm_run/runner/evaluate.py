@@ -25,7 +25,7 @@ from dgm_run.memory import out_of_memory
 from dgm_run.models.base import topmost_with_method
 from dgm_run.recording.base import Display
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.recording.image_grid import grid, is_image
+from dgm_run.recording.image_grid import draw_grid, is_image
 from dgm_run.runner import results
 
 
@@ -151,7 +151,7 @@ def _show_pictures(
 ) -> None:  # fmt: skip
     if is_image(data.dataset.shape):
         for picture, images in fitted.pictures(model).items():
-            show(picture, grid(data.dataset.preprocessing.restore(images), columns=8))
+            show(picture, draw_grid(data.dataset.preprocessing.restore(images), columns=8))
     for name, plot in fitted.plots().items():
         show(name, plot)
 

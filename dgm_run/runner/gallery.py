@@ -8,8 +8,8 @@ from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.models.base import GenerativeModel
 from dgm_run.recording.base import Logger
-from dgm_run.recording.image_grid import grid, is_image
-from dgm_run.recording.plots import scatter
+from dgm_run.recording.image_grid import draw_grid, is_image
+from dgm_run.recording.plots import plot_points
 from dgm_run.runner.text_samples import draw_text, is_sentence_model
 from dgm_run.runner.viewer import view_all
 
@@ -50,14 +50,14 @@ class Gallery:
             x = self.data.valid.batch(slice(0, 64))
             for name, images in view_all(self.model, x).items():
                 shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
-                self.log.picture(name, grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
+                self.log.picture(name, draw_grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.dataset):
             x = self.data.valid.uncorrupted.batch(slice(0, NUM_POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}
             restore = self.data.dataset.preprocessing.restore
             points = {name: _drop_incomplete(restore(values)[:, :2]) for name, values in points.items()}
             if len(points["data"]):
-                self.log.picture("samples_drawn", scatter(points), step, f"epoch_{epoch:04}.png")
+                self.log.picture("samples_drawn", plot_points(points), step, f"epoch_{epoch:04}.png")
         if isinstance(self.data.valid, Sentences) and is_sentence_model(self.model):
             x = self.data.valid.batch(slice(0, 64))
             for name, lines in draw_text(self.model, x, self.data.valid.vocabulary).items():

@@ -18,7 +18,7 @@ from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.models.base import ContinuousLatentModel, GenerativeModel, LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.labelled.base import JointModel
-from dgm_run.recording.image_grid import grid, is_image, pairs, save_png
+from dgm_run.recording.image_grid import draw_grid, interleave_rows, is_image, save_png
 from dgm_run.recording.log import write_lines
 from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.text_samples import BEAM_WIDTH, draw_text
@@ -83,7 +83,7 @@ def draw(
         x = x[~x.flatten(1).isnan().any(1)]  # examples without missing values
         if len(x):
             which = find_nearest(samples.flatten(1), x.flatten(1))[1]
-            pictures["nearest_neighbours"] = pairs(samples, x[which], COLUMNS)
+            pictures["nearest_neighbours"] = interleave_rows(samples, x[which], COLUMNS)
     if test is not None and isinstance(model, CorruptedModel) and isinstance(model.corrupt, MissingValues):
         pictures |= _complete_examples(model, test, n)
     return {name: preprocessing.restore(values) for name, values in pictures.items()}
@@ -207,5 +207,5 @@ def write(pictures: dict[str, Tensor], folder: Path) -> list[Path]:
     for name, x in pictures.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")
-            save_png(grid(x[:MAX_GRID_IMAGES], COLUMNS), files[-1])
+            save_png(draw_grid(x[:MAX_GRID_IMAGES], COLUMNS), files[-1])
     return files

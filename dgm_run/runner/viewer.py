@@ -18,7 +18,7 @@ from dgm_run.models.labelled.base import LabelledModel
 from dgm_run.models.labelled.class_conditional import ClassConditional
 from dgm_run.models.labelled.m1_m2 import M1M2
 from dgm_run.priors.vampprior import MixtureOfPosteriors
-from dgm_run.recording.image_grid import grey_where_missing, pairs
+from dgm_run.recording.image_grid import fill_missing_with_grey, interleave_rows
 
 Pictures = dict[str, Tensor]
 """Images by name, each (N, *shape)."""
@@ -59,7 +59,7 @@ def _(model: LatentVariableModel, x: Tensor) -> Pictures:
     return {
         "samples": p_x.mean,
         "samples_drawn": p_x.sample(),
-        "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
+        "reconstructions": interleave_rows(shown, model.reconstruct(shown), columns=8),
     }
 
 
@@ -77,7 +77,9 @@ def _(model: ClassConditional, x: Tensor) -> Pictures:
 def _(model: CorruptedModel, x: Tensor) -> Pictures:
     shown = x[:NUM_SHOWN]
     pictures = view(model.model, model.corrupt.observed(x).nan_to_num(0.0))
-    return pictures | {"reconstructions": pairs(grey_where_missing(shown), model.reconstruct(shown), columns=8)}
+    return pictures | {
+        "reconstructions": interleave_rows(fill_missing_with_grey(shown), model.reconstruct(shown), columns=8)
+    }
 
 
 @view.register
@@ -93,7 +95,7 @@ def _(model: EnergyModel, x: Tensor) -> Pictures:
     pictures = {
         "samples": model.visible_means(states, preactivations),
         "samples_drawn": model.visible(states),
-        "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
+        "reconstructions": interleave_rows(shown, model.reconstruct(shown), columns=8),
     }
     weight = model.filters()
     return pictures if weight is None else pictures | {"filters": weights_to_images(weight, model.shape)}
@@ -106,7 +108,7 @@ def _(model: DBN, x: Tensor) -> Pictures:
     return {
         "samples": model.visible_means(units[1]),
         "samples_drawn": units[0].unflatten(-1, model.shape),
-        "reconstructions": pairs(shown, model.reconstruct(shown), columns=8),
+        "reconstructions": interleave_rows(shown, model.reconstruct(shown), columns=8),
         "filters": weights_to_images(model.layers[0].generation.weight, model.shape),
     }
 

@@ -136,7 +136,7 @@ def check_completion_follows_the_conditional(model: EnergyModel) -> None:
     x = visible_states(model)
     given = of_pixels(model, probabilities(model)) * x.flatten(1)[:, 0]
     start = torch.ones(20_000, *model.shape, dtype=x.dtype)
-    check_follows(after(200, model.completions(start, observed)), given / given.sum())
+    check_follows(after(200, model.iterate_completions(start, observed)), given / given.sum())
 
 
 @torch.no_grad()

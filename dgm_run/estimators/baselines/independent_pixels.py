@@ -30,18 +30,19 @@ def fit_independent_pixels(data: LoadedDataset) -> Baseline | None:
     for x in data.train.batches(BATCH_SIZE, NUM_TRAIN):
         if bool(x.isnan().any()):
             return None
-        index = _index(x, num_levels)
+        index = _index_elements(x, num_levels)
         counts = counts + torch.bincount(index.flatten(), minlength=index.shape[1] * num_levels)
     log_share = torch.log((counts + 1.0).double().view(-1, num_levels))
     log_share = (log_share - log_share.logsumexp(1, keepdim=True)).flatten()  # (D K,)
     return Baseline("independent pixels", _log_prob(log_share, data.test, num_levels), ADVICE)
 
 
-def _index(x: Tensor, num_levels: int) -> Tensor:
+def _index_elements(x: Tensor, num_levels: int) -> Tensor:
     """Returns the index of each element in a table of pixels and levels, (B, D)."""
     levels = (x.flatten(1) * (num_levels - 1)).round().long()
     return levels + num_levels * torch.arange(levels.shape[1], device=levels.device)
 
 
 def _log_prob(log_share: Tensor, data: DataSplit, num_levels: int) -> Tensor:
-    return torch.cat([log_share[_index(x, num_levels)].sum(1).cpu() for x in data.batches(BATCH_SIZE)])
+    """Computes log p(x) of each example from a table of log-shares, (D K,): (N,), nats."""
+    return torch.cat([log_share[_index_elements(x, num_levels)].sum(1).cpu() for x in data.batches(BATCH_SIZE)])

@@ -34,7 +34,7 @@ class Gibbs(Chain[UnnormalizedModel]):
         kept = set(torch.linspace(self.burn_in, self.num_steps - 1, num_draws).round().int().tolist())
         draws = []
         total = torch.zeros_like(start)
-        for step, x in zip(range(self.num_steps), model.completions(start, observed), strict=False):
+        for step, x in zip(range(self.num_steps), model.iterate_completions(start, observed), strict=False):
             if step >= self.burn_in:
                 total += x
             if step in kept:

@@ -27,7 +27,7 @@ from dgm_run.estimators.imputation.imputer import Imputations, Imputer
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.latent.density_network import DensityNetwork
-from dgm_run.recording.image_grid import grey_where_missing, is_image
+from dgm_run.recording.image_grid import fill_missing_with_grey, is_image
 
 BATCH_SIZE = 50
 """Examples at a time."""
@@ -183,7 +183,7 @@ class Imputation(Estimator[nn.Module]):
         imputed = {method: _from_rows(method, rows) for method in methods}
 
         pairs = [(each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]) for each in imputed.values()]
-        self.shown[name] = [truth[:NUM_SHOWN], grey_where_missing(x_tilde[:NUM_SHOWN]), *chain.from_iterable(pairs)]
+        self.shown[name] = [truth[:NUM_SHOWN], fill_missing_with_grey(x_tilde[:NUM_SHOWN]), *chain.from_iterable(pairs)]
 
         is_target = corrupt.target_mask(x_tilde) & ~truth.isnan()
         if not bool(is_target.any()):

@@ -18,13 +18,13 @@ from dgm_run.estimators.labels.classifiers import MAX_EXAMPLES, Classifiers
 from dgm_run.estimators.labels.selective_prediction import (
     area_under_risk_curve,
     calibration_error,
-    risk_at_coverage,
     compute_risks,
+    risk_at_coverage,
 )
 from dgm_run.estimators.proportions import PERCENT, SHARE_LIMITS, bounded_interval, estimate_proportion, width_as_stderr
 from dgm_run.models.base import LatentVariableModel
 from dgm_run.models.labelled.base import JointModel
-from dgm_run.recording.plots import curves
+from dgm_run.recording.plots import plot_curves
 
 BATCH_SIZE = 1000
 """Examples at a time."""
@@ -154,7 +154,7 @@ class Classification(Estimator[JointModel]):
         for name, values in self.risk_curves.items():
             coverage = torch.arange(1, len(values) + 1) / len(values)
             lines[f"declined by {name}"] = (coverage, 100 * values)
-        return {"risk_coverage": curves(lines, "share of the decisions that are made", "error, %")}
+        return {"risk_coverage": plot_curves(lines, "share of the decisions that are made", "error, %")}
 
 
 def _refuse_without_classes(data: LoadedDataset) -> None:

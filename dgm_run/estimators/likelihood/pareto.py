@@ -61,7 +61,7 @@ class LargestWeights:
         """Returns the largest log weights, the largest first: (tail + 1, B)."""
         return torch.cat(self._parts).topk(self.size, dim=0).values
 
-    def shapes(self) -> Tensor | None:
+    def fit_pareto_k(self) -> Tensor | None:
         """Returns k-hat of each example, (B,), float64; None where there are too few samples for a fit."""
         return pareto_k(self.values()) if self.has_fit else None
 

@@ -144,7 +144,7 @@ class StreamingWeights:
         }
         if len(levels) > 1:
             columns["level_variances"] = torch.stack([each.var(0) for each in levels[1:]], 1)
-        pareto_k = self.largest.shapes()
+        pareto_k = self.largest.fit_pareto_k()
         return columns if pareto_k is None else columns | {"pareto_k": pareto_k}
 
 

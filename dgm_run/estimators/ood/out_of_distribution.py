@@ -28,7 +28,7 @@ from dgm_run.estimators.proportions import SHARE_LIMITS, bounded_interval, width
 from dgm_run.models.base import ExactModel, HasLogWeights, LatentVariableModel, log_mean_exp
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import is_image
-from dgm_run.recording.plots import histograms
+from dgm_run.recording.plots import plot_histograms
 
 MIN_VARIANCE = 1e-4
 """Smallest variance of a pixel in the background model."""
@@ -225,7 +225,7 @@ class OutOfDistribution(Estimator[nn.Module]):
 
     def plots(self) -> dict[str, np.ndarray]:
         """Draws histograms of log p(x) of test data and of the other sets."""
-        return {"log_likelihoods": histograms(self.log_densities, "log p(x), nats")}
+        return {"log_likelihoods": plot_histograms(self.log_densities, "log p(x), nats")}
 
     def _draw(self, data: DataSplit) -> Tensor:
         return data.batch(torch.randperm(len(data))[: self.num_examples].to(data.x.device))

@@ -79,33 +79,35 @@ def _cubic_kernels(x: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
 
 
 def _median_within(squares: Tensor) -> Tensor:
+    """Computes the median of the squared distances between different examples, (N, N) -> ()."""
     return squares[~torch.eye(len(squares), dtype=torch.bool, device=squares.device)].median()
 
 
-def _pair_terms(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
+def _pair_terms(k_xx: Tensor, k_yy: Tensor, k_xy: Tensor) -> Tensor:
     """Returns the term of each pair of examples, the i-th of both samples, in the discrepancy, (N,)."""
-    within = [(k.sum(1) - k.diagonal()) / (len(k) - 1) for k in (of_x, of_y)]
-    return within[0] + within[1] - across.mean(1) - across.mean(0)
+    within = [(k.sum(1) - k.diagonal()) / (len(k) - 1) for k in (k_xx, k_yy)]
+    return within[0] + within[1] - k_xy.mean(1) - k_xy.mean(0)
 
 
 def _pair_stderr(terms: Tensor) -> float:
+    """Computes the standard error of a U-statistic from the terms of its pairs, (N,)."""
     return (2 * terms.std() / len(terms) ** 0.5).item()
 
 
-def _estimate_discrepancy(of_x: Tensor, of_y: Tensor, across: Tensor) -> Tensor:
+def _estimate_discrepancy(k_xx: Tensor, k_yy: Tensor, k_xy: Tensor) -> Tensor:
     """Returns the unbiased squared MMD from the kernel matrices within x, within y, and across."""
 
     def mean_off_diagonal(k: Tensor) -> Tensor:
         return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
-    return mean_off_diagonal(of_x) + mean_off_diagonal(of_y) - 2 * across.mean()
+    return mean_off_diagonal(k_xx) + mean_off_diagonal(k_yy) - 2 * k_xy.mean()
 
 
 def _split_discrepancies(kernel: Tensor, halves: Tensor, n: int) -> Tensor:
     """Returns the discrepancy of each split, a row of signs of `halves`, (P, 2N); the kernel has a zero diagonal."""
     first = (halves > 0).to(kernel.dtype)
     second = (halves < 0).to(kernel.dtype)
-    of_first = first @ kernel
-    of_second = second @ kernel
-    within = ((of_first * first).sum(1) + (of_second * second).sum(1)) / (n * (n - 1))
-    return within - 2 * (of_first * second).sum(1) / n**2
+    first_sums = first @ kernel
+    second_sums = second @ kernel
+    within = ((first_sums * first).sum(1) + (second_sums * second).sum(1)) / (n * (n - 1))
+    return within - 2 * (first_sums * second).sum(1) / n**2

@@ -40,21 +40,21 @@ def measure_precision_recall(data: Tensor, samples: Tensor, k: int) -> Precision
     """
     data = data.double()
     samples = samples.double()
-    around_data = radii(data, k)
-    around_samples = radii(samples, k)
+    data_radii = compute_radii(data, k)
+    sample_radii = compute_radii(samples, k)
     num_balls = []
     is_hit = []
     recall = torch.zeros(len(data), dtype=torch.bool, device=data.device)
     nearest = torch.full((len(data),), torch.inf, dtype=data.dtype, device=data.device)
-    for rows, around_rows in zip(samples.split(ROWS), around_samples.split(ROWS), strict=True):
+    for rows, row_radii in zip(samples.split(ROWS), sample_radii.split(ROWS), strict=True):
         distances = torch.cdist(rows, data)
-        inside = distances <= around_data
+        inside = distances <= data_radii
         num_balls.append(inside.sum(1))
         is_hit.append(inside.any(1))
-        recall |= (distances <= around_rows.unsqueeze(1)).any(0)
+        recall |= (distances <= row_radii.unsqueeze(1)).any(0)
         nearest = torch.minimum(nearest, distances.amin(0))
     return PrecisionRecall(
-        torch.cat(is_hit).double(), recall.double(), torch.cat(num_balls) / k, (nearest <= around_data).double()
+        torch.cat(is_hit).double(), recall.double(), torch.cat(num_balls) / k, (nearest <= data_radii).double()
     )
 
 
@@ -66,7 +66,7 @@ def expected_coverage(num_data: int, num_samples: int, k: int) -> float:
     return 1 - p_missed
 
 
-def radii(x: Tensor, k: int) -> Tensor:
+def compute_radii(x: Tensor, k: int) -> Tensor:
     """Returns the distance of each example of (N, D) to its k-th neighbour among the others, (N,).
 
     Raises:

@@ -25,14 +25,14 @@ from dgm_run.estimators.samples.kernel import (
     squared_mmd,
 )
 from dgm_run.estimators.samples.precision_recall import (
+    compute_radii,
     expected_coverage,
     find_nearest,
     measure_precision_recall,
-    radii,
 )
-from dgm_run.estimators.samples.two_sample import linear_accuracy, neighbour_accuracy
+from dgm_run.estimators.samples.two_sample import linear_hits, neighbour_hits
 from dgm_run.models.base import GenerativeModel, LatentVariableModel
-from dgm_run.recording.image_grid import pairs
+from dgm_run.recording.image_grid import interleave_rows
 
 BATCH_SIZE = 1000
 """Samples at a time."""
@@ -223,7 +223,7 @@ class SampleQuality(Estimator[GenerativeModel]):
         assert self.reference is not None
         samples = self._draw(model, NUM_SHOWN)
         _, index = find_nearest(self.reference.features(samples), self.reference.z)
-        return {"nearest_neighbours": pairs(samples, self.reference.x[index], columns=8)}
+        return {"nearest_neighbours": interleave_rows(samples, self.reference.x[index], columns=8)}
 
     def _draw(self, model: GenerativeModel, n: int) -> Tensor:
         """Draws samples, or means of p(x | z), (n, *shape)."""
@@ -252,15 +252,15 @@ class SampleQuality(Estimator[GenerativeModel]):
         permutation_interval = wilson_interval(p_value, self.num_permutations + 1)
         metrics["mmd_p_value"] = Metric(p_value, computing_interval=permutation_interval, limits=SHARE_LIMITS)
         for quantity, is_right in (
-            ("c2st_linear", linear_accuracy(data.z, samples.z)),
-            ("c2st_neighbour", neighbour_accuracy(data.z, samples.z)),
+            ("c2st_linear", linear_hits(data.z, samples.z)),
+            ("c2st_neighbour", neighbour_hits(data.z, samples.z)),
         ):
             p_value = binom.sf(is_right.sum().item() - 1, len(is_right), 0.5)
             diagnostics = {"p_value": float(p_value)}
             metrics[quantity] = Metric.from_share(is_right.mean().item(), len(is_right), diagnostics=diagnostics)
 
-        max_distance = radii(data.z, 1).quantile(DUPLICATE_QUANTILE)
-        is_close = (radii(samples.z, 1) <= max_distance).double()
+        max_distance = compute_radii(data.z, 1).quantile(DUPLICATE_QUANTILE)
+        is_close = (compute_radii(samples.z, 1) <= max_distance).double()
         metrics["duplicates"] = Metric.from_share(is_close.mean().item(), len(is_close) / 2)  # they come in pairs
         return metrics | (self._compare_classes(data.x, samples.x, features) if features.classify else {})
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from dgm_run.estimators.samples.precision_recall import find_nearest
 
 
-def linear_accuracy(x: Tensor, y: Tensor) -> Tensor:
-    """Returns 1 for each example that logistic regression classifies rightly, else 0.
+def linear_hits(x: Tensor, y: Tensor) -> Tensor:
+    """Returns 1 for each tested example whose sample logistic regression predicts correctly, else 0.
 
     It is fitted to one half of both samples and tested on the other half. Being linear, it detects differences of the
     means, and little else.
@@ -26,7 +26,7 @@ def linear_accuracy(x: Tensor, y: Tensor) -> Tensor:
     return (predicted == truth.cpu()).double()
 
 
-def neighbour_accuracy(x: Tensor, y: Tensor) -> Tensor:
+def neighbour_hits(x: Tensor, y: Tensor) -> Tensor:
     """Returns 1 for each tested example whose nearest neighbour comes from the same sample, else 0.
 
     The tested examples are one half of both samples. Their neighbours are in the other half.

@@ -12,7 +12,7 @@ from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import GenerativeModel
 
-FINE = 0.001 + 1e-9
+MAX_FINE_STEP = 0.001 + 1e-9
 """Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
 
 
@@ -43,7 +43,7 @@ class UnnormalizedModel(nn.Module, ABC):
         """Draws s of q(s | x), (S B, *state), and log p(x | s) - log q(s | x) of each, (S B,)."""
 
     @abstractmethod
-    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+    def iterate_completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         """Yields draws of the missing pixels given the observed ones, (B, *shape) after each sweep of a Markov chain.
 
         Args:
@@ -221,7 +221,7 @@ class EnergyModel(UnnormalizedModel, GenerativeModel):
         """Draws n examples, (n, *shape), each from the end of its own chain."""
         return self.visible(self.anneal(n, num_steps)[0])
 
-    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+    def iterate_completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         state, preactivations, _ = self.infer(x)
         while True:
             state = self.gibbs_step(state, preactivations)
@@ -277,7 +277,7 @@ def softplus_increase(preactivations: Tensor, beta: float | Tensor, other: float
     their rounding errors. These add up to 0.5 nats over 200,000 temperatures of a model with 500 hidden units. The
     error of the slope is of third order: below 0.002 nats over 1,000 steps of such a model, less over more steps.
     """
-    if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > FINE:
+    if isinstance(beta, Tensor) or isinstance(other, Tensor) or abs(other - beta) > MAX_FINE_STEP:
         after = sum_softplus(scale_preactivations(preactivations, other))
         return after - sum_softplus(scale_preactivations(preactivations, beta))
     return (other - beta) * (preactivations * (0.5 * (beta + other) * preactivations).sigmoid()).sum(-1)

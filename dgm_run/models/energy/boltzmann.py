@@ -69,11 +69,11 @@ class Boltzmann(BinaryEnergyModel):
             state[:, i] = new
         return state.view_as(x)
 
-    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+    def iterate_completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         state = x
-        known = observed.expand(x.shape).flatten(1)
+        is_observed = observed.expand(x.shape).flatten(1)
         while True:
-            state = self._sweep(state, self.preactivations(state), 1.0, known)
+            state = self._sweep(state, self.preactivations(state), 1.0, is_observed)
             yield state
 
     def state_logits(self, preactivations: Tensor, beta: float | Tensor) -> Tensor:

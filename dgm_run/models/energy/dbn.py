@@ -162,24 +162,26 @@ class DBN(UnnormalizedModel, GenerativeModel, LayeredModel):
             means.append(layer.up(means[-1]).sigmoid())
         return torch.cat([*means[1:], self.top.features(means[-1])], -1)
 
-    def completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
+    def iterate_completions(self, x: Tensor, observed: Tensor) -> Iterator[Tensor]:
         """Yields draws of the missing pixels given the observed ones.
 
         Each step proposes hidden units from q(h | x) by Metropolis-Hastings, then draws the pixels from p(x | h_1).
         """
-        known = observed.expand(x.shape).flatten(1)
+        is_observed = observed.expand(x.shape).flatten(1)
         units = self.recognise(x)
         while True:
-            offered = self.recognise(units[0])
-            taken = rng.uniform_like(units[0][:, 0]).log() < self._log_weight(offered) - self._log_weight(units)
-            units = [torch.where(taken.unsqueeze(-1), new, old) for new, old in zip(offered, units, strict=True)]
-            units[0] = torch.where(known, units[0], self.layers[0].draw_below(units[1]))
+            proposed = self.recognise(units[0])
+            is_accepted = rng.uniform_like(units[0][:, 0]).log() < self._log_weight(proposed) - self._log_weight(units)
+            units = [torch.where(is_accepted.unsqueeze(-1), new, old) for new, old in zip(proposed, units, strict=True)]
+            units[0] = torch.where(is_observed, units[0], self.layers[0].draw_below(units[1]))
             yield units[0].unflatten(-1, self.shape)
 
     def _log_weight(self, units: list[Tensor]) -> Tensor:
+        """Computes log p(x, h) - log q(h | x) up to a constant, (B,)."""
         return self.log_ratio(units) - self.top.free_energy(units[-1])
 
     def visible_means(self, above: Tensor) -> Tensor:
+        """Computes the mean of p(x | h_1) for h_1 = `above`, (B, units) -> (B, *shape)."""
         return self.layers[0].down(above).sigmoid().unflatten(-1, self.shape)
 
     @torch.no_grad()

@@ -4,8 +4,8 @@ import torch
 from dgm_run.estimators.labels.selective_prediction import (
     area_under_risk_curve,
     calibration_error,
-    risk_at_coverage,
     compute_risks,
+    risk_at_coverage,
 )
 
 

@@ -110,10 +110,10 @@ def test_stream_keeps_largest_weights(chunk):
         assert sum(map(len, largest._parts)) < 2 * largest.size + chunk
     expected = log_w.sort(0, descending=True).values[: tail_size(1000) + 1]
     torch.testing.assert_close(largest.values(), expected, rtol=0, atol=0)
-    torch.testing.assert_close(largest.shapes(), pareto_k(expected))
+    torch.testing.assert_close(largest.fit_pareto_k(), pareto_k(expected))
 
 
 def test_too_few_samples_have_no_fit():
     largest = LargestWeights(24, 3, CPU)
     largest.add(torch.randn(24, 3))
-    assert largest.shapes() is None
+    assert largest.fit_pareto_k() is None

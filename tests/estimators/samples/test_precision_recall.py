@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from dgm_run.estimators.samples.precision_recall import expected_coverage, find_nearest, measure_precision_recall, radii
+from dgm_run.estimators.samples.precision_recall import (
+    compute_radii,
+    expected_coverage,
+    find_nearest,
+    measure_precision_recall,
+)
 
 
 def means(found):
@@ -65,4 +70,4 @@ def test_more_rows_than_fit_at_once(monkeypatch):
 
 def test_too_few_neighbours_are_refused():
     with pytest.raises(ValueError, match="3 examples have no 3 neighbours"):
-        radii(torch.randn(3, 2), 3)
+        compute_radii(torch.randn(3, 2), 3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgm_run.models.energy.base import FINE, EnergyModel, expand_beta, softplus_increase
+from dgm_run.models.energy.base import MAX_FINE_STEP, EnergyModel, expand_beta, softplus_increase
 from tests.models.energy import test_boltzmann, test_dbm, test_gaussian_rbm, test_rbm, test_subspace_rbm, test_tied_rbm
 from tests.support import energy
 
@@ -52,7 +52,7 @@ def test_small_steps_add_up_over_a_fine_path():
 
 def test_the_largest_fine_step_is_as_good():
     preactivations = 20 * torch.randn(4, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    betas = np.linspace(0, 1, round(1 / FINE) + 1)
+    betas = np.linspace(0, 1, round(1 / MAX_FINE_STEP) + 1)
     total = sum(softplus_increase(preactivations, low, high) for low, high in itertools.pairwise(betas))
     np.testing.assert_allclose(
         total.numpy(), np.logaddexp(0, preactivations.numpy()).sum(1) - 500 * np.log(2), atol=5e-3

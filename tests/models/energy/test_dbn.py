@@ -84,7 +84,7 @@ def test_missing_pixels_follow_conditional():
     observed = torch.tensor([True, False, False]).view(SHAPE)
     given = np.exp(log_p(model)) * energy.states(3)[:, 0]
     torch.manual_seed(0)
-    found = energy.after(200, model.completions(torch.ones(20_000, *SHAPE), observed))
+    found = energy.after(200, model.iterate_completions(torch.ones(20_000, *SHAPE), observed))
     energy.check_follows(found, torch.tensor(given / given.sum()))
 
 

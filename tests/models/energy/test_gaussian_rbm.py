@@ -147,7 +147,7 @@ def test_missing_pixel_follows_conditional():
     torch.manual_seed(0)
     model = make()
     start = torch.full((20_000, *SHAPE), 0.4, dtype=torch.float64)
-    found = energy.after(100, model.completions(start, torch.tensor([[True], [False]]))).flatten(1)
+    found = energy.after(100, model.iterate_completions(start, torch.tensor([[True], [False]]))).flatten(1)
     assert (found[:, 0] == 0.4).all()
     p, means, scale = mixture(model)
     p = p * np.exp(-0.5 * ((0.4 - means[:, 0]) / scale[0]) ** 2)
