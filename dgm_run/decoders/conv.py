@@ -14,14 +14,14 @@ from dgm_run.networks.mlp import Activation
 
 
 class ConvDecoder(Decoder):
-    """Linear map from z to a small image, enlarged by convolutions. Pixels are independent given z.
+    """Linear map from z to a small image, then upsampling and convolutions. Pixels are independent given z.
 
     Args:
         latent_dim: L.
         base_channels: channels of the small image.
         channels: output channels of each convolution.
         kernel_sizes: kernel size of each convolution, odd.
-        strides: stride of each convolution, by which it enlarges the image.
+        strides: factor by which the image is enlarged before each convolution.
         activation: nonlinearity after each layer.
         batch_norm: whether batch normalisation precedes the nonlinearity of each layer.
         likelihood: likelihood of the pixels.
