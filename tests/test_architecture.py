@@ -72,7 +72,7 @@ def test_there_are_no_import_cycles():
         visit(module, ())
 
 
-def test_only_the_entry_knows_hydra_and_omegaconf():
+def test_only_the_entry_imports_hydra_and_omegaconf():
     allowed = {
         "cli/arguments.py",
         "cli/completion.py",

@@ -27,13 +27,13 @@ def test_every_library_is_understood(allocate):
         allocate()
 
 
-def test_the_request_and_the_place_are_told():
-    with pytest.raises(OutOfMemory) as told, out_of_memory("lower n", lambda: " at step 3"):
+def test_message_names_requested_memory_and_device():
+    with pytest.raises(OutOfMemory) as raised, out_of_memory("lower n", lambda: " at step 3"):
         torch.empty(2**58)
-    assert str(told.value) == "out of memory at step 3 (1024.0 PiB asked for): lower n"
-    with pytest.raises(OutOfMemory) as told, out_of_memory("lower n"):
+    assert str(raised.value) == "out of memory at step 3 (1024.0 PiB asked for): lower n"
+    with pytest.raises(OutOfMemory) as raised, out_of_memory("lower n"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
-    assert str(told.value) == "out of memory (20.00 GiB asked for): lower n"
+    assert str(raised.value) == "out of memory (20.00 GiB asked for): lower n"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("no"), KeyError("out of memory")])

@@ -204,7 +204,7 @@ def test_noise_cannot_be_added_to_missing_values(tmp_path, x):
         run(save(tmp_path, x), tmp_path, *GAUSSIAN, "dataset/corrupt=gaussian_noise")
 
 
-def test_more_holes_can_be_made_in_missing_values(tmp_path, x):
+def test_more_values_can_be_hidden_where_some_are_missing(tmp_path, x):
     x[::2, 0] = np.nan
     rows, _ = run(save(tmp_path, x), tmp_path, *GAUSSIAN, "dataset/corrupt=missing_at_random")
     assert np.isfinite(rows["log_likelihood"]["value"])

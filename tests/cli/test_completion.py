@@ -34,7 +34,7 @@ def test_internal_folders_are_not_offered(word, offers, completed):
     assert complete_word(word, offers, PRESETS) == completed
 
 
-def test_queries_are_told_from_installation():
+def test_queries_are_distinguished_from_installation():
     assert is_query(["dgm-run", "--shell-completion", "query=bash"])
     assert is_query(["dgm-run", "-sc", "query=fish"])
     assert not is_query(["dgm-run", "--shell-completion", "install=bash"])

@@ -36,7 +36,7 @@ def test_the_help_names_all_choices_by_group():
     assert all(len(defaults[group]) == 1 for group in GROUPS)
 
 
-def test_the_help_tells_no_internals():
+def test_help_shows_no_internals():
     text = help_text(conf_dir())
     assert "common" not in text
     assert "iwae_2016" not in text

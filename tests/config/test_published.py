@@ -36,7 +36,7 @@ def test_unknown_kinds_are_refused():
         check_published(NODE | {"kind": ["paper"]})
 
 
-def test_sources_split_behind_their_address():
+def test_sources_split_after_their_address():
     paper = "A. Author, On it, 2016, https://example.org/1"
     assert split_source(f"{paper}, Table 1, MNIST") == (paper, "Table 1, MNIST")
     assert split_source(paper) == (paper, "")

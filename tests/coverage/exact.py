@@ -114,7 +114,7 @@ def linear_case(name: str, kind: type[FactorAnalysis]) -> Case:
 
 
 @cache
-def expected_with_holes(model: FactorAnalysis) -> float:
+def expected_with_missing_values(model: FactorAnalysis) -> float:
     """The mean of log p of the elements that are seen, each with probability one half."""
     p, total = model.density, 0.0
     covariance = p.weight @ p.weight.T + torch.diag(p.log_var.exp())
@@ -127,11 +127,11 @@ def expected_with_holes(model: FactorAnalysis) -> float:
 
 @torch.no_grad()
 def repeat_with_holes() -> tuple[Estimate, Truth]:
-    model, holes = linear_model(FactorAnalysis), MissingAtRandom(0.5)
+    model, missing = linear_model(FactorAnalysis), MissingAtRandom(0.5)
     data = gaussian().sample(250)
-    data.corrupt = holes
-    data.corruption_noise = holes.draw(250, (DIM,))
-    return EXACT(build_corrupted_model(model, holes), data)[0], Truth(expected_with_holes(model))
+    data.corrupt = missing
+    data.corruption_noise = missing.draw(250, (DIM,))
+    return EXACT(build_corrupted_model(model, missing), data)[0], Truth(expected_with_missing_values(model))
 
 
 @cache

@@ -62,7 +62,7 @@ def test_a_block_goes_missing_anywhere():
     assert tops.unique().tolist() == [0, 1, 2, 3, 4]
 
 
-def test_flat_examples_have_holes_too():
+def test_values_of_flat_examples_are_hidden_too():
     assert MissingAtRandom(0.5)(torch.zeros(50, 7)).isnan().double().mean() == pytest.approx(0.5, abs=0.1)
 
 
@@ -73,7 +73,7 @@ def test_elements_that_are_left_are_counted():
     assert GaussianNoise(0.1).num_observed(corruption_noise, (3, 8, 6)) == 3 * 8 * 6
 
 
-def test_bits_behind_turned_ones_are_told_by_bayes():
+def test_posterior_of_flipped_bits_follows_bayes():
     p, share = torch.tensor([0.02, 0.5, 0.9]), 0.2
     corrupt = BitFlip(share)
     p_tilde = corrupt.observation_density(Bernoulli(p.logit(), 1))
@@ -90,7 +90,7 @@ def test_bits_behind_turned_ones_are_told_by_bayes():
     assert corrupt(x).mean(0) == pytest.approx(expected.numpy(), abs=0.01)
 
 
-def test_values_behind_noise_are_told_by_quadrature():
+def test_posterior_under_noise_agrees_with_quadrature():
     corrupt, mean, scale = GaussianNoise(0.5), 0.3, 0.4
     p = IndependentGaussian(torch.tensor([mean]), torch.tensor(math.log(scale)), 1)
     grid = np.linspace(-4, 4, 4001)
@@ -169,7 +169,7 @@ def test_salt_and_pepper_counts_true_values():
     assert str(corrupt) == "salt and pepper (probability 0.6; replaced elements are not counted)"
 
 
-def test_the_mean_behind_turned_bits_is_told_from_theirs():
+def test_mean_of_bits_is_estimated_from_flipped_bits():
     corrupt = BitFlip(0.2)
     turned = corrupt((torch.rand(200_000, 1) < 0.7).float(), torch.Generator().manual_seed(1))
     assert corrupt.debiased_mean(turned.mean(0)).item() == pytest.approx(0.7, abs=0.01)

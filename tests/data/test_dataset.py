@@ -135,7 +135,7 @@ def test_real_values_and_labels_pass_unchanged():
     ],
     ids=str,
 )
-def test_kind_and_protocol_are_told_in_words(options, kind, words):
+def test_kind_and_protocol_are_described_in_words(options, kind, words):
     assert dataset(**options).kind == kind
     assert dataset(**options).protocol == words
 

@@ -130,7 +130,7 @@ def test_only_what_is_missing_is_fetched(serve, tmp_path):
     assert (tmp_path / "b").read_bytes() == CONTENT
 
 
-def test_a_failed_download_tells_the_cause_and_the_ways_out(serve, tmp_path):
+def test_failed_download_names_cause_and_remedies(serve, tmp_path):
     files = [RemoteFile("a", serve({"a": CONTENT}) + "a", "md5:00", 10_000)]
     with pytest.raises(DataError, match=r"the md5 of the file is .* not 00.*dataset=digits") as error:
         require("Some set", tmp_path, files, download=True)

@@ -121,7 +121,7 @@ def test_training_examples_stay_on_disk(tmp_path):
 
 
 def test_training_set_may_exceed_memory(tmp_path, monkeypatch):
-    """64 GiB of zeros, in a file with nothing but holes."""
+    """64 GiB of zeros, in a sparse file."""
     monkeypatch.setattr(independent_pixels, "NUM_TRAIN", 2000)  # the baseline would count 60,000 images
     folder = tmp_path / "large"
     folder.mkdir()

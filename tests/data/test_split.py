@@ -43,7 +43,7 @@ def test_a_digest_changes_with_values_labels_and_sizes():
     assert digest(three(x.clone(), y.clone())) == found[0]
 
 
-def test_digest_sees_a_small_change():
+def test_digest_changes_with_a_small_change():
     x = torch.rand(5000, 2, dtype=torch.float64) + 1e8
     other = x.clone()
     other[1, 1] += 1e-6

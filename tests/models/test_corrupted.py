@@ -14,16 +14,16 @@ from dgm_run.runner.run_folder import load
 from tests.support import energy, truth
 from tests.support.tiny import SHORT, TINY
 
-HOLES = MissingAtRandom(0.5)
+MISSING = MissingAtRandom(0.5)
 
 
 @torch.no_grad()
 def test_its_bounds_are_of_what_is_seen():
-    model = CorruptedModel(truth.binary_vae(), HOLES)
+    model = CorruptedModel(truth.binary_vae(), MISSING)
     p, _ = truth.by_quadrature(model.model, {0: 1, 2: 0})
     torch.manual_seed(0)
-    seen = truth.OBSERVED.expand(400, -1, -1, -1)
-    bounds = [-IWAE(k, "standard")(model, seen)[0].item() for k in (1, 20, 500)]
+    x_tilde = truth.OBSERVED.expand(400, -1, -1, -1)
+    bounds = [-IWAE(k, "standard")(model, x_tilde)[0].item() for k in (1, 20, 500)]
     assert bounds[0] < bounds[1] - 0.01
     assert bounds[1] < math.log(p)
     assert bounds[2] == pytest.approx(math.log(p), abs=0.01)
@@ -34,10 +34,10 @@ def test_its_bounds_are_of_what_is_seen():
 def test_observations_have_mass_one(corrupt):
     model = CorruptedModel(truth.binary_vae(), corrupt)
     x = torch.tensor(energy.states(4), dtype=torch.float32).view(-1, 1, 1, 4)
-    seen = corrupt(x).nan_to_num(-1).unique(dim=0) if isinstance(corrupt, MissingHalf) else x
-    seen = torch.where(seen < 0, torch.nan, seen)
+    x_tilde = corrupt(x).nan_to_num(-1).unique(dim=0) if isinstance(corrupt, MissingHalf) else x
+    x_tilde = torch.where(x_tilde < 0, torch.nan, x_tilde)
     torch.manual_seed(0)
-    w = model.log_weights(seen, 20_000).exp().sum(1)  # one estimate of the mass for every sample
+    w = model.log_weights(x_tilde, 20_000).exp().sum(1)  # one estimate of the mass for every sample
     assert abs(w.mean() - 1) < 5 * w.std() / math.sqrt(len(w))
 
 
@@ -46,10 +46,10 @@ def test_a_linear_gaussian_stays_exact():
     model = build_corrupted_model(truth.factor_analysis(), GaussianNoise(0.6))
     assert isinstance(model, ExactCorruptedModel)
     torch.manual_seed(0)
-    seen = model.corrupt(model.sample(4))
-    expected = [truth.conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in seen]
-    assert model.log_prob(seen).numpy() == pytest.approx(np.array(expected), abs=1e-9)
-    log_w = model.log_weights(seen, 3)
+    x_tilde = model.corrupt(model.sample(4))
+    expected = [truth.conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in x_tilde]
+    assert model.log_prob(x_tilde).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+    log_w = model.log_weights(x_tilde, 3)
     assert log_w.numpy() == pytest.approx(np.tile(expected, (3, 1)), abs=1e-9)
 
 
@@ -65,17 +65,17 @@ def test_what_is_not_seen_teaches_nothing():
 def test_initial_means_are_observed_means():
     model = truth.factor_analysis(4).float()
     x = torch.tensor([[1.0, torch.nan, torch.nan, 2.0], [3.0, 4.0, torch.nan, 2.5]]).view(2, 1, 1, 4)
-    CorruptedModel(model, HOLES).initialize(x)
+    CorruptedModel(model, MISSING).initialize(x)
     assert model.bias.tolist() == [2.0, 4.0, 0.0, 2.25]
 
 
 def test_complete_data_models_are_refused():
     rbm = instantiate(compose("model=rbm", "model.num_hidden=4").model)
     with pytest.raises(ConfigError, match=r"dataset/corrupt: RBM needs complete data: choose model=vae"):
-        build_corrupted_model(rbm, HOLES)
+        build_corrupted_model(rbm, MISSING)
     pixelcnn = instantiate(compose("decoder=pixelcnn", "decoder.network.channels=2", "model.latent_dim=2").model)
     with pytest.raises(ConfigError, match=r"PixelByPixel are not independent: choose decoder=mlp"):
-        build_corrupted_model(pixelcnn, HOLES)
+        build_corrupted_model(pixelcnn, MISSING)
 
 
 def test_run_learns_from_missing_values(tmp_path):

@@ -36,7 +36,7 @@ def test_certain_label_gives_labelled_bound():
     torch.manual_seed(1)
     found = torch.stack([SemiSupervised(0.1, 5)(m, x)[1]["elbo"] for _ in range(2000)])
     assert found.mean() < log_joint(m, x).logsumexp(1).mean()
-    m.classify = lambda seen: torch.tensor([[-1e3, -1e3, 0.0], [0.0, -1e3, -1e3]])
+    m.classify = lambda observation: torch.tensor([[-1e3, -1e3, 0.0], [0.0, -1e3, -1e3]])
     torch.manual_seed(1)
     unlabelled = SemiSupervised(0.1, 5)(m, x)[1]["elbo"]
     torch.manual_seed(1)
@@ -52,17 +52,17 @@ def test_step_adds_labelled_examples():
     torch.manual_seed(1)
     torch.randint(1, (4,))
     without, _ = objective(m, images())
-    seen, y = images()[:1].expand(4, 1, 2, 2), F.one_hot(torch.full((4,), 2), 3).double()
-    bound, log_q = m.log_joint_weights(seen, y).mean(), m.classify(seen)[:, 2].mean()
+    observation, y = images()[:1].expand(4, 1, 2, 2), F.one_hot(torch.full((4,), 2), 3).double()
+    bound, log_q = m.log_joint_weights(observation, y).mean(), m.classify(observation)[:, 2].mean()
     torch.testing.assert_close(loss, without - 0.5 * bound - 0.7 * log_q)
     torch.testing.assert_close(terms["labelled_elbo"], bound.detach())
     loss.backward()
     assert all(parameter.grad is not None for parameter in m.parameters())
 
 
-def test_validation_tells_the_error():
+def test_validation_logs_the_error():
     m = model()
-    m.classify = lambda seen: torch.tensor([[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]).log()
+    m.classify = lambda observation: torch.tensor([[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]).log()
     data = LoadedDataset(None, examples(), examples(), examples())
     assert SemiSupervised(0.1, 5).evaluate(m, data, 10)["error"] == 0.5
 

@@ -13,7 +13,7 @@ def step(scale=2.0, dtype=torch.float64):
     return PlanarStep(*(scale * torch.randn(3, 4, dtype=dtype) for _ in range(2)), torch.randn(3, dtype=dtype))
 
 
-def test_a_step_tells_its_volume():
+def test_a_step_returns_its_log_determinant():
     check_step(step(), 3, 4, invertible=False)
 
 

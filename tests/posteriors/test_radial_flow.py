@@ -7,7 +7,7 @@ from tests.support.contracts import check_flow_posterior, check_step
 SHAPE = (1, 2, 2)
 
 
-def test_a_step_tells_its_volume():
+def test_a_step_returns_its_log_determinant():
     torch.manual_seed(0)
     a, b = torch.tensor([[-1.0, 0.5, 2.0], [3.0, -4.0, 0.0]]).double()  # shrinking, growing
     check_step(RadialStep(torch.randn(3, 4).double(), a, b), 3, 4, invertible=False)

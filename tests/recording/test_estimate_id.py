@@ -11,7 +11,7 @@ def row(**more):
     } | more
 
 
-def test_two_numbers_are_told_apart_by_how_they_were_found():
+def test_id_depends_on_everything_but_the_value():
     assert estimate_id(row()) == estimate_id(row(settings={"a": 2, "b": 1}, value=7.0))
     others = [row(split="valid"), row(quantity="kl"), row(estimator="x"), row(settings={}), row(num_examples=4)]
     assert len({estimate_id(each) for each in [row(), *others]}) == 6
@@ -23,7 +23,7 @@ def test_a_key_is_read_by_people_too():
     assert values_key(row()) == values_key(row(settings={"a": 2, "b": 1}))
 
 
-def test_a_way_is_told_in_words():
+def test_settings_are_described_in_words():
     assert (
         describe_method("lower_bound", "monte_carlo", {"num_samples": 5})
         == "lower bound by monte_carlo (num_samples=5)"

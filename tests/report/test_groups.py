@@ -57,13 +57,13 @@ def test_setting_of_some_is_a_difference(tmp_path):
 
 
 def test_part_for_none_is_a_difference(tmp_path):
-    holes = {"_target_": "dgm_run.data.corruptions.Holes", "share": 0.5}
-    for name, corrupt in (("a", None), ("b", holes)):
+    missing = {"_target_": "dgm_run.data.corruptions.MissingAtRandom", "share": 0.5}
+    for name, corrupt in (("a", None), ("b", missing)):
         node = folders.config()
         node["dataset"]["corrupt"] = corrupt
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
     found = {group.runs[0].path.name: group.settings["dataset.corrupt"] for group in group_runs(collect_runs(tmp_path))}
-    assert found == {"a": "none", "b": "Holes"}
+    assert found == {"a": "none", "b": "MissingAtRandom"}
 
 
 def test_same_name_in_other_parts_differs(tmp_path):

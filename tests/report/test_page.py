@@ -43,7 +43,7 @@ def test_page_is_self_contained_and_escaped(tmp_path):
     assert parser.tags.count("polyline") == 4  # a curve for every run
 
 
-def test_what_an_estimator_warned_of_is_told(tmp_path):
+def test_warnings_of_an_estimator_are_shown(tmp_path):
     row = folders.estimate(-3.0, warning="the posterior has collapsed")
     folders.write(tmp_path / "a", folders.config(), [row])
     found = group_runs(collect_runs(tmp_path))

@@ -62,7 +62,7 @@ def test_rows_have_the_decimals_of_targets(tmp_path, target, shown, ours):
         ("bound", "a bound that no model passes", "a bound"),
     ],
 )
-def test_each_kind_is_told(tmp_path, kind, words, verdict):
+def test_each_kind_gets_its_verdict(tmp_path, kind, words, verdict):
     write(tmp_path / "a", config(), [estimate(-86.0)], published=PAPER | {"kind": kind})
     ((row,), _) = table(tmp_path)
     assert row["whose"] == f"{words}: Table 1[^1]"

@@ -22,7 +22,7 @@ class RealValues:
     num_levels = None
 
 
-HOLES = "dataset/corrupt=missing_half"
+MISSING = "dataset/corrupt=missing_half"
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ HOLES = "dataset/corrupt=missing_half"
             "NgramBaseline takes sentences, and digits holds none: choose dataset=pydoc, text_file, ptb or pcfg",
         ),
         (
-            (*TINY_EXACT, HOLES),
+            (*TINY_EXACT, MISSING),
             "trainer: EMTrainer needs complete data: choose trainer=gradient",
         ),
     ],
 )
-def test_what_does_not_go_together_is_told_with_what_to_choose(overrides, message, tmp_path):
+def test_incompatible_parts_are_refused_with_what_to_choose(overrides, message, tmp_path):
     with pytest.raises(ConfigError) as refused:
         dgm_run.run(dgm_run.compose(*overrides), tmp_path)
     assert message in str(refused.value)

@@ -189,7 +189,7 @@ def test_run_without_whole_results_refused(content, message, run):
     assert message in done.stderr
 
 
-def test_the_status_tells_a_failed_estimator_and_its_repair(run, monkeypatch, capfd):
+def test_status_names_failed_estimator_and_its_repair(run, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr("dgm_run.estimators.likelihood.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
         code, told = end_of("evaluate", run, patch, capfd)

@@ -53,7 +53,7 @@ def test_an_odd_summary_costs_no_results(tmp_path, capsys, monkeypatch):
     assert "test/log_likelihood" in shown
 
 
-def test_a_disk_that_takes_nothing_is_told(tmp_path, monkeypatch):
+def test_full_disk_is_reported(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 

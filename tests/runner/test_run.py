@@ -95,7 +95,7 @@ def test_configuration_is_never_half_written(tmp_path, monkeypatch):
     assert len(list((tmp_path / ".hydra").iterdir())) == 1
 
 
-def test_memory_that_runs_out_in_training_is_told(tmp_path, monkeypatch):
+def test_exhausted_memory_in_training_is_reported(tmp_path, monkeypatch):
     def step(self, *arguments):
         return torch.empty(2**58)
 

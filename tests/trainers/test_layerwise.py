@@ -210,7 +210,7 @@ def test_schedules_follow_the_divided_epochs(tmp_path, capsys):
     assert saved["trainer"]["pretraining"]["schedule"]["total_iters"] == 3
 
 
-def test_epochs_are_told_without_a_sum(tmp_path, capsys):
+def test_epochs_are_printed_without_a_sum(tmp_path, capsys):
     run(tmp_path, "dbm", "trainer.joint=false")
     assert "\nepochs: layer 1: 2, layer 2: 2\n" in capsys.readouterr().out
 

@@ -25,7 +25,7 @@ def test_lines_of_split_tokens_taken_as_they(tmp_path):
     assert [*splits.train, *splits.valid, *splits.test] == [["The", "<unk>", ",", "N"], ["B", "c"], ["D"]]
 
 
-def test_what_is_no_text_is_told_in_a_line(tmp_path):
+def test_a_file_that_is_no_text_is_refused_in_a_line(tmp_path):
     with pytest.raises(DataError, match="no such file; set dataset.source.path to a file of plain text"):
         source(tmp_path / "none.txt")()
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")

@@ -37,6 +37,6 @@ def test_of_other_data_nothing_is_said():
     assert fit_independent_pixels(dataset("tokens", None, x, x)) is None
     hidden = torch.where(torch.rand(5, 1, 2, 2) < 0.5, torch.nan, x)
     assert fit_independent_pixels(dataset("binary", 2, hidden, hidden)) is None
-    holes = MissingAtRandom(0.5)
-    seen = {"corrupt": holes, "corruption_noise": holes.draw(5, (1, 2, 2))}
+    missing = MissingAtRandom(0.5)
+    seen = {"corrupt": missing, "corruption_noise": missing.draw(5, (1, 2, 2))}
     assert fit_independent_pixels(dataset("binary", 2, x, x, **seen)) is None

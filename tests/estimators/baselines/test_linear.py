@@ -112,6 +112,6 @@ def test_its_floor_is_that_of_the_model(overrides, holder):
 
 def test_of_corrupted_data_it_says_nothing():
     train = examples(50, 1)
-    holes = MissingAtRandom(0.5)
-    seen = DataSplit(train.x, None, to_float, corrupt=holes, corruption_noise=holes.draw(50, (8,)))
-    assert LinearBaseline(**SETTINGS).fit(NO_MODEL, seen, seen)(NO_MODEL, seen) == []
+    missing = MissingAtRandom(0.5)
+    corrupted = DataSplit(train.x, None, to_float, corrupt=missing, corruption_noise=missing.draw(50, (8,)))
+    assert LinearBaseline(**SETTINGS).fit(NO_MODEL, corrupted, corrupted)(NO_MODEL, corrupted) == []

@@ -41,7 +41,7 @@ def test_noisy_elements_follow_the_gaussian():
 
 
 @torch.no_grad()
-def test_salt_and_pepper_are_holes():
+def test_salt_and_pepper_are_missing_values():
     model = truth.factor_analysis()
     x_tilde = torch.tensor([0.3, 1.0, 0.2, 0.0, -0.4, 0.9]).view(1, 1, 1, 6)
     missing = torch.tensor([0.3, np.nan, 0.2, np.nan, -0.4, 0.9])

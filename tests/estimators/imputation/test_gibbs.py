@@ -22,7 +22,7 @@ def test_means_and_draws_match_enumeration():
     assert found.log_p is None
 
 
-def test_it_fills_holes_alone():
+def test_only_missing_values_are_filled():
     model = RBM(truth.SHAPE, 3, 1.0, "zero")
     assert Gibbs(5, 1).supports(model, MissingAtRandom(0.5))
     assert not Gibbs(5, 1).supports(model, BitFlip(0.1))

@@ -126,7 +126,7 @@ def test_error_of_bias_matches_repetitions():
     assert 0.85 * math.hypot(scatter, low) < stated < 1.15 * math.hypot(scatter, high)
 
 
-def test_a_single_sample_tells_of_no_error():
+def test_a_single_sample_has_no_standard_error():
     error = sampling_error(accumulate(torch.randn(1, 5), 1).columns(), 1)
     assert error == SamplingError()
     assert error.of_independent_samples == NO_ERRORS == error.of_shared_samples
@@ -171,7 +171,7 @@ def test_levels_ignore_the_chunk_order():
     torch.testing.assert_close(forwards.log_sums, backwards.log_sums)
 
 
-def test_few_samples_are_told_by_the_median():
+def test_few_samples_are_detected_by_the_median():
     assert has_fewer({"ess_median": 1.9}, 2)
     assert not has_fewer({"ess_median": 2.0}, 2)
     assert not has_fewer({"ess_median": None}, 2)

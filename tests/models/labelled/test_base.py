@@ -3,22 +3,22 @@ import torch
 from dgm_run.models.labelled.base import LabelledModel
 
 
-class Told(LabelledModel):
-    """Hands back the labels it is asked about."""
+class EchoModel(LabelledModel):
+    """Weights that name the class for which they were asked."""
 
     num_classes = 3
 
     def infer(self, x): ...
     def latent_prior(self): ...
     def decode(self, z): ...
-    def classify(self, seen): ...
+    def classify(self, observation): ...
     def decode_class_means(self, n, like): ...
 
-    def log_joint_weights(self, seen, y):
+    def log_joint_weights(self, observation, y):
         assert y.shape == (3, 1, 3)
-        return y.argmax(-1) + seen.sum(1)
+        return y.argmax(-1) + observation.sum(1)
 
 
 def test_one_call_serves_all_classes():
-    found = Told().log_joint_weights_per_class(torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
+    found = EchoModel().log_joint_weights_per_class(torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
     torch.testing.assert_close(found, torch.tensor([[0.75, 2.0], [1.75, 3.0], [2.75, 4.0]]))
