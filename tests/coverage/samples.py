@@ -155,8 +155,8 @@ def imputation_case(method: str) -> Case:
             model = truth.factor_analysis()
         rows = imputation()(model, DataSplit(model.sample(100).double(), None, identity))
         (found,) = (row for row in rows if row.quantity == "mse_half" and row.estimator == method)
-        seen = np.array([0.0, 0.0, 0.0, np.nan, np.nan, np.nan])
-        _, covariance, _ = truth.conditional(model, seen)
+        x_tilde = np.array([0.0, 0.0, 0.0, np.nan, np.nan, np.nan])
+        _, covariance, _ = truth.compute_conditional(model, x_tilde)
         left = np.diag(covariance)[3:].mean()
         if method == "mean":
             mean = model.bias.detach()

@@ -20,7 +20,7 @@ MISSING = MissingAtRandom(0.5)
 @torch.no_grad()
 def test_its_bounds_are_of_what_is_seen():
     model = CorruptedModel(truth.binary_vae(), MISSING)
-    p, _ = truth.by_quadrature(model.model, {0: 1, 2: 0})
+    p, _ = truth.integrate_over_z(model.model, {0: 1, 2: 0})
     torch.manual_seed(0)
     x_tilde = truth.OBSERVED.expand(400, -1, -1, -1)
     bounds = [-IWAE(k, "standard")(model, x_tilde)[0].item() for k in (1, 20, 500)]
@@ -47,7 +47,7 @@ def test_a_linear_gaussian_stays_exact():
     assert isinstance(model, ExactCorruptedModel)
     torch.manual_seed(0)
     x_tilde = model.corrupt(model.sample(4))
-    expected = [truth.conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in x_tilde]
+    expected = [truth.compute_conditional(model.model, x.flatten().numpy(), 0.6)[2] for x in x_tilde]
     assert model.log_prob(x_tilde).numpy() == pytest.approx(np.array(expected), abs=1e-9)
     log_w = model.log_weights(x_tilde, 3)
     assert log_w.numpy() == pytest.approx(np.tile(expected, (3, 1)), abs=1e-9)

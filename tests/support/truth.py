@@ -35,8 +35,8 @@ def binary_vae() -> VAE:
     return model.eval()
 
 
-def by_quadrature(model: VAE, given: dict[int, float]) -> tuple[float, np.ndarray]:
-    """p of the given pixels, and the means of all four pixels given these."""
+def integrate_over_z(model: VAE, given: dict[int, float]) -> tuple[float, np.ndarray]:
+    """Probability of the given pixels, and the means of all four pixels given these, by quadrature over z."""
     weight = model.decoder.output.weight.detach().numpy()[:, 0]
     p = 1 / (1 + np.exp(-(np.outer(GRID, weight) + model.decoder.output.bias.detach().numpy())))  # (G, 4)
     joint = np.exp(-0.5 * GRID**2) / math.sqrt(2 * math.pi) * (GRID[1] - GRID[0])
@@ -54,14 +54,16 @@ def factor_analysis(dim: int = 6) -> FactorAnalysis:
     return model.eval()
 
 
-def conditional(model: FactorAnalysis, seen: np.ndarray, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean and covariance of x given the elements of x + noise that are no NaN, and log p of these, dense."""
+def compute_conditional(
+    model: FactorAnalysis, x_tilde: np.ndarray, noise: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean and covariance of x given x~, and log p(x~), by dense matrices; x~ = x + noise, NaN where missing."""
     p = model.density
     mean, weight = p.bias.detach().numpy(), p.weight.detach().numpy()
     covariance = weight @ weight.T + np.diag(p.log_var.exp().detach().numpy())
-    known = ~np.isnan(seen)
+    known = ~np.isnan(x_tilde)
     inner = covariance[np.ix_(known, known)] + noise**2 * np.eye(known.sum())
     gain = covariance[:, known] @ np.linalg.inv(inner)
-    away = seen[known] - mean[known]
+    away = x_tilde[known] - mean[known]
     log_p = -0.5 * (away @ np.linalg.solve(inner, away) + np.linalg.slogdet(2 * math.pi * inner)[1])
     return mean + gain @ away, covariance - gain @ covariance[known], log_p

@@ -6,8 +6,8 @@ from dgm_run.trainers.adam_norm_grad import AdamNormGrad
 LR, BETAS, EPS = 0.1, (0.9, 0.99), 1e-8
 
 
-def by_hand(weight, gradients):
-    """The same by its equations, a step for each gradient."""
+def compute_reference(weight, gradients):
+    """Weight after a step of AdamNormGrad for each gradient, by the equations."""
     m = v = torch.zeros_like(weight)
     for t, gradient in enumerate(gradients, 1):
         gradient = gradient / gradient.norm()
@@ -30,7 +30,7 @@ def test_it_adam_on_directions_of_gradients(fused):
             parameter.grad = of_it[step].clone()
         optimizer.step()
     for parameter, first, of_it in zip(parameters, start, gradients, strict=True):
-        torch.testing.assert_close(parameter.data, by_hand(first, of_it), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(parameter.data, compute_reference(first, of_it), rtol=1e-6, atol=1e-6)
 
 
 def test_scale_of_the_loss_is_ignored():

@@ -18,7 +18,7 @@ def test_missing_elements_match_gaussian():
     x_tilde[0] = torch.nan  # nothing is known of the first
     found = Exact()(model, x_tilde, MissingAtRandom(0.5), 20_000)
     for i in range(5):
-        mean, covariance, log_p = truth.conditional(model, x_tilde[i].flatten().numpy())
+        mean, covariance, log_p = truth.compute_conditional(model, x_tilde[i].flatten().numpy())
         assert found.mean[i].flatten().numpy() == pytest.approx(mean, abs=1e-9)
         assert found.log_p[i].item() == pytest.approx(log_p, abs=1e-9)
         draws = found.draws[:, i].flatten(1).numpy()
@@ -34,7 +34,7 @@ def test_noisy_elements_follow_the_gaussian():
     x_tilde = corrupt(model.sample(3))
     found = Exact()(model, x_tilde, corrupt, 20_000)
     for i in range(3):
-        mean, covariance, log_p = truth.conditional(model, x_tilde[i].flatten().numpy(), 0.7)
+        mean, covariance, log_p = truth.compute_conditional(model, x_tilde[i].flatten().numpy(), 0.7)
         assert found.mean[i].flatten().numpy() == pytest.approx(mean, abs=1e-9)
         assert found.log_p[i].item() == pytest.approx(log_p, abs=1e-9)
         assert np.cov(found.draws[:, i].flatten(1).numpy().T) == pytest.approx(covariance, abs=0.1 * covariance.max())
@@ -46,6 +46,6 @@ def test_salt_and_pepper_are_missing_values():
     x_tilde = torch.tensor([0.3, 1.0, 0.2, 0.0, -0.4, 0.9]).view(1, 1, 1, 6)
     missing = torch.tensor([0.3, np.nan, 0.2, np.nan, -0.4, 0.9])
     found = Exact()(model, x_tilde, SaltAndPepper(0.2), 2)
-    mean, _, log_p = truth.conditional(model, missing.numpy())
+    mean, _, log_p = truth.compute_conditional(model, missing.numpy())
     assert found.mean.flatten().numpy() == pytest.approx(mean, abs=1e-9)
     assert found.log_p.item() == pytest.approx(log_p, abs=1e-9)

@@ -17,7 +17,7 @@ def test_it_tends_to_the_quadrature():
     model = truth.binary_vae().double()
     torch.manual_seed(0)
     found = ImportanceSampling(100_000, 7_000)(model, truth.OBSERVED.double(), MISSING, 4000)
-    p, means = truth.by_quadrature(model, {0: 1, 2: 0})
+    p, means = truth.integrate_over_z(model, {0: 1, 2: 0})
     means[[0, 2]] = 1, 0  # what is known
     assert found.log_p.item() == pytest.approx(math.log(p), abs=0.01)
     assert found.mean.flatten().numpy() == pytest.approx(means, abs=0.01)
@@ -34,7 +34,11 @@ def test_flipped_pixels_match_quadrature():
     for code in range(16):
         bits = torch.tensor([(code >> i) & 1 for i in range(4)]).double()
         turned = int((bits != x.flatten()).sum())
-        p = truth.by_quadrature(model, dict(enumerate(bits.tolist())))[0] * share**turned * (1 - share) ** (4 - turned)
+        p = (
+            truth.integrate_over_z(model, dict(enumerate(bits.tolist())))[0]
+            * share**turned
+            * (1 - share) ** (4 - turned)
+        )
         total, means = total + p, means + p * bits
     assert found.log_p.item() == pytest.approx(math.log(total), abs=0.01)
     assert found.mean.flatten().numpy() == pytest.approx((means / total).numpy(), abs=0.01)

@@ -48,7 +48,7 @@ def test_errors_and_log_p_match_gaussian():
     for x in test.x.flatten(1).numpy():
         x_tilde = x.copy()
         x_tilde[3:] = torch.nan
-        mean, _, log_p_observed = truth.conditional(model, x_tilde)
+        mean, _, log_p_observed = truth.compute_conditional(model, x_tilde)
         squares.append((mean - x)[3:] ** 2)
         log_p.append(log_p_observed)
     row = rows["mse_missing_half", "exact"]

@@ -14,7 +14,7 @@ def test_chain_converges_to_quadrature():
     model = truth.binary_vae()
     torch.manual_seed(0)
     x_tilde = truth.OBSERVED.expand(4000, -1, -1, -1)
-    _, means = truth.by_quadrature(model, {0: 1, 2: 0})
+    _, means = truth.integrate_over_z(model, {0: 1, 2: 0})
     found = MetropolisWithinGibbs(300, 100, 10)(model, x_tilde, MISSING, 3)
     assert found.mean.mean(0).flatten()[[1, 3]].numpy() == pytest.approx(means[[1, 3]], abs=0.005)
     assert found.draws.mean((0, 1)).flatten()[[1, 3]].numpy() == pytest.approx(means[[1, 3]], abs=0.025)
