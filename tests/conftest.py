@@ -9,7 +9,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 import pytest
 import torch
 
+from tests.support.parsed_once import parse_files_once
+
 gc.disable()  # until all tests are collected
+parse_files_once()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background of a shell send it to runs
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
