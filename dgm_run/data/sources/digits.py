@@ -4,7 +4,13 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1
 https://archive.ics.uci.edu/dataset/80
 """
 
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import torch
+from torch import Tensor
 
 from dgm_run.data.split import RawSplits, split_sizes
 
@@ -24,10 +30,17 @@ class Digits:
         self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
-        from sklearn.datasets import load_digits  # its import takes a second
+        x, y = _read_digits()
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
+        return split_sizes(x[order], y[order], self.num_valid, self.num_test)
 
-        digits = load_digits()
-        order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(self.split_seed))
-        x = torch.as_tensor(digits.images, dtype=torch.uint8).unsqueeze(1)[order]
-        y = torch.as_tensor(digits.target)[order]
-        return split_sizes(x, y, self.num_valid, self.num_test)
+
+@cache
+def _read_digits() -> tuple[Tensor, Tensor]:
+    """Reads the images, (1797, 1, 8, 8), and their labels from scikit-learn, whose import would take a second."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    rows = torch.from_numpy(np.loadtxt(path, np.uint8, delimiter=","))
+    return rows[:, :-1].reshape(-1, 1, 8, 8), rows[:, -1].long()
