@@ -25,7 +25,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def clean_process():
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed also notes the stack, for CUDA
     on_interrupt = signal.getsignal(signal.SIGINT)
     yield
     torch.set_default_dtype(torch.float32)
