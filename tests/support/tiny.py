@@ -31,13 +31,13 @@ TINY_LAYERS = (
     *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.fallback.num_temperatures=10"),
 )
 TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3",
-            "estimators.sample_quality.num_samples=50")  # fmt: skip
+            "estimators.sample_quality.features=pixels", "estimators.sample_quality.num_samples=50")  # fmt: skip
 TINY_DENSITY = ("model=density_network", "decoder.hidden_dims=[8]", *SHORT)
 TINY_EXACT = ("model=factor_analysis", "model.latent_dim=2", *SHORT)
 TINY_LABELLED = ("model=m2", *TINY, "model.latent_dim=12", "estimators.classification.num_samples=2")
 TINY_SENTENCES = (
-    *("dataset=pcfg", "dataset.source.num_train=1100", "dataset.source.num_valid=20", "dataset.source.num_test=20"),
-    *SHORT,
+    *("dataset=pcfg", "dataset.source.num_train=110", "dataset.source.num_valid=20", "dataset.source.num_test=20"),
+    *(*SHORT, "trainer.batch_size=50"),
 )
 TINY_SENTENCE_VAE = (
     *("model=sentence_vae", *TINY_SENTENCES, "model.latent_dim=2", "encoder.hidden_dim=8", "decoder.hidden_dim=8"),
