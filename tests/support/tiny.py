@@ -86,9 +86,13 @@ def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
 
 
 @contextmanager
-def start_command(*arguments: str, cwd: Path) -> Iterator[Any]:
-    """Starts the command in the folder `cwd`, for tests that send signals to it; yields the process."""
-    process = FORK_SERVER.Process(target=_command, args=("main", arguments, cwd, {}, f"{cwd}/stdout", f"{cwd}/stderr"))
+def start_command(*arguments: str, cwd: Path, output: str | None = None) -> Iterator[Any]:
+    """Starts the command in the folder `cwd`, for tests that send signals to it; yields the process.
+
+    Both streams go to the file `output`; without it, to `stdout` and `stderr` in `cwd`.
+    """
+    files = (output, output) if output else (f"{cwd}/stdout", f"{cwd}/stderr")
+    process = FORK_SERVER.Process(target=_command, args=("main", arguments, cwd, {}, *files))
     process.start()
     try:
         yield process
