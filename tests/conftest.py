@@ -1,5 +1,6 @@
 """Settings shared by all tests: one thread a process, and torch's global state and signals as they were after each."""
 
+import gc
 import os
 import signal
 
@@ -8,13 +9,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 import pytest
 import torch
 
+from tests.support.parsed_once import parse_files_once
+
+gc.disable()  # until all tests are collected
+parse_files_once()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background of a shell send it to runs
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish():
+    gc.freeze()  # collections of garbage need not visit torch and thousands of tests
+    gc.set_threshold(700, 10, 100)  # nor often all that the tests have imported
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def clean_process():
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed also notes the stack, for CUDA
     on_interrupt = signal.getsignal(signal.SIGINT)
     yield
     torch.set_default_dtype(torch.float32)

@@ -52,16 +52,19 @@ EXPERIMENTS = sorted(
 FIRST = {name.partition("/")[0]: name for name in reversed(EXPERIMENTS)}.values()  # of each paper
 LISTED = {preset.name: preset for preset in read_presets(conf_dir() / "experiment")}
 
-NEEDS = {  # what a choice needs beside the defaults
+SMALL_NOISE = ("posterior.noise_dim=4", "posterior.hidden_dim=8")
+NEEDS = {  # what a choice needs beside the defaults, and what makes its run short
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
     "categorical likelihood": ("dataset.binarize=none",),
     "discretized_logistic likelihood": ("dataset.binarize=none",),
     "linear_with_momentum schedule": ("optimizer=sgd", "optimizer.lr=1e-4"),
     "sylvester_flow posterior": ("posterior.num_vectors=2",),
-    "stein objective": ("posterior=stein_particles",),
-    "operator objective": ("posterior=operator",),
-    "stein_particles posterior": ("objective=stein",),
-    "operator posterior": ("objective=operator",),
+    "iaf posterior": ("posterior.hidden_dims=[8]",),
+    "autoregressive prior": ("prior.hidden_dims=[8]",),
+    "stein objective": ("posterior=stein_particles", *SMALL_NOISE),
+    "operator objective": ("posterior=operator", *SMALL_NOISE, "posterior.test_dim=8"),
+    "stein_particles posterior": ("objective=stein", *SMALL_NOISE),
+    "operator posterior": ("objective=operator", *SMALL_NOISE, "posterior.test_dim=8"),
     "ais_decoder estimators": ("estimators.ais_decoder.num_temperatures=3", "estimators.ais_decoder.target_gap=null"),
     "ais_decoder_paper estimators": (
         "estimators.ais_decoder.num_temperatures=2",
@@ -78,20 +81,29 @@ NEEDS = {  # what a choice needs beside the defaults
             "methods.importance_sampling.num_samples=50",
         )
     ),
-    "sample_quality estimators": ("estimators.sample_quality.num_samples=100",),
+    "classification estimators": ("estimators.classification.num_samples=2",),
+    "out_of_distribution estimators": ("estimators.out_of_distribution.num_samples=2",),
+    "sample_quality estimators": (
+        "estimators.sample_quality.num_samples=100",
+        "estimators.sample_quality.features=pixels",  # a classifier takes a second to train
+    ),
     "modes estimators": ("dataset=gaussian_mixture", "dataset.source.num_train=1100", "likelihood=gaussian"),
     "parzen estimators": (
         *("likelihood=gaussian", "dataset.binarize=none", "dataset.dequantize=true"),
         *("estimators.parzen.num_samples=100", "estimators.parzen.num_valid=100"),
     ),
-    "prior_sampling estimators": ("estimators.prior_sampling.num_samples=1000",),
-    "density_network model": ("estimators.prior_sampling.num_samples=1000",),
+    **dict.fromkeys(
+        ("prior_sampling estimators", "density_network model", "monte_carlo objective"),
+        ("estimators.prior_sampling.num_samples=1000",),
+    ),
+    "hvae model": ("model.total_dim=4", "model.hidden_dims=[8]"),
     "bag_of_words objective": ("decoder.bag_of_words=true",),
     **dict.fromkeys(
-        ("exact objective", "boltzmann model", "subspace_rbm model", "rbm model"),
+        ("exact objective", "boltzmann model"),
         ("dataset=bars_and_stripes", "trainer.max_epochs=3"),
     ),
-    "gan model": ("estimators.sample_quality.features=pixels",),
+    "rbm model": ("dataset=bars_and_stripes", "trainer.max_epochs=3", "model.num_hidden=8"),
+    "subspace_rbm model": ("dataset=bars_and_stripes", "trainer.max_epochs=3", "model.num_gates=3"),
     **dict.fromkeys(
         ("autoregressive model", "pixelcnn decoder", "gated_pixelcnn decoder"),
         ("decoder.network.channels=4", "decoder.network.num_layers=2"),
@@ -117,6 +129,22 @@ SAME_RUN = {  # as that of another choice, with which it comes
     ("posterior", "operator"): ("objective", "operator"),
     ("posterior", "stein_particles"): ("objective", "stein"),
 }
+TOGETHER = (  # choices that train in one run, and in a slow test each by itself
+    "posterior=full_gaussian prior=vampprior optimizer=adam_norm_grad schedule=burda objective=annealed_elbo",
+    "posterior=householder_flow prior=vampprior_data optimizer=adamax schedule=cosine objective=iwae",
+    "posterior=kumaraswamy prior=stick_breaking optimizer=adamw schedule=linear objective=renyi",
+    "posterior=linear_iaf prior=objective optimizer=rmsprop schedule=plateau",
+    "posterior=nice_flow prior=mixture optimizer=sgd schedule=linear_with_momentum",
+    "posterior=iaf prior=autoregressive likelihood=gaussian",
+    "posterior=planar_flow likelihood=categorical",
+    "posterior=radial_flow likelihood=discretized_logistic",
+    "posterior=sylvester_flow encoder=conv decoder=conv",
+    "posterior=gaussian_process encoder=dcgan decoder=dcgan",
+    "encoder=resnet decoder=resnet",
+    "encoder=mlp decoder=pixelcnn",
+    "decoder=gated_pixelcnn",
+)
+NOT_ALONE = {tuple(choice.split("=")) for run in TOGETHER for choice in run.split()}
 
 
 @cache
@@ -153,8 +181,8 @@ def tiny_with(group, option):
             tiny = [option for option in TINY_LABELLED if group != "estimators" or not option.startswith("estimators")]
             return tiny[1:] if group == "model" else tiny
         if issubclass(kind, GAN):
-            if group in ("objective", "trainer"):  # the quality of samples takes seconds
-                return (*TINY_GAN[:-1], "~estimators.sample_quality")
+            if group in ("objective", "trainer"):  # estimators take most of the time
+                return ("model=gan", *SHORT, "estimators=[]")
             return TINY_GAN[1:] if group == "model" else TINY_GAN
         if issubclass(kind, DensityNetwork):
             return TINY_DENSITY[1:] if group == "model" else TINY_DENSITY
@@ -178,7 +206,24 @@ def test_choices_have_the_same_run(choice, other):
     assert compose_tiny(*choice) == compose_tiny(*other)
 
 
-@pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each not in SAME_RUN])
+@pytest.mark.parametrize("run", TOGETHER)
+def test_choices_train_together(run, tmp_path):
+    choices = [choice.split("=") for choice in run.split()]
+    tiny = set.intersection(*(set(tiny_with(*choice)) for choice in choices))
+    needs = itertools.chain.from_iterable(NEEDS.get(f"{option} {group}", ()) for group, option in choices)
+    results = dgm_run.run(dgm_run.compose(*sorted(tiny), *run.split(), *needs), tmp_path)
+    assert results["training"]["steps"] == 3
+    assert results["estimates"]
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        pytest.param(*each, marks=pytest.mark.slow if each in NOT_ALONE else ())
+        for each in OPTIONS
+        if each not in SAME_RUN
+    ],
+)
 def test_every_choice_trains_a_step(group, option, tmp_path):
     cfg = compose_tiny(group, option)
     results = dgm_run.run(cfg, tmp_path / "run")

@@ -19,7 +19,9 @@ RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
 PAGES_WITH_COMMANDS = [name for name, text in readme.PAGES.items() if readme.read_commands(text)]
 NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
-"""What makes a command too long, or its data too rare, for a fast test."""
+"""What makes a command too long, or its data too rare, for a short example."""
+LONG_PAGES = ("docs/labels.md", "docs/sample_quality.md", "docs/text.md")
+"""Pages whose short example takes more than a second."""
 SHORT_VAE = ("trainer.max_epochs=1", "trainer.max_steps=2", "estimators.importance_sampling.num_samples=2")
 """Overrides that make any VAE short."""
 
@@ -163,7 +165,13 @@ def short_example(page):
     return None
 
 
-@pytest.mark.parametrize("page", filter(short_example, PAGES_WITH_COMMANDS))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in LONG_PAGES else ())
+        for page in filter(short_example, PAGES_WITH_COMMANDS)
+    ],
+)
 def test_an_example_of_the_page_runs(page, tmp_path):
     done = run(short_example(page), tmp_path, tmp_path / "data")
     assert done.returncode == 0, done.stderr

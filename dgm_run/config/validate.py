@@ -211,8 +211,9 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
     dataset = import_target(cfg.dataset, "dataset")
     if cfg.dataset.get("corrupt") is not None and "corrupt" not in read_annotations(dataset):
         raise ConfigError("dataset/corrupt: only images and vectors can be corrupted, not sentences: drop it")
+    raw = as_dict(cfg, resolve=False)
     for part in (*PARTS, "model"):
-        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(as_dict(cfg, resolve=False)[part])):
+        for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(raw[part])):
             if reference not in cfg.dataset:
                 named = import_target(cfg[part], part).__name__
                 choices = _list_data_sets(partial(_has_key, reference))

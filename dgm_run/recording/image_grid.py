@@ -58,5 +58,10 @@ def encode_png(picture: np.ndarray) -> bytes:
 
 def save_png(picture: np.ndarray, path: Path) -> None:
     """Writes a picture as a PNG file, and makes its folder."""
+    write_png(encode_png(picture), path)
+
+
+def write_png(png: bytes, path: Path) -> None:
+    """Writes an encoded picture, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(picture))
+    path.write_bytes(png)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dgm_run.recording.image_grid import encode_png, save_png
+from dgm_run.recording.image_grid import encode_png, write_png
 
 
 class RunLog:
@@ -61,12 +61,11 @@ class RunLog:
         """Logs a picture to the file NAME/FILE of the run folder, and to TensorBoard."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        image = Summary.Image(
-            height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=encode_png(picture)
-        )
+        png = encode_png(picture)
+        image = Summary.Image(height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self._guard(lambda: self._writer._get_file_writer().add_summary(summary, step))
-        self._guard(lambda: save_png(picture, self.folder / name / file))
+        self._guard(lambda: write_png(png, self.folder / name / file))
 
     def text(self, name: str, lines: Sequence[str], step: int, file: str) -> None:
         """Logs lines to the file NAME/FILE of the run folder, and to TensorBoard."""

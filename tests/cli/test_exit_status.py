@@ -12,7 +12,7 @@ from dgm_run.cli import main
 from dgm_run.cli.exit_status import outcome
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
-from tests.support.tiny import TINY, command, run_refused
+from tests.support.tiny import TINY, command, run_refused, start_command
 
 SHELL = {
     "a reader that leaves": ("{} | head -1", "standard output is lost (Broken pipe)"),
@@ -28,9 +28,8 @@ def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
     assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
 
 
-@pytest.mark.parametrize(
-    "case", ["a full disk", *(pytest.param(case, marks=pytest.mark.slow) for case in SHELL if case != "a full disk")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SHELL)
 def test_lost_output_ends_no_run(case, tmp_path):
     line, lost = SHELL[case]
     steps = ("trainer.max_epochs=3", *TINY, "hydra.run.dir=run")
@@ -45,6 +44,16 @@ def test_lost_output_ends_no_run(case, tmp_path):
     assert (lost or "epoch 1/1") in log
     if not lost:
         assert "+- s.e." in (tmp_path / "out").read_text(encoding="ascii")
+
+
+def test_full_disk_ends_no_run(tmp_path):
+    with start_command(*TINY, "hydra.run.dir=run", cwd=tmp_path, output="/dev/full") as process:
+        process.join(60)
+    assert process.exitcode == 0
+    assert (tmp_path / "run" / "results.json").exists()
+    log = (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
+    assert "± s.e." in log
+    assert "standard output is lost (No space left on device)" in log
 
 
 def test_a_list_that_nobody_reads_ends_as_is_usual(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Runs and sweeps resume by the commands that they print, with parts of one's own and from any folder."""
 
+import itertools
 import json
 import re
 import shlex
@@ -144,8 +145,17 @@ def test_missing_own_code_is_named(typed, complete, own, copy, elsewhere, type_h
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("target", ["os.mkdir", "dgm_run.recording.log.Path", "torch.save", "mine.Popen"])
-@pytest.mark.parametrize("command", ["dgm-eval {run}", "dgm-sample {run}", "dgm-run trainer.resume={run}"])
+TARGETS = ("os.mkdir", "dgm_run.recording.log.Path", "torch.save", "mine.Popen")
+COMMANDS = ("dgm-eval {run}", "dgm-sample {run}", "dgm-run trainer.resume={run}")
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        pytest.param(COMMANDS[i], target, marks=() if i == j % len(COMMANDS) else pytest.mark.slow)
+        for (j, target), i in itertools.product(enumerate(TARGETS), range(len(COMMANDS)))
+    ],
+)
 def test_foreign_code_is_not_built(command, target, copy, elsewhere, type_here):
     run = copy / "run"
     start = read_start(run)

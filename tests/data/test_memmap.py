@@ -76,7 +76,8 @@ LEVELS = ("dataset.num_levels=256", "dataset.dequantize=false")
         pytest.param(
             (*TINY, *LEVELS, "likelihood=discretized_logistic", "trainer.compile=false"), marks=pytest.mark.slow
         ),
-        (*TINY_GAN, "dataset.num_levels=256", "dataset.dequantize=true", "trainer.num_critic_steps=2"),
+        (*TINY_GAN, "encoder.hidden_dims=[8]", "decoder.hidden_dims=[8]", "dataset.num_levels=256",
+         "dataset.dequantize=true", "trainer.num_critic_steps=2"),
         ("model=m2", *TINY, "model.latent_dim=12", *LEVELS, "dataset.binarize=dynamic", "dataset.num_labels=20",
          "estimators.classification.num_samples=2", "dataset.num_classes=2"),
     ],

@@ -54,6 +54,8 @@ MODELS = {
     "dbn": ("model=dbn", *TINY_LAYERS, "objective.partition.fallback.num_temperatures=10"),
     "m2": TINY_LABELLED,
 }
+FAST = ("vae", "gan", "batch_norm", "dbn")
+"""Models of the fast tests: estimators of examples, two networks, statistics of batches, layers with chains."""
 
 
 def train(folder, *overrides):
@@ -89,9 +91,10 @@ def same(one, other):
 
 
 @pytest.fixture(scope="module")
-def by_two(tmp_path_factory):
-    """Folders of runs by two processes, which are started once for all of them."""
-    folders = {model: tmp_path_factory.mktemp(model) / "two" for model in MODELS}
+def by_two(request, tmp_path_factory):
+    """Folders of runs by two processes, which are started once for all models of the tests chosen."""
+    tests = [item for item in request.session.items if "by_two" in getattr(item, "fixturenames", ())]
+    folders = {test.callspec.params["model"]: tmp_path_factory.mktemp("by") / "two" for test in tests}
     more = (*RAGGED, "trainer.devices=2", "trainer.worker_timeout_seconds=60")
     runs = {str(folder): (*MODELS[model], *more) for model, folder in folders.items()}
     assert run_together(in_turn, runs) == [None, None]
@@ -99,7 +102,9 @@ def by_two(tmp_path_factory):
 
 
 @pytest.mark.xdist_group("by two")
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=() if model in FAST else pytest.mark.slow) for model in MODELS]
+)
 def test_two_processes_find_what_one_finds_in_two_parts(model, by_two, tmp_path):
     overrides = (*MODELS[model], *RAGGED)
     one = train(tmp_path / "one", *overrides, "trainer.micro_batches=2")
@@ -109,10 +114,18 @@ def test_two_processes_find_what_one_finds_in_two_parts(model, by_two, tmp_path)
     assert any(not torch.equal(value, whole[0][name]) for name, value in one[0].items())  # parts have their own noise
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+def train_together(folder, *overrides):
+    """Trains a run by processes that are forked, where the run itself would start new ones."""
+    assert run_together(in_turn, {str(folder): overrides}) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "train_by_two", [train_together, pytest.param(train, marks=pytest.mark.slow)], ids=["forked", "started"]
+)
+def test_a_run_goes_on_with_another_number_of_processes(train_by_two, tmp_path):
     overrides = (*MODELS["rbm"], *RAGGED, "schedule=constant", "trainer.eval_every=1", "trainer.micro_batches=4")
     whole = train(tmp_path / "whole", *overrides, "trainer.max_epochs=4")
-    train(tmp_path / "resumed", *overrides, "trainer.max_epochs=2", "trainer.devices=2")
+    train_by_two(tmp_path / "resumed", *overrides, "trainer.max_epochs=2", "trainer.devices=2")
     again = ("trainer.max_epochs=4", "trainer.resume=auto")
     resumed = train(tmp_path / "resumed", *overrides, *again)
     same(whole, resumed)

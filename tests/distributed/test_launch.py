@@ -29,6 +29,7 @@ def lack_data():
         process_group.all_reduce_max(1)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_user_comes_back_from_any_process():
     with pytest.raises(DataError) as error:
         launch_workers(2, lack_data)

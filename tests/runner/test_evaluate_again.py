@@ -13,7 +13,7 @@ from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load
-from tests.support.tiny import TINY, call, end_of
+from tests.support.tiny import TINY, call, end_of, here
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -94,21 +94,20 @@ def test_odd_seeds_and_repeats_are_refused(setting, message):
 
 
 def test_pictures_of_estimator_are_kept(run):
-    cfg = dgm_run.compose(
-        *WITHOUT_ESTIMATORS, "estimators=[sample_quality]", "estimators.sample_quality.num_samples=50"
-    )
+    sizes = [f"estimators.sample_quality.{setting}" for setting in ("num_samples=50", "features=pixels")]
+    cfg = dgm_run.compose(*WITHOUT_ESTIMATORS, "estimators=[sample_quality]", *sizes)
     found = dgm_run.evaluate(cfg, run)["estimates"]
     assert (run / "nearest_neighbours" / "evaluated.png").exists()
     assert {row["quantity"] for row in found if row["train_reference"] is not None} >= {
-        "cfid",
+        "frechet_pixels",
         "coverage",
         "c2st_linear",
     }
 
 
-def test_data_of_other_shape_is_refused(run):
-    done = call("evaluate", "run", "estimators=[out_of_distribution]",
-                "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes", cwd=run.parent)  # fmt: skip
+def test_data_of_other_shape_is_refused(run, monkeypatch, capfd):
+    other = "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes"
+    done = here("evaluate", ["run", "estimators=[out_of_distribution]", other], run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     expected = "estimators.out_of_distribution.dataset: its examples are [1, 4, 4], not [1, 8, 8]: choose one of"
     assert done.stderr.startswith(expected)
@@ -164,9 +163,9 @@ def test_it_is_the_model_of_the_run(run):
         (["run", "estimators=[exact"], "estimators=[exact: [ and ] do not match"),
     ],
 )
-def test_wrong_commands_are_refused(arguments, message, run):
+def test_wrong_commands_are_refused(arguments, message, run, monkeypatch, capfd):
     before = (run / "results.json").read_text()
-    done = call("evaluate", *arguments, cwd=run.parent)
+    done = here("evaluate", arguments, run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
@@ -180,11 +179,11 @@ def test_wrong_commands_are_refused(arguments, message, run):
         ('{"estimates": [', "cannot be read"),
     ],
 )
-def test_run_without_whole_results_refused(content, message, run):
+def test_run_without_whole_results_refused(content, message, run, monkeypatch, capfd):
     (run / "results.json").unlink()
     if content:
         (run / "results.json").write_text(content)
-    done = call("evaluate", "run", cwd=run.parent)
+    done = here("evaluate", ["run"], run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     assert message in done.stderr
 

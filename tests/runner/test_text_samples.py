@@ -12,7 +12,7 @@ from dgm_run.errors import CheckpointError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
 from dgm_run.runner.text_samples import complete_sentence, draw_text, is_sentence_model
 from tests.distributions.test_sentence import finished_sentences, unfinished_sentences
-from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, call
+from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, TINY_SENTENCES, call
 
 WORDS = Vocabulary(["a", "b"])
 
@@ -100,10 +100,8 @@ def test_what_is_read_of_model_has_words():
 
 @pytest.mark.parametrize("model", ["sentence_vae", "language_model"])
 def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
-    overrides = (f"model={model}", "dataset=pcfg", "dataset.source.num_train=200", "dataset.source.num_valid=20",
-                 "dataset.source.num_test=20", *SHORT)  # fmt: skip
-    few = ("estimators.importance_sampling.num_samples=3",) if model == "sentence_vae" else ()
-    done = call("main", *overrides, *few, "hydra.run.dir=run", cwd=tmp_path)
+    overrides = TINY_SENTENCE_VAE if model == "sentence_vae" else (f"model={model}", *TINY_SENTENCES)
+    done = call("main", *overrides, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run"
     assert "dog" in (folder / "vocabulary.txt").read_text().split()
@@ -121,7 +119,8 @@ def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
 @pytest.mark.parametrize("kind", ["stein", "operator"])
 def test_implicit_posterior_draws_text(kind, tmp_path):
     posterior = {"stein": "stein_particles", "operator": "operator"}[kind]
-    overrides = (*TINY_SENTENCE_VAE, f"posterior={posterior}", f"objective={kind}")
+    noise = ("posterior.noise_dim=4", "posterior.hidden_dim=8")
+    overrides = (*TINY_SENTENCE_VAE, f"posterior={posterior}", f"objective={kind}", *noise)
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
     assert found["estimates"]
     assert (tmp_path / "completions" / "epoch_0001.txt").exists()

@@ -90,10 +90,10 @@ def cells() -> Iterator[Cell]:
     What is not of the pair is the default; `refusal` says which do not go together.
     """
     for model in choices("model"):
-        base = _base(model)
-        target = import_target(base.model, "model")
+        target = import_target(_part("model", model), "model")
         if not issubclass(target, LatentVariableModel) or issubclass(target, GAN | LabelledModel):
             continue  # a GAN is, as a density, its decoder; a label is not summed by quadrature
+        base = _base(model)
         default = {part: _default(base, part) for part in PARTS}
         taken = [part for part in PARTS if default[part] is not None]
         seen = set()

@@ -1,5 +1,6 @@
 """Overrides that make a run tiny, and the command in a process of its own."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -29,14 +30,16 @@ TINY_LAYERS = (
     *("model.num_hidden=[8,8]", "trainer.pretraining.max_epochs=1", *SHORT, *FEW_TEMPERATURES),
     *("estimators.energy.num_samples=2", "trainer.pretraining.objective.partition.fallback.num_temperatures=10"),
 )
-TINY_GAN = ("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3", "estimators.ais_decoder.target_gap=null",
-            "estimators.sample_quality.num_samples=50")  # fmt: skip
+TINY_GAN = (
+    *("model=gan", *SHORT, "estimators.ais_decoder.num_temperatures=3", "estimators.ais_decoder.target_gap=null"),
+    *("estimators.sample_quality.features=pixels", "estimators.sample_quality.num_samples=50"),
+)
 TINY_DENSITY = ("model=density_network", "decoder.hidden_dims=[8]", *SHORT)
 TINY_EXACT = ("model=factor_analysis", "model.latent_dim=2", *SHORT)
 TINY_LABELLED = ("model=m2", *TINY, "model.latent_dim=12", "estimators.classification.num_samples=2")
 TINY_SENTENCES = (
-    *("dataset=pcfg", "dataset.source.num_train=1100", "dataset.source.num_valid=20", "dataset.source.num_test=20"),
-    *SHORT,
+    *("dataset=pcfg", "dataset.source.num_train=110", "dataset.source.num_valid=20", "dataset.source.num_test=20"),
+    *(*SHORT, "trainer.batch_size=50"),
 )
 TINY_SENTENCE_VAE = (
     *("model=sentence_vae", *TINY_SENTENCES, "model.latent_dim=2", "encoder.hidden_dim=8", "decoder.hidden_dim=8"),
@@ -85,9 +88,13 @@ def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
 
 
 @contextmanager
-def start_command(*arguments: str, cwd: Path) -> Iterator[Any]:
-    """Starts the command in the folder `cwd`, for tests that send signals to it; yields the process."""
-    process = FORK_SERVER.Process(target=_command, args=("main", arguments, cwd, {}, f"{cwd}/stdout", f"{cwd}/stderr"))
+def start_command(*arguments: str, cwd: Path, output: str | None = None) -> Iterator[Any]:
+    """Starts the command in the folder `cwd`, for tests that send signals to it; yields the process.
+
+    Both streams go to the file `output`; without it, to `stdout` and `stderr` in `cwd`.
+    """
+    files = (output, output) if output else (f"{cwd}/stdout", f"{cwd}/stderr")
+    process = FORK_SERVER.Process(target=_command, args=("main", arguments, cwd, {}, *files))
     process.start()
     try:
         yield process
@@ -100,6 +107,7 @@ def _command(
     function: str, arguments: Sequence[str], cwd: Path, environment: dict[str, str], stdout: str, stderr: str
 ) -> None:
     """Runs the command in the process that was started for it."""
+    gc.freeze()  # what the server has imported
     for file, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     os.chdir(cwd)

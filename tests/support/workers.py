@@ -1,5 +1,6 @@
 """Worker processes of one launch, forked from a server that has imported torch: real ones take seconds to start."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def run_together(work: Callable[..., Any], *arguments: Any) -> list[Any]:
 def _work(
     sender: Connection, environment: dict[str, str], cwd: str, work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
+    gc.freeze()  # what the server has imported
     os.environ |= environment
     os.chdir(cwd)
     try:

@@ -14,10 +14,11 @@ from tests.support.tiny import SHORT, metrics, stop_after
 
 SMALL = ("model=gan", *SHORT, "trainer.max_epochs=4", "trainer.eval_every=2", "estimators=[]",
          "likelihood.scale=0.1")  # fmt: skip
+NETWORKS = ("encoder.hidden_dims=[20]", "decoder.hidden_dims=[20]")
 
 
-def run(folder, *overrides):
-    return dgm_run.run(dgm_run.compose(*SMALL, *overrides), folder)
+def run(folder, *overrides, networks=NETWORKS):
+    return dgm_run.run(dgm_run.compose(*SMALL, *networks, *overrides), folder)
 
 
 def test_both_networks_learn_and_what_they_do_is_logged(tmp_path):
@@ -29,7 +30,7 @@ def test_both_networks_learn_and_what_they_do_is_logged(tmp_path):
                 "discriminator_gradient", "generator_gradient")  # fmt: skip
     of_looks = ("similarity", "precision", "recall", "spread", "logit_data", "singular_value_1")
     assert {f"train/{name}" for name in of_steps} | {f"valid/{name}" for name in of_looks} <= names
-    start = instantiate(dgm_run.compose(*SMALL).model).state_dict()
+    start = instantiate(dgm_run.compose(*SMALL, *NETWORKS).model).state_dict()
     assert all((weights[name] != start[name]).any() for name in ("decoder.output.weight", "head.weight"))
     assert not any(name.startswith("likelihood") for name in weights)
 
@@ -91,14 +92,14 @@ def test_collapse_at_two_looks_reported_once(seen, words, tmp_path, capsys, monk
 
 
 def test_ema_includes_batch_norm_statistics(tmp_path, monkeypatch):
-    extra = ("decoder=dcgan", "encoder=dcgan", "decoder.base_channels=4", "decoder.channels=[4,4]",
-             "encoder.channels=[4,4,4]", "model.spectral_norm=true", "objective=hinge")  # fmt: skip
-    run(tmp_path / "whole", *extra)
+    networks = ("decoder=dcgan", "encoder=dcgan", "decoder.base_channels=4", "decoder.channels=[4,4]",
+                "encoder.channels=[4,4,4]", "model.spectral_norm=true", "objective=hinge")  # fmt: skip
+    run(tmp_path / "whole", networks=networks)
     with monkeypatch.context() as patch:
         stop_after(7, patch)
         with pytest.raises(Interrupted):
-            run(tmp_path / "parts", *extra)
-    run(tmp_path / "parts", *extra, f"trainer.resume={tmp_path / 'parts'}")
+            run(tmp_path / "parts", networks=networks)
+    run(tmp_path / "parts", f"trainer.resume={tmp_path / 'parts'}", networks=networks)
     for name in ("last", "best"):
         whole, parts = (Checkpoints(tmp_path / part / "checkpoints").load(name)[0] for part in ("whole", "parts"))
         assert all(torch.equal(whole[key], parts[key]) for key in whole)

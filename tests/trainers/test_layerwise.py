@@ -1,5 +1,9 @@
 """Layer by layer, through whole runs on tiny data."""
 
+import itertools
+import json
+from functools import cache
+
 import pytest
 import torch
 
@@ -18,16 +22,34 @@ def run(folder, model, *overrides):
     return dgm_run.run(dgm_run.compose(f"model={model}", *TINY_LAYERS, *QUICK, *overrides), folder)
 
 
+def load_results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
 def everything(folder):
     """Loads every tensor of the checkpoint `last`: those of the model, the optimizer and the objective."""
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
     return weights | state["update"]["memory"][0]
 
 
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory):
+    """Returns the folder of a whole run, trained at the first request for its model."""
+
+    @cache
+    def train(model):
+        folder = tmp_path_factory.mktemp(model)
+        run(folder, model)
+        return folder
+
+    return train
+
+
+@pytest.mark.xdist_group("whole layers")
 @pytest.mark.parametrize("model", ["dbn", "dbm"])
-def test_layers_are_trained_in_order(model, tmp_path):
-    results = run(tmp_path, model)
-    lines = metrics(tmp_path)
+def test_layers_are_trained_in_order(model, whole_runs):
+    results = load_results(whole_runs(model))
+    lines = metrics(whole_runs(model))
     steps = [line["step"] for line in lines]
     assert steps == sorted(steps)
     names = {line["name"] for line in lines if line["name"].endswith("valid/log_likelihood")}
@@ -53,8 +75,9 @@ def test_layer_training_changes_one_layer(tmp_path):
     assert all(torch.equal(value, top[name]) for name, value in model.top.state_dict().items())
 
 
-def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
+def test_without_joint_training_the_last_layer_ends_the_run(tmp_path, capsys):
     training = run(tmp_path, "dbm", "trainer.joint=false")["training"]
+    assert "\nepochs: layer 1: 2, layer 2: 2\n" in capsys.readouterr().out
     assert (training["epochs"], training["monitor"]) == (4, "layer_2/valid/log_likelihood")
     assert not [line for line in metrics(tmp_path) if line["name"].startswith("valid/")]
     best, last = (Checkpoints(tmp_path / "checkpoints").load(name)[0] for name in ("best", "last"))
@@ -63,20 +86,35 @@ def test_without_joint_training_the_last_layer_ends_the_run(tmp_path):
     assert run(tmp_path, "dbm", "trainer.joint=false", "trainer.resume=auto")["training"] == training
 
 
-@pytest.mark.parametrize("model", ["dbn", "dbm"])
-@pytest.mark.parametrize("looks", [6, 38, 72])  # in the first layer, in the second, in the whole
-def test_stopped_run_ends_like_a_whole_one(model, looks, tmp_path, monkeypatch):
-    run(tmp_path / "whole", model)
+LOOKS = [6, 38, 72]
+"""Looks at the request to stop: in the first layer, in the second, in the whole."""
+FAST_STOPS = [("dbn", 6), ("dbm", 38), ("dbn", 72)]
+
+
+@pytest.mark.xdist_group("whole layers")
+@pytest.mark.parametrize(
+    ("model", "looks"),
+    [
+        *FAST_STOPS,
+        *(
+            pytest.param(*stop, marks=pytest.mark.slow)
+            for stop in itertools.product(["dbn", "dbm"], LOOKS)
+            if stop not in FAST_STOPS
+        ),
+    ],
+)
+def test_stopped_run_ends_like_a_whole_one(model, looks, whole_runs, tmp_path, monkeypatch):
+    whole = whole_runs(model)
     with monkeypatch.context() as patch:
         stop_after(looks, patch)
         with pytest.raises(Interrupted):
-            run(tmp_path / "resumed", model)
-    _, state, _ = Checkpoints(tmp_path / "resumed" / "checkpoints").load("last")
-    assert state["layer"] == {6: 0, 38: 1, 72: 2}[looks]
-    run(tmp_path / "resumed", model, "trainer.resume=auto")
-    whole, resumed = everything(tmp_path / "whole"), everything(tmp_path / "resumed")
-    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
-    assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
+            run(tmp_path, model)
+    _, state, _ = Checkpoints(tmp_path / "checkpoints").load("last")
+    assert state["layer"] == LOOKS.index(looks)
+    run(tmp_path, model, "trainer.resume=auto")
+    resumed = everything(tmp_path)
+    assert all(torch.equal(value, resumed[name]) for name, value in everything(whole).items())
+    assert metrics(whole) == metrics(tmp_path)
 
 
 def test_models_without_layers_are_refused():
@@ -120,12 +158,12 @@ def test_diverging_layer_names_its_rate_key(tmp_path):
         run(tmp_path / "negative", "dbm", "trainer.pretraining.optimizer.lr=-1")
 
 
+@pytest.mark.xdist_group("whole layers")
 @pytest.mark.parametrize("model", ["dbn", "dbm"])
-def test_half_precision_trains_every_layer(model, tmp_path):
-    single = run(tmp_path / "fp32", model)["estimates"][0]["value"]
-    assert run(tmp_path / "bf16", model, "trainer.precision=bf16")["estimates"][0]["value"] == pytest.approx(
-        single, abs=0.5
-    )
+def test_half_precision_trains_every_layer(model, whole_runs, tmp_path):
+    single = load_results(whole_runs(model))["estimates"][0]["value"]
+    half = run(tmp_path, model, "trainer.precision=bf16")["estimates"][0]["value"]
+    assert half == pytest.approx(single, abs=0.5)
 
 
 def test_lr_ratio_scales_the_upper_layer(tmp_path):
@@ -208,11 +246,6 @@ def test_schedules_follow_the_divided_epochs(tmp_path, capsys):
     saved = dgm_run.runner.run_folder.load_config(tmp_path)
     assert (saved["trainer"]["max_epochs"], saved["schedule"]["total_iters"]) == (1, 1)
     assert saved["trainer"]["pretraining"]["schedule"]["total_iters"] == 3
-
-
-def test_epochs_are_printed_without_a_sum(tmp_path, capsys):
-    run(tmp_path, "dbm", "trainer.joint=false")
-    assert "\nepochs: layer 1: 2, layer 2: 2\n" in capsys.readouterr().out
 
 
 def test_another_sum_does_not_change_layers(tmp_path):

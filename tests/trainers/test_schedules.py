@@ -31,7 +31,7 @@ def is_left_alone(tmp_path):
         assert dgm_run.runner.run_folder.load_config(tmp_path) == last, config
 
 
-@pytest.mark.parametrize("schedule", ["constant", "burda", "plateau"])
+@pytest.mark.parametrize("schedule", ["burda", "plateau", pytest.param("constant", marks=pytest.mark.slow)])
 def test_schedules_without_end_go_on(schedule, tmp_path):
     choice = (f"schedule={schedule}", "trainer.batch_size=1257")
     run(tmp_path / "whole", *choice, "trainer.max_epochs=4")
@@ -40,9 +40,16 @@ def test_schedules_without_end_go_on(schedule, tmp_path):
     assert rates(tmp_path / "whole") == rates(tmp_path / "resumed")
 
 
-@pytest.mark.parametrize("max_epochs", [1, 4])
 @pytest.mark.parametrize(
-    ("schedule", "key"), [("cosine", "T_max"), ("linear", "total_iters"), ("linear_with_momentum", "total_iters")]
+    ("schedule", "key", "max_epochs"),
+    [
+        ("cosine", "T_max", 1),
+        ("linear", "total_iters", 4),
+        pytest.param("cosine", "T_max", 4, marks=pytest.mark.slow),
+        pytest.param("linear", "total_iters", 1, marks=pytest.mark.slow),
+        pytest.param("linear_with_momentum", "total_iters", 1, marks=pytest.mark.slow),
+        pytest.param("linear_with_momentum", "total_iters", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_schedules_with_end_not_stretched(schedule, key, max_epochs, tmp_path):
     choice = (*MOMENTUM, f"schedule={schedule}", "trainer.batch_size=1257")
@@ -81,7 +88,7 @@ def test_a_stopped_run_ends_early(tmp_path, monkeypatch):
     [
         ("cosine", "T_max", "climbs again"),
         ("linear", "total_iters", "is zero"),
-        ("linear_with_momentum", "total_iters", "is zero"),
+        pytest.param("linear_with_momentum", "total_iters", "is zero", marks=pytest.mark.slow),
     ],
 )
 def test_a_fixed_end_is_not_outlived(schedule, key, what, tmp_path):

@@ -4,11 +4,13 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1
 https://archive.ics.uci.edu/dataset/80
 """
 
-import importlib.util
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dgm_run.data.split import RawSplits, split_examples
 
@@ -28,15 +30,17 @@ class Digits:
         self.split_seed = split_seed
 
     def __call__(self) -> RawSplits:
-        rows = torch.as_tensor(np.loadtxt(_find_file(), delimiter=",", dtype=np.uint8))
-        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.split_seed))]
-        x = rows[:, :-1].contiguous().view(-1, 1, 8, 8)
-        return split_examples(x, rows[:, -1].long(), self.num_valid, self.num_test)
+        x, y = _read_digits()
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
+        return split_examples(x[order], y[order], self.num_valid, self.num_test)
 
 
-def _find_file() -> Path:
-    """Finds the file of scikit-learn, whose import would take a second."""
-    spec = importlib.util.find_spec("sklearn")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+@cache
+def _read_digits() -> tuple[Tensor, Tensor]:
+    """Reads the images, (1797, 1, 8, 8), and their labels from scikit-learn, whose import would take a second."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    rows = torch.from_numpy(np.loadtxt(path, np.uint8, delimiter=","))
+    return rows[:, :-1].reshape(-1, 1, 8, 8), rows[:, -1].long()

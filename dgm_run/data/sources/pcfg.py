@@ -5,8 +5,10 @@ Source: F. Jelinek, J. Lafferty, R. Mercer, Basic methods of probabilistic conte
 
 import math
 from collections import defaultdict
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from dgm_run.data.text import Sentence, TextSplits
 
@@ -66,11 +68,8 @@ class PCFG:
             words: list[str] = []
             stack = ["S"]
             while stack and len(words) + len(stack) <= self.max_words:  # every open symbol gives a word or more
-                symbol = stack.pop()
-                choices: dict[str | tuple[str, str], float] = dict(PAIRS.get(symbol, {}).items())
-                choices.update(WORDS.get(symbol, {}).items())
-                which = torch.multinomial(torch.tensor(list(choices.values())), 1, generator=generator)
-                chosen = list(choices)[int(which)]
+                choices, probabilities = _list_choices(stack.pop())
+                chosen = choices[int(torch.multinomial(probabilities, 1, generator=generator))]
                 if isinstance(chosen, str):
                     words.append(chosen)
                 else:
@@ -109,3 +108,11 @@ class PCFG:
                     p * by_length[b][k] * by_length[c][n - k] for (b, c), p in pairs.items() for k in range(1, n)
                 )
         return sum(by_length["S"])
+
+
+@cache
+def _list_choices(symbol: str) -> tuple[list[str | tuple[str, str]], Tensor]:
+    """Returns the right sides of the rules of a symbol, and their probabilities."""
+    pairs = PAIRS.get(symbol, {})
+    words = WORDS.get(symbol, {})
+    return [*pairs, *words], torch.tensor([*pairs.values(), *words.values()])
