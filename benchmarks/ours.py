@@ -56,8 +56,8 @@ def bare_loop(data: LoadedDataset, options: Options, steps: int, *overrides: str
     cfg = config(*overrides)
     model, objective = model_of(cfg, options.device), instantiate(cfg.objective)
     optimizer = instantiate(cfg.optimizer)(model.parameters())
-    memory = objective.init_state(model, data.train.batch(slice(0, cfg.trainer.batch_size)))
-    progress = Progress(torch.zeros((), device=options.device), memory)
+    state = objective.init_state(model, data.train.batch(slice(0, cfg.trainer.batch_size)))
+    progress = Progress(torch.zeros((), device=options.device), state)
     order = torch.randperm(len(data.train), device=options.device).split(cfg.trainer.batch_size)
 
     def run() -> None:

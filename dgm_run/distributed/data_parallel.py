@@ -28,8 +28,8 @@ class _LossModule(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, loss_of: Loss, *arguments: object) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, terms = loss_of(*arguments)
+    def forward(self, compute_loss: Loss, *arguments: object) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, terms = compute_loss(*arguments)
         return loss, {name: term.detach() for name, term in terms.items()}
 
 
@@ -89,13 +89,15 @@ class DataParallel:
         self.num_parts = num_parts
         self.seed = seed
         self.own_parts = range(process_group.rank(), num_parts, process_group.size())
-        self.engine: nn.Module = _LossModule(model)
+        self.loss_module: nn.Module = _LossModule(model)
         if process_group.size() > 1:
-            self.engine = _wrap_distributed(self.engine, next(model.parameters()).device, worker_timeout_seconds)
+            self.loss_module = _wrap_distributed(
+                self.loss_module, next(model.parameters()).device, worker_timeout_seconds
+            )
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         self.statistics = BatchNormStatistics(norms if num_parts > 1 else [])
 
-    def parts(self, index: Tensor) -> Iterator[tuple[int, Tensor, float]]:
+    def iterate_parts(self, index: Tensor) -> Iterator[tuple[int, Tensor, float]]:
         """Yields number, positions and share of the batch for each part of this process."""
         if self.num_parts == 1:
             yield 0, index, 1.0
@@ -106,11 +108,11 @@ class DataParallel:
             # an empty part of a small batch still takes part in the exchange of gradients
             yield number, part if len(part) else index[:1], len(part) / len(index)
 
-    def backward(self, loss_of: Loss, index: Tensor, stream: str, step: int) -> dict[str, Tensor]:
+    def backward(self, compute_loss: Loss, index: Tensor, stream: str, step: int) -> dict[str, Tensor]:
         """Computes the gradient of the mean loss over the examples at `index`, into the parameters.
 
         Args:
-            loss_of: (positions, number of the part) -> mean loss over them and named terms.
+            compute_loss: (positions, number of the part) -> mean loss over them and named terms.
             index: positions of the examples, (B,).
             stream: name of the stream of random numbers.
             step: step of the training.
@@ -120,12 +122,12 @@ class DataParallel:
         """
         contributions: dict[str, Tensor] = {}
         self.statistics.begin()
-        for number, part, share in self.parts(index):
+        for number, part, share in self.iterate_parts(index):
             self.statistics.begin_part()
             rng.reseed(self.seed, stream, step * self.num_parts + number)
             with self._without_exchange() if number != self.own_parts[-1] else nullcontext():
-                loss, terms = self.engine(loss_of, part, number)
-                weight = share * process_group.size()  # the engine averages over the processes
+                loss, terms = self.loss_module(compute_loss, part, number)
+                weight = share * process_group.size()  # the wrapped module averages over the processes
                 (loss if weight == 1 else loss * weight).backward()
             for name, value in {"loss": loss.detach(), **terms}.items():
                 value = value if share == 1 else value * share
@@ -136,7 +138,7 @@ class DataParallel:
 
     def _without_exchange(self) -> AbstractContextManager:
         """Returns a context in which gradients accumulate, and are not averaged over the processes."""
-        return self.engine.no_sync() if isinstance(self.engine, DistributedDataParallel) else nullcontext()
+        return self.loss_module.no_sync() if isinstance(self.loss_module, DistributedDataParallel) else nullcontext()
 
 
 def _wrap_distributed(

@@ -33,11 +33,11 @@ class Progress(NamedTuple):
 
     Attributes:
         epoch: number of epochs trained so far, a scalar tensor, for schedules.
-        memory: state that the objective keeps from step to step and changes in place.
+        state: state that the objective keeps from step to step and changes in place.
     """
 
     epoch: Tensor
-    memory: dict[str, Tensor]
+    state: dict[str, Tensor]
 
 
 class Objective(ABC, Generic[M]):

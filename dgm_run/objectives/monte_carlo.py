@@ -49,7 +49,7 @@ class MonteCarlo(Objective[DensityNetwork]):
     def __call__(
         self, model: DensityNetwork, x: Tensor, progress: Progress | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        z = self._draw(model) if self.resample or progress is None else progress.memory["z"]
+        z = self._draw(model) if self.resample or progress is None else progress.state["z"]
         log_px = model.log_likelihoods(x, z).T  # (S, B)
         log_p = log_mean_exp(log_px).mean()
         ess = effective_sample_size(log_px.detach()).median()

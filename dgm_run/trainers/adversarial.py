@@ -104,7 +104,7 @@ class AdversarialStep(GradientStep):
         self.gradient_norm = norm / process_group.size()  # every process adds its part of the equal norm
         super().clip_gradients()
 
-    def describe_trouble(self, values: Mapping[str, float]) -> Iterator[str]:
+    def describe_problems(self, values: Mapping[str, float]) -> Iterator[str]:
         if self.objective.loss in ("minimax", "non_saturating"):
             p_data = torch.tensor(values["train/logit_data"]).sigmoid()
             p_samples = torch.tensor(values["train/logit_samples"]).sigmoid()

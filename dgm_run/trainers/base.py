@@ -23,7 +23,7 @@ class TrainingSummary:
         steps: number of optimizer steps.
         seconds: wall-clock time over all sessions of a resumed run.
         examples_per_second: speed of training, without evaluation.
-        stopped_by: max_epochs, max_steps, patience, or hopeless (by median stopping).
+        stopped_by: max_epochs, max_steps, patience, or median_stopping.
         monitor: validation quantity that chose the best checkpoint.
         best: best value of that quantity.
         best_epoch: epochs trained at the best value.

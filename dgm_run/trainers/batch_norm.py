@@ -14,7 +14,7 @@ from dgm_run.errors import ConfigError
 
 def refuse_single_values(
     model: nn.Module,
-    loss_of: Callable[[Tensor], Any],
+    compute_loss: Callable[[Tensor], Any],
     num_examples: int,
     batch_size: int,
     num_parts: int,
@@ -27,7 +27,7 @@ def refuse_single_values(
 
     Args:
         model: model, whose mode is kept.
-        loss_of: positions of examples, (B,) -> anything; calls the model as a training step does.
+        compute_loss: positions of examples, (B,) -> anything; calls the model as a training step does.
         num_examples: number of training examples.
         batch_size: examples of a step.
         num_parts: parts of every batch.
@@ -42,7 +42,7 @@ def refuse_single_values(
     }
     smallest = count_smallest_part(num_examples, batch_size, num_parts)
     try:
-        single = _find_single_values(model.eval(), norms, loss_of, torch.arange(smallest, device=device))
+        single = _find_single_values(model.eval(), norms, compute_loss, torch.arange(smallest, device=device))
     finally:
         model.train(was_training)
     if not single:
@@ -77,7 +77,7 @@ def find_near_batch_size(num_examples: int, batch_size: int, num_parts: int) -> 
 
 
 def _find_single_values(
-    model: nn.Module, norms: dict[str, nn.Module], loss_of: Callable[[Tensor], Any], index: Tensor
+    model: nn.Module, norms: dict[str, nn.Module], compute_loss: Callable[[Tensor], Any], index: Tensor
 ) -> list[str]:
     """Names the normalisations whose input has one value of each channel."""
     if not norms:
@@ -91,5 +91,5 @@ def _find_single_values(
                     single.append(name)
 
             hooks.callback(norm.register_forward_pre_hook(count).remove)
-        loss_of(index)
+        compute_loss(index)
     return single

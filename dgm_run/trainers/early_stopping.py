@@ -27,7 +27,7 @@ class EarlyStopping:
         best: best value.
         best_epoch: epochs trained at the best value.
         num_waited: evaluations since the best value.
-        is_hopeless: whether median stopping ends this run.
+        is_below_median: whether median stopping ends this run.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class EarlyStopping:
         self.best = -math.inf
         self.best_epoch = 0
         self.num_waited = 0
-        self.is_hopeless = False
+        self.is_below_median = False
 
     def update(self, value: float, epoch: int, is_counted: bool, copy_weights: Callable[[], dict[str, Tensor]]) -> None:
         """Takes the value of a validation.
@@ -60,16 +60,16 @@ class EarlyStopping:
             self.num_waited += 1
         first = self.settings.median_stopping_after
         if first and is_decision_epoch(epoch, epoch - self.settings.eval_every, first):
-            self.is_hopeless = process_group.broadcast_from_main(
+            self.is_below_median = process_group.broadcast_from_main(
                 lambda: self.median_stopping.should_stop(self.monitor, epoch, self.best)
             )
 
     @property
     def reason(self) -> str | None:
-        """Reason to stop, `patience` or `hopeless` (by median stopping); None to go on."""
+        """Reason to stop, `patience` or `median_stopping`; None to go on."""
         if self.settings.patience and self.num_waited >= self.settings.patience:
             return "patience"
-        return "hopeless" if self.is_hopeless else None
+        return "median_stopping" if self.is_below_median else None
 
     def save_weights(self) -> None:
         """Writes the best weights to the disk if they are new."""
@@ -84,7 +84,7 @@ class EarlyStopping:
         return self.weights.load(self.best_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("best", "best_epoch", "num_waited", "is_hopeless")}
+        return {name: getattr(self, name) for name in ("best", "best_epoch", "num_waited", "is_below_median")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -33,7 +33,7 @@ class GradientStep(Step):
         optimizer_key: key of the optimizer's settings, for messages.
 
     Attributes:
-        memory: state of the objective for each part of a batch that this process computes.
+        objective_state: state of the objective for each part of a batch that this process computes.
     """
 
     def __init__(
@@ -50,29 +50,29 @@ class GradientStep(Step):
         self.objective = objective
         self.train = train
         self.seed = seed
-        self.engine = DataParallel(model, settings.micro_batches, seed, settings.worker_timeout_seconds)
+        self.data_parallel = DataParallel(model, settings.micro_batches, seed, settings.worker_timeout_seconds)
         try:
             self.optimizer = settings.optimizer(model.parameters())
             self.schedule = settings.schedule(self.optimizer)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{optimizer_key} or its schedule: {error}") from None
-        self.memory = self._init_memory()
+        self.objective_state = self._init_objective_state()
         self.compute_loss = self._compile() if settings.compile else self._compute_loss_eagerly
         self._check_batch_norm()
         self.begin_epoch(0)
 
-    def _init_memory(self) -> dict[int, dict[str, Tensor]]:
+    def _init_objective_state(self) -> dict[int, dict[str, Tensor]]:
         rng.reseed(self.seed, "memory")
         index = torch.randperm(len(self.train))[: self.settings.batch_size].to(self.train.x.device)
-        memory = {}
-        for number, part, _ in self.engine.parts(index):
+        states = {}
+        for number, part, _ in self.data_parallel.iterate_parts(index):
             rng.reseed(self.seed, "memory of a part", number)
-            memory[number] = self.objective.init_state(self.model, self.train.batch(part))
-        return memory
+            states[number] = self.objective.init_state(self.model, self.train.batch(part))
+        return states
 
     def _check_batch_norm(self) -> None:
-        memory = {name: value.clone() for name, value in next(iter(self.memory.values())).items()}
-        progress = Progress(torch.tensor(0.0, device=self.train.device), memory)
+        part_state = {name: value.clone() for name, value in next(iter(self.objective_state.values())).items()}
+        progress = Progress(torch.tensor(0.0, device=self.train.device), part_state)
         refuse_single_values(
             self.model,
             lambda index: self._compute_loss_eagerly(index, progress),
@@ -88,7 +88,9 @@ class GradientStep(Step):
 
     def begin_epoch(self, epoch: int) -> None:
         epochs_done = torch.tensor(float(epoch), device=self.train.device)
-        self.progress = {number: Progress(epochs_done, memory) for number, memory in self.memory.items()}
+        self.progress = {
+            number: Progress(epochs_done, part_state) for number, part_state in self.objective_state.items()
+        }
 
     def __call__(self, index: Tensor, number: int) -> dict[str, Tensor]:
         return self.descend(self.compute_loss_of_part, index, "step", number)
@@ -97,11 +99,11 @@ class GradientStep(Step):
         """Computes loss and terms of a part of a batch, at these positions."""
         return self.compute_loss(index, self.progress[part])
 
-    def descend(self, loss_of_part: Callable, index: Tensor, stream: str, number: int) -> dict[str, Tensor]:
+    def descend(self, compute_loss: Callable, index: Tensor, stream: str, number: int) -> dict[str, Tensor]:
         """Updates the parameters by the gradient of a loss.
 
         Args:
-            loss_of_part: (positions of a part of the batch, number of the part) -> loss and terms.
+            compute_loss: (positions of a part of the batch, number of the part) -> loss and terms.
             index: positions of the examples of the batch, (B,).
             stream: name of the stream of random numbers.
             number: number of the step in the training.
@@ -109,7 +111,7 @@ class GradientStep(Step):
         Returns:
             Loss and terms, as `DataParallel.backward` does.
         """
-        terms = self.engine.backward(loss_of_part, index, stream, number)
+        terms = self.data_parallel.backward(compute_loss, index, stream, number)
         self.clip_gradients()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -154,19 +156,21 @@ class GradientStep(Step):
             self.schedule.step(monitored)
 
     def prefetch(self, batches: Iterable[Tensor]) -> None:
-        self.train.expect(part for index in batches for _, part, _ in self.engine.parts(index))
+        self.train.expect(part for index in batches for _, part, _ in self.data_parallel.iterate_parts(index))
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if _is_plain(v)},
-            "memory": {number: self._gather_memory(number) for number in range(self.settings.micro_batches)},
+            "objective": {
+                number: self._gather_objective_state(number) for number in range(self.settings.micro_batches)
+            },
         }
 
-    def _gather_memory(self, number: int) -> dict[str, Tensor]:
+    def _gather_objective_state(self, number: int) -> dict[str, Tensor]:
         """Gathers the objective's state of a part from the process that computes it."""
-        like = next(iter(self.memory.values()))
-        own = self.memory.get(number)
+        like = next(iter(self.objective_state.values()))
+        own = self.objective_state.get(number)
         return {name: process_group.all_reduce_sum(own[name] if own else torch.zeros_like(like[name])) for name in like}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -174,9 +178,9 @@ class GradientStep(Step):
         self.schedule.load_state_dict(state["schedule"])
         # without this mark torch warns that the schedule steps before the optimizer
         vars(self.optimizer)["_opt_called"] = True
-        for number, memory in self.memory.items():
-            for name, value in memory.items():
-                value.copy_(state["memory"][number][name])
+        for number, part_state in self.objective_state.items():
+            for name, value in part_state.items():
+                value.copy_(state["objective"][number][name])
 
 
 def _is_plain(value: Any) -> bool:

@@ -41,7 +41,7 @@ class Step(ABC):
     def prefetch(self, batches: Iterable[Tensor]) -> None:
         """Starts to read the examples of the batches at these positions."""
 
-    def describe_trouble(self, values: Mapping[str, float]) -> Iterator[str]:
+    def describe_problems(self, values: Mapping[str, float]) -> Iterator[str]:
         """Yields warnings about values that an epoch logged; each is printed once."""
         return iter(())
 

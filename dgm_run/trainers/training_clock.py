@@ -21,7 +21,7 @@ class TrainingClock:
 
     def start(self) -> None:
         """Starts a session."""
-        self.last_look = time.monotonic()
+        self.updated_at = time.monotonic()
         self.start_steps()
 
     def start_steps(self) -> None:
@@ -45,8 +45,8 @@ class TrainingClock:
     def state_dict(self) -> dict[str, Any]:
         """Returns the times up to now."""
         now = time.monotonic()
-        self.seconds += now - self.last_look
-        self.last_look = now
+        self.seconds += now - self.updated_at
+        self.updated_at = now
         return {name: getattr(self, name) for name in ("seconds", "step_seconds", "num_examples")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -183,7 +183,7 @@ class TrainingLoop:
 
     def _warn(self, values: dict[str, float]) -> None:
         """Prints the warnings of the step, unless one with the same beginning was printed before."""
-        for warning in self.step.describe_trouble(values):
+        for warning in self.step.describe_problems(values):
             beginning = warning.split(" (")[0].split(":")[0]
             if beginning not in self.warnings:
                 self.warnings.add(beginning)

@@ -129,10 +129,10 @@ def test_a_run_goes_on_with_another_number_of_processes(train_by_two, tmp_path):
     again = ("trainer.max_epochs=4", "trainer.resume=auto")
     resumed = train(tmp_path / "resumed", *overrides, *again)
     same(whole, resumed)
-    assert len(whole[1]["update"]["memory"]) == 4
-    for number, memory in whole[1]["update"]["memory"].items():
-        assert torch.equal(memory["chains"], resumed[1]["update"]["memory"][number]["chains"])
-    chains = [memory["chains"] for memory in whole[1]["update"]["memory"].values()]
+    assert len(whole[1]["update"]["objective"]) == 4
+    for number, state in whole[1]["update"]["objective"].items():
+        assert torch.equal(state["chains"], resumed[1]["update"]["objective"][number]["chains"])
+    chains = [state["chains"] for state in whole[1]["update"]["objective"].values()]
     assert not torch.equal(chains[0], chains[1])
 
 
@@ -140,32 +140,32 @@ def test_gradient_of_parts_is_that_of_batch():
     torch.manual_seed(0)
     x, model = torch.randn(10, 3, dtype=torch.float64), nn.Linear(3, 1).double()
 
-    def loss_of(index, number):
+    def compute_loss(index, number):
         loss = model(x[index]).square().mean()
         return loss, {"twice": 2 * loss}
 
     index = torch.randperm(10)[:7]
-    loss_of(index, 0)[0].backward()
+    compute_loss(index, 0)[0].backward()
     direct = model.weight.grad.clone()
     for num_parts in (1, 2, 3, 9):
         model.zero_grad()
-        found = DataParallel(model, num_parts, 0, 1.0).backward(loss_of, index, "step", 0)
+        found = DataParallel(model, num_parts, 0, 1.0).backward(compute_loss, index, "step", 0)
         torch.testing.assert_close(model.weight.grad, direct)
         assert found["loss"].item() == pytest.approx(model(x[index]).square().mean().item())
         assert found["twice"].item() == pytest.approx(2 * found["loss"].item())
 
 
 def test_each_part_has_its_random_numbers():
-    engine = DataParallel(nn.Linear(1, 1), 2, 0, 1.0)
+    data_parallel = DataParallel(nn.Linear(1, 1), 2, 0, 1.0)
     seen = []
 
-    def loss_of(index, number):
+    def compute_loss(index, number):
         seen.append(torch.rand(1).item())
-        return engine.engine.model.weight.sum(), {}
+        return data_parallel.loss_module.model.weight.sum(), {}
 
     for step in range(3):
-        engine.backward(loss_of, torch.arange(4), "step", step)
-    engine.backward(loss_of, torch.arange(4), "another", 0)
+        data_parallel.backward(compute_loss, torch.arange(4), "step", step)
+    data_parallel.backward(compute_loss, torch.arange(4), "another", 0)
     assert len(set(seen)) == 8
     rng.reseed(0, "step", 2 * 2 + 1)
     assert torch.rand(1).item() == seen[5]

@@ -31,9 +31,9 @@ OBJECTIVES = {  # the least log-likelihood on bars and stripes of 3 x 3, of at m
 
 def train(model, objective, batches, lr, num_steps):
     """Plain stochastic gradient descent, its rate falling to zero."""
-    memory = objective.init_state(model, batches(0))
+    state = objective.init_state(model, batches(0))
     for step in range(num_steps):
-        loss, _ = objective(model, batches(step), Progress(torch.tensor(0.0), memory))
+        loss, _ = objective(model, batches(step), Progress(torch.tensor(0.0), state))
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):

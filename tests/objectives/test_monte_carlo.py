@@ -22,13 +22,13 @@ def x():
 def test_loss_is_log_mean_over_draws():
     m, examples = model(), x()
     objective = MonteCarlo(20, resample=False, quasi_random=False)
-    memory = objective.init_state(m, examples)
-    loss, terms = objective(m, examples, Progress(torch.zeros(()), memory))
-    assert memory["z"].shape == (20, 2)
-    expected = torch.stack([m.decode(z).log_prob(examples) for z in memory["z"]]).exp().mean(0).log().mean()
+    state = objective.init_state(m, examples)
+    loss, terms = objective(m, examples, Progress(torch.zeros(()), state))
+    assert state["z"].shape == (20, 2)
+    expected = torch.stack([m.decode(z).log_prob(examples) for z in state["z"]]).exp().mean(0).log().mean()
     torch.testing.assert_close(terms["log_likelihood"], expected)
     torch.testing.assert_close(loss, -expected)
-    again, _ = objective(m, examples, Progress(torch.ones(()), memory))
+    again, _ = objective(m, examples, Progress(torch.ones(()), state))
     assert again == loss
     fresh, _ = objective(m, examples)  # evaluation is under the prior, not under the points trained on
     assert fresh != loss

@@ -59,7 +59,7 @@ def test_median_rule_is_asked_at_doubled_epochs(settings, tmp_path):
     assert stopping.reason is None
     stopping.update(4.0, 4, True, dict)
     assert rule.epochs == [2, 4]
-    assert stopping.reason == "hopeless"
+    assert stopping.reason == "median_stopping"
 
 
 def test_saved_state_and_weights_are_restored(settings, tmp_path):

@@ -39,7 +39,7 @@ def test_saved_state_resumes_exactly():
     resumed.load_state_dict(saved)
     train(resumed, range(2, 4))
     assert torch.equal(resumed.model.weight, whole.model.weight)
-    assert torch.equal(resumed.memory[0]["chains"], whole.memory[0]["chains"])
+    assert torch.equal(resumed.objective_state[0]["chains"], whole.objective_state[0]["chains"])
     assert resumed.learning_rate == whole.learning_rate
     assert not torch.equal(resumed.model.weight, weights["weight"])
 

@@ -29,7 +29,7 @@ def load_results(folder):
 def everything(folder):
     """Loads every tensor of the checkpoint `last`: those of the model, the optimizer and the objective."""
     weights, state, _ = Checkpoints(folder / "checkpoints").load("last")
-    return weights | state["update"]["memory"][0]
+    return weights | state["update"]["objective"][0]
 
 
 @pytest.fixture(scope="module")

@@ -60,14 +60,14 @@ def test_decision_epochs_double():
     assert [epoch for epoch in range(5, 60, 5) if is_decision_epoch(epoch, epoch - 5, 3)] == [5, 10, 15, 25, 50]
 
 
-def test_hopeless_job_ends_and_is_evaluated(tmp_path):
+def test_job_below_the_median_is_evaluated(tmp_path):
     (tmp_path / "multirun.yaml").touch()
     overrides = (*TINY, "trainer.max_epochs=6", "trainer.median_stopping_after=2")
     config = run_folder.resolve_config(dgm_run.compose(*overrides, "dataset.label_seed=3", "model.latent_dim=3"))
     for i in range(4):
         run_folder.save_config(job(tmp_path, str(i), [0.0] * 10), config)  # no ELBO comes near it
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "me")
-    assert (found["training"]["stopped_by"], found["training"]["epochs"]) == ("hopeless", 2)
+    assert (found["training"]["stopped_by"], found["training"]["epochs"]) == ("median_stopping", 2)
     assert found["estimates"]
     assert max(row["epoch"] for row in metrics(tmp_path / "me")) == 2
     alone = dgm_run.run(dgm_run.compose(*overrides), tmp_path / "alone" / "me")

@@ -34,7 +34,7 @@ class CountingStep(Step):
         assert monitored is None or monitored < 0
         self.calls.append(f"end, {'validated' if monitored else 'not validated'}")
 
-    def describe_trouble(self, values):
+    def describe_problems(self, values):
         yield f"trouble (loss {values['train/loss']}): stop"
 
 

@@ -204,7 +204,7 @@ def test_persistent_chains_and_centering_go_on_after_a_resume(tmp_path):
         overrides = (*TINY_ENERGY, *options, f"trainer.max_epochs={epochs}", *more)
         dgm_run.run(dgm_run.compose(*overrides), tmp_path / name)
         weights, state, _ = Checkpoints(tmp_path / name / "checkpoints").load("last")
-        return weights | state["update"]["memory"][0]
+        return weights | state["update"]["objective"][0]
 
     whole = train("whole", 4)
     train("resumed", 2)

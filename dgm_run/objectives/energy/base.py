@@ -97,38 +97,38 @@ class EnergyObjective(Objective[M]):
         states, preactivations, _ = model.infer(x)
         state_mean = states.flatten(1).mean(0)
         hidden_mean = model.hidden_means(preactivations).mean(0)
-        memory: dict[str, Tensor] = {}
+        state: dict[str, Tensor] = {}
         if self.centering_rate is not None:
-            memory |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
+            state |= {"state_mean": state_mean, "hidden_mean": hidden_mean}
         if self.sparsity_target is not None:
             if not model.hidden_bias_name:
                 raise ConfigError(f"{type(model).__name__} has no hidden units: set objective.sparsity_target=null")
-            memory["activity"] = hidden_mean.clone()
-        return memory
+            state["activity"] = hidden_mean.clone()
+        return state
 
     @abstractmethod
     def phases(self, model: M, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
         """Builds the phases of a step; `states` are inferred from the batch, with their preactivations."""
 
-    def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
+    def record_gradient(self, gradients: dict[str, Tensor], state: dict[str, Tensor]) -> None:
         """Receives the gradient of every step, for objectives that keep a state of it."""
 
     def __call__(self, model: M, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         progress = progress or Progress(torch.zeros(()), self.init_state(model, x))
-        memory = progress.memory
+        state = progress.state
         with torch.no_grad():
             inferred, preactivations, _ = model.infer(x)
             hidden_mean = model.hidden_means(preactivations).mean(0)
             states, all_preactivations, weights, value = self.phases(model, inferred, preactivations, progress)
             gradients = model.gradient(states, all_preactivations, weights)
-            self.record_gradient(gradients, memory)
+            self.record_gradient(gradients, state)
             self._decay(model, gradients)
             if self.centering_rate is not None:
-                memory["state_mean"].lerp_(inferred.flatten(1).mean(0), self.centering_rate)
-                memory["hidden_mean"].lerp_(hidden_mean, self.centering_rate)
-                gradients = model.center_gradient(gradients, memory["state_mean"], memory["hidden_mean"])
+                state["state_mean"].lerp_(inferred.flatten(1).mean(0), self.centering_rate)
+                state["hidden_mean"].lerp_(hidden_mean, self.centering_rate)
+                gradients = model.center_gradient(gradients, state["state_mean"], state["hidden_mean"])
             if self.sparsity_target is not None:
-                excess = memory["activity"].lerp_(hidden_mean, ACTIVITY_RATE) - self.sparsity_target
+                excess = state["activity"].lerp_(hidden_mean, ACTIVITY_RATE) - self.sparsity_target
                 gradients[model.hidden_bias_name].add_(excess, alpha=self.sparsity_cost)
         parameters = dict(model.named_parameters())
         loss = _PrecomputedGradient.apply(value, [gradients.pop(name) for name in parameters], *parameters.values())

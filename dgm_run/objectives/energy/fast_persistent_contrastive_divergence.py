@@ -49,18 +49,18 @@ class FastPersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
         return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)} | fast
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v, _ = _add_fast_parameters(model, progress.memory).gibbs(progress.memory["chains"], self.num_steps)
-        progress.memory["chains"].copy_(v)
+        v, _ = _add_fast_parameters(model, progress.state).gibbs(progress.state["chains"], self.num_steps)
+        progress.state["chains"].copy_(v)
         return contrast_phases(model, states, preactivations, v, model.preactivations(v))
 
-    def record_gradient(self, gradients: dict[str, Tensor], memory: dict[str, Tensor]) -> None:
+    def record_gradient(self, gradients: dict[str, Tensor], state: dict[str, Tensor]) -> None:
         for name, gradient in gradients.items():
-            memory[f"fast_{name}"].mul_(self.fast_decay).sub_(gradient, alpha=self.fast_lr)
+            state[f"fast_{name}"].mul_(self.fast_decay).sub_(gradient, alpha=self.fast_lr)
 
 
-def _add_fast_parameters(model: EnergyModel, memory: dict[str, Tensor]) -> EnergyModel:
+def _add_fast_parameters(model: EnergyModel, state: dict[str, Tensor]) -> EnergyModel:
     """Returns the model at theta + fast, which shares all but the parameters."""
     moved = copy.copy(model)
-    fast = {name: value + memory[f"fast_{name}"] for name, value in model.named_parameters()}
+    fast = {name: value + state[f"fast_{name}"] for name, value in model.named_parameters()}
     vars(moved)["_parameters"] = fast  # plain tensors: an assignment of attributes would refuse them
     return moved

@@ -48,7 +48,7 @@ class ParallelTempering(EnergyObjective[EnergyModel]):
         return super().init_state(model, x) | {"chains": chains}
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        chains = progress.memory["chains"]  # (R * N, *shape), the hottest first
+        chains = progress.state["chains"]  # (R * N, *shape), the hottest first
         betas = torch.linspace(0, 1, self.num_temperatures, device=states.device, dtype=preactivations.dtype)
         v = model.gibbs_step(chains, model.preactivations(chains), betas.repeat_interleave(self.num_chains))
         v_preactivations = model.preactivations(v)

@@ -38,6 +38,6 @@ class PersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
         return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)}
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v, v_preactivations = model.gibbs(progress.memory["chains"], self.num_steps)
-        progress.memory["chains"].copy_(v)
+        v, v_preactivations = model.gibbs(progress.state["chains"], self.num_steps)
+        progress.state["chains"].copy_(v)
         return contrast_phases(model, states, preactivations, v, v_preactivations)

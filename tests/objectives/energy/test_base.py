@@ -72,9 +72,9 @@ def objective(**settings):
     return ContrastiveDivergence(partition=Exact(20), num_steps=1, grow_every=None, **shared | settings)
 
 
-def gradients(objective, model, x, memory):
+def gradients(objective, model, x, state):
     torch.manual_seed(0)
-    loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
+    loss, _ = objective(model, x, Progress(torch.tensor(0.0), state))
     return dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(model.parameters())), strict=True))
 
 
@@ -88,13 +88,13 @@ def test_sparsity_moves_hidden_biases(module, centering_rate):
     plain, sparse = (
         objective(centering_rate=centering_rate, **s) for s in ({}, {"sparsity_target": 0.2, "sparsity_cost": 3.0})
     )
-    memory = sparse.init_state(model, energy.visible_states(model)[:2])
-    before = memory["activity"].clone()
-    expected = gradients(plain, model, x, {k: v.clone() for k, v in memory.items()})
-    found = gradients(sparse, model, x, memory)
+    state = sparse.init_state(model, energy.visible_states(model)[:2])
+    before = state["activity"].clone()
+    expected = gradients(plain, model, x, {k: v.clone() for k, v in state.items()})
+    found = gradients(sparse, model, x, state)
     now = model.hidden_means(model.infer(x).preactivations).mean(0).detach()
     activity = 0.9 * before + 0.1 * now
-    torch.testing.assert_close(memory["activity"], activity)
+    torch.testing.assert_close(state["activity"], activity)
     for name, value in found.items():
         pull = 3.0 * (activity - 0.2) if name == model.hidden_bias_name else torch.zeros(())
         torch.testing.assert_close(value - expected[name], pull.expand_as(value).to(value.dtype), msg=name)
@@ -104,9 +104,9 @@ def test_sparsity_reaches_its_target():
     torch.manual_seed(0)
     model, x = RBM((6,), 5, init_scale=0.1, visible_bias="zero"), torch.bernoulli(torch.full((100, 6), 0.5))
     sparse = objective(sparsity_target=0.1, sparsity_cost=5.0)
-    memory = sparse.init_state(model, x)
+    state = sparse.init_state(model, x)
     for _ in range(500):
-        found = gradients(sparse, model, x, memory)
+        found = gradients(sparse, model, x, state)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.sub_(found[name], alpha=0.1)

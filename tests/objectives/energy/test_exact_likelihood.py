@@ -11,11 +11,11 @@ from tests.models.energy.test_rbm import make
 from tests.support import energy
 
 
-def gradients(model, x, centering_rate=None, memory=None):
+def gradients(model, x, centering_rate=None, state=None):
     objective = ExactLikelihood(Exact(20), 0.0, None, centering_rate, None, 0.0)
-    memory = memory or objective.init_state(model, x)
-    loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
-    return loss, torch.autograd.grad(loss, list(model.parameters())), memory
+    state = state or objective.init_state(model, x)
+    loss, _ = objective(model, x, Progress(torch.tensor(0.0), state))
+    return loss, torch.autograd.grad(loss, list(model.parameters())), state
 
 
 def test_loss_and_gradient_are_exact():
@@ -30,8 +30,8 @@ def test_loss_and_gradient_are_exact():
 
 
 def step(model, x, centering_rate):
-    _, gradient, memory = gradients(model, x, centering_rate)
-    assert set(memory) == (set() if centering_rate is None else {"state_mean", "hidden_mean"})
+    _, gradient, state = gradients(model, x, centering_rate)
+    assert set(state) == (set() if centering_rate is None else {"state_mean", "hidden_mean"})
     with torch.no_grad():
         for parameter, g in zip(model.parameters(), gradient, strict=True):
             parameter.sub_(g, alpha=0.3)
@@ -63,11 +63,11 @@ def test_centering_is_flip_invariant(centering_rate, invariant):
 def test_offsets_follow_batch_means():
     model, x = make(), energy.visible_states(make())[[3, 11, 11, 40]]
     objective = ExactLikelihood(Exact(20), 0.0, None, 0.25, None, 0.0)
-    memory = objective.init_state(model, energy.visible_states(model)[:8])
-    visible, hidden = memory["state_mean"].clone(), memory["hidden_mean"].clone()
-    objective(model, x, Progress(torch.tensor(0.0), memory))
-    torch.testing.assert_close(memory["state_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
-    torch.testing.assert_close(memory["hidden_mean"], (0.75 * hidden + 0.25 * model.features(x).mean(0)).detach())
+    state = objective.init_state(model, energy.visible_states(model)[:8])
+    visible, hidden = state["state_mean"].clone(), state["hidden_mean"].clone()
+    objective(model, x, Progress(torch.tensor(0.0), state))
+    torch.testing.assert_close(state["state_mean"], 0.75 * visible + 0.25 * x.flatten(1).mean(0))
+    torch.testing.assert_close(state["hidden_mean"], (0.75 * hidden + 0.25 * model.features(x).mean(0)).detach())
 
 
 def test_real_valued_pixels_are_refused():

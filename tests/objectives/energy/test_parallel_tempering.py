@@ -22,12 +22,12 @@ def test_step_keeps_chain_densities(num_temperatures):
     betas = torch.linspace(0, 1, num_temperatures).tolist()
     p = [energy.probabilities(model, beta) for beta in betas]
     chains = torch.cat([every[torch.multinomial(each, NUM_CHAINS, replacement=True)] for each in p])
-    memory, x = {"chains": chains}, every[:2]
+    state, x = {"chains": chains}, every[:2]
     with torch.no_grad():
-        found = objective.phases(model, x, model.preactivations(x), Progress(torch.tensor(0.0), memory))
-    for draws, each in zip(memory["chains"].split(NUM_CHAINS), p, strict=True):
+        found = objective.phases(model, x, model.preactivations(x), Progress(torch.tensor(0.0), state))
+    for draws, each in zip(state["chains"].split(NUM_CHAINS), p, strict=True):
         energy.check_follows(draws, each)
-    assert torch.equal(found.states[2:], memory["chains"][-NUM_CHAINS:])
+    assert torch.equal(found.states[2:], state["chains"][-NUM_CHAINS:])
     torch.testing.assert_close(found.preactivations[2:], model.preactivations(found.states[2:]).detach())
 
 

@@ -16,14 +16,14 @@ def test_chains_go_on_from_where_they_were():
     model, objective = make(), pcd(num_steps=2)
     x = energy.visible_states(model)[:4]
     torch.manual_seed(0)
-    memory = objective.init_state(model, x)
-    start = memory["chains"].clone()
+    state = objective.init_state(model, x)
+    start = state["chains"].clone()
     torch.manual_seed(1)
-    objective(model, x, Progress(torch.tensor(0.0), memory))
+    objective(model, x, Progress(torch.tensor(0.0), state))
     torch.manual_seed(1)
     with torch.no_grad():
         expected, _ = model.gibbs(start, 2)
-    assert torch.equal(memory["chains"], expected)
+    assert torch.equal(state["chains"], expected)
 
 
 def test_chains_start_from_the_base():
@@ -35,10 +35,10 @@ def test_chains_start_from_the_base():
 def test_gradient_contrasts_chains():
     model, objective = make(), pcd(num_chains=3)
     x = energy.visible_states(model)[:7]
-    memory = objective.init_state(model, x)
-    loss, _ = objective(model, x, Progress(torch.tensor(0.0), memory))
+    state = objective.init_state(model, x)
+    loss, _ = objective(model, x, Progress(torch.tensor(0.0), state))
     found = torch.autograd.grad(loss, list(model.parameters()))
-    surrogate = model.free_energy(x).mean() - model.free_energy(memory["chains"]).mean()
+    surrogate = model.free_energy(x).mean() - model.free_energy(state["chains"]).mean()
     for value, expected in zip(found, torch.autograd.grad(surrogate, list(model.parameters())), strict=True):
         torch.testing.assert_close(value, expected)
 
