@@ -56,21 +56,25 @@ def main() -> None:
     if arguments.save:
         check.save(tables)
     if arguments.check:
-        slower = check.find_slower(tables)
+        try:
+            slower = check.find_slower(tables)
+        except ValueError as error:
+            sys.exit(str(error))
         sys.exit("\n".join(["", "Slower by more than 15%:", *slower]) if slower else 0)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", choices=QUESTIONS, help=", ".join(QUESTIONS))
-    parser.add_argument("--quick", action="store_true", help="about a minute, with more noise, without compilation")
+    parser.add_argument("--quick", action="store_true", help="few rounds of little work, without compilation")
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
         help="measure trainer.compile=true (default: unless --quick)",
     )
-    parser.add_argument("--save", action="store_true", help="save the ratios for --check")
-    parser.add_argument("--check", action="store_true", help="fail if a line is slower by 15%% than the saved ratios")
+    ratios = parser.add_mutually_exclusive_group()
+    ratios.add_argument("--save", action="store_true", help="save the ratios for --check")
+    ratios.add_argument("--check", action="store_true", help="fail if a line is slower by 15%% than the saved ratios")
     parser.add_argument("--device", default="cpu", help="cpu | cuda")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
     return parser.parse_args()

@@ -12,19 +12,29 @@ LIMITS = [heading for heading, name in REFERENCES.items() if name in (GEMMS, DEC
 """Columns that are compared: against the limit or the plain loop of the same run, no other library."""
 
 
+def read_saved() -> dict[str, float]:
+    """Reads the saved ratios; none if there is no file."""
+    return json.loads(SAVED.read_text()) if SAVED.exists() else {}
+
+
 def save(tables: dict[str, Ratios]) -> None:
-    """Writes the ratios of this run as those of later checks."""
-    SAVED.write_text(json.dumps(_select(tables), indent=1, sort_keys=True) + "\n")
+    """Writes the ratios of this run for later checks; saved ratios of other lines stay."""
+    SAVED.write_text(json.dumps(read_saved() | _select(tables), indent=1, sort_keys=True) + "\n")
 
 
 def find_slower(tables: dict[str, Ratios]) -> list[str]:
-    """Returns one line for each ratio that is below `SLOWER` times the saved one."""
-    saved = json.loads(SAVED.read_text())
-    lines = []
-    for key, ratio in _select(tables).items():
-        if key in saved and ratio < SLOWER * saved[key]:
-            lines.append(f"{key}: {ratio:.2f}, saved {saved[key]:.2f}")
-    return lines
+    """Returns one line for each ratio that is below `SLOWER` times the saved one.
+
+    Raises:
+        ValueError: no ratio of this run was saved before.
+    """
+    saved = read_saved()
+    compared = {key: ratio for key, ratio in _select(tables).items() if key in saved}
+    if not compared:
+        raise ValueError("no line of this run has a saved ratio: measure these questions with --save first")
+    return [
+        f"{key}: {ratio:.2f}, saved {saved[key]:.2f}" for key, ratio in compared.items() if ratio < SLOWER * saved[key]
+    ]
 
 
 def _select(tables: dict[str, Ratios]) -> dict[str, float]:

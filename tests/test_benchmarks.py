@@ -89,3 +89,7 @@ def test_check_reports_lines_that_became_slower(monkeypatch, tmp_path):
     assert check.find_slower({"vae": {"dgm-run": {"of products": 0.7, "x pythae": 0.1}}}) == []
     slower = check.find_slower({"vae": {"dgm-run": {"of products": 0.6}, "pythae 0.1.2": {"of products": 0.01}}})
     assert slower == ["vae, dgm-run, of products: 0.60, saved 0.80"]
+    check.save({"cd-1": {"dgm-run": line}})
+    assert len(check.read_saved()) == 2
+    with pytest.raises(ValueError, match="no line of this run has a saved ratio"):
+        check.find_slower({"startup": {}})

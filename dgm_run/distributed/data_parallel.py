@@ -130,7 +130,8 @@ class DataParallel:
                 weight = share * process_group.size()  # the wrapped module averages over the processes
                 (loss if weight == 1 else loss * weight).backward()
             for name, value in {"loss": loss.detach(), **terms}.items():
-                value = value if share == 1 else value * share
+                # in float64, in which the processes add their contributions, so that the sum is that of one process
+                value = value if share == 1 else value.double() * share
                 contributions[name] = contributions[name] + value if name in contributions else value
             self.statistics.end_part()
         self.statistics.end(self.num_parts)

@@ -69,7 +69,7 @@ class EarlyStopping:
         """Reason to stop, `patience` or `median_stopping`; None to go on."""
         if self.settings.patience and self.num_waited >= self.settings.patience:
             return "patience"
-        return "median_stopping" if self.is_below_median else None
+        return "median_stopping" if self.settings.median_stopping_after and self.is_below_median else None
 
     def save_weights(self) -> None:
         """Writes the best weights to the disk if they are new."""

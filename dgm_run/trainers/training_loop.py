@@ -196,8 +196,8 @@ class TrainingLoop:
             return
         step = self.num_steps if position is None else self.num_steps - num_steps + position + 1
         what = "weights are" if position is None else "loss is"
-        saved = process_group.broadcast_from_main(lambda: self.context.checkpoints.exists("last"))
-        kept = "the last good checkpoint is kept" if saved else "none was saved yet"
+        has_saved = process_group.broadcast_from_main(lambda: self.context.checkpoints.exists("last"))
+        kept = "the last good checkpoint is kept" if has_saved else "none was saved yet"
         raise self._make_error(f"the {what} not finite at step {step}", f"; {kept}")
 
     def _make_error(self, what: str, more: str = "") -> TrainingError:
@@ -222,7 +222,10 @@ class TrainingLoop:
             record |= {"metrics_offset": context.log.sync(), "logged_step": self.num_steps}
             context.checkpoints.save("last", self.model.state_dict(), record | state)
         except OSError as error:
-            context.display.say(f"{error}; the former checkpoint is kept and training continues")
+            kept = (
+                "the former checkpoint is kept" if context.checkpoints.exists("last") else "there is no checkpoint yet"
+            )
+            context.display.say(f"{error}; {kept}, and training continues")
         self.save_schedule.restart()
         self.clock.start_steps()
 

@@ -60,6 +60,9 @@ def test_median_rule_is_asked_at_doubled_epochs(settings, tmp_path):
     stopping.update(4.0, 4, True, dict)
     assert rule.epochs == [2, 4]
     assert stopping.reason == "median_stopping"
+    resumed = make_stopping(settings, tmp_path, patience=None)  # without the rule
+    resumed.load_state_dict(stopping.state_dict())
+    assert resumed.reason is None
 
 
 def test_saved_state_and_weights_are_restored(settings, tmp_path):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
+from dgm_run.distributions.batch_expanded import BatchExpanded
 from dgm_run.distributions.independent_gaussian import IndependentGaussian
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_progress
@@ -107,7 +108,10 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             raise ConfigError("estimators.ais_decoder.scale: the decoder has no Gaussian noise: set scale=model")
         if self.start == "prior":
             return
-        q = model.infer(data.train.batch(slice(0, 1))).proposal()
+        q = model.infer(data.train.batch(slice(0, 1)))
+        if isinstance(q, BatchExpanded):
+            raise ConfigError("estimators.ais_decoder.start: this model has no encoder: use start=prior")
+        q = q.proposal()
         try:
             q.log_prob(q.sample())
         except NotImplementedError:

@@ -17,11 +17,12 @@ from dgm_run.estimators.base import (
     ProgressCallback,
     no_progress,
 )
-from dgm_run.estimators.intervals import ComputingErrors, Margin, combine, mean_and_stderr
+from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
 from dgm_run.estimators.likelihood.doubling import double_until
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from dgm_run.estimators.likelihood.weights import (
+    SamplingError,
     describe_heavy_tails,
     sampling_diagnostics,
     sampling_error,
@@ -81,25 +82,28 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         log_p = columns["log_p"] - log_z.value
         baseline = Baseline("independent pixels", columns["baseline"], _advise(model))
         margin = log_z.margin.scale(-1)
+        sampling = sampling_error(columns, self.num_samples) if model.has_latent_states else None
         warnings = [log_z.warning]
+        if sampling:
+            advice = f"raise num_samples, now {self.num_samples}"
+            warnings.append(describe_heavy_tails(sampling_diagnostics(columns, sampling), advice))
         rows = []
         if self.reverse_ais and log_z.method != "exact":
 
             def report_reverse(done: int, total: int) -> None:
                 report(2 * total + done, 3 * total)
 
-            low, gap = self._estimate_conservative(model, data, log_p, log_z.value, report_reverse)
+            draws = sampling.of_independent_samples if sampling else NO_ERRORS
+            low, gap = self._estimate_conservative(model, data, log_p, log_z.value, draws, report_reverse)
             disagreement = gap.describe_disagreement(margin)
+            low = replace(low, warning=join_warnings(disagreement, *warnings[1:]))
             if disagreement:
-                warnings.append(disagreement)
-                low = replace(low, warning=disagreement)
+                warnings.insert(1, disagreement)
                 margin = Margin(max(margin.below, gap.margin + gap.mean), max(margin.above, gap.margin - gap.mean))
             rows.append(low)
-        if model.has_latent_states:
-            method = self._describe_sampling(columns, log_z, margin)
+        if sampling:
+            method = self._describe_sampling(columns, sampling, log_z, margin)
             rows.insert(0, self._estimate_elbo(columns, log_z, margin, method))
-            advice = f"raise num_samples, now {self.num_samples}"
-            warnings.append(describe_heavy_tails(method["diagnostics"], advice))
         else:
             method = {
                 "estimator": log_z.method,
@@ -117,9 +121,10 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline),
         ]
 
-    def _describe_sampling(self, columns: dict[str, Tensor], log_z: LogPartition, margin: Margin) -> Method:
+    def _describe_sampling(
+        self, columns: dict[str, Tensor], error: SamplingError, log_z: LogPartition, margin: Margin
+    ) -> Method:
         """Returns the method of a likelihood whose hidden units are sampled, as fields of an `Estimate`."""
-        error = sampling_error(columns, self.num_samples)
         return {
             "estimator": f"importance_sampling, {log_z.method}",
             "kind": "estimate",
@@ -161,12 +166,26 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         return columns | {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "baseline")}
 
     def _estimate_conservative(
-        self, model: UnnormalizedModel, data: DataSplit, log_p: Tensor, log_z: float, report: ProgressCallback
-    ) -> tuple[Estimate, "Gap"]:  # fmt: skip
+        self,
+        model: UnnormalizedModel,
+        data: DataSplit,
+        log_p: Tensor,
+        log_z: float,
+        draws: ComputingErrors,
+        report: ProgressCallback,
+    ) -> tuple[Estimate, "Gap"]:
         """Estimates the log-likelihood less its gap to reverse annealing, where the error of log Z cancels.
 
         The gap is that of states s, one of p(s | x) for each example. It bounds the gap of x in expectation, by
         Jensen's inequality: log p(x) - log p'(x) <= E log p(s) / p'(s) for the annealed model p'.
+
+        Args:
+            model: model to evaluate.
+            data: examples.
+            log_p: log-likelihood of each example, (N,).
+            log_z: log Z in it.
+            draws: errors that sampling the hidden units adds to its mean.
+            report: receives the progress.
 
         Returns:
             The estimate and the gap.
@@ -185,30 +204,22 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
 
         lengths = (reverse_ais.num_temperatures, reverse_ais.max_num_temperatures or 0)
         gap = double_until(lambda gap: gap.is_at_most(reverse_ais.target_gap), measure, *lengths, report)
-        mean, error = mean_and_stderr(log_p)
-        value = mean - gap.mean
-        stderr = interval = computing_interval = None
-        if error is not None and gap.stderr is not None:
-            gap_margin = Margin(gap.margin, gap.margin)
-            stderr = math.hypot(error, gap.stderr)
-            computing_interval = gap_margin.around(value)
-            interval = combine(Margin.student(error, len(data) - 1), gap_margin).around(value)
-        estimate = Estimate(
+        estimate = Estimate.over(
+            log_p - gap.mean,
             quantity="log_likelihood_conservative",
             estimator="raise",
             kind="estimate",
-            value=value,
-            stderr=stderr,
-            num_examples=len(data),
+            errors=draws._replace(common=Margin(gap.margin, gap.margin)),
             settings={"gap_examples": len(index), **reverse_ais.list_settings()},
             diagnostics={
                 "raise_gap": gap.mean,
                 "raise_gap_stderr": gap.stderr,
                 "raise_temperatures": gap.num_temperatures,
             },
-            interval=interval,
-            computing_interval=computing_interval,
         )
+        estimate = replace(estimate, values=None)  # no value belongs to a single example
+        if gap.stderr is None:
+            estimate = replace(estimate, stderr=None, interval=None, computing_interval=None)
         return estimate, gap
 
     def _draw_states(self, model: UnnormalizedModel, x: Tensor) -> Tensor:

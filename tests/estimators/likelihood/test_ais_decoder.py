@@ -125,6 +125,9 @@ def test_start_without_density_is_refused():
     cell, data = instantiate(cfg.model).double(), make_data(torch.zeros(3, 1, 8, 8))
     with pytest.raises(ConfigError, match=r"estimators.ais_decoder.start: .* use start=prior"):
         AISDecoder(**(SETTINGS | {"start": "encoder"})).check(cell, data)
+    decoder = instantiate(dgm_run.compose("model=density_network", "decoder.hidden_dims=[5]").model).double()
+    with pytest.raises(ConfigError, match=r"start: this model has no encoder: use start=prior"):
+        AISDecoder(**(SETTINGS | {"start": "encoder"})).check(decoder, data)
     with pytest.raises(ConfigError, match=r"scale: the decoder has no Gaussian noise: set scale=model"):
         AISDecoder(**(SETTINGS | {"scale": "fit"})).check(cell, data)
     for settings in ({"start": "encoder"}, {"scale": "fit"}, {"scale": 0.1}):

@@ -237,6 +237,20 @@ def test_gap_leaves_out_the_error_of_q():
     assert anneal(1)["log_likelihood_conservative"].diagnostics["raise_gap"] > 0.1
 
 
+def test_conservative_side_has_the_error_of_its_draws():
+    """Evaluations by few samples of the hidden units scatter by more than the gap does."""
+    model = test_dbn.make()
+    data = DataSplit(energy.visible_states(model).repeat(25, 1, 1, 1), None, lambda x: x)
+    rows = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        found = EnergyLikelihood(AIS(500, 200, "linear"), RAISE(200, 1, 500, "linear"), 4, 10_000)(model, data)
+        rows.append({row.quantity: row for row in found}["log_likelihood_conservative"])
+    values = torch.tensor([row.value for row in rows])
+    half = torch.tensor([row.computing_interval[1] - row.computing_interval[0] for row in rows]).mean() / 2
+    assert half > 1.5 * values.std()
+
+
 def test_elbo_has_the_error_of_its_draws():
     model = test_dbm.make(scale=2.0)
     data = DataSplit(energy.visible_states(model)[:5], None, lambda x: x)
