@@ -11,7 +11,7 @@ from benchmarks.table import DECODER, Contender, Options, Ratios, measure, show
 from dgm_run.config.compose import instantiate
 from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
-from dgm_run.estimators.likelihood.temperatures import temperatures
+from dgm_run.estimators.likelihood.temperatures import list_temperatures
 
 HIDDEN = (300, 300)
 LATENT_DIM = 40
@@ -27,7 +27,7 @@ def run(options: Options) -> Ratios:
     settings, model = instantiate(cfg.estimators.ais_decoder), ours.model_of(cfg, options.device).eval()
     x = load(options.device).test.batch(slice(0, NUM_EXAMPLES)).to(options.device)
     count = options.turns(40)
-    chains = AnnealedChains(settings, NoisyDecoder(model, None), temperatures("sigmoid", count), x, 0, no_progress)
+    chains = AnnealedChains(settings, NoisyDecoder(model, None), list_temperatures("sigmoid", count), x, 0, no_progress)
     gradients = 1 + (count - 1) * settings.num_leapfrog
     rows = NUM_EXAMPLES * NUM_CHAINS
     contenders = [

@@ -68,10 +68,10 @@ class DataSplit:
             return x
         return self.corrupt.apply(x, _select(self.corruption_noise, index))
 
-    def expect(self, indices: Iterable[Tensor]) -> None:
+    def prefetch(self, indices: Iterable[Tensor]) -> None:
         """Prefetches the batches of `indices` from a file. An index is a view of a tensor that must live until then."""
         if self.disk:
-            self.disk.expect(indices, self.device)
+            self.disk.prefetch(indices, self.device)
 
     @property
     def num_observed(self) -> Tensor:
@@ -81,7 +81,7 @@ class DataSplit:
             return torch.tensor(math.prod(shape))
         return self.corrupt.num_observed(self.corruption_noise, shape)
 
-    def in_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
+    def to_data_units(self, log_p: Tensor, index: Tensor | slice = slice(None)) -> Tensor:
         """Converts log-densities of standardised examples at `index`, (B,), to the units of the data, nats."""
         if self.standardization is None:
             return log_p
@@ -90,8 +90,8 @@ class DataSplit:
 
     @property
     def mean_log_det(self) -> float:
-        """Mean over all examples of the term that `in_data_units` adds, nats."""
-        return self.in_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
+        """Mean over all examples of the term that `to_data_units` adds, nats."""
+        return self.to_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
 
     @property
     def uncorrupted(self) -> "DataSplit":

@@ -44,7 +44,7 @@ class OnDisk:
         self._reader = ThreadPoolExecutor(1, "reader")
         self._pending: dict[_Key, Future[Tensor]] = {}
 
-    def expect(self, indices: Iterable[Tensor], device: torch.device) -> None:
+    def prefetch(self, indices: Iterable[Tensor], device: torch.device) -> None:
         """Starts to read the rows of the next calls of `read_rows`, in this order; drops other rows."""
         pending: dict[_Key, Future[Tensor]] = {}
         for index in indices:

@@ -156,7 +156,7 @@ class GradientStep(Step):
             self.schedule.step(monitored)
 
     def prefetch(self, batches: Iterable[Tensor]) -> None:
-        self.train.expect(part for index in batches for _, part, _ in self.data_parallel.iterate_parts(index))
+        self.train.prefetch(part for index in batches for _, part, _ in self.data_parallel.iterate_parts(index))
 
     def state_dict(self) -> dict[str, Any]:
         return {

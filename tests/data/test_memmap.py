@@ -39,12 +39,12 @@ def test_expected_rows_are_prefetched(x, monkeypatch):
     read = disk._read
     monkeypatch.setattr(disk, "_read", lambda *of: threads.append(threading.current_thread().name) or read(*of))
     first, second, third = order[:5], order[5:10], order[5:9]
-    disk.expect([first, second], CPU)
+    disk.prefetch([first, second], CPU)
     for index in (second, first, third, first):
         assert torch.equal(disk.read_rows(index, CPU), array[index])
     assert [name.startswith("reader") for name in threads] == [True, True, False, False]
-    disk.expect([first], CPU)
-    disk.expect([second], CPU)
+    disk.prefetch([first], CPU)
+    disk.prefetch([second], CPU)
     assert torch.equal(disk.read_rows(first, CPU), array[first])
 
 

@@ -144,7 +144,7 @@ class LinearBaseline(Estimator[nn.Module]):
         estimates = []
         for done, fit in enumerate(self.fits, 1):
             log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(BATCH_SIZE)])
-            log_p = data.in_data_units(log_p)
+            log_p = data.to_data_units(log_p)
             has_latent = fit.name != "independent_columns"
             advice = ADVICE if data.standardization else ADVICE + STANDARDIZE_ADVICE
             estimate = Estimate.over(

@@ -20,8 +20,8 @@ from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback, no_pr
 from dgm_run.estimators.intervals import Margin, mean_and_stderr
 from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_target
-from dgm_run.estimators.likelihood.temperatures import temperatures
-from dgm_run.estimators.likelihood.weights import has_fewer, sampling_diagnostics, sampling_error, weigh
+from dgm_run.estimators.likelihood.temperatures import list_temperatures
+from dgm_run.estimators.likelihood.weights import has_small_ess, sampling_diagnostics, sampling_error, weigh
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 
 FIT_STEPS = 5
@@ -127,7 +127,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             return self
         n = min(self.num_examples or len(valid), len(valid))
         x = valid.batch(torch.randperm(len(valid))[:n].to(valid.x.device))
-        betas = temperatures(self.schedule, max(2, round(FIT_SHARE * self.num_temperatures / FIT_STEPS)))
+        betas = list_temperatures(self.schedule, max(2, round(FIT_SHARE * self.num_temperatures / FIT_STEPS)))
         scale = model.generate(1).variance.mean().sqrt().item()
         for step in range(FIT_STEPS):
             noisy = NoisyDecoder(model, scale)
@@ -156,7 +156,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         noisy = NoisyDecoder(model, self.fitted_scale or (None if self.scale == "model" else float(self.scale)))
 
         def anneal(num_temperatures: int, report: ProgressCallback) -> SimulatedBounds:
-            betas = temperatures(self.schedule, num_temperatures)
+            betas = list_temperatures(self.schedule, num_temperatures)
             num_examples = n + 2 * self.num_simulated
 
             def report_path(done: int, total: int) -> None:
@@ -192,13 +192,13 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         if self.fitted_scale:
             diagnostics["fitted_scale"] = self.fitted_scale
         warning = None
-        if has_fewer(diagnostics, min(MIN_EFFECTIVE_CHAINS, self.num_chains)):
+        if has_small_ess(diagnostics, min(MIN_EFFECTIVE_CHAINS, self.num_chains)):
             warning = (
                 "a single chain carries most of the weight: take more temperatures "
                 f"(estimators.ais_decoder.{self._length_key})"
             )
         estimate = Estimate.over(
-            data.in_data_units(columns["log_p"], index),
+            data.to_data_units(columns["log_p"], index),
             quantity="log_likelihood",
             estimator="ais",
             kind="estimate",
@@ -232,8 +232,8 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
         Each row states the mean of a bound, so the bias of log means is no error of it. The scatter over the examples
         includes the error of the chains. No error of computing is stated: other evaluations draw other examples.
         """
-        low = data.in_data_units(bounds.low)
-        high = data.in_data_units(bounds.high)
+        low = data.to_data_units(bounds.low)
+        high = data.to_data_units(bounds.high)
         gap = (high - low).mean().item()
         warning = None
         if gap > MAX_GAP:

@@ -105,13 +105,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             method = self._describe_sampling(columns, sampling, log_z, margin)
             rows.insert(0, self._estimate_elbo(columns, log_z, margin, method))
         else:
-            method = {
-                "estimator": log_z.method,
-                "kind": "exact" if log_z.method == "exact" else "estimate",
-                "errors": ComputingErrors(common=margin),
-                "settings": log_z.settings,
-                "diagnostics": log_z.diagnostics,
-            }
+            method = _describe_partition(log_z, margin)
         warnings.append(_describe_collapse(log_p, baseline, math.prod(data.x.shape[1:]), margin))
         return [
             Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), **method),
@@ -163,7 +157,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
 
         columns = data.map_batches(max(1, self.max_batch_rows // num_samples), measure, report)
         columns = {name: values.cpu() for name, values in columns.items()}
-        return columns | {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "baseline")}
+        return columns | {name: data.to_data_units(columns[name]) for name in ("log_p", "elbo", "baseline")}
 
     def _estimate_conservative(
         self,
@@ -273,6 +267,17 @@ class Gap(NamedTuple):
             f"reverse annealing lies {size:.2f} ± {self.stderr:.2f} nats {side} annealed importance sampling, "
             "more than their errors: raise num_temperatures and max_num_temperatures of both"
         )
+
+
+def _describe_partition(log_z: LogPartition, margin: Margin) -> Method:
+    """Returns the method of a likelihood whose error is that of log Z, as fields of an `Estimate`."""
+    return {
+        "estimator": log_z.method,
+        "kind": "exact" if log_z.method == "exact" else "estimate",
+        "errors": ComputingErrors(common=margin),
+        "settings": log_z.settings,
+        "diagnostics": log_z.diagnostics,
+    }
 
 
 def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) -> Estimate:

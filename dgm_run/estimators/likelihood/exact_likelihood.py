@@ -34,7 +34,7 @@ class ExactLikelihood(Estimator[ExactModel]):
     @torch.no_grad()
     def __call__(self, model: ExactModel, data: DataSplit, report: ProgressCallback = no_progress) -> list[Estimate]:
         columns = data.map_batches(self.max_batch_rows, lambda x: {"log_p": model.log_prob(x).double()}, report)
-        log_p = data.in_data_units(columns["log_p"].cpu())
+        log_p = data.to_data_units(columns["log_p"].cpu())
         diagnostics = {"median": log_p.median().item()}
         return [
             Estimate.over(log_p, "log_likelihood", "exact", "exact", diagnostics=diagnostics),

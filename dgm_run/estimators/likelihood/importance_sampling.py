@@ -27,7 +27,7 @@ from dgm_run.estimators.likelihood.weights import (
     SamplingError,
     StreamingWeights,
     describe_heavy_tails,
-    has_fewer,
+    has_small_ess,
     sampling_diagnostics,
     sampling_error,
 )
@@ -184,7 +184,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
     ) -> list[Estimate]:
         n = len(data)
         error = sampling_error(columns, self.num_samples)
-        columns |= {name: data.in_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
+        columns |= {name: data.to_data_units(columns[name]) for name in ("log_p", "elbo", "reconstruction")}
         diagnostics = sampling_diagnostics(columns, error)
 
         def estimate(quantity: str, kind: Kind, **more) -> Estimate:
@@ -216,7 +216,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         advice = "take more samples (estimators.importance_sampling.num_samples)"
         if self.proposal == "posterior":
             advice += ", or estimators.importance_sampling.proposal=defensive"
-        if has_fewer(diagnostics, 2):
+        if has_small_ess(diagnostics, 2):
             bias = "unknown" if error.bias is None else "unreliable"
             return f"a single draw carries the weight of the median example, so the bias is {bias}: {advice}"
         if error.bias is None:

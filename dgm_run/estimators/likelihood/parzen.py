@@ -96,7 +96,7 @@ class Parzen(Estimator[GenerativeModel]):
         margin = NO_MARGIN if stderr is None else Margin.student(stderr, len(log_sums) - 1)
         return [
             Estimate.over(
-                data.in_data_units(columns["log_p"].cpu()),
+                data.to_data_units(columns["log_p"].cpu()),
                 quantity="parzen",
                 estimator="parzen",
                 kind="estimate",

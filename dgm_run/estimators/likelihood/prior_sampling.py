@@ -13,7 +13,7 @@ from dgm_run.estimators.likelihood.weights import (
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
-    has_fewer,
+    has_small_ess,
     jackknife_stderr,
     sampling_diagnostics,
 )
@@ -65,14 +65,14 @@ class PriorSampling(Estimator[DensityNetwork]):
         error = estimate_shared_error(weights)
         diagnostics = sampling_diagnostics(columns, error)
         warning = None
-        if has_fewer(diagnostics, MIN_EFFECTIVE_DRAWS):
+        if has_small_ess(diagnostics, MIN_EFFECTIVE_DRAWS):
             warning = (
                 f"only {diagnostics['ess_median']:.1f} of {self.num_samples:,} draws of the prior carry the weight of "
                 "the median example, so the estimate is worthless: raise estimators.prior_sampling.num_samples, or "
                 "take estimators=[ais_decoder]"
             )
         advice = "take more samples (estimators.prior_sampling.num_samples), or estimators=[ais_decoder]"
-        log_p = data.in_data_units(columns["log_p"])
+        log_p = data.to_data_units(columns["log_p"])
         method: Method = {
             "estimator": "prior_sampling",
             "kind": "estimate",

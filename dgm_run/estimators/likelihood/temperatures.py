@@ -30,7 +30,7 @@ PILOT_BLOCKS = 50
 """Blocks of temperatures over which the variance of the log weights is measured."""
 
 
-def temperatures(schedule: FixedSchedule, num: int) -> list[float]:
+def list_temperatures(schedule: FixedSchedule, num: int) -> list[float]:
     """Returns inverse temperatures from 0 to 1, about `num` of them after the first.
 
     `sigmoid` puts more of them at both ends. `salakhutdinov_murray` has the steps 0.5 / 1,000, 0.4 / 10,000 and
@@ -65,9 +65,9 @@ def choose_temperatures(
         report: receives the progress of the pilot.
     """
     if schedule != "adaptive":
-        return temperatures(schedule, num)
+        return list_temperatures(schedule, num)
     num_pilot = max(2, round(PILOT_SHARE * num))
-    betas = temperatures("linear", num_pilot)
+    betas = list_temperatures("linear", num_pilot)
     for done in range(PILOT_ROUNDS):
         edges, density = _estimate_density(betas, _run_pilot(model, betas))
         left = num_pilot if done + 1 < PILOT_ROUNDS else max(1, num - PILOT_ROUNDS * num_pilot)

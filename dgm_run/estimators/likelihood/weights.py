@@ -252,7 +252,7 @@ def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> di
     return diagnostics
 
 
-def has_fewer(diagnostics: dict[str, float | None], num: float) -> bool:
+def has_small_ess(diagnostics: dict[str, float | None], num: float) -> bool:
     """Returns whether the median example has an effective sample size below `num`."""
     median = diagnostics["ess_median"]
     return median is not None and median < num

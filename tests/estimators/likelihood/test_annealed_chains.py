@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal
 from dgm_run.estimators.base import no_progress
 from dgm_run.estimators.likelihood.ais_decoder import AISDecoder
 from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
-from dgm_run.estimators.likelihood.temperatures import temperatures
+from dgm_run.estimators.likelihood.temperatures import list_temperatures
 from dgm_run.samplers.hmc import evaluate_point
 from tests.estimators.likelihood.test_ais_decoder import SETTINGS, linear
 
@@ -32,7 +32,7 @@ def test_perfect_moves_give_exact_weights(schedule, monkeypatch):
     torch.manual_seed(1)
     z = model.latent_prior().sample((5,))
     x = model.decode(z).sample()
-    betas = temperatures(schedule, 40)
+    betas = list_temperatures(schedule, 40)
 
     def perfect(self, point, t, log_densities, step_size=None):
         mean, covariance, _ = tempered_posterior(model, x, betas[t])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgm_run.estimators.likelihood.reverse_ais import RAISE
-from dgm_run.estimators.likelihood.temperatures import temperatures
+from dgm_run.estimators.likelihood.temperatures import list_temperatures
 from tests.models.energy import test_boltzmann, test_rbm, test_subspace_rbm
 from tests.support import energy
 
@@ -23,7 +23,7 @@ def sweep_matrix(model, beta):
 
 def test_mean_weight_is_annealed_probability():
     model = test_rbm.make()
-    betas = temperatures("linear", 3)
+    betas = list_temperatures("linear", 3)
     annealed = energy.probabilities(model, 0.0).numpy()
     for _, beta in itertools.pairwise(betas):
         annealed = annealed @ sweep_matrix(model, beta)

@@ -10,7 +10,7 @@ from dgm_run.estimators.likelihood.temperatures import (
     PUBLISHED_SHARE,
     _run_pilot,
     choose_temperatures,
-    temperatures,
+    list_temperatures,
 )
 from dgm_run.models.energy.rbm import RBM
 from tests.models.energy.test_rbm import make
@@ -19,7 +19,7 @@ from tests.models.energy.test_rbm import make
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid", "salakhutdinov_murray"])
 @pytest.mark.parametrize("num", [1, 10, 145, 1000])
 def test_temperatures_rise_from_zero_to_one(schedule, num):
-    betas = temperatures(schedule, num)
+    betas = list_temperatures(schedule, num)
     assert (betas[0], betas[-1]) == (0.0, 1.0)
     assert all(low < high for low, high in itertools.pairwise(betas))
     spare = 2 if schedule == "salakhutdinov_murray" else 0  # each of its three pieces has a step at least
@@ -27,13 +27,13 @@ def test_temperatures_rise_from_zero_to_one(schedule, num):
 
 
 def test_published_schedule_has_its_steps():
-    betas = np.array(temperatures("salakhutdinov_murray", 14_500))
+    betas = np.array(list_temperatures("salakhutdinov_murray", 14_500))
     published = np.r_[0:0.5:501j, 0.5:0.9:4001j, 0.9:1:10_001j]  # beta of their demo
     np.testing.assert_allclose(betas, np.unique(published.round(12)), atol=1e-9)
 
 
 def test_sigmoid_is_dense_at_both_ends():
-    steps = np.diff(temperatures("sigmoid", 100))
+    steps = np.diff(list_temperatures("sigmoid", 100))
     np.testing.assert_allclose(steps, steps[::-1], atol=1e-12)
     assert steps[0] < 0.1 * steps[50]
 
@@ -51,7 +51,7 @@ def test_chosen_temperatures_rise(num):
 
 
 def test_fixed_schedules_need_no_pilot():
-    assert choose_temperatures("sigmoid", 20, make()) == temperatures("sigmoid", 20)
+    assert choose_temperatures("sigmoid", 20, make()) == list_temperatures("sigmoid", 20)
 
 
 def test_base_model_has_published_schedule():
@@ -81,7 +81,7 @@ def test_pilot_evens_out_the_variance():
 
 def test_increments_sum_to_the_log_weights():
     model = make()
-    betas = temperatures("linear", 200)
+    betas = list_temperatures("linear", 200)
     torch.manual_seed(0)
     log_w = _run_pilot(model, betas).sum(0)
     found = model.log_base_partition() + log_w.logsumexp(0) - math.log(len(log_w))

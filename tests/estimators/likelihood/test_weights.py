@@ -13,7 +13,7 @@ from dgm_run.estimators.likelihood.weights import (
     StreamingWeights,
     describe_heavy_tails,
     extrapolate_bias,
-    has_fewer,
+    has_small_ess,
     sampling_diagnostics,
     sampling_error,
 )
@@ -172,6 +172,6 @@ def test_levels_ignore_the_chunk_order():
 
 
 def test_few_samples_are_detected_by_the_median():
-    assert has_fewer({"ess_median": 1.9}, 2)
-    assert not has_fewer({"ess_median": 2.0}, 2)
-    assert not has_fewer({"ess_median": None}, 2)
+    assert has_small_ess({"ess_median": 1.9}, 2)
+    assert not has_small_ess({"ess_median": 2.0}, 2)
+    assert not has_small_ess({"ess_median": None}, 2)
