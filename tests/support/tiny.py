@@ -57,7 +57,10 @@ def command(*arguments: str) -> list[str]:
 
 FORK_SERVER = multiprocessing.get_context("forkserver")  # has imported what takes seconds, and forks the commands
 FORK_SERVER.set_forkserver_preload(
-    ["dgm_run.cli.main", "dgm_run.runner.run", "matplotlib.figure", "sklearn.datasets", "torchvision"]
+    [
+        *("dgm_run.cli.main", "dgm_run.runner.run", "matplotlib.figure", "sklearn.datasets", "torchvision"),
+        *("torch.utils.tensorboard", "tensorboard.compat.proto.summary_pb2", "tests.support.preload"),
+    ]
 )
 
 
