@@ -187,6 +187,7 @@ def test_what_cannot_be_asked_is_refused():
         OutOfDistribution(**(SETTINGS | {"dataset": instantiate(lost.dataset)})).check(model, grey)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST")
 def test_black_is_likelier_but_not_typical():

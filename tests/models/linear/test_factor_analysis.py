@@ -73,20 +73,21 @@ def test_em_ascends_to_library_optimum():
 def test_gradients_reach_em_optimum():
     by_em, by_gradients, x = model(), model(), data()
     moments = Moments.from_batches([x])
-    for _ in range(3000):
+    for _ in range(1000):
         by_em.em_step(moments)
-    optimizer = torch.optim.Adam(by_gradients.parameters(), lr=0.02)
-    for _ in range(3000):
+    optimizer = torch.optim.Adam(by_gradients.parameters(), lr=0.05)
+    for _ in range(500):
         optimizer.zero_grad()
         (-by_gradients.log_prob(x).mean()).backward()
         optimizer.step()
-    assert by_gradients.log_prob(x).mean().item() == pytest.approx(by_em.log_prob(x).mean().item(), abs=0.01)
+    assert by_gradients.log_prob(x).mean().item() == pytest.approx(by_em.log_prob(x).mean().item(), abs=0.001)
 
 
 def test_em_fixed_point_has_no_gradient():
     m, x = model(), data()
-    for _ in range(5000):
-        m.em_step(Moments.from_batches([x]))
+    moments = Moments.from_batches([x])
+    for _ in range(1000):
+        m.em_step(moments)
     m.log_prob(x).mean().backward()
     assert max(parameter.grad.abs().max() for parameter in m.parameters()) < 1e-5
 
