@@ -17,9 +17,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def freeze_survivors(phase, info):
+    """Spares a full collection of garbage what has survived another: modules, and thousands of tests."""
+    if phase == "stop" and info["generation"] == 2:
+        gc.freeze()
+
+
 def pytest_collection_finish():
-    gc.freeze()  # collections of garbage need not visit torch and thousands of tests
-    gc.set_threshold(700, 10, 100)  # nor often all that the tests have imported
+    gc.freeze()
+    gc.callbacks.append(freeze_survivors)
     gc.enable()
 
 
