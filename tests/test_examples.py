@@ -13,7 +13,7 @@ from scipy import stats
 from dgm_run.data.dataset import DataSplit, to_float
 from dgm_run.distributions.diagonal_gaussian import DiagonalGaussian
 from dgm_run.estimators.likelihood.ais import AIS
-from tests.support.tiny import TINY, here
+from tests.support.tiny import TINY, run_here
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHAPE = (1, 2, 3)
@@ -110,6 +110,6 @@ def test_information_of_separate_codes():
 def test_examples_run(tmp_path, monkeypatch, capfd):
     options = ["--config-dir", str(EXAMPLES / "conf"), "prior=student_t", "objective=mmd"]
     options += ["estimators=[mutual_information]", *[each for each in TINY if "importance_sampling" not in each]]
-    done = here("main", [*options, f"hydra.run.dir={tmp_path / 'run'}"], EXAMPLES, monkeypatch, capfd)
+    done = run_here("main", [*options, f"hydra.run.dir={tmp_path / 'run'}"], EXAMPLES, monkeypatch, capfd)
     assert done.returncode == 0, done.stderr
     assert "mutual_information" in done.stdout

@@ -12,7 +12,7 @@ from dgm_run.cli.help_text import GROUP_DESCRIPTIONS
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.validate import validate
 from tests.support import readme
-from tests.support.tiny import call
+from tests.support.tiny import run_command
 
 COMMANDS = readme.read_commands()
 RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
@@ -99,12 +99,12 @@ def run(arguments, root, data):
     name, *rest = arguments
     if name == "dgm-run":
         rest = [f"sweep.resume={newest_sweep(root)}" if each.startswith("sweep.resume=") else each for each in rest]
-        return call("main", *rest, *shorten(rest), cwd=root, DGM_DATA_DIR=str(data))
+        return run_command("main", *rest, *shorten(rest), cwd=root, DGM_DATA_DIR=str(data))
     if "RUN_DIR" not in rest:
-        return call(FUNCTIONS[name], *rest, cwd=root, DGM_DATA_DIR=str(data))
+        return run_command(FUNCTIONS[name], *rest, cwd=root, DGM_DATA_DIR=str(data))
     for folder in run_folders(root):  # the command is about a run of its kind
         words = [str(folder) if each == "RUN_DIR" else each for each in rest]
-        done = call(FUNCTIONS[name], *words, *small_estimators(words), cwd=root, DGM_DATA_DIR=str(data))
+        done = run_command(FUNCTIONS[name], *words, *small_estimators(words), cwd=root, DGM_DATA_DIR=str(data))
         if done.returncode == 0:
             return done
     return done
@@ -180,7 +180,7 @@ def test_an_example_of_the_page_runs(page, tmp_path):
 def test_an_own_prior_runs_as_shown(tmp_path):
     readme.write_own_prior(tmp_path)
     (arguments,) = [each for each in COMMANDS if "--config-dir" in each]
-    done = call("main", *arguments[1:], *SHORT_VAE, cwd=tmp_path)
+    done = run_command("main", *arguments[1:], *SHORT_VAE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert newest(tmp_path, "outputs/**/results.json")
 
@@ -189,7 +189,7 @@ def test_own_arrays_run_as_shown(tmp_path):
     readme.write_own_files(tmp_path)
     (arguments,) = [each for each in COMMANDS if "dataset.source.path=mine.npz" in each]
     more = readme.shorten(readme.compose_jobs(arguments[1:]), arguments)
-    done = call("main", *arguments[1:], *more, "trainer.batch_size=10", cwd=tmp_path)
+    done = run_command("main", *arguments[1:], *more, "trainer.batch_size=10", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

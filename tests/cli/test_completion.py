@@ -1,7 +1,7 @@
 import pytest
 
 from dgm_run.cli.completion import complete_word, is_query
-from tests.support.tiny import here
+from tests.support.tiny import run_here
 
 PRESETS = ["iwae_2016/mnist_vae_k1", "iwae_2016/static_vae_k1", "yell/mnist_dbm"]
 
@@ -44,11 +44,11 @@ def test_queries_are_distinguished_from_installation():
 @pytest.mark.parametrize(("shell", "separator"), [("bash", " "), ("zsh", " "), ("fish", "\n")])
 def test_shells_get_hydra_choices(shell, separator, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("COMP_LINE", "dgm-run prior=vamp")
-    done = here("main", ["-sc", f"query={shell}"], tmp_path, monkeypatch, capfd)
+    done = run_here("main", ["-sc", f"query={shell}"], tmp_path, monkeypatch, capfd)
     assert done == (0, f"prior=vampprior{separator}prior=vampprior_data\n", "")
 
 
 def test_shells_get_presets(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("COMP_LINE", "dgm-run seed=1 +experiment=yell/")
-    done = here("main", ["-sc", "query=bash"], tmp_path, monkeypatch, capfd)
+    done = run_here("main", ["-sc", "query=bash"], tmp_path, monkeypatch, capfd)
     assert done == (0, "+experiment=yell/mnist_dbm\n", "")

@@ -1,11 +1,11 @@
 import pytest
 
-from tests.support.tiny import here, run_refused
+from tests.support.tiny import run_here, run_refused
 
 
 def dry_run(arguments, cwd, monkeypatch, capfd):
     """Returns the exit status and the lines of a dry run, which leaves nothing behind."""
-    done = here("main", [*arguments, "sweep.dry_run=true"], cwd, monkeypatch, capfd)
+    done = run_here("main", [*arguments, "sweep.dry_run=true"], cwd, monkeypatch, capfd)
     assert not [path for path in cwd.iterdir() if path.name != "sweep"]
     return done.returncode, done.stdout.splitlines()
 

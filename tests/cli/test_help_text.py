@@ -3,7 +3,7 @@ import pytest
 from dgm_run.cli.help_text import GROUP_DESCRIPTIONS, WIDTH, describe_choice, describe_choices, help_text
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.schema import GROUPS
-from tests.support.tiny import here
+from tests.support.tiny import run_here
 
 OPTIONS = [(group, path) for group in GROUP_DESCRIPTIONS for path in sorted((conf_dir() / group).glob("*.yaml"))]
 
@@ -53,14 +53,14 @@ def test_choices_are_described_in_groups():
 
 
 def test_the_choices_are_printed(tmp_path, monkeypatch, capfd):
-    assert here("main", ["--choices"], tmp_path, monkeypatch, capfd) == (0, describe_choices(conf_dir()), "")
+    assert run_here("main", ["--choices"], tmp_path, monkeypatch, capfd) == (0, describe_choices(conf_dir()), "")
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_printed_whatever_else_reported(option, tmp_path, monkeypatch, capfd):
-    assert here("main", ["prior=nope", option], tmp_path, monkeypatch, capfd) == (0, help_text(conf_dir()), "")
+    assert run_here("main", ["prior=nope", option], tmp_path, monkeypatch, capfd) == (0, help_text(conf_dir()), "")
 
 
 @pytest.mark.parametrize("command", ["main", "evaluate", "sample", "report"])
 def test_the_version_is_that_of_the_package(command, tmp_path, monkeypatch, capfd):
-    assert here(command, ["--version"], tmp_path, monkeypatch, capfd) == (0, "dgm-run 0.1.0\n", "")
+    assert run_here(command, ["--version"], tmp_path, monkeypatch, capfd) == (0, "dgm-run 0.1.0\n", "")

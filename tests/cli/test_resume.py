@@ -22,7 +22,7 @@ from dgm_run.config.start import Start, read_start, write_start
 from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.runner.run_folder import config_hash, load_config
 from tests.support.readme import own_prior, write_own_prior
-from tests.support.tiny import NAMES, TINY, here, stop_after
+from tests.support.tiny import NAMES, TINY, run_here, stop_after
 
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
 
@@ -53,7 +53,7 @@ def type_here(monkeypatch, capfd):
         forget()
         program, *arguments = shlex.split(line)
         with monkeypatch.context() as patch:  # Python's search path is that of a new process
-            return here(FUNCTIONS[program], arguments, cwd, patch, capfd)
+            return run_here(FUNCTIONS[program], arguments, cwd, patch, capfd)
 
     return run
 
@@ -276,7 +276,7 @@ def test_contradiction_is_refused(arguments, message, tmp_path, monkeypatch, cap
     (tmp_path / "run").mkdir()
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1'], hydra: []}}\n")
-    done = here("main", arguments, tmp_path, monkeypatch, capfd)
+    done = run_here("main", arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(message.format(tmp_path))
     assert done.stderr.count("\n") == 1
@@ -307,7 +307,7 @@ def test_resumed_sweep_refuses_settings(more, tmp_path, monkeypatch):
 def test_a_resumed_configuration_is_shown(arguments, tmp_path, monkeypatch, capfd):
     write_start(tmp_path, Start(("prior=mixture",)))
     arguments = [each.format(run=f"trainer.resume={tmp_path}") for each in arguments]
-    done = here("main", arguments, tmp_path, monkeypatch, capfd)
+    done = run_here("main", arguments, tmp_path, monkeypatch, capfd)
     assert done.returncode == 0, done.stderr
     assert "MixturePrior" in done.stdout
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.support.tiny import call, end_of, run_refused
+from tests.support.tiny import run_command, run_here, run_refused
 
 JUNK = [
     b"",
@@ -27,17 +27,17 @@ def test_junk_overrides_are_refused(function, content, tmp_path, monkeypatch, ca
     path.parent.mkdir()
     path.write_bytes(content)
     monkeypatch.setattr("dgm_run.runner.run_folder.load", lambda *_: torch.nn.Linear(1, 1))
-    code, told = end_of(function, tmp_path, monkeypatch, capfd)
-    assert code == 1
-    assert told.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")
-    assert told.count("\n") == 1
+    done = run_here(function, [str(tmp_path)], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{path} is no list of overrides, as in '- seed=1': write into it")
+    assert done.stderr.count("\n") == 1
 
 
 def test_help_says_how(tmp_path):
-    done = call("evaluate", "--help", cwd=tmp_path)
+    done = run_command("evaluate", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "dgm-eval RUN_DIR" in done.stdout
-    assert call("evaluate", cwd=tmp_path).returncode == 2
+    assert run_command("evaluate", cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize("content", JUNK)

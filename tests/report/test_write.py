@@ -1,12 +1,12 @@
 import sys
 
 from tests.support import folders
-from tests.support.tiny import call
+from tests.support.tiny import run_command
 
 
 def test_report_writes_page_and_table(tmp_path):
     folders.sweep(tmp_path / "outputs")
-    done = call("report", "outputs", cwd=tmp_path)
+    done = run_command("report", "outputs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole = (tmp_path / "outputs" / "report.md").read_text()
     assert "| VampPrior | -3.950 ± 0.050 (2 runs) |  |" in whole
@@ -27,7 +27,7 @@ def test_estimator_seeds_pool_or_compare(tmp_path):
         ("pool", ["| all | -4.500 ± ", "mean of 2 estimator seeds"]),
         ("compare", ["| all | -4.000 ± 0.100 |", "| 1 | -4.000 ± 0.100 |", "| 2 | -5.000 ± 0.100 |"]),
     ):
-        done = call("report", "outputs", f"--estimator-seeds={choice}", cwd=tmp_path)
+        done = run_command("report", "outputs", f"--estimator-seeds={choice}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         whole = (tmp_path / "outputs" / "report.md").read_text()
         assert all(each in whole for each in shown)
@@ -40,7 +40,7 @@ def test_folder_without_runs_is_refused(tmp_path):
         (["none"], "there is no run folder none: dgm-report FOLDER [--estimator-seeds=separate|pool|compare]\n"),
         (["empty", "x=1"], "x=1: dgm-report takes a folder and --estimator-seeds=separate|pool|compare\n"),
     ):
-        done = call("report", *arguments, cwd=tmp_path)
+        done = run_command("report", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (1, message)
 
 

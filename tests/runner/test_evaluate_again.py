@@ -13,7 +13,7 @@ from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.runner.run_folder import load
-from tests.support.tiny import TINY, call, end_of, here
+from tests.support.tiny import TINY, run_command, run_here
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
 WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.startswith("estimators"))
@@ -22,7 +22,9 @@ WITHOUT_ESTIMATORS = tuple(override for override in OVERRIDES if not override.st
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    done = call("main", *TINY, "prior=vampprior", "prior.num_components=5", f"hydra.run.dir={folder}/run", cwd=folder)
+    done = run_command(
+        "main", *TINY, "prior=vampprior", "prior.num_components=5", f"hydra.run.dir={folder}/run", cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     return folder / "run"
 
@@ -39,7 +41,7 @@ def estimates(folder):
 
 def test_another_estimator_adds_estimates(run):
     before = estimates(run)
-    done = call("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
+    done = run_command("evaluate", "run", "estimators=[ais_decoder]", "estimators.ais_decoder.num_temperatures=5",
                    "estimators.ais_decoder.num_simulated=3", "estimators.ais_decoder.target_gap=null",
                    cwd=run.parent)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -57,7 +59,7 @@ def test_another_estimator_adds_estimates(run):
 
 
 def test_evaluation_shows_its_own_doubts(run):
-    done = call("evaluate", "run", "estimators.importance_sampling.num_samples=1", cwd=run.parent)
+    done = run_command("evaluate", "run", "estimators.importance_sampling.num_samples=1", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     assert "importance_sampling: ess_median 1, " in done.stdout
     assert "log_likelihood: a single draw carries the weight" in done.stdout
@@ -68,7 +70,7 @@ def test_an_estimator_seed_adds_rows(run):
         return [row for row in estimates(run) if row["quantity"] == "elbo"]
 
     for setting in ("seed=1", "repeats=2"):
-        done = call("evaluate", "run", f"estimators.importance_sampling.{setting}", cwd=run.parent)
+        done = run_command("evaluate", "run", f"estimators.importance_sampling.{setting}", cwd=run.parent)
         assert done.returncode == 0, done.stderr
     first, other, both = rows()
     assert [row["settings"] for row in (first, other, both)] == [
@@ -107,7 +109,7 @@ def test_pictures_of_estimator_are_kept(run):
 
 def test_data_of_other_shape_is_refused(run, monkeypatch, capfd):
     other = "+dataset@estimators.out_of_distribution.dataset=bars_and_stripes"
-    done = here("evaluate", ["run", "estimators=[out_of_distribution]", other], run.parent, monkeypatch, capfd)
+    done = run_here("evaluate", ["run", "estimators=[out_of_distribution]", other], run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     expected = "estimators.out_of_distribution.dataset: its examples are [1, 4, 4], not [1, 8, 8]: choose one of"
     assert done.stderr.startswith(expected)
@@ -165,7 +167,7 @@ def test_it_is_the_model_of_the_run(run):
 )
 def test_wrong_commands_are_refused(arguments, message, run, monkeypatch, capfd):
     before = (run / "results.json").read_text()
-    done = here("evaluate", arguments, run.parent, monkeypatch, capfd)
+    done = run_here("evaluate", arguments, run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
@@ -183,7 +185,7 @@ def test_run_without_whole_results_refused(content, message, run, monkeypatch, c
     (run / "results.json").unlink()
     if content:
         (run / "results.json").write_text(content)
-    done = here("evaluate", ["run"], run.parent, monkeypatch, capfd)
+    done = run_here("evaluate", ["run"], run.parent, monkeypatch, capfd)
     assert done.returncode == 1
     assert message in done.stderr
 
@@ -191,12 +193,16 @@ def test_run_without_whole_results_refused(content, message, run, monkeypatch, c
 def test_status_names_failed_estimator_and_its_repair(run, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr("dgm_run.estimators.likelihood.importance_sampling.ImportanceSampling.__call__", lambda *a: 1 / 0)
-        code, told = end_of("evaluate", run, patch, capfd)
+        done = run_here("evaluate", [str(run)], run.parent, patch, capfd)
     again = f"dgm-eval {run} 'estimators=[importance_sampling]' estimators.importance_sampling.num_samples=2"
-    assert (code, told) == (1, "estimators.importance_sampling failed: ZeroDivisionError: division by zero; training "
-                               f"and other estimates are kept; to run it again: {again}\n")  # fmt: skip
-    (run / "error.txt").write_text(told)
-    assert end_of("evaluate", run, monkeypatch, capfd, *shlex.split(again)[2:]) == (0, "")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "estimators.importance_sampling failed: ZeroDivisionError: division by zero; training and other estimates are "
+        f"kept; to run it again: {again}\n"
+    )
+    (run / "error.txt").write_text(done.stderr)
+    done = run_here("evaluate", shlex.split(again)[1:], run.parent, monkeypatch, capfd)
+    assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((run / "results.json").read_text())["failed_estimators"] == {}
     assert not (run / "error.txt").exists()
     sessions = [line for line in (run / "run.log").read_text().splitlines() if line.startswith("=== ")]

@@ -10,7 +10,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
 from dgm_run.runner.sample import draw, interpolate_linearly, interpolate_spherically, traverse_latents, write
-from tests.support.tiny import TINY, call
+from tests.support.tiny import TINY, run_command
 
 
 def model(*overrides):
@@ -119,13 +119,13 @@ def test_arrays_and_grids_are_written(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    done = call("main", *TINY, f"hydra.run.dir={folder}/run", cwd=folder)
+    done = run_command("main", *TINY, f"hydra.run.dir={folder}/run", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
 
 
 def test_the_command_writes_what_it_names(run):
-    done = call("sample", "run", "n=5", "seed=3", cwd=run.parent)
+    done = run_command("sample", "run", "n=5", "seed=3", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     files = [run.parent / line for line in done.stdout.splitlines()]
     assert files[0] == run / "drawn" / "seed_3" / "samples.npz"
@@ -136,7 +136,7 @@ def test_the_command_writes_what_it_names(run):
 
 def test_python_run_is_sampled_without_data(tmp_path):
     dgm_run.run(dgm_run.compose(*TINY, "trainer.precision=fp64"), tmp_path / "run")
-    done = call("sample", "run", "n=5", cwd=tmp_path)
+    done = run_command("sample", "run", "n=5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "warning: nearest neighbours skipped, data set not available: the run has no settings" in done.stderr
 
@@ -152,7 +152,7 @@ def test_python_run_is_sampled_without_data(tmp_path):
     ],
 )
 def test_unknown_arguments_are_refused(arguments, message, run):
-    done = call("sample", *arguments, cwd=run.parent)
+    done = run_command("sample", *arguments, cwd=run.parent)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ from dgm_run.errors import CheckpointError
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
 from dgm_run.runner.text_samples import complete_sentence, draw_text, is_sentence_model
 from tests.distributions.test_sentence import finished_sentences, unfinished_sentences
-from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, TINY_SENTENCES, call
+from tests.support.tiny import SHORT, TINY_SENTENCE_VAE, TINY_SENTENCES, run_command
 
 WORDS = Vocabulary(["a", "b"])
 
@@ -101,13 +101,13 @@ def test_what_is_read_of_model_has_words():
 @pytest.mark.parametrize("model", ["sentence_vae", "language_model"])
 def test_a_run_leaves_words_and_more_can_be_drawn(model, tmp_path):
     overrides = TINY_SENTENCE_VAE if model == "sentence_vae" else (f"model={model}", *TINY_SENTENCES)
-    done = call("main", *overrides, "hydra.run.dir=run", cwd=tmp_path)
+    done = run_command("main", *overrides, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run"
     assert "dog" in (folder / "vocabulary.txt").read_text().split()
     assert (folder / "samples_drawn" / "epoch_0001.txt").exists()
     for seed in (1, 1, 2):
-        done = call("sample", "run", "n=5", f"seed={seed}", cwd=tmp_path)
+        done = run_command("sample", "run", "n=5", f"seed={seed}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     one, two = ((folder / "drawn" / f"seed_{seed}" / "samples_drawn.txt").read_text() for seed in (1, 2))
     assert len(one.splitlines()) == 5

@@ -64,7 +64,7 @@ FORK_SERVER.set_forkserver_preload(
 )
 
 
-class Done(NamedTuple):
+class CommandResult(NamedTuple):
     """Exit status and output of a command."""
 
     returncode: int
@@ -72,12 +72,12 @@ class Done(NamedTuple):
     stderr: str
 
 
-def dgm_run(*arguments: str, cwd: Path, **environment: str) -> Done:
+def dgm_run(*arguments: str, cwd: Path, **environment: str) -> CommandResult:
     """Runs the command to its end in the folder `cwd`."""
-    return call("main", *arguments, cwd=cwd, **environment)
+    return run_command("main", *arguments, cwd=cwd, **environment)
 
 
-def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
+def run_command(function: str, *arguments: str, cwd: Path, **environment: str) -> CommandResult:
     """Runs one of the commands, by its function in `dgm_run.cli.main`, to its end in the folder `cwd`."""
     with TemporaryDirectory() as folder:
         told = [f"{folder}/stdout", f"{folder}/stderr"]
@@ -87,7 +87,7 @@ def call(function: str, *arguments: str, cwd: Path, **environment: str) -> Done:
         if process.exitcode is None:
             process.kill()
             process.join()
-        return Done(process.exitcode, *(Path(file).read_text() for file in told))
+        return CommandResult(process.exitcode, *(Path(file).read_text() for file in told))
 
 
 @contextmanager
@@ -128,11 +128,13 @@ class Refused(NamedTuple):
 
 def run_refused(arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Refused:
     """Runs a command in this process, which has imported torch already; it must be refused before any work."""
-    done = here("main", arguments, cwd, monkeypatch, capfd)
+    done = run_here("main", arguments, cwd, monkeypatch, capfd)
     return Refused(done.returncode, done.stderr)
 
 
-def here(function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Done:
+def run_here(
+    function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> CommandResult:
     """Runs one of the commands, by its function in `dgm_run.cli.main`, to its end in this process."""
     monkeypatch.chdir(cwd)
     monkeypatch.setattr(sys, "argv", ["dgm-run", *arguments])
@@ -145,7 +147,9 @@ def here(function: str, arguments: Sequence[str], cwd: Path, monkeypatch: pytest
         getattr(main, function)()
     code = ended.value.code
     stdout, stderr = capfd.readouterr()
-    return Done(1, stdout, f"{stderr}{code}\n") if isinstance(code, str) else Done(code, stdout, stderr)
+    if isinstance(code, str):
+        return CommandResult(1, stdout, f"{stderr}{code}\n")
+    return CommandResult(code, stdout, stderr)
 
 
 def metrics(folder: Path) -> list[dict]:
@@ -166,18 +170,3 @@ class _StopAfter:
 def stop_after(looks: int, patch: pytest.MonkeyPatch) -> None:
     """Runs are asked to stop when they have looked so often whether they are."""
     patch.setattr("dgm_run.runner.workers.stop_requests", lambda: nullcontext(_StopAfter(looks)))
-
-
-def end_of(function, folder, monkeypatch, capfd, *arguments):
-    """The status with which a command ends in this process, and what it says on standard error."""
-    monkeypatch.setattr("sys.argv", ["dgm", str(folder), *arguments])
-    monkeypatch.setattr("sys.path", list(sys.path))
-    monkeypatch.setattr(outcome, "has_failed", False)
-    for name in ("run_folders", "sweep_folders"):
-        monkeypatch.setattr(outcome, name, [])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as ended:
-        getattr(main, function)()
-    code = ended.value.code
-    told = capfd.readouterr().err
-    return (1, f"{told}{code}\n") if isinstance(code, str) else (code, told)
