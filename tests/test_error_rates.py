@@ -24,19 +24,12 @@ def test_on_digits_examples_without_labels_teach_something(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(4 * 3600)
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST")
-@pytest.mark.parametrize(
-    ("preset", "epochs", "most"),
-    [
-        ("mnist_m2_100", ("trainer.max_epochs=66",), 15.0),
-        # 7.1% after a sixth of the preset's epochs
-        ("mnist_m1_m2_100", ("trainer.max_epochs=60", "trainer.pretraining.max_epochs=30"), 9.0),
-    ],
-)
-def test_a_hundred_labels_are_enough(preset, epochs, most, tmp_path):
+def test_a_hundred_labels_are_enough(tmp_path):
+    epochs = ("trainer.max_epochs=20", "trainer.pretraining.max_epochs=30")  # 11% of validation data are wrong then
     overrides = (*epochs, "estimators=[classification]", "estimators.classification.num_samples=10")
-    found = dgm_run.run(dgm_run.compose(f"+experiment=kingma_2014/{preset}", *overrides), tmp_path)
+    found = dgm_run.run(dgm_run.compose("+experiment=kingma_2014/mnist_m1_m2_100", *overrides), tmp_path)
     rows = errors(found)
-    assert rows["error", "q(y|x)"] < most
+    assert rows["error", "q(y|x)"] < 15
     assert rows["error", "q(y|x)"] < rows["error_svm", "baseline"] - 5

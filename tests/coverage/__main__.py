@@ -1,4 +1,4 @@
-"""`python -m tests.coverage [WORD ...]` prints the table of coverages as Markdown: lines with one of the words, or all."""
+"""`python -m tests.coverage [WORD ...]` prints the coverages in Markdown: all lines, or those with one of the words."""
 
 import sys
 
