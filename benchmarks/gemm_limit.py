@@ -1,14 +1,18 @@
-"""The matrix products of the reference VAE and nothing else: no activation, no loss, no update."""
+"""The matrix products of the reference VAE and nothing else: no activation, no loss, no update.
+
+They are computed by the library that is fastest on this processor.
+"""
 
 from collections.abc import Callable, Sequence
 
 import torch
 
 from benchmarks.plain import BATCH_SIZE, DATA_DIM, HIDDEN_DIM, LATENT_DIM
+from dgm_run.networks.products import multiply
 
 
 class Product:
-    """The products of one linear layer, (rows, in_dim) -> (rows, out_dim), into buffers made beforehand.
+    """The products of one linear layer, (rows, in_dim) -> (rows, out_dim).
 
     Args:
         rows: examples.
@@ -21,17 +25,16 @@ class Product:
     def __init__(self, rows: int, in_dim: int, out_dim: int, device: torch.device, gradient_rows: int | None = None):
         self.x = torch.randn(rows, in_dim, device=device)
         self.weight = torch.randn(out_dim, in_dim, device=device)
-        self.y = torch.empty(rows, out_dim, device=device)
-        self.weight_gradient = torch.empty_like(self.weight)
-        self.x_gradient = torch.empty_like(self.x[:gradient_rows])
+        self.y_gradient = torch.randn(rows, out_dim, device=device)
+        self.gradient_rows = rows if gradient_rows is None else gradient_rows
 
     def forward(self) -> None:
-        torch.mm(self.x, self.weight.T, out=self.y)
+        multiply(self.x, self.weight.T)
 
     def backward(self) -> None:
-        torch.mm(self.y.T, self.x, out=self.weight_gradient)
-        if len(self.x_gradient):
-            torch.mm(self.y[: len(self.x_gradient)], self.weight, out=self.x_gradient)
+        multiply(self.y_gradient.T, self.x)
+        if self.gradient_rows:
+            multiply(self.y_gradient[: self.gradient_rows], self.weight)
 
 
 def encoder(rows: int, device: torch.device, pseudo_inputs: int = 0) -> list[Product]:
@@ -72,39 +75,44 @@ def likelihood(images: int, components: int, samples: int, rows: int, device: to
 
 def contrastive_divergence(steps: int, hidden: int, sweeps: int, device: torch.device) -> Callable[[], object]:
     """`steps` steps: the data's hidden units, down and up for every sweep, and the statistics of both phases."""
-    down, up, weight = _both_ways(BATCH_SIZE, hidden, device)
+    down, up = _both_ways(BATCH_SIZE, hidden, device)
     states, units = (
         torch.rand(2 * BATCH_SIZE, DATA_DIM, device=device),
         torch.rand(2 * BATCH_SIZE, hidden, device=device),
     )
-    gradient = torch.empty_like(weight)
 
+    @torch.no_grad()
     def step() -> None:
         up()
         for _ in range(sweeps):
             down()
             up()
-        torch.mm(states.T, units, out=gradient)
+        multiply(states.T, units)
 
     return lambda: [step() for _ in range(steps)]
 
 
 def annealing(temperatures: int, chains: int, hidden: int, device: torch.device) -> Callable[[], object]:
     """Down and up at every temperature."""
-    down, up, _ = _both_ways(chains, hidden, device)
-    return lambda: [(down(), up()) for _ in range(temperatures)]
+    down, up = _both_ways(chains, hidden, device)
+
+    @torch.no_grad()
+    def run() -> None:
+        for _ in range(temperatures):
+            down()
+            up()
+
+    return run
 
 
-def _both_ways(
-    rows: int, hidden: int, device: torch.device
-) -> tuple[Callable[[], object], Callable[[], object], torch.Tensor]:
-    """Returns the products from hidden to visible units and back, and the weights (D, M) that both share."""
+def _both_ways(rows: int, hidden: int, device: torch.device) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Returns the products from hidden to visible units and back."""
     x, h = torch.rand(rows, DATA_DIM, device=device), torch.rand(rows, hidden, device=device)
     weight = 0.01 * torch.randn(DATA_DIM, hidden, device=device)
-    logits, preactivations = torch.empty_like(x), torch.empty_like(h)
-    return lambda: torch.mm(h, weight.T, out=logits), lambda: torch.mm(x, weight, out=preactivations), weight
+    return lambda: multiply(h, weight.T), lambda: multiply(x, weight)
 
 
+@torch.no_grad()
 def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:
     for _ in range(times):
         for product in products:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dgm_run.decoders.base import Decoder
 from dgm_run.distributions.sentence import Sentence
 from dgm_run.distributions.vocabulary import PAD
+from dgm_run.networks.linear import Linear
 from dgm_run.networks.rnn import OFFSET, Cell, TokenNetwork
 
 
@@ -64,8 +65,8 @@ class RNNDecoder(Decoder):
         )
         self.bag: nn.Sequential | None = None
         if bag_of_words:
-            hidden = nn.Linear(latent_dim, hidden_dim)
-            words = nn.Linear(hidden_dim, vocab_size - OFFSET)
+            hidden = Linear(latent_dim, hidden_dim)
+            words = Linear(hidden_dim, vocab_size - OFFSET)
             self.bag = nn.Sequential(hidden, nn.Tanh(), words)
 
     def forward(self, z: Tensor) -> Sentence:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.softplus import sum_softplus
+from dgm_run.networks.products import multiply
 
 
 class Bernoulli(Distribution):
@@ -38,7 +39,7 @@ class Bernoulli(Distribution):
             return super().pairwise_log_prob(z)
         logits = self.logits.flatten(1)
         with full_precision(z):
-            return torch.addmm(-sum_softplus(logits), z.flatten(1), logits.T)
+            return multiply(z.flatten(1), logits.T, -sum_softplus(logits))
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.distributions.base import Distribution, SampleShape, full_precision
+from dgm_run.networks.products import multiply
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -68,7 +69,7 @@ class DiagonalGaussian(Distribution):
         left = torch.cat([z.square(), z], -1).view(-1, 2 * z.shape[-1])  # (N, 2L)
         right = torch.cat([-0.5 * precision, scaled], -1)  # (K, 2L)
         with full_precision(z):
-            return torch.addmm(constant, left, right.T).view(*z.shape[:-1], -1)
+            return multiply(left, right.T, constant).view(*z.shape[:-1], -1)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "DiagonalGaussian":
         return DiagonalGaussian(function(self.loc), function(self.log_var))

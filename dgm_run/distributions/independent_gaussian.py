@@ -5,6 +5,7 @@ from torch import Tensor
 
 from dgm_run.distributions.base import Distribution, SampleShape, full_precision
 from dgm_run.distributions.diagonal_gaussian import LOG_2PI
+from dgm_run.networks.products import multiply
 
 
 class IndependentGaussian(Distribution):
@@ -58,7 +59,7 @@ class IndependentGaussian(Distribution):
         x = (z - centre).flatten(1) * inverse_scale  # (N, D)
         constant = -0.5 * (mean.square() + LOG_2PI).sum(-1) - log_scale.sum()  # (S,)
         with full_precision(z):
-            return torch.addmm(constant, x, mean.T) - 0.5 * x.square().sum(-1, keepdim=True)
+            return multiply(x, mean.T, constant) - 0.5 * x.square().sum(-1, keepdim=True)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = torch.randn(self.noise_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)

@@ -1,9 +1,18 @@
 """Linear layers with their initialization."""
 
-from torch import nn
+from torch import Tensor, nn
+
+from dgm_run.networks.products import multiply
 
 
-def linear(in_dim: int, out_dim: int) -> nn.Linear:
+class Linear(nn.Linear):
+    """torch's linear layer, with the fastest matrix product of this processor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return multiply(x, self.weight.T, self.bias)
+
+
+def linear(in_dim: int, out_dim: int) -> Linear:
     """Builds a linear layer with weights from N(0, 2 / in_dim) and biases at zero.
 
     The networks of the VampPrior paper start in the same way. A gate halves the variance as a rectifier does. Torch's
@@ -16,7 +25,7 @@ def linear(in_dim: int, out_dim: int) -> nn.Linear:
     """
     if min(in_dim, out_dim) < 1:
         raise ValueError(f"a linear layer from {in_dim} to {out_dim} dimensions: both sizes must be positive")
-    layer = nn.Linear(in_dim, out_dim)
+    layer = Linear(in_dim, out_dim)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
     return layer

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgm_run.networks.linear import linear
+from dgm_run.networks.linear import Linear, linear
 from dgm_run.networks.module_list import ModuleList
+from dgm_run.networks.products import multiply
 
 
-class MaskedLinear(nn.Linear):
+class MaskedLinear(Linear):
     """Linear layer whose weights are multiplied by a mask, (out, in)."""
 
     mask: Tensor
@@ -25,7 +26,7 @@ class MaskedLinear(nn.Linear):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.mask, self.bias)
+        return multiply(x, (self.weight * self.mask).T, self.bias)
 
 
 class MADE(nn.Module):

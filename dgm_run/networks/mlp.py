@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dgm_run.networks.linear import linear
+from dgm_run.networks.linear import Linear, linear
 
 Activation = Literal["gated", "relu", "leaky_relu", "tanh", "softplus", "elu"]
 
@@ -60,8 +60,8 @@ class TwoInputLayer(nn.Module):
         self.nonlinearity = Nonlinearity(activation)
         width = self.nonlinearity.inputs * out_dim
         both = linear(first_dim + second_dim, width)  # for its initialization
-        self.first = nn.Linear(first_dim, width, bias=False)
-        self.second = nn.Linear(second_dim, width)
+        self.first = Linear(first_dim, width, bias=False)
+        self.second = Linear(second_dim, width)
         with torch.no_grad():
             self.first.weight.copy_(both.weight[:, :first_dim])
             self.second.weight.copy_(both.weight[:, first_dim:])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.distributions.vocabulary import PAD, SPECIAL, START, UNKNOWN
+from dgm_run.networks.linear import Linear
 
 Cell = Literal["lstm", "gru"]
 State = tuple[Tensor, ...]
@@ -61,10 +62,10 @@ class TokenNetwork(nn.Module):
         input_context_dim = context_dim if context_at != "state" else 0
         state_context_dim = context_dim if context_at != "input" else 0
         self.has_context_inputs = input_context_dim > 0
-        self.first_state = nn.Linear(state_context_dim, self.num_states * hidden_dim) if state_context_dim else None
+        self.first_state = Linear(state_context_dim, self.num_states * hidden_dim) if state_context_dim else None
         self.layer = recurrent_layer(cell, embed_dim + input_context_dim, hidden_dim)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden_dim, vocab_size - OFFSET)
+        self.output = Linear(hidden_dim, vocab_size - OFFSET)
 
     def forward(self, tokens: Tensor, context: Tensor | None) -> Tensor:
         """Computes the logits of each token given its predecessors.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.encoders.base import Encoder
-from dgm_run.networks.linear import linear
+from dgm_run.networks.linear import Linear, linear
 from dgm_run.networks.mlp import Activation
 from dgm_run.posteriors.stein_particles import SteinParticlesPosterior
 
@@ -30,7 +30,7 @@ class TestFunction(nn.Module):
         super().__init__()
         self.into = linear(latent_dim, hidden_dim)
         self.features = linear(feature_dim, hidden_dim)
-        self.out = nn.Linear(hidden_dim, latent_dim, bias=False)  # a hidden unit with W = 0 serves as a bias
+        self.out = Linear(hidden_dim, latent_dim, bias=False)  # a hidden unit with W = 0 serves as a bias
 
     def forward(self, z: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Computes f and its divergence in z: (S, B, L), (S, B)."""

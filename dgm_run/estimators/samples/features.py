@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.data.data_split import DataSplit
+from dgm_run.networks.linear import Linear
 from dgm_run.recording.image_grid import is_image
 
 FeatureKind = Literal["classifier", "random", "pca", "pixels"]
@@ -105,8 +106,8 @@ class FeatureNetwork(nn.Module):
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
             dim = self.convolutions(torch.zeros(1, *shape)).shape[1]
-        self.features = nn.Linear(dim, FEATURE_DIM)
-        self.head = nn.Linear(FEATURE_DIM, num_classes)
+        self.features = Linear(dim, FEATURE_DIM)
+        self.head = Linear(FEATURE_DIM, num_classes)
 
     def embed(self, x: Tensor) -> Tensor:
         """Returns the input of the last layer before its nonlinearity: (B, *shape) -> (B, D)."""

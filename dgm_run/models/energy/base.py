@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.errors import ConfigError
 from dgm_run.models.base import GenerativeModel
+from dgm_run.networks.products import multiply
 
 MAX_FINE_STEP = 0.001 + 1e-9
 """Largest step of the inverse temperature for which `softplus_increase` uses the slope."""
@@ -247,7 +248,7 @@ def repeat_batch(x: Tensor, n: int) -> Tensor:
 
 def affine(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """Computes bias + x weight in the type of x: densities stay in full precision under autocast."""
-    return torch.addmm(bias, x, weight).to(x.dtype)
+    return multiply(x, weight, bias).to(x.dtype)
 
 
 def dot(x: Tensor, b: Tensor) -> Tensor:

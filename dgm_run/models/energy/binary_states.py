@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dgm_run import rng
 from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import EnergyModel, affine, dot, expand_beta, scale_preactivations, softplus_increase
+from dgm_run.networks.products import multiply
 
 
 class BinaryStates(nn.Module, ABC):
@@ -153,7 +154,7 @@ def mix_affine(base: Tensor, bias: Tensor, x: Tensor, weight: Tensor, beta: floa
     """Computes (1 - beta) base + beta (bias + x weight), (B, D), in the type of x; a scalar beta needs one product."""
     if isinstance(beta, Tensor) or beta == 1:
         return mix(base, affine(bias, x, weight), beta)
-    return torch.addmm(torch.lerp(base, bias, beta), x, weight, alpha=beta).to(x.dtype)
+    return torch.add(torch.lerp(base, bias, beta), multiply(x, weight).to(x.dtype), alpha=beta)
 
 
 def flip(x: Tensor, index: Tensor) -> Tensor:

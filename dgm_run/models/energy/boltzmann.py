@@ -14,6 +14,7 @@ from dgm_run import rng
 from dgm_run.models.energy.base import affine
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix
 from dgm_run.models.energy.enumeration import log_sum_over_states
+from dgm_run.networks.products import multiply
 
 
 class Boltzmann(BinaryEnergyModel):
@@ -87,7 +88,7 @@ class Boltzmann(BinaryEnergyModel):
         x = state.flatten(1)
         return {
             "visible_bias": -(weights @ x),
-            "raw_weight": _symmetrize(-0.5 * (x.T @ (x * weights.unsqueeze(-1)))),
+            "raw_weight": _symmetrize(-0.5 * multiply(x.T, x * weights.unsqueeze(-1))),
         }
 
     def log_base_partition(self) -> Tensor:

@@ -18,6 +18,7 @@ from dgm_run.models.energy.binary_states import BinaryHiddenUnits, BinaryStates,
 from dgm_run.models.energy.enumeration import log_sum_over_states
 from dgm_run.models.energy.tied_rbm import TiedRBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
+from dgm_run.networks.products import multiply
 
 
 class DBM(BinaryHiddenUnits, BinaryStates, EnergyModel, LayeredModel):
@@ -166,7 +167,7 @@ class DBM(BinaryHiddenUnits, BinaryStates, EnergyModel, LayeredModel):
     def gradient(self, state: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
         h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
         layers = _interleave(self._split_even(state), self._split_odd(h))
-        found = {f"weight_{layer}": layers[layer - 1].T @ layers[layer] for layer in range(1, len(layers))}
+        found = {f"weight_{layer}": multiply(layers[layer - 1].T, layers[layer]) for layer in range(1, len(layers))}
         return found | {"visible_bias": -(weights @ state), "hidden_bias": h.sum(0)}
 
     def center_gradient(

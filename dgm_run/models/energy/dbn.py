@@ -16,6 +16,7 @@ from dgm_run.models.energy.base import EnergyModel, UnnormalizedModel, repeat_ba
 from dgm_run.models.energy.binary_states import log_bernoulli, log_independent, mean_logits
 from dgm_run.models.energy.rbm import RBM
 from dgm_run.models.layered import LayeredModel, Stage, layer_sizes
+from dgm_run.networks.linear import Linear
 from dgm_run.networks.module_list import ModuleList
 
 
@@ -30,8 +31,8 @@ class SigmoidLayer(nn.Module):
 
     def __init__(self, num_below: int, num_above: int, init_scale: float):
         super().__init__()
-        self.generation = nn.Linear(num_above, num_below)
-        self.recognition = nn.Linear(num_below, num_above)
+        self.generation = Linear(num_above, num_below)
+        self.recognition = Linear(num_below, num_above)
         for linear in (self.generation, self.recognition):
             nn.init.normal_(linear.weight, std=init_scale)
             nn.init.zeros_(linear.bias)

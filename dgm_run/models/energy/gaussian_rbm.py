@@ -15,6 +15,7 @@ from dgm_run.distributions.diagonal_gaussian import LOG_2PI
 from dgm_run.models.energy.base import EnergyModel, affine, expand_beta, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryHiddenUnits
 from dgm_run.models.energy.enumeration import log_sum_over_states
+from dgm_run.networks.products import multiply
 
 MIN_SCALE = 1e-3
 """Least scale of a constant pixel, as a fraction of the standard deviation of all pixels."""
@@ -124,12 +125,12 @@ class GaussianRBM(BinaryHiddenUnits, EnergyModel):
         weighted = h * weights.unsqueeze(-1)
         deviation = u - self.visible_bias
         found = {
-            "weight": -precision.unsqueeze(-1) * (u.T @ weighted),
+            "weight": -precision.unsqueeze(-1) * multiply(u.T, weighted),
             "visible_bias": -precision * (weights @ deviation),
             "hidden_bias": -weighted.sum(0),
         }
         if isinstance(self.log_var, nn.Parameter):
-            pull = u * (h @ self.weight.T) - 0.5 * deviation.square()  # (B, D)
+            pull = u * multiply(h, self.weight.T) - 0.5 * deviation.square()  # (B, D)
             found["log_var"] = precision * (weights @ pull)
         return found
 

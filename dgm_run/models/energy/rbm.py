@@ -17,6 +17,7 @@ from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import affine, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, BinaryHiddenUnits, mix_affine
 from dgm_run.models.energy.enumeration import log_sum_over_states
+from dgm_run.networks.products import multiply
 
 
 class RBM(BinaryHiddenUnits, BinaryEnergyModel):
@@ -86,7 +87,7 @@ class RBM(BinaryHiddenUnits, BinaryEnergyModel):
 def compute_gradient(x: Tensor, preactivations: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Computes the gradient of the free energies F(x), weighted: (B, D), (B, M), (B,) -> by parameter."""
     h = preactivations.sigmoid().mul_(-weights.unsqueeze(-1))
-    return {"weight": x.T @ h, "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
+    return {"weight": multiply(x.T, h), "visible_bias": -(weights @ x), "hidden_bias": h.sum(0)}
 
 
 def center_gradient(gradient: dict[str, Tensor], x_mean: Tensor, h_mean: Tensor) -> dict[str, Tensor]:

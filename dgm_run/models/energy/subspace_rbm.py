@@ -15,6 +15,7 @@ from dgm_run.distributions.softplus import sum_softplus
 from dgm_run.models.energy.base import affine, expand_beta, scale_preactivations
 from dgm_run.models.energy.binary_states import BinaryEnergyModel, mix_affine
 from dgm_run.models.energy.enumeration import binary_states, digits, log_sum, log_sum_over_states
+from dgm_run.networks.products import multiply
 
 
 class SubspaceRBM(BinaryEnergyModel):
@@ -84,7 +85,7 @@ class SubspaceRBM(BinaryEnergyModel):
         units = gates.unsqueeze(-1) * preactivations.sigmoid()  # (B, M, K)
         return {
             "visible_bias": -(weights @ x),
-            "weight": x.T @ units.flatten(1),
+            "weight": multiply(x.T, units.flatten(1)),
             "unit_bias": units.sum(0),
             "gate_bias": gates.sum(0),
         }
