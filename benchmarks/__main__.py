@@ -23,6 +23,7 @@ from benchmarks import (
 )
 from benchmarks.data import mnist_folder
 from benchmarks.table import Options
+from dgm_run.memory import keep_freed_memory
 
 QUESTIONS = {
     "vae": partial(vae_training.run, vae_training.VAE),
@@ -48,7 +49,8 @@ QUESTIONS = {
 
 def main() -> None:
     arguments = _arguments()
-    torch.set_flush_denormal(True)  # for all alike; must come before torch starts its threads
+    keep_freed_memory()  # for all alike, as the next line
+    torch.set_flush_denormal(True)  # must come before torch starts its threads
     torch.set_num_threads(arguments.threads)
     options = _options(arguments)
     _introduce(options)

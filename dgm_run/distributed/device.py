@@ -8,6 +8,7 @@ from torch import nn
 
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
+from dgm_run.memory import keep_freed_memory
 
 ALL_THREADS = torch.get_num_threads()
 """Number of CPU threads that torch takes by itself."""
@@ -25,6 +26,7 @@ def select_device(name: str, devices: int) -> torch.device:
     Raises:
         ConfigError: the device cannot be used.
     """
+    keep_freed_memory()
     device = _make_device(_choose_device_name(name, devices))
     # jobs of a sweep share a process: every default is set again
     torch.set_flush_denormal(True)  # importance weights underflow; denormals slow the CPU fivefold
