@@ -5,6 +5,7 @@ Source: T. Tieleman, Training restricted Boltzmann machines using approximations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dgm_run.models.energy.base import EnergyModel
@@ -34,10 +35,15 @@ class PersistentContrastiveDivergence(EnergyObjective[EnergyModel]):
         if min(self.num_steps, self.num_chains) < 1:
             raise ValueError(f"num_steps = {self.num_steps} and num_chains = {self.num_chains} must be positive")
 
+    @torch.no_grad()
     def init_state(self, model: EnergyModel, x: Tensor) -> dict[str, Tensor]:
-        return super().init_state(model, x) | {"chains": model.sample_base(self.num_chains)}
+        chains = model.sample_base(self.num_chains)
+        return super().init_state(model, x) | {"chains": chains, "chain_preactivations": model.preactivations(chains)}
 
     def phases(self, model: EnergyModel, states: Tensor, preactivations: Tensor, progress: Progress) -> Phases:
-        v, v_preactivations = model.gibbs(progress.state["chains"], self.num_steps)
-        progress.state["chains"].copy_(v)
+        state = progress.state
+        # the hidden units of the last step, as in the source, which saves a product
+        v, v_preactivations = model.gibbs(state["chains"], self.num_steps, state["chain_preactivations"])
+        state["chains"].copy_(v)
+        state["chain_preactivations"].copy_(v_preactivations)
         return contrast_phases(model, states, preactivations, v, v_preactivations)
