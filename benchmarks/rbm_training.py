@@ -13,6 +13,8 @@ from dgm_run.distributed.device import has_bf16_units
 
 NUM_HIDDEN = 500
 PIXELS = "dataset.binarize=threshold"  # scikit-learn draws no pixels
+SHORTEST_AIS = ("num_temperatures=1", "max_num_temperatures=1", "num_chains=2")
+"""Settings of the AIS at the end of a turn, which comes after fewer steps than an epoch has."""
 
 
 def run(objective: str, num_steps: int, options: Options) -> Ratios:
@@ -22,7 +24,7 @@ def run(objective: str, num_steps: int, options: Options) -> Ratios:
 
 def _contenders(objective: str, num_steps: int, options: Options) -> list[Contender]:
     data, steps = load(options.device, PIXELS), options.turns(300 if num_steps == 1 else 30)
-    watch = ["objective.partition.fallback.num_temperatures=1", "objective.partition.fallback.num_chains=2"]
+    watch = [f"objective.partition.fallback.{setting}" for setting in SHORTEST_AIS]
     overrides = ["model=rbm", PIXELS, *watch, f"objective={objective}", f"objective.num_steps={num_steps}"]
     runs = {
         "dgm-run": ours.trainer_loop(data, options, steps, *overrides),
