@@ -4,10 +4,13 @@ They are computed by the library that is fastest on this processor.
 """
 
 from collections.abc import Callable, Sequence
+from unittest import mock
 
 import torch
 
 from benchmarks.plain import BATCH_SIZE, DATA_DIM, HIDDEN_DIM, LATENT_DIM
+from benchmarks.table import GEMMS, TORCH_GEMMS
+from dgm_run.networks import products
 from dgm_run.networks.products import multiply
 
 
@@ -60,17 +63,32 @@ def mixture(rows: int, components: int, device: torch.device) -> list[Product]:
     return [Product(rows, 2 * LATENT_DIM, components, device)] if components else []
 
 
+def add_limits(runs: dict[str, Callable[[], object]], run: Callable[[], object]) -> None:
+    """Adds the products to the contenders, also by `torch.mm` where another library is faster."""
+    runs[GEMMS] = run
+    if products.PREFERS_ONEDNN:
+        runs[TORCH_GEMMS] = _by_torch(run)
+
+
+def _by_torch(run: Callable[[], object]) -> Callable[[], object]:
+    def run_by_torch() -> None:
+        with mock.patch.object(products, "PREFERS_ONEDNN", False):
+            run()
+
+    return run_by_torch
+
+
 def training(steps: int, components: int, samples: int, device: torch.device) -> Callable[[], object]:
     """`steps` steps, forward and backward."""
     rows = samples * BATCH_SIZE
-    products = encoder(BATCH_SIZE, device, components) + mixture(rows, components, device) + decoder(rows, device)
-    return lambda: _repeat(steps, products, backward=True)
+    layers = encoder(BATCH_SIZE, device, components) + mixture(rows, components, device) + decoder(rows, device)
+    return lambda: _repeat(steps, layers, backward=True)
 
 
 def likelihood(images: int, components: int, samples: int, rows: int, device: torch.device) -> Callable[[], object]:
     """`samples` decoder passes of so many images, `rows` at a time."""
-    products = mixture(rows, components, device) + decoder(rows, device)
-    return lambda: _repeat(images * samples // rows, products, backward=False)
+    layers = mixture(rows, components, device) + decoder(rows, device)
+    return lambda: _repeat(images * samples // rows, layers, backward=False)
 
 
 def contrastive_divergence(steps: int, hidden: int, sweeps: int, device: torch.device) -> Callable[[], object]:
@@ -113,9 +131,9 @@ def _both_ways(rows: int, hidden: int, device: torch.device) -> tuple[Callable[[
 
 
 @torch.no_grad()
-def _repeat(times: int, products: Sequence[Product], backward: bool) -> None:
+def _repeat(times: int, layers: Sequence[Product], backward: bool) -> None:
     for _ in range(times):
-        for product in products:
+        for product in layers:
             product.forward()
-        for product in reversed(products if backward else []):
+        for product in reversed(layers if backward else []):
             product.backward()

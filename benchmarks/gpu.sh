@@ -4,8 +4,8 @@
 #   benchmarks/gpu.sh [a] [b] [c] --out FOLDER [--device cuda|cpu] [--quick] [--wheels FOLDER] [--mnist FILE.tar.xz]
 #
 #   a  stops and resumes a VAE, an RBM and a GAN, and compares them with runs that were not stopped
-#   b  speed: VAE, VampPrior, likelihood, CD-1, CD-25 and AIS, eager and compiled
-#   c  the VampPrior of Tomczak & Welling 2018 on MNIST, until its time is up; it leaves a checkpoint
+#   b  speed: VAE, VampPrior, IWAE, likelihood, convolutions, PixelCNN, CD-1, CD-25 and AIS, eager and compiled
+#   c  the VAE of Tomczak & Welling 2018 on MNIST with both priors at once, until the time is up; they leave checkpoints
 #
 # Without letters all parts run. Each has its own time limit. Wheels hold packages that Python lacks there.
 # The status is 1 if a part fails; one that its limit stops does not.
@@ -50,23 +50,35 @@ part() { # name, seconds, command...: runs it, and keeps its output
 }
 
 speed() {
-    local questions=(vae vampprior likelihood cd-1 cd-25 ais) only=()
+    local questions=(vae vampprior iwae likelihood conv pixelcnn cd-1 cd-25 ais) only=()
     [ -z "$quick" ] || questions=(vae cd-1)
     for question in "${questions[@]}"; do only+=(--only "$question"); done
     part b 220 python3 -m benchmarks --device "$device" --quick $([ -n "$quick" ] || echo --compile) "${only[@]}"
 }
 
-vampprior() {
-    local run=("trainer.device=$device" "hydra.run.dir=$out/vampprior" trainer.resume=auto trainer.image_every_epochs=null)
-    [ -z "$quick" ] || run+=(dataset=digits model.latent_dim=2 trainer.max_epochs=2 prior.num_components=10)
-    part c 150 python3 -m dgm_run +experiment=vampprior_2018/dynamic_vae_vamp "${run[@]}"
+train() { # preset, overrides...: resumes the run if it has a checkpoint
+    python3 -m dgm_run "+experiment=vampprior_2018/$1" "trainer.device=$device" "hydra.run.dir=$out/$1" \
+        trainer.resume=auto trainer.image_every_epochs=null "${@:2}"
+}
+export -f train
+export out device
+
+both_priors() { # the jobs share the GPU
+    local small=()
+    [ -z "$quick" ] || small=(dataset=digits model.latent_dim=2 trainer.max_epochs=2)
+    local components=("${small[@]}")
+    [ -z "$quick" ] || components+=(prior.num_components=10)
+    part c 150 bash -c '
+        train dynamic_vae_vamp '"${components[*]}"' & vamp=$!
+        train dynamic_vae_standard '"${small[*]}"' & standard=$!
+        wait "$vamp" && wait "$standard"'
 }
 
 for each in "${parts[@]}"; do
     case $each in
         a) part a 100 python3 -m benchmarks.resume --device "$device" ;;
         b) speed ;;
-        c) vampprior ;;
+        c) both_priors ;;
     esac
 done
 exit $failed

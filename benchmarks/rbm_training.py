@@ -7,7 +7,7 @@ from sklearn.neural_network import BernoulliRBM
 from benchmarks import gemm_limit, ours
 from benchmarks.data import load
 from benchmarks.plain import BATCH_SIZE
-from benchmarks.table import BARE, GEMMS, SKLEARN, Contender, Options, Ratios, measure, show
+from benchmarks.table import BARE, SKLEARN, Contender, Options, Ratios, measure, show
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.device import has_bf16_units
 
@@ -38,7 +38,7 @@ def _contenders(objective: str, num_steps: int, options: Options) -> list[Conten
             runs["dgm-run, the same in bf16"] = ours.trainer_loop(data, options, steps, *bf16)
     if num_steps == 1:
         runs[SKLEARN] = _scikit_learn(data, steps)
-    runs[GEMMS] = gemm_limit.contrastive_divergence(steps, NUM_HIDDEN, num_steps, options.device)
+    gemm_limit.add_limits(runs, gemm_limit.contrastive_divergence(steps, NUM_HIDDEN, num_steps, options.device))
     return [Contender(name, steps * BATCH_SIZE, run) for name, run in runs.items()]
 
 

@@ -9,6 +9,7 @@ import torch
 
 BARE = "dgm-run's model in a bare loop"
 GEMMS = "matrix products alone"
+TORCH_GEMMS = "matrix products alone, by torch.mm"
 DECODER = "the decoder's passes alone"
 LOADER = "plain loop, DataLoader of tensors"
 PLAIN = "plain loop of the same networks"
@@ -22,6 +23,7 @@ REFERENCES = {
     "x bare loop": BARE,
     "of passes": DECODER,
     "of products": GEMMS,
+    "of torch.mm": TORCH_GEMMS,
 }
 
 PAUSE = 0.3

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from benchmarks import gemm_limit, ours, plain
 from benchmarks.data import load, mnist_folder
-from benchmarks.table import BARE, GEMMS, LOADER, PYTHAE, Contender, Options, Ratios, measure, show
+from benchmarks.table import BARE, LOADER, PYTHAE, Contender, Options, Ratios, measure, show
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.device import has_bf16_units
 
@@ -61,5 +61,5 @@ def _contenders(task: Task, data: LoadedDataset, options: Options) -> list[Conte
         from benchmarks import peers
 
         runs[PYTHAE] = peers.trainer_loop(data, options, steps, *shape)
-    runs[GEMMS] = gemm_limit.training(steps, *shape, options.device)
+    gemm_limit.add_limits(runs, gemm_limit.training(steps, *shape, options.device))
     return [Contender(name, steps * plain.BATCH_SIZE, run) for name, run in runs.items()]

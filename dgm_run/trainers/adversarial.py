@@ -42,7 +42,7 @@ class AdversarialTrainer(GradientTrainer):
         generator_lr_ratio: learning rate of the generator, relative to the discriminator's.
 
     Raises:
-        ValueError: a number is not positive, or `compile` is set.
+        ValueError: a number is not positive, or `compile` is true.
     """
 
     num_critic_steps: int
@@ -52,8 +52,11 @@ class AdversarialTrainer(GradientTrainer):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.compile:
+        if self.compile is True:
             raise ValueError("compile: second derivatives cannot be compiled: set trainer.compile=false")
+
+    def compiles_step(self, num_examples: int) -> bool:
+        return False
 
     def make_step(self, model: nn.Module, objective: Objective, data: LoadedDataset, seed: int) -> Step:
         if len(data.valid) <= NEIGHBOURS:

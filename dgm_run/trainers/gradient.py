@@ -34,6 +34,10 @@ class GradientTrainer(LoopSettings, Trainer):
         self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext
     ) -> TrainingLoop:
         """Makes the loop that `fit` runs."""
+        if self.compile == "auto":
+            decision = "compiling" if self.compiles_step(len(data.train)) else "not compiling"
+            num_steps = self.total_steps(len(data.train))
+            context.display.say(f"trainer.compile=auto: {decision} the step, of which there are {num_steps:,} at most")
         step = self.make_step(model, objective, data, context.seed)
         return TrainingLoop(self, model, objective, step, data, context)
 

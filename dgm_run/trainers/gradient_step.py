@@ -57,7 +57,7 @@ class GradientStep(Step):
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{optimizer_key} or its schedule: {error}") from None
         self.objective_state = self._init_objective_state()
-        self.compute_loss = self._compile() if settings.compile else self._compute_loss_eagerly
+        self.compute_loss = self._compile() if settings.compiles_step(len(train)) else self._compute_loss_eagerly
         self._check_batch_norm()
         self.begin_epoch(0)
 

@@ -1,12 +1,19 @@
 """Settings of a training loop."""
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from dgm_run.errors import CheckpointError
 from dgm_run.trainers.schedules import refuse_past_end
+
+MIN_COMPILED_STEPS = 20_000
+"""Number of steps from which the time that compiled steps save exceeds that of compilation."""
+CPP_COMPILERS = ("c++", "g++", "clang++", "cl")
+"""Names of compilers of C++, one of which torch.compile needs."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class LoopSettings:
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
-        compile: whether torch.compile fuses the step, which pays off from about 20,000 steps on.
+        compile: whether torch.compile fuses the step; auto if the training has `MIN_COMPILED_STEPS` steps and there is
+            a compiler of C++. A measured gain would not decide alike in a resumed run.
         device: auto | cpu | cuda | cuda:N.
         devices: processes that train one model, each on a GPU of its own, or all on the CPU.
         micro_batches: parts of a batch, which the processes share: a multiple of `devices`. Each part has random
@@ -57,7 +65,7 @@ class LoopSettings:
     clip_norm: float | None
     ema_decay: float | None
     precision: Literal["fp32", "bf16", "fp64"]
-    compile: bool
+    compile: bool | Literal["auto"]
     device: str
     devices: int
     micro_batches: int
@@ -99,6 +107,13 @@ class LoopSettings:
                 f"{getattr(self, name)}: set it to {done} or more"
             )
         refuse_past_end(self.schedule, math.ceil(total / steps_per_epoch), "schedule", "trainer", is_resumed)
+
+    def compiles_step(self, num_examples: int) -> bool:
+        """Returns whether the step is compiled."""
+        if self.compile != "auto":
+            return self.compile
+        compilers = (os.environ.get("CXX", ""), *CPP_COMPILERS)
+        return self.total_steps(num_examples) >= MIN_COMPILED_STEPS and any(map(shutil.which, compilers))
 
     def examples_per_step(self, num_examples: int) -> int:
         """Counts the examples of a step; the last of an epoch may have fewer."""

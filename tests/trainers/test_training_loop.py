@@ -5,9 +5,11 @@ import pytest
 import torch
 
 import dgm_run
+from dgm_run.config.compose import compose, instantiate
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import CheckpointError, TrainingError
 from dgm_run.recording.checkpoint import Checkpoints
+from dgm_run.trainers import loop_settings
 from tests.support.tiny import TINY, TINY_ENERGY, metrics, stop_after
 
 
@@ -156,6 +158,28 @@ def test_a_compiled_step_gives_the_same_loss(tmp_path):
             "objective.num_samples=100")  # fmt: skip
         loss += values(tmp_path / compiled, "train/loss")
     assert loss[0] == pytest.approx(loss[1], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "max_epochs", "compilers", "expected"),
+    [
+        ("auto", 4, ("sh",), False),
+        ("auto", 5, ("sh",), True),
+        ("auto", 5, (), False),
+        (True, 4, (), True),
+        (False, 5, ("sh",), False),
+    ],
+)
+def test_step_compiled_by_number_of_steps(setting, max_epochs, compilers, expected, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(loop_settings, "CPP_COMPILERS", compilers)
+    cfg = compose(f"trainer.compile={setting}", f"trainer.max_epochs={max_epochs}", "trainer.batch_size=1")
+    assert instantiate(cfg.trainer).compiles_step(4_000) is expected
+
+
+def test_run_says_whether_it_compiles(tmp_path, capsys):
+    run(tmp_path, "trainer.compile=auto")
+    assert "trainer.compile=auto: not compiling the step, of which there are" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau", "burda"])
