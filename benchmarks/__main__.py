@@ -54,9 +54,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     options = _options(arguments)
     _introduce(options)
-    tables = {name: QUESTIONS[name](options) for name in arguments.only or QUESTIONS}
-    if arguments.save:
-        check.save(tables)
+    tables = {}
+    for name in arguments.only or QUESTIONS:
+        tables[name] = QUESTIONS[name](options)
+        if arguments.save:
+            check.save({name: tables[name]})
     if arguments.check:
         try:
             slower = check.find_slower(tables)

@@ -32,14 +32,16 @@ PREFERS_ONEDNN = _prefers_onednn()
 
 
 def multiply(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Computes x y + bias: (*batch, N), (N, M), (M,) -> (*batch, M), with derivatives of any order.
+    """Computes x y + bias: (*batch, N), (N, M), (M,) or (*batch, M) -> (*batch, M), with derivatives of any order.
 
     On a device other than the CPU, in another precision, and under autocast, torch computes it.
     """
     if not _suits_onednn(x, y):
         return F.linear(x, y.T, bias)
     product = _Product.apply if torch.is_grad_enabled() else _run_onednn
-    return product(x.flatten(0, -2), y, bias).view(*x.shape[:-1], y.shape[1])
+    row = bias if bias is not None and bias.dim() == 1 else None
+    xy = product(x.flatten(0, -2), y, row).view(*x.shape[:-1], y.shape[1])
+    return xy if bias is row else xy + bias
 
 
 def _suits_onednn(x: Tensor, y: Tensor) -> bool:
@@ -82,12 +84,17 @@ def _run_onednn(x: Tensor, y: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _call_onednn(x: Tensor, y: Tensor, bias: Tensor | None) -> Tensor:
-    # a matrix with gaps between its elements has no fast kernel
-    if 1 not in x.stride():
-        x = x.contiguous()
-    if not (y.is_contiguous() or y.T.is_contiguous()):
-        y = y.contiguous()
+    # other layouts of y have no fast kernel, others of the bias would be read wrongly
+    y = y if y.T.is_contiguous() else y.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    x = x if _has_plain_layout(x) else x.contiguous()
     return torch.ops.mkldnn._linear_pointwise(x, y.T, bias, "none", [], "")
+
+
+def _has_plain_layout(x: Tensor) -> bool:
+    """Returns whether a matrix is stored by rows or by columns, with or without a gap between them."""
+    rows, columns = x.stride()
+    return (columns == 1 and rows >= x.shape[1]) or (rows == 1 and columns >= x.shape[0])
 
 
 @torch.library.custom_op("dgm_run::multiply", mutates_args=())

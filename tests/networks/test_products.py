@@ -3,9 +3,20 @@
 import pytest
 import torch
 
+import dgm_run
 from dgm_run.networks import products
 from dgm_run.networks.linear import Linear
 from dgm_run.networks.products import multiply
+from tests.support.tiny import (
+    SHORT,
+    TINY,
+    TINY_DENSITY,
+    TINY_ENERGY,
+    TINY_GAN,
+    TINY_LABELLED,
+    TINY_LAYERS,
+    TINY_SENTENCE_VAE,
+)
 
 has_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
 
@@ -23,34 +34,72 @@ def onednn(monkeypatch):
 
 def with_derivatives(x, y, bias):
     """A product, its gradient, and the gradient of a function of that."""
-    arguments = [x.requires_grad_(), y.requires_grad_(), bias.requires_grad_()]
+    arguments = [each.detach().requires_grad_() for each in (x, y, bias)]
     product = multiply(*arguments)
     first = torch.autograd.grad((product.sin() * product).mean(), arguments, create_graph=True)
     second = torch.autograd.grad(sum(each.square().sum() for each in first), arguments)
     return product, *first, *second
 
 
-LAYOUTS = {
-    "rows": (lambda: torch.randn(7, 5), lambda: torch.randn(5, 3)),
-    "columns": (lambda: torch.randn(5, 7).T, lambda: torch.randn(3, 5).T),
-    "gaps": (lambda: torch.randn(7, 10)[:, ::2], lambda: torch.randn(5, 6)[:, ::2]),
-    "half of the columns": (lambda: torch.randn(7, 10)[:, :5], lambda: torch.randn(5, 6)[:, :3]),
-    "one row for all": (lambda: torch.randn(1, 5).expand(7, 5), lambda: torch.randn(5, 1).expand(5, 3)),
-    "samples of a batch": (lambda: torch.randn(4, 7, 5), lambda: torch.randn(5, 3)),
+def lay_out(shape):
+    """The layouts in which a matrix of this shape may be stored, with the same values."""
+    rows, columns = shape
+    wide, tall = torch.randn(rows, 2 * columns), torch.randn(2 * columns, rows)
+    return {
+        "rows": wide[:, :columns].clone(),
+        "columns": tall[:columns].clone().T,
+        "part of rows": wide[:, columns:],
+        "part of columns": tall.T[:, :columns],
+        "every other row": torch.randn(2 * rows, columns)[::2],
+        "every other column": wide[:, ::2],
+        "one row": torch.randn(1, columns).expand(shape),
+        "one column": torch.randn(rows, 1).expand(shape),
+        "windows": torch.randn(rows + columns).unfold(0, columns, 1)[:rows],
+    }
+
+
+LAYOUTS = list(lay_out((2, 2)))
+BIASES = {
+    "vector": lambda: torch.randn(3),
+    "every other": lambda: torch.randn(6)[::2],
+    "one number": lambda: torch.randn(1).expand(3),
+    "a row each": lambda: torch.randn(7, 3),
 }
 
 
 @has_onednn
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_onednn_multiplies_any_layout(onednn, layout):
-    x, y = (make() for make in LAYOUTS[layout])
-    bias = torch.randn(3)
-    found = with_derivatives(x.detach(), y.detach(), bias)
+@pytest.mark.parametrize("of_y", LAYOUTS)
+@pytest.mark.parametrize("of_x", LAYOUTS)
+def test_onednn_multiplies_any_layout(onednn, monkeypatch, of_x, of_y):
+    for bias in BIASES.values():
+        arguments = lay_out((7, 5))[of_x], lay_out((5, 3))[of_y], bias()
+        with torch.no_grad():
+            plain = multiply(*arguments)
+        found = with_derivatives(*arguments)
+        assert onednn
+        monkeypatch.setattr(products, "PREFERS_ONEDNN", False)
+        expected = with_derivatives(*(each.double() for each in arguments))
+        monkeypatch.setattr(products, "PREFERS_ONEDNN", True)
+        for a, b in zip((plain, *found), (expected[0], *expected), strict=True):
+            assert (a - b).abs().max() <= 1e-4 * b.abs().max() + 1e-6
+
+
+@has_onednn
+@pytest.mark.parametrize("shape", [(1, 5, 3), (7, 1, 3), (7, 5, 1), (1, 1, 1)])
+def test_onednn_multiplies_single_rows_and_columns(onednn, shape):
+    rows, inner, columns = shape
+    x, y = torch.randn(rows, inner), torch.randn(inner, columns)
+    assert torch.allclose(multiply(x, y), (x.double() @ y.double()).float(), atol=1e-5)
+    assert torch.allclose(multiply(y.T, x.T), (x.double() @ y.double()).T.float(), atol=1e-5)
+    assert len(onednn) == 2
+
+
+@has_onednn
+def test_samples_of_a_batch_are_rows(onednn):
+    x, y = torch.randn(4, 7, 5), torch.randn(5, 3)
+    assert torch.allclose(multiply(x, y), (x.double() @ y.double()).float(), atol=1e-5)
+    assert torch.allclose(multiply(x, y, torch.ones(4, 7, 3)), (x.double() @ y.double() + 1).float(), atol=1e-5)
     assert onednn
-    products.PREFERS_ONEDNN = False
-    expected = with_derivatives(x.detach().double(), y.detach().double(), bias.detach().double())
-    for a, b in zip(found, expected, strict=True):
-        assert torch.allclose(a.double(), b, rtol=1e-4, atol=1e-5)
 
 
 @has_onednn
@@ -109,3 +158,31 @@ def test_amd_with_avx512_prefers_onednn(monkeypatch, capability, vendor, expecte
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(products, "_read_vendor", lambda: vendor)
     assert products._prefers_onednn() is expected
+
+
+FAMILIES = {
+    "vae": TINY,
+    "vampprior": (*TINY, "prior=vampprior", "prior.num_components=5"),
+    "hvae": (*TINY, "model=hvae", "model.total_dim=4", "model.hidden_dims=[8]"),
+    "conv": ("encoder=conv", "decoder=conv", "model.latent_dim=2", *SHORT),
+    "gan": TINY_GAN,
+    "density network": TINY_DENSITY,
+    "m2": TINY_LABELLED,
+    "sentences": TINY_SENTENCE_VAE,
+    "rbm": TINY_ENERGY,
+    "centred rbm": (*TINY_ENERGY, "objective=pcd", "objective.centering_rate=0.01"),
+    "gaussian rbm": (*TINY_ENERGY, "model=gaussian_rbm", "dataset.binarize=none", "dataset.dequantize=true"),
+    "subspace rbm": ("model=subspace_rbm", "model.num_gates=8", *SHORT),
+    "boltzmann": ("model=boltzmann", *SHORT),
+    "dbn": ("model=dbn", *TINY_LAYERS),
+    "dbm": ("model=dbm", *TINY_LAYERS),
+}
+
+
+@has_onednn
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_multiplies_by_onednn(family, onednn, tmp_path):
+    results = dgm_run.run(dgm_run.compose(*FAMILIES[family]), tmp_path)
+    assert results["failed_estimators"] == {}
+    assert onednn
