@@ -2,56 +2,25 @@
 
 import numpy as np
 import pytest
-import torch
 
 import dgm_run
-from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.errors import ConfigError
+from tests.support.own_data import (
+    ARRAYS,
+    FACTORS,
+    GAUSSIAN,
+    density_in_data_units,
+    draw_columns,
+    gaussian_log_density,
+    run,
+    save,
+)
 from tests.support.tiny import SHORT, TINY, TINY_LABELLED
-
-SIZES = ("dataset.source.num_valid=30", "dataset.source.num_test=30", "dataset.source.split_seed=null")
-ARRAYS = ("dataset=arrays", *SIZES)
-GAUSSIAN = ("likelihood=gaussian", "dataset.shape=[4]", *TINY)
-FACTORS = ("model=factor_analysis", "model.latent_dim=2", "dataset.shape=[4]", *SHORT)
 
 
 @pytest.fixture
 def x():
-    """Four correlated columns of scales from 0.01 to 1,000, far from zero."""
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 4)) + 0.5 * rng.normal(size=(200, 4))
-    return z * np.array([0.01, 1.0, 100.0, 1000.0]) + np.array([5.0, -3.0, 1e5, 0.0])
-
-
-def run(path, tmp_path, *overrides):
-    cfg = dgm_run.compose(*ARRAYS, f"dataset.source.path={path}", *overrides)
-    found = dgm_run.run(cfg, tmp_path / "run")
-    return {row["quantity"]: row for row in found["estimates"]}, found
-
-
-def save(tmp_path, x, **more):
-    np.savez(tmp_path / "mine.npz", x=x, **more)
-    return tmp_path / "mine.npz"
-
-
-def gaussian_log_density(x, mean, covariance):
-    """Mean over the rows of the density of their observed elements, by NumPy."""
-    found = []
-    for row in x:
-        seen = ~np.isnan(row)
-        away, block = (row - mean)[seen], covariance[np.ix_(seen, seen)]
-        log_det = np.linalg.slogdet(2 * np.pi * block)[1]
-        found.append(-0.5 * (away @ np.linalg.solve(block, away) + log_det))
-    return np.mean(found)
-
-
-def density_in_data_units(folder):
-    """Mean and covariance of a trained factor analysis, in the units of the data."""
-    model, units = dgm_run.load(folder), Preprocessing.read(folder).standardization
-    p = getattr(model, "model", model).density
-    scale, mean = units.scale.numpy(), units.mean.numpy()
-    covariance = (p.weight @ p.weight.T + torch.diag(p.log_var.exp())).detach().numpy()
-    return mean + scale * p.bias.detach().numpy(), covariance * np.outer(scale, scale)
+    return draw_columns()
 
 
 def test_densities_are_in_data_units(tmp_path, x):
@@ -129,7 +98,9 @@ def test_samples_are_in_data_units(tmp_path, x):
 
     run(save(tmp_path, x), tmp_path, *FACTORS, "trainer.max_epochs=50")
     folder = tmp_path / "run"
-    samples = draw(dgm_run.load(folder), 2000, 0, preprocessing=read_preprocessing(folder))["samples_drawn"].numpy()
+    samples = draw(dgm_run.load(folder).model, 2000, 0, preprocessing=read_preprocessing(folder))[
+        "samples_drawn"
+    ].numpy()
     assert np.allclose(samples.std(0) / x.std(0), 1, atol=0.15)
     assert np.allclose((samples.mean(0) - x.mean(0)) / x.std(0), 0, atol=0.25)
 
@@ -149,7 +120,7 @@ def test_a_vae_learns_from_missing_values(tmp_path, x):
     x[::3, 1] = np.nan
     rows, _ = run(save(tmp_path, x), tmp_path, *GAUSSIAN, "estimators=[importance_sampling,imputation]")
     assert np.isfinite(rows["log_likelihood"]["value"])
-    model = dgm_run.load(tmp_path / "run")
+    model = dgm_run.load(tmp_path / "run").model
     assert type(model).__name__ == "CorruptedModel"
     again = dgm_run.evaluate(dgm_run.compose(*ARRAYS, f"dataset.source.path={tmp_path / 'mine.npz'}", *GAUSSIAN,
                              "estimators=[importance_sampling]"), tmp_path / "run")  # fmt: skip
@@ -169,7 +140,7 @@ def test_missing_values_are_completed(tmp_path, x):
     data = instantiate(
         dgm_run.compose(*ARRAYS, f"dataset.source.path={tmp_path / 'mine.npz'}", *overrides).dataset
     ).load()
-    found = draw(dgm_run.load(folder), 64, 0, data.train, data.test, read_preprocessing(folder))
+    found = draw(dgm_run.load(folder).model, 64, 0, data.train, data.test, read_preprocessing(folder))
     found = {name: values.numpy() for name, values in found.items()}
     assert np.isnan(found["incomplete"][:, 1]).all()
     assert len(found["incomplete"]) == 20

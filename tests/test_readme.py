@@ -16,7 +16,8 @@ from tests.support.tiny import run_command
 
 COMMANDS = readme.read_commands()
 RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
-FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-report": "report"}
+FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-score": "score",
+             "dgm-report": "report"}  # fmt: skip
 PAGES_WITH_COMMANDS = [name for name, text in readme.PAGES.items() if readme.read_commands(text)]
 NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
 """What makes a command too long, or its data too rare, for a short example."""

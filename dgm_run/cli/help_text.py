@@ -27,7 +27,7 @@ Choices, as GROUP=CHOICE (--choices describes them; * is the default):
 FOOT = """
 --config-dir DIR adds your choices, --package NAME your code.
 Completion: eval "$(dgm-run --shell-completion install=bash)" (or zsh, fish)
-Also: dgm-eval, dgm-sample, dgm-report; --hydra-help; --version
+Also: dgm-eval, dgm-sample, dgm-score, dgm-report; --hydra-help; --version
 """
 
 GROUP_DESCRIPTIONS = {

@@ -1,4 +1,4 @@
-"""Entry points of the commands `dgm-run`, `dgm-eval`, `dgm-sample` and `dgm-report`.
+"""Entry points of the commands `dgm-run`, `dgm-eval`, `dgm-sample`, `dgm-report` and `dgm-score`.
 
 Nothing heavy is imported here: `--help`, `--cfg job` and shell completion answer without torch.
 """
@@ -17,6 +17,7 @@ from dgm_run.cli.help_text import describe_choices, help_text
 from dgm_run.cli.job import run_job
 from dgm_run.cli.resume import add_run, add_sweep, find_sweep_code, fix_data_paths
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
+from dgm_run.cli.score import score
 from dgm_run.config.commands import resume_sweep
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.overrides import read_folder, read_key, split_flags
@@ -25,7 +26,7 @@ from dgm_run.config.presets import format_presets, list_presets
 from dgm_run.distributed.ranks import is_rank_zero, is_worker
 from dgm_run.recording.output import guard_output
 
-__all__ = ["evaluate", "main", "report", "sample"]
+__all__ = ["evaluate", "main", "report", "sample", "score"]
 
 
 @guard_output()

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from dgm_run.data.dataset import LoadedDataset
 
 VERSION = f"dgm-run {dgm_run.__version__}\n"
-"""Text that all four commands print for --version."""
+"""Text that all commands print for --version."""
 
 
 @guard_output()
 def evaluate() -> None:
     """Runs `dgm-eval RUN_DIR [overrides of the estimators]`, with the exit statuses of `main`."""
-    folder, own, overrides = _parse_folder_command(EVALUATE_HELP)
+    folder, own, overrides = parse_folder_command(EVALUATE_HELP)
     exit_if_refused(lambda: check_overrides(overrides))
 
     def run() -> None:
@@ -51,20 +51,20 @@ def evaluate() -> None:
 @guard_output()
 def sample() -> None:
     """Runs `dgm-sample RUN_DIR [n=64] [seed=0]`, with the exit statuses of `main`."""
-    folder, own, arguments = _parse_folder_command(SAMPLE_HELP)
+    folder, own, arguments = parse_folder_command(SAMPLE_HELP)
     settings = _parse_sample_settings(arguments)
 
     def run() -> None:
         import torch
 
         from dgm_run.memory import out_of_memory
-        from dgm_run.runner.run_folder import load, read_preprocessing
+        from dgm_run.runner.run_folder import load_model, read_preprocessing
         from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
         from dgm_run.runner.text_samples import is_sentence_model
 
         start = load_start(folder)
         cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if start else None
-        model = load(folder, own.packages)
+        model = load_model(folder, own.packages)
         torch.set_default_dtype(next(model.parameters()).dtype)
         data = _load_data_or_warn(cfg)
         target = folder / "drawn" / f"seed_{settings['seed']}"
@@ -132,7 +132,7 @@ def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Call
 @guard_output()
 def report() -> None:
     """Runs `dgm-report FOLDER [--estimator-seeds=...]`, with the exit statuses of `main`."""
-    folder, own, more = _parse_folder_command(REPORT_HELP)
+    folder, own, more = parse_folder_command(REPORT_HELP)
     estimator_seeds = exit_if_refused(lambda: parse_estimator_seeds([*own.options, *more]))
 
     def run() -> None:
@@ -145,7 +145,7 @@ def report() -> None:
     exit_with_status(run)
 
 
-def _parse_folder_command(help_text: str) -> tuple[Path, OwnCode, list[str]]:
+def parse_folder_command(help_text: str) -> tuple[Path, OwnCode, list[str]]:
     """Returns the folder, the code that the options name, and the other arguments. Prints the help on request."""
     try:
         own, arguments = take_options(sys.argv[1:])

@@ -157,7 +157,7 @@ class Dataset:
 
     def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
         """Reads the source and prepares the splits on `device`."""
-        splits, notes = self._conform(self._source())
+        splits, notes = self.conform(self._source())
         for name in NAMES:
             self._check(getattr(splits, name), name)
         notes += self._describe(splits)
@@ -166,7 +166,7 @@ class Dataset:
         prepared = {}
         for name in ("valid", "test", "train"):  # evaluation sets do not depend on the size of train
             split = getattr(splits, name)
-            prepared[name] = self._corrupt_split(self._prepare(split, name == "train", generator), name)
+            prepared[name] = self._corrupt_split(self.prepare_split(split, name == "train", generator), name)
             if split.y is not None and self.num_classes is not None:
                 prepared[name].labelled = self._choose_labelled(split.y, name)
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
@@ -180,7 +180,7 @@ class Dataset:
     def _is_users_own(self) -> bool:
         return getattr(self._source, "is_users_own", False)
 
-    def _conform(self, splits: RawSplits) -> tuple[RawSplits, list[str]]:
+    def conform(self, splits: RawSplits) -> tuple[RawSplits, list[str]]:
         """Brings the splits to the declared shape and levels, and returns lines for the log."""
         splits, notes = conform_shapes(splits, self.shape, self.name)
         if self.num_levels is None:
@@ -275,7 +275,8 @@ class Dataset:
             check_labels(split.y, self.num_classes, name, self.name)
         check_values(self._select_checked_values(split.x), self.num_levels, name, self.name)
 
-    def _prepare(self, split: RawSplit, is_training: bool, generator: torch.Generator) -> DataSplit:
+    def prepare_split(self, split: RawSplit, is_training: bool, generator: torch.Generator) -> DataSplit:
+        """Prepares a split by the protocol; `generator` draws the pixels or the noise of an evaluation set."""
         if isinstance(split.x, OnDisk):
             return self._make_disk_split(split.x, split.y)
         x = split.x

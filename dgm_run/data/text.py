@@ -19,6 +19,9 @@ from dgm_run.errors import DataError
 
 Sentence = Sequence[str]
 
+VOCABULARY = "vocabulary.txt"
+"""File in the run folder of a model of sentences: its words, in the order of their numbers."""
+
 
 class TextSplits(NamedTuple):
     """Sentences of a source, each a sequence of words.
@@ -159,6 +162,19 @@ def split_paragraph(paragraph: str) -> list[str]:
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     pieces = [text[start:end].strip() for start, end in pairwise((0, *ends, len(text)))]
     return [piece for piece in pieces if piece]
+
+
+def encode_lines(lines: Sequence[str], vocabulary: Vocabulary, length: int) -> Sentences:
+    """Encodes lines of text, one sentence each, as the data set of a run with this vocabulary.
+
+    Raises:
+        DataError: a line has no word, or does not fit into `length` tokens.
+    """
+    sentences = [split_words(line) for line in lines]
+    for number, words in enumerate(sentences, 1):
+        if not 0 < len(words) < length:
+            raise DataError(f"line {number} has {len(words)} words: a sentence has 1 to {length - 1}")
+    return Sentences(vocabulary.encode(sentences, length), vocabulary)
 
 
 def select_sentences(

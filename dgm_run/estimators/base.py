@@ -57,6 +57,8 @@ class Estimate:
             error is not known.
         limits: least and largest value that the quantity can have, None for none; the intervals end there.
         values: value of each example of the whole split, in its order, (N,), which pair two runs; None for a part.
+        example_columns: further numbers of each example by name, (N,): stderr (of computing its value, in the unit of
+            the value), ess, pareto_k.
         baseline: the baseline that the number belongs to; None for the model itself.
     """
 
@@ -75,6 +77,7 @@ class Estimate:
     computing_interval: tuple[float, float] | None = None
     limits: Limits | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
+    example_columns: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     baseline: Baseline | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
@@ -184,6 +187,7 @@ class Estimator(ABC, Generic[M]):
             called once, under the first seed.
         requires: kinds of model that the estimator accepts.
         takes_corrupted: whether the estimator accepts corrupted data.
+        gives_log_likelihood: whether a row states the log-likelihood, with the value of each example.
     """
 
     seed: Annotated[int, NOT_NEGATIVE] = 0
@@ -191,6 +195,7 @@ class Estimator(ABC, Generic[M]):
 
     requires: ClassVar[dict[str, type]] = {}
     takes_corrupted: ClassVar[bool] = False
+    gives_log_likelihood: ClassVar[bool] = False
 
     def check(self, model: M, data: LoadedDataset) -> None:
         """Refuses a model or data that the estimator cannot evaluate, before the training.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run.data.corruptions import Corruption
-from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.distributions.base import Distribution
 
 
@@ -57,14 +56,7 @@ def topmost_with_method(module: nn.Module, method: str) -> Iterator[object]:
 
 
 class GenerativeModel(nn.Module, ABC):
-    """Model that can be sampled; `dgm_run.load` returns one.
-
-    Attributes:
-        preprocessing: preprocessing of the data for this model; `preprocessing.restore(x)` returns samples in the units
-            of the data. Set by `load`.
-    """
-
-    preprocessing: Preprocessing
+    """Model that can be sampled."""
 
     @abstractmethod
     def sample(self, n: int) -> Tensor:

@@ -39,9 +39,9 @@ def multiply(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
     if not _suits_onednn(x, y):
         return F.linear(x, y.T, bias)
     product = _Product.apply if torch.is_grad_enabled() else _run_onednn
-    row = bias if bias is not None and bias.dim() == 1 else None
-    xy = product(x.flatten(0, -2), y, row).view(*x.shape[:-1], y.shape[1])
-    return xy if bias is row else xy + bias
+    if bias is not None and bias.dim() > 1:
+        return multiply(x, y) + bias
+    return product(x.flatten(0, -2), y, bias).view(*x.shape[:-1], y.shape[1])
 
 
 def _suits_onednn(x: Tensor, y: Tensor) -> bool:

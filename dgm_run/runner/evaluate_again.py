@@ -75,7 +75,7 @@ def _evaluate_again(
     contents = _read_finished(cfg, folder)
     refuse_moved_data(get_data_source(cfg), evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
-    model = run_folder.load(folder, packages)
+    model = run_folder.load_model(folder, packages)
     dataset = instantiate(cfg.dataset)
     estimators = build_estimators(cfg)
     refuse_wrong_kind(model, estimators, dataset)

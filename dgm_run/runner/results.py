@@ -183,8 +183,9 @@ def _list_names(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def make_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
     """Makes the row of an estimate in results.json, without the values of single examples."""
-    row = asdict(replace(estimate, values=None, baseline=None)) | {"split": split, "seconds": seconds}
-    del row["values"], row["baseline"]
+    row = asdict(replace(estimate, values=None, example_columns={}, baseline=None))
+    row |= {"split": split, "seconds": seconds}
+    del row["values"], row["example_columns"], row["baseline"]
     for name in ("interval", "computing_interval", "limits"):
         row[name] = row[name] and list(row[name])
     return row

@@ -13,7 +13,7 @@ from dgm_run.config.compose import as_config, resolve_data_paths
 from dgm_run.config.start import make_start, update_data_paths
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
-from dgm_run.data.text import Sentences
+from dgm_run.data.text import VOCABULARY, Sentences
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import select_device, set_threads
 from dgm_run.distributed.signals import Interrupted, StopRequest
@@ -31,7 +31,6 @@ from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars,
 from dgm_run.runner.finish import finish_run
 from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.resume import load_results_or_checkpoint
-from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
 from dgm_run.trainers.median_stopping import MedianStopping

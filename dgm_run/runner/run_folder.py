@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dgm_run.config.compose import instantiate
+from dgm_run.config.compose import as_config, instantiate
 from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import DATA_PATH_KEYS, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
@@ -28,9 +28,7 @@ from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import build_corrupted_model
 from dgm_run.recording.checkpoint import Checkpoints
-
-VOCABULARY = "vocabulary.txt"
-"""File with the words of a model of sentences, in the order of their numbers."""
+from dgm_run.runner.trained_model import TrainedModel
 
 _KEYS_WITHOUT_EFFECT = (*MACHINE_KEYS, *DATA_PATH_KEYS, "published", "trainer.total_epochs")
 """Keys that change no result. `total_epochs` is among them: it has set the epochs of every stage already."""
@@ -142,11 +140,38 @@ def _format_value(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> GenerativeModel:
-    """Loads the trained model of a run from its best checkpoint, in evaluation mode on the CPU.
+def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> TrainedModel:
+    """Loads the trained model of a run from its best checkpoint, on the CPU.
 
-    The model sees standardised values if the run standardised its data. `model.preprocessing.restore(x)` returns
-    samples in the units of the data.
+    The folder is treated as data, as `load_model` says. Its data set and its estimators are built when they are first
+    used, from dgm_run and the packages named here alone.
+
+    Args:
+        run_dir: folder of a run.
+        packages: further packages whose code may run, each by its name, its folder or its file.
+
+    Raises:
+        CheckpointError: the folder holds no whole run, or its configuration names other code.
+    """
+    folder = Path(run_dir)
+    model = load_model(folder, packages)
+
+    def build(group: str) -> Any:
+        node = _read_config(folder, lambda cfg: OmegaConf.to_container(cfg, resolve=True))[group]
+        cfg = as_config(OmegaConf.create({group: node or {}}))
+        names = make_importable(packages)
+        refuse_foreign_targets(cfg, names, lambda name: f"load(run_dir, packages=[{name!r}])")
+        if group == "estimators":
+            return {name: instantiate(part) for name, part in cfg[group].items()}
+        return instantiate(cfg[group])
+
+    return TrainedModel(folder, model, read_preprocessing(folder), build)
+
+
+def load_model(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> GenerativeModel:
+    """Loads the torch module of a run from its best checkpoint, in evaluation mode on the CPU.
+
+    The module sees standardised values if the run standardised its data.
 
     The folder is treated as data: nothing in it is unpickled. Only torch modules that are defined in `dgm_run` or in
     the packages named here are built.
@@ -185,7 +210,6 @@ def load(run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> Generative
     except (RuntimeError, TypeError, ValueError, ConfigError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the weights in {folder} do not fit its configuration: {reason}") from None
-    model.preprocessing = read_preprocessing(folder)
     return model.eval()
 
 

@@ -12,6 +12,7 @@ from dgm_run.data.corruptions import MissingValues
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
+from dgm_run.data.text import VOCABULARY
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.estimators.samples.precision_recall import find_nearest
 from dgm_run.memory import refuse_larger_than_memory
@@ -20,7 +21,6 @@ from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.recording.image_grid import draw_grid, interleave_rows, is_image, save_png
 from dgm_run.recording.log import write_lines
-from dgm_run.runner.run_folder import VOCABULARY
 from dgm_run.runner.text_samples import BEAM_WIDTH, draw_text
 
 COLUMNS = 8

@@ -205,7 +205,7 @@ def test_python_evaluates_and_loads_own_parts(copy, monkeypatch):
     with pytest.raises(CheckpointError, match=r"mine.MyPrior is not built from a run folder.*packages="):
         dgm_run.load(copy / "run")
     packages = [str(copy / "mine.py")]
-    assert type(dgm_run.load(copy / "run", packages=packages).prior).__name__ == "MyPrior"
+    assert type(dgm_run.load(copy / "run", packages=packages).model.prior).__name__ == "MyPrior"
     rows = dgm_run.evaluate(cfg, copy / "run", packages)["estimates"]
     assert {row["settings"].get("num_samples") for row in rows} >= {2, 3}
 

@@ -74,7 +74,7 @@ def test_command_trains_and_samples(tmp_path):
     found = dgm_run.run(dgm_run.compose(*overrides), tmp_path)
     assert {row["kind"] for row in found["estimates"]} == {"exact"}
     assert -64 * np.log(2) < found["estimates"][0]["value"] < -21
-    trained = dgm_run.load(tmp_path)
+    trained = dgm_run.load(tmp_path).model
     assert trained.sample(3).shape == (3, 1, 8, 8)
     assert (tmp_path / "samples" / "epoch_0005.png").exists()
     assert (tmp_path / "samples_drawn" / "epoch_0005.png").exists()

@@ -10,7 +10,7 @@ from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, Mi
 from dgm_run.errors import ConfigError
 from dgm_run.models.corrupted import CorruptedModel, ExactCorruptedModel, build_corrupted_model
 from dgm_run.objectives.iwae import IWAE
-from dgm_run.runner.run_folder import load
+from dgm_run.runner.run_folder import load_model
 from tests.support import energy, truth
 from tests.support.tiny import SHORT, TINY
 
@@ -88,7 +88,7 @@ def test_run_learns_from_missing_values(tmp_path):
     assert ("mse_as_given", "mean") in rows
     assert ("mse_as_given", "pseudo_gibbs") not in rows  # its encoder has never seen a complete example
     assert (tmp_path / "run" / "imputed_as_given").is_dir()
-    model = load(tmp_path / "run")
+    model = load_model(tmp_path / "run")
     assert isinstance(model, CorruptedModel)
     assert model.sample(3).shape == (3, 1, 8, 8)
     from dgm_run.runner.evaluate_again import evaluate

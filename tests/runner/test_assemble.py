@@ -23,7 +23,7 @@ def test_what_no_memory_can_hold_is_refused(override, message, tmp_path):
 
 def test_initialize_gets_training_examples(tmp_path):
     package.run(package.compose(*TINY, "prior=vampprior_data", "dataset.binarize=threshold"), tmp_path)
-    images = package.load(tmp_path).prior.pseudo_inputs.flatten(1).bool().numpy()
+    images = package.load(tmp_path).model.prior.pseudo_inputs.flatten(1).bool().numpy()
     digits = (load_digits().images.reshape(-1, 64) >= 8).astype(bool)
     known = {row.tobytes() for row in digits}
     assert all(image.tobytes() in known for image in images)

@@ -12,7 +12,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.run_folder import load
+from dgm_run.runner.run_folder import load_model
 from tests.support.tiny import TINY, run_command, run_here
 
 OVERRIDES = (*TINY, "prior=vampprior", "prior.num_components=5")
@@ -144,7 +144,7 @@ def test_it_is_the_model_of_the_run(run):
     rows = [row for row in dgm_run.evaluate(cfg, run)["estimates"] if row["settings"].get("num_samples") == 3000]
     (elbo,) = (row["value"] for row in rows if row["quantity"] == "elbo")
     data = instantiate(cfg.dataset).load()
-    weights = load(run).log_weights(data.test.batch(slice(None)), 500)
+    weights = load_model(run).log_weights(data.test.batch(slice(None)), 500)
     assert elbo == pytest.approx(weights.mean().item(), abs=0.5)
 
 

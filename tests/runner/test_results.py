@@ -22,7 +22,7 @@ def test_results_describe_the_run(tmp_path):
     assert results["seed"] == 5
     assert results["training"]["stopped_by"] == "max_epochs"
     assert results["training"]["steps"] == 3
-    assert results["parameters"] == sum(p.numel() for p in dgm_run.load(tmp_path).parameters())
+    assert results["parameters"] == sum(p.numel() for p in dgm_run.load(tmp_path).model.parameters())
     for row in results["estimates"]:
         assert row["kind"] in ("exact", "lower_bound", "upper_bound", "estimate")
         assert row["split"] == "test"

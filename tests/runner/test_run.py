@@ -176,7 +176,7 @@ def test_linear_vae_reaches_ppca(num_components, train, test, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run" / "results.json").read_text())["estimates"][0]["value"]
-    decoder = package.load(tmp_path / "run").decoder
+    decoder = package.load(tmp_path / "run").model.decoder
     w, b = decoder.output.weight.detach().double().numpy(), decoder.output.bias.detach().double().numpy()
     covariance = w @ w.T + decoder(torch.zeros(1, num_components)).variance.flatten()[0].item() * np.eye(64)
     exact = {

@@ -7,7 +7,14 @@ import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
-from dgm_run.runner.run_folder import config_hash, config_path, describe_config_change, diff_configs, load, save_config
+from dgm_run.runner.run_folder import (
+    config_hash,
+    config_path,
+    describe_config_change,
+    diff_configs,
+    load_model,
+    save_config,
+)
 from tests.support.tiny import TINY
 
 
@@ -107,14 +114,14 @@ def test_a_finished_run_loads_in_two_lines_and_samples(run):
     x = model.sample(5)
     assert x.shape == (5, 1, 8, 8)
     assert set(x.unique().tolist()) <= {0.0, 1.0}
-    assert not model.training
+    assert not model.model.training
 
 
 def test_the_loaded_weights_are_those_of_the_best_checkpoint(run):
     from safetensors.torch import load_file
 
     saved = load_file(run / "checkpoints" / "best" / "weights.safetensors")
-    assert all(torch.equal(value, saved[name]) for name, value in load(run).state_dict().items())
+    assert all(torch.equal(value, saved[name]) for name, value in load_model(run).state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,7 @@ def test_folder_with_foreign_code_is_refused(run, target, place, tmp_path):
     save_config(folder, OmegaConf.to_container(cfg))
     os.symlink(run / "checkpoints", folder / "checkpoints")
     with pytest.raises(CheckpointError, match=f"{target} is not built from a run folder"):
-        load(folder)
+        load_model(folder)
     assert not victim.exists()
 
 
@@ -157,7 +164,7 @@ def test_interpolated_target_is_refused(run, value, tmp_path, monkeypatch):
     config_path(tmp_path / "folder").write_text(yaml.safe_dump(cfg))
     os.symlink(run / "checkpoints", tmp_path / "folder" / "checkpoints")
     with pytest.raises(CheckpointError):
-        load("folder")
+        load_model("folder")
     assert not (tmp_path / "victim").exists()
 
 
@@ -169,7 +176,7 @@ def test_the_entry_point_is_never_imported_as_a_target(run, tmp_path):
     save_config(tmp_path, OmegaConf.to_container(cfg))
     os.symlink(run / "checkpoints", tmp_path / "checkpoints")
     with pytest.raises(CheckpointError, match="__main__.main is not built"):
-        load(tmp_path)
+        load_model(tmp_path)
     import sys
 
     assert "dgm_run.__main__" not in sys.modules
@@ -188,7 +195,7 @@ def test_forged_checksum_is_damage(run, file, tmp_path):
     manifest[file] = hashlib.sha256(b"junk").hexdigest()
     (best / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="best is damaged"):
-        load(tmp_path / "copy")
+        load_model(tmp_path / "copy")
 
 
 def test_named_package_is_built(run, tmp_path, monkeypatch):
@@ -202,8 +209,8 @@ def test_named_package_is_built(run, tmp_path, monkeypatch):
     save_config(folder, OmegaConf.to_container(cfg))
     os.symlink(run / "checkpoints", folder / "checkpoints")
     with pytest.raises(CheckpointError, match="mine.Mine is not built"):
-        load(folder)
-    assert type(load(folder, packages=["mine"]).prior).__name__ == "Mine"
+        load_model(folder)
+    assert type(load_model(folder, packages=["mine"]).prior).__name__ == "Mine"
 
 
 @pytest.mark.parametrize(
@@ -214,14 +221,14 @@ def test_a_broken_configuration_is_one_line(content, tmp_path, monkeypatch):
     config_path(tmp_path).parent.mkdir()
     config_path(tmp_path).write_text(content)
     with pytest.raises(CheckpointError) as refused:
-        load(tmp_path)
+        load_model(tmp_path)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "victim").exists()
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="is no run folder"):
-        load(tmp_path)
+        load_model(tmp_path)
 
 
 def test_weights_of_other_config_are_refused(run, tmp_path):
@@ -232,4 +239,4 @@ def test_weights_of_other_config_are_refused(run, tmp_path):
     save_config(tmp_path, OmegaConf.to_container(cfg))
     os.symlink(run / "checkpoints", tmp_path / "checkpoints")
     with pytest.raises(CheckpointError, match=r"do not fit its configuration: .*raw_pseudo_inputs"):
-        load(tmp_path)
+        load_model(tmp_path)

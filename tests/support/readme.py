@@ -152,9 +152,12 @@ def write_data(folder: Path) -> None:
 
 
 def write_own_files(folder: Path) -> None:
-    """Writes what the pages call mine.npz and mine.txt."""
+    """Writes what the pages call mine.npz, mine.npy, mine.csv and mine.txt; the second and third are as digits are."""
     generator = np.random.default_rng(0)
     np.savez(folder / "mine.npz", x=generator.integers(0, 256, (2100, 28, 28), dtype=np.uint8))
+    bits = generator.integers(0, 2, (20, 8, 8))
+    np.save(folder / "mine.npy", bits)
+    np.savetxt(folder / "mine.csv", bits.reshape(20, 64), fmt="%d", delimiter=",")
     words = ["the", "cat", "sees", "a", "tree", "and", "hears", "my", "dog", "today"]
     sentences = [" ".join(generator.choice(words, 7)).capitalize() + "." for _ in range(1500)]
     (folder / "mine.txt").write_text(" ".join(sentences))

@@ -9,7 +9,7 @@ from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.adversarial import Adversarial
 from dgm_run.recording.checkpoint import Checkpoints
-from dgm_run.runner.run_folder import load
+from dgm_run.runner.run_folder import load_model
 from tests.support.tiny import SHORT, metrics, stop_after
 
 SMALL = ("model=gan", *SHORT, "trainer.max_epochs=4", "trainer.eval_every=2", "estimators=[]",
@@ -53,7 +53,7 @@ def test_stopped_and_resumed_it_ends_where_it_would_have(tmp_path, monkeypatch):
 def test_generator_has_learning_rate(tmp_path):
     run(tmp_path / "a", "trainer.generator_lr_ratio=1e-9", "trainer.ema_decay=null")
     run(tmp_path / "b", "trainer.generator_lr_ratio=1e-9", "trainer.ema_decay=null", "trainer.max_epochs=1")
-    a, b = (load(tmp_path / name) for name in "ab")
+    a, b = (load_model(tmp_path / name) for name in "ab")
     torch.testing.assert_close(a.decoder.output.weight, b.decoder.output.weight, rtol=0, atol=1e-7)
 
 

@@ -67,7 +67,7 @@ def test_layers_are_trained_in_order(model, whole_runs):
 def test_layer_training_changes_one_layer(tmp_path):
     run(tmp_path, "dbn", "trainer.joint=false")
     best, _, _ = Checkpoints(tmp_path / "checkpoints").load("best_of_layer_1")
-    model = dgm_run.load(tmp_path)
+    model = dgm_run.load(tmp_path).model
     layer = model.layers[0]
     torch.testing.assert_close(layer.generation.weight.detach(), best["weight"])
     torch.testing.assert_close(layer.recognition.weight.detach(), best["weight"].T)

@@ -134,7 +134,7 @@ def test_evaluated_model_is_moving_average(tmp_path):
     best, _, _ = checkpoints.load("best")
     last, state, _ = checkpoints.load("last")
     average = state["ema"]["average"]
-    names = [name for name, _ in dgm_run.load(tmp_path).named_parameters()]
+    names = [name for name, _ in dgm_run.load(tmp_path).model.named_parameters()]
     assert state["stopping"]["best_epoch"] == 3, "the last epoch should be the best here"
     assert all(torch.equal(best[name], value) for name, value in zip(names, average, strict=True))
     assert not torch.equal(best[names[0]], last[names[0]])

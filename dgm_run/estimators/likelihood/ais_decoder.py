@@ -84,6 +84,7 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
     fitted_scale: float | None = None
 
     requires = {"model": ContinuousLatentModel}
+    gives_log_likelihood = True
 
     def __post_init__(self):
         if not isinstance(self.scale, str) and not self.scale > 0:

@@ -24,6 +24,7 @@ from dgm_run.estimators.likelihood.reverse_ais import RAISE
 from dgm_run.estimators.likelihood.weights import (
     SamplingError,
     describe_heavy_tails,
+    list_example_columns,
     sampling_diagnostics,
     sampling_error,
     weigh,
@@ -69,6 +70,7 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
     max_batch_rows: int
 
     requires = {"model": UnnormalizedModel}
+    gives_log_likelihood = True
 
     def __post_init__(self):
         self.require_positive("num_samples", "max_batch_rows")
@@ -107,13 +109,20 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         else:
             method = _describe_partition(log_z, margin)
         warnings.append(_describe_collapse(log_p, baseline, math.prod(data.x.shape[1:]), margin))
+        numbers = self._list_example_columns(columns, margin)
         return [
-            Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), **method),
+            Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), example_columns=numbers, **method),
             *rows,
             *convert_likelihood(log_p, data, **method),
             _estimate_partition(log_z, margin, len(data)),
             Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline),
         ]
+
+    def _list_example_columns(self, columns: dict[str, Tensor], margin: Margin) -> dict[str, Tensor]:
+        """Returns the numbers of each example; the error of log Z is part of its standard error."""
+        found = list_example_columns(columns, self.num_samples) if "level_variances" in columns else {}
+        of_sampling = found.get("stderr", torch.zeros_like(columns["log_p"]))
+        return found | {"stderr": (of_sampling.square() + margin.stderr**2).sqrt()}
 
     def _describe_sampling(
         self, columns: dict[str, Tensor], error: SamplingError, log_z: LogPartition, margin: Margin

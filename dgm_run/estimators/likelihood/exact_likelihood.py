@@ -27,6 +27,7 @@ class ExactLikelihood(Estimator[ExactModel]):
 
     requires = {"model": ExactModel}
     takes_corrupted = True
+    gives_log_likelihood = True
 
     def __post_init__(self):
         self.require_positive("max_batch_rows")

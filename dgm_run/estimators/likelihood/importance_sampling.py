@@ -28,6 +28,7 @@ from dgm_run.estimators.likelihood.weights import (
     StreamingWeights,
     describe_heavy_tails,
     has_small_ess,
+    list_example_columns,
     sampling_diagnostics,
     sampling_error,
 )
@@ -105,6 +106,7 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
 
     requires = {"model": LatentVariableModel}
     takes_corrupted = True
+    gives_log_likelihood = True
 
     def __post_init__(self):
         self.require_positive("num_samples", "max_batch_rows")
@@ -203,7 +205,13 @@ class ImportanceSampling(Estimator[LatentVariableModel]):
         }
         warning = join_warnings(self._describe_doubt(diagnostics, error), variance_warning)
         return [
-            Estimate.over(columns["log_p"], "log_likelihood", warning=warning, **method),
+            Estimate.over(
+                columns["log_p"],
+                "log_likelihood",
+                warning=warning,
+                example_columns=list_example_columns(columns, self.num_samples),
+                **method,
+            ),
             *convert_likelihood(columns["log_p"], data, **method),
             estimate("elbo", "lower_bound"),
             estimate("reconstruction", "estimate"),

@@ -15,6 +15,7 @@ from dgm_run.estimators.likelihood.weights import (
     extrapolate_bias,
     has_small_ess,
     jackknife_stderr,
+    list_example_columns,
     sampling_diagnostics,
 )
 from dgm_run.estimators.units import convert_likelihood
@@ -43,6 +44,7 @@ class PriorSampling(Estimator[DensityNetwork]):
     max_batch_rows: int
 
     requires = {"model": DensityNetwork}
+    gives_log_likelihood = True
 
     def __post_init__(self):
         self.require_positive("num_samples", "max_batch_rows")
@@ -82,7 +84,11 @@ class PriorSampling(Estimator[DensityNetwork]):
         }
         return [
             Estimate.over(
-                log_p, "log_likelihood", warning=warning or describe_heavy_tails(diagnostics, advice), **method
+                log_p,
+                "log_likelihood",
+                warning=warning or describe_heavy_tails(diagnostics, advice),
+                example_columns=list_example_columns(columns, self.num_samples),
+                **method,
             ),
             *convert_likelihood(log_p, data, **method),
         ]

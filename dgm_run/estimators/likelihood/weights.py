@@ -252,6 +252,18 @@ def sampling_diagnostics(columns: dict[str, Tensor], error: SamplingError) -> di
     return diagnostics
 
 
+def list_example_columns(columns: dict[str, Tensor], num_samples: int) -> dict[str, Tensor]:
+    """Returns numbers of each example by name, (N,): the standard error of its log mean weight, nats, ess, pareto_k.
+
+    The error is that of the mean weight relative to it, by the delta method; NaN for one sample.
+    """
+    ess = columns["ess"]
+    variance = (1 / ess - 1 / num_samples).clamp(min=0) * num_samples / max(1, num_samples - 1)
+    stderr = variance.sqrt() if num_samples > 1 else torch.full_like(ess, torch.nan)
+    found = {"stderr": stderr, "ess": ess}
+    return found | {"pareto_k": columns["pareto_k"]} if "pareto_k" in columns else found
+
+
 def has_small_ess(diagnostics: dict[str, float | None], num: float) -> bool:
     """Returns whether the median example has an effective sample size below `num`."""
     median = diagnostics["ess_median"]

@@ -42,6 +42,10 @@ class JointModel(nn.Module, ABC):
             like: a tensor that gives type and device.
         """
 
+    @abstractmethod
+    def sample_of_class(self, n: int, y: int) -> Tensor:
+        """Draws n examples from p(x | y), (n, *shape)."""
+
 
 class LabelledModel(JointModel, LatentVariableModel, GenerativeModel):
     """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).

@@ -59,6 +59,9 @@ class ClassConditional(JointModel, ExactModel, EMModel):
         x = torch.stack([part.sample(n) for part in self.parts])  # (C, n, *shape)
         return x[labels, torch.arange(n, device=labels.device)]
 
+    def sample_of_class(self, n: int, y: int) -> Tensor:
+        return self.parts[y].sample(n)
+
     @torch.no_grad()
     def decode_class_means(self, n: int, like: Tensor) -> Tensor:
         z = self.parts[0].latent_prior().sample((n,)).to(like)

@@ -133,6 +133,9 @@ class M1M2(LabelledModel, LayeredModel):
         """Computes log p(z1, y, z2) - log q(z2 | z1, y); the terms of M1 are equal for all labels and left out."""
         return self.m2.log_joint_weights(observation, y)
 
+    def sample_of_class(self, n: int, y: int) -> Tensor:
+        return self.m1.decode(self.m2.sample_of_class(n, y)).sample()
+
     def infer(self, x: Tensor) -> Hierarchical:
         return Hierarchical(self.m1.infer(x), self.m2.infer, self.m2.latent_dim, has_second_first=True)
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dgm_run.decoders.base import Decoder
@@ -95,6 +96,12 @@ class M2(LabelledModel):
     def _standard_prior(self, y: Tensor) -> DiagonalGaussian:
         zeros = y.new_zeros(*y.shape[:-1], self.z_dim)
         return DiagonalGaussian(zeros, zeros)
+
+    def sample_of_class(self, n: int, y: int) -> Tensor:
+        like = self.head.weight
+        label = F.one_hot(torch.tensor(y), self.num_classes).to(like).expand(n, -1)
+        z = torch.randn(n, self.z_dim, dtype=like.dtype, device=like.device)
+        return self.decode(torch.cat([label, z], -1)).sample()
 
     def decode_class_means(self, n: int, like: Tensor) -> Tensor:
         classes = torch.eye(self.num_classes, dtype=like.dtype, device=like.device)

@@ -1,0 +1,86 @@
+"""Examples from elsewhere, prepared as the test examples of a data set are."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.conform import check_levels, check_values
+from dgm_run.data.corruptions import MissingValues
+from dgm_run.data.data_split import DataSplit, to_float
+from dgm_run.data.dataset import Dataset
+from dgm_run.data.preprocessing import Preprocessing
+from dgm_run.data.split import RawSplit, RawSplits
+from dgm_run.errors import DataError
+
+NAME = "the array"
+"""Name of the examples in messages."""
+
+
+def prepare_examples(dataset: Dataset, x: Tensor, preprocessing: Preprocessing) -> DataSplit:
+    """Prepares examples by the protocol of a data set: binarisation, noise and units are those of its test examples.
+
+    Args:
+        dataset: data set, which need not be loaded.
+        x: examples in the units of the data, (N, *shape): grey levels as whole numbers or as intensities in [0, 1],
+            real values, or zeros and ones. NaN is a missing value.
+        preprocessing: preprocessing of the model.
+
+    Raises:
+        DataError: shape or values are not those of the data set; one line says what to change.
+    """
+    if x.dim() == 0 or not x.numel():
+        raise DataError(f"{NAME} holds no examples: give (N, {', '.join(map(str, dataset.shape))})")
+    is_missing = x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
+    dataset.preprocessing = preprocessing
+    examples = _prepare_complete(dataset, x.masked_fill(is_missing, 0) if bool(is_missing.any()) else x)
+    if bool(is_missing.any()):
+        examples.corrupt = MissingValues()
+        examples.corruption_noise = is_missing.view_as(examples.x)
+    return examples
+
+
+def _prepare_complete(dataset: Dataset, x: Tensor) -> DataSplit:
+    try:
+        split = _conform(dataset, x)
+    except DataError:
+        if not (dataset.dequantize and x.is_floating_point() and x.shape[1:] == dataset.shape and _is_in_unit(x)):
+            raise
+        # values between the levels have their noise already, as samples of the model do
+        return DataSplit(x, None, to_float, -math.log(dataset.num_levels or 1))
+    return dataset.prepare_split(split, False, torch.Generator().manual_seed(dataset.noise_seed))
+
+
+def _is_in_unit(x: Tensor) -> bool:
+    return bool(((x >= 0) & (x <= 1)).all())
+
+
+def _conform(dataset: Dataset, x: Tensor) -> RawSplit:
+    """Brings examples to the shape and the type of the data set."""
+    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+    if dataset.num_levels is None or x.is_floating_point() or _are_bits(x, dataset):
+        x = x.to(kind)
+    else:
+        _refuse_outside(x, dataset.num_levels)
+        x = x.to(torch.uint8)
+    raw = RawSplit(x)
+    splits, _ = dataset.conform(RawSplits(raw, raw, raw))
+    check_values(splits.test.stored, dataset.num_levels, "given", NAME)
+    if dataset.num_levels is not None:
+        check_levels(splits.test.stored, dataset.num_levels, NAME)
+    return splits.test
+
+
+def _are_bits(x: Tensor, dataset: Dataset) -> bool:
+    """Returns whether whole numbers are bits of a binarised data set, and not two dark levels."""
+    return x.dtype == torch.bool or (dataset.kind == "binary" and int(x.min()) >= 0 and int(x.max()) <= 1)
+
+
+def _refuse_outside(x: Tensor, num_levels: int) -> None:
+    low = int(x.min())
+    high = int(x.max())
+    if low < 0 or high >= num_levels:
+        raise DataError(
+            f"{NAME} holds whole numbers from {low} to {high}, and the data have {num_levels} levels: give numbers "
+            f"from 0 to {num_levels - 1}, or intensities in [0, 1]"
+        )
