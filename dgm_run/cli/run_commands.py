@@ -50,47 +50,60 @@ def evaluate() -> None:
 
 @guard_output()
 def sample() -> None:
-    """Runs `dgm-sample RUN_DIR [n=64] [seed=0]`, with the exit statuses of `main`."""
+    """Runs `dgm-sample RUN_DIR [n=64] [seed=0] [label=NUMBER]`, with the exit statuses of `main`."""
     folder, own, arguments = parse_folder_command(SAMPLE_HELP)
-    settings = _parse_sample_settings(arguments)
+    n, seed, label = _parse_sample_settings(arguments)
 
     def run() -> None:
-        import torch
+        from dgm_run.memory import out_of_memory  # imports torch
 
-        from dgm_run.memory import out_of_memory
-        from dgm_run.runner.run_folder import load_model, read_preprocessing
-        from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
-        from dgm_run.runner.text_samples import is_sentence_model
-
-        start = load_start(folder)
-        cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if start else None
-        model = load_model(folder, own.packages)
-        torch.set_default_dtype(next(model.parameters()).dtype)
-        data = _load_data_or_warn(cfg)
-        target = folder / "drawn" / f"seed_{settings['seed']}"
-        with out_of_memory(f"n={settings['n']} samples are too many: lower n"):
-            if is_sentence_model(model):
-                files = write_sentences(draw_sentences(model, folder, data, **settings), target)
-            else:
-                train = data.train.uncorrupted if data else None
-                test = data.test if data else None
-                preprocessing = read_preprocessing(folder)
-                pictures = draw(model, settings["n"], settings["seed"], train, test, preprocessing)
-                files = write(pictures, target)
+        with out_of_memory(f"n={n} samples are too many: lower n"):
+            files = _draw_pictures(folder, own, n, seed) if label is None else _draw_label(folder, own, n, seed, label)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     exit_with_status(run)
 
 
-def _parse_sample_settings(arguments: list[str]) -> dict[str, int]:
-    """Parses `n=NUMBER` and `seed=NUMBER`; ends the process at any other argument."""
-    settings = {"n": 64, "seed": 0}
+def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int) -> list[Path]:
+    """Draws all pictures, or sentences, of the model; returns their files."""
+    import torch
+
+    from dgm_run.runner.run_folder import load_model, read_preprocessing
+    from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
+    from dgm_run.runner.text_samples import is_sentence_model
+
+    settings = [f"n={n}", f"seed={seed}"]
+    has_start = load_start(folder)
+    cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, settings, code)) if has_start else None
+    model = load_model(folder, own.packages)
+    torch.set_default_dtype(next(model.parameters()).dtype)
+    data = _load_data_or_warn(cfg)
+    target = folder / "drawn" / f"seed_{seed}"
+    if is_sentence_model(model):
+        return write_sentences(draw_sentences(model, folder, data, n, seed), target)
+    train = data.train.uncorrupted if data else None
+    test = data.test if data else None
+    return write(draw(model, n, seed, train, test, read_preprocessing(folder)), target)
+
+
+def _draw_label(folder: Path, own: OwnCode, n: int, seed: int, label: int) -> list[Path]:
+    """Draws examples of one label; returns their files."""
+    from dgm_run.runner.run_folder import load
+    from dgm_run.runner.sample import write
+
+    drawn = load(folder, own.packages).sample(n, label, seed)
+    return write({"samples_drawn": drawn}, folder / "drawn" / f"label_{label}_seed_{seed}")
+
+
+def _parse_sample_settings(arguments: list[str]) -> tuple[int, int, int | None]:
+    """Parses `n=NUMBER`, `seed=NUMBER` and `label=NUMBER`; ends the process at any other argument."""
+    settings: dict[str, int | None] = {"n": 64, "seed": 0, "label": None}
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
-            sys.exit(f"{argument}: dgm-sample takes n=NUMBER and seed=NUMBER")
+            sys.exit(f"{argument}: dgm-sample takes n=NUMBER, seed=NUMBER and label=NUMBER; n is positive")
         settings[name] = int(value)
-    return settings
+    return settings["n"] or 0, settings["seed"] or 0, settings["label"]
 
 
 def _load_data_or_warn(cfg: DictConfig | None) -> "LoadedDataset | None":
@@ -163,13 +176,14 @@ def parse_folder_command(help_text: str) -> tuple[Path, OwnCode, list[str]]:
     return Path(arguments[0]), own, arguments[1:]
 
 
-SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [--config-dir DIR] [--package NAME]
+SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [label=NUMBER] [--config-dir DIR] [--package NAME]
 
 Draws from the model of a run, from its best checkpoint, and writes to RUN_DIR/drawn/seed_SEED. A model of images gives
 samples.npz and PNG grids, of up to 1,024 images each: means and draws, interpolations between draws of the prior, a
 traversal of each latent dimension, a row for each class, and samples above their nearest training examples. Test
 examples with missing values are completed. A model of sentences gives text files: the likeliest words and draws,
-reconstructions, interpolations between two sentences, completions.
+reconstructions, interpolations between two sentences, completions. With a label, a model of labels draws examples of it
+alone, to RUN_DIR/drawn/label_LABEL_seed_SEED.
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 

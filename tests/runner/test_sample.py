@@ -10,7 +10,7 @@ from dgm_run.config.compose import instantiate
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.errors import OutOfMemory
 from dgm_run.runner.sample import draw, interpolate_linearly, interpolate_spherically, traverse_latents, write
-from tests.support.tiny import TINY, run_command
+from tests.support.tiny import TINY, TINY_LABELLED, run_command
 
 
 def model(*overrides):
@@ -145,9 +145,9 @@ def test_python_run_is_sampled_without_data(tmp_path):
     ("arguments", "message"),
     [
         (["nowhere"], "there is no run folder nowhere: dgm-sample RUN_DIR"),
-        (["run", "n=0"], "n=0: dgm-sample takes n=NUMBER and seed=NUMBER"),
-        (["run", "seed=x"], "seed=x: dgm-sample takes n=NUMBER and seed=NUMBER"),
-        (["run", "m=3"], "m=3: dgm-sample takes n=NUMBER and seed=NUMBER"),
+        (["run", "n=0"], "n=0: dgm-sample takes n=NUMBER, seed=NUMBER"),
+        (["run", "seed=x"], "seed=x: dgm-sample takes n=NUMBER, seed=NUMBER"),
+        (["run", "m=3"], "m=3: dgm-sample takes n=NUMBER, seed=NUMBER"),
         (["."], "is no run folder"),
     ],
 )
@@ -156,3 +156,17 @@ def test_unknown_arguments_are_refused(arguments, message, run):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_examples_of_one_label_are_drawn(tmp_path):
+    dgm_run.run(dgm_run.compose(*TINY_LABELLED), tmp_path / "run")
+    done = run_command("sample", "run", "n=5", "label=7", "seed=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run" / "drawn" / "label_7_seed_2"
+    drawn = np.load(folder / "samples.npz")["samples_drawn"]
+    assert np.array_equal(drawn, dgm_run.load(tmp_path / "run").sample(5, y=7, seed=2))
+    assert done.stdout.splitlines() == [
+        f"run/drawn/label_7_seed_2/{name}" for name in ("samples.npz", "samples_drawn.png")
+    ]
+    done = run_command("sample", "run", "label=10", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "y = 10: the labels are 0 to 9\n")
