@@ -85,6 +85,7 @@ def finish_run(
         "published": config["published"],
         "configuration": run_folder.config_hash(config),
         "data_path": get_data_source(config).get("path"),
+        "initial_weights": run_folder.read_initial_weights(folder),
     }
     dataset = parts.data.dataset
     contents = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)

@@ -33,6 +33,7 @@ from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.resume import load_results_or_checkpoint
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
+from dgm_run.trainers.initial_weights import load_initial_weights
 from dgm_run.trainers.median_stopping import MedianStopping
 
 
@@ -94,6 +95,8 @@ def _run(
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     parts = assemble_parts(cfg, device, resume)
     _check_trainer(parts, folder, resume)
+    if not resume:
+        _load_initial_weights(parts, config["trainer"], folder)
     if process_group.is_main_process():
         _write_data_files(parts.data, folder, start if resume else None)
     display.say(describe_parts(parts, device, folder))
@@ -120,6 +123,14 @@ def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
         if resume and process_group.is_main_process():
             run_folder.save_config(folder, resume.state["config"])  # this command has overwritten it
         raise
+
+
+def _load_initial_weights(parts: Parts, settings: Mapping[str, Any], folder: Path) -> None:
+    """Loads the weights that `trainer.init_from` names, and writes their digest into the run folder."""
+    if settings["init_from"]:
+        digest = load_initial_weights(parts.model, settings["init_from"], settings["init_parts"])
+        if process_group.is_main_process():
+            run_folder.write_initial_weights(folder, settings, digest)
 
 
 def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:

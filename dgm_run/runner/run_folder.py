@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import build_corrupted_model
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.runner.trained_model import TrainedModel
+
+INITIAL_WEIGHTS = "initial_weights.json"
+"""File with the source of the initial weights."""
 
 _KEYS_WITHOUT_EFFECT = (*MACHINE_KEYS, *DATA_PATH_KEYS, "published", "trainer.total_epochs")
 """Keys that change no result. `total_epochs` is among them: it has set the epochs of every stage already."""
@@ -223,6 +226,18 @@ def read_preprocessing(folder: Path) -> Preprocessing:
         return Preprocessing.read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / preprocessing.FILE} cannot be read: {error}") from None
+
+
+def write_initial_weights(folder: Path, settings: Mapping[str, Any], digest: str) -> None:
+    """Writes where the initial weights came from, which results.json repeats."""
+    source = {"source": str(settings["init_from"]), "parts": settings["init_parts"], "md5": digest}
+    (folder / INITIAL_WEIGHTS).write_text(json.dumps(source))
+
+
+def read_initial_weights(folder: Path) -> dict[str, Any] | None:
+    """Reads where the initial weights came from; None for those of the model itself."""
+    path = folder / INITIAL_WEIGHTS
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def load_config(folder: Path) -> dict[str, Any]:

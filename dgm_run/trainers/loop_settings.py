@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +46,8 @@ class LoopSettings:
         threads: CPU threads; null for as many as a step can use.
         image_every_epochs: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: seconds between two writes of the checkpoint `last`.
+        init_from: run folder, or file of safetensors, that gives the initial weights; null for none.
+        init_parts: names of the model's parts that they replace; null for the whole model.
         resume: run folder to resume, or auto for the run's own folder if it holds a checkpoint.
 
     Raises:
@@ -73,6 +75,8 @@ class LoopSettings:
     threads: int | None
     image_every_epochs: int | None
     checkpoint_seconds: float
+    init_from: str | None
+    init_parts: Sequence[str] | None
     resume: str | None
 
     def __post_init__(self):
