@@ -1,4 +1,4 @@
-"""Leaves of nested dicts, such as a plain configuration."""
+"""Leaves of nested dicts, such as a plain configuration, and their form as text."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,3 +11,14 @@ def iterate_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from iterate_leaves(value, f"{key}.{name}" if key else str(name))
     else:
         yield key, node
+
+
+def format_leaf(value: Any) -> str:
+    """Formats a leaf as one writes it on the command line: null, true, [1, 28, 28]."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(format_leaf, value))}]"
+    return str(value)

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from dgm_run.config.leaves import format_leaf
+
 IDENTITY_FIELDS = ("split", "quantity", "estimator", "settings", "num_examples")
 
 
@@ -21,7 +23,7 @@ def values_key(row: Mapping[str, Any]) -> str:
 
 def describe_method(kind: str, estimator: str, settings: Mapping[str, Any]) -> str:
     """Describes the method of an estimate in words: `estimate by ais (num_chains=100)`, or `exact`."""
-    listed = ", ".join(f"{name}={value}" for name, value in settings.items())
+    listed = ", ".join(f"{name}={format_leaf(value)}" for name, value in settings.items())
     name = kind.replace("_", " ")
     method = name if estimator == kind else f"{name} by {estimator}"
     return f"{method} ({listed})" if listed else method

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dgm_run.config.choices import TARGET
+from dgm_run.config.leaves import format_leaf
 from dgm_run.config.schema import MACHINE_KEYS
 from dgm_run.report.runs import Run
 
@@ -38,7 +40,12 @@ class Group:
     @property
     def name(self) -> str:
         """Settings of the group as text; `all` for the only group."""
-        return ", ".join(f"{key}={value}" for key, value in self.settings.items()) or "all"
+        return describe_settings(self.settings) or "all"
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Writes settings as overrides in a line."""
+    return ", ".join(f"{key}={format_leaf(value)}" for key, value in settings.items())
 
 
 def is_seed(key: str) -> bool:
@@ -181,11 +188,14 @@ def _list_parents(key: str) -> list[str]:
 
 
 def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
+    """Returns the settings of a run by their keys; a part has the name of its choice, or of its class without one."""
     settings: dict[str, Any] = {}
     for key in keys:
         value = run.settings.get(key)
-        if key.endswith("._target_"):
-            settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2] if value else "none"
+        if key.endswith(TARGET):
+            part = key.removesuffix(TARGET)
+            class_name = str(value).rpartition(".")[2] if value else "none"
+            settings[part] = run.choices.get(part, class_name)
         elif key in run.settings:
             settings[key] = value
     return settings

@@ -5,12 +5,14 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import yaml
 
+from dgm_run.config.choices import read_choices
 from dgm_run.config.commands import resume_run
 from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.published import KINDS
@@ -94,6 +96,11 @@ class Run:
     def overrides(self) -> list[str]:
         """Overrides of the run."""
         return read_overrides(self.path) or []
+
+    @cached_property
+    def choices(self) -> dict[str, str]:
+        """Names of the chosen parts by their keys, as in {"prior": "vampprior"}."""
+        return read_choices(self.path, self.settings)
 
     @property
     def experiment(self) -> str | None:
@@ -191,7 +198,8 @@ def _clean(results: dict[str, Any]) -> tuple[dict[str, Any], int]:
     numbers = {name: _clean_number(training.get(name)) for name in ("epochs", "seconds", "examples_per_second")}
     words = {name: str(training.get(name) or "") for name in ("stopped_by", "monitor")}
     dicts = {name: _read_dict(results, name) for name in ("environment", "failed_estimators")}
-    texts = {name: str(results.get(name) or "") for name in ("dataset", "preprocessing", "model", "seed")}
+    names = ("dataset", "preprocessing", "model", "seed")
+    texts = {name: "" if results.get(name) is None else str(results[name]) for name in names}
     whole = [row for row in results["estimates"] if _is_whole(row)]
     cleaned = {"training": numbers | words, "parameters": _clean_number(results.get("parameters"))}
     cleaned["published"] = _clean_published(results.get("published"))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from dgm_run.config.schema import DATA_PATH_KEYS
 from dgm_run.recording.estimate_id import describe_method
 from dgm_run.report.differences import add_differences
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, describe_settings
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
 
@@ -105,7 +105,8 @@ class EstimateSpec:
         """Describes data set, split, path and binarisation."""
         path = json.loads(self.data).get("dataset.source.path")
         more = ", ".join(filter(None, (path, self.distinction)))
-        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + f", binarisation {self.preprocessing}"
+        binarisation = f", binarisation {self.preprocessing}" if self.preprocessing else ""
+        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + binarisation
 
 
 def describe_versions(runs: Sequence[Run]) -> list[str]:
@@ -154,7 +155,7 @@ def _distinguish(specs: Sequence[EstimateSpec]) -> dict[EstimateSpec, str]:
         all_names = dict.fromkeys(name for each in data for name in each)
         names = [name for name in all_names if len({str(each.get(name)) for each in data}) > 1]
         for spec, each in zip(others, data, strict=True):
-            distinctions[spec] = ", ".join(f"{name}={each.get(name)}" for name in names)
+            distinctions[spec] = describe_settings({name: each.get(name) for name in names})
     return distinctions
 
 

@@ -63,7 +63,7 @@ def test_part_for_none_is_a_difference(tmp_path):
         node["dataset"]["corrupt"] = corrupt
         folders.write(tmp_path / name, node, [folders.estimate(-3.0)])
     found = {group.runs[0].path.name: group.settings["dataset.corrupt"] for group in group_runs(collect_runs(tmp_path))}
-    assert found == {"a": "none", "b": "MissingAtRandom"}
+    assert found == {"a": "none", "b": "missing_at_random"}
 
 
 def test_same_name_in_other_parts_differs(tmp_path):

@@ -101,7 +101,7 @@ def test_implied_settings_are_in_the_legend(tmp_path):
     found = overview(tmp_path)
     assert [head for head in found.cells if "[" not in head][:2] == ["model", "objective.num_steps"]
     assert "optimizer" not in found.cells
-    assert found.legend[1:] == ["VAE: optimizer=Adam", "RBM: optimizer=SGD"]
+    assert found.legend[1:] == ["VAE: optimizer=adam", "RBM: optimizer=sgd"]
     assert found.names[0] == "model=VAE, objective.num_steps=0"
 
 
