@@ -6,16 +6,18 @@ Public functions, imported on first use, so that the command line answers before
     results = dgm_run.run(cfg, "outputs/mine")              # trains and evaluates, as the command does
     model = dgm_run.load("outputs/mine")                    # the trained model of a finished run
     model.sample(64)
+    frame = dgm_run.results("outputs")                      # the numbers of all runs, as a pandas data frame
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["compose", "evaluate", "load", "run"]
+__all__ = ["compose", "evaluate", "load", "results", "run"]
 
 if TYPE_CHECKING:
     from dgm_run.config.compose import compose
+    from dgm_run.report.data_frame import results
     from dgm_run.runner.evaluate_again import evaluate
     from dgm_run.runner.run import run
     from dgm_run.runner.run_folder import load
@@ -24,6 +26,7 @@ _MODULES = {
     "compose": "dgm_run.config.compose",
     "evaluate": "dgm_run.runner.evaluate_again",
     "load": "dgm_run.runner.run_folder",
+    "results": "dgm_run.report.data_frame",
     "run": "dgm_run.runner.run",
 }
 

@@ -5,7 +5,7 @@ import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,9 +15,6 @@ from hydra.errors import HydraException, OverrideParseException
 from dgm_run.cli.hydra_errors import describe_syntax, describe_unknown_option, list_choices
 from dgm_run.config.schema import GROUPS, PARTS
 from dgm_run.errors import ConfigError
-
-if TYPE_CHECKING:
-    from dgm_run.report.estimator_seeds import EstimatorSeeds
 
 MAX_JOBS = 100_000
 """Largest number of jobs of a sweep, which Hydra lists in memory."""
@@ -91,28 +88,6 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         except HydraException as error:  # from a function such as range()
             raise ConfigError(f"{each}: {str(error).splitlines()[0]}") from None
     return parsed
-
-
-def parse_estimator_seeds(arguments: Sequence[str]) -> "EstimatorSeeds":
-    """Parses `--estimator-seeds`, the only option of dgm-report; returns `separate` without it.
-
-    Raises:
-        ConfigError: an argument is anything else, or the option has another value.
-    """
-    from dgm_run.report.estimator_seeds import EstimatorSeeds  # imports NumPy
-
-    choices = get_args(EstimatorSeeds)
-    chosen = choices[0]
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option != "--estimator-seeds":
-            raise ConfigError(f"{word}: dgm-report takes a folder and --estimator-seeds={'|'.join(choices)}")
-        value = value if equals else next(words, "")
-        if value not in choices:
-            raise ConfigError(f"--estimator-seeds={value}: write {', '.join(choices[:-1])} or {choices[-1]}")
-        chosen = value
-    return chosen
 
 
 def find_config_folders(options: Namespace) -> list[Path]:

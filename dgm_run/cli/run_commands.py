@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 import dgm_run
-from dgm_run.cli.arguments import check_overrides, parse_estimator_seeds
+from dgm_run.cli.arguments import check_overrides
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.cli.report_options import parse_report_options
 from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
 from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
 from dgm_run.config.own_code import OwnCode, make_importable, take_options
@@ -144,14 +145,14 @@ def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Call
 
 @guard_output()
 def report() -> None:
-    """Runs `dgm-report FOLDER [--estimator-seeds=...]`, with the exit statuses of `main`."""
+    """Runs `dgm-report FOLDER [options]`, with the exit statuses of `main`."""
     folder, own, more = parse_folder_command(REPORT_HELP)
-    estimator_seeds = exit_if_refused(lambda: parse_estimator_seeds([*own.options, *more]))
+    options = exit_if_refused(lambda: parse_report_options([*own.options, *more]))
 
     def run() -> None:
         from dgm_run.report.write import report
 
-        text, files = report(folder, estimator_seeds)
+        text, files = report(folder, *options)
         sys.stdout.write(text)
         sys.stdout.writelines(f"{file}\n" for file in files)
 
@@ -188,12 +189,14 @@ A run with parts of your own needs the options that name them: --config-dir DIR,
 """
 
 
-REPORT_HELP = """dgm-report FOLDER [--estimator-seeds=separate|pool|compare]
+REPORT_HELP = """dgm-report FOLDER [--csv] [--latex] [--figures=pdf|svg] [--estimator-seeds=separate|pool|compare]
 
 Compares the runs in a folder and below it: their settings, numbers with errors (one table for every estimator and its
 settings), differences with intervals, published numbers, curves, pictures and costs.
 Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints the overview. If there are runs
 of presets, writes FOLDER/published.md, which compares their numbers with the published ones.
+--csv writes FOLDER/report.csv, a line for each run and quantity. --latex writes FOLDER/report.tex, tables for a paper.
+--figures=pdf, or svg, writes learning curves, differences and pictures to FOLDER/figures.
 
 A run may have been evaluated under several seeds of an estimator (dgm-eval RUN_DIR estimators.energy.seed=1).
 --estimator-seeds=separate, the default, puts each evaluation into a table of its own, as for any other settings. pool

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dgm_run.config.leaves import format_leaf
 from dgm_run.report.rows import Difference, Row, find_varying_settings, format_nats
 
 
@@ -24,6 +25,7 @@ class Cell(NamedTuple):
         is_best: whether the cell is the best of its column, or does not differ significantly from the best.
         span: interval to draw around `sort_key`; None for no drawing.
         tip: text under the pointer; empty for none.
+        runs: names of the runs that the text lists.
     """
 
     shown: str
@@ -31,14 +33,16 @@ class Cell(NamedTuple):
     is_best: bool = False
     span: Span | None = None
     tip: str = ""
+    runs: Sequence[str] = ()
 
 
 EMPTY = Cell("", "")
 
 
 def make_cell(value: object) -> Cell:
-    """Returns a cell that shows the value it is sorted by."""
-    return Cell(str(value), value)
+    """Returns a cell that shows the value it is sorted by, in the form of the command line."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(format_leaf(value), value if is_number else format_leaf(value))
 
 
 def make_number_cell(row: Row, is_best: bool = False, usual_num_runs: int = 1) -> Cell:
@@ -65,9 +69,14 @@ def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
         ],
         "published": [_make_published_cell(row) for row in rows],
         "note": [make_cell(row.note) for row in rows],
-        "runs": [make_cell(", ".join(run.name for run in row.group.runs)) for row in rows],
+        "runs": [_make_runs_cell([run.name for run in row.group.runs]) for row in rows],
     }
     return {head: column for head, column in columns.items() if any(cell.shown for cell in column)}
+
+
+def _make_runs_cell(names: Sequence[str]) -> Cell:
+    text = ", ".join(names)
+    return Cell(text, text, runs=names)
 
 
 def _format_interval(row: Row) -> str:

@@ -7,56 +7,59 @@ from statistics import median
 from typing import NamedTuple
 
 from dgm_run.report.cells import Span
+from dgm_run.report.curves import OUTLIER_FACTOR, Line, choose_range, choose_ticks, format_ticks
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
-WIDTH = 640
-HEIGHT = 300
-MARGIN = 48
+WIDTH = 480
+HEIGHT = 270
+MARGIN = 56
 MAX_POINTS = 300
-"""Largest number of points of a curve."""
-OUTLIER_FACTOR = 10
-"""Distance from the median, in units of the usual distance, beyond which a number is drawn at the edge."""
+"""Largest number of points of a curve, unless the caller asks for fewer."""
 
 
-class Line(NamedTuple):
-    """A curve with its name."""
-
-    name: str
-    x: list[float]
-    y: list[float]
-
-
-def draw_chart(lines: Sequence[Line]) -> str:
+def draw_chart(lines: Sequence[Line], max_points: int = MAX_POINTS) -> str:
     """Draws curves with a legend. Curves of one name have one colour. A line below gives the values beyond the axis."""
-    lines = [Line(line.name, *_thin_out(line.x, line.y)) for line in lines]
+    lines = [Line(line.name, *_thin_out(line.x, line.y, max_points)) for line in lines]
     x_end = max(max(line.x) for line in lines) or 1.0
-    low, high = _choose_range([line.y for line in lines])
+    low, high = choose_range([line.y for line in lines])
     style = {name: _style_stroke(i) for i, name in enumerate(dict.fromkeys(line.name for line in lines))}
 
     def place(x: float, y: float) -> str:
-        right = MARGIN + (WIDTH - 2 * MARGIN) * x / x_end
-        return f"{right:.1f},{_map_height((min(max(y, low), high) - low) / (high - low)):.1f}"
+        return f"{_map_width(x / x_end):.1f},{_map_height((min(max(y, low), high) - low) / (high - low)):.1f}"
 
     paths = "".join(
         f'<polyline data-about="{escape(line.name)}" fill="none" stroke-width="1.5" {style[line.name]} '
         f'points="{" ".join(map(place, line.x, line.y))}"><title>{escape(line.name)}</title></polyline>'
         for line in lines
     )
-    ticks = "".join(
-        f'<line x1="{MARGIN}" y1="{y:.1f}" x2="{WIDTH - MARGIN}" y2="{y:.1f}" stroke="#ddd"/>'
-        f'<text x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{low + part * (high - low):.4g}</text>'
-        for part, y in ((part, _map_height(part)) for part in (0.0, 0.25, 0.5, 0.75, 1.0))
-    )
-    end = f'<text x="{WIDTH - MARGIN}" y="{_map_height(0.0) + 18:.1f}" text-anchor="end">epoch {x_end:g}</text>'
+    axes = _draw_axes(low, high, x_end)
     legend = "".join(
         f'<li data-about="{escape(name)}"><svg width="28" height="8"><line x1="0" y1="4" x2="28" y2="4" '
         f'stroke-width="2" {stroke}/></svg> {escape(name)}</li>'
         for name, stroke in style.items()
     )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{ticks}{end}{paths}</svg>'
+        f'<svg class=chart viewBox="0 0 {WIDTH} {HEIGHT}">{axes}{paths}</svg>'
         f'{_describe_cut(lines, low, high)}<ul class="legend">{legend}</ul>'
     )
+
+
+def _draw_axes(low: float, high: float, x_end: float) -> str:
+    """Draws round numbers beside and below the curves, and a line at each height."""
+    y_ticks = choose_ticks(low, high)
+    x_ticks = choose_ticks(0.0, x_end)
+    heights = [_map_height((tick - low) / (high - low)) for tick in y_ticks]
+    lines = "".join(
+        f'<line class=grid x1="{MARGIN}" y1="{y:.1f}" x2="{WIDTH - MARGIN}" y2="{y:.1f}"/>'
+        f'<text x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+        for y, label in zip(heights, format_ticks(y_ticks), strict=True)
+    )
+    below = _map_height(0.0) + 16
+    epochs = "".join(
+        f'<text x="{_map_width(tick / x_end):.1f}" y="{below:.1f}" text-anchor="middle">{label}</text>'
+        for tick, label in zip(x_ticks, format_ticks(x_ticks), strict=True)
+    )
+    return f'{lines}{epochs}<text x="{WIDTH / 2:g}" y="{below + 16:.1f}" text-anchor="middle">epoch</text>'
 
 
 def _describe_cut(lines: Sequence[Line], low: float, high: float) -> str:
@@ -100,17 +103,9 @@ def choose_scale(numbers: Sequence[tuple[float, Span]]) -> Scale | None:
     return Scale(min(ends), max(ends)) if 0 < max(ends) - min(ends) < math.inf else None
 
 
-def _choose_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Returns a range from the early values of most curves to the best value; outliers do not flatten the others."""
-    lows = sorted(sorted(y)[len(y) // 20] for y in curves)
-    highs = sorted(max(y) for y in curves)
-    median_low = lows[len(lows) // 2]
-    median_high = highs[len(highs) // 2]
-    high = highs[-1]
-    if high - median_high > OUTLIER_FACTOR * (median_high - median_low):
-        high = median_high
-    low = max(lows[0], median_low - 2 * (high - median_low))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+def _map_width(part: float) -> float:
+    """Maps a share of the axis of epochs to the distance from the left of the picture."""
+    return MARGIN + (WIDTH - 2 * MARGIN) * part
 
 
 def _map_height(part: float) -> float:
@@ -123,6 +118,6 @@ def _style_stroke(i: int) -> str:
     return f'stroke="{COLOURS[i % len(COLOURS)]}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
 
 
-def _thin_out(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
-    step = -(-len(x) // MAX_POINTS)
+def _thin_out(x: list[float], y: list[float], max_points: int) -> tuple[list[float], list[float]]:
+    step = -(-len(x) // max_points)
     return x[::step] + x[-1:], y[::step] + y[-1:]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dgm_run.report.cells import EMPTY, Cell, make_cell, make_number_cell
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, describe_settings
 from dgm_run.report.rows import Difference, Row, find_varying_settings
 from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec
 
@@ -23,14 +23,18 @@ class Overview:
     Attributes:
         data: description of the test data.
         cells: cells of each column, by its head.
+        settings: heads of the columns that name the configurations.
         specs: method of the numbers of a column, by its head.
+        rows: numbers of a column, by its head; None for a configuration without one.
         names: names of the configurations.
         implied: settings that follow from each model, which have no column.
     """
 
     data: str
     cells: Mapping[str, Sequence[Cell]]
+    settings: Sequence[str]
     specs: Mapping[str, EstimateSpec]
+    rows: Mapping[str, Sequence[Row | None]]
     names: Sequence[str]
     implied: Mapping[str, Mapping[str, object]]
 
@@ -41,7 +45,7 @@ class Overview:
             f"{head}: {spec.describe_method()}; {spec.num_examples} examples" for head, spec in self.specs.items()
         ]
         return methods + [
-            f"{model}: {', '.join(f'{key}={value}' for key, value in settings.items() if value != 'none')}"
+            f"{model}: {describe_settings({key: value for key, value in settings.items() if value != 'none'})}"
             for model, settings in self.implied.items()
             if settings
         ]
@@ -55,6 +59,17 @@ def make_overviews(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator
             tables_by_data.setdefault(spec.describe_data(), {})[spec] = rows
     for data, data_tables in tables_by_data.items():
         yield _make_overview(data, data_tables)
+
+
+def make_details(tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> Iterator[Overview]:
+    """Yields a table of all other quantities for each data set and method."""
+    tables_by_method: dict[tuple[str, str, str], dict[EstimateSpec, list[Row]]] = {}
+    for spec, rows in tables:
+        if spec.quantity not in MAIN_QUANTITIES and not spec.run:
+            method = (spec.describe_data(), spec.estimator, spec.settings)
+            tables_by_method.setdefault(method, {})[spec] = rows
+    for (data, _, _), method_tables in tables_by_method.items():
+        yield _make_overview(data, method_tables)
 
 
 def _has_column_in_nats(
@@ -80,23 +95,28 @@ def _make_overview(data: str, tables: Mapping[EstimateSpec, Sequence[Row]]) -> O
     cells = {name: [make_cell(row.group.settings.get(name, "")) for row in members] for name in names}
     if not cells:
         cells = {"configuration": [make_cell(name) for name in order]}
+    settings = list(cells)
+    rows_by_head: dict[str, list[Row | None]] = {}
     for head, spec in specs.items():
         by_name = {row.group.name: row for row in tables[spec]}
-        best = tables[spec][0]
-        cells[head] = [_mark_best(by_name.get(row.group.name), best, len(row.group.runs)) for row in members]
+        best = tables[spec][0] if spec.better else None
+        rows_by_head[head] = [by_name.get(row.group.name) for row in members]
+        pairs = zip(rows_by_head[head], members, strict=True)
+        cells[head] = [_mark_best(row, best, len(member.group.runs)) for row, member in pairs]
     cells |= _make_cost_columns([row.group for row in members])
     if any(row.note for row in members):
         cells["note"] = [make_cell(row.note) for row in members]
     implied = {str(row.group.settings.get("model")): row.group.implied for row in members}
-    return Overview(data, cells, specs, order, implied)
+    return Overview(data, cells, settings, specs, rows_by_head, order, implied)
 
 
-def _mark_best(row: Row | None, best: Row, num_runs: int) -> Cell:
+def _mark_best(row: Row | None, best: Row | None, num_runs: int) -> Cell:
+    """Returns the cell of a number, marked if it does not differ from the best; `best` is None without an order."""
     if row is None:
         return EMPTY
     difference = row.difference
-    is_best = row is best or (isinstance(difference, Difference) and difference.low <= 0 <= difference.high)
-    return make_number_cell(row, is_best, num_runs)
+    is_equal = isinstance(difference, Difference) and difference.low <= 0 <= difference.high
+    return make_number_cell(row, best is not None and (row is best or is_equal), num_runs)
 
 
 def _make_cost_columns(groups: Sequence[Group]) -> dict[str, list[Cell]]:

@@ -1,25 +1,36 @@
 """Writes the report of `dgm-report FOLDER`, which compares many runs."""
 
 from pathlib import Path
+from typing import Literal
 
 from dgm_run.errors import UserError
-from dgm_run.report.estimator_seeds import EstimatorSeeds, compare_seeds, pool_seeds
-from dgm_run.report.groups import group_runs, split_repeated
+from dgm_run.report.comparison import Comparison, compare_runs
+from dgm_run.report.estimator_seeds import EstimatorSeeds
+from dgm_run.report.latex import render_latex
 from dgm_run.report.markdown import render_document, render_summary
 from dgm_run.report.page import render_page
 from dgm_run.report.published import render_published
-from dgm_run.report.runs import collect_runs
-from dgm_run.report.tables import make_tables
+from dgm_run.report.records import make_records, render_csv
+
+FigureFormat = Literal["pdf", "svg"]
+"""Format of the figures."""
 
 
-def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[str, list[Path]]:
+def report(
+    folder: Path,
+    estimator_seeds: EstimatorSeeds = "separate",
+    csv: bool = False,
+    latex: bool = False,
+    figures: FigureFormat | None = None,
+) -> tuple[str, list[Path]]:
     """Writes report.html and report.md into the folder, and published.md if runs of presets have published numbers.
 
     Args:
         folder: a folder with runs in it or below it.
-        estimator_seeds: treatment of evaluations of one run that differ by the seed of the estimator. `separate` gives
-            each a table, as for any other settings; `pool` takes their mean; `compare` adds a table with a row for
-            each.
+        estimator_seeds: treatment of estimator seeds, as in `compare_runs`.
+        csv: whether to write report.csv.
+        latex: whether to write report.tex.
+        figures: format of the figures to write below FOLDER/figures, pdf or svg; None for no figures.
 
     Returns:
         A summary as Markdown, and the files.
@@ -27,29 +38,36 @@ def report(folder: Path, estimator_seeds: EstimatorSeeds = "separate") -> tuple[
     Raises:
         UserError: the folder has no run, or a file cannot be written.
     """
-    runs = collect_runs(folder)
-    if not runs:
-        raise UserError(f"{folder}: there is no run in it, or below")
-    kept, repeated = split_repeated([run for run in runs if run.state == "finished"])
-    if estimator_seeds == "pool":
-        kept = [pool_seeds(run) for run in kept]
-    unfinished = [run for run in runs if run.state != "finished"]
-    groups = group_runs(kept, unfinished)
-    others = [*repeated, *unfinished]
-    tables = list(make_tables(groups))
-    if estimator_seeds == "compare":
-        tables += compare_seeds(groups)
-    files = [folder / "report.html", folder / "report.md"]
-    contents = [
-        render_page(f"Runs in {folder}", groups, tables, others),
-        render_document(groups, tables, others),
-    ]
-    if published := render_published(kept):
-        files.append(folder / "published.md")
-        contents.append(published)
+    comparison = compare_runs(folder, estimator_seeds)
+    parts = (comparison.groups, comparison.tables, comparison.others)
+    contents: dict[Path, str | bytes] = {
+        folder / "report.html": render_page(f"Runs in {folder}", *parts),
+        folder / "report.md": render_document(*parts),
+    }
+    if published := render_published(comparison.runs):
+        contents[folder / "published.md"] = published
+    if csv:
+        contents[folder / "report.csv"] = render_csv(make_records(comparison))
+    if latex:
+        contents[folder / "report.tex"] = render_latex(comparison)
+    if figures:
+        contents |= _draw_figures(comparison, figures)
+    for file, content in contents.items():
+        _write(file, content)
+    return render_summary(*parts), list(contents)
+
+
+def _draw_figures(comparison: Comparison, file_format: FigureFormat) -> dict[Path, bytes]:
+    """Draws all figures; returns their contents by file."""
+    from dgm_run.report.figures import draw_figures  # imports matplotlib
+
+    figures = draw_figures(comparison, file_format)
+    return {comparison.folder / "figures" / f"{name}.{file_format}": content for name, content in figures.items()}
+
+
+def _write(file: Path, content: str | bytes) -> None:
     try:
-        for file, content in zip(files, contents, strict=True):
-            file.write_text(content, encoding="utf-8", errors="replace")
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", errors="replace"))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    return render_summary(groups, tables, others), files

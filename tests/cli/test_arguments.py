@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from dgm_run.cli.arguments import check_arguments, parse_estimator_seeds
+from dgm_run.cli.arguments import check_arguments
 from dgm_run.errors import ConfigError
 from tests.support.tiny import run_refused
 
@@ -104,29 +104,3 @@ def test_option_without_value_names_it():
 def test_senseless_arguments_are_refused(arguments, told):
     with pytest.raises(ConfigError, match=re.escape(told)):
         check_arguments(arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "chosen"),
-    [
-        ([], "separate"),
-        (["--estimator-seeds=pool"], "pool"),
-        (["--estimator-seeds", "compare"], "compare"),
-    ],
-)
-def test_estimator_seeds_have_three_choices(arguments, chosen):
-    assert parse_estimator_seeds(arguments) == chosen
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--estimator-seeds=mean"], "--estimator-seeds=mean: write separate, pool or compare"),
-        (["--estimator-seeds"], "--estimator-seeds=: write separate, pool or compare"),
-        (["x"], "x: dgm-report takes a folder and --estimator-seeds=separate|pool|compare"),
-    ],
-)
-def test_other_arguments_of_report_refused(arguments, message):
-    with pytest.raises(ConfigError) as told:
-        parse_estimator_seeds(arguments)
-    assert str(told.value) == message

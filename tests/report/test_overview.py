@@ -79,7 +79,7 @@ def test_overview_stands_first(tmp_path):
     assert "## digits test, binarisation dynamic" in text.split("## log_likelihood")[0]
     assert "| VampPrior | **-3.950 ± 0.050** | 1,234 | 3 | 0.0 | 2 |" in text
     assert "- log_likelihood [1]: estimate by importance_sampling (num_samples=5), nats; 4 examples\n" in text
-    assert '<td data-by="-3.95" class="number best">-3.950' in html.split(">log_likelihood</h2>")[0]
+    assert '<td data-by="-3.95" class="number best">-3.950' in html.split(">log_likelihood</h3>")[0]
 
 
 def test_number_of_fewer_runs_states_them(tmp_path):

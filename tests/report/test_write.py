@@ -37,11 +37,37 @@ def test_folder_without_runs_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         (["empty"], "empty: there is no run in it, or below\n"),
-        (["none"], "there is no run folder none: dgm-report FOLDER [--estimator-seeds=separate|pool|compare]\n"),
-        (["empty", "x=1"], "x=1: dgm-report takes a folder and --estimator-seeds=separate|pool|compare\n"),
+        (
+            ["none"],
+            "there is no run folder none: dgm-report FOLDER [--csv] [--latex] [--figures=pdf|svg] "
+            "[--estimator-seeds=separate|pool|compare]\n",
+        ),
+        (
+            ["empty", "x=1"],
+            "x=1: dgm-report takes a folder, and --csv, --latex, --figures=pdf|svg and "
+            "--estimator-seeds=separate|pool|compare\n",
+        ),
     ):
         done = run_command("report", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_exports_are_written_beside_the_page(tmp_path):
+    folders.sweep(tmp_path / "outputs")
+    done = run_command("report", "outputs", "--csv", "--latex", "--figures", "svg", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = [line for line in done.stdout.splitlines() if line.startswith("outputs/")]
+    names = ["report.html", "report.md", "report.csv", "report.tex"]
+    figures = ["curves_valid_elbo_digits", "differences_log_likelihood_digits", "samples"]
+    assert listed == [f"outputs/{name}" for name in names] + [f"outputs/figures/{name}.svg" for name in figures]
+    assert all((tmp_path / each).stat().st_size for each in listed)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    folders.sweep(tmp_path / "outputs")
+    (tmp_path / "outputs" / "report.csv").mkdir()
+    done = run_command("report", "outputs", "--csv", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "outputs/report.csv: cannot be written: Is a directory\n")
 
 
 def test_it_answers_without_torch(tmp_path):
@@ -49,5 +75,10 @@ def test_it_answers_without_torch(tmp_path):
 
     folders.sweep(tmp_path / "outputs")
     code = "import sys\nfrom dgm_run.cli.main import report\ntry: report()\nfinally: assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code, "outputs"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "outputs", "--csv", "--latex", "--figures=pdf"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr

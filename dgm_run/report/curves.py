@@ -1,0 +1,64 @@
+"""Learning curves of runs: their collection, and the range and ticks of their axes."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dgm_run.report.groups import Group
+
+OUTLIER_FACTOR = 10
+"""Distance from the median, in units of the usual distance, beyond which a number is drawn at the edge."""
+NUM_TICKS = 5
+"""Usual number of ticks of an axis."""
+
+
+class Line(NamedTuple):
+    """A curve with its name."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+def collect_curves(groups: Sequence[Group]) -> dict[tuple[str, str], list[Line]]:
+    """Returns the curve of each run's monitored value, by its name and the data set; a line has its group's name."""
+    charts: dict[tuple[str, str], list[Line]] = {}
+    for group in groups:
+        for run in group.runs:
+            monitor = run.results["training"]["monitor"]
+            data = str(run.results.get("dataset"))
+            if len(run.curves.get(monitor, ((),))[0]) > 1:
+                charts.setdefault((monitor, data), []).append(Line(group.name, *run.curves[monitor]))
+    return charts
+
+
+def choose_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Returns a range from the early values of most curves to the best value; outliers do not flatten the others."""
+    lows = sorted(sorted(y)[len(y) // 20] for y in curves)
+    highs = sorted(max(y) for y in curves)
+    median_low = lows[len(lows) // 2]
+    median_high = highs[len(highs) // 2]
+    high = highs[-1]
+    if high - median_high > OUTLIER_FACTOR * (median_high - median_low):
+        high = median_high
+    low = max(lows[0], median_low - 2 * (high - median_low))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def choose_ticks(low: float, high: float) -> list[float]:
+    """Returns round numbers from `low` to `high`, in steps of 1, 2 or 5 times a power of ten."""
+    size = (high - low) / NUM_TICKS
+    power = 10.0 ** math.floor(math.log10(size))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= size)
+    return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def format_ticks(ticks: Sequence[float]) -> list[str]:
+    """Formats ticks with the decimals of their step; large or small ones have an exponent."""
+    step = min((b - a for a, b in itertools.pairwise(ticks)), default=1.0)
+    largest = max(map(abs, ticks), default=0.0)
+    if largest >= 1e6 or step < 1e-4:
+        return [f"{tick:.6g}" for tick in ticks]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [f"{tick:.{decimals}f}" for tick in ticks]
