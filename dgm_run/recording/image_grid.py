@@ -15,7 +15,7 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
-def draw_grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 24) -> np.ndarray:
+def draw_grid(x: Tensor, columns: int | None = None, pad: int = 1, min_side: int = 32) -> np.ndarray:
     """Draws images, (N, C, H, W) in [0, 1], in rows of `columns` with `pad` grey pixels between.
 
     Images smaller than `min_side` pixels are enlarged by a whole factor.

@@ -6,20 +6,32 @@ for (const head of document.querySelectorAll('th')) head.onclick = () => {
   head.ariaSort = up ? 'ascending' : 'descending';
   body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * compare(key(a, i), key(b, i))));
 };
+const textOf = (node, selector) => [...node.querySelectorAll(selector)].map(each => each.textContent).join(' ');
 document.getElementById('filter').oninput = event => {
   const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const section of document.querySelectorAll('section')) {
-    const about = [...section.querySelectorAll('h2, p')].map(each => each.textContent).join(' ').toLowerCase();
-    let any = false;
-    for (const row of section.querySelectorAll('tbody tr, figure, li, polyline')) {
-      const settings = (row.dataset.about || '').toLowerCase();
-      const text = `${about} ${row.textContent} ${settings}`.toLowerCase();
-      const is = word => settings.split(', ').some(one => one === word || one.endsWith('.' + word));
-      const has = word => word.includes('=') ? is(word) : text.includes(word);
-      const hidden = !words.every(has);
-      row.toggleAttribute('hidden', hidden);
-      any ||= !hidden;
+  for (const part of document.querySelectorAll('.part')) {
+    for (const section of part.querySelectorAll('section')) {
+      const about = `${textOf(part, 'h2')} ${textOf(section, 'h3, :scope > p')}`;
+      let any = false;
+      for (const row of section.querySelectorAll('tbody tr, .pictures > figure, li, polyline, .run')) {
+        if (row.matches('.run *')) continue;
+        const settings = (row.dataset.about || '').toLowerCase();
+        const text = `${about} ${row.textContent} ${settings}`.toLowerCase();
+        const is = word => settings.split(', ').some(one => one === word || one.endsWith('.' + word));
+        const has = word => word.includes('=') ? is(word) : text.includes(word);
+        const hidden = !words.every(has);
+        row.toggleAttribute('hidden', hidden);
+        any ||= !hidden;
+      }
+      section.hidden = words.length > 0 && !any;
     }
-    section.hidden = words.length > 0 && !any;
+    part.hidden = words.length > 0 && [...part.querySelectorAll('section')].every(section => section.hidden);
   }
 };
+const openTarget = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  for (let node = target; node; node = node.parentElement) if (node.tagName === 'DETAILS') node.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener('hashchange', openTarget);
+openTarget();

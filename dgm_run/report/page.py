@@ -1,19 +1,23 @@
-"""The report as one page of HTML that needs no other file and no network."""
+"""The report as one page of HTML that needs no other file and no network, or only the pictures of many runs."""
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from dgm_run.report.cells import Cell, make_cell, make_columns
-from dgm_run.report.charts import Line, choose_scale, draw_chart
+from dgm_run.report.charts import draw_chart
+from dgm_run.report.curves import collect_curves
 from dgm_run.report.groups import Group
+from dgm_run.report.html_table import link_run, render_table
 from dgm_run.report.markdown import describe_status, group_failed
 from dgm_run.report.overview import READING_NOTE, Overview, make_overviews
+from dgm_run.report.pictures import MAX_RUNS_INSIDE, PictureStore
 from dgm_run.report.rows import Row
+from dgm_run.report.run_parts import render_run
 from dgm_run.report.runs import Run
-from dgm_run.report.tables import EstimateSpec, describe_versions
+from dgm_run.report.scatter import render_scatter
+from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec, describe_versions
 
 PICTURES = ("samples", "samples_drawn", "reconstructions")
 DRAWING_NOTE = (
@@ -22,31 +26,31 @@ DRAWING_NOTE = (
 )
 
 
-def render_page(
-    title: str, groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
-) -> str:  # fmt: skip
-    """Renders sortable and filterable tables, learning curves, pictures, warnings, and runs without results."""
-    sections = [
-        *map(_render_overview, make_overviews(tables)),
-        *(_Section(spec.title, _render_estimates(spec, rows)) for spec, rows in tables),
-        *_render_costs(groups),
-        *_render_curves(groups),
-        *_render_pictures(groups),
-        *_render_warnings(groups),
-        *_render_failed(others),
-    ]  # fmt: skip
-    links: dict[str, int] = {}
-    for i, section in enumerate(sections):
-        links.setdefault(section.head, i)  # the first of several tables of a quantity
+Tables = Sequence[tuple[EstimateSpec, list[Row]]]
+
+
+def render_page(title: str, groups: Sequence[Group], tables: Tables, others: Sequence[Run]) -> str:
+    """Renders a part for each data set, costs, a scatter plot, warnings, runs without results, and all runs."""
+    pictures = _open_pictures([run for group in groups for run in group.runs], others)
+    data_sets = dict.fromkeys(
+        [*(spec.dataset for spec, _ in tables), *(group.runs[0].results["dataset"] for group in groups)]
+    )
+    parts = [*(_render_data_set(name, groups, tables, pictures) for name in data_sets)]
+    parts += [_Part(section.head, [section._replace(head="")]) for section in _render_common(groups, tables, others)]
+    parts.append(_Part("Runs", [_Section("", _render_runs(groups, tables, others, pictures))]))
+    links = "".join(f"<a href=#p{i}>{escape(part.head)}</a>" for i, part in enumerate(parts))
     body = [
         f"<h1>{escape(title)}</h1><p>{escape(describe_status(groups, others))}</p>{_render_versions(groups)}",
-        '<header><input id="filter" type="search" placeholder="rows with ..., prior=VampPrior, ...">',
-        f"<nav>{''.join(f'<a href=#s{i}>{escape(head)}</a>' for head, i in links.items())}</nav></header>",
-        *(f"<section><h2 id=s{i}>{escape(each.head)}</h2>{each.body}</section>" for i, each in enumerate(sections)),
+        '<header><input id="filter" type="search" placeholder="rows with ..., prior=vampprior, ...">',
+        f"<nav>{links}</nav></header>",
+        *(part.render(f"p{i}") for i, part in enumerate(parts)),
     ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_read_asset("page.css")}</style>'
-    script = f"<script>{_read_asset('page.js')}</script>"
-    return f"<!doctype html><html><head>{head}</head><body>{''.join(body)}{script}</body></html>\n"
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_read_asset('page.css')}</style>"
+    )
+    script = f"<script>{_read_asset('page.js')}{_read_asset('scatter.js')}</script>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}{script}</body></html>\n'
 
 
 class _Section(NamedTuple):
@@ -54,6 +58,21 @@ class _Section(NamedTuple):
 
     head: str
     body: str
+
+    def render(self) -> str:
+        head = f"<h3>{escape(self.head)}</h3>" if self.head else ""
+        return f"<section>{head}{self.body}</section>"
+
+
+class _Part(NamedTuple):
+    """A collapsible part of the page."""
+
+    head: str
+    sections: Sequence[_Section]
+
+    def render(self, anchor: str) -> str:
+        body = "".join(section.render() for section in self.sections)
+        return f'<details class=part id="{anchor}" open><summary><h2>{escape(self.head)}</h2></summary>{body}</details>'
 
 
 def _read_asset(name: str) -> str:
@@ -65,43 +84,61 @@ def _render_versions(groups: Sequence[Group]) -> str:
     return f"<p>Runs of different versions: {escape('; '.join(versions))}.</p>" if versions else ""
 
 
+def _open_pictures(runs: Sequence[Run], others: Sequence[Run]) -> PictureStore:
+    """Returns the pictures of a page, whose folder is the root of the runs."""
+    folder = next((run.root for run in [*runs, *others] if run.root), Path())
+    return PictureStore(folder, len(runs) + len(others) <= MAX_RUNS_INSIDE)
+
+
+def _render_data_set(name: str, groups: Sequence[Group], tables: Tables, pictures: PictureStore) -> _Part:
+    """Renders the part of a data set: the overview, tables with the likelihood first, curves and pictures."""
+    own_tables = [(spec, rows) for spec, rows in tables if spec.dataset == name]
+    own_tables.sort(key=lambda table: table[0].quantity not in MAIN_QUANTITIES)
+    members = [group for group in groups if group.runs[0].results["dataset"] == name]
+    sections = [
+        *map(_render_overview, make_overviews(own_tables)),
+        *(_Section(spec.title, _render_estimates(spec, rows)) for spec, rows in own_tables),
+        *_render_curves(members),
+        *_render_pictures(members, pictures),
+    ]
+    return _Part(name or "Data without a name", sections)
+
+
+def _render_common(groups: Sequence[Group], tables: Tables, others: Sequence[Run]) -> Iterator[_Section]:
+    if scatter := render_scatter(groups, tables):
+        yield _Section("Scatter plot", scatter)
+    yield from _render_costs(groups)
+    yield from _render_warnings(groups)
+    yield from _render_failed(others)
+
+
+def _render_runs(groups: Sequence[Group], tables: Tables, others: Sequence[Run], pictures: PictureStore) -> str:
+    best = _find_best_runs(tables)
+    named = [(run, group.name) for group in groups for run in group.runs]
+    named += [(run, run.description) for run in others]
+    return "".join(render_run(run, name, best.get(run.results.get("dataset", "")), pictures) for run, name in named)
+
+
+def _find_best_runs(tables: Tables) -> dict[str, Run]:
+    """Returns the best run of each data set by its first table."""
+    best: dict[str, Run] = {}
+    for spec, rows in tables:
+        if spec.better and not spec.run and rows[0].finite_estimates:
+            sign = 1 if spec.better == "higher" else -1
+            run, _ = max(rows[0].finite_estimates, key=lambda pair: sign * pair[1]["value"])
+            best.setdefault(spec.dataset, run)
+    return best
+
+
 def _render_overview(overview: Overview) -> _Section:
     legend = "".join(f"<li>{escape(each)}</li>" for each in overview.legend)
     notes = f"<p>{READING_NOTE} {DRAWING_NOTE}</p><ul class=small>{legend}</ul>"
-    return _Section(overview.data, _render_table(overview.cells, overview.names) + notes)
+    return _Section(overview.data, render_table(overview.cells, overview.names) + notes)
 
 
 def _render_estimates(spec: EstimateSpec, rows: Sequence[Row]) -> str:
-    table = _render_table(make_columns(rows), [row.group.name for row in rows])
+    table = render_table(make_columns(rows), [row.group.name for row in rows])
     return f"<p>{escape(spec.describe())}</p>{table}"
-
-
-def _render_table(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> str:
-    """Renders columns by their heads; the filter also searches the names of the rows."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    cells = zip(*map(_render_column, columns.values()), strict=True)
-    body = "".join(
-        f'<tr data-about="{escape(name)}">{"".join(row)}</tr>' for row, name in zip(cells, names, strict=True)
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _render_column(cells: Sequence[Cell]) -> list[str]:
-    positions = [
-        (cell.sort_key, cell.span) if cell.span and isinstance(cell.sort_key, int | float) else None for cell in cells
-    ]
-    numbers = [position for position in positions if position]
-    scale = choose_scale(numbers) if len(cells) > 1 and numbers else None
-    charts = [scale.draw(*position) if scale and position else "" for position in positions]
-    return list(map(_render_cell, cells, charts))
-
-
-def _render_cell(cell: Cell, chart: str) -> str:
-    is_number = isinstance(cell.sort_key, int | float) and not isinstance(cell.sort_key, bool)
-    classes = ["number"] * is_number + ["best"] * cell.is_best
-    css_class = f' class="{" ".join(classes)}"' if classes else ""
-    tip = f' title="{escape(cell.tip)}"' if cell.tip else ""
-    return f'<td data-by="{escape(str(cell.sort_key))}"{css_class}{tip}>{escape(cell.shown)}{chart}</td>'
 
 
 def _render_costs(groups: Sequence[Group]) -> Iterator[_Section]:
@@ -112,56 +149,43 @@ def _render_costs(groups: Sequence[Group]) -> Iterator[_Section]:
             training = run.results["training"]
             numbers = (run.results["parameters"], training["epochs"], round(training["seconds"], 1))
             number_cells = [Cell(f"{v:,}", v) for v in (*numbers, round(training["examples_per_second"]))]
-            words = (group.name, run.name, str(run.results.get("seed", "")))
-            rows.append([*map(make_cell, words), *number_cells, make_cell(training["stopped_by"])])
+            run_cell = Cell(run.name, run.name, runs=[run.name])
+            words = (make_cell(group.name), run_cell, make_cell(run.settings.get("seed", "")))
+            rows.append([*words, *number_cells, make_cell(training["stopped_by"])])
             names.append(group.name)
     heads = ("configuration", "run", "seed", "parameters", "epochs", "seconds", "examples/s", "stopped by")
     if rows:
         columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
-        yield _Section("Cost", _render_table(columns, names))
+        yield _Section("Cost", render_table(columns, names))
 
 
 def _render_curves(groups: Sequence[Group]) -> Iterator[_Section]:
-    charts: dict[tuple[str, str], list[Line]] = {}
-    for group in groups:
-        for run in group.runs:
-            monitor = run.results["training"]["monitor"]
-            data = str(run.results.get("dataset"))
-            if len(run.curves.get(monitor, ((),))[0]) > 1:
-                charts.setdefault((monitor, data), []).append(Line(group.name, *run.curves[monitor]))
-    for (monitor, data), lines in charts.items():
-        yield _Section(f"{monitor} over epochs, {data}", draw_chart(lines))
+    for (monitor, _), lines in collect_curves(groups).items():
+        yield _Section(f"{monitor} over epochs", draw_chart(lines))
 
 
-def _render_pictures(groups: Sequence[Group]) -> Iterator[_Section]:
+def _render_pictures(groups: Sequence[Group], pictures: PictureStore) -> Iterator[_Section]:
     for name in PICTURES:
         shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
         figures = "".join(
-            f"<figure>{_render_image(file)}<figcaption>{escape(group.name)}</figcaption></figure>"
+            f'<figure data-about="{escape(group.name)}">{pictures.render(file)}'
+            f"<figcaption>{escape(group.name)}</figcaption></figure>"
             for group, file in shown
         )
         if figures:
             yield _Section(name, f"<div class=pictures>{figures}</div>")
 
 
-def _render_image(file: Path) -> str:
-    try:
-        data = base64.b64encode(file.read_bytes()).decode()
-        return f'<img src="data:image/png;base64,{data}" alt="{escape(file.name)}">'
-    except OSError as error:
-        return f"<p>{escape(str(error))}</p>"
-
-
 def _render_warnings(groups: Sequence[Group]) -> Iterator[_Section]:
     lines = []
     for run in (run for group in groups for run in group.runs):
         warnings = [*run.warnings, ("results.json", run.message)] if run.message else run.warnings
-        lines += [f"<li><b>{escape(run.name)}</b> {escape(topic)}: {escape(text)}</li>" for topic, text in warnings]
+        lines += [f"<li>{link_run(run.name)} {escape(topic)}: {escape(text)}</li>" for topic, text in warnings]
     if lines:
         yield _Section("Warnings", f"<ul>{''.join(lines)}</ul>")
 
 
 def _render_failed(others: Sequence[Run]) -> Iterator[_Section]:
     for head, runs in group_failed(others).items():
-        lines = [f"<li><b>{run.state}</b> {escape(run.name)}: {escape(run.description)}</li>" for run in runs]
+        lines = [f"<li><b>{run.state}</b> {link_run(run.name)}: {escape(run.description)}</li>" for run in runs]
         yield _Section(head, f"<ul>{''.join(lines)}</ul>")

@@ -186,7 +186,7 @@ def test_a_report_says_what_it_compares(tmp_path):
         in text
     )
     assert "| 1 | -4.930 ± 0.100 | -8.369 to -1.491 | 0.070 (-0.071 to 0.211, computing) | StandardPrior |" in text
-    assert ">log_likelihood by seed of the estimator</h2>" in render_page("x", found, shown, [])
+    assert ">log_likelihood by seed of the estimator</h3>" in render_page("x", found, shown, [])
     assert list(make_overviews(added)) == []  # seeds of an estimator are no configurations
     assert "estimator seed" in make_columns(added[0][1])
 

@@ -138,7 +138,8 @@ def test_a_refused_run_is_no_failure(tmp_path):
     assert shown.startswith("# 1 configuration; runs: 1 finished, 1 refused\n")
     assert "\n## Runs refused before training\n\n- refused: typo: model.latent_dim = 0" in shown
     assert "Runs without results" not in shown
-    assert ">Runs refused before training</h2><ul><li><b>refused</b> typo: " in files[0].read_text()
+    page = files[0].read_text()
+    assert "<h2>Runs refused before training</h2></summary><section><ul><li><b>refused</b> <a " in page
 
 
 def rewritten(name, text):

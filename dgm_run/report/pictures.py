@@ -1,0 +1,46 @@
+"""Pictures of a page: inside it, or beside it where there are many runs."""
+
+import base64
+import struct
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+MAX_RUNS_INSIDE = 30
+"""Largest number of runs whose pictures are inside the page."""
+MIN_PIXELS = 256
+"""Least width in pixels at which a picture is shown; smaller ones are enlarged by a whole factor."""
+
+
+@dataclass(frozen=True)
+class PictureStore:
+    """Pictures of a page.
+
+    Attributes:
+        folder: folder of the page.
+        are_inside: whether the page holds the pictures itself; else it refers to their files in the run folders.
+    """
+
+    folder: Path
+    are_inside: bool
+
+    def render(self, file: Path) -> str:
+        """Renders a PNG file as an image; a file that cannot be read as the reason."""
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            return f"<p>{escape(str(error))}</p>"
+        source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        if not self.are_inside:
+            source = quote(file.relative_to(self.folder).as_posix())
+        return f'<img src="{source}" alt="{escape(file.name)}" loading=lazy{_write_size(data)}>'
+
+
+def _write_size(png: bytes) -> str:
+    """Writes the size at which a picture is shown, so that the text below it does not move."""
+    if len(png) < 24 or png[12:16] != b"IHDR":
+        return ""
+    width, height = struct.unpack(">II", png[16:24])
+    scale = max(1, round(MIN_PIXELS / max(width, 1)))
+    return f" width={width * scale} height={height * scale}"
