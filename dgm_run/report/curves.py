@@ -43,7 +43,10 @@ def choose_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
     if high - median_high > OUTLIER_FACTOR * (median_high - median_low):
         high = median_high
     low = max(lows[0], median_low - 2 * (high - median_low))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high > low:
+        return low, high
+    margin = 0.1 * abs(low) or 0.5  # of a constant, such as a learning rate
+    return low - margin, low + margin
 
 
 def choose_ticks(low: float, high: float) -> list[float]:

@@ -25,6 +25,7 @@ document.getElementById('filter').oninput = event => {
       }
       section.hidden = words.length > 0 && !any;
     }
+    for (const more of part.querySelectorAll('.more')) more.open = words.length > 0;
     part.hidden = words.length > 0 && [...part.querySelectorAll('section')].every(section => section.hidden);
   }
 };

@@ -65,13 +65,24 @@ class _Section(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A collapsible part of the page."""
+    """A collapsible part of the page.
+
+    Attributes:
+        head: head as text.
+        sections: sections that are shown.
+        more: sections that are folded.
+    """
 
     head: str
     sections: Sequence[_Section]
+    more: Sequence[_Section] = ()
 
     def render(self, anchor: str) -> str:
         body = "".join(section.render() for section in self.sections)
+        if self.more:
+            heads = ", ".join(dict.fromkeys(section.head for section in self.more))
+            folded = "".join(section.render() for section in self.more)
+            body += f"<details class=more><summary>Other quantities: {escape(heads)}</summary>{folded}</details>"
         return f'<details class=part id="{anchor}" open><summary><h2>{escape(self.head)}</h2></summary>{body}</details>'
 
 
@@ -91,17 +102,19 @@ def _open_pictures(runs: Sequence[Run], others: Sequence[Run]) -> PictureStore:
 
 
 def _render_data_set(name: str, groups: Sequence[Group], tables: Tables, pictures: PictureStore) -> _Part:
-    """Renders the part of a data set: the overview, tables with the likelihood first, curves and pictures."""
+    """Renders the part of a data set: main quantities, likelihoods first; curves; pictures; all other quantities."""
     own_tables = [(spec, rows) for spec, rows in tables if spec.dataset == name]
-    own_tables.sort(key=lambda table: table[0].quantity not in MAIN_QUANTITIES)
     members = [group for group in groups if group.runs[0].results["dataset"] == name]
+    main = [(spec, rows) for spec, rows in own_tables if spec.quantity in MAIN_QUANTITIES]
+    others = [(spec, rows) for spec, rows in own_tables if spec.quantity not in MAIN_QUANTITIES]
     sections = [
         *map(_render_overview, make_overviews(own_tables)),
-        *(_Section(spec.title, _render_estimates(spec, rows)) for spec, rows in own_tables),
+        *(_Section(spec.title, _render_estimates(spec, rows)) for spec, rows in main),
         *_render_curves(members),
         *_render_pictures(members, pictures),
     ]
-    return _Part(name or "Data without a name", sections)
+    more = [_Section(spec.title, _render_estimates(spec, rows)) for spec, rows in others]
+    return _Part(name or "Data without a name", sections, more)
 
 
 def _render_common(groups: Sequence[Group], tables: Tables, others: Sequence[Run]) -> Iterator[_Section]:

@@ -1,6 +1,7 @@
 """Numbers of all runs for the scatter plot of the page, which its script draws."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -18,17 +19,19 @@ def render_scatter(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec,
     points = collect_points(groups, tables)
     if len(points) < 2:
         return ""
-    names = list(dict.fromkeys(name for point in points for name in point["values"]))
-    options = "".join(f"<option>{escape(name)}</option>" for name in names)
-    x_options = options.replace("<option>", "<option selected>", 1)
-    y_name = next(name for name in names[1:] if name not in COSTS) if len(names) > len(COSTS) + 1 else COSTS[0]
-    y_options = options.replace(f"<option>{escape(y_name)}<", f"<option selected>{escape(y_name)}<", 1)
+    counts = Counter(name for point in points for name in point["values"])
+    names = sorted(counts, key=lambda name: (name in COSTS, -counts[name]))  # else in the order of the tables
+    x_options, y_options = (_render_options(names, chosen) for chosen in names[:2])
     data = escape(json.dumps({"points": points}))
     return (
         f"<p><label>across <select id=scatter-x>{x_options}</select></label> "
         f"<label>up <select id=scatter-y>{y_options}</select></label></p>"
         f'<div id=scatter data-points="{data}"></div>'
     )
+
+
+def _render_options(names: Sequence[str], chosen: str) -> str:
+    return "".join(f"<option{' selected' * (name == chosen)}>{escape(name)}</option>" for name in names)
 
 
 def collect_points(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]]) -> list[dict[str, Any]]:

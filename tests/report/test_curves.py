@@ -1,6 +1,6 @@
 import pytest
 
-from dgm_run.report.curves import choose_ticks, collect_curves, format_ticks
+from dgm_run.report.curves import choose_range, choose_ticks, collect_curves, format_ticks
 from dgm_run.report.groups import group_runs
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
@@ -28,3 +28,8 @@ def test_curves_are_collected_by_data_set(tmp_path):
 )
 def test_ticks_are_round(low, high, ticks):
     assert format_ticks(choose_ticks(low, high)) == ticks
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(5e-4, 4.5e-4, 5.5e-4), (-2.0, -2.2, -1.8), (0.0, -0.5, 0.5)])
+def test_constant_has_a_range_of_its_size(value, low, high):
+    assert choose_range([[value] * 3]) == pytest.approx((low, high))

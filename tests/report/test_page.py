@@ -163,7 +163,9 @@ def test_likelihood_stands_first_in_a_data_set(tmp_path):
     heads = re.findall(r"<h2>(.*?)</h2>", text)
     assert heads[:2] == ["digits", "mnist"]
     mnist = text.split("<h2>mnist</h2>")[1].split("<h2>")[0]
-    assert re.findall(r"<h3>(.*?)</h3>", mnist)[1:4] == ["log_likelihood", "auroc_a", "kl"]
+    heads = re.findall(r"<h3>(.*?)</h3>", mnist)
+    assert heads[1:] == ["log_likelihood", "valid/elbo over epochs", "samples", "auroc_a", "kl"]
+    assert "<summary>Other quantities: auroc_a, kl</summary>" in mnist
 
 
 @needs_browser

@@ -38,6 +38,14 @@ def test_plot_offers_every_quantity(tmp_path):
     assert len(points) == 4
 
 
+def test_quantities_of_most_runs_are_chosen(tmp_path):
+    for name, quantities in (("a", ["elbo", "kl"]), ("b", ["kl", "baseline"]), ("c", ["baseline", "kl"])):
+        rows = [folders.estimate(-3.0, quantity) for quantity in quantities]
+        folders.write(tmp_path / name, folders.config(name), rows)
+    text = render_scatter(*read(tmp_path))
+    assert re.findall(r"<option selected>(.*?)</option>", text) == ["kl, digits", "baseline, digits"]
+
+
 def test_one_run_has_no_plot(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
     assert render_scatter(*read(tmp_path)) == ""
