@@ -234,6 +234,10 @@ class Estimator(ABC, Generic[M]):
         """Returns images (N, *shape) by name, to be shown in rows of eight, after `fit`."""
         return {}
 
+    def row_labels(self) -> dict[str, list[str]]:
+        """Returns labels for equal parts of the rows of pictures, by name; none for pictures that need none."""
+        return {}
+
     def plots(self) -> dict[str, np.ndarray]:
         """Draws curves and histograms of the last call, by name: (H, W, 3) bytes."""
         return {}

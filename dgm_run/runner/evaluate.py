@@ -25,7 +25,8 @@ from dgm_run.memory import out_of_memory
 from dgm_run.models.base import topmost_with_method
 from dgm_run.recording.base import Display
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.recording.image_grid import draw_grid, is_image
+from dgm_run.recording.grid_labels import draw_labelled_grid
+from dgm_run.recording.image_grid import is_image
 from dgm_run.runner import results
 
 
@@ -151,7 +152,8 @@ def _show_pictures(
 ) -> None:  # fmt: skip
     if is_image(data.dataset.shape):
         for picture, images in fitted.pictures(model).items():
-            show(picture, draw_grid(data.dataset.preprocessing.restore(images), columns=8))
+            restored = data.dataset.preprocessing.restore(images)
+            show(picture, draw_labelled_grid(picture, restored, 8, fitted.row_labels().get(picture, ())))
     for name, plot in fitted.plots().items():
         show(name, plot)
 

@@ -1,5 +1,6 @@
 """Draws and logs pictures of a model and its parts, and histograms of its weights."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,11 +9,14 @@ from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.models.base import GenerativeModel
 from dgm_run.recording.base import Logger
+from dgm_run.recording.grid_labels import add_signed_scale, colour_signed, draw_labelled_grid
 from dgm_run.recording.image_grid import draw_grid, is_image
 from dgm_run.recording.plots import plot_points
 from dgm_run.runner.text_samples import draw_text, is_sentence_model
 from dgm_run.runner.viewer import view_all
 
+COLUMNS = 8
+"""Number of images in a row."""
 NUM_POINTS = 2000
 """Number of examples, and of samples, in a scatter plot of vectors."""
 
@@ -49,8 +53,7 @@ class Gallery:
         if is_image(self.data.dataset.shape):
             x = self.data.valid.batch(slice(0, 64))
             for name, images in view_all(self.model, x).items():
-                shown = images if name == "filters" else self.data.dataset.preprocessing.restore(images)
-                self.log.picture(name, draw_grid(shown, columns=8), step, f"epoch_{epoch:04}.png")
+                self.log.picture(name, self._draw_grid(name, images), step, f"epoch_{epoch:04}.png")
         if _is_vector(self.data.dataset):
             x = self.data.valid.uncorrupted.batch(slice(0, NUM_POINTS))
             points = {"data": x, "samples": self.model.sample(len(x))}
@@ -64,6 +67,12 @@ class Gallery:
                 self.log.text(name, lines, step, f"epoch_{epoch:04}.txt")
         for name, parameter in self.model.named_parameters():
             self.log.histogram(f"weights/{name}", parameter, step)
+
+    def _draw_grid(self, name: str, images: Tensor) -> np.ndarray:
+        """Draws weights in colours with their scale, and images of data in grey with labels of their rows."""
+        if name == "filters":
+            return add_signed_scale(draw_grid(colour_signed(images), COLUMNS), "max |w|")
+        return draw_labelled_grid(name, self.data.dataset.preprocessing.restore(images), COLUMNS)
 
 
 def _drop_incomplete(points: Tensor) -> Tensor:

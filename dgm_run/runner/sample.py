@@ -19,7 +19,8 @@ from dgm_run.memory import refuse_larger_than_memory
 from dgm_run.models.base import ContinuousLatentModel, GenerativeModel, LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.labelled.base import JointModel
-from dgm_run.recording.image_grid import draw_grid, interleave_rows, is_image, save_png
+from dgm_run.recording.grid_labels import draw_labelled_grid
+from dgm_run.recording.image_grid import interleave_rows, is_image, save_png
 from dgm_run.recording.log import write_lines
 from dgm_run.runner.text_samples import BEAM_WIDTH, draw_text
 
@@ -207,5 +208,5 @@ def write(pictures: dict[str, Tensor], folder: Path) -> list[Path]:
     for name, x in pictures.items():
         if is_image(tuple(x.shape[1:])):
             files.append(folder / f"{name}.png")
-            save_png(draw_grid(x[:MAX_GRID_IMAGES], COLUMNS), files[-1])
+            save_png(draw_labelled_grid(name, x[:MAX_GRID_IMAGES], COLUMNS), files[-1])
     return files

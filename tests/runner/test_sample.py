@@ -101,8 +101,8 @@ def test_too_many_samples_are_refused(overrides, monkeypatch):
 
 
 def test_a_grid_has_a_limit(tmp_path):
-    files = write({"samples": torch.rand(3000, 1, 24, 24)}, tmp_path)
-    assert Image.open(files[1]).size == (8 * 25 + 1, 128 * 25 + 1)
+    files = write({"samples": torch.rand(3000, 1, 32, 32)}, tmp_path)
+    assert Image.open(files[1]).size == (8 * 33 + 1, 128 * 33 + 1)
     assert len(np.load(files[0])["samples"]) == 3000
 
 

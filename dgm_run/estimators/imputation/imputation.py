@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -69,7 +68,7 @@ class Imputation(Estimator[nn.Module]):
         num_examples: number of test examples, drawn at random; fewer where there are fewer.
         num_draws: number of draws of each example.
         baseline: training data of the baselines, after `fit`.
-        shown: rows of pictures by corruption, after a call.
+        shown: rows of pictures by their labels, by corruption, after a call.
 
     Raises:
         ValueError: a number is not positive.
@@ -80,7 +79,7 @@ class Imputation(Estimator[nn.Module]):
     num_examples: int
     num_draws: int
     baseline: BaselineData | None = None
-    shown: dict[str, list[Tensor]] = field(default_factory=dict)
+    shown: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     takes_corrupted = True
 
@@ -144,7 +143,14 @@ class Imputation(Estimator[nn.Module]):
 
     def pictures(self, model: nn.Module) -> dict[str, Tensor]:
         """Returns rows for each corruption: examples, corrupted examples, and a mean and a draw by each method."""
-        return {f"imputed_{name}": torch.cat(rows) for name, rows in self.shown.items() if is_image(rows[0].shape[1:])}
+        return {
+            f"imputed_{name}": torch.cat(list(rows.values()))
+            for name, rows in self.shown.items()
+            if is_image(rows["example"].shape[1:])
+        }
+
+    def row_labels(self) -> dict[str, list[str]]:
+        return {f"imputed_{name}": list(rows) for name, rows in self.shown.items()}
 
     def _select_corruptions(self, data: DataSplit) -> Mapping[str, Corruption]:
         if data.corrupt and not isinstance(data.corrupt, MissingValues):
@@ -182,8 +188,7 @@ class Imputation(Estimator[nn.Module]):
         rows = process_group.map_blocks(len(x_tilde), BATCH_SIZE, impute, report)
         imputed = {method: _from_rows(method, rows) for method in methods}
 
-        pairs = [(each.mean[:NUM_SHOWN], each.draws[0, :NUM_SHOWN]) for each in imputed.values()]
-        self.shown[name] = [truth[:NUM_SHOWN], fill_missing_with_grey(x_tilde[:NUM_SHOWN]), *chain.from_iterable(pairs)]
+        self.shown[name] = _label_rows(truth, x_tilde, imputed)
 
         is_target = corrupt.target_mask(x_tilde) & ~truth.isnan()
         if not bool(is_target.any()):
@@ -248,6 +253,14 @@ class Imputation(Estimator[nn.Module]):
         rows = x.flatten(1)
         squares = weight @ rows.square().T - 2 * value @ rows.T  # up to a constant of each example
         return x[squares.argmin(1)]
+
+
+def _label_rows(truth: Tensor, x_tilde: Tensor, imputed: Mapping[str, Imputations]) -> dict[str, Tensor]:
+    """Returns the first examples and their imputations as rows of a picture, by the labels of the rows."""
+    rows = {"example": truth[:NUM_SHOWN], "given": fill_missing_with_grey(x_tilde[:NUM_SHOWN])}
+    for method, each in imputed.items():
+        rows |= {f"{method}, mean": each.mean[:NUM_SHOWN], f"{method}, draw": each.draws[0, :NUM_SHOWN]}
+    return rows
 
 
 def _estimate_error(

@@ -223,6 +223,9 @@ class OutOfDistribution(Estimator[nn.Module]):
         rows = [self.shown, *(TRANSFORMS[name](self.shown) for name in self.transforms)]
         return {"out_of_distribution": torch.cat(rows)}
 
+    def row_labels(self) -> dict[str, list[str]]:
+        return {"out_of_distribution": ["training", *self.transforms]}
+
     def plots(self) -> dict[str, np.ndarray]:
         """Draws histograms of log p(x) of test data and of the other sets."""
         return {"log_likelihoods": plot_histograms(self.log_densities, "log p(x), nats")}

@@ -68,7 +68,9 @@ def test_errors_and_log_p_match_gaussian():
     by_neighbour = (x[nearest, 3:] - known[:, 3:]).square().mean().item()
     assert rows["mse_missing_half", "nearest_neighbour"].value == pytest.approx(by_neighbour, rel=1e-6)
     assert set(fitted.pictures(model)) == {"imputed_missing_half"}
-    assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)  # truth, x~, mean, draw
+    assert fitted.pictures(model)["imputed_missing_half"].shape == (32, 1, 1, 6)
+    labels = ["example", "given", "exact, mean", "exact, draw"]
+    assert fitted.row_labels() == {"imputed_missing_half": labels}
 
 
 def test_noise_targets_all_elements():

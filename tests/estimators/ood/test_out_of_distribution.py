@@ -96,6 +96,7 @@ def test_models_of_every_kind_are_asked():
         assert all(math.isfinite(row.value) for row in rows)
     shown = estimator.fit(model, data.train, data.valid).pictures(model)["out_of_distribution"]
     assert shown.shape == (16, 1, 8, 8)
+    assert estimator.row_labels() == {"out_of_distribution": ["training", "noise"]}
 
 
 def test_another_data_set_is_asked_about_too(digits):
