@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dgm_run.config.leaves import format_leaf
-from dgm_run.report.rows import Difference, Row, find_varying_settings, format_nats
+from dgm_run.report.groups import find_varying_settings
+from dgm_run.report.rows import Difference, Row, format_nats
 
 
 class Span(NamedTuple):
@@ -56,7 +57,7 @@ def make_number_cell(row: Row, is_best: bool = False, usual_num_runs: int = 1) -
 
 def make_columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
     """Returns the columns of one table by their heads, without empty columns."""
-    names = find_varying_settings(rows)
+    names = find_varying_settings([row.group for row in rows])
     columns: dict[str, list[Cell]] = {
         **{name: [make_cell(row.group.settings.get(name, "")) for row in rows] for name in names},
         **({} if names else {"configuration": [make_cell(row.group.name) for row in rows]}),

@@ -19,22 +19,23 @@ MAX_POINTS = 300
 
 def draw_chart(lines: Sequence[Line], max_points: int = MAX_POINTS) -> str:
     """Draws curves with a legend. Curves of one name have one colour. A line below gives the values beyond the axis."""
-    lines = [Line(line.name, *_thin_out(line.x, line.y, max_points)) for line in lines]
+    lines = [Line(line.name, *_thin_out(line.x, line.y, max_points), line.about) for line in lines]
     x_end = max(max(line.x) for line in lines) or 1.0
     low, high = choose_range([line.y for line in lines])
+    about = {line.name: line.about for line in lines}
     style = {name: _style_stroke(i) for i, name in enumerate(dict.fromkeys(line.name for line in lines))}
 
     def place(x: float, y: float) -> str:
         return f"{_map_width(x / x_end):.1f},{_map_height((min(max(y, low), high) - low) / (high - low)):.1f}"
 
     paths = "".join(
-        f'<polyline data-about="{escape(line.name)}" fill="none" stroke-width="1.5" {style[line.name]} '
+        f'<polyline data-about="{escape(line.about)}" fill="none" stroke-width="1.5" {style[line.name]} '
         f'points="{" ".join(map(place, line.x, line.y))}"><title>{escape(line.name)}</title></polyline>'
         for line in lines
     )
     axes = _draw_axes(low, high, x_end)
     legend = "".join(
-        f'<li data-about="{escape(name)}"><svg width="28" height="8"><line x1="0" y1="4" x2="28" y2="4" '
+        f'<li data-about="{escape(about[name])}"><svg width="28" height="8"><line x1="0" y1="4" x2="28" y2="4" '
         f'stroke-width="2" {stroke}/></svg> {escape(name)}</li>'
         for name, stroke in style.items()
     )

@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, name_groups
+from dgm_run.report.runs import Run
 
 OUTLIER_FACTOR = 10
 """Distance from the median, in units of the usual distance, beyond which a number is drawn at the edge."""
@@ -14,22 +15,37 @@ NUM_TICKS = 5
 
 
 class Line(NamedTuple):
-    """A curve with its name."""
+    """A curve.
+
+    Attributes:
+        name: its name in the legend.
+        x, y: its points.
+        about: all settings of its run, by which a filter finds it.
+    """
 
     name: str
     x: list[float]
     y: list[float]
+    about: str = ""
 
 
 def collect_curves(groups: Sequence[Group]) -> dict[tuple[str, str], list[Line]]:
-    """Returns the curve of each run's monitored value, by its name and the data set; a line has its group's name."""
-    charts: dict[tuple[str, str], list[Line]] = {}
+    """Returns the curves of the monitored value of all runs, by its name and the data set.
+
+    Curves of one configuration have one name, of the settings by which the configurations of a chart differ.
+    """
+    members: dict[tuple[str, str], list[tuple[Group, Run]]] = {}
     for group in groups:
         for run in group.runs:
             monitor = run.results["training"]["monitor"]
-            data = str(run.results.get("dataset"))
             if len(run.curves.get(monitor, ((),))[0]) > 1:
-                charts.setdefault((monitor, data), []).append(Line(group.name, *run.curves[monitor]))
+                members.setdefault((monitor, run.results["dataset"]), []).append((group, run))
+    charts = {}
+    for (monitor, data), pairs in members.items():
+        names = name_groups([group for group, _ in pairs])
+        charts[monitor, data] = [
+            Line(name, *run.curves[monitor], about=group.name) for name, (group, run) in zip(names, pairs, strict=True)
+        ]
     return charts
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dgm_run.report.comparison import Comparison
 from dgm_run.report.curves import Line, choose_range, collect_curves
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, name_groups
 from dgm_run.report.rows import Difference, Row
 from dgm_run.report.tables import EstimateSpec
 
@@ -86,7 +86,12 @@ def draw_curves(monitor: str, lines: Sequence[Line]) -> Figure:
 
 def draw_differences(spec: EstimateSpec, rows: Sequence[Row]) -> Figure:
     """Draws the difference of each row to the best with its interval, the best on top."""
-    shown = [(row.group.name, row.difference) for row in rows if isinstance(row.difference, Difference)]
+    best, *names = name_groups([row.group for row in rows])
+    shown = [
+        (name, row.difference)
+        for name, row in zip(names, rows[1:], strict=True)
+        if isinstance(row.difference, Difference)
+    ]
     figure = Figure((WIDTH, 1.0 + 0.25 * (len(shown) + 1)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="0.6", linewidth=0.8)
@@ -97,7 +102,7 @@ def draw_differences(spec: EstimateSpec, rows: Sequence[Row]) -> Figure:
         if math.isfinite(difference.high - difference.low):
             axes.plot((difference.low, difference.high), (i, i), color=colour, linewidth=1.2)
         axes.plot(difference.mean, i, "o", color=colour, markersize=4)
-    axes.set_yticks(range(len(shown) + 1), [rows[0].group.name, *(name for name, _ in shown)])
+    axes.set_yticks(range(len(shown) + 1), [best, *(name for name, _ in shown)])
     axes.set_ylim(len(shown) + 0.5, -0.5)
     unit = f", {spec.unit}" if spec.unit else ""
     head = f"difference of {spec.quantity} to the best {rows[0].compared}{unit} (95% for all pairs)"
@@ -129,7 +134,9 @@ def _draw_picture(axes: Axes, name: str, file: Path) -> None:
 
 def _list_pictures(groups: Sequence[Group], name: str) -> list[tuple[str, Path]]:
     """Lists the last picture of the first run of each configuration."""
-    return [(group.name, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
+    shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
+    names = name_groups([group for group, _ in shown])
+    return [(each, file) for each, (_, file) in zip(names, shown, strict=True)]
 
 
 def _save(figure: Figure, file_format: str) -> bytes:

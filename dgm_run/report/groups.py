@@ -48,6 +48,21 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={format_leaf(value)}" for key, value in settings.items())
 
 
+def find_varying_settings(groups: Sequence[Group]) -> list[str]:
+    """Returns the settings by which these groups differ."""
+    names = dict.fromkeys(name for group in groups for name in group.settings)
+    return [name for name in names if len({str(group.settings.get(name)) for group in groups}) > 1]
+
+
+def name_groups(groups: Sequence[Group]) -> list[str]:
+    """Returns names of groups from the settings by which they differ; the whole name where that is nothing."""
+    names = find_varying_settings(groups)
+    return [
+        describe_settings({name: group.settings[name] for name in names if name in group.settings}) or group.name
+        for group in groups
+    ]
+
+
 def is_seed(key: str) -> bool:
     """Returns whether a key is a seed of the run, of its data or of a part."""
     return key.rpartition(".")[2] == "seed" or key.endswith("_seed")

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dgm_run.report.cells import EMPTY, Cell, make_cell, make_number_cell
-from dgm_run.report.groups import Group, describe_settings
-from dgm_run.report.rows import Difference, Row, find_varying_settings
+from dgm_run.report.groups import Group, describe_settings, find_varying_settings
+from dgm_run.report.rows import Difference, Row
 from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec
 
 READING_NOTE = (
@@ -91,7 +91,7 @@ def _make_overview(data: str, tables: Mapping[EstimateSpec, Sequence[Row]]) -> O
     members = list(leftmost_row.values())
     order = list(leftmost_row)
     specs = {f"{spec.quantity} [{i}]": spec for i, spec in enumerate(tables, 1)}
-    names = find_varying_settings(members)
+    names = find_varying_settings([row.group for row in members])
     cells = {name: [make_cell(row.group.settings.get(name, "")) for row in members] for name in names}
     if not cells:
         cells = {"configuration": [make_cell(name) for name in order]}

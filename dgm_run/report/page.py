@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dgm_run.report.cells import Cell, make_cell, make_columns
 from dgm_run.report.charts import draw_chart
 from dgm_run.report.curves import collect_curves
-from dgm_run.report.groups import Group
+from dgm_run.report.groups import Group, name_groups
 from dgm_run.report.html_table import link_run, render_table
 from dgm_run.report.markdown import describe_status, group_failed
 from dgm_run.report.overview import READING_NOTE, Overview, make_overviews
@@ -180,10 +180,11 @@ def _render_curves(groups: Sequence[Group]) -> Iterator[_Section]:
 def _render_pictures(groups: Sequence[Group], pictures: PictureStore) -> Iterator[_Section]:
     for name in PICTURES:
         shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
+        short_names = name_groups([group for group, _ in shown])
         figures = "".join(
             f'<figure data-about="{escape(group.name)}">{pictures.render(file)}'
-            f"<figcaption>{escape(group.name)}</figcaption></figure>"
-            for group, file in shown
+            f"<figcaption>{escape(short_name)}</figcaption></figure>"
+            for (group, file), short_name in zip(shown, short_names, strict=True)
         )
         if figures:
             yield _Section(name, f"<div class=pictures>{figures}</div>")

@@ -140,12 +140,6 @@ def _count_runs(count: int) -> str:
     return f"{count} run" + ("s" if count > 1 else "")
 
 
-def find_varying_settings(rows: Sequence[Row]) -> list[str]:
-    """Returns the settings by which the rows of a table differ."""
-    names = dict.fromkeys(name for row in rows for name in row.group.settings)
-    return [name for name in names if len({str(row.group.settings.get(name)) for row in rows}) > 1]
-
-
 def format_nats(value: float) -> str:
     """Formats a number with three decimals, or a huge one with four digits."""
     return f"{value:.3f}" if abs(value) < 1e7 else f"{value:.4g}"

@@ -12,7 +12,7 @@ def test_curves_are_collected_by_data_set(tmp_path):
     ((key, lines),) = collect_curves(group_runs(collect_runs(tmp_path))).items()
     assert key == ("valid/elbo", "digits")
     assert [line.name for line in lines] == ["prior=StandardPrior"] * 2 + ["prior=VampPrior"]
-    assert lines[0][1:] == ([1.0, 2.0, 3.0], [-3.0, -2.0, -1.5])
+    assert lines[0][1:] == ([1.0, 2.0, 3.0], [-3.0, -2.0, -1.5], "prior=StandardPrior")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,17 @@
 import os
 
-from dgm_run.report.groups import find_differing_keys, group_runs, is_seed, split_repeated
+from dgm_run.report.groups import find_differing_keys, group_runs, is_seed, name_groups, split_repeated
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
+
+
+def test_groups_are_named_by_their_differences(tmp_path):
+    for name, (prior, beta) in {"a": ("A", 1), "b": ("B", 1), "c": ("B", 2)}.items():
+        folders.write(tmp_path / name, folders.config(prior, objective={"beta": beta}), [folders.estimate(-3.0)])
+    groups = group_runs(collect_runs(tmp_path))
+    assert name_groups(groups[:2]) == ["prior=A", "prior=B"]
+    assert name_groups(groups[1:]) == ["objective.beta=1", "objective.beta=2"]
+    assert name_groups(groups[:1]) == [groups[0].name] == ["objective.beta=1, prior=A"]
 
 
 def test_seeds_form_one_group(tmp_path):

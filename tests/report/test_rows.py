@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dgm_run.report.groups import group_runs
-from dgm_run.report.rows import NUM_SEEDS, find_varying_settings, format_nats
+from dgm_run.report.groups import find_varying_settings, group_runs
+from dgm_run.report.rows import NUM_SEEDS, format_nats
 from dgm_run.report.runs import collect_runs
 from dgm_run.report.tables import make_tables
 from tests.support import folders
@@ -47,8 +47,8 @@ def test_mean_over_estimator_seeds_is_noted(tmp_path):
 
 def test_columns_are_what_rows_differ_by(tmp_path):
     ((_, rows),) = make_tables(group_runs(collect_runs(folders.sweep(tmp_path))))
-    assert find_varying_settings(rows) == ["prior"]
-    assert find_varying_settings(rows[:1]) == []
+    assert find_varying_settings([row.group for row in rows]) == ["prior"]
+    assert find_varying_settings([rows[0].group]) == []
 
 
 def test_numbers_beyond_reason_are_short():

@@ -1,7 +1,6 @@
 import pytest
 
-from dgm_run.report.groups import group_runs
-from dgm_run.report.rows import find_varying_settings
+from dgm_run.report.groups import find_varying_settings, group_runs
 from dgm_run.report.runs import collect_runs
 from dgm_run.report.tables import make_tables
 from tests.support import folders
@@ -26,7 +25,7 @@ def test_best_is_first_with_its_spread(tmp_path):
     assert best.format_number() == "-3.950 ± 0.050 (2 runs)"
     assert best.difference == ""
     assert other.difference.mean == pytest.approx(-1)
-    assert find_varying_settings(rows) == ["prior"]
+    assert find_varying_settings([row.group for row in rows]) == ["prior"]
 
 
 def test_published_numbers_match_quantities(tmp_path):
