@@ -114,9 +114,11 @@ def _mark_best(row: Row | None, best: Row | None, num_runs: int) -> Cell:
     """Returns the cell of a number, marked if it does not differ from the best; `best` is None without an order."""
     if row is None:
         return EMPTY
+    if best is None:
+        return make_number_cell(row, False, num_runs)
     difference = row.difference
     is_equal = isinstance(difference, Difference) and difference.low <= 0 <= difference.high
-    return make_number_cell(row, best is not None and (row is best or is_equal), num_runs)
+    return make_number_cell(row, is_equal or row.mean == best.mean, num_runs)
 
 
 def _make_cost_columns(groups: Sequence[Group]) -> dict[str, list[Cell]]:

@@ -1,6 +1,7 @@
 """Pictures of a page: inside it, or beside it where there are many runs."""
 
 import base64
+import os
 import struct
 from dataclasses import dataclass
 from html import escape
@@ -33,8 +34,13 @@ class PictureStore:
             return f"<p>{escape(str(error))}</p>"
         source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
         if not self.are_inside:
-            source = quote(file.relative_to(self.folder).as_posix())
+            source = quote_path(file.relative_to(self.folder).as_posix())
         return f'<img src="{source}" alt="{escape(file.name)}" loading=lazy{_write_size(data)}>'
+
+
+def quote_path(path: str) -> str:
+    """Returns a path as an address; a path may hold bytes that are no text."""
+    return quote(os.fsencode(path))
 
 
 def _write_size(png: bytes) -> str:

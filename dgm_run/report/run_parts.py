@@ -1,11 +1,11 @@
 """The part of the page about each run: its settings, curves, pictures, machine and log."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from dgm_run.config.leaves import format_leaf
 from dgm_run.report.cells import make_cell
@@ -13,7 +13,7 @@ from dgm_run.report.charts import draw_chart
 from dgm_run.report.curves import Line
 from dgm_run.report.groups import normalize
 from dgm_run.report.html_table import link_run, make_anchor, render_table
-from dgm_run.report.pictures import PictureStore
+from dgm_run.report.pictures import PictureStore, quote_path
 from dgm_run.report.runs import Run
 
 MAX_POINTS = 100
@@ -52,10 +52,10 @@ def render_run(run: Run, configuration: str, best: Run | None, pictures: Picture
 def _link_files(run: Run) -> Iterator[str]:
     """Yields links to the folder of a run and to its files, relative to the page."""
     folder = "." if run.path == run.root else run.name
-    yield f'<a href="{quote(folder)}/">folder</a>'
+    yield f'<a href="{quote_path(folder)}/">folder</a>'
     for file in FILES:
-        if (run.path / file).exists():
-            yield f'<a href="{quote(f"{folder}/{file}")}">{file}</a>'
+        if os.path.exists(run.path / file):  # False also in a folder that cannot be read
+            yield f'<a href="{quote_path(f"{folder}/{file}")}">{file}</a>'
 
 
 def _collect_facts(run: Run) -> dict[str, str]:

@@ -40,6 +40,19 @@ def test_insignificant_differences_are_bold(tmp_path):
     assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, True, False]
 
 
+def test_equal_numbers_without_spread_are_bold(tmp_path):
+    for prior, value in (("A", 1.0), ("B", 1.0), ("C", 0.5)):
+        for seed in (0, 1):
+            rows = [folders.estimate(-value, stderr=None, kind="exact")]
+            folders.write(tmp_path / f"{prior}{seed}", folders.config(prior, seed), rows)
+    found = overview(tmp_path)
+    assert [cell.is_best for cell in found.cells["log_likelihood [1]"]] == [True, False, False]
+    assert column(found, "prior")[0] == "C"
+    for path in tmp_path.glob("C*/results.json"):
+        path.write_text(path.read_text().replace("-0.5", "-1.5"))
+    assert [cell.is_best for cell in overview(tmp_path).cells["log_likelihood [1]"]] == [True, True, False]
+
+
 def test_each_method_has_its_column(tmp_path):
     few, many = folders.estimate(-9.0), folders.estimate(-3.0, settings={"num_samples": 50})
     error = folders.estimate(4.5, "error", unit="%")

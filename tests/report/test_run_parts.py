@@ -1,3 +1,4 @@
+import os
 import re
 
 from PIL import Image
@@ -78,3 +79,11 @@ def test_runs_without_results_have_their_part(tmp_path):
     text = render(tmp_path, "a b")
     assert facts_of(text)["message"] == "the loss is &lt;not&gt; finite"
     assert 'href="a%20b/error.txt"' in text
+
+
+def test_names_of_any_bytes_are_addresses(tmp_path):
+    name = os.fsdecode(b'a\xff&"')
+    folders.write(tmp_path / name, folders.config(), [folders.estimate(-3.0)])
+    text = render(tmp_path, name)
+    assert 'href="a%FF%26%22/results.json"' in text
+    assert 'src="a%FF%26%22/samples/epoch_0003.png"' in text
