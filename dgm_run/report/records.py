@@ -60,7 +60,7 @@ def _find_varying_seeds(runs: Sequence[Run]) -> list[str]:
     """Returns the keys of seeds in which the runs differ, other than the seeds of the run and of its estimators."""
     keys = dict.fromkeys(key for run in runs for key in run.settings if is_seed(key))
     keys = {key: None for key in keys if key != "seed" and not key.startswith("estimators.")}
-    return [key for key in keys if len({str(run.settings.get(key)) for run in runs}) > 1]
+    return [key for key in keys if len({str(run.settings[key]) for run in runs if key in run.settings}) > 1]
 
 
 def _describe_run(run: Run) -> dict[str, Any]:

@@ -193,8 +193,15 @@ def test_browser_sorts_and_filters(tmp_path):
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [1400, 420])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1400, "light"),
+        (420, "dark"),
+        pytest.param(1400, "dark", marks=pytest.mark.slow),
+        pytest.param(420, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_browser_overprints_no_text(tmp_path, width, scheme):
     write_odd_runs(tmp_path / "runs")
     page_file = tmp_path / "page.html"
