@@ -15,7 +15,8 @@ from PIL import Image
 
 from dgm_run.report.comparison import Comparison
 from dgm_run.report.curves import Line, choose_range, collect_curves
-from dgm_run.report.groups import Group, name_groups
+from dgm_run.report.groups import name_groups
+from dgm_run.report.pictures import COMPARED_PICTURES, collect_last_pictures
 from dgm_run.report.rows import Difference, Row
 from dgm_run.report.tables import EstimateSpec
 
@@ -24,8 +25,6 @@ WIDTH = 6.0
 PANEL = 2.0
 """Width and height of a picture, in inches."""
 PANEL_COLUMNS = 3
-PICTURES = ("samples", "samples_drawn", "reconstructions")
-"""Names of the pictures that all configurations are compared by."""
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "pdf.fonttype": 42,  # fonts that an editor can read, as publishers ask for
@@ -59,9 +58,9 @@ def draw_figures(comparison: Comparison, file_format: str) -> dict[str, bytes]:
                 name = f"differences_{spec.quantity}_{spec.dataset}"
                 same = sum(each.startswith(name) for each in figures)
                 figures[f"{name}_{same + 1}" if same else name] = draw_differences(spec, rows)
-        for name in PICTURES:
-            if shown := _list_pictures(comparison.groups, name):
-                figures[name] = draw_pictures(shown)
+        for name in COMPARED_PICTURES:
+            if shown := collect_last_pictures(comparison.groups, name):
+                figures[name] = draw_pictures([(short_name, file) for _, short_name, file in shown])
         return {re.sub(r"[^\w.-]+", "_", name): _save(figure, file_format) for name, figure in figures.items()}
 
 
@@ -130,13 +129,6 @@ def _draw_picture(axes: Axes, name: str, file: Path) -> None:
     except OSError as error:
         axes.text(0, 0.5, f"{file.name}: {error.strerror or 'no picture'}", wrap=True)
     axes.set_title(name.replace(", ", ",\n"), fontsize=7)
-
-
-def _list_pictures(groups: Sequence[Group], name: str) -> list[tuple[str, Path]]:
-    """Lists the last picture of the first run of each configuration."""
-    shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
-    names = name_groups([group for group, _ in shown])
-    return [(each, file) for each, (_, file) in zip(names, shown, strict=True)]
 
 
 def _save(figure: Figure, file_format: str) -> bytes:

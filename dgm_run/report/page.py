@@ -8,25 +8,23 @@ from typing import NamedTuple
 from dgm_run.report.cells import Cell, make_cell, make_columns
 from dgm_run.report.charts import draw_chart
 from dgm_run.report.curves import collect_curves
-from dgm_run.report.groups import Group, name_groups
+from dgm_run.report.groups import Group
 from dgm_run.report.html_table import link_run, render_table
 from dgm_run.report.markdown import describe_status, group_failed
 from dgm_run.report.overview import READING_NOTE, Overview, make_overviews
-from dgm_run.report.pictures import MAX_RUNS_INSIDE, PictureStore
+from dgm_run.report.pictures import COMPARED_PICTURES, MAX_RUNS_INSIDE, PictureStore, collect_last_pictures
 from dgm_run.report.rows import Row
 from dgm_run.report.run_parts import render_run
 from dgm_run.report.runs import Run
 from dgm_run.report.scatter import render_scatter
 from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec, describe_versions
 
-PICTURES = ("samples", "samples_drawn", "reconstructions")
 DRAWING_NOTE = (
     "Small charts show numbers with their standard errors, and differences with their intervals, on the scale of the "
     "column. The number of a single run shows its 95% interval under the pointer."
 )
-
-
 Tables = Sequence[tuple[EstimateSpec, list[Row]]]
+"""Rows of each specification."""
 
 
 def render_page(title: str, groups: Sequence[Group], tables: Tables, others: Sequence[Run]) -> str:
@@ -35,7 +33,7 @@ def render_page(title: str, groups: Sequence[Group], tables: Tables, others: Seq
     data_sets = dict.fromkeys(
         [*(spec.dataset for spec, _ in tables), *(group.runs[0].results["dataset"] for group in groups)]
     )
-    parts = [*(_render_data_set(name, groups, tables, pictures) for name in data_sets)]
+    parts = [_render_data_set(name, groups, tables, pictures) for name in data_sets]
     parts += [_Part(section.head, [section._replace(head="")]) for section in _render_common(groups, tables, others)]
     parts.append(_Part("Runs", [_Section("", _render_runs(groups, tables, others, pictures))]))
     links = "".join(f"<a href=#p{i}>{escape(part.head)}</a>" for i, part in enumerate(parts))
@@ -178,13 +176,11 @@ def _render_curves(groups: Sequence[Group]) -> Iterator[_Section]:
 
 
 def _render_pictures(groups: Sequence[Group], pictures: PictureStore) -> Iterator[_Section]:
-    for name in PICTURES:
-        shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
-        short_names = name_groups([group for group, _ in shown])
+    for name in COMPARED_PICTURES:
         figures = "".join(
             f'<figure data-about="{escape(group.name)}">{pictures.render(file)}'
             f"<figcaption>{escape(short_name)}</figcaption></figure>"
-            for (group, file), short_name in zip(shown, short_names, strict=True)
+            for group, short_name, file in collect_last_pictures(groups, name)
         )
         if figures:
             yield _Section(name, f"<div class=pictures>{figures}</div>")

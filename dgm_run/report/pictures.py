@@ -1,17 +1,29 @@
-"""Pictures of a page: inside it, or beside it where there are many runs."""
+"""Pictures of runs: those that configurations are compared by, and their place inside a page or beside it."""
 
 import base64
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from dgm_run.report.groups import Group, name_groups
+
+COMPARED_PICTURES = ("samples", "samples_drawn", "reconstructions")
+"""Names of the pictures by which all configurations are compared."""
 MAX_RUNS_INSIDE = 30
 """Largest number of runs whose pictures are inside the page."""
 MIN_PIXELS = 256
 """Least width in pixels at which a picture is shown; smaller ones are enlarged by a whole factor."""
+
+
+def collect_last_pictures(groups: Sequence[Group], name: str) -> list[tuple[Group, str, Path]]:
+    """Returns the groups whose first run has such a picture, with a short name of each, and the last picture."""
+    shown = [(group, files[-1]) for group in groups if (files := group.runs[0].pictures(name))]
+    names = name_groups([group for group, _ in shown])
+    return [(group, each, file) for (group, file), each in zip(shown, names, strict=True)]
 
 
 @dataclass(frozen=True)

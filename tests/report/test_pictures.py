@@ -3,13 +3,26 @@ import re
 
 from PIL import Image
 
-from dgm_run.report.pictures import PictureStore
+from dgm_run.report.groups import group_runs
+from dgm_run.report.pictures import PictureStore, collect_last_pictures
+from dgm_run.report.runs import collect_runs
+from tests.support import folders
 
 
 def write_picture(file, size):
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(file)
     return file
+
+
+def test_last_pictures_of_first_runs_are_compared(tmp_path):
+    folders.sweep(tmp_path)
+    write_picture(tmp_path / "2" / "samples" / "epoch_0010.png", (5, 7))
+    found = collect_last_pictures(group_runs(collect_runs(tmp_path)), "samples")
+    assert [(name, file.relative_to(tmp_path).as_posix()) for _, name, file in found] == [
+        ("prior=StandardPrior", "0/samples/epoch_0003.png"), ("prior=VampPrior", "2/samples/epoch_0010.png")
+    ]  # fmt: skip
+    assert collect_last_pictures(group_runs(collect_runs(tmp_path)), "reconstructions") == []
 
 
 def test_a_picture_is_inside_the_page(tmp_path):
