@@ -193,7 +193,7 @@ REPORT_HELP = """dgm-report FOLDER [--csv] [--latex] [--figures=pdf|svg] [--esti
 
 Compares the runs in a folder and below it: their settings, numbers with errors (one table for every estimator and its
 settings), differences with intervals, published numbers, curves, pictures and costs.
-Writes FOLDER/report.html, which needs no other file, and FOLDER/report.md, and prints the overview. If there are runs
+Writes FOLDER/report.html, which needs no network, and FOLDER/report.md, and prints the overview. If there are runs
 of presets, writes FOLDER/published.md, which compares their numbers with the published ones.
 --csv writes FOLDER/report.csv, a line for each run and quantity. --latex writes FOLDER/report.tex, tables for a paper.
 --figures=pdf, or svg, writes learning curves, differences and pictures to FOLDER/figures.
