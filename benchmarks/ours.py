@@ -37,6 +37,8 @@ def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: 
         display=SilentDisplay(),
         stop=StopRequest(),
         median_stopping=MedianStopping(Path()),
+        callbacks={},
+        folder=Path(),
         pictures=lambda step, epoch: None,
         config={},
         resume=None,

@@ -7,13 +7,15 @@ from functools import cache
 import pytest
 import yaml
 from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
 
 import dgm_run
 from dgm_run.config.compose import conf_dir
+from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.presets import read_presets
-from dgm_run.config.schema import GROUPS
+from dgm_run.config.schema import GROUPS, LIST_GROUPS
 from dgm_run.config.signature import import_target
-from dgm_run.config.validate import validate
+from dgm_run.config.validate import _drop_settings_of_unchosen, validate
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy.base import UnnormalizedModel
@@ -42,7 +44,7 @@ OPTIONS = sorted(
     for path in (conf_dir() / group).glob("*.yaml")
     if group != "dataset"
 )
-PARTS_OF_RUNS = [group for group in GROUPS if group not in ("dataset", "optimizer", "schedule", "estimators")]
+PARTS_OF_RUNS = [group for group in GROUPS if group not in ("dataset", "optimizer", "schedule", *LIST_GROUPS)]
 DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
 CORRUPTIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "corrupt").glob("*.yaml"))
 EXPERIMENTS = sorted(
@@ -114,7 +116,7 @@ SAME_RUN = {  # as that of another choice, with which it comes
         [
             *(("estimators", "importance_sampling"), ("likelihood", "bernoulli"), ("objective", "elbo")),
             *(("optimizer", "adam"), ("posterior", "gaussian"), ("prior", "standard")),
-            *(("schedule", "constant"), ("trainer", "gradient")),
+            *(("schedule", "constant"), ("trainer", "gradient"), ("logger", "tensorboard")),
         ],
         ("model", "vae"),
     ),
@@ -128,6 +130,9 @@ SAME_RUN = {  # as that of another choice, with which it comes
     ("objective", "semi_supervised"): ("model", "m2"),
     ("posterior", "operator"): ("objective", "operator"),
     ("posterior", "stein_particles"): ("objective", "stein"),
+}
+TRAINED_ELSEWHERE = {  # by the tests of their modules
+    *(("logger", "wandb"), ("logger", "mlflow"), ("logger", "trackio"), ("callbacks", "overfit")),
 }
 TOGETHER = (  # choices that train in one run, and in a slow test each by itself
     "posterior=full_gaussian prior=vampprior optimizer=adam_norm_grad schedule=burda objective=annealed_elbo",
@@ -149,7 +154,12 @@ NOT_ALONE = {tuple(choice.split("=")) for run in TOGETHER for choice in run.spli
 
 @cache
 def node_of(group, option):
-    return dgm_run.compose(f"{group}={option}" if group != "estimators" else f"estimators=[{option}]")[group]
+    return dgm_run.compose(choose(group, option))[group]
+
+
+def choose(group, option):
+    """Returns the override that makes a choice."""
+    return f"{group}=[{option}]" if group in LIST_GROUPS else f"{group}={option}"
 
 
 def targets_of(group, option):
@@ -196,8 +206,7 @@ def tiny_with(group, option):
 
 def compose_tiny(group, option):
     """Composes the tiny run of a choice."""
-    choice = f"{group}=[{option}]" if group == "estimators" else f"{group}={option}"
-    return dgm_run.compose(*tiny_with(group, option), choice, *NEEDS.get(f"{option} {group}", ()))
+    return dgm_run.compose(*tiny_with(group, option), choose(group, option), *NEEDS.get(f"{option} {group}", ()))
 
 
 @pytest.mark.slow
@@ -221,7 +230,7 @@ def test_choices_train_together(run, tmp_path):
     [
         pytest.param(*each, marks=pytest.mark.slow if each in NOT_ALONE else ())
         for each in OPTIONS
-        if each not in SAME_RUN
+        if each not in SAME_RUN and each not in TRAINED_ELSEWHERE
     ],
 )
 def test_every_choice_trains_a_step(group, option, tmp_path):
@@ -286,6 +295,33 @@ def test_every_argument_of_a_target_stands_in_its_file():
         for group, option in chosen:
             arguments = set(inspect.signature(import_target(cfg[group], group)).parameters)
             assert arguments == set(cfg[group]) - {"_target_", "_partial_"}, f"{group}/{option}.yaml"
+
+
+MODELS = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+COUNTS = ("num_samples", "num_examples", "num_temperatures", "num_steps", "num_draws", "num_chains", "max_steps")
+
+
+@pytest.mark.parametrize("debug", ["fast", "overfit"])
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=() if model in ("vae", "dbm") else pytest.mark.slow) for model in MODELS]
+)
+def test_every_model_can_be_debugged(model, debug):
+    cfg = dgm_run.compose(f"model={model}", f"+debug={debug}")
+    validate(cfg)
+    assert cfg.trainer.patience is None
+    assert cfg.trainer.max_steps == (3 if debug == "fast" else None)
+
+
+@pytest.mark.parametrize("name", [option for group, option in OPTIONS if group == "estimators"])
+def test_every_estimator_is_fast_in_debugging(name):
+    cfg = dgm_run.compose(f"estimators=[{name}]", "+debug=fast")
+    chosen = set(cfg.estimators)
+    _drop_settings_of_unchosen(cfg)
+    assert set(cfg.estimators) < chosen
+    leaves = dict(iterate_leaves(OmegaConf.to_container(cfg.estimators)))
+    assert len({key.partition(".")[0] for key in leaves}) == 1
+    counts = {key: value for key, value in leaves.items() if key.rpartition(".")[2] in COUNTS}
+    assert all(value <= 1000 for value in counts.values()), counts
 
 
 def test_an_unknown_choice_is_refused_with_the_available_ones():

@@ -186,6 +186,18 @@ def test_an_own_prior_runs_as_shown(tmp_path):
     assert newest(tmp_path, "outputs/**/results.json")
 
 
+def test_own_logger_and_callback_run_as_shown(tmp_path):
+    readme.write_own_classes(tmp_path)
+    shown = ["--config-dir", "conf", "logger=[tensorboard,print]", "+callbacks.quit._target_=quit_early.QuitEarly"]
+    assert all(each in readme.TEXT for each in shown)
+    arguments = [*shown, "+callbacks.quit.target=-1000", *SHORT_VAE, "trainer.max_steps=null", "trainer.max_epochs=9"]
+    done = run_command("main", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^step 13: valid/elbo = -\d+\.\d\d$", done.stdout, re.MULTILINE)
+    assert "1 epoch in 0:0" in done.stdout
+    assert "(stopped by target)" in done.stdout
+
+
 def test_own_arrays_run_as_shown(tmp_path):
     readme.write_own_files(tmp_path)
     (arguments,) = [each for each in COMMANDS if "dataset.source.path=mine.npz" in each]

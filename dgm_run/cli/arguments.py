@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException, OverrideParseException
 
 from dgm_run.cli.hydra_errors import describe_syntax, describe_unknown_option, list_choices
-from dgm_run.config.schema import GROUPS, PARTS
+from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
 MAX_JOBS = 100_000
@@ -143,16 +143,16 @@ def _check_folder(line: str, key: str, value: Any) -> None:
 
 
 def _check_choice(line: str, key: str, value: Any) -> None:
-    """Refuses a value of a group that is not the name of a choice, or a list of names for `estimators`."""
+    """Refuses a value of a group that is not the name of a choice, or a list of names for a group that takes one."""
     if value is None and "/" in key:
         return  # as dataset/corrupt=null
     if value is None:
-        if key != "estimators" and key not in PARTS:
+        if key not in (*LIST_GROUPS, *PARTS):
             raise ConfigError(f"{line}: choose one of {', '.join(list_choices(key))}")
-        without = "'estimators=[]'" if key == "estimators" else f"'~{key}'"
+        without = f"'{key}=[]'" if key in LIST_GROUPS else f"'~{key}'"
         raise ConfigError(f"{line}: to go without, write {without}")
     names = value if isinstance(value, list) else [value]
-    if isinstance(value, list) and key != "estimators":
+    if isinstance(value, list) and key not in LIST_GROUPS:
         sweep = f": to run one after the other, write -m {key}={','.join(map(str, value))}" if len(value) > 1 else ""
         raise ConfigError(f"{line}: this group takes one choice, not a list{sweep}")
     for name in names:

@@ -15,13 +15,13 @@ dgm-run: train deep generative models, and know their likelihood.
 
   dgm-run                            a VAE on embedded digits, in a minute
   dgm-run model=vae prior=vampprior  choose parts
-  dgm-run optimizer.lr=1e-3 seed=1   set keys (--cfg job shows all of them)
+  dgm-run optimizer.lr=1e-3 seed=1   set keys (--cfg job shows all)
   dgm-run -m objective=elbo,iwae     sweep (sweep.dry_run=true lists it)
   dgm-run +experiment=NAME           run a preset (--experiments lists them)
   dgm-run trainer.resume=RUN_DIR     resume a stopped run
-  dgm-run sweep.resume=SWEEP_DIR     run the missing jobs of a sweep
+  dgm-run sweep.resume=SWEEP_DIR     run missing jobs of a sweep
 
-Choices, as GROUP=CHOICE (--choices describes them; * is the default):
+Choices, GROUP=CHOICE (--choices describes; * is the default):
 """
 
 FOOT = """
@@ -44,6 +44,8 @@ GROUP_DESCRIPTIONS = {
     "schedule": "learning-rate schedule",
     "trainer": "training method",
     "estimators": "numbers estimated after training, as estimators=[NAME,NAME]",
+    "logger": "where logged values go beside metrics.jsonl, as logger=[NAME,NAME]",
+    "callbacks": "code at certain points of training, as callbacks=[NAME,NAME]",
 }
 """Groups in the order of the help, each with its description; empty where the name says it."""
 

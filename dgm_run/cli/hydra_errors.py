@@ -13,12 +13,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
-from dgm_run.config.schema import GROUPS
+from dgm_run.config.schema import GROUPS, LIST_GROUPS
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
 PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
 """Extras of the package that install a launcher or a sweeper."""
+
+ADDED_GROUPS = ("experiment", "debug")
+"""Groups without a default, whose choices are added by `+GROUP=CHOICE`."""
 
 DRY_RUN = "sweep.dry_run"
 """Key of the command line alone, which no configuration has."""
@@ -124,8 +127,8 @@ def describe_unknown_key(key: str, arguments: Sequence[str], folders: Sequence[P
     if group in known:  # a leaf: the group is null
         return f"{key}: no {group} is chosen: choose one, or drop this override"
     meant = [
-        f"+{name}=NAME" if name == "experiment" else name
-        for name in suggest_keys(key, [*known, DRY_RUN], (*GROUPS, "experiment"))
+        f"+{name}=NAME" if name in ADDED_GROUPS else name
+        for name in suggest_keys(key, [*known, DRY_RUN], (*GROUPS, *ADDED_GROUPS))
     ]
     line = f"{key}: there is no such key"
     if meant:
@@ -174,10 +177,11 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
         hint = f"did you mean {' or '.join(meant)}? " if meant else ""
         return f"+experiment={wanted}: there is no such preset: {hint}dgm-run --experiments lists them"
     known = [name for name in error.options or () if name != "common"] or list_choices(group, folders)
-    wanted = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
+    added = f"+{group}" if group in ADDED_GROUPS else group
+    wanted = f"{group}=[{choice}]" if group in LIST_GROUPS else f"{added}={choice}"
     if not known:
         return f"{wanted}: there is no group {group}"
-    meant = [f"{group}={name}" for name in suggest_names(choice, known)] if choice else []
+    meant = [f"{added}={name}" for name in suggest_names(choice, known)] if choice else []
     meant += [f"{other}={choice}" for other in GROUPS if other != group and choice in list_choices(other, folders)][:2]
     hint = f"did you mean {' or '.join(meant)}? There are" if meant else "there are"
     extras = [name for name in PLUGIN_EXTRAS if choice.startswith(name)] if group.startswith("hydra/") else []

@@ -70,22 +70,22 @@ DECAY = Range(0, 1, below=True)
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(
         ("bound", "checkpoint_seconds", "clip", "clip_norm", "concentration", "eps", "fitted_scale",
-         "worker_timeout_seconds", "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_norm", "max_scale",
-         "min_shape", "radius", "scale", "target_gap", "target_stderr", "tolerance"),
+         "worker_timeout_seconds", "generator_lr_ratio", "init_ratio", "lr", "lr_ratio", "max_hours", "max_norm",
+         "max_scale", "min_gain", "min_shape", "radius", "scale", "target_gap", "target_stderr", "tolerance"),
         POSITIVE,
     ),
     **dict.fromkeys(
         ("beta", "burn_in", "context_channels", "context_dim", "fast_lr", "free_bits", "gradient_penalty",
          "init_scale", "low_epochs", "max_log2_states", "min_scale", "noise_dim", "num_blocks", "num_simulated",
-         "num_steps", "num_trusted", "num_vectors", "r1", "sparsity_cost", "total_iters", "warmup_epochs", "weight",
-         "weight_decay"),
+         "num_steps", "num_trusted", "num_vectors", "r1", "sparsity_cost", "total_iters", "warmup_epochs",
+         "skip_steps", "weight", "weight_decay"),
         NOT_NEGATIVE,
     ),  # the classes of num_steps, context_dim, noise_dim and num_vectors say what zero means
     **dict.fromkeys(
         ("base_channels", "batch_size", "channels", "devices", "dim", "eval_batch_size", "eval_every",
          "first_kernel_size", "median_stopping_after", "grow_every", "hidden_dims", "in_channels", "kernel_size",
          "kernel_sizes", "labelled_batch_size", "map_channels", "max_epochs", "max_num_temperatures", "max_order",
-         "max_batch_rows", "max_steps", "max_words", "micro_batches", "out_channels", "patience",
+         "max_batch_rows", "max_steps", "max_words", "micro_batches", "out_channels", "overfit_examples", "patience",
          "image_every_epochs", "repeats", "size", "strides", "threads", "vocab_size"),
         COUNT,
     ),

@@ -9,18 +9,22 @@ from omegaconf import MISSING
 PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 """Parts of a model, inner ones first. Each is a key at the top level; the YAML of a model refers to its parts."""
 
-GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", "estimators")
+LIST_GROUPS = ("estimators", "logger", "callbacks")
+"""Groups of which a configuration has a list of choices, or none."""
+
+GROUPS = (*PARTS, "model", "objective", "dataset", "optimizer", "schedule", "trainer", *LIST_GROUPS)
 
 DATA_PATH_KEYS = ("data_dir", "dataset.source.data_dir", "dataset.source.decoded", "dataset.source.path")
 """Keys that hold paths of data. A resumed run may change them, because a digest identifies a user's own data."""
 
 RESUMABLE_KEYS = (
-    *("estimators", "published", *DATA_PATH_KEYS),
+    *("estimators", "logger", "callbacks", "published", *DATA_PATH_KEYS),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
     *(
         "trainer.max_epochs",
         "trainer.total_epochs",
         "trainer.max_steps",
+        "trainer.max_hours",
         "trainer.patience",
         "trainer.median_stopping_after",
         "trainer.eval_batch_size",
@@ -30,7 +34,7 @@ RESUMABLE_KEYS = (
 """Keys that a resumed run may change: length of training, logs, estimators, and machine."""
 
 MACHINE_KEYS = (
-    *("data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
+    *("logger", "callbacks", "data_dir", "dataset.source.data_dir", "dataset.source.decoded"),
     *("trainer.resume", "trainer.device", "trainer.devices", "trainer.worker_timeout_seconds", "trainer.threads"),
 )
 """Resumable keys that change no result."""
@@ -61,6 +65,8 @@ class Config:
     schedule: Any = None
     trainer: Any = None
     estimators: Any = None
+    logger: Any = None
+    callbacks: Any = None
     published: Any = None
     seed: int = 0
     data_dir: str = MISSING

@@ -15,7 +15,7 @@ from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
 from dgm_run.config.compose import as_config, as_dict, conf_dir, describe_build_error, describe_omegaconf, instantiate
 from dgm_run.config.published import check_published
-from dgm_run.config.schema import GROUPS, PARTS, SHARED_SIZES, Config
+from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS, SHARED_SIZES, Config
 from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys
 from dgm_run.errors import ConfigError
@@ -54,7 +54,7 @@ def _validate_all(cfg: DictConfig) -> None:
         raise ConfigError(f"seed = {cfg.seed} must have at most 64 bits")
     _drop_settings_of_unchosen(cfg)
     for key in GROUPS:
-        if cfg[key] is None and key not in (*PARTS, "estimators"):
+        if cfg[key] is None and key not in (*PARTS, *LIST_GROUPS):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
     _check_parts(cfg)
     _check_kind_of_data(cfg)
@@ -151,12 +151,20 @@ def divide_total_epochs(cfg: DictConfig) -> None:
 
 
 def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
-    """Drops a preset's settings of estimators that the command line has replaced by another, or by null."""
-    for name, node in list((cfg.estimators or {}).items()):
-        is_known = (conf_dir() / "estimators" / f"{name}.yaml").exists()
-        if node is None or (is_known and isinstance(node, DictConfig) and "_target_" not in node):
-            with open_dict(cfg.estimators):
-                del cfg.estimators[name]
+    """Drops a preset's settings of parts that the command line has replaced by another, or by null.
+
+    Such parts are choices of a list of choices, and the pretraining of a trainer.
+    """
+    for group in LIST_GROUPS:
+        for name, node in list((cfg[group] or {}).items()):
+            is_known = (conf_dir() / group / f"{name}.yaml").exists()
+            if node is None or (is_known and isinstance(node, DictConfig) and "_target_" not in node):
+                with open_dict(cfg[group]):
+                    del cfg[group][name]
+    pretraining = (cfg.trainer or {}).get("pretraining")
+    if pretraining is not None and "_target_" not in pretraining:
+        with open_dict(cfg.trainer):
+            del cfg.trainer["pretraining"]
 
 
 def _check_keys(cfg: DictConfig) -> None:

@@ -103,6 +103,13 @@ class DataSplit:
         prepare = self.prepare
         return self._replace(y=None, log_p=None, prepare=lambda values: change(prepare(values)))
 
+    def take(self, num: int) -> "DataSplit":
+        """Returns a split of the first examples: `num` of them, or all if there are fewer."""
+        num = min(num, len(self))
+        parts = {name: getattr(self, name) for name in ("x", "y", "corruption_noise", "log_p")}
+        taken = {name: None if values is None else values[:num] for name, values in parts.items()}
+        return self._replace(**taken, labelled=self.labelled[self.labelled < num])
+
     def batches(self, size: int, num: int | None = None) -> Iterator[Tensor]:
         """Yields the first `num` examples, or all, in their order, in batches of `size`; the last may be smaller."""
         end = len(self) if num is None else min(num, len(self))

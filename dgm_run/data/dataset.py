@@ -368,6 +368,17 @@ class LoadedDataset:
         self.valid = valid
         self.test = test
 
+    def restrict_to_training(self, num: int) -> "LoadedDataset":
+        """Returns the data with the first `num` training examples for training and validation.
+
+        Raises:
+            DataError: none of them is labelled, and others are.
+        """
+        train = self.train.take(num)
+        if len(self.train.labelled) > len(train.labelled) == 0:
+            raise DataError(f"trainer.overfit_examples = {num}: none of them has a label: raise it")
+        return LoadedDataset(self.dataset, train, train, self.test)
+
 
 def _standardize(values: Tensor, standardization: Standardization | None) -> Tensor:
     return to_float(standardization(values) if standardization else values)

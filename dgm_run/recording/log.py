@@ -1,45 +1,47 @@
-"""Logs of a run: metrics.jsonl, TensorBoard events, pictures, and run.log.
+"""Logs of a run: metrics.jsonl, pictures, run.log, and the loggers of the configuration.
 
-metrics.jsonl is the source of truth, because one damaged byte loses the rest of an event file. It holds nothing that
-depends on the clock. An interrupted run therefore writes the same lines as a run that never stopped.
+metrics.jsonl is the source of truth, because one damaged byte loses the rest of an event file, and a service may lose
+steps. It holds nothing that depends on the clock. An interrupted run therefore writes the same lines as a run that
+never stopped.
 """
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from dgm_run.recording.base import Logger, Picture, Status
+from dgm_run.recording.delivery import METRICS, Delivery
 from dgm_run.recording.image_grid import encode_png, write_png
+from dgm_run.recording.logged_run import LoggedRun
 
 
 class RunLog:
-    """Log of a run in its folder. A full disk is reported once and never ends the run.
+    """Log of a run in its folder and by its loggers. A full disk is reported once and never ends the run.
 
     Args:
-        folder: folder of the run.
+        run: run to log.
+        loggers: loggers by their names.
         warn: receives lines for the user.
         offset: length of metrics.jsonl at the checkpoint, in bytes; later lines are cut.
-        purge_step: step from which TensorBoard drops older events.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None], offset: int = 0, purge_step: int | None = None):
-        from torch.utils.tensorboard import SummaryWriter  # its import takes half a second
-
-        self.folder = folder
+    def __init__(self, run: LoggedRun, loggers: Mapping[str, Logger], warn: Callable[[str], None], offset: int = 0):
+        self.folder = run.folder
         self._warn = warn
         self._failed = False
-        self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - closed in close()
+        self._status: Status = "stopped"
+        self._metrics = open(self.folder / METRICS, "ab")  # noqa: SIM115 - closed in close()
         self._metrics.truncate(self._find_kept_length(offset))
-        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+        self._deliveries = [Delivery(name, logger, run, warn) for name, logger in loggers.items()]
 
     def _find_kept_length(self, offset: int) -> int:
         """Returns the bytes of metrics.jsonl to keep: `offset`, or the whole lines of a damaged file."""
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / METRICS
         kept = path.read_bytes()[:offset]
         if len(kept) == offset and kept[-1:] in (b"", b"\n"):
             return offset
@@ -47,69 +49,54 @@ class RunLog:
         return kept.rfind(b"\n") + 1
 
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
-        """Logs named values to metrics.jsonl and TensorBoard."""
+        """Logs named values to metrics.jsonl and the loggers."""
         lines = [json.dumps({"step": step, "epoch": epoch, "name": k, "value": v}) for k, v in values.items()]
         self._guard(lambda: self._metrics.write("".join(f"{line}\n" for line in lines).encode()))
-        self.speed(values, step)
+        for delivery in self._deliveries:
+            delivery.scalars(values, step, epoch)
 
     def speed(self, values: Mapping[str, float], step: int) -> None:
-        """Logs values that depend on the clock, to TensorBoard alone."""
-        for name, value in values.items():
-            self._guard(partial(self._writer.add_scalar, name, value, step))
+        """Logs values that depend on the clock, to the loggers alone."""
+        for delivery in self._deliveries:
+            delivery.scalars(values, step, None)
 
     def picture(self, name: str, picture: np.ndarray, step: int, file: str) -> None:
-        """Logs a picture to the file NAME/FILE of the run folder, and to TensorBoard."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        png = encode_png(picture)
-        image = Summary.Image(height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)
-        summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._guard(lambda: self._writer._get_file_writer().add_summary(summary, step))
-        self._guard(lambda: write_png(png, self.folder / name / file))
+        """Logs a picture to the file NAME/FILE of the run folder, and to the loggers."""
+        height, width = picture.shape[:2]
+        encoded = Picture(encode_png(picture), height, width, self.folder / name / file)
+        self._guard(lambda: write_png(encoded.png, encoded.path))
+        for delivery in self._deliveries:
+            delivery.picture(name, encoded, step)
 
     def text(self, name: str, lines: Sequence[str], step: int, file: str) -> None:
-        """Logs lines to the file NAME/FILE of the run folder, and to TensorBoard."""
-        indented = "\n".join(f"    {line}" for line in lines)  # TensorBoard shows indented lines unchanged
-        self._guard(lambda: self._writer.add_text(name, indented, step))
+        """Logs lines to the file NAME/FILE of the run folder, and to the loggers."""
         self._guard(lambda: write_lines(lines, self.folder / name / file))
+        for delivery in self._deliveries:
+            delivery.text(name, lines, step)
 
     def histogram(self, name: str, values: Tensor, step: int) -> None:
-        self._guard(lambda: self._writer.add_histogram(name, values.detach().float().cpu().numpy(), step))
-
-    def hparams(self, hparams: Mapping[str, Any]) -> None:
-        """Records the start of the run for TensorBoard's HParams page, in the run's event file.
-
-        `SummaryWriter.add_hparams` would open a second, time-stamped run, and its Experiment record would hide the
-        columns of other runs.
-        """
-        from torch.utils.tensorboard.summary import hparams as summaries
-
-        _, start, _ = summaries(dict(hparams), {})
-        self._guard(lambda: self._writer._get_file_writer().add_summary(start))
+        """Logs the distribution of values to the loggers."""
+        if self._deliveries:
+            array = values.detach().float().cpu().numpy()
+            for delivery in self._deliveries:
+                delivery.histogram(name, array, step)
 
     def end(self, is_success: bool) -> None:
-        """Records success or failure on the HParams page. A stopped run, which can resume, records no end."""
-        from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
-        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-        from torch.utils.tensorboard.summary import hparams as summaries
-
-        _, _, end = summaries({}, {})
-        plugin_data = end.value[0].metadata.plugin_data
-        data = HParamsPluginData.FromString(plugin_data.content)
-        data.session_end_info.status = STATUS_SUCCESS if is_success else STATUS_FAILURE
-        plugin_data.content = data.SerializeToString()
-        self._guard(lambda: self._writer._get_file_writer().add_summary(end))
+        """Records success or failure. A log that is closed without it is that of a stopped run."""
+        self._status = "finished" if is_success else "failed"
 
     def sync(self) -> int:
         """Syncs metrics.jsonl to the disk, and returns its length in bytes for the checkpoint."""
         self._guard(self._metrics.flush)
         self._guard(lambda: os.fsync(self._metrics.fileno()))
-        self._guard(self._writer.flush)
-        return os.path.getsize(self.folder / "metrics.jsonl")
+        for delivery in self._deliveries:
+            delivery.flush()
+        return os.path.getsize(self.folder / METRICS)
 
     def close(self) -> None:
         self._guard(self._metrics.close)
-        self._guard(self._writer.close)
+        for delivery in self._deliveries:
+            delivery.close(self._status)
 
     def _guard(self, write: Callable[[], Any]) -> None:
         try:

@@ -60,9 +60,6 @@ class SilentLog:
     def histogram(self, name: str, values: Tensor, step: int) -> None:
         pass
 
-    def hparams(self, hparams: Mapping[str, Any]) -> None:
-        pass
-
     def end(self, is_success: bool) -> None:
         pass
 

@@ -335,7 +335,8 @@ def summarize_run(contents: Mapping[str, Any], folder: Path) -> list[str]:
     lines += describe_failures(contents["failed_estimators"], folder)
     lines += describe_diagnostics(contents["estimates"])
     lines.append(f"outputs in {folder}")
-    lines.append(f"to view them: {show_runs(folder.parent)}")
+    if any(folder.glob("events.out.tfevents.*")):
+        lines.append(f"to view them: {show_runs(folder.parent)}")
     return lines
 
 

@@ -15,12 +15,13 @@ from dgm_run.config.validate import validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import move_to_device, set_threads
-from dgm_run.errors import DataError
+from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
 from dgm_run.objectives.base import Objective
+from dgm_run.recording.base import Logger
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner.compatibility import (
     refuse_needing_complete,
@@ -29,6 +30,7 @@ from dgm_run.runner.compatibility import (
     refuse_wrong_kind,
 )
 from dgm_run.trainers.base import Trainer
+from dgm_run.trainers.callbacks.base import Callback
 from dgm_run.trainers.initialize import initialize
 
 MODEL_TOO_LARGE = "the model is too large: lower model.latent_dim or the sizes of its layers"
@@ -47,6 +49,8 @@ class Parts(NamedTuple):
     model: GenerativeModel
     objective: Objective
     estimators: dict[str, Estimator]
+    loggers: dict[str, Logger]
+    callbacks: dict[str, Callback]
     data: LoadedDataset
 
 
@@ -72,11 +76,13 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: Snapshot | Non
     Raises:
         UserError: parts or data do not fit together, or memory ran out.
     """
-    trainer, model, objective, estimators, dataset = build_parts(cfg)
+    trainer, model, objective, estimators, loggers, callbacks, dataset = build_parts(cfg)
     with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
+    if cfg.trainer.overfit_examples:
+        data = data.restrict_to_training(cfg.trainer.overfit_examples)
     if dataset.preprocessing.has_missing_values and not isinstance(model, CorruptedModel):
         assert dataset.corrupt is not None  # since values are missing
         model = build_corrupted_model(model, dataset.corrupt)
@@ -91,16 +97,20 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: Snapshot | Non
     rng.reseed(cfg.seed, "initialize")
     with out_of_memory(MODEL_TOO_LARGE):
         initialize(model, data.train)
-    return Parts(trainer, model, objective, estimators, data)
+    return Parts(trainer, model, objective, estimators, loggers, callbacks, data)
 
 
-def build_parts(cfg: DictConfig) -> tuple[Trainer, GenerativeModel, Objective, dict[str, Estimator], Dataset]:
+def build_parts(
+    cfg: DictConfig,
+) -> tuple[Trainer, GenerativeModel, Objective, dict[str, Estimator], dict[str, Logger], dict[str, Callback], Dataset]:
     """Builds all parts without the data.
 
     Raises:
         UserError: parts do not fit together, or memory ran out.
     """
     trainer = instantiate(cfg.trainer)
+    loggers = build_list(cfg, "logger", Logger)
+    callbacks = build_list(cfg, "callbacks", Callback)
     dataset = instantiate(cfg.dataset)
     path = get_data_source(cfg).get("path")
     if path and not Path(path).expanduser().exists():
@@ -109,17 +119,28 @@ def build_parts(cfg: DictConfig) -> tuple[Trainer, GenerativeModel, Objective, d
     with out_of_memory(MODEL_TOO_LARGE):
         model = instantiate(cfg.model)
         objective = instantiate(cfg.objective)
-        estimators = build_estimators(cfg)
+        estimators = build_list(cfg, "estimators", Estimator)
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = build_corrupted_model(model, dataset.corrupt)
     refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
-    return trainer, model, objective, estimators, dataset
+    return trainer, model, objective, estimators, loggers, callbacks, dataset
 
 
-def build_estimators(cfg: DictConfig) -> dict[str, Estimator]:
-    """Builds the estimators by their names."""
-    return {name: instantiate(node) for name, node in (cfg.estimators or {}).items()}
+def build_list(cfg: DictConfig, group: str, kind: type) -> dict[str, Any]:
+    """Builds the parts of a group that has a list of choices, by their names.
+
+    Raises:
+        ConfigError: a part does not derive from `kind`.
+    """
+    parts = {str(name): instantiate(node) for name, node in (cfg[group] or {}).items()}
+    for name, part in parts.items():
+        if kind not in type(part).__mro__:
+            raise ConfigError(
+                f"{group}.{name}: {type(part).__name__} is no {kind.__name__}: derive it from "
+                f"{kind.__module__}.{kind.__name__}"
+            )
+    return parts
 
 
 def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None:

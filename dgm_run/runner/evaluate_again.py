@@ -17,12 +17,13 @@ from dgm_run.distributed import process_group
 from dgm_run.distributed.device import refuse_too_many, select_device, set_threads
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
+from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.recording.base import Display
 from dgm_run.recording.image_grid import save_png
 from dgm_run.recording.terminal import describe_diagnostics, describe_failures
 from dgm_run.runner import results, run_folder
-from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_estimators, get_data_source, place_model
+from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_list, get_data_source, place_model
 from dgm_run.runner.compatibility import (
     refuse_moved_data,
     refuse_needing_complete,
@@ -77,7 +78,7 @@ def _evaluate_again(
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load_model(folder, packages)
     dataset = instantiate(cfg.dataset)
-    estimators = build_estimators(cfg)
+    estimators = build_list(cfg, "estimators", Estimator)
     refuse_wrong_kind(model, estimators, dataset)
     with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)

@@ -77,6 +77,7 @@ def finish_run(
     folder: Path,
     summary: TrainingSummary,
     evaluation: Evaluation,
+    environment: Mapping[str, Any],
     display: Display,
 ) -> dict[str, Any]:
     """Writes results.json in the main process, and returns its contents in every process."""
@@ -88,7 +89,9 @@ def finish_run(
         "initial_weights": run_folder.read_initial_weights(folder),
     }
     dataset = parts.data.dataset
-    contents = results.make_results(choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed)
+    contents = results.make_results(
+        choices, parts.model, dataset, evaluation.rows, summary, evaluation.failed, environment
+    )
     if not process_group.is_main_process():
         return contents
     former = read_former_results(folder)

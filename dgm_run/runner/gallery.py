@@ -8,7 +8,7 @@ from dgm_run import rng
 from dgm_run.data.dataset import DataDescription, LoadedDataset
 from dgm_run.data.text import Sentences
 from dgm_run.models.base import GenerativeModel
-from dgm_run.recording.base import Logger
+from dgm_run.recording.base import Log
 from dgm_run.recording.grid_labels import add_signed_scale, colour_signed, draw_labelled_grid
 from dgm_run.recording.image_grid import draw_grid, is_image
 from dgm_run.recording.plots import plot_points
@@ -33,7 +33,7 @@ class Gallery:
         seed: seed of the draws, which are the same at every call.
     """
 
-    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: Logger, seed: int):
+    def __init__(self, model: GenerativeModel, data: LoadedDataset, log: Log, seed: int):
         self.model = model
         self.data = data
         self.log = log

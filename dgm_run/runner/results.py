@@ -1,9 +1,7 @@
-"""Contents of results.json: the estimates of a run with their settings, errors and environment."""
+"""Contents of results.json: the estimates of a run with their settings and errors, its training, and its session."""
 
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -11,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-import dgm_run
 from dgm_run.config.commands import resume_run
 from dgm_run.data.dataset import DataDescription
-from dgm_run.distributed import process_group
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import estimate_id, values_key
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
@@ -31,6 +26,7 @@ def make_results(
     estimates: Sequence[Mapping[str, Any]],
     summary: TrainingSummary,
     failed: Mapping[str, str],
+    environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Makes the contents of results.json.
 
@@ -41,6 +37,7 @@ def make_results(
         estimates: rows of `Estimate` fields with split and seconds.
         summary: summary of the training.
         failed: reasons of failed estimators, by the estimator's name.
+        environment: description of the session, and what it used.
     """
     return {
         "model": type(model).__name__,
@@ -51,31 +48,8 @@ def make_results(
         "failed_estimators": dict(failed),
         "training": asdict(summary),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "environment": describe_environment(next(model.parameters()).device),
+        "environment": dict(environment),
     }
-
-
-def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Collects versions, device, number of processes, threads of each, and the git commit if there is one."""
-    return {
-        "dgm_run": dgm_run.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "processes": process_group.size(),
-        "threads": torch.get_num_threads(),
-        "commit": _read_commit(),
-    }
-
-
-def _read_commit() -> str | None:
-    """Returns the commit of the code, marked `-dirty` if its files have changed; None outside a repository."""
-    describe = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        process = subprocess.run(describe, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    except OSError:  # git is not installed
-        return None
-    return process.stdout.strip() or None
 
 
 def read(path: Path) -> dict[str, Any]:

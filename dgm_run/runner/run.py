@@ -19,10 +19,11 @@ from dgm_run.distributed.device import select_device, set_threads
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
-from dgm_run.recording.base import Display, Logger
+from dgm_run.recording.base import Display, Log
 from dgm_run.recording.checkpoint import Checkpoints, Snapshot
 from dgm_run.recording.hparams import select_hparams
 from dgm_run.recording.log import RunLog
+from dgm_run.recording.logged_run import LoggedRun
 from dgm_run.recording.silent import NoCheckpoints, SilentLog
 from dgm_run.runner import run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, describe_parts, get_data_source
@@ -31,6 +32,8 @@ from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars,
 from dgm_run.runner.finish import finish_run
 from dgm_run.runner.gallery import Gallery
 from dgm_run.runner.resume import load_results_or_checkpoint
+from dgm_run.runner.session import SESSIONS, describe_session, write_session
+from dgm_run.runner.usage import UsageMeter
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
 from dgm_run.trainers.initial_weights import load_initial_weights
@@ -93,18 +96,24 @@ def _run(
         refuse_moved_data(get_data_source(cfg), command)
 
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
+    meter = UsageMeter(device)
     parts = assemble_parts(cfg, device, resume)
     _check_trainer(parts, folder, resume)
     if not resume:
         _load_initial_weights(parts, config["trainer"], folder)
+    session = describe_session(device)
     if process_group.is_main_process():
         _write_data_files(parts.data, folder, start if resume else None)
+        with report_failure(display, f"{folder / SESSIONS}: writing the session"):
+            write_session(folder, session)
     display.say(describe_parts(parts, device, folder))
 
-    log = _open_log(folder, display, resume)
+    log = _open_log(parts, config, folder, display, resume)
     draw = _make_gallery(parts, log, display, config["seed"])
     store = checkpoints if process_group.is_main_process() else NoCheckpoints()
-    context = RunContext(config["seed"], store, log, display, stop, MedianStopping(folder), draw, config, resume)
+    context = RunContext(
+        config["seed"], store, log, display, stop, MedianStopping(folder), parts.callbacks, folder, draw, config, resume
+    )
     try:
         summary, evaluation = _train_and_evaluate(parts, context, log, display)
     finally:
@@ -112,7 +121,7 @@ def _run(
         if process_group.is_main_process():  # a refused second command in this folder may have overwritten it
             with report_failure(display, f"{run_folder.config_path(folder)}: writing the configuration"):
                 run_folder.save_config(folder, config)
-    return finish_run(parts, config, folder, summary, evaluation, display)
+    return finish_run(parts, config, folder, summary, evaluation, session | meter.read(), display)
 
 
 def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
@@ -142,7 +151,7 @@ def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[
     data.dataset.preprocessing.write(folder)
 
 
-def _make_gallery(parts: Parts, log: Logger, display: Display, seed: int) -> Callable[[int, int], None]:
+def _make_gallery(parts: Parts, log: Log, display: Display, seed: int) -> Callable[[int, int], None]:
     """Returns a function that draws and logs the pictures of the model at (step, epoch), and reports a failure."""
     gallery = Gallery(parts.model, parts.data, log, seed)
 
@@ -155,21 +164,21 @@ def _make_gallery(parts: Parts, log: Logger, display: Display, seed: int) -> Cal
 
 
 def _train_and_evaluate(
-    parts: Parts, context: RunContext, log: Logger, display: Display
+    parts: Parts, context: RunContext, log: Log, display: Display
 ) -> tuple[TrainingSummary, Evaluation]:
     """Trains the model, evaluates it on the test data, and logs both."""
-    trainer, model, objective, estimators, data = parts
+    model = parts.model
+    data = parts.data
     config = context.config
 
     def show(name: str, picture: np.ndarray) -> None:
         log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
     try:
-        log.hparams(select_hparams(config))
         with out_of_memory(f"lower trainer.batch_size={config['trainer']['batch_size']} or the size of the model"):
-            summary = trainer.fit(model, objective, data, context)
+            summary = parts.trainer.fit(model, parts.objective, data, context)
         set_threads(model, config["trainer"]["eval_batch_size"], config["trainer"]["threads"])
-        evaluation = evaluate_test_set(model, estimators, data, context.seed, display, context.stop, show)
+        evaluation = evaluate_test_set(model, parts.estimators, data, context.seed, display, context.stop, show)
         model.eval()
         context.pictures(summary.steps, summary.epochs)
         log.scalars(name_scalars(evaluation.rows), summary.steps, summary.epochs)
@@ -182,12 +191,14 @@ def _train_and_evaluate(
     return summary, evaluation
 
 
-def _open_log(folder: Path, display: Display, resume: Snapshot | None) -> Logger:
+def _open_log(
+    parts: Parts, config: dict[str, Any], folder: Path, display: Display, resume: Snapshot | None
+) -> Log:  # fmt: skip
     """Opens the log of the run; a resumed run continues after its last logged step."""
     if not process_group.is_main_process():
         return SilentLog()
-    if resume is None:
-        return RunLog(folder, display.say)
-    state = resume.state
-    display.say(f"resuming after step {state['logged_step']}")
-    return RunLog(folder, display.say, state["metrics_offset"], purge_step=state["logged_step"] + 1)
+    step = resume.state["logged_step"] if resume else None
+    if resume:
+        display.say(f"resuming after step {step}")
+    run = LoggedRun(folder, select_hparams(config), step)
+    return RunLog(run, parts.loggers, display.say, resume.state["metrics_offset"] if resume else 0)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from torch import nn
@@ -12,6 +13,7 @@ from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.base import CheckpointStore, TrainingDisplay, TrainingLog
 from dgm_run.recording.checkpoint import Snapshot
+from dgm_run.trainers.callbacks.base import Callback
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class TrainingSummary:
         steps: number of optimizer steps.
         seconds: wall-clock time over all sessions of a resumed run.
         examples_per_second: speed of training, without evaluation.
-        stopped_by: max_epochs, max_steps, patience, or median_stopping.
+        stopped_by: max_epochs, max_steps, max_hours, patience, median_stopping, or the reason of a callback.
         monitor: validation quantity that chose the best checkpoint.
         best: best value of that quantity.
         best_epoch: epochs trained at the best value.
@@ -56,6 +58,8 @@ class RunContext:
         display: shows the progress.
         stop: true after a signal that asks to stop.
         median_stopping: rule that compares the run with other jobs of its sweep.
+        callbacks: callbacks by their names.
+        folder: folder of the run.
         pictures: draws and logs pictures of the model, at (step, epoch).
         config: configuration, which every checkpoint keeps so that a resumed run can be compared with it.
         resume: checkpoint to resume from, or None.
@@ -67,6 +71,8 @@ class RunContext:
     display: TrainingDisplay
     stop: StopRequest
     median_stopping: StoppingRule
+    callbacks: Mapping[str, Callback]
+    folder: Path
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: Snapshot | None

@@ -103,9 +103,14 @@ class LayerwiseTrainer(GradientTrainer):
         sequence.announce(f"epochs: {', '.join(epochs)}")
         for index in range(sequence.first_layer, model.num_stages):
             self._fit_layer(sequence, index, data)
+            if sequence.is_out_of_time:
+                sequence.save_best()
+                return sequence.summarize()
         if self.joint:
             sequence.announce(model.joint_stage_name)
-            sequence.record_summary(super().fit(model, objective, data, sequence.make_context(model)))
+            settings = replace(self, max_hours=self._find_hours_left(sequence))
+            loop = settings.make_loop(model, objective, data, sequence.make_context(model))
+            sequence.record_summary(loop.run())
         else:
             sequence.save_whole_model(data)
         return sequence.summarize()
@@ -120,7 +125,7 @@ class LayerwiseTrainer(GradientTrainer):
             f"layer {index + 1} of {sequence.model.num_stages}: {type(stage.model).__name__} with "
             f"{num_parameters:,} parameters"
         )
-        settings = self._make_layer_settings(index)
+        settings = replace(self._make_layer_settings(index), max_hours=self._find_hours_left(sequence))
         objective = self.pretraining.objective
         layer_data = LoadedDataset(data.dataset, train, valid, test)
         context = sequence.make_context(stage.model)
@@ -129,6 +134,13 @@ class LayerwiseTrainer(GradientTrainer):
         summary = TrainingLoop(settings, stage.model, objective, step, layer_data, context, key).run()
         stage.finish()
         sequence.record_summary(summary)
+
+    def _find_hours_left(self, sequence: "TrainingSequence") -> float | None:
+        """Returns the hours that the trainings so far have left, at least a moment; None without a limit."""
+        if self.max_hours is None:
+            return None
+        seconds = sum(summary.seconds for summary in sequence.summaries)
+        return max(self.max_hours - seconds / 3600, 1e-9)
 
     def _make_layer_settings(self, index: int) -> "LayerwiseTrainer":
         """Returns the settings of the loop that trains layer `index`, from 0."""
@@ -185,6 +197,11 @@ class TrainingSequence:
         """Number of epochs of the finished trainings."""
         return sum(summary.epochs for summary in self.summaries)
 
+    @property
+    def is_out_of_time(self) -> bool:
+        """Returns whether the last training ended because its time was over."""
+        return self.summaries[-1].stopped_by == "max_hours"
+
     def announce(self, text: str) -> None:
         """Prints a line about the course of the run."""
         self.run_context.display.say(text)
@@ -224,8 +241,12 @@ class TrainingSequence:
         """Writes the checkpoints of the whole model where no joint training follows the layers."""
         record = {"config": self.run_context.config, "data": data.dataset.protocol}
         record |= {"metrics_offset": self.run_context.log.sync()} | self.checkpoint_entries(0)
-        self.run_context.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
+        self.save_best()
         self.run_context.checkpoints.save("last", self.model.state_dict(), record)
+
+    def save_best(self) -> None:
+        """Writes the whole model as `best`, from the best weights of its layers."""
+        self.run_context.checkpoints.save("best", self.model.state_dict(), {"epoch": self.epochs})
 
     def summarize(self) -> TrainingSummary:
         """Summarises all trainings, with the monitored quantity of the last one."""

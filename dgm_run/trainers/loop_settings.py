@@ -26,6 +26,7 @@ class LoopSettings:
         max_epochs: largest number of epochs.
         total_epochs: epochs of all stages together, which `divide_total_epochs` has divided among the stages.
         max_steps: largest number of optimizer steps; null for no limit.
+        max_hours: hours of training, over all sessions, after which it stops within its epoch; null for no limit.
         batch_size: examples of a step.
         eval_batch_size: examples of a batch in evaluation.
         eval_every: epochs between two evaluations on the validation set.
@@ -33,6 +34,8 @@ class LoopSettings:
             warm-up; null to train to the end.
         median_stopping_after: epochs after which a job of a sweep ends if it is worse than the median of the others at
             that epoch; checked again after two, four, ... times as many; null for no check.
+        overfit_examples: number of training examples, the first ones, with which to train and to validate, before the
+            first step too; null for all of them, and validation examples of their own.
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
         precision: fp32 | bf16 (matrix products only) | fp64.
@@ -59,11 +62,13 @@ class LoopSettings:
     max_epochs: int
     total_epochs: int | None
     max_steps: int | None
+    max_hours: float | None
     batch_size: int
     eval_batch_size: int
     eval_every: int
     patience: int | None
     median_stopping_after: int | None
+    overfit_examples: int | None
     clip_norm: float | None
     ema_decay: float | None
     precision: Literal["fp32", "bf16", "fp64"]

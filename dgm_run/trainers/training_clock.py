@@ -8,7 +8,7 @@ class TrainingClock:
     """Time of a training over all sessions of a resumed run, and that of its steps without evaluations.
 
     Attributes:
-        seconds: seconds spent in training.
+        seconds: seconds spent in training at the last checkpoint.
         step_seconds: seconds spent in steps.
         num_examples: number of examples trained on.
     """
@@ -38,15 +38,19 @@ class TrainingClock:
         return num_examples / seconds
 
     @property
+    def total_seconds(self) -> float:
+        """Seconds spent in training up to now."""
+        return self.seconds + time.monotonic() - self.updated_at
+
+    @property
     def examples_per_second(self) -> float:
         """Speed of the steps."""
         return self.num_examples / self.step_seconds if self.step_seconds else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the times up to now."""
-        now = time.monotonic()
-        self.seconds += now - self.updated_at
-        self.updated_at = now
+        self.seconds = self.total_seconds
+        self.updated_at = time.monotonic()
         return {name: getattr(self, name) for name in ("seconds", "step_seconds", "num_examples")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from dgm_run.memory import out_of_memory
 from dgm_run.objectives.base import Objective, convert_to_data_units
 from dgm_run.trainers.base import RunContext, TrainingSummary
 from dgm_run.trainers.batches import Batches
+from dgm_run.trainers.callbacks.base import Training
+from dgm_run.trainers.callbacks.callback_list import CallbackList
 from dgm_run.trainers.early_stopping import EarlyStopping
 from dgm_run.trainers.ema import EMA
 from dgm_run.trainers.loop_settings import LoopSettings
@@ -43,6 +45,7 @@ class TrainingLoop:
         num_steps: number of steps so far.
         num_evaluated_steps: number of steps at the last end of an epoch, after its evaluation.
         total_steps: number of steps at which training ends.
+        is_out_of_time: whether the time of the training is over, equally in all processes.
     """
 
     def __init__(
@@ -75,9 +78,33 @@ class TrainingLoop:
         self.num_steps = 0
         self.num_evaluated_steps = 0
         self.warnings: set[str] = set()
+        self.callbacks = self._make_callbacks()
         if context.resume:
             self._load(*context.resume)
-        self.save_schedule = SaveSchedule(settings.checkpoint_seconds, context.stop, self.num_steps)
+        # the clock of the checkpoint is equal in all processes
+        self.is_out_of_time = settings.max_hours is not None and self.clock.seconds >= settings.max_hours * 3600
+        self.save_schedule = SaveSchedule(
+            settings.checkpoint_seconds, context.stop, self.num_steps, self._is_time_over
+        )  # fmt: skip
+
+    def _make_callbacks(self) -> CallbackList:
+        context = self.context
+        training = Training(
+            model=self.model,
+            data=self.data,
+            log=context.log,
+            display=context.display,
+            folder=context.folder,
+            seed=context.seed,
+            monitor=self.monitor,
+            steps_per_epoch=self.steps_per_epoch,
+            step=0,
+        )
+        return CallbackList(context.callbacks, training)
+
+    def _is_time_over(self) -> bool:
+        hours = self.settings.max_hours
+        return hours is not None and self.clock.total_seconds >= hours * 3600
 
     def run(self) -> TrainingSummary:
         """Trains to the end, with the exceptions of `Trainer.fit`."""
@@ -86,6 +113,8 @@ class TrainingLoop:
         with out_of_memory(advice, lambda: f" at step {self.num_steps}"):
             self._train()
             self._save()
+            self._validate_at_least_once()
+            self.callbacks.end()
             self.model.load_state_dict(self.stopping.load_weights())
             return self._summarize()
 
@@ -93,7 +122,10 @@ class TrainingLoop:
         num_epochs = math.ceil(self.total_steps / self.steps_per_epoch)
         self.context.display.start(num_epochs, self.steps_per_epoch, self.num_steps)
         self.clock.start()
-        while self.num_evaluated_steps < self.num_steps or not self._find_stop_reason():
+        self.callbacks.start(self.num_steps)
+        if self.settings.overfit_examples and self.num_steps == 0:
+            self._log_validation()  # the value to rise from
+        while not self.is_out_of_time and (self.num_evaluated_steps < self.num_steps or not self._find_stop_reason()):
             epoch = self.num_evaluated_steps // self.steps_per_epoch
             first = self.num_steps - epoch * self.steps_per_epoch
             end = min(self.steps_per_epoch, self.total_steps - epoch * self.steps_per_epoch)
@@ -103,6 +135,8 @@ class TrainingLoop:
                 self._record(position, len(index), self.step(index, self.num_steps))
                 if position + 1 < end:
                     self._save_or_stop_if_due()
+                if self.is_out_of_time:  # the checkpoint within the epoch resumes it; the rest is not evaluated
+                    return
             self._end_epoch(epoch + 1, end)
             self._save_or_stop_if_due()
 
@@ -114,13 +148,15 @@ class TrainingLoop:
         self.clock.num_examples += num_examples
         self.num_steps += 1
         self.context.display.step(self.num_steps)
+        self.callbacks.end_step(self.num_steps)
 
     def _save_or_stop_if_due(self) -> None:
-        signum, is_save_due = self.save_schedule.poll(self.num_steps)
-        if signum or is_save_due:
+        due = self.save_schedule.poll(self.num_steps)
+        if due.signum or due.checkpoint:
             self._save()
-        if signum:
-            raise Interrupted(signum, f"stopped after step {self.num_steps}")
+        if due.signum:
+            raise Interrupted(due.signum, f"stopped after step {self.num_steps}")
+        self.is_out_of_time |= due.end
 
     def _end_epoch(self, epoch: int, num_steps: int) -> None:
         """Evaluates and logs after `num_steps` steps of an epoch, counted from 1."""
@@ -142,6 +178,7 @@ class TrainingLoop:
         if settings.image_every_epochs and epoch % settings.image_every_epochs == 0:
             context.pictures(self.num_steps, epoch)
         self.num_evaluated_steps = self.num_steps
+        self.callbacks.end_epoch(values)
         self.clock.start_steps()
 
     def _average_terms(self, num_steps: int) -> dict[str, float]:
@@ -165,9 +202,26 @@ class TrainingLoop:
         value = means[self.objective.monitor]
         if not math.isfinite(value):
             raise self._make_error(f"{self.monitor} is {value} after step {self.num_steps}")
+        with self._averaged_weights():
+            self.callbacks.validate({f"valid/{name}": mean for name, mean in means.items()})
         is_counted = epoch > self.objective.num_warmup_epochs and self.num_steps % self.steps_per_epoch == 0
         self.stopping.update(value, epoch, is_counted, self._copy_evaluated_weights)
         return means
+
+    def _validate_at_least_once(self) -> None:
+        """Validates a training whose time was over before its first validation, because it has no best weights.
+
+        It follows the last checkpoint: a resumed training has neither these values nor these weights.
+        """
+        if self.stopping.best == -math.inf:
+            self._log_validation()
+            self.stopping.save_weights()
+
+    def _log_validation(self) -> None:
+        """Validates and logs apart from the end of an epoch."""
+        epoch = math.ceil(self.num_steps / self.steps_per_epoch)
+        values = {f"valid/{name}": value for name, value in self._validate(epoch).items()}
+        self.context.log.scalars(values, self.num_steps, epoch)
 
     def _averaged_weights(self) -> AbstractContextManager:
         """Returns a context in which the model has the weights that evaluation uses."""
@@ -206,7 +260,8 @@ class TrainingLoop:
 
     def _find_stop_reason(self) -> str | None:
         if self.num_steps < self.total_steps or self.stopping.reason:
-            return self.stopping.reason
+            out_of_time = "max_hours" if self.is_out_of_time else None
+            return self.stopping.reason or self.callbacks.stop_reason or out_of_time
         return "max_steps" if self.total_steps == self.settings.max_steps else "max_epochs"
 
     def _save(self) -> None:
@@ -231,7 +286,7 @@ class TrainingLoop:
 
     def _state_dict(self) -> dict[str, Any]:
         """Returns the state without the weights, in plain types and tensors. All processes call it together."""
-        return {
+        state = {
             "step": self.num_steps,
             "evaluated_step": self.num_evaluated_steps,
             "update": self.step.state_dict(),
@@ -240,6 +295,7 @@ class TrainingLoop:
             "ema": self.ema.state_dict() if self.ema else None,
             "clock": self.clock.state_dict(),
         }
+        return state | ({"callbacks": self.callbacks.state_dict()} if self.callbacks.has_callbacks else {})
 
     def _load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Restores the weights and the state of a checkpoint."""
@@ -252,6 +308,8 @@ class TrainingLoop:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.clock.load_state_dict(state["clock"])
+        if "callbacks" in state:
+            self.callbacks.load_state_dict(state["callbacks"])
 
     def _summarize(self) -> TrainingSummary:
         stopped_by = self._find_stop_reason()

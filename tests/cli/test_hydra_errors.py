@@ -18,6 +18,9 @@ KEYS = {
     "objective.samples=3": "objective.samples: there is no such key: did you mean objective.num_samples?",
     "hidden_size=3": "hidden_size: there is no such key: did you mean encoder.hidden_dims or decoder.hidden_dims?",
     "output_dir=x": "output_dir: there is no such key: did you mean hydra.run.dir?",
+    "debug=fast": "debug: there is no such key: did you mean +debug=NAME?",
+    "trainer.max_time=1": "trainer.max_time: there is no such key: did you mean trainer.max_hours?",
+    "wandb=true": "wandb: there is no such key: did you mean logger?",
     "experiment=x": "experiment: there is no such key: did you mean +experiment=NAME?",
     "optimiser.lr=1": "optimiser.lr: there is no such key: did you mean optimizer.lr?",
     "optimizer.momentum=0.5": "optimizer.momentum: there is no such key here: optimizer.momentum needs "
@@ -34,6 +37,8 @@ CHOICES = {
     "dataset/corrupt=missing": "dataset/corrupt=missing: there is no such choice: did you mean dataset/corrupt=missing",
     "+experiment=iwae_2016/mnist_iwae_k51": "+experiment=iwae_2016/mnist_iwae_k51: there is no such preset: did you "
     "mean iwae_2016/mnist_iwae_k5",
+    "+debug=fst": "+debug=fst: there is no such choice: did you mean +debug=fast? There are fast, overfit",
+    "logger=[tensorbord]": "logger=[tensorbord]: there is no such choice: did you mean logger=tensorboard? ",
     "prior=qqqq": "prior=qqqq: there is no such choice: there are autoregressive, ",
 }
 

@@ -4,20 +4,42 @@ import os
 import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from dgm_run.recording.base import Logger
 from dgm_run.recording.log import RunLog, TextLog
+from dgm_run.recording.logged_run import LoggedRun
 
 
-def events(folder) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0})
-    return accumulator.Reload()
+class ListLogger(Logger):
+    """Logger that keeps its calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def open(self, run):
+        return {}
+
+    def scalars(self, values, step, epoch):
+        self.calls.append(("scalars", dict(values), step, epoch))
+
+    def picture(self, name, picture, step):
+        self.calls.append(("picture", name, picture.height, picture.width, step))
+
+    def histogram(self, name, values, step):
+        self.calls.append(("histogram", name, values.shape, step))
+
+    def close(self, status):
+        self.calls.append(("close", status))
 
 
-def test_scalars_go_to_both_sinks(tmp_path):
-    log = RunLog(tmp_path, print)
+def open_log(folder, *loggers, warn=print, offset=0, resumed_step=None):
+    run = LoggedRun(folder, {}, resumed_step)
+    return RunLog(run, {str(number): each for number, each in enumerate(loggers)}, warn, offset)
+
+
+def test_scalars_go_to_file_and_loggers(tmp_path):
+    logger = ListLogger()
+    log = open_log(tmp_path, logger)
     log.scalars({"train/loss": 1.5, "valid/elbo": -2.0}, step=3, epoch=1)
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -25,70 +47,65 @@ def test_scalars_go_to_both_sinks(tmp_path):
         {"step": 3, "epoch": 1, "name": "train/loss", "value": 1.5},
         {"step": 3, "epoch": 1, "name": "valid/elbo", "value": -2.0},
     ]
-    assert [(e.step, e.value) for e in events(tmp_path).Scalars("valid/elbo")] == [(3, -2.0)]
+    assert logger.calls == [("scalars", {"train/loss": 1.5, "valid/elbo": -2.0}, 3, 1), ("close", "stopped")]
 
 
 def test_no_values_leave_no_line(tmp_path):
-    log = RunLog(tmp_path, print)
+    log = open_log(tmp_path)
     log.scalars({}, step=3, epoch=1)
     log.close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
 
 
 def test_speed_stays_out_of_metrics(tmp_path):
-    log = RunLog(tmp_path, print)
+    logger = ListLogger()
+    log = open_log(tmp_path, logger)
     log.speed({"speed/examples_per_second": 5.0}, step=1)
     log.close()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
-    assert events(tmp_path).Scalars("speed/examples_per_second")[0].value == 5.0
+    assert logger.calls[0] == ("scalars", {"speed/examples_per_second": 5.0}, 1, None)
 
 
 def test_a_resumed_log_cuts_what_came_after_its_checkpoint(tmp_path):
-    log = RunLog(tmp_path, print)
+    log = open_log(tmp_path)
     log.scalars({"a": 1.0}, 1, 1)
     offset = log.sync()
     log.scalars({"a": 2.0}, 2, 2)
     log.close()
-    log = RunLog(tmp_path, print, offset, purge_step=2)
+    log = open_log(tmp_path, offset=offset, resumed_step=1)
     log.scalars({"a": 3.0}, 2, 2)
     log.close()
     assert [json.loads(line)["value"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1.0, 3.0]
-    assert [e.value for e in events(tmp_path).Scalars("a")] == [1.0, 3.0]
 
 
 def test_short_metrics_file_is_not_padded(tmp_path):
-    RunLog(tmp_path, print, offset=1000).close()
+    open_log(tmp_path, offset=1000).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
 
 
-def test_pictures_are_files_and_events(tmp_path):
-    log = RunLog(tmp_path, print)
+def test_pictures_are_files(tmp_path):
+    logger = ListLogger()
+    log = open_log(tmp_path, logger)
     log.picture("samples", np.zeros((4, 6, 3), np.uint8), 1, "epoch_0001.png")
     log.histogram("weights/w", torch.randn(10), 1)
-    log.hparams({"prior": "VampPrior", "lr": 0.1})
     log.close()
     assert (tmp_path / "samples" / "epoch_0001.png").read_bytes().startswith(b"\x89PNG")
-    found = events(tmp_path)
-    assert (found.Images("samples")[0].width, found.Images("samples")[0].height) == (6, 4)
-    assert "weights/w" in found.Tags()["distributions"]
-    plugin = found.SummaryMetadata("_hparams_/session_start_info").plugin_data
-    assert plugin.plugin_name == "hparams"
+    assert logger.calls[:2] == [("picture", "samples", 4, 6, 1), ("histogram", "weights/w", (10,), 1)]
 
 
-@pytest.mark.parametrize(("is_success", "status"), [(True, STATUS_SUCCESS), (False, STATUS_FAILURE)])
-def test_how_run_ended_known_to_hparams_page(is_success, status, tmp_path):
-    log = RunLog(tmp_path, print)
-    log.hparams({"prior": "VampPrior"})
+@pytest.mark.parametrize(("is_success", "status"), [(True, "finished"), (False, "failed")])
+def test_loggers_know_how_the_run_ended(is_success, status, tmp_path):
+    logger = ListLogger()
+    log = open_log(tmp_path, logger)
     log.end(is_success)
     log.close()
-    content = events(tmp_path).SummaryMetadata("_hparams_/session_end_info").plugin_data.content
-    assert HParamsPluginData.FromString(content).session_end_info.status == status
+    assert logger.calls == [("close", status)]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_said_once_and_does_not_end_the_run(tmp_path):
     said = []
-    log = RunLog(tmp_path, said.append)
+    log = open_log(tmp_path, warn=said.append)
     log._metrics = open("/dev/full", "wb")  # noqa: SIM115
     for step in range(3):
         log.scalars({"a": 1.0}, step, step)
@@ -119,7 +136,7 @@ def test_unwritable_log_is_reported_once(path, tmp_path):
 def test_a_damaged_record_of_metrics_is_said(content, kept, tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(content)
     said = []
-    log = RunLog(tmp_path, said.append, offset=100)
+    log = open_log(tmp_path, warn=said.append, offset=100)
     log.scalars({"c": 2.0}, 1, 1)
     log.close()
     lines = (tmp_path / "metrics.jsonl").read_bytes()

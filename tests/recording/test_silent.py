@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from dgm_run.recording.base import CheckpointStore, Display, Logger
+from dgm_run.recording.base import CheckpointStore, Display, Log
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.recording.log import RunLog
 from dgm_run.recording.silent import NoCheckpoints, SilentDisplay, SilentLog
@@ -13,7 +13,7 @@ from dgm_run.recording.terminal import Terminal
     ("protocol", "kinds"),
     [
         (Display, (Terminal, SilentDisplay)),
-        (Logger, (RunLog, SilentLog)),
+        (Log, (RunLog, SilentLog)),
         (CheckpointStore, (Checkpoints, NoCheckpoints)),
     ],
 )

@@ -335,7 +335,10 @@ def test_small_numbers_keep_two_digits():
     ]
 
 
-def test_summary_has_training_and_published():
+def test_summary_has_training_and_published(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "events.out.tfevents.1").touch()
     found = {
         "preprocessing": "dynamic",
         "failed_estimators": {"ais": "LinAlgError: singular", "parzen": "no"},
@@ -350,18 +353,18 @@ def test_summary_has_training_and_published():
             "monitor": "valid/elbo", "best": -22.4, "best_epoch": 5,
         },
     }  # fmt: skip
-    assert summarize_run(found, Path("outputs/run")) == [
+    assert summarize_run(found, folder) == [
         "360 test examples, binarisation dynamic",
         "7 epochs in 1:01 (stopped by patience), 1,234 examples/s; best valid/elbo -22.40 after epoch 5",
         "published: log_likelihood -84.5, elbo -86.0 (a paper's number: Table 1)",
         "estimators.ais failed: LinAlgError: singular",
         "estimators.parzen failed: no",
-        f"to run them again: dgm-eval {Path('outputs/run').absolute()} 'estimators=[ais,parzen]'",
+        f"to run them again: dgm-eval {folder} 'estimators=[ais,parzen]'",
         "importance_sampling, log_likelihood: ess_median 12.5",
         "importance_sampling, kl: ess_median unknown",
         "elbo: too few",
-        "outputs in outputs/run",
-        f"to view them: tensorboard --logdir {Path('outputs').absolute()}",
+        f"outputs in {folder}",
+        f"to view them: tensorboard --logdir {tmp_path}",
     ]
     found["training"]["epochs"] = 1
     assert summarize_run(found, Path("outputs/run"))[1].startswith("1 epoch in 1:01 ")

@@ -4,7 +4,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 import dgm_run as package
-from dgm_run.errors import OutOfMemory
+from dgm_run.errors import ConfigError, OutOfMemory
+from dgm_run.runner.assemble import check_config
 from tests.support.tiny import TINY
 
 
@@ -27,3 +28,10 @@ def test_initialize_gets_training_examples(tmp_path):
     digits = (load_digits().images.reshape(-1, 64) >= 8).astype(bool)
     known = {row.tobytes() for row in digits}
     assert all(image.tobytes() in known for image in images)
+
+
+@pytest.mark.parametrize(("group", "kind"), [("logger", "Logger"), ("callbacks", "Callback")])
+def test_parts_of_another_kind_are_refused(group, kind):
+    override = f"+{group}.mine._target_=dgm_run.objectives.log_likelihood.LogLikelihood"
+    with pytest.raises(ConfigError, match=rf"{group}.mine: LogLikelihood is no {kind}: derive it from dgm_run\.\w+"):
+        check_config(package.compose(*TINY, override))

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import dgm_run
 from dgm_run.errors import CheckpointError
 from dgm_run.recording.estimate_id import values_key
-from dgm_run.runner.results import describe_environment, describe_merge, read, write, write_values
+from dgm_run.runner.results import describe_merge, read, write, write_values
 from tests.support.tiny import TINY
 
 
@@ -27,18 +26,6 @@ def test_results_describe_the_run(tmp_path):
         assert row["kind"] in ("exact", "lower_bound", "upper_bound", "estimate")
         assert row["split"] == "test"
         assert {"value", "stderr", "unit", "num_examples", "settings", "seconds", "estimator"} <= set(row)
-
-
-def test_the_environment_names_versions_and_device():
-    found = describe_environment(torch.device("cpu"))
-    assert found["torch"] == torch.__version__
-    assert found["device"] == "cpu"
-    assert found["threads"] == torch.get_num_threads()
-
-
-def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert describe_environment(torch.device("cpu"))["commit"] is None
 
 
 ROW = {

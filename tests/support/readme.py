@@ -70,6 +70,17 @@ def write_own_prior(folder: Path, conf: str = "conf") -> None:
     (folder / conf / "prior" / "mine.yaml").write_text(yaml)
 
 
+def write_own_classes(folder: Path) -> None:
+    """Writes the logger of docs/recording.md with its YAML, and the callback of docs/training.md, into a folder."""
+    for code in read_code():
+        name = re.match(r"# (print_logger|quit_early)\.py\n", code)
+        if name:
+            (folder / f"{name[1]}.py").write_text(code)
+    (yaml,) = re.findall(r"```yaml\n(# conf/logger/print.yaml\n.*?)```", PAGES["docs/recording.md"], re.DOTALL)
+    (folder / "conf" / "logger").mkdir(parents=True)
+    (folder / "conf" / "logger" / "print.yaml").write_text(yaml)
+
+
 def is_sweep(arguments: list[str]) -> bool:
     return bool({"-m", "--multirun"} & set(arguments))
 

@@ -61,7 +61,19 @@ def run():
     split = DataSplit(x, None, lambda v: v)
     cfg = compose(*TINY, "trainer.batch_size=10", "trainer.max_epochs=3", "trainer.eval_every=2")
     context = RunContext(
-        *(0, NoCheckpoints(), log, display, StopRequest(), MedianStopping(Path()), lambda *_: None, {}, None)
+        *(
+            0,
+            NoCheckpoints(),
+            log,
+            display,
+            StopRequest(),
+            MedianStopping(Path()),
+            {},
+            Path(),
+            lambda *_: None,
+            {},
+            None,
+        )
     )
     data = LoadedDataset(instantiate(cfg.dataset), split, split, split)
     model = instantiate(cfg.model)
