@@ -12,6 +12,7 @@ ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY dgm_run dgm_run
+COPY hydra_plugins hydra_plugins
 COPY conf conf
 RUN pip install --no-cache-dir --constraint constraints.txt . && rm -rf /build
 

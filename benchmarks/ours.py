@@ -39,6 +39,7 @@ def trainer_loop(data: LoadedDataset, options: Options, steps: int, *overrides: 
         median_stopping=MedianStopping(Path()),
         callbacks={},
         folder=Path(),
+        pruning=None,
         pictures=lambda step, epoch: None,
         config={},
         resume=None,

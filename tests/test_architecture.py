@@ -83,6 +83,8 @@ def test_only_the_entry_imports_hydra_and_omegaconf():
         "cli/main.py",
         "cli/resume.py",
         "cli/run_commands.py",
+        "cli/search.py",
+        "cli/search_space.py",
         "config/compose.py",
         "config/overrides.py",
         "config/schema.py",

@@ -99,20 +99,3 @@ def test_a_killed_job_is_rerun_alone(launcher, tmp_path):
     assert finished_jobs(tmp_path / "sweep") == ["0", "1"]
     for name, content in before.items():
         assert (tmp_path / "sweep" / name / "results.json").read_bytes() == content
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None, reason="needs Optuna's sweeper"
-)
-def test_a_search_goes_on_where_a_run_fails(tmp_path):
-    done = dgm_run("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "hydra.sweeper.n_jobs=1",
-                   "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=0", *TINY, "objective=renyi",
-                   "objective.alpha=choice(nan,0.5)", "hydra.sweep.dir=sweep", cwd=tmp_path)  # fmt: skip
-    folder = tmp_path / "sweep"
-    failed = [path.parent.name for path in folder.glob("*/error.txt")]
-    assert failed
-    assert sorted(failed + finished_jobs(folder)) == ["0", "1", "2", "3", "4"]
-    assert done.returncode == 1
-    best = (folder / "optimization_results.yaml").read_text()
-    assert "0.5" in best.partition("best_value")[0]

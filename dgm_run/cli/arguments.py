@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 
-from dgm_run.cli.hydra_errors import describe_syntax, describe_unknown_option, list_choices
+from dgm_run.cli.hydra_errors import SEARCH, describe_syntax, describe_unknown_option, list_choices
+from dgm_run.config.overrides import read_key
 from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
@@ -33,6 +34,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
     if options.shell_completion:
         return
     check_overrides(options.overrides)
+    keys = [read_key(each) for each in options.overrides]
+    if "hparams_search" in keys and not options.multirun and options.cfg is None:
+        raise ConfigError("hparams_search: a search has many runs: add -m")
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -45,7 +49,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
     for override in parse_overrides(overrides):
         _check_override(override)
         num_jobs *= _count_values(override)
-    if num_jobs > MAX_JOBS:
+    if num_jobs > MAX_JOBS and SEARCH not in overrides:
         raise ConfigError(f"the sweep has {num_jobs:,} jobs, more than {MAX_JOBS:,}: take fewer values")
 
 
@@ -129,7 +133,7 @@ def _check_override(override: Override) -> None:
         _check_sweep(override)
     value = None if override.is_sweep_override() else override.value()
     _check_folder(line, key, value)
-    is_group = key in GROUPS or key == "experiment" or "/" in key
+    is_group = key in GROUPS or key in ("experiment", "hparams_search") or "/" in key
     if is_group and not override.is_sweep_override():
         _check_choice(line, key, value)
 

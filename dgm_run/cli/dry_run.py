@@ -131,4 +131,5 @@ def _find_sweep_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def _is_hydra_override(override: str) -> bool:
-    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
+    """Returns whether an override sets Hydra alone, as the ranges of a search do."""
+    return override.lstrip("+~").startswith(("hydra.", "hydra/", "hparams_search="))

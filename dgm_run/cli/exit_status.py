@@ -20,6 +20,7 @@ from dgm_run.config.start import read_overrides
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.recording.output import find_lost_streams, get_reason
+from dgm_run.recording.search_record import read_search
 
 ONE_LINE_ERRORS = (UserError, HydraException, OSError)
 """Errors of the user or the system, which are printed as one line without a traceback."""
@@ -110,7 +111,7 @@ def _remove_unstarted_sweeps() -> None:
         return
     for sweep in list(outcome.sweep_folders):
         left = list(sweep.iterdir()) if sweep.is_dir() else []
-        if [path.name for path in left] in ([], ["multirun.yaml"]):
+        if all(path.name == "multirun.yaml" or path.name.startswith((".search", ".worker")) for path in left):
             outcome.sweep_folders.remove(sweep)
             for path in left:
                 path.unlink()
@@ -131,25 +132,30 @@ def _print_failed_jobs() -> None:
         files = sorted(sweep.glob("*/.hydra/overrides.yaml"), key=lambda path: (len(path.parts[-3]), path))
         jobs = {file.parent.parent: read_overrides(file.parent.parent) or [] for file in files}
         common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
+        search = read_search(sweep)
+        trials = {str(trial.number): trial.state for trial in search.trials} if search else {}
         lines = []
         for folder, overrides in jobs.items():
-            if reason := _describe_failure(folder):
+            if reason := _describe_failure(folder, can_resume=trials.get(folder.name) != "fail"):
                 varied = ",".join(each for each in overrides if each not in common) or "no overrides"
                 lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             outcome.has_failed = True
-            again = resume_sweep(sweep, find_sweep_code(sweep))
-            lines = ["failed jobs:", *lines, f"to run the missing jobs: {again}", ""]
-            sys.stderr.write("\n".join(lines))
+            lines = ["failed jobs:", *lines]
+            if not trials or "running" in trials.values():
+                lines.append(f"to run the missing jobs: {resume_sweep(sweep, find_sweep_code(sweep))}")
+            sys.stderr.write("\n".join([*lines, ""]))
         sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")
 
 
-def _describe_failure(folder: Path) -> str | None:
+def _describe_failure(folder: Path, can_resume: bool) -> str | None:
     """Returns why a job has no results, or why its last evaluation failed; None if it succeeded."""
     with suppress(OSError):
         return (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip()
     if (folder / "results.json").exists():
         return None
+    if not can_resume:  # a search does not run a failed trial again
+        return "stopped, killed, or out of memory"
     if (folder / "checkpoints" / "last").is_dir():
         return "stopped, killed, or out of memory; it resumes from its checkpoint"
     return "stopped, killed, or out of memory before its first checkpoint"

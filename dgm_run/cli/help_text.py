@@ -17,9 +17,10 @@ dgm-run: train deep generative models, and know their likelihood.
   dgm-run model=vae prior=vampprior  choose parts
   dgm-run optimizer.lr=1e-3 seed=1   set keys (--cfg job shows all)
   dgm-run -m objective=elbo,iwae     sweep (sweep.dry_run=true lists it)
+  dgm-run -m +hparams_search=vae     search settings by Optuna
   dgm-run +experiment=NAME           run a preset (--experiments lists them)
   dgm-run trainer.resume=RUN_DIR     resume a stopped run
-  dgm-run sweep.resume=SWEEP_DIR     run missing jobs of a sweep
+  dgm-run sweep.resume=SWEEP_DIR     resume a sweep or a search
 
 Choices, GROUP=CHOICE (--choices describes; * is the default):
 """

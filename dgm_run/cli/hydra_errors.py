@@ -17,8 +17,11 @@ from dgm_run.config.schema import GROUPS, LIST_GROUPS
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
-PLUGIN_EXTRAS = ("joblib", "optuna", "ray", "submitit")
-"""Extras of the package that install a launcher or a sweeper."""
+PLUGIN_EXTRAS = ("joblib", "ray", "submitit")
+"""Extras of the package that install a launcher."""
+
+SEARCH = "hydra/sweeper=optuna"
+"""Override that chooses the search."""
 
 ADDED_GROUPS = ("experiment", "debug")
 """Groups without a default, whose choices are added by `+GROUP=CHOICE`."""
@@ -93,7 +96,7 @@ def _describe_known_message(error: BaseException, arguments: Sequence[str], fold
             return f"+{unmerged[1]}: this key exists: write it without +"
         return f"{cause.full_key or unmerged[1]}: {_first_line(cause.msg or cause)}"
     if "does not support sweep type" in message:
-        return f"{_first_line(message)}: choose hydra/sweeper=optuna"
+        return f"{_first_line(message)}: choose {SEARCH}"
     return None
 
 

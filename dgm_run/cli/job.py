@@ -24,9 +24,6 @@ from dgm_run.config.start import START, Start, read_start
 from dgm_run.distributed.ranks import is_rank_zero
 from dgm_run.errors import CheckpointError
 
-FAILED_JOB_VALUE = -1e30
-"""Value that a failed job returns to a search, which maximises the monitored validation quantity."""
-
 
 class SweepFolder(Callback):
     """Hydra callback that records the folder of a sweep, and carries settings of the command to every job.
@@ -46,23 +43,22 @@ class SweepFolder(Callback):
         outcome.sweep_folders.append(Path(config.hydra.sweep.dir).absolute())
 
 
-def run_job(cfg: DictConfig) -> float | None:
-    """Trains and evaluates one job; returns its best validation value for a search, or None after a failed run."""
+def run_job(cfg: DictConfig) -> None:
+    """Trains and evaluates one job. In a sweep its failure is printed and kept in its folder, and others go on."""
     hydra_cfg = cast(DictConfig, HydraConfig.get())  # Hydra declares the type of its schema
     folder = Path(hydra_cfg.runtime.output_dir)
     outcome.run_folders.append(folder)
     if is_rank_zero():
         (folder / "error.txt").unlink(missing_ok=True)  # an earlier attempt may have failed
     try:
-        return _train_and_evaluate(cfg, hydra_cfg, folder)
+        _train_and_evaluate(cfg, hydra_cfg, folder)
     except ONE_LINE_ERRORS as error:
         if hydra_cfg.mode == RunMode.RUN:  # if raised, Hydra would print a line of its own first
             sys.stderr.write(f"{error}\n")
             outcome.has_failed = True
             if not isinstance(error, CheckpointError):  # the folder may belong to another run
                 _write_error_file(folder, str(error))
-            return None
-        if isinstance(error, CheckpointError):  # the folder may belong to another run
+        elif isinstance(error, CheckpointError):  # the folder may belong to another run
             _print_job_failure(hydra_cfg, str(error))
         else:
             _note_failed_job(hydra_cfg, str(error))
@@ -72,10 +68,9 @@ def run_job(cfg: DictConfig) -> float | None:
             raise
         traceback.print_exc()
         _note_failed_job(hydra_cfg, f"{type(error).__name__}: {error}")
-    return FAILED_JOB_VALUE  # an exception would end a search
 
 
-def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> float | None:
+def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> None:
     """Carries out the job with absolute data paths; refuses foreign code that comes from a run folder."""
     from dgm_run.runner.run import run  # imports torch
     from dgm_run.runner.run_folder import refuse_foreign_targets
@@ -96,10 +91,14 @@ def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) ->
     overrides = set_data_paths(overrides, paths)
     own = own | OwnCode(packages=find_packages(list_targets(OmegaConf.to_container(cfg, resolve=False)), base))
     start = asdict(Start(tuple(overrides), own))
-    results = run(cfg, folder, _write_resume_command(hydra_cfg, own, overrides), start)
+    results = run(cfg, folder, _write_resume_command(hydra_cfg, own, overrides), start, _is_trial(hydra_cfg))
     if failed := results["failed_estimators"]:
         _note_failed_estimators(hydra_cfg, failed, folder)
-    return results["training"]["best"]
+
+
+def _is_trial(hydra_cfg: DictConfig) -> bool:
+    """Returns whether a search with a pruner has started this job."""
+    return hydra_cfg.mode == RunMode.MULTIRUN and OmegaConf.select(hydra_cfg, "sweeper.pruner") is not None
 
 
 def _write_resume_command(hydra_cfg: DictConfig, own: OwnCode, overrides: list[str]) -> str:
@@ -136,9 +135,9 @@ def _note_failed_estimators(hydra_cfg: DictConfig, failed: Mapping[str, str], fo
 
 
 def _print_job_failure(hydra_cfg: DictConfig, message: str) -> None:
-    """Prints a failure with the number and the overrides of the job."""
+    """Prints a failure with the folder and the overrides of the job."""
     overrides = as_dict(hydra_cfg.job, resolve=False)["override_dirname"] or "no overrides"
-    sys.stderr.write(f"job {hydra_cfg.job.num} ({overrides}): {message}\n")
+    sys.stderr.write(f"job {Path(hydra_cfg.runtime.output_dir).name} ({overrides}): {message}\n")
     outcome.has_failed = True
 
 

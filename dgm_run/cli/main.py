@@ -18,6 +18,7 @@ from dgm_run.cli.job import run_job
 from dgm_run.cli.resume import add_run, add_sweep, find_sweep_code, fix_data_paths
 from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
 from dgm_run.cli.score import score
+from dgm_run.cli.search import check_installation
 from dgm_run.config.commands import resume_sweep
 from dgm_run.config.compose import conf_dir
 from dgm_run.config.overrides import read_folder, read_key, split_flags
@@ -56,6 +57,7 @@ def main() -> None:
         )
     if is_dry:
         exit_with_status(_dry_run)
+    exit_if_refused(lambda: check_installation(sys.argv[1:]))
     exit_with_status(_hydra_main, os_error_prefix="hydra.run.dir: cannot make the run folder: ")
 
 
@@ -86,9 +88,9 @@ def complete_arguments(arguments: list[str], is_dry: bool) -> list[str]:
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
-def _hydra_main(cfg: DictConfig) -> float | None:
+def _hydra_main(cfg: DictConfig) -> None:
     with guard_output():  # a launcher may have started this process
-        return run_job(cfg)
+        run_job(cfg)
 
 
 def _dry_run() -> None:

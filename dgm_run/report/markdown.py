@@ -8,27 +8,41 @@ from dgm_run.report.groups import Group
 from dgm_run.report.overview import READING_NOTE, Overview, make_overviews
 from dgm_run.report.rows import Row
 from dgm_run.report.runs import Run
+from dgm_run.report.searches import NamedSearch
 from dgm_run.report.tables import EstimateSpec, describe_versions
 
 
 def render_document(
-    groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
+    groups: Sequence[Group],
+    tables: Sequence[tuple[EstimateSpec, list[Row]]],
+    others: Sequence[Run],
+    searches: Sequence[NamedSearch] = (),
 ) -> str:
-    """Renders the overview, all tables, the warnings and the runs without results."""
+    """Renders the overview, the searches, all tables, the warnings and the runs without results."""
     sections = []
     for spec, rows in tables:
         table = _render_table(make_columns(rows))
         sections += [f"## {escape(spec.title)}", "", escape(spec.describe()), "", *table, ""]
     return _join(
-        [*_render_overviews(groups, tables, others), *sections, *_list_warnings(groups), *_list_failed(others)]
+        [
+            *_render_overviews(groups, tables, others),
+            *_render_searches(searches),
+            *sections,
+            *_list_warnings(groups),
+            *_list_failed(others),
+        ]
     )
 
 
 def render_summary(
-    groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec, list[Row]]], others: Sequence[Run]
+    groups: Sequence[Group],
+    tables: Sequence[tuple[EstimateSpec, list[Row]]],
+    others: Sequence[Run],
+    searches: Sequence[NamedSearch] = (),
 ) -> str:
     """Renders the document without the tables of single quantities, for a terminal."""
-    return _join([*_render_overviews(groups, tables, others), *_list_warnings(groups), *_list_failed(others)])
+    overviews = _render_overviews(groups, tables, others)
+    return _join([*overviews, *_render_searches(searches), *_list_warnings(groups), *_list_failed(others)])
 
 
 def describe_status(groups: Sequence[Group], others: Sequence[Run]) -> str:
@@ -53,6 +67,12 @@ def _render_overviews(
         yield from (escape(f"Runs of different versions: {'; '.join(versions)}."), "")
     for overview in make_overviews(tables):
         yield from (f"## {escape(overview.data)}", "", *_render_overview(overview), "")
+
+
+def _render_searches(searches: Sequence[NamedSearch]) -> Iterator[str]:
+    for search in searches:
+        yield from (f"## {escape(search.title)}", "", escape(search.describe()), "")
+        yield from (*_render_table(search.make_columns()), "")
 
 
 def _list_warnings(groups: Sequence[Group]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from dgm_run.report.rows import Row
 from dgm_run.report.run_parts import render_run
 from dgm_run.report.runs import Run
 from dgm_run.report.scatter import render_scatter
+from dgm_run.report.searches import NamedSearch, draw_search
 from dgm_run.report.tables import MAIN_QUANTITIES, EstimateSpec, describe_versions
 
 DRAWING_NOTE = (
@@ -27,13 +28,16 @@ Tables = Sequence[tuple[EstimateSpec, list[Row]]]
 """Rows of each specification."""
 
 
-def render_page(title: str, groups: Sequence[Group], tables: Tables, others: Sequence[Run]) -> str:
-    """Renders a part for each data set, costs, a scatter plot, warnings, runs without results, and all runs."""
+def render_page(
+    title: str, groups: Sequence[Group], tables: Tables, others: Sequence[Run], searches: Sequence[NamedSearch] = ()
+) -> str:
+    """Renders a part for each search and data set, costs, a scatter plot, warnings, failed runs, and all runs."""
     pictures = _open_pictures([run for group in groups for run in group.runs], others)
     data_sets = dict.fromkeys(
         [*(spec.dataset for spec, _ in tables), *(group.runs[0].results["dataset"] for group in groups)]
     )
-    parts = [_render_data_set(name, groups, tables, pictures) for name in data_sets]
+    parts = [_Part(search.title, [_render_search(search)]) for search in searches]
+    parts += [_render_data_set(name, groups, tables, pictures) for name in data_sets]
     parts += [_Part(section.head, [section._replace(head="")]) for section in _render_common(groups, tables, others)]
     parts.append(_Part("Runs", [_Section("", _render_runs(groups, tables, others, pictures))]))
     links = "".join(f"<a href=#p{i}>{escape(part.head)}</a>" for i, part in enumerate(parts))
@@ -139,6 +143,12 @@ def _find_best_runs(tables: Tables) -> dict[str, Run]:
             run, _ = max(rows[0].finite_estimates, key=lambda pair: sign * pair[1]["value"])
             best.setdefault(spec.dataset, run)
     return best
+
+
+def _render_search(search: NamedSearch) -> _Section:
+    columns = search.make_columns()
+    table = render_table(columns, [cell.shown for cell in columns["trial"]])
+    return _Section("", f"<p>{escape(search.describe())}</p>{table}{draw_search(search.record)}")
 
 
 def _render_overview(overview: Overview) -> _Section:

@@ -11,6 +11,7 @@ from dgm_run.report.markdown import render_document, render_summary
 from dgm_run.report.page import render_page
 from dgm_run.report.published import render_published
 from dgm_run.report.records import make_records, render_csv
+from dgm_run.report.searches import collect_searches
 
 FigureFormat = Literal["pdf", "svg"]
 """Format of the figures."""
@@ -39,7 +40,7 @@ def report(
         UserError: the folder has no run, or a file cannot be written.
     """
     comparison = compare_runs(folder, estimator_seeds)
-    parts = (comparison.groups, comparison.tables, comparison.others)
+    parts = (comparison.groups, comparison.tables, comparison.others, collect_searches(folder))
     contents: dict[Path, str | bytes] = {
         folder / "report.html": render_page(f"Runs in {folder}", *parts),
         folder / "report.md": render_document(*parts),

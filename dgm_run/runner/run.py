@@ -10,10 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from dgm_run.config.compose import as_config, resolve_data_paths
-from dgm_run.config.start import make_start, update_data_paths
 from dgm_run.config.validate import validate
-from dgm_run.data.dataset import LoadedDataset
-from dgm_run.data.text import VOCABULARY, Sentences
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import select_device, set_threads
 from dgm_run.distributed.signals import Interrupted, StopRequest
@@ -27,16 +24,17 @@ from dgm_run.recording.logged_run import LoggedRun
 from dgm_run.recording.silent import NoCheckpoints, SilentLog
 from dgm_run.runner import run_folder
 from dgm_run.runner.assemble import Parts, assemble_parts, describe_parts, get_data_source
+from dgm_run.runner.begin import begin_run
 from dgm_run.runner.compatibility import refuse_moved_data
 from dgm_run.runner.evaluate import Evaluation, evaluate_test_set, name_scalars, report_failure
 from dgm_run.runner.finish import finish_run
 from dgm_run.runner.gallery import Gallery
+from dgm_run.runner.pruning import open_pruning
 from dgm_run.runner.resume import load_results_or_checkpoint
-from dgm_run.runner.session import SESSIONS, describe_session, write_session
+from dgm_run.runner.session import describe_session
 from dgm_run.runner.usage import UsageMeter
 from dgm_run.runner.workers import describe_finished, has_to_start_workers, open_run, train_with_workers
 from dgm_run.trainers.base import RunContext, TrainingSummary
-from dgm_run.trainers.initial_weights import load_initial_weights
 from dgm_run.trainers.median_stopping import MedianStopping
 
 
@@ -45,6 +43,7 @@ def run(
     run_dir: str | os.PathLike,
     command: str = "the same with trainer.resume=auto",
     start: Mapping[str, Any] | None = None,
+    is_trial: bool = False,
 ) -> dict[str, Any]:
     """Trains and evaluates the model that `cfg` describes, and writes everything into `run_dir`.
 
@@ -53,6 +52,7 @@ def run(
         run_dir: folder of the run; locked while the run lasts.
         command: command that resumes the run, for messages.
         start: fields of `start.Start`, which the folder keeps for that command.
+        is_trial: whether a search has started the run, and may end it by its pruner.
 
     Returns:
         The contents of results.json. Its `failed_estimators` gives the reason by the estimator's name.
@@ -65,23 +65,29 @@ def run(
     resolve_data_paths(cfg, os.getcwd())
     validate(cfg)
     if has_to_start_workers(cfg):
-        return train_with_workers(cfg, run_dir, command, start, _run_yaml)
+        return train_with_workers(cfg, run_dir, command, start, is_trial, _run_yaml)
     try:
         with open_run(cfg, Path(run_dir)) as (display, stop):
-            return _run(cfg, Path(run_dir), command, start, display, stop)
+            return _run(cfg, Path(run_dir), command, start, is_trial, display, stop)
     except Interrupted as stopped:
         raise Interrupted(stopped.signum, f"{stopped.message}; to resume: {command}") from None
     except ResultsError as error:
         raise ResultsError(f"{error}; to resume: {command}") from None
 
 
-def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
+def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None, is_trial: bool) -> dict[str, Any]:
     """Calls `run` in a worker process, which receives the configuration as YAML."""
-    return run(as_config(OmegaConf.create(text)), run_dir, command, start)
+    return run(as_config(OmegaConf.create(text)), run_dir, command, start, is_trial)
 
 
 def _run(
-    cfg: DictConfig, folder: Path, command: str, start: Mapping[str, Any] | None, display: Display, stop: StopRequest
+    cfg: DictConfig,
+    folder: Path,
+    command: str,
+    start: Mapping[str, Any] | None,
+    is_trial: bool,
+    display: Display,
+    stop: StopRequest,
 ) -> dict[str, Any]:
     config = run_folder.resolve_config(cfg)
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -99,20 +105,17 @@ def _run(
     meter = UsageMeter(device)
     parts = assemble_parts(cfg, device, resume)
     _check_trainer(parts, folder, resume)
-    if not resume:
-        _load_initial_weights(parts, config["trainer"], folder)
     session = describe_session(device)
-    if process_group.is_main_process():
-        _write_data_files(parts.data, folder, start if resume else None)
-        with report_failure(display, f"{folder / SESSIONS}: writing the session"):
-            write_session(folder, session)
+    begin_run(parts, config, folder, session, start, resume, display)
     display.say(describe_parts(parts, device, folder))
 
     log = _open_log(parts, config, folder, display, resume)
-    draw = _make_gallery(parts, log, display, config["seed"])
     store = checkpoints if process_group.is_main_process() else NoCheckpoints()
     context = RunContext(
-        config["seed"], store, log, display, stop, MedianStopping(folder), parts.callbacks, folder, draw, config, resume
+        *(config["seed"], store, log, display, stop, MedianStopping(folder), parts.callbacks, folder),
+        open_pruning(folder) if is_trial else None,
+        _make_gallery(parts, log, display, config["seed"]),
+        *(config, resume),
     )
     try:
         summary, evaluation = _train_and_evaluate(parts, context, log, display)
@@ -132,23 +135,6 @@ def _check_trainer(parts: Parts, folder: Path, resume: Snapshot | None) -> None:
         if resume and process_group.is_main_process():
             run_folder.save_config(folder, resume.state["config"])  # this command has overwritten it
         raise
-
-
-def _load_initial_weights(parts: Parts, settings: Mapping[str, Any], folder: Path) -> None:
-    """Loads the weights that `trainer.init_from` names, and writes their digest into the run folder."""
-    if settings["init_from"]:
-        digest = load_initial_weights(parts.model, settings["init_from"], settings["init_parts"])
-        if process_group.is_main_process():
-            run_folder.write_initial_weights(folder, settings, digest)
-
-
-def _write_data_files(data: LoadedDataset, folder: Path, resumed_start: Mapping[str, Any] | None) -> None:
-    """Writes the vocabulary, the preprocessing and, for a resumed run, the new paths of its data."""
-    if resumed_start:
-        update_data_paths(folder, make_start(resumed_start))
-    if isinstance(data.train, Sentences):
-        data.train.vocabulary.write(folder / VOCABULARY)
-    data.dataset.preprocessing.write(folder)
 
 
 def _make_gallery(parts: Parts, log: Log, display: Display, seed: int) -> Callable[[int, int], None]:

@@ -32,7 +32,12 @@ def has_to_start_workers(cfg: DictConfig) -> bool:
 
 
 def train_with_workers(
-    cfg: DictConfig, run_dir: str | os.PathLike, command: str, start: Mapping[str, Any] | None, work: Callable[..., Any]
+    cfg: DictConfig,
+    run_dir: str | os.PathLike,
+    command: str,
+    start: Mapping[str, Any] | None,
+    is_trial: bool,
+    work: Callable[..., Any],
 ) -> dict[str, Any]:
     """Trains and evaluates in several processes. When one dies, all of them restart from the last checkpoint.
 
@@ -41,8 +46,9 @@ def train_with_workers(
         run_dir: folder of the run.
         command: command that resumes the run, for messages.
         start: fields of `start.Start`.
+        is_trial: whether a search has started the run.
         work: function at the top of a module that carries out the run in each process. It takes the configuration
-            as YAML, the folder, `command` and `start`.
+            as YAML, the folder, `command`, `start` and `is_trial`.
 
     Returns:
         The contents of results.json.
@@ -67,7 +73,8 @@ def train_with_workers(
 
     for restarts_left in range(MAX_RESTARTS, -1, -1):
         try:
-            return launch_workers(cfg.trainer.devices, work, OmegaConf.to_yaml(cfg), os.fspath(run_dir), command, start)
+            text = OmegaConf.to_yaml(cfg)
+            return launch_workers(cfg.trainer.devices, work, text, os.fspath(run_dir), command, start, is_trial)
         except Interrupted as stopped:
             if "to resume: " in stopped.message:
                 raise

@@ -25,7 +25,7 @@ class TrainingSummary:
         steps: number of optimizer steps.
         seconds: wall-clock time over all sessions of a resumed run.
         examples_per_second: speed of training, without evaluation.
-        stopped_by: max_epochs, max_steps, max_hours, patience, median_stopping, or the reason of a callback.
+        stopped_by: max_epochs, max_steps, max_hours, patience, median_stopping, pruning, or the reason of a callback.
         monitor: validation quantity that chose the best checkpoint.
         best: best value of that quantity.
         best_epoch: epochs trained at the best value.
@@ -42,7 +42,7 @@ class TrainingSummary:
 
 
 class StoppingRule(Protocol):
-    """Rule that compares a run with the other jobs of its sweep: see `MedianStopping`."""
+    """Rule that compares a run with the other jobs of its sweep: `MedianStopping`, or the pruner of a search."""
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool: ...
 
@@ -60,6 +60,7 @@ class RunContext:
         median_stopping: rule that compares the run with other jobs of its sweep.
         callbacks: callbacks by their names.
         folder: folder of the run.
+        pruning: rule of a search, asked at every validation; None for a run that is no trial of one with a pruner.
         pictures: draws and logs pictures of the model, at (step, epoch).
         config: configuration, which every checkpoint keeps so that a resumed run can be compared with it.
         resume: checkpoint to resume from, or None.
@@ -73,6 +74,7 @@ class RunContext:
     median_stopping: StoppingRule
     callbacks: Mapping[str, Callback]
     folder: Path
+    pruning: StoppingRule | None
     pictures: Callable[[int, int], None]
     config: dict[str, Any]
     resume: Snapshot | None

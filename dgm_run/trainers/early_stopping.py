@@ -22,25 +22,34 @@ class EarlyStopping:
         monitor: name of the validation quantity; larger is better.
         checkpoints: checkpoints of the run, which have the best weights as `best`.
         median_stopping: rule that compares the run with other jobs of its sweep.
+        pruning: rule of a search, or None.
 
     Attributes:
         best: best value.
         best_epoch: epochs trained at the best value.
         num_waited: evaluations since the best value.
         is_below_median: whether median stopping ends this run.
+        is_pruned: whether the search ends this run.
     """
 
     def __init__(
-        self, settings: LoopSettings, monitor: str, checkpoints: CheckpointStore, median_stopping: StoppingRule
+        self,
+        settings: LoopSettings,
+        monitor: str,
+        checkpoints: CheckpointStore,
+        median_stopping: StoppingRule,
+        pruning: StoppingRule | None,
     ):
         self.settings = settings
         self.monitor = monitor
         self.median_stopping = median_stopping
+        self.pruning = pruning
         self.weights = BestWeights(checkpoints)
         self.best = -math.inf
         self.best_epoch = 0
         self.num_waited = 0
         self.is_below_median = False
+        self.is_pruned = False
 
     def update(self, value: float, epoch: int, is_counted: bool, copy_weights: Callable[[], dict[str, Tensor]]) -> None:
         """Takes the value of a validation.
@@ -63,12 +72,19 @@ class EarlyStopping:
             self.is_below_median = process_group.broadcast_from_main(
                 lambda: self.median_stopping.should_stop(self.monitor, epoch, self.best)
             )
+        pruning = self.pruning
+        if pruning:
+            self.is_pruned = process_group.broadcast_from_main(
+                lambda: pruning.should_stop(self.monitor, epoch, self.best)
+            )
 
     @property
     def reason(self) -> str | None:
-        """Reason to stop, `patience` or `median_stopping`; None to go on."""
+        """Reason to stop, `patience`, `pruning` or `median_stopping`; None to go on."""
         if self.settings.patience and self.num_waited >= self.settings.patience:
             return "patience"
+        if self.pruning and self.is_pruned:
+            return "pruning"
         return "median_stopping" if self.settings.median_stopping_after and self.is_below_median else None
 
     def save_weights(self) -> None:
@@ -84,7 +100,8 @@ class EarlyStopping:
         return self.weights.load(self.best_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("best", "best_epoch", "num_waited", "is_below_median")}
+        names = ("best", "best_epoch", "num_waited", "is_below_median", "is_pruned")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -214,12 +214,14 @@ class TrainingSequence:
         self.resume = None  # only the interrupted training resumes
         if resume and part is not self.model:
             resume = Snapshot(resume.state["layer_weights"], resume.state)
+        pruning = self.run_context.pruning
         name = "" if part is self.model else f"layer_{self.layer + 1}/"
         return replace(
             self.run_context,
             checkpoints=_PartCheckpoints(self, part),
             log=_PartLog(self.run_context.log, name, steps, epochs),
-            median_stopping=_ShiftedMedianStopping(self.run_context.median_stopping, epochs),
+            median_stopping=_ShiftedRule(self.run_context.median_stopping, epochs),
+            pruning=_ShiftedRule(pruning, epochs) if pruning and part is self.model else None,
             pictures=lambda step, epoch: self.run_context.pictures(steps + step, epochs + epoch),
             resume=resume,
         )
@@ -286,15 +288,15 @@ class _PartCheckpoints:
         return self.checkpoints.load(self._name(name))
 
 
-class _ShiftedMedianStopping:
-    """Median stopping with epochs counted from the start of the first training."""
+class _ShiftedRule:
+    """Stopping rule with epochs counted from the start of the first training."""
 
-    def __init__(self, median_stopping: StoppingRule, first_epoch: int):
-        self.median_stopping = median_stopping
+    def __init__(self, rule: StoppingRule, first_epoch: int):
+        self.rule = rule
         self.first_epoch = first_epoch
 
     def should_stop(self, name: str, epoch: int, best: float) -> bool:
-        return self.median_stopping.should_stop(name, self.first_epoch + epoch, best)
+        return self.rule.should_stop(name, self.first_epoch + epoch, best)
 
 
 class _PartLog:

@@ -72,7 +72,9 @@ class TrainingLoop:
         self.batches = Batches(data.train, self.batch_size, context.seed, step.prefetch)
         self.history = StepHistory(self.steps_per_epoch)
         self.monitor = f"valid/{objective.monitor}"
-        self.stopping = EarlyStopping(settings, self.monitor, context.checkpoints, context.median_stopping)
+        self.stopping = EarlyStopping(
+            settings, self.monitor, context.checkpoints, context.median_stopping, context.pruning
+        )
         self.ema = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self.clock = TrainingClock()
         self.num_steps = 0
@@ -259,9 +261,10 @@ class TrainingLoop:
         return TrainingError(f"{what} (seed {self.context.seed}){more}: {remedy}")
 
     def _find_stop_reason(self) -> str | None:
-        if self.num_steps < self.total_steps or self.stopping.reason:
+        reason = self.stopping.reason
+        if self.num_steps < self.total_steps or reason not in (None, "pruning"):  # at its end a trial is complete
             out_of_time = "max_hours" if self.is_out_of_time else None
-            return self.stopping.reason or self.callbacks.stop_reason or out_of_time
+            return reason or self.callbacks.stop_reason or out_of_time
         return "max_steps" if self.total_steps == self.settings.max_steps else "max_epochs"
 
     def _save(self) -> None:

@@ -26,9 +26,9 @@ def settings():
     return instantiate(compose("trainer.patience=2", "trainer.eval_every=1").trainer)
 
 
-def make_stopping(settings, folder, rule=None, **changes):
+def make_stopping(settings, folder, rule=None, pruning=None, **changes):
     settings = dataclasses.replace(settings, **changes)
-    return EarlyStopping(settings, "valid/elbo", Checkpoints(folder), rule or MedianRule())
+    return EarlyStopping(settings, "valid/elbo", Checkpoints(folder), rule or MedianRule(), pruning)
 
 
 def update(stopping, *values, is_counted=True):
@@ -61,6 +61,32 @@ def test_median_rule_is_asked_at_doubled_epochs(settings, tmp_path):
     assert rule.epochs == [2, 4]
     assert stopping.reason == "median_stopping"
     resumed = make_stopping(settings, tmp_path, patience=None)  # without the rule
+    resumed.load_state_dict(stopping.state_dict())
+    assert resumed.reason is None
+
+
+class PruningRule:
+    """Stops where the best value is below a limit."""
+
+    def __init__(self):
+        self.calls = []
+
+    def should_stop(self, name, epoch, best):
+        self.calls.append((name, epoch, best))
+        return best < 2.0
+
+
+def test_pruning_is_asked_at_every_validation(settings, tmp_path):
+    rule = PruningRule()
+    stopping = make_stopping(settings, tmp_path, pruning=rule)
+    stopping.update(3.0, 1, True, dict)
+    stopping.update(1.0, 2, True, dict)
+    assert rule.calls == [("valid/elbo", 1, 3.0), ("valid/elbo", 2, 3.0)]
+    assert stopping.reason is None
+    stopping = make_stopping(settings, tmp_path, pruning=rule)
+    stopping.update(1.0, 1, True, dict)
+    assert stopping.reason == "pruning"
+    resumed = make_stopping(settings, tmp_path)  # after its search
     resumed.load_state_dict(stopping.state_dict())
     assert resumed.reason is None
 

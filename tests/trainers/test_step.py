@@ -61,19 +61,18 @@ def run():
     split = DataSplit(x, None, lambda v: v)
     cfg = compose(*TINY, "trainer.batch_size=10", "trainer.max_epochs=3", "trainer.eval_every=2")
     context = RunContext(
-        *(
-            0,
-            NoCheckpoints(),
-            log,
-            display,
-            StopRequest(),
-            MedianStopping(Path()),
-            {},
-            Path(),
-            lambda *_: None,
-            {},
-            None,
-        )
+        seed=0,
+        checkpoints=NoCheckpoints(),
+        log=log,
+        display=display,
+        stop=StopRequest(),
+        median_stopping=MedianStopping(Path()),
+        pruning=None,
+        callbacks={},
+        folder=Path(),
+        pictures=lambda *_: None,
+        config={},
+        resume=None,
     )
     data = LoadedDataset(instantiate(cfg.dataset), split, split, split)
     model = instantiate(cfg.model)
