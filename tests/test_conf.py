@@ -24,6 +24,7 @@ from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
 from dgm_run.models.layered import LayeredModel
 from dgm_run.models.linear.factor_analysis import EMModel
+from tests.support.tables import draw_cells, write_csv
 from tests.support.tiny import (
     FEW_TEMPERATURES,
     SHORT,
@@ -58,6 +59,7 @@ SMALL_NOISE = ("posterior.noise_dim=4", "posterior.hidden_dim=8")
 NEEDS = {  # what a choice needs beside the defaults, and what makes its run short
     "gaussian likelihood": ("dataset.binarize=none", "dataset.dequantize=true"),
     "categorical likelihood": ("dataset.binarize=none",),
+    **dict.fromkeys(("mixed likelihood", "table encoder"), ("dataset=wine", "trainer.batch_size=40")),
     "discretized_logistic likelihood": ("dataset.binarize=none",),
     "linear_with_momentum schedule": ("optimizer=sgd", "optimizer.lr=1e-4"),
     "sylvester_flow posterior": ("posterior.num_vectors=2",),
@@ -146,6 +148,7 @@ TOGETHER = (  # choices that train in one run, and in a slow test each by itself
     "posterior=sylvester_flow encoder=conv decoder=conv",
     "posterior=gaussian_process encoder=dcgan decoder=dcgan",
     "encoder=resnet decoder=resnet",
+    "encoder=table likelihood=mixed",
     "encoder=mlp decoder=pixelcnn",
     "decoder=gated_pixelcnn",
 )
@@ -257,8 +260,11 @@ def test_every_corruption_trains_a_step(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_data_set_composes_and_fits_its_target(name):
+def test_every_data_set_composes_and_fits_its_target(name, tmp_path):
     path = ("dataset.source.path=x",) if name in ("arrays", "image_folder", "text_file") else ()
+    if name == "table":
+        write_csv(tmp_path / "x.csv", draw_cells(30))
+        path = (f"dataset.source.path={tmp_path / 'x.csv'}",)
     validate(dgm_run.compose(f"dataset={name}", "data_dir=nowhere", *path))
 
 

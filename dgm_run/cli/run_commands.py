@@ -22,6 +22,7 @@ from dgm_run.recording.output import guard_output
 
 if TYPE_CHECKING:
     from dgm_run.data.dataset import LoadedDataset
+    from dgm_run.models.base import GenerativeModel
 
 VERSION = f"dgm-run {dgm_run.__version__}\n"
 """Text that all commands print for --version."""
@@ -69,8 +70,8 @@ def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int) -> list[Path]:
     """Draws all pictures, or sentences, of the model; returns their files."""
     import torch
 
-    from dgm_run.runner.run_folder import load_model, read_preprocessing
-    from dgm_run.runner.sample import draw, draw_sentences, write, write_sentences
+    from dgm_run.runner.run_folder import load_model
+    from dgm_run.runner.sample import draw_sentences, write_sentences
     from dgm_run.runner.text_samples import is_sentence_model
 
     settings = [f"n={n}", f"seed={seed}"]
@@ -78,13 +79,32 @@ def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int) -> list[Path]:
     cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, settings, code)) if has_start else None
     model = load_model(folder, own.packages)
     torch.set_default_dtype(next(model.parameters()).dtype)
-    data = _load_data_or_warn(cfg)
+    data = _load_data_or_warn(cfg, folder)
     target = folder / "drawn" / f"seed_{seed}"
     if is_sentence_model(model):
         return write_sentences(draw_sentences(model, folder, data, n, seed), target)
-    train = data.train.uncorrupted if data else None
-    test = data.test if data else None
-    return write(draw(model, n, seed, train, test, read_preprocessing(folder)), target)
+    return _draw_examples(model, folder, data, n, seed, target)
+
+
+def _draw_examples(
+    model: "GenerativeModel", folder: Path, data: "LoadedDataset | None", n: int, seed: int, target: Path
+) -> list[Path]:  # fmt: skip
+    """Draws images, vectors or rows of a table, and writes them; returns the files."""
+    from dgm_run.data.table import TableDataset
+    from dgm_run.runner.run_folder import load_config, read_preprocessing
+    from dgm_run.runner.sample import draw, write
+    from dgm_run.runner.table_samples import read_run_columns, write_tables
+
+    config = load_config(folder)
+    preprocessing = read_preprocessing(folder)
+    if not read_run_columns(config):
+        train = data.train.uncorrupted if data else None
+        return write(draw(model, n, seed, train, data.test if data else None, preprocessing), target)
+    pictures = draw(model, n, seed, preprocessing=preprocessing)
+    table = data.dataset if data and isinstance(data.dataset, TableDataset) else None
+    return write(pictures, target) + write_tables(
+        model, pictures["samples_drawn"], seed, table, config, preprocessing, target
+    )
 
 
 def _draw_label(folder: Path, own: OwnCode, n: int, seed: int, label: int) -> list[Path]:
@@ -107,14 +127,18 @@ def _parse_sample_settings(arguments: list[str]) -> tuple[int, int, int | None]:
     return settings["n"] or 0, settings["seed"] or 0, settings["label"]
 
 
-def _load_data_or_warn(cfg: DictConfig | None) -> "LoadedDataset | None":
-    """Loads the data set of a run; returns None after a warning if it is not available."""
+def _load_data_or_warn(cfg: DictConfig | None, folder: Path) -> "LoadedDataset | None":
+    """Loads the data set of a run, with the run's columns; returns None after a warning if it is not available."""
     from dgm_run.config.compose import instantiate
     from dgm_run.memory import out_of_memory
+    from dgm_run.runner.run_folder import load_config
 
     try:
         if cfg is None:
             raise UserError("the run has no settings of its data set, because dgm-run did not start it")
+        if "columns" in cfg.dataset:
+            for key in ("columns", "shape"):
+                cfg.dataset[key] = load_config(folder)["dataset"][key]
         with out_of_memory("the data set is too large"):
             return instantiate(cfg.dataset).load()
     except UserError as error:

@@ -45,8 +45,14 @@ PRESET_NEUTRAL_KEYS = (
 )
 """Prefixes of overrides that keep a preset's published number valid."""
 
-SHARED_SIZES = {"latent_dim": "model", "shape": "dataset", "num_levels": "dataset", "num_classes": "dataset"}
-"""Sizes that several parts share, and the group that sets each size."""
+SHARED_SIZES = {
+    "latent_dim": "model",
+    "shape": "dataset",
+    "columns": "dataset",
+    "num_levels": "dataset",
+    "num_classes": "dataset",
+}
+"""Sizes that several parts share, and the group that sets each size. The columns of a table are such sizes too."""
 
 
 @dataclass

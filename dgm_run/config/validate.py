@@ -26,8 +26,8 @@ def validate(cfg: DictConfig) -> None:
 
     It checks the arguments of every `_target_` against its signature and annotations. It checks the kinds of parts
     that the model takes, and the `requires` of prior, objective, trainer and estimators. The model must refer exactly
-    once to each chosen part. Settings of estimators that are not chosen are dropped, and `trainer.total_epochs` is
-    divided among the stages of training.
+    once to each chosen part. Settings of estimators that are not chosen are dropped, `trainer.total_epochs` is divided
+    among the stages of training, and the columns of a table are read from its file.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
@@ -56,6 +56,7 @@ def _validate_all(cfg: DictConfig) -> None:
     for key in GROUPS:
         if cfg[key] is None and key not in (*PARTS, *LIST_GROUPS):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
+    complete_dataset(cfg)
     _check_parts(cfg)
     _check_kind_of_data(cfg)
     _check_sizes(cfg)
@@ -77,6 +78,14 @@ def _validate_all(cfg: DictConfig) -> None:
             raise ConfigError(_find_source_key(raw, named) + str(error)[len(named) :]) from None
     _check_optimizer(cfg.trainer, "trainer")
     divide_total_epochs(cfg)
+
+
+def complete_dataset(cfg: DictConfig) -> None:
+    """Fills in the settings of a data set that follow from its file, such as the columns of a table, in place."""
+    complete = getattr(import_target(cfg.dataset, "dataset"), "complete", None)
+    if complete is not None:
+        for name, value in complete(instantiate(cfg.dataset.source)).items():
+            cfg.dataset[name] = value
 
 
 def _find_source_key(raw: Mapping[str, Any], key: str) -> str:

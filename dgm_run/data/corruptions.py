@@ -108,7 +108,7 @@ def _check_probability(probability: float) -> None:
 class Missing(Corruption):
     """Missing values, independent of the values themselves; all channels of a pixel are missing together."""
 
-    takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")
+    takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous", "mixed")
     has_true_observations = True
 
     @abstractmethod
@@ -137,7 +137,7 @@ class Missing(Corruption):
 class MissingValues(Missing):
     """Missing values of the data themselves, NaN in the arrays. It hides no further values."""
 
-    takes = ("continuous",)
+    takes = ("binary", "continuous", "mixed")
 
     def draw_mask(self, num: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         return torch.zeros(num, height, width, dtype=torch.bool)

@@ -215,11 +215,13 @@ class Dataset:
             )
         if has_missing and not self.corrupt:
             self.corrupt = MissingValues()
-        standardization = None
-        if self.standardize != "none":
-            train = splits.train.stored
-            standardization = Standardization.fit(lambda: train.split(BLOCK_SIZE), self.standardize)
-        self.preprocessing = Preprocessing(standardization, has_missing)
+        self.preprocessing = Preprocessing(self._fit_standardization(splits.train.stored), has_missing)
+
+    def _fit_standardization(self, train: Tensor) -> Standardization | None:
+        """Fits mean and scale to the training examples, unless the data keep their units."""
+        if self.standardize == "none":
+            return None
+        return Standardization.fit(lambda: train.split(BLOCK_SIZE), self.standardize)
 
     def _select_checked_values(self, x: Tensor | OnDisk) -> Tensor:
         """Returns all values, or the first values of a file."""

@@ -27,9 +27,8 @@ class MLPDecoder(Decoder):
         self.likelihood = likelihood
         self.network = mlp(latent_dim, hidden_dims, activation)
         features = hidden_dims[-1] if hidden_dims else latent_dim
-        self.output = linear(features, likelihood.num_params * math.prod(likelihood.shape))
+        self.output = linear(features, math.prod(likelihood.params_shape))
 
     def forward(self, z: Tensor) -> Distribution:
         params = self.output(self.network(z)).to(z.dtype)  # densities stay in full precision under autocast
-        params = params.unflatten(-1, (self.likelihood.num_params, *self.likelihood.shape))
-        return self.likelihood(params)  # batch shape z.shape[:-1]
+        return self.likelihood(params.unflatten(-1, self.likelihood.params_shape))  # batch shape z.shape[:-1]

@@ -11,9 +11,11 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         takes: kinds of data that it can read (`Dataset.kind`).
+        reads_missing: whether it reads missing elements, NaN; others need zeros in their place.
     """
 
     takes: ClassVar[tuple[str, ...]] = ("binary", "levels", "continuous")
+    reads_missing: ClassVar[bool] = False
     feature_dim: int
 
     @abstractmethod

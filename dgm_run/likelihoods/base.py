@@ -9,7 +9,7 @@ from dgm_run.distributions.base import Distribution
 
 
 class Likelihood(nn.Module, ABC):
-    """Likelihood: forward(params) maps (*batch, num_params, *shape) -> p(x | z), batch shape (*batch,), event `shape`.
+    """Likelihood: forward(params) maps (*batch, *params_shape) -> p(x | z), batch shape (*batch,), event `shape`.
 
     Attributes:
         takes: kinds of data (`Dataset.kind`) for which p(x | z) is normalised.
@@ -24,6 +24,11 @@ class Likelihood(nn.Module, ABC):
     def __init__(self, shape: Sequence[int]):
         super().__init__()
         self.shape = tuple(shape)
+
+    @property
+    def params_shape(self) -> tuple[int, ...]:
+        """Shape of a decoder's outputs for one example; other shapes are for decoders without pixels."""
+        return (self.num_params, *self.shape)
 
     @abstractmethod
     def forward(self, params: Tensor) -> Distribution: ...

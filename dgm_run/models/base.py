@@ -108,8 +108,10 @@ class LatentVariableModel(nn.Module, ABC):
         """Returns q(z | x): (B, *shape) -> batch shape (B,)."""
 
     def infer_from_corrupted(self, x: Tensor, corrupt: Corruption) -> Distribution:
-        """Returns q(z | x~) for corrupted examples x~. The encoder receives zeros where the value is unknown."""
-        return self.infer(corrupt.observed(x).nan_to_num(0.0))
+        """Returns q(z | x~) for corrupted examples x~. Most encoders receive zeros where the value is unknown."""
+        observed = corrupt.observed(x)
+        reads_missing = any(getattr(part, "reads_missing", False) for part in self.modules())
+        return self.infer(observed if reads_missing else observed.nan_to_num(0.0))
 
     @abstractmethod
     def latent_prior(self) -> Distribution:

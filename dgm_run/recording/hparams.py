@@ -32,7 +32,8 @@ def _is_repeated_size(key: str) -> bool:
 
 
 _KEYS_WITHOUT_COLUMN = (
-    *("estimators", "published", "dataset._target_", "dataset.source._target_", "trainer.eval_batch_size"),
+    *("estimators", "published", "dataset._target_", "dataset.source._target_", "dataset.columns"),
+    "trainer.eval_batch_size",
     *("trainer.image_every_epochs", "trainer.checkpoint_seconds", *MACHINE_KEYS),
 )
 """Keys that do not distinguish models, or change no number."""

@@ -1,5 +1,6 @@
 """Groups of runs that differ by their seeds alone, and the settings by which groups differ."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,9 @@ NEUTRAL_KEYS = (
 MODEL = "model._target_"
 DATA = "dataset.name"
 """Keys of the two choices from which other settings follow."""
+
+COLUMNS = "dataset.columns"
+"""Key of the columns of a table, which are counted and not listed."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,13 @@ def _shorten_settings(keys: Sequence[str], run: Run) -> dict[str, Any]:
             part = key.removesuffix(TARGET)
             class_name = str(value).rpartition(".")[2] if value else "none"
             settings[part] = run.choices.get(part, class_name)
+        elif key == COLUMNS and value:
+            settings[key] = _count_kinds(value)
         elif key in run.settings:
             settings[key] = value
     return settings
+
+
+def _count_kinds(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Counts the columns of a table by their kind, as in `30 real + 1 binary`."""
+    return " + ".join(f"{num} {kind}" for kind, num in Counter(each["kind"] for each in columns).items())

@@ -9,9 +9,13 @@ from typing import Any
 
 from torch import nn
 
+from dgm_run.data.columns import describe_kinds
 from dgm_run.data.dataset import DataDescription, Dataset, LoadedDataset
+from dgm_run.data.table import TableDataset
+from dgm_run.encoders.base import Encoder
 from dgm_run.errors import CheckpointError, ConfigError, DataError
 from dgm_run.estimators.base import Estimator
+from dgm_run.likelihoods.base import Likelihood
 from dgm_run.models.base import ExactModel
 from dgm_run.priors.base import Prior
 
@@ -25,6 +29,8 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
     for part in (*model.modules(), *estimators.values()):
         takes = getattr(part, "takes", None)
         if takes and dataset.kind not in takes:
+            if isinstance(dataset, TableDataset):
+                raise ConfigError(_describe_column_conflict(part, takes, dataset))
             if "tokens" in (*takes, dataset.kind):
                 raise ConfigError(_describe_sentence_conflict(part, dataset))
             raise ConfigError(
@@ -103,6 +109,23 @@ def _describe_value_conflict(part: object, kinds: Sequence[str], dataset: Datase
         return f"{takes}, and those of {dataset.name} are real: choose {instead}; {levels}"
     given = f"dataset.binarize={dataset.binarize} gives {dataset.kind}"
     return f"{takes}, and {given}: set {setting}, or choose {instead}"
+
+
+def _describe_column_conflict(part: object, takes: Sequence[str], dataset: TableDataset) -> str:
+    instead = "choose model=vae, or keep columns of one kind: dataset.source.use=[real] or [binary]"
+    if isinstance(part, Encoder):
+        instead = "choose encoder=table"
+    elif isinstance(part, Likelihood):
+        instead = "choose likelihood=mixed"
+    elif isinstance(part, Prior):
+        instead = "choose another prior"
+    elif isinstance(part, Estimator):
+        instead = "drop it"
+    name = type(part).__name__
+    return (
+        f"{name} takes {' or '.join(takes)} data, and {dataset.name} has columns of other kinds "
+        f"({describe_kinds(dataset.columns)}): {instead}"
+    )
 
 
 def _describe_sentence_conflict(part: object, dataset: DataDescription) -> str:

@@ -139,7 +139,7 @@ def _estimate(
             f"{name}: repeat {repeat + 1} of {estimator.repeats}" if estimator.repeats > 1 else name
         )
         repeats.append(fitted(model, data.test, report))
-    is_discrete = data.dataset.kind != "continuous"
+    is_discrete = data.dataset.kind not in ("continuous", "mixed")
     estimates = [add_limits(each, is_discrete) for each in average_repeats(repeats, estimator.seed)]
     seconds = time.monotonic() - start
     for estimate in estimates:

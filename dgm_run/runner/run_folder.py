@@ -63,14 +63,23 @@ def save_config(folder: Path, config: dict[str, Any]) -> None:
 
 
 def resolve_config(cfg: DictConfig) -> dict[str, Any]:
-    """Returns the configuration as plain values. Interpolations of values are resolved, references to parts stay."""
+    """Returns the configuration as plain values. Interpolations of values are resolved, other references stay.
+
+    These are the references to parts, and to the columns of a table.
+    """
 
     def walk(raw: Any, resolved: Any) -> Any:
         if isinstance(raw, dict):
             return {name: walk(value, resolved[name]) for name, value in raw.items()}
-        return raw if isinstance(resolved, dict) else resolved
+        is_reference = isinstance(resolved, dict) or (isinstance(raw, str) and _are_columns(resolved))
+        return raw if is_reference else resolved
 
     return walk(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
+
+
+def _are_columns(value: Any) -> bool:
+    """Returns whether a value is a list of columns, each with settings of its own."""
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
 
 
 def config_hash(config: dict[str, Any]) -> str:
@@ -96,6 +105,9 @@ def diff_configs(saved: Any, current: Any, key: str = "", may_change: Sequence[s
         names = list(saved) + [name for name in current if name not in saved]
         prefix = f"{key}." if key else ""
         return [line for n in names for line in diff_configs(saved.get(n), current.get(n), f"{prefix}{n}", may_change)]
+    if _are_columns(saved) and _are_columns(current) and len(saved) == len(current):
+        pairs = enumerate(zip(saved, current, strict=True))
+        return [line for i, (old, new) in pairs for line in diff_configs(old, new, f"{key}[{i}]", may_change)]
     return [] if saved == current else [f"{key}: {saved} -> {current}"]
 
 

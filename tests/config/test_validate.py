@@ -94,3 +94,18 @@ def test_a_model_beyond_memory_is_refused_in_words():
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
         check_config(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))
+
+
+def test_columns_are_read_from_the_table():
+    cfg = compose_arguments(["dataset=wine", "dataset.source.use=[categorical]"])
+    validate(cfg)
+    (column,) = cfg.dataset.columns
+    assert (column.name, column.kind, list(column["values"])) == (
+        "cultivar",
+        "categorical",
+        ["class_0", "class_1", "class_2"],
+    )
+    assert cfg.encoder.columns == cfg.dataset.columns
+    assert cfg.dataset.shape == [1]
+    validate(cfg)  # known columns stay
+    assert len(cfg.dataset.columns) == 1

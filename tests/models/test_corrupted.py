@@ -7,11 +7,18 @@ import torch
 import dgm_run
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.corruptions import BitFlip, GaussianNoise, MissingAtRandom, MissingHalf
+from dgm_run.decoders.mlp import MLPDecoder
+from dgm_run.encoders.table import TableEncoder
 from dgm_run.errors import ConfigError
+from dgm_run.likelihoods.mixed import MixedLikelihood
 from dgm_run.models.corrupted import CorruptedModel, ExactCorruptedModel, build_corrupted_model
+from dgm_run.models.latent.vae import VAE
 from dgm_run.objectives.iwae import IWAE
+from dgm_run.posteriors.gaussian import GaussianPosterior
+from dgm_run.priors.standard import StandardPrior
 from dgm_run.runner.run_folder import load_model
 from tests.support import energy, truth
+from tests.support.tables import COLUMNS
 from tests.support.tiny import SHORT, TINY
 
 MISSING = MissingAtRandom(0.5)
@@ -112,3 +119,45 @@ def test_run_learns_from_missing_values(tmp_path):
 def test_what_needs_complete_data_is_refused(overrides, message, tmp_path):
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
         dgm_run.run(dgm_run.compose(*SHORT, "dataset/corrupt=missing_half", *overrides), tmp_path)
+
+
+@pytest.fixture
+def table_vae():
+    """A VAE with one latent dimension of binary and categorical columns and a count."""
+    columns = [COLUMNS[0], *COLUMNS[2:4]]
+    torch.manual_seed(0)
+    decoder = MLPDecoder(1, [4], "tanh", MixedLikelihood(columns, "gaussian", "poisson", 0.0, 0.001))
+    return VAE(
+        1, StandardPrior(1), GaussianPosterior(TableEncoder(columns, [4], "tanh"), 1, [-6.0, 2.0]), decoder
+    ).double()
+
+
+def integrate_table(model, x):
+    """Computes p(x) of complete rows, (N, D), by a sum over a grid of z."""
+    z = torch.linspace(-8, 8, 4001, dtype=torch.float64).unsqueeze(1)
+    density = torch.exp(-0.5 * z.squeeze(1).square()) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    return torch.stack([(model.decode(z).log_prob(row).exp() * density).sum() for row in x])
+
+
+@torch.no_grad()
+def test_missing_columns_are_summed_out(table_vae):
+    """Importance samples against a sum over all values of the missing columns, each integrated over z."""
+    model = CorruptedModel(table_vae, MISSING)
+    complete = torch.cartesian_prod(torch.arange(2.0), torch.arange(3.0), torch.arange(60.0)).double()
+    p = integrate_table(table_vae, complete)
+    assert p.sum().item() == pytest.approx(1, abs=1e-9)
+    for x_tilde in ([1, torch.nan, 2], [torch.nan, 0, torch.nan], [0, 2, torch.nan], [torch.nan] * 3):
+        row = torch.tensor(x_tilde, dtype=torch.float64)
+        expected = p[((complete == row) | row.isnan()).all(1)].sum()
+        torch.manual_seed(0)
+        estimate = model.log_weights(row.unsqueeze(0), 20_000).exp().mean()
+        assert estimate.item() == pytest.approx(expected.item(), rel=0.02)
+
+
+@torch.no_grad()
+def test_table_encoders_read_missing_columns(table_vae):
+    model = CorruptedModel(table_vae, MISSING)
+    rows = torch.tensor([[1, torch.nan, 2], [1, 0, 2]], dtype=torch.float64)
+    q = model.infer(rows)
+    assert q.mean.isfinite().all()
+    assert abs(q.mean[0] - q.mean[1]) > 1e-3

@@ -129,3 +129,12 @@ def test_settings_implied_by_data_are_apart(tmp_path):
     assert found["digits_fixed"].name == "dataset.binarize=fixed, dataset.name=digits"
     assert found["mnist_dynamic"].settings == {"dataset.name": "mnist", "dataset.binarize": "dynamic"}
     assert found["mnist_fixed"].implied == {"dataset.shape": [1, 28, 28]}
+
+
+def test_columns_of_a_table_are_counted(tmp_path):
+    real = {"name": "a", "kind": "real", "dtype": "double", "values": []}
+    binary = {**real, "name": "b", "kind": "binary"}
+    for name, columns in (("a", [real, real, binary]), ("b", [real, binary])):
+        folders.write(tmp_path / name, folders.config(dataset__columns=columns), [folders.estimate(-3.0)])
+    found = [group.settings for group in group_runs(collect_runs(tmp_path))]
+    assert found == [{"dataset.columns": "2 real + 1 binary"}, {"dataset.columns": "1 real + 1 binary"}]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import dgm_run
+from dgm_run.config.validate import validate
 from dgm_run.errors import CheckpointError
 from dgm_run.runner.run_folder import (
     config_hash,
@@ -13,6 +14,7 @@ from dgm_run.runner.run_folder import (
     describe_config_change,
     diff_configs,
     load_model,
+    resolve_config,
     save_config,
 )
 from tests.support.tiny import TINY
@@ -240,3 +242,15 @@ def test_weights_of_other_config_are_refused(run, tmp_path):
     os.symlink(run / "checkpoints", tmp_path / "checkpoints")
     with pytest.raises(CheckpointError, match=r"do not fit its configuration: .*raw_pseudo_inputs"):
         load_model(tmp_path)
+
+
+def test_columns_of_a_table_stand_once():
+    cfg = dgm_run.compose("dataset=wine")
+    validate(cfg)
+    config = resolve_config(cfg)
+    assert len(config["dataset"]["columns"]) == 14
+    assert config["likelihood"]["columns"] == config["encoder"]["columns"] == "${dataset.columns}"
+    changed = copy.deepcopy(config)
+    changed["dataset"]["columns"][13]["values"] = ["a", "b"]
+    line = "dataset.columns[13].values: ['class_0', 'class_1', 'class_2'] -> ['a', 'b']"
+    assert diff_configs(config, changed) == [line]

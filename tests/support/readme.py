@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import dgm_run
+from tests.support.tables import draw_cells, write_csv
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -163,12 +164,16 @@ def write_data(folder: Path) -> None:
 
 
 def write_own_files(folder: Path) -> None:
-    """Writes what the pages call mine.npz, mine.npy, mine.csv and mine.txt; the second and third are as digits are."""
+    """Writes what the pages call mine.npz, mine.npy, mine.csv, people.csv and mine.txt.
+
+    mine.npy and mine.csv are as digits are, people.csv has columns of all kinds.
+    """
     generator = np.random.default_rng(0)
     np.savez(folder / "mine.npz", x=generator.integers(0, 256, (2100, 28, 28), dtype=np.uint8))
     bits = generator.integers(0, 2, (20, 8, 8))
     np.save(folder / "mine.npy", bits)
     np.savetxt(folder / "mine.csv", bits.reshape(20, 64), fmt="%d", delimiter=",")
+    write_csv(folder / "people.csv", {"age": generator.integers(20, 70, 400).tolist(), **draw_cells(400)}, missing=0.1)
     words = ["the", "cat", "sees", "a", "tree", "and", "hears", "my", "dog", "today"]
     sentences = [" ".join(generator.choice(words, 7)).capitalize() + "." for _ in range(1500)]
     (folder / "mine.txt").write_text(" ".join(sentences))

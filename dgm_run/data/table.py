@@ -1,0 +1,155 @@
+"""Data sets that are tables, with columns of several kinds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dgm_run.data.columns import (
+    Kind,
+    describe_kinds,
+    encode_rows,
+    list_columns,
+    read_columns,
+    select_positions,
+    split_units,
+)
+from dgm_run.data.conform import BLOCK_SIZE, NAMES
+from dgm_run.data.corruptions import Corruption
+from dgm_run.data.dataset import Dataset
+from dgm_run.data.describe import describe_missing
+from dgm_run.data.guess_columns import Choice, RawColumn, describe_left_out, guess_columns
+from dgm_run.data.split import RawSplits, split_examples
+from dgm_run.data.standardize import Standardization
+from dgm_run.errors import DataError
+
+
+class TableSource(ABC):
+    """Source of a table. It is split into training, validation and test rows.
+
+    Args:
+        columns: plain values of the columns that a model sees, from `guess`.
+        kinds: kinds of columns by their names, in the place of guesses: real | count | binary | categorical | drop.
+            Null for none.
+        use: kinds of the columns to keep; null for all.
+        one_hot: whether each value of a categorical column is a binary column of its own.
+        num_valid: rows for validation.
+        num_test: rows for the test set.
+        split_seed: seed of the shuffle before the split; null keeps the order and takes the last rows.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Mapping[str, Any]],
+        kinds: Mapping[str, Choice] | None,
+        use: Sequence[Kind] | None,
+        one_hot: bool,
+        num_valid: int,
+        num_test: int,
+        split_seed: int | None,
+    ):
+        self.columns = read_columns(columns)
+        self.kinds = kinds or {}
+        self.use = use
+        self.one_hot = one_hot
+        self.num_valid = num_valid
+        self.num_test = num_test
+        self.split_seed = split_seed
+
+    @abstractmethod
+    def read(self) -> list[RawColumn]:
+        """Reads the table."""
+
+    def guess(self) -> list[dict[str, Any]]:
+        """Returns plain values of the columns that a model sees, with guesses of their kinds."""
+        columns = guess_columns(self.read(), self.kinds, self.use)
+        return [column.state() for column in (split_units(columns) if self.one_hot else columns)]
+
+    def __call__(self) -> RawSplits:
+        table = self.read()
+        cells = {raw.name: raw.cells for raw in table}
+        for column in self.columns:
+            if column.name not in cells:
+                raise DataError(f"dataset: the table has no column {column.name} any more: start a new run")
+        x = encode_rows(self.columns, cells)
+        if self.split_seed is not None:
+            x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
+        splits = split_examples(x, None, self.num_valid, self.num_test)
+        left_out = describe_left_out(table, self.columns)
+        notes = (f"columns left out: {left_out}",) if left_out else ()
+        return replace(splits, about=f"columns: {describe_kinds(self.columns)}", notes=notes)
+
+
+class TableDataset(Dataset):
+    """Table: rows are examples, (D,), with a number or a code for each column. Real columns are standardised.
+
+    Densities are in the units of the data: a density of real columns, a probability of all others.
+
+    Args:
+        source: returns the raw splits; reads the table only when called.
+        name: name in the results.
+        columns: plain values of the columns; `complete` fills them in.
+        shape: (D,); `complete` fills it in.
+        binarize: none; columns have kinds instead.
+        dequantize: has no effect; models of real values set it for images.
+        corrupt: missing cells beside those of the table; null for none.
+        corrupt_seed: seed of the missing cells.
+    """
+
+    def __init__(
+        self,
+        source: TableSource,
+        name: str,
+        columns: Sequence[Mapping[str, Any]],
+        shape: Sequence[int],
+        binarize: Literal["none"],
+        dequantize: bool,
+        corrupt: Corruption | None,
+        corrupt_seed: int,
+    ):
+        self.columns = read_columns(columns)
+        self.source = source
+        super().__init__(
+            *(source, name, shape, None, binarize, dequantize, 0, None, None, 0, "columns", corrupt, corrupt_seed)
+        )
+
+    @staticmethod
+    def complete(source: TableSource) -> dict[str, Any]:
+        """Returns the settings that follow from the table; none if they are known already."""
+        if source.columns:
+            return {}
+        columns = source.guess()
+        return {"columns": columns, "shape": [len(columns)]}
+
+    @property
+    def kind(self) -> str:
+        """Kind of the model's input: `continuous` or `binary` where all columns are so, else `mixed`."""
+        kinds = {column.kind for column in self.columns}
+        return {frozenset(["real"]): "continuous", frozenset(["binary"]): "binary"}.get(frozenset(kinds), "mixed")
+
+    def _describe(self, splits: RawSplits) -> list[str]:
+        values = {name: getattr(splits, name).x for name in NAMES}
+        has_real = bool(select_positions(self.columns, "real"))
+        change = "to change a kind: 'dataset.source.kinds={NAME: KIND}'; to select columns: dataset.source.use=[real]"
+        return [
+            f"{self.name}: {list_columns(self.columns)}",
+            *((change,) if self._is_users_own else ()),
+            *describe_missing(values, self.name),
+            *(
+                (f"{self.name}: real columns are standardised; densities are in the units of the data",)
+                if has_real
+                else ()
+            ),
+        ]
+
+    def _fit_standardization(self, train: Tensor) -> Standardization | None:
+        """Fits mean and scale of the real columns; all others keep mean 0 and scale 1."""
+        is_real = torch.zeros(len(self.columns), dtype=torch.bool)
+        is_real[select_positions(self.columns, "real")] = True
+        if not bool(is_real.any()):
+            return None
+        fitted = Standardization.fit(lambda: train.split(BLOCK_SIZE), "columns")
+        return Standardization(torch.where(is_real, fitted.mean, 0.0), torch.where(is_real, fitted.scale, 1.0))
