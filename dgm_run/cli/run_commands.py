@@ -60,13 +60,17 @@ def sample() -> None:
         from dgm_run.memory import out_of_memory  # imports torch
 
         with out_of_memory(f"n={n} samples are too many: lower n"):
-            files = _draw_pictures(folder, own, n, seed) if label is None else _draw_label(folder, own, n, seed, label)
+            files = (
+                _draw_pictures(folder, own, n, seed, arguments)
+                if label is None
+                else _draw_label(folder, own, n, seed, label)
+            )
         sys.stdout.writelines(f"{file}\n" for file in files)
 
     exit_with_status(run)
 
 
-def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int) -> list[Path]:
+def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int, arguments: list[str]) -> list[Path]:
     """Draws all pictures, or sentences, of the model; returns their files."""
     import torch
 
@@ -74,9 +78,8 @@ def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int) -> list[Path]:
     from dgm_run.runner.sample import draw_sentences, write_sentences
     from dgm_run.runner.text_samples import is_sentence_model
 
-    settings = [f"n={n}", f"seed={seed}"]
     has_start = load_start(folder)
-    cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, settings, code)) if has_start else None
+    cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if has_start else None
     model = load_model(folder, own.packages)
     torch.set_default_dtype(next(model.parameters()).dtype)
     data = _load_data_or_warn(cfg, folder)

@@ -53,6 +53,7 @@ OF_SENTENCES = {
     ("decoder", "rnn"),
     ("model", "sentence_vae"),
 }  # see tests/distributions/test_sentence.py
+OF_TABLES = {("encoder", "table"), ("likelihood", "mixed")}  # see tests/distributions/test_mixed.py
 CLOSEST = (("encoder", "decoder"), ("likelihood", "decoder"), ("posterior", "prior"))
 NOISE = {"prior": 0.15, "posterior": 0.1}  # added to the weights of these parts, 0.3 to others
 NUM_SAMPLES = 2500  # of importance sampling, for every x
@@ -73,10 +74,11 @@ class Cell(NamedTuple):
 
 def choices(group: str) -> list[str]:
     """The choices of a group: its files, but for posteriors without a density, other sizes of the same class, and what
-    is of sentences.
+    is of sentences or of tables.
     """
+    left_out = OTHER_SIZES | OF_SENTENCES | OF_TABLES
     names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-    return [name for name in names if not _is_implicit(group, name) and (group, name) not in OTHER_SIZES | OF_SENTENCES]
+    return [name for name in names if not _is_implicit(group, name) and (group, name) not in left_out]
 
 
 def _is_implicit(group: str, name: str) -> bool:

@@ -38,7 +38,7 @@ def test_run_stops_within_its_epoch_and_is_evaluated(slow_clock, tmp_path):
     assert found["estimates"]
     assert load_last(tmp_path)[1]["step"] == 5
     best = Checkpoints(tmp_path / "checkpoints").load("best")[0]
-    assert all(torch.equal(value, best[name]) for name, value in dgm_run.load(tmp_path).state_dict().items())
+    assert all(torch.equal(value, best[name]) for name, value in dgm_run.load(tmp_path).model.state_dict().items())
 
 
 def test_run_with_more_hours_ends_as_one_without_limit(slow_clock, tmp_path):
