@@ -15,11 +15,11 @@ NUM_KILLS = 30
 SHORT_STEPS = ("trainer.batch_size=100", "trainer.image_every_epochs=null", "trainer.checkpoint_seconds=0.01")
 PARTITION = "partition.fallback.num_temperatures=10"
 FAMILIES = {
-    "vae": (*TINY, "trainer.max_epochs=40", "trainer.ema_decay=0.9"),
-    "rbm": (*TINY_ENERGY, "trainer.max_epochs=40", "objective.centering_rate=0.01", f"objective.{PARTITION}"),
+    "vae": (*TINY, "trainer.max_epochs=120", "trainer.ema_decay=0.9"),
+    "rbm": (*TINY_ENERGY, "trainer.max_epochs=120", "objective.centering_rate=0.01", f"objective.{PARTITION}"),
     "gan": (*TINY_GAN, "trainer.max_epochs=20"),
     "dbn": ("model=dbn", *TINY_LAYERS, "trainer.max_epochs=10", "trainer.pretraining.max_epochs=10"),
-    "two_processes": (*TINY, "trainer.max_epochs=40", "trainer.devices=2"),
+    "two_processes": (*TINY, "trainer.max_epochs=120", "trainer.devices=2"),
 }
 
 
