@@ -1,7 +1,5 @@
 """Reads examples from files of the user: arrays, tables of numbers, images and text."""
 
-import csv
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 
 from dgm_run.data.image_file import ImageReader
 from dgm_run.data.sources.image_folder import IMAGE_SUFFIXES
+from dgm_run.data.table_file import read_csv_rows, read_table
 from dgm_run.errors import DataError
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".txt")
@@ -69,9 +68,8 @@ def _read_array(path: Path) -> np.ndarray:
 
 def _read_numbers(path: Path) -> np.ndarray:
     """Reads a table of numbers, with or without a line of names; an empty field is a missing value."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",") if row]
-    if rows and not all(_is_number(field) for field in rows[0]):
+    rows = read_csv_rows(path)
+    if not all(_is_number(field) for field in rows[0]):
         rows = rows[1:]
     for number, row in enumerate(rows):
         for column, field in enumerate(row):
@@ -91,16 +89,12 @@ def _is_number(field: str) -> bool:
 
 
 def _read_parquet(path: Path) -> np.ndarray:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise DataError(f"{path}: .parquet needs pyarrow: pip install pyarrow, or save a .csv")
-    import pyarrow.lib
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-        return np.column_stack([np.asarray(column.to_numpy(), dtype=np.float64) for column in table.columns])
-    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} is no .parquet file of numbers: {str(error).splitlines()[0]}") from None
+    columns = read_table(path)
+    for column in columns:
+        if not column.is_readable or any(isinstance(cell, str) for cell in column.cells):
+            raise DataError(f"{path}: column {column.name} holds {column.dtype}, which is no number")
+    # None becomes NaN
+    return np.column_stack([np.array(column.cells, dtype=np.float64) for column in columns])
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -61,7 +61,12 @@ def find_format(path: Path) -> str:
     return formats[path.suffix.lower()]
 
 
-def _read_csv(path: Path) -> list[RawColumn]:
+def read_csv_rows(path: Path) -> list[list[str]]:
+    """Reads the rows of a .csv or .tsv file, the header among them; the first row tells the delimiter.
+
+    Raises:
+        DataError: the file cannot be read, or is empty.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -72,6 +77,11 @@ def _read_csv(path: Path) -> list[RawColumn]:
         raise DataError(f"{path}: cannot be read as a table in UTF-8 ({error})") from None
     if not rows:
         raise DataError(f"{path}: the file is empty")
+    return rows
+
+
+def _read_csv(path: Path) -> list[RawColumn]:
+    rows = read_csv_rows(path)
     width = len(rows[0])
     for number, row in enumerate(rows):
         if len(row) != width:

@@ -146,7 +146,7 @@ class TrainedModel:
         Raises:
             DataError: the data are no longer where they were.
         """
-        return self._build("dataset").load(self._like.device)
+        return self.dataset.load(self._like.device)
 
     def log_likelihood(
         self, x: ArrayLike | Tensor | Sequence[str], num_samples: int | None = None, seed: int = 0

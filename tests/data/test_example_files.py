@@ -57,3 +57,16 @@ def test_images_need_a_model_of_images(tmp_path):
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"takes examples of shape \[4\], not images"):
         read_examples(tmp_path, (4,), None)
+
+
+def test_parquet_has_numbers_and_missing_values(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"a": [1, None, 3], "b": [0.5, float("nan"), 2.0]}
+    parquet.write_table(arrow.table(columns), tmp_path / "mine.parquet")
+    x, _ = read_examples(tmp_path / "mine.parquet", (2,), None)
+    assert np.array_equal(x, [[1, 0.5], [np.nan, np.nan], [3, 2.0]], equal_nan=True)
+    parquet.write_table(arrow.table({"a": ["x", "y"]}), tmp_path / "text.parquet")
+    with pytest.raises(DataError, match="column a holds string, which is no number"):
+        read_examples(tmp_path / "text.parquet", (1,), None)
