@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -27,6 +27,7 @@ from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
 
 
+@dataclass(frozen=True, kw_only=True)
 class TableSource(ABC):
     """Source of a table. It is split into training, validation and test rows.
 
@@ -41,23 +42,13 @@ class TableSource(ABC):
         split_seed: seed of the shuffle before the split; null keeps the order and takes the last rows.
     """
 
-    def __init__(
-        self,
-        columns: Sequence[Mapping[str, Any]],
-        kinds: Mapping[str, Choice] | None,
-        use: Sequence[Kind] | None,
-        one_hot: bool,
-        num_valid: int,
-        num_test: int,
-        split_seed: int | None,
-    ):
-        self.columns = read_columns(columns)
-        self.kinds = kinds or {}
-        self.use = use
-        self.one_hot = one_hot
-        self.num_valid = num_valid
-        self.num_test = num_test
-        self.split_seed = split_seed
+    columns: Sequence[Mapping[str, Any]]
+    kinds: Mapping[str, Choice] | None
+    use: Sequence[Kind] | None
+    one_hot: bool
+    num_valid: int
+    num_test: int
+    split_seed: int | None
 
     @abstractmethod
     def read(self) -> list[RawColumn]:
@@ -65,22 +56,23 @@ class TableSource(ABC):
 
     def guess(self) -> list[dict[str, Any]]:
         """Returns plain values of the columns that a model sees, with guesses of their kinds."""
-        columns = guess_columns(self.read(), self.kinds, self.use)
+        columns = guess_columns(self.read(), self.kinds or {}, self.use)
         return [column.state() for column in (split_units(columns) if self.one_hot else columns)]
 
     def __call__(self) -> RawSplits:
         table = self.read()
+        columns = read_columns(self.columns)
         cells = {raw.name: raw.cells for raw in table}
-        for column in self.columns:
+        for column in columns:
             if column.name not in cells:
                 raise DataError(f"dataset: the table has no column {column.name} any more: start a new run")
-        x = encode_rows(self.columns, cells)
+        x = encode_rows(columns, cells)
         if self.split_seed is not None:
             x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
         splits = split_examples(x, None, self.num_valid, self.num_test)
-        left_out = describe_left_out(table, self.columns)
+        left_out = describe_left_out(table, columns)
         notes = (f"columns left out: {left_out}",) if left_out else ()
-        return replace(splits, about=f"columns: {describe_kinds(self.columns)}", notes=notes)
+        return replace(splits, about=f"columns: {describe_kinds(columns)}", notes=notes)
 
 
 class TableDataset(Dataset):

@@ -12,7 +12,16 @@ KINDS = {"grade": "categorical"}
 
 
 def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_hot=False):
-    return TableFile(str(path), columns, kinds, use, one_hot, 20, 30, split_seed)
+    return TableFile(
+        path=str(path),
+        columns=columns,
+        kinds=kinds,
+        use=use,
+        one_hot=one_hot,
+        num_valid=20,
+        num_test=30,
+        split_seed=split_seed,
+    )
 
 
 def make(path, corrupt=None, **settings):

@@ -42,7 +42,16 @@ def model():
 def dataset(tmp_path):
     cells = {"id": [f"p{i}" for i in range(60)], **draw_cells(60)}
     rows = write_csv(tmp_path / "mine.csv", cells, missing=0.3)
-    source = TableFile(str(tmp_path / "mine.csv"), COLUMNS, None, None, False, 10, 10, 0)
+    source = TableFile(
+        path=str(tmp_path / "mine.csv"),
+        columns=COLUMNS,
+        kinds=None,
+        use=None,
+        one_hot=False,
+        num_valid=10,
+        num_test=10,
+        split_seed=0,
+    )
     return TableDataset(source, "table", COLUMNS, [7], "none", False, None, 0), rows
 
 

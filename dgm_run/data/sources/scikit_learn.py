@@ -5,17 +5,17 @@ CC BY 4.0; S. Aeberhard, M. Forina, Wine, UCI 1992, https://archive.ics.uci.edu/
 Least angle regression, 2004, https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html, which states no licence.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from dgm_run.data.columns import Kind
-from dgm_run.data.guess_columns import Choice, RawColumn
+from dgm_run.data.guess_columns import RawColumn
 from dgm_run.data.table import TableSource
 
 TARGETS = {"breast_cancer": "diagnosis", "wine": "cultivar", "diabetes": "progression"}
 """Name of the last column of each table, the target of classification or regression."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class ScikitLearnTable(TableSource):
     """Table of scikit-learn in its own units, with the target as the last column.
 
@@ -24,19 +24,7 @@ class ScikitLearnTable(TableSource):
         columns, kinds, use, one_hot, num_valid, num_test, split_seed: arguments of `TableSource`.
     """
 
-    def __init__(
-        self,
-        table: Literal["breast_cancer", "wine", "diabetes"],
-        columns: Sequence[Mapping[str, Any]],
-        kinds: Mapping[str, Choice] | None,
-        use: Sequence[Kind] | None,
-        one_hot: bool,
-        num_valid: int,
-        num_test: int,
-        split_seed: int | None,
-    ):
-        super().__init__(columns, kinds, use, one_hot, num_valid, num_test, split_seed)
-        self.table = table
+    table: Literal["breast_cancer", "wine", "diabetes"]
 
     def read(self) -> list[RawColumn]:
         from sklearn import datasets  # takes a second

@@ -6,7 +6,16 @@ from tests.support.tables import COLUMNS, draw_cells, write_csv
 
 
 def make(path, columns=()):
-    return TableFile(str(path), columns, {"grade": "categorical"}, None, False, 5, 5, None)
+    return TableFile(
+        path=str(path),
+        columns=columns,
+        kinds={"grade": "categorical"},
+        use=None,
+        one_hot=False,
+        num_valid=5,
+        num_test=5,
+        split_seed=None,
+    )
 
 
 def test_rows_come_in_their_order(tmp_path):
