@@ -25,7 +25,8 @@ def score() -> None:
 
         model = load(folder, own.packages).to(settings["device"])
         scores = score_files(model, paths, settings["num_samples"], settings["seed"])
-        out = settings["out"] or folder / "scores" / f"{paths[0].stem}.csv"
+        more = f"_and_{len(paths) - 1}_more" if len(paths) > 1 else ""
+        out = settings["out"] or folder / "scores" / f"{paths[0].name}{more}.csv"
         files = write_scores(scores, out)
         sys.stdout.writelines(f"{line}\n" for line in (*summarize_scores(scores), *map(str, files)))
 
@@ -59,9 +60,9 @@ SCORE_HELP = """dgm-score RUN_DIR FILE... [num_samples=N] [seed=0] [out=FILE.csv
 
 Computes log p(x) of the examples in files by the model of a run, and writes a row for each: its standard error, the
 effective sample size and the Pareto k of its weights, and a flag where the number is doubtful. The table goes to
-RUN_DIR/scores/NAME.csv, and as Parquet beside it if pyarrow is installed. A summary is printed.
+RUN_DIR/scores/FILE.csv, and as Parquet beside it if pyarrow is installed. A summary is printed.
 
 A file is an array (.npy, or .npz with an array x), a table of numbers (.csv, .tsv, .parquet), an image, a folder of
-images, or text with a sentence in each line (.txt). An empty field or NaN is a missing value. Examples are binarised or
-standardised as the test examples of the run were.
+images, or text with a sentence in each line (.txt). A model of a table finds its columns by their names. An empty field
+or NaN is a missing value. Examples are binarised or standardised as the test examples of the run were.
 """

@@ -18,7 +18,7 @@ def read_choices(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Returns the name of the choice for each key of a part, as in {"prior": "vampprior"}.
 
     The names are those that Hydra wrote into the run folder. A run from Python has none: its choices are found by their
-    classes, where only one choice has the class.
+    classes, where only one choice has the class, or by the name that the part states.
 
     Args:
         folder: folder of the run.
@@ -35,6 +35,8 @@ def read_choices(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
                 choices[part] = own
             elif len(names) == 1:
                 choices[part] = names[0]
+            elif settings.get(f"{part}.name") in names:  # data sets state their names
+                choices[part] = settings[f"{part}.name"]
     return choices
 
 

@@ -13,7 +13,9 @@ from dgm_run.data.sources.image_folder import IMAGE_SUFFIXES
 from dgm_run.data.table_file import read_csv_rows, read_table
 from dgm_run.errors import DataError
 
-SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".txt")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Suffixes of tables."""
+SUFFIXES = (".npy", ".npz", *TABLE_SUFFIXES, ".txt")
 """Suffixes of files that hold several examples."""
 ARRAY_NAMES = ("x", "test")
 """Names of the array of a .npz file that is taken, in this order."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.columns import (
+    Column,
     Kind,
     describe_kinds,
     encode_rows,
@@ -62,17 +63,31 @@ class TableSource(ABC):
     def __call__(self) -> RawSplits:
         table = self.read()
         columns = read_columns(self.columns)
-        cells = {raw.name: raw.cells for raw in table}
-        for column in columns:
-            if column.name not in cells:
-                raise DataError(f"dataset: the table has no column {column.name} any more: start a new run")
-        x = encode_rows(columns, cells)
+        x = encode_table(columns, table, "any more: start a new run")
         if self.split_seed is not None:
             x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
         splits = split_examples(x, None, self.num_valid, self.num_test)
         left_out = describe_left_out(table, columns)
         notes = (f"columns left out: {left_out}",) if left_out else ()
         return replace(splits, about=f"columns: {describe_kinds(columns)}", notes=notes)
+
+
+def encode_table(columns: Sequence[Column], table: Sequence[RawColumn], advice: str) -> Tensor:
+    """Converts a table to rows of numbers and codes, (N, D), in the order of the model's columns.
+
+    Args:
+        columns: columns that the model sees.
+        table: columns of the table, in any order.
+        advice: words about a column that the table lacks.
+
+    Raises:
+        DataError: the table lacks a column, or a cell is of another kind.
+    """
+    cells = {raw.name: raw.cells for raw in table}
+    for column in columns:
+        if column.name not in cells:
+            raise DataError(f"dataset: the table has no column {column.name} {advice}")
+    return encode_rows(columns, cells)
 
 
 class TableDataset(Dataset):

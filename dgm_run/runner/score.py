@@ -4,12 +4,14 @@ import csv
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dgm_run.data.example_files import read_examples
+from dgm_run.data.example_files import TABLE_SUFFIXES, read_examples
+from dgm_run.data.table import TableDataset, encode_table
+from dgm_run.data.table_file import read_table
 from dgm_run.errors import DataError
 from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
@@ -63,14 +65,24 @@ def score_files(model: TrainedModel, paths: Sequence[Path], num_samples: int | N
     names: list[str] = []
     found: list[LogLikelihoods] = []
     for path in paths:
-        x, own_names = read_examples(path, model.dataset.shape, model.dataset.num_levels)
         try:
+            x, own_names = _read(path, model)
             found.append(model.log_likelihood(x, num_samples, seed))
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+            message = str(error)
+            raise DataError(message if message.startswith(str(path)) else f"{path}: {message}") from None
         files += [str(path)] * len(own_names)
         names += own_names
     return Scores(files, names, _join(found))
+
+
+def _read(path: Path, model: TrainedModel) -> tuple[Any, list[str]]:
+    """Reads the examples of a file and their names; the columns of a table are found by their names."""
+    dataset = model.dataset
+    if isinstance(dataset, TableDataset) and path.suffix.lower() in TABLE_SUFFIXES:
+        x = encode_table(dataset.columns, read_table(path), "of the model: name it so")
+        return x, [str(i) for i in range(len(x))]
+    return read_examples(path, dataset.shape, dataset.num_levels)
 
 
 def _join(found: Sequence[LogLikelihoods]) -> LogLikelihoods:

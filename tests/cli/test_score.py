@@ -8,7 +8,11 @@ import torch
 from PIL import Image
 
 import dgm_run
-from tests.support.tiny import TINY, TINY_SENTENCE_VAE, run_command
+from tests.support.tables import draw_cells, write_csv
+from tests.support.tiny import SHORT, TINY, TINY_SENTENCE_VAE, run_command
+
+SPLIT = ("dataset.source.num_valid=20", "dataset.source.num_test=20")
+SMALL = ("model.latent_dim=2", "decoder.hidden_dims=[8]", "estimators.importance_sampling.num_samples=5", *SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +67,30 @@ def test_files_stand_below_each_other(folder, images, tmp_path):
         np.save(tmp_path / name, images[:2])
     done = run_command("score", str(folder), "a.npy", "b.npy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = read(folder / "scores" / "a.csv")
+    rows = read(folder / "scores" / "a.npy_and_1_more.csv")
     assert [(row["file"], row["example"]) for row in rows] == [(f, e) for f in ("a.npy", "b.npy") for e in "01"]
+
+
+def test_columns_of_a_table_are_found_by_their_names(tmp_path):
+    cells = draw_cells(120)
+    write_csv(tmp_path / "mine.csv", cells)
+    table = ("dataset=table", "dataset.source.path=mine.csv", "likelihood=mixed", "encoder=table", *SPLIT)
+    done = run_command("main", *table, *SMALL, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    write_csv(tmp_path / "turned.csv", dict(reversed(list(cells.items()))))
+    for name in ("mine", "turned"):
+        done = run_command("score", "run", f"{name}.csv", f"out=of_{name}.csv", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    expected, found = (
+        [row["log_likelihood"] for row in read(tmp_path / f"of_{name}.csv")] for name in ("mine", "turned")
+    )
+    assert len(found) == 120
+    assert found == expected
+    name = next(iter(cells))
+    write_csv(tmp_path / "less.csv", {key: values for key, values in cells.items() if key != name})
+    done = run_command("score", "run", "less.csv", cwd=tmp_path)
+    message = f"less.csv: dataset: the table has no column {name} of the model: name it so\n"
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 @pytest.mark.slow

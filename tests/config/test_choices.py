@@ -25,6 +25,12 @@ def test_choices_are_found_by_their_classes(tmp_path):
     assert "dataset.source" not in found  # no group has this key
 
 
+def test_data_sets_of_one_class_state_their_names(tmp_path):
+    for name in ("digits", "mnist"):
+        assert read_choices(tmp_path, settings_of(f"dataset={name}"))["dataset"] == name
+    assert "dataset" not in read_choices(tmp_path, settings_of("dataset=digits", "dataset.name=mine"))
+
+
 def test_choices_of_one_class_need_hydras_file(tmp_path):
     settings = settings_of("objective=annealed_elbo")
     assert "objective" not in read_choices(tmp_path, settings)  # elbo has the same class
