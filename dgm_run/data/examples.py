@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dgm_run.data.conform import check_levels, check_values
@@ -15,6 +17,26 @@ from dgm_run.errors import DataError
 
 NAME = "the array"
 """Name of the examples in messages."""
+
+
+def to_tensor(x: ArrayLike | Tensor) -> Tensor:
+    """Converts an array, a list or a tensor of numbers to a tensor.
+
+    Raises:
+        DataError: it holds no numbers, or rows of unequal lengths.
+    """
+    if isinstance(x, Tensor) and x.layout == torch.strided and not x.is_complex():
+        return x
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{NAME} is no array of numbers: {str(error).splitlines()[0]}") from None
+    types = {"b": np.bool_, "u": np.uint8 if array.dtype == np.uint8 else np.int64, "i": np.int64, "f": np.float64}
+    if array.dtype.kind not in types:
+        raise DataError(f"{NAME} is no array of numbers: its type is {array.dtype}")
+    if array.dtype not in (np.float32, np.float16):
+        array = array.astype(types[array.dtype.kind])
+    return torch.from_numpy(np.array(array))  # a copy has strides that torch knows
 
 
 def prepare_examples(dataset: Dataset, x: Tensor, preprocessing: Preprocessing) -> DataSplit:

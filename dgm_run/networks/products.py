@@ -34,12 +34,13 @@ PREFERS_ONEDNN = _prefers_onednn()
 def multiply(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
     """Computes x y + bias: (*batch, N), (N, M), (M,) or (*batch, M) -> (*batch, M), with derivatives of any order.
 
-    On a device other than the CPU, in another precision, and under autocast, torch computes it.
+    On a device other than the CPU, in another precision, under autocast and under transforms of `torch.func`, torch
+    computes it.
     """
     if not _suits_onednn(x, y):
         return F.linear(x, y.T, bias)
     product = _Product.apply if torch.is_grad_enabled() else _run_onednn
-    if bias is not None and bias.dim() > 1:
+    if bias is not None and bias.shape != y.shape[1:]:
         return multiply(x, y) + bias
     return product(x.flatten(0, -2), y, bias).view(*x.shape[:-1], y.shape[1])
 
@@ -52,6 +53,7 @@ def _suits_onednn(x: Tensor, y: Tensor) -> bool:
         and x.dim() > 1
         and x.numel() * y.shape[1] >= MIN_PRODUCTS
         and not torch.is_autocast_enabled("cpu")
+        and not torch._C._are_functorch_transforms_active()
     )
 
 

@@ -16,7 +16,7 @@ from dgm_run import rng
 from dgm_run.data.corruptions import MissingValues
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import Dataset, LoadedDataset
-from dgm_run.data.examples import prepare_examples
+from dgm_run.data.examples import prepare_examples, to_tensor
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.text import VOCABULARY, TextDataset, encode_lines
 from dgm_run.distributions.vocabulary import Vocabulary
@@ -31,6 +31,7 @@ from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
+from dgm_run.models.linear.factor_analysis import FactorAnalysis
 
 BATCH_SIZE = 500
 """Examples at a time."""
@@ -184,7 +185,7 @@ class TrainedModel:
     def decode(self, z: ArrayLike | Tensor) -> Tensor:
         """Computes the mean of p(x | z): (N, L) -> (N, *shape)."""
         model = self._require(LatentVariableModel, "decode")
-        codes = torch.as_tensor(z).to(self._like)
+        codes = to_tensor(z).to(self._like)
         with torch.no_grad():
             return self._restore(torch.cat([model.decode(batch).mean for batch in codes.split(BATCH_SIZE)]))
 
@@ -214,7 +215,7 @@ class TrainedModel:
         with _random_numbers(seed, "impute"):
             batches = self._iterate_batches(examples, IMPUTED_BATCH_SIZE)
             means = self._restore(torch.cat([imputer(model, batch, corrupt, 1).mean for batch in batches]))
-        given = torch.as_tensor(x).to(means).view_as(means)
+        given = to_tensor(x).to(means).view_as(means)
         return torch.where(given.isnan(), means, given)
 
     def predict(self, x: ArrayLike | Tensor) -> Tensor:
@@ -255,6 +256,8 @@ class TrainedModel:
         if num_samples is None:
             changes: dict[str, Any] = {}
         elif "num_samples" in names:
+            if num_samples < 1:
+                raise ConfigError(f"num_samples = {num_samples} must be positive")
             changes = {"num_samples": num_samples}
         else:
             raise ConfigError(f"num_samples: {type(estimator).__name__} draws no samples of single examples: omit it")
@@ -279,7 +282,9 @@ class TrainedModel:
         return ConfigError(f"{type(self.complete_model).__name__} cannot {action}")
 
     def _prepare(self, x: ArrayLike | Tensor | Sequence[str]) -> DataSplit:
-        is_text = isinstance(x, Sequence) and all(isinstance(line, str) for line in x)
+        if isinstance(x, str):
+            raise DataError("one text is given: give a list of sentences")
+        is_text = isinstance(x, Sequence) and len(x) > 0 and all(isinstance(line, str) for line in x)
         if isinstance(self.dataset, TextDataset):
             if not is_text:
                 raise DataError(f"the model is one of sentences: give a list of strings, not {type(x).__name__}")
@@ -287,14 +292,17 @@ class TrainedModel:
             return encode_lines(cast(Sequence[str], x), vocabulary, self.dataset.shape[0]).to(self._like.device)
         if is_text:
             raise DataError("the model is not one of sentences: give an array")
-        return prepare_examples(self.dataset, torch.as_tensor(x), self.preprocessing).to(self._like.device)
+        return prepare_examples(self.dataset, to_tensor(x), self.preprocessing).to(self._like.device)
 
     def _iterate_batches(self, examples: DataSplit, size: int = BATCH_SIZE) -> Iterator[Tensor]:
         return (batch.to(self._like) for batch in examples.batches(size))
 
     def _map(self, x: ArrayLike | Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        examples = self._prepare(x)
+        if examples.corrupt and not isinstance(self.model, CorruptedModel | FactorAnalysis):
+            raise DataError("the array has missing values (NaN): fill them by impute(x)")
         with torch.no_grad():
-            return torch.cat([function(batch) for batch in self._iterate_batches(self._prepare(x))]).cpu()
+            return torch.cat([function(batch) for batch in self._iterate_batches(examples)]).cpu()
 
     def _restore(self, x: Tensor) -> Tensor:
         """Converts examples to the units of the data."""

@@ -42,6 +42,8 @@ def load_initial_weights(model: nn.Module, source: str, parts: Sequence[str] | N
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(given[name])
+            if not bool(value.isfinite().all()):
+                raise ConfigError(f"trainer.init_from: {source} has values of {name} that are not finite")
     return _digest({name: given[name] for name in own})
 
 

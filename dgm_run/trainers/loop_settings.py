@@ -90,6 +90,11 @@ class LoopSettings:
                 raise ValueError(f"{name} = {value} must be positive")
         if self.ema_decay is not None and self.ema_decay >= 1:
             raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
+        if self.init_parts is not None and not (self.init_from and self.init_parts):
+            raise ValueError(
+                f"init_parts = {list(self.init_parts)} names parts of the weights in init_from = {self.init_from}: "
+                "set both, or init_parts=null for all parts"
+            )
         if self.micro_batches % self.devices:
             raise ValueError(
                 f"micro_batches = {self.micro_batches} parts cannot be shared by devices = {self.devices}: "
@@ -121,7 +126,7 @@ class LoopSettings:
         """Returns whether the step is compiled."""
         if self.compile != "auto":
             return self.compile
-        compilers = (os.environ.get("CXX", ""), *CPP_COMPILERS)
+        compilers = [os.environ["CXX"].strip().partition(" ")[0]] if "CXX" in os.environ else CPP_COMPILERS
         return self.total_steps(num_examples) >= MIN_COMPILED_STEPS and any(map(shutil.which, compilers))
 
     def examples_per_step(self, num_examples: int) -> int:

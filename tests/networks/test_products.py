@@ -64,6 +64,8 @@ BIASES = {
     "every other": lambda: torch.randn(6)[::2],
     "one number": lambda: torch.randn(1).expand(3),
     "a row each": lambda: torch.randn(7, 3),
+    "a number": lambda: torch.randn(()),
+    "a number in a vector": lambda: torch.randn(1),
 }
 
 
@@ -127,6 +129,13 @@ def test_torch_multiplies_what_onednn_does_not_suit(onednn, monkeypatch, what):
     assert product.dtype == (torch.bfloat16 if what == "autocast" else x.dtype)
     assert torch.allclose(product.to(x), x @ y, rtol=0.05, atol=0.05)
     assert not onednn
+
+
+@has_onednn
+def test_transforms_of_torch_func_multiply(onednn):
+    x, y = torch.randn(7, 5), torch.randn(5, 3)
+    assert torch.allclose(torch.func.vmap(lambda row: multiply(row.unsqueeze(0), y)[0])(x), x @ y, atol=1e-6)
+    assert torch.allclose(torch.func.grad(lambda y: multiply(x, y).sum())(y), x.T @ torch.ones(7, 3), atol=1e-5)
 
 
 @has_onednn

@@ -103,8 +103,14 @@ def test_seed_repeats_and_leaves_random_numbers(vae, test_images):
         lambda x: x.squeeze(1),
         lambda x: (16 * x).to(torch.uint8),
         lambda x: 16 * x,
+        lambda x: x.numpy()[::-1][::-1].astype(">f4"),
+        lambda x: x.numpy()[::-1].copy()[::-1],
+        lambda x: x.numpy().astype(np.uint16),
     ],
-    ids=["array", "list", "bool", "uint8", "int64", "float64", "no channel", "levels", "floats of levels"],
+    ids=[
+        *("array", "list", "bool", "uint8", "int64", "float64", "no channel", "levels", "floats of levels"),
+        *("other byte order", "negative stride", "uint16"),
+    ],
 )
 def test_bits_are_read_in_any_usual_form(vae, test_images, convert):
     expected = vae.log_likelihood(test_images).values
@@ -126,6 +132,23 @@ def test_other_data_are_refused_in_a_line(vae, x, message):
     with pytest.raises(DataError, match=message) as error:
         vae.log_likelihood(x)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([], "holds no examples"),
+        ("abc", "one text is given"),
+        (["a b"], "not one of sentences"),
+        ([[1, 2], [3]], "is no array of numbers"),
+        (np.zeros((1, 1, 8, 8), complex), "is no array of numbers"),
+        (None, "is no array of numbers"),
+        (np.full((1, 1, 8, 8), np.nan), "fill them by impute"),
+    ],
+)
+def test_what_is_no_array_is_refused(vae, x, message):
+    with pytest.raises(DataError, match=message):
+        vae.encode(x)
 
 
 def test_interpolation_begins_and_ends_at_the_pair(vae, test_images):
@@ -173,6 +196,8 @@ def test_labels_are_predicted_and_drawn(tmp_path):
 
 def test_what_a_model_cannot_do_is_said(tmp_path, vae, test_images):
     model, _ = train(tmp_path / "gan", *TINY_GAN)
+    found = model.log_likelihood(model.sample(3, seed=0))
+    assert found.values.shape == found.stderr.shape == (3,)
     for action in (model.encode, model.predict):
         with pytest.raises(ConfigError, match="GAN cannot"):
             action(test_images)

@@ -89,6 +89,20 @@ def test_what_does_not_fit_is_named(change, overrides, message, former, tmp_path
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "overrides", [("trainer.init_parts=[decoder]",), ("trainer.init_from=a", "trainer.init_parts=[]")]
+)
+def test_parts_need_a_source(overrides, tmp_path):
+    with pytest.raises(ConfigError, match="init_parts = .*: set both, or init_parts=null"):
+        run(tmp_path, *overrides)
+
+
+def test_weights_that_are_not_finite_are_refused(former, tmp_path):
+    save_file({name: value * torch.nan for name, value in weights(former).items()}, tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match="that are not finite"):
+        run(tmp_path / "run", f"trainer.init_from={tmp_path / 'w.safetensors'}")
+
+
 @pytest.mark.parametrize("source", ["gone", "text.safetensors"])
 def test_what_is_no_source_is_refused(source, tmp_path):
     (tmp_path / "text.safetensors").write_text("text")

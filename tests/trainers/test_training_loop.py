@@ -177,6 +177,13 @@ def test_step_compiled_by_number_of_steps(setting, max_epochs, compilers, expect
     assert instantiate(cfg.trainer).compiles_step(4_000) is expected
 
 
+@pytest.mark.parametrize(("cxx", "expected"), [("", False), ("/nonexistent/g++", False), ("sh -x", True)])
+def test_compiler_in_the_environment_decides(cxx, expected, monkeypatch):
+    monkeypatch.setenv("CXX", cxx)
+    cfg = compose("trainer.compile=auto", "trainer.batch_size=1")
+    assert instantiate(cfg.trainer).compiles_step(4_000) is expected
+
+
 def test_run_says_whether_it_compiles(tmp_path, capsys):
     run(tmp_path, "trainer.compile=auto")
     assert "trainer.compile=auto: not compiling the step, of which there are" in capsys.readouterr().out

@@ -21,7 +21,13 @@ from dgm_run.estimators.intervals import Margin, mean_and_stderr
 from dgm_run.estimators.likelihood.annealed_chains import AnnealedChains, NoisyDecoder
 from dgm_run.estimators.likelihood.doubling import check_target, double_until, list_target
 from dgm_run.estimators.likelihood.temperatures import list_temperatures
-from dgm_run.estimators.likelihood.weights import has_small_ess, sampling_diagnostics, sampling_error, weigh
+from dgm_run.estimators.likelihood.weights import (
+    has_small_ess,
+    list_example_columns,
+    sampling_diagnostics,
+    sampling_error,
+    weigh,
+)
 from dgm_run.models.base import ContinuousLatentModel, log_mean_exp
 
 FIT_STEPS = 5
@@ -208,9 +214,13 @@ class AISDecoder(Estimator[ContinuousLatentModel]):
             diagnostics=diagnostics,
             warning=warning,
         )
-        # another evaluation takes other examples, so that it differs by more than the error of computing
-        computing = estimate.computing_interval if len(x) == len(data) else None
-        return replace(estimate, values=None, computing_interval=computing)  # not in the order of the split
+        if len(x) < len(data):
+            # another evaluation takes other examples, so that it differs by more than the error of computing
+            return replace(estimate, values=None, computing_interval=None)
+        assert estimate.values is not None
+        order = index.argsort().cpu()  # of the split
+        numbers = {name: each[order] for name, each in list_example_columns(columns, self.num_chains).items()}
+        return replace(estimate, values=estimate.values[order], example_columns=numbers)
 
     @property
     def _length_key(self) -> str:
