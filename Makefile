@@ -23,8 +23,8 @@ run: $(READY) ## train a VAE with a VampPrior on the embedded digits (about a mi
 test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'
 
-test-all: $(READY) ## all tests, with those that train to a number, and with Ray and the services of loggers
-	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,wandb,mlflow,trackio]'
+test-all: $(READY) ## all tests, with those that train to a number, and with Ray, the services of loggers and the examples' libraries
+	$(BIN)/python -m pip install --quiet --editable '.[dev,examples,ray,wandb,mlflow,trackio]'
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(READY) ## formatting, lint, types, language and the fast tests

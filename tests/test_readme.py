@@ -43,6 +43,9 @@ def test_a_command_composes(arguments, monkeypatch, tmp_path):
     if "dataset.source.path=people.csv" in arguments:  # the file gives the columns
         monkeypatch.chdir(tmp_path)
         readme.write_own_files(tmp_path)
+    if "model.factory=adapter.make" in arguments:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        readme.write_adapter(tmp_path)
     for job in readme.covering_jobs(arguments[1:]):
         validate(dgm_run.compose(*job))
 
@@ -147,6 +150,7 @@ def test_every_command_runs(page, tmp_path):
     readme.write_data(data)
     readme.write_own_files(tmp_path)
     readme.write_own_prior(tmp_path)
+    readme.write_adapter(tmp_path)
     commands = readme.read_commands(readme.PAGES[page])
     if not any(each[0] == "dgm-run" for each in commands):
         commands = [["dgm-run"], *commands]  # a run for the commands that are about one
@@ -163,7 +167,8 @@ def test_every_command_runs(page, tmp_path):
 def short_example(page):
     """Returns the first command of a page that runs in seconds on embedded data; None where there is none."""
     for arguments in readme.read_commands(readme.PAGES[page]):
-        if arguments in RUNS and not any(word.startswith(NEEDS_MORE) or "mine." in word for word in arguments[1:]):
+        is_own = any(name in word for word in arguments for name in ("mine.", "adapter."))
+        if arguments in RUNS and not is_own and not any(word.startswith(NEEDS_MORE) for word in arguments[1:]):
             return arguments
     return None
 
@@ -210,7 +215,8 @@ def test_own_arrays_run_as_shown(tmp_path):
 
 def test_python_examples_run_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = [each for each in readme.read_code() if "import dgm_run\n" in each]
+    blocks = [each for name in ("README.md", "docs/python.md") for each in readme.read_code(readme.PAGES[name])]
+    blocks = [each for each in blocks if "import dgm_run\n" in each]
     assert len(blocks) == 2
     for code in blocks:  # the first one trains the run of the second
         code = code.replace('"trainer.max_epochs=20"', '"trainer.max_epochs=1", "trainer.max_steps=2"')

@@ -17,7 +17,7 @@ from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
 from dgm_run.config.commands import resume_run, resume_sweep
-from dgm_run.config.compose import annotate_published, as_dict, resolve_data_paths
+from dgm_run.config.compose import annotate_published, as_dict, complete_factory, resolve_data_paths
 from dgm_run.config.overrides import read_key, set_data_paths
 from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
 from dgm_run.config.start import START, Start, read_start
@@ -83,6 +83,7 @@ def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) ->
     base = Path(settings.base or hydra_cfg.runtime.cwd)
     own = OwnCode(find_config_dir(hydra_cfg), tuple(settings.packages))
     names = make_importable(own.packages)
+    complete_factory(cfg)
     if settings.only_packages:
         refuse_foreign_targets(
             cfg, names, lambda name: _write_allowing_command(hydra_cfg, own | OwnCode(packages=(name,)))

@@ -66,6 +66,16 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
     return paths
 
 
+def complete_factory(cfg: DictConfig) -> None:
+    """Turns the name of a model's factory into a node with a `_target_`, in place.
+
+    All code that a configuration names then has this form, so that no check of it misses the factory.
+    """
+    factory = OmegaConf.select(cfg, "model.factory", throw_on_missing=False)
+    if isinstance(factory, str):
+        cfg.model.factory = {"_target_": factory, "_partial_": True}
+
+
 def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
     """Adds the overrides that change a preset to the text of its published source; drops the numbers for other data."""
     changed = [each for each in overrides if not _is_neutral(each.partition("=")[0].lstrip("+~"))]

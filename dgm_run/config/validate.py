@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -13,9 +14,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
-from dgm_run.config.compose import as_config, as_dict, conf_dir, describe_build_error, describe_omegaconf, instantiate
+from dgm_run.config.compose import (
+    as_config,
+    as_dict,
+    complete_factory,
+    conf_dir,
+    describe_build_error,
+    describe_omegaconf,
+    instantiate,
+)
 from dgm_run.config.published import check_published
-from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS, SHARED_SIZES, Config
+from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS, SHARED_SIZES, TRAINING_GROUPS, Config
 from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys
 from dgm_run.errors import ConfigError
@@ -27,7 +36,8 @@ def validate(cfg: DictConfig) -> None:
     It checks the arguments of every `_target_` against its signature and annotations. It checks the kinds of parts
     that the model takes, and the `requires` of prior, objective, trainer and estimators. The model must refer exactly
     once to each chosen part. Settings of estimators that are not chosen are dropped, `trainer.total_epochs` is divided
-    among the stages of training, and the columns of a table are read from its file.
+    among the stages of training, the columns of a table are read from its file, and the factory of a model becomes a
+    node with a `_target_`.
 
     Raises:
         ConfigError: one line that names the key and what to write instead.
@@ -53,10 +63,9 @@ def _validate_all(cfg: DictConfig) -> None:
     if abs(cfg.seed) >= 2**63:
         raise ConfigError(f"seed = {cfg.seed} must have at most 64 bits")
     _drop_settings_of_unchosen(cfg)
-    for key in GROUPS:
-        if cfg[key] is None and key not in (*PARTS, *LIST_GROUPS):
-            raise ConfigError(f"{key}: none is chosen: add {key}=...")
+    _refuse_lacking_groups(cfg)
     complete_dataset(cfg)
+    complete_factory(cfg)
     _check_parts(cfg)
     _check_kind_of_data(cfg)
     _check_sizes(cfg)
@@ -78,6 +87,16 @@ def _validate_all(cfg: DictConfig) -> None:
             raise ConfigError(_find_source_key(raw, named) + str(error)[len(named) :]) from None
     _check_optimizer(cfg.trainer, "trainer")
     divide_total_epochs(cfg)
+
+
+def _refuse_lacking_groups(cfg: DictConfig) -> None:
+    """Refuses groups of which no choice is made; a trainer need not use all of them."""
+    used: tuple[str, ...] = ()
+    for key in ("trainer", *GROUPS):
+        if cfg[key] is None and (key not in TRAINING_GROUPS or key in used) and key not in (*PARTS, *LIST_GROUPS):
+            raise ConfigError(f"{key}: none is chosen: add {key}=...")
+        if key == "trainer":
+            used = getattr(import_target(cfg.trainer, "trainer"), "uses", TRAINING_GROUPS)
 
 
 def complete_dataset(cfg: DictConfig) -> None:
@@ -162,7 +181,8 @@ def divide_total_epochs(cfg: DictConfig) -> None:
 def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
     """Drops a preset's settings of parts that the command line has replaced by another, or by null.
 
-    Such parts are choices of a list of choices, and the pretraining of a trainer.
+    Such parts are choices of a list of choices, the pretraining of a trainer, and the length of a training that
+    trainer=none replaces.
     """
     for group in LIST_GROUPS:
         for name, node in list((cfg[group] or {}).items()):
@@ -170,10 +190,17 @@ def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
             if node is None or (is_known and isinstance(node, DictConfig) and "_target_" not in node):
                 with open_dict(cfg[group]):
                     del cfg[group][name]
-    pretraining = (cfg.trainer or {}).get("pretraining")
+    if cfg.trainer is None:
+        return
+    pretraining = cfg.trainer.get("pretraining")
     if pretraining is not None and "_target_" not in pretraining:
         with open_dict(cfg.trainer):
             del cfg.trainer["pretraining"]
+    taken = signature(import_target(cfg.trainer, "trainer")).parameters
+    for name in as_config(OmegaConf.load(conf_dir() / "trainer" / "gradient.yaml")):
+        if name in cfg.trainer and name != "_target_" and name not in taken:
+            with open_dict(cfg.trainer):
+                del cfg.trainer[str(name)]
 
 
 def _check_keys(cfg: DictConfig) -> None:
@@ -282,6 +309,8 @@ def _check_requires(cfg: DictConfig, key: str, node: Any) -> None:
         if cfg[other] is None:
             raise ConfigError(f"{key}: {target.__name__} needs a {other}, and none is chosen")
         found = import_target(cfg[other], other)
+        if not isinstance(found, type):  # a function: the kind is known when the object is built
+            continue
         if not _is_kind(found, kind):
             # another model must also take the parts that the target needs
             parts = set(PARTS) & set(_list_requirements(target)) if other == "model" else set()

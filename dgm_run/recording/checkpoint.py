@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -96,16 +97,25 @@ class Checkpoints:
 def _write(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     tree = flatten(state, tensors)
-    save_file({name: value.detach().contiguous() for name, value in weights.items()}, folder / "weights.safetensors")
-    save_file(
-        {name: value.detach().contiguous().clone() for name, value in tensors.items()},
-        folder / "state.safetensors",
-    )
+    save_file(_separate(weights), folder / "weights.safetensors")
+    save_file(_separate(tensors), folder / "state.safetensors")
     (folder / "state.json").write_text(json.dumps(tree))
     (folder / "manifest.json").write_text(json.dumps({name: _sha256(folder / name) for name in _FILES}))
     for name in (*_FILES, "manifest.json"):
         _sync(folder / name)
     _sync(folder)
+
+
+def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies tensors that share memory, or are no more than a part of it, because the file admits neither."""
+    separate: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in tensors.items():
+        storage = value.untyped_storage()
+        is_whole = value.is_contiguous() and storage.nbytes() == value.nbytes and storage.data_ptr() not in places
+        separate[name] = value.detach() if is_whole else value.detach().clone(memory_format=torch.contiguous_format)
+        places.add(storage.data_ptr())
+    return separate
 
 
 class _DamagedError(Exception):

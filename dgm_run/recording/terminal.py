@@ -323,12 +323,13 @@ def summarize_run(contents: Mapping[str, Any], folder: Path) -> list[str]:
     lines = [
         f"{row['num_examples']} test examples, binarisation {contents['preprocessing']}" for row in likelihoods[:1]
     ]
-    lines.append(
-        f"{training['epochs']} {'epoch' if training['epochs'] == 1 else 'epochs'} in "
-        f"{format_duration(training['seconds'])} (stopped by {training['stopped_by']}), "
-        f"{training['examples_per_second']:,.0f} examples/s; "
-        f"best {training['monitor']} {format_value(training['best'])} after epoch {training['best_epoch']}"
-    )
+    if training["best"] is not None:
+        lines.append(
+            f"{training['epochs']} {'epoch' if training['epochs'] == 1 else 'epochs'} in "
+            f"{format_duration(training['seconds'])} (stopped by {training['stopped_by']}), "
+            f"{training['examples_per_second']:,.0f} examples/s; "
+            f"best {training['monitor']} {format_value(training['best'])} after epoch {training['best_epoch']}"
+        )
     if published := contents["published"]:
         numbers = ", ".join(f"{quantity} {value}" for quantity, value in published["values"].items())
         lines.append(f"published: {numbers} ({KINDS[published['kind']]}: {published['source']})")

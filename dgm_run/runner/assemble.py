@@ -20,12 +20,15 @@ from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.models.external import ExternalModel, get_module
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.base import Logger
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner.compatibility import (
+    choose_fitting,
     refuse_needing_complete,
     refuse_other_data,
+    refuse_other_kind,
     refuse_values_outside_unit_interval,
     refuse_wrong_kind,
 )
@@ -81,13 +84,15 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: Snapshot | Non
         place_model(model, device, cfg)
     with out_of_memory(DATA_TOO_LARGE):
         data = process_group.main_process_first(lambda: dataset.load(device))
-    if cfg.trainer.overfit_examples:
+    if cfg.trainer.get("overfit_examples"):
         data = data.restrict_to_training(cfg.trainer.overfit_examples)
     if dataset.preprocessing.has_missing_values and not isinstance(model, CorruptedModel):
         assert dataset.corrupt is not None  # since values are missing
         model = build_corrupted_model(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_values_outside_unit_interval(model, data)
+    if isinstance(model, ExternalModel):
+        model.check(data.valid.batch(slice(0, 2)))
     if resume:
         refuse_other_data(resume.state["data"], dataset)
     model.eval()
@@ -120,6 +125,9 @@ def build_parts(
         model = instantiate(cfg.model)
         objective = instantiate(cfg.objective)
         estimators = build_list(cfg, "estimators", Estimator)
+    if isinstance(model, ExternalModel):  # its kind is known only now
+        estimators = choose_fitting(estimators, model)
+        refuse_other_kind(model, {"objective": objective, "trainer": trainer})
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = build_corrupted_model(model, dataset.corrupt)
@@ -147,7 +155,7 @@ def place_model(model: nn.Module, device: torch.device, cfg: DictConfig) -> None
     """Moves the model to the device, in the precision and with the threads of the trainer's settings."""
     settings = cfg.trainer
     move_to_device(model, device, settings.precision)
-    set_threads(model, settings.batch_size // settings.devices, settings.threads)
+    set_threads(model, settings.get("batch_size", settings.eval_batch_size) // settings.devices, settings.threads)
 
 
 def describe_parts(parts: Parts, device: torch.device, folder: Path) -> str:
@@ -157,7 +165,7 @@ def describe_parts(parts: Parts, device: torch.device, folder: Path) -> str:
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     title = (
-        f"{type(parts.model).__name__} with {num_parameters:,} parameters on {device}; {dataset.name}: {sizes} "
-        f"examples, binarisation {dataset.protocol}"
+        f"{type(get_module(parts.model)).__name__} with {num_parameters:,} parameters on {device}; {dataset.name}: "
+        f"{sizes} examples, binarisation {dataset.protocol}"
     )
     return "\n".join((title, *dataset.notes, f"writing to {folder}"))

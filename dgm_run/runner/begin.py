@@ -8,6 +8,7 @@ from dgm_run.config.start import make_start, update_data_paths
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.data.text import VOCABULARY, Sentences
 from dgm_run.distributed import process_group
+from dgm_run.models.external import get_module
 from dgm_run.recording.base import Display
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner import run_folder
@@ -25,7 +26,7 @@ def begin_run(
     settings = config["trainer"]
     digest = None
     if settings["init_from"] and not resume:
-        digest = load_initial_weights(parts.model, settings["init_from"], settings["init_parts"])
+        digest = load_initial_weights(get_module(parts.model), settings["init_from"], settings["init_parts"])
     if not process_group.is_main_process():
         return
     if digest:

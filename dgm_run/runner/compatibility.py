@@ -16,7 +16,8 @@ from dgm_run.encoders.base import Encoder
 from dgm_run.errors import CheckpointError, ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.likelihoods.base import Likelihood
-from dgm_run.models.base import ExactModel
+from dgm_run.models.base import ExactModel, LatentVariableModel
+from dgm_run.models.external import ExternalModel, get_module
 from dgm_run.priors.base import Prior
 
 
@@ -39,6 +40,37 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
         if getattr(part, "value_range", None) and dataset.num_levels is None:
             raise ConfigError(
                 "prior.value_range: the data are real values, not intensities: set prior.value_range=null"
+            )
+
+
+def choose_fitting(estimators: Mapping[str, Estimator], model: ExternalModel) -> dict[str, Estimator]:
+    """Chooses the estimators that go with a model trained elsewhere, whose kind the configuration does not tell.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    fitting = {name: each for name, each in estimators.items() if isinstance(model, each.requires.get("model", object))}
+    if estimators and not fitting:
+        kinds = {ExactModel: "exact", LatentVariableModel: "importance_sampling"}
+        choice = next((name for kind, name in kinds.items() if isinstance(model, kind)), "sample_quality")
+        raise ConfigError(
+            f"estimators: none of {', '.join(estimators)} goes with {model.kind_name}: choose estimators=[{choice}]"
+        )
+    return fitting
+
+
+def refuse_other_kind(model: ExternalModel, users: Mapping[str, Any]) -> None:
+    """Refuses an objective or a trainer that needs a model of another kind.
+
+    Raises:
+        ConfigError: one line that says what to choose instead.
+    """
+    for name, user in users.items():
+        kind = getattr(user, "requires", {}).get("model", object)
+        if not isinstance(model, kind):
+            raise ConfigError(
+                f"{name}: {type(user).__name__} needs a {kind.__name__}, and model.factory returns {model.kind_name}: "
+                "choose trainer=none"
             )
 
 
@@ -97,7 +129,8 @@ def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
 
 
 def _describe_value_conflict(part: object, kinds: Sequence[str], dataset: Dataset, kind: str) -> str:
-    takes = f"{type(part).__name__} takes {' or '.join(kinds)} data"
+    name = type(get_module(part) if isinstance(part, nn.Module) else part).__name__
+    takes = f"{name} takes {' or '.join(kinds)} data"
     setting = _SETTINGS_OF_KIND[kinds[0]]
     kind = "estimator" if isinstance(part, Estimator) else kind
     instead = f"likelihood={_LIKELIHOODS[dataset.kind]}" if kind == "likelihood" else f"another {kind}"

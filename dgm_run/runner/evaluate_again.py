@@ -19,12 +19,14 @@ from dgm_run.distributed.signals import StopRequest
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
+from dgm_run.models.external import ExternalModel
 from dgm_run.recording.base import Display
 from dgm_run.recording.image_grid import save_png
 from dgm_run.recording.terminal import describe_diagnostics, describe_failures
 from dgm_run.runner import results, run_folder
 from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_list, get_data_source, place_model
 from dgm_run.runner.compatibility import (
+    choose_fitting,
     refuse_moved_data,
     refuse_needing_complete,
     refuse_other_data,
@@ -79,6 +81,8 @@ def _evaluate_again(
     model = run_folder.load_model(folder, packages)
     dataset = instantiate(cfg.dataset)
     estimators = build_list(cfg, "estimators", Estimator)
+    if isinstance(model, ExternalModel):
+        estimators = choose_fitting(estimators, model)
     refuse_wrong_kind(model, estimators, dataset)
     with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)

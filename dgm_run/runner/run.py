@@ -156,14 +156,16 @@ def _train_and_evaluate(
     model = parts.model
     data = parts.data
     config = context.config
+    settings = config["trainer"]
+    batch_key = "batch_size" if "batch_size" in settings else "eval_batch_size"
 
     def show(name: str, picture: np.ndarray) -> None:
         log.picture(name, picture, summary.steps, f"epoch_{summary.epochs:04}.png")
 
     try:
-        with out_of_memory(f"lower trainer.batch_size={config['trainer']['batch_size']} or the size of the model"):
+        with out_of_memory(f"lower trainer.{batch_key}={settings[batch_key]} or the size of the model"):
             summary = parts.trainer.fit(model, parts.objective, data, context)
-        set_threads(model, config["trainer"]["eval_batch_size"], config["trainer"]["threads"])
+        set_threads(model, settings["eval_batch_size"], settings["threads"])
         evaluation = evaluate_test_set(model, parts.estimators, data, context.seed, display, context.stop, show)
         model.eval()
         context.pictures(summary.steps, summary.epochs)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dgm_run.config.compose import as_config, instantiate
+from dgm_run.config.compose import as_config, complete_factory, instantiate
 from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import DATA_PATH_KEYS, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
@@ -27,6 +27,7 @@ from dgm_run.errors import CheckpointError, ConfigError
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import build_corrupted_model
+from dgm_run.models.external import build_external_model
 from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.runner.trained_model import TrainedModel
 
@@ -296,6 +297,7 @@ def refuse_foreign_targets(cfg: DictConfig, packages: Sequence[str], command: Ca
         CheckpointError: one line that names the key, and the command that allows the package.
     """
     try:
+        complete_factory(cfg)
         plain = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from None
@@ -323,6 +325,7 @@ def _find_lacking_package(packages: Sequence[str], node: dict, key: str) -> str 
     home = str(getattr(target, "__module__", ""))  # an imported name, as in mine.Popen, has another home
     is_trusted = _is_within(home, packages)
     is_trusted |= isinstance(target, type) and _is_within(home, ("dgm_run",))
+    is_trusted |= target is build_external_model
     is_trusted |= isinstance(target, type) and issubclass(target, nn.Module | Optimizer | LRScheduler)
     return None if is_trusted else home.partition(".")[0] or path.partition(".")[0]
 
@@ -353,5 +356,9 @@ def _is_module_of(path: str, packages: Sequence[str], node: dict, key: str) -> b
     except ConfigError:
         return False
     # a path through an imported name, as in dgm_run.recording.log.os.mkdir, ends elsewhere
-    ours = isinstance(target, type) and _is_within(target.__module__, packages)
-    return ours and issubclass(target, (nn.Module, Corruption))
+    home = str(getattr(target, "__module__", ""))
+    if not _is_within(home, packages):
+        return False
+    if isinstance(target, type):
+        return issubclass(target, (nn.Module, Corruption))
+    return target is build_external_model or not _is_within(home, ("dgm_run",))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -28,6 +29,7 @@ from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from dgm_run.estimators.imputation.imputer import Imputer
 from dgm_run.models.base import GenerativeModel, LatentVariableModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.models.external import get_module
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
@@ -122,7 +124,7 @@ class TrainedModel:
         self._build = build
 
     def __repr__(self) -> str:
-        return f"TrainedModel({type(self.complete_model).__name__}, {os.fspath(self.folder)!r})"
+        return f"TrainedModel({self._model_name}, {os.fspath(self.folder)!r})"
 
     def to(self, device: torch.device | str) -> "TrainedModel":
         """Moves the model to a device; examples follow it."""
@@ -242,14 +244,19 @@ class TrainedModel:
             return self._restore(self.model.sample(n) if y is None else model.sample_of_class(n, y))
 
     @property
+    def _model_name(self) -> str:
+        return type(get_module(self.complete_model)).__name__
+
+    @property
     def _like(self) -> Tensor:
-        """A parameter of the model, which gives type and device."""
-        return next(self.model.parameters())
+        """A parameter or a buffer of the model, which gives type and device."""
+        return next(chain(self.model.parameters(), self.model.buffers()))
 
     def _choose_estimator(self, num_samples: int | None) -> Estimator:
         """Returns the run's first estimator of the log-likelihood, for all examples and without further rows."""
         estimators = self._build("estimators").values()
-        estimator = next((each for each in estimators if each.gives_log_likelihood), None)
+        kinds = [each for each in estimators if isinstance(self.model, each.requires.get("model", object))]
+        estimator = next((each for each in kinds if each.gives_log_likelihood), None)
         if estimator is None:
             raise ConfigError(f"{self!r} has no estimator of the log-likelihood")
         names = {field.name for field in fields(estimator)}
@@ -279,7 +286,7 @@ class TrainedModel:
         return model
 
     def _cannot(self, action: str) -> ConfigError:
-        return ConfigError(f"{type(self.complete_model).__name__} cannot {action}")
+        return ConfigError(f"{self._model_name} cannot {action}")
 
     def _prepare(self, x: ArrayLike | Tensor | Sequence[str]) -> DataSplit:
         if isinstance(x, str):

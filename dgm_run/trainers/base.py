@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
+from dgm_run.config.schema import TRAINING_GROUPS
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed.signals import StopRequest
 from dgm_run.objectives.base import Objective
@@ -25,9 +26,10 @@ class TrainingSummary:
         steps: number of optimizer steps.
         seconds: wall-clock time over all sessions of a resumed run.
         examples_per_second: speed of training, without evaluation.
-        stopped_by: max_epochs, max_steps, max_hours, patience, median_stopping, pruning, or the reason of a callback.
-        monitor: validation quantity that chose the best checkpoint.
-        best: best value of that quantity.
+        stopped_by: max_epochs, max_steps, max_hours, patience, median_stopping, pruning, no training, or the reason of
+            a callback.
+        monitor: validation quantity that chose the best checkpoint; None without training.
+        best: best value of that quantity; None without training.
         best_epoch: epochs trained at the best value.
     """
 
@@ -36,8 +38,8 @@ class TrainingSummary:
     seconds: float
     examples_per_second: float
     stopped_by: str
-    monitor: str
-    best: float
+    monitor: str | None
+    best: float | None
     best_epoch: int
 
 
@@ -85,9 +87,11 @@ class Trainer(ABC):
 
     Attributes:
         requires: required kinds of other groups, by group.
+        uses: groups without which the trainer cannot work.
     """
 
     requires: ClassVar[dict[str, type]] = {}
+    uses: ClassVar[tuple[str, ...]] = TRAINING_GROUPS
 
     def check(  # noqa: B027 - most have nothing to refuse
         self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None

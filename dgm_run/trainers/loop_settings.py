@@ -3,11 +3,12 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from dgm_run.errors import CheckpointError
+from dgm_run.trainers.run_settings import RunSettings
 from dgm_run.trainers.schedules import refuse_past_end
 
 MIN_COMPILED_STEPS = 20_000
@@ -17,8 +18,8 @@ CPP_COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 @dataclass(frozen=True)
-class LoopSettings:
-    """Settings of a training loop: its optimizer, its length, its batches, and the device.
+class LoopSettings(RunSettings):
+    """Settings of a training loop: its optimizer, its length, and its batches.
 
     Args:
         optimizer: parameters -> torch optimizer.
@@ -28,7 +29,6 @@ class LoopSettings:
         max_steps: largest number of optimizer steps; null for no limit.
         max_hours: hours of training, over all sessions, after which it stops within its epoch; null for no limit.
         batch_size: examples of a step.
-        eval_batch_size: examples of a batch in evaluation.
         eval_every: epochs between two evaluations on the validation set.
         patience: evaluations without improvement before training stops, counted after the objective's
             warm-up; null to train to the end.
@@ -38,20 +38,12 @@ class LoopSettings:
             first step too; null for all of them, and validation examples of their own.
         clip_norm: upper limit of the gradient's norm; null for none.
         ema_decay: decay of the moving average of the weights that is evaluated and kept; null for none.
-        precision: fp32 | bf16 (matrix products only) | fp64.
         compile: whether torch.compile fuses the step; auto if the training has `MIN_COMPILED_STEPS` steps and there is
             a compiler of C++. A measured gain would not decide alike in a resumed run.
-        device: auto | cpu | cuda | cuda:N.
-        devices: processes that train one model, each on a GPU of its own, or all on the CPU.
         micro_batches: parts of a batch, which the processes share: a multiple of `devices`. Each part has random
             numbers, and chains, of its own. Runs with equal parts give equal results on any number of devices.
-        worker_timeout_seconds: seconds without a message from a process, after which the run ends.
-        threads: CPU threads; null for as many as a step can use.
         image_every_epochs: epochs between pictures and histograms; null for the end only.
         checkpoint_seconds: seconds between two writes of the checkpoint `last`.
-        init_from: run folder, or file of safetensors, that gives the initial weights; null for none.
-        init_parts: names of the model's parts that they replace; null for the whole model.
-        resume: run folder to resume, or auto for the run's own folder if it holds a checkpoint.
 
     Raises:
         ValueError: a number is not positive.
@@ -64,37 +56,21 @@ class LoopSettings:
     max_steps: int | None
     max_hours: float | None
     batch_size: int
-    eval_batch_size: int
     eval_every: int
     patience: int | None
     median_stopping_after: int | None
     overfit_examples: int | None
     clip_norm: float | None
     ema_decay: float | None
-    precision: Literal["fp32", "bf16", "fp64"]
     compile: bool | Literal["auto"]
-    device: str
-    devices: int
     micro_batches: int
-    worker_timeout_seconds: float
-    threads: int | None
     image_every_epochs: int | None
     checkpoint_seconds: float
-    init_from: str | None
-    init_parts: Sequence[str] | None
-    resume: str | None
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-                raise ValueError(f"{name} = {value} must be positive")
+        super().__post_init__()
         if self.ema_decay is not None and self.ema_decay >= 1:
             raise ValueError(f"ema_decay = {self.ema_decay} must lie between 0 and 1; null switches it off")
-        if self.init_parts is not None and not (self.init_from and self.init_parts):
-            raise ValueError(
-                f"init_parts = {list(self.init_parts)} names parts of the weights in init_from = {self.init_from}: "
-                "set both, or init_parts=null for all parts"
-            )
         if self.micro_batches % self.devices:
             raise ValueError(
                 f"micro_batches = {self.micro_batches} parts cannot be shared by devices = {self.devices}: "

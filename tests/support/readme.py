@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
 
 import dgm_run
 from tests.support.tables import draw_cells, write_csv
@@ -161,6 +162,15 @@ def write_data(folder: Path) -> None:
     (folder / "ptb").mkdir()
     for name in ("train", "valid", "test"):
         (folder / "ptb" / f"ptb.{name}.txt").write_text("\n".join(sentences[: 500 if name == "train" else 60]))
+
+
+def write_adapter(folder: Path) -> None:
+    """Writes the module of docs/external_models.md, and its weights, into a folder."""
+    (code,) = [each for each in read_code() if each.startswith("# adapter.py\n")]
+    (folder / "adapter.py").write_text(code)
+    names: dict[str, Any] = {}
+    exec(compile(code, "adapter.py", "exec"), names)  # the project's own text
+    save_file(names["make"]().state_dict(), folder / "theirs.safetensors")
 
 
 def write_own_files(folder: Path) -> None:
