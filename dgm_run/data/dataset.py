@@ -22,6 +22,7 @@ from dgm_run.data.conform import (
 from dgm_run.data.corruptions import Corruption, Missing, MissingValues
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.describe import advise_standardizing, describe_constant, describe_missing, refuse_rounding
+from dgm_run.data.labelled import check_num_labels, choose_balanced
 from dgm_run.data.memmap import OnDisk
 from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
 from dgm_run.data.split import RawSplit, RawSplits, digest
@@ -80,7 +81,7 @@ class Dataset:
         corrupt: Corruption | None,
         corrupt_seed: int,
     ):
-        _check_num_labels(num_labels, num_classes)
+        check_num_labels(num_labels, num_classes)
         if binarize != "none" and dequantize:
             raise ValueError("binarize and dequantize exclude each other: set one of binarize=none, dequantize=false")
         if num_levels is None and binarize != "none":
@@ -239,26 +240,9 @@ class Dataset:
     def _choose_labelled(self, y: Tensor, name: str) -> Tensor:
         """Returns the positions of the examples whose labels may be used; -1 is no label."""
         if name == "train" and self.num_labels is not None:
-            return self._choose_balanced(y)
+            assert self.num_classes is not None  # see `check_num_labels`
+            return choose_balanced(y, self.num_labels, self.num_classes, self.label_seed, self.name)
         return (y >= 0).nonzero().flatten()
-
-    def _choose_balanced(self, y: Tensor) -> Tensor:
-        """Returns the positions of equally many random examples of each class, in their order."""
-        assert self.num_labels is not None
-        assert self.num_classes is not None
-        generator = torch.Generator().manual_seed(self.label_seed)
-        num_each = self.num_labels // self.num_classes
-        order = torch.randperm(len(y), generator=generator)
-        chosen = []
-        for k in range(self.num_classes):
-            of_class = order[y[order] == k]
-            if len(of_class) < num_each:
-                raise DataError(
-                    f"dataset.num_labels: {self.num_labels} labels need {num_each} of each class, and class {k} of "
-                    f"{self.name} has {len(of_class)}: set a smaller number"
-                )
-            chosen.append(of_class[:num_each])
-        return torch.cat(chosen).sort().values
 
     def _check(self, split: RawSplit, name: str) -> None:
         """Refuses a split that is empty, has labels or values of another kind, or cannot be prepared on the disk."""
@@ -320,17 +304,6 @@ class Dataset:
             prepare = partial(convert, num_levels=levels)
         return DataSplit(
             disk.x, y, prepare, log_bin_width, disk=disk, standardization=self.preprocessing.standardization
-        )
-
-
-def _check_num_labels(num_labels: int | None, num_classes: int | None) -> None:
-    if num_labels is None:
-        return
-    if not num_classes:
-        raise ValueError(f"num_labels = {num_labels}: the data have no labels: set num_labels=null")
-    if num_labels < 1 or num_labels % num_classes:
-        raise ValueError(
-            f"num_labels = {num_labels} must be a positive multiple of num_classes = {num_classes}, or null"
         )
 
 
