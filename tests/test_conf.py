@@ -47,6 +47,7 @@ OPTIONS = sorted(
 )
 PARTS_OF_RUNS = [group for group in GROUPS if group not in ("dataset", "optimizer", "schedule", *LIST_GROUPS)]
 DATASETS = sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml"))
+AUGMENTATIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "augment").glob("*.yaml"))
 CORRUPTIONS = sorted(path.stem for path in (conf_dir() / "dataset" / "corrupt").glob("*.yaml"))
 EXPERIMENTS = sorted(
     str(path.relative_to(conf_dir() / "experiment").with_suffix(""))
@@ -258,6 +259,12 @@ def test_every_corruption_trains_a_step(name, tmp_path):
     needs = real if name in ("gaussian_noise", "salt_and_pepper") else ()
     results = dgm_run.run(dgm_run.compose(*TINY, *needs, f"dataset/corrupt={name}"), tmp_path)
     assert f"seen through {name.replace('_', ' ')} (" in results["preprocessing"]
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_augmentation_trains_a_step(name, tmp_path):
+    results = dgm_run.run(dgm_run.compose(*TINY, f"dataset/augment=[{name}]"), tmp_path)
+    assert f"; training images augmented by {name} (" in results["preprocessing"]
 
 
 @pytest.mark.parametrize("name", DATASETS)

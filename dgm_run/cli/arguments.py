@@ -14,7 +14,7 @@ from hydra.errors import HydraException, OverrideParseException
 
 from dgm_run.cli.hydra_errors import SEARCH, describe_syntax, describe_unknown_option, list_choices
 from dgm_run.config.overrides import read_key
-from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS
+from dgm_run.config.schema import GROUPS, LIST_GROUPS, NESTED_LIST_GROUPS, PARTS
 from dgm_run.errors import ConfigError
 
 MAX_JOBS = 100_000
@@ -148,15 +148,16 @@ def _check_folder(line: str, key: str, value: Any) -> None:
 
 def _check_choice(line: str, key: str, value: Any) -> None:
     """Refuses a value of a group that is not the name of a choice, or a list of names for a group that takes one."""
-    if value is None and "/" in key:
+    takes_list = key in (*LIST_GROUPS, *NESTED_LIST_GROUPS)
+    if value is None and "/" in key and not takes_list:
         return  # as dataset/corrupt=null
     if value is None:
-        if key not in (*LIST_GROUPS, *PARTS):
+        if not takes_list and key not in PARTS:
             raise ConfigError(f"{line}: choose one of {', '.join(list_choices(key))}")
-        without = f"'{key}=[]'" if key in LIST_GROUPS else f"'~{key}'"
+        without = f"'{key}=[]'" if takes_list else f"'~{key}'"
         raise ConfigError(f"{line}: to go without, write {without}")
     names = value if isinstance(value, list) else [value]
-    if isinstance(value, list) and key not in LIST_GROUPS:
+    if isinstance(value, list) and not takes_list:
         sweep = f": to run one after the other, write -m {key}={','.join(map(str, value))}" if len(value) > 1 else ""
         raise ConfigError(f"{line}: this group takes one choice, not a list{sweep}")
     for name in names:

@@ -41,6 +41,7 @@ GROUP_DESCRIPTIONS = {
     "objective": "loss that training minimises",
     "dataset": "data to model",
     "dataset/corrupt": "missing values and noise in the data",
+    "dataset/augment": "changes of training images, as dataset/augment=[NAME,NAME]",
     "optimizer": "",
     "schedule": "learning-rate schedule",
     "trainer": "training method",

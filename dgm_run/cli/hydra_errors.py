@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
-from dgm_run.config.schema import GROUPS, LIST_GROUPS
+from dgm_run.config.schema import GROUPS, LIST_GROUPS, NESTED_LIST_GROUPS
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
 from dgm_run.errors import ConfigError
 
@@ -181,7 +181,7 @@ def _describe_missing(error: MissingConfigException, folders: Sequence[Path]) ->
         return f"+experiment={wanted}: there is no such preset: {hint}dgm-run --experiments lists them"
     known = [name for name in error.options or () if name != "common"] or list_choices(group, folders)
     added = f"+{group}" if group in ADDED_GROUPS else group
-    wanted = f"{group}=[{choice}]" if group in LIST_GROUPS else f"{added}={choice}"
+    wanted = f"{group}=[{choice}]" if group in (*LIST_GROUPS, *NESTED_LIST_GROUPS) else f"{added}={choice}"
     if not known:
         return f"{wanted}: there is no group {group}"
     meant = [f"{added}={name}" for name in suggest_names(choice, known)] if choice else []

@@ -11,7 +11,7 @@ from yaml import YAMLError
 from dgm_run.config.commands import resume_run, resume_sweep
 from dgm_run.config.overrides import is_data_path, quote, read_folder, read_key, read_value, write_override
 from dgm_run.config.own_code import OwnCode, find_packages
-from dgm_run.config.schema import GROUPS, RESUMABLE_KEYS
+from dgm_run.config.schema import GROUPS, NESTED_LIST_GROUPS, RESUMABLE_KEYS
 from dgm_run.config.start import Start, load_start
 from dgm_run.errors import ConfigError
 
@@ -58,7 +58,8 @@ def add_start(start: Start, arguments: list[str]) -> list[str]:
     """Puts the overrides of a run's start before the arguments, except those that the arguments set again."""
     new_keys = {read_key(each) for each in arguments}
     # a new choice of a group drops the settings of the old one, and Hydra's own settings belong to the old command
-    dropped = ("hydra", *(f"{group}." for group in GROUPS if group in new_keys))
+    groups = (*GROUPS, *NESTED_LIST_GROUPS)
+    dropped = ("hydra", *(f"{group.replace('/', '.')}." for group in groups if group in new_keys))
     start_overrides = [each for each in start.overrides if read_key(each) not in new_keys]
     return [*(each for each in start_overrides if not read_key(each).startswith(dropped)), *arguments]
 

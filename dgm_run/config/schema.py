@@ -12,6 +12,9 @@ PARTS = ("encoder", "likelihood", "decoder", "posterior", "prior")
 LIST_GROUPS = ("estimators", "logger", "callbacks")
 """Groups of which a configuration has a list of choices, or none."""
 
+NESTED_LIST_GROUPS = ("dataset/augment",)
+"""Groups below another one of which a configuration has a list of choices, or none."""
+
 TRAINING_GROUPS = ("objective", "optimizer", "schedule")
 """Groups that serve the training, and that a configuration without training leaves out."""
 

@@ -24,7 +24,15 @@ from dgm_run.config.compose import (
     instantiate,
 )
 from dgm_run.config.published import check_published
-from dgm_run.config.schema import GROUPS, LIST_GROUPS, PARTS, SHARED_SIZES, TRAINING_GROUPS, Config
+from dgm_run.config.schema import (
+    GROUPS,
+    LIST_GROUPS,
+    NESTED_LIST_GROUPS,
+    PARTS,
+    SHARED_SIZES,
+    TRAINING_GROUPS,
+    Config,
+)
 from dgm_run.config.signature import check_node, check_type, import_target
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys
 from dgm_run.errors import ConfigError
@@ -184,12 +192,13 @@ def _drop_settings_of_unchosen(cfg: DictConfig) -> None:
     Such parts are choices of a list of choices, the pretraining of a trainer, and the length of a training that
     trainer=none replaces.
     """
-    for group in LIST_GROUPS:
-        for name, node in list((cfg[group] or {}).items()):
+    for group in (*LIST_GROUPS, *NESTED_LIST_GROUPS):
+        chosen: Any = OmegaConf.select(cfg, group.replace("/", "."))
+        for name, node in list(chosen.items()) if OmegaConf.is_dict(chosen) else ():
             is_known = (conf_dir() / group / f"{name}.yaml").exists()
             if node is None or (is_known and isinstance(node, DictConfig) and "_target_" not in node):
-                with open_dict(cfg[group]):
-                    del cfg[group][name]
+                with open_dict(chosen):
+                    del chosen[name]
     if cfg.trainer is None:
         return
     pretraining = cfg.trainer.get("pretraining")
@@ -255,6 +264,8 @@ def _check_kind_of_data(cfg: DictConfig) -> None:
     dataset = import_target(cfg.dataset, "dataset")
     if cfg.dataset.get("corrupt") is not None and "corrupt" not in read_annotations(dataset):
         raise ConfigError("dataset/corrupt: only images and vectors can be corrupted, not sentences: drop it")
+    if cfg.dataset.get("augment") and "augment" not in read_annotations(dataset):
+        raise ConfigError("dataset/augment: only images can be augmented, not tables and sentences: drop it")
     raw = as_dict(cfg, resolve=False)
     for part in (*PARTS, "model"):
         for reference in re.findall(r"\$\{dataset\.(\w+)\}", str(raw[part])):

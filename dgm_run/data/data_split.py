@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgm_run.data.augmentations import AugmentationChain
 from dgm_run.data.corruptions import Corruption
 from dgm_run.data.memmap import OnDisk
 from dgm_run.data.standardize import Standardization
@@ -31,6 +32,7 @@ class DataSplit:
 
     Attributes:
         device: device of the batches.
+        augment: augmentation of the batches of `augmented`; None for none.
     """
 
     def __init__(
@@ -57,16 +59,20 @@ class DataSplit:
         self.device = x.device
         self.log_p = log_p
         self.standardization = standardization
+        self.augment: AugmentationChain | None = None
+        self._is_augmented = False
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Returns the examples at `index` as floats, (B, *shape), after their corruption."""
-        x = self.prepare(self.disk.read_rows(index, self.device) if self.disk else _select(self.x, index))
-        if self.corrupt is None or self.corruption_noise is None:
-            return x
-        return self.corrupt.apply(x, _select(self.corruption_noise, index))
+        x = self.disk.read_rows(index, self.device) if self.disk else _select(self.x, index)
+        noise = None if self.corruption_noise is None else _select(self.corruption_noise, index)
+        if self.augment and self._is_augmented:
+            x, noise = self.augment(x, noise)  # the noise is a mask of missing values
+        x = self.prepare(x)
+        return x if self.corrupt is None or noise is None else self.corrupt.apply(x, noise)
 
     def prefetch(self, indices: Iterable[Tensor]) -> None:
         """Prefetches the batches of `indices` from a file. An index is a view of a tensor that must live until then."""
@@ -92,6 +98,11 @@ class DataSplit:
     def mean_log_det(self) -> float:
         """Mean over all examples of the term that `to_data_units` adds, nats."""
         return self.to_data_units(torch.zeros(len(self), dtype=torch.float64)).mean().item()
+
+    @property
+    def augmented(self) -> "DataSplit":
+        """Split whose batches are augmented, by new draws each, for the steps of a training."""
+        return self._replace(_is_augmented=True) if self.augment else self
 
     @property
     def uncorrupted(self) -> "DataSplit":

@@ -1,7 +1,7 @@
 """Data set of a run: three splits on the device, prepared by one protocol."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgm_run import rng
 from dgm_run.data import binarize as binarization
+from dgm_run.data.augmentations import Augmentation, AugmentationChain
 from dgm_run.data.conform import (
     BLOCK_SIZE,
     NAMES,
@@ -55,6 +56,7 @@ class Dataset:
             in the data's own units. Grey levels have a scale already: global leaves them unchanged.
         corrupt: corruption of all examples, in evaluation too; null for none. NaN in real values is always missing.
         corrupt_seed: seed of the corruption noise.
+        augment: augmentations of training images by name; null or none for none.
 
     Attributes:
         notes: lines for the log about the data, after loading.
@@ -80,6 +82,7 @@ class Dataset:
         standardize: Literal["none", "columns", "global"] | None,
         corrupt: Corruption | None,
         corrupt_seed: int,
+        augment: Mapping[str, Augmentation] | None,
     ):
         check_num_labels(num_labels, num_classes)
         if binarize != "none" and dequantize:
@@ -104,6 +107,7 @@ class Dataset:
         self.label_seed = label_seed
         self.corrupt = corrupt
         self.corrupt_seed = corrupt_seed
+        self.augment = AugmentationChain(augment, self.shape, binarize, corrupt) if augment else None
         self._source = source
         self._about = ""
         self._num_valid: int | None = None
@@ -127,14 +131,15 @@ class Dataset:
     @property
     def protocol(self) -> str:
         """Protocol as text, which stands beside every likelihood."""
+        augmented = str(self.augment or "")
         if self.corrupt is None:
-            return self._protocol + self._about
+            return self._protocol + self._about + augmented
         drawn = "" if isinstance(self.corrupt, MissingValues) else f", drawn with seed {self.corrupt_seed}"
-        return f"{self._protocol}{self._about}; seen through {self.corrupt}{drawn}"
+        return f"{self._protocol}{self._about}; seen through {self.corrupt}{drawn}{augmented}"
 
     @property
     def _protocol(self) -> str:
-        """Binarisation or dequantisation as text, without the corruption."""
+        """Binarisation or dequantisation as text, without corruption and augmentation."""
         if self.dequantize:
             return f"none (uniform dequantisation, test noise drawn once with {self._noise_seed})"
         if self.binarize == "none" and self.kind == "binary":
@@ -170,6 +175,7 @@ class Dataset:
             prepared[name] = self._corrupt_split(self.prepare_split(split, name == "train", generator), name)
             if split.y is not None and self.num_classes is not None:
                 prepared[name].labelled = self._choose_labelled(split.y, name)
+        prepared["train"].augment = self.augment
         prepared = {name: examples.to(torch.device(device)) for name, examples in prepared.items()}
         digests = (f"md5 {digest(splits)}",) if self._is_users_own else ()
         self._about = "".join(f"; {each}" for each in (*digests, splits.about) if each)
@@ -217,6 +223,11 @@ class Dataset:
         if has_missing and not self.corrupt:
             self.corrupt = MissingValues()
         self.preprocessing = Preprocessing(self._fit_standardization(splits.train.stored), has_missing)
+        if has_missing and self.augment and self.preprocessing.standardization:
+            raise DataError(
+                f"dataset/augment: {self.name} has missing values (NaN) and is standardised: set "
+                "dataset.standardize=none, or drop dataset/augment"
+            )
 
     def _fit_standardization(self, train: Tensor) -> Standardization | None:
         """Fits mean and scale to the training examples, unless the data keep their units."""
@@ -264,8 +275,10 @@ class Dataset:
     def prepare_split(self, split: RawSplit, is_training: bool, generator: torch.Generator) -> DataSplit:
         """Prepares a split by the protocol; `generator` draws the pixels or the noise of an evaluation set."""
         if isinstance(split.x, OnDisk):
-            return self._make_disk_split(split.x, split.y)
+            return self._make_raw_split(split.stored, split, split.x)
         x = split.x
+        if is_training and self.augment and self.binarize != "fixed":
+            return self._make_raw_split(x, split)
         levels = self.num_levels
         if levels is None:
             standardize = self.preprocessing.standardization
@@ -289,8 +302,8 @@ class Dataset:
     def _select_log_p(self, split: RawSplit) -> Tensor | None:
         return None if self.corrupt else split.log_p  # log_p of complete examples is not that of corrupted ones
 
-    def _make_disk_split(self, disk: OnDisk, y: Tensor | None) -> DataSplit:
-        """Makes a split of training examples that are read and prepared batch by batch."""
+    def _make_raw_split(self, x: Tensor, split: RawSplit, disk: OnDisk | None = None) -> DataSplit:
+        """Makes a split of training examples x that stay as they are, and are prepared batch by batch."""
         levels = self.num_levels
         log_bin_width = -math.log(levels) if levels is not None and self.dequantize else 0.0
         if levels is None:
@@ -302,9 +315,9 @@ class Dataset:
                 self.binarize
             ]
             prepare = partial(convert, num_levels=levels)
-        return DataSplit(
-            disk.x, y, prepare, log_bin_width, disk=disk, standardization=self.preprocessing.standardization
-        )
+        log_p = self._select_log_p(split)
+        standardize = self.preprocessing.standardization
+        return DataSplit(x, split.y, prepare, log_bin_width, disk=disk, log_p=log_p, standardization=standardize)
 
 
 def _has_missing(x: Tensor) -> bool:
@@ -320,6 +333,7 @@ class DataDescription(Protocol):
     num_levels: int | None
     num_classes: int | None
     corrupt: Corruption | None
+    augment: AugmentationChain | None
     notes: tuple[str, ...]
     preprocessing: Preprocessing
 

@@ -120,7 +120,7 @@ class TableDataset(Dataset):
         self.columns = read_columns(columns)
         self.source = source
         super().__init__(
-            *(source, name, shape, None, binarize, dequantize, 0, None, None, 0, "columns", corrupt, corrupt_seed)
+            *(source, name, shape, None, binarize, dequantize, 0, None, None, 0, "columns", corrupt, corrupt_seed, None)
         )
 
     @staticmethod

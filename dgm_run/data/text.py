@@ -10,6 +10,7 @@ import regex
 import torch
 from torch import Tensor
 
+from dgm_run.data.augmentations import AugmentationChain
 from dgm_run.data.corruptions import Corruption
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.dataset import LoadedDataset
@@ -79,6 +80,7 @@ class TextDataset:
 
     kind = "tokens"
     corrupt: Corruption | None = None
+    augment: AugmentationChain | None = None
     num_levels: int | None = None
     num_classes: int | None = None
     preprocessing = UNCHANGED

@@ -9,10 +9,18 @@ from dgm_run.config.leaves import format_leaf
 
 IDENTITY_FIELDS = ("split", "quantity", "estimator", "settings", "num_examples")
 
+AUGMENTED = "; training images augmented by "
+"""Words before the augmentations, which end the text of a preprocessing."""
+
 
 def estimate_id(row: Mapping[str, Any]) -> str:
     """Returns the identity of a row of results.json, equal for rows of the same estimator, settings and data."""
     return json.dumps([row.get(name) for name in IDENTITY_FIELDS], sort_keys=True)
+
+
+def drop_augmentation(preprocessing: str) -> str:
+    """Returns the preprocessing of the test examples, without the augmentation of the training images."""
+    return preprocessing.partition(AUGMENTED)[0]
 
 
 def values_key(row: Mapping[str, Any]) -> str:

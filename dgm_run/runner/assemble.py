@@ -26,6 +26,7 @@ from dgm_run.recording.base import Logger
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner.compatibility import (
     choose_fitting,
+    refuse_augmentation,
     refuse_needing_complete,
     refuse_other_data,
     refuse_other_kind,
@@ -125,6 +126,7 @@ def build_parts(
         model = instantiate(cfg.model)
         objective = instantiate(cfg.objective)
         estimators = build_list(cfg, "estimators", Estimator)
+    refuse_augmentation(trainer, dataset)
     if isinstance(model, ExternalModel):  # its kind is known only now
         estimators = choose_fitting(estimators, model)
         refuse_other_kind(model, {"objective": objective, "trainer": trainer})

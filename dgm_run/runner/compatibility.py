@@ -19,6 +19,7 @@ from dgm_run.likelihoods.base import Likelihood
 from dgm_run.models.base import ExactModel, LatentVariableModel
 from dgm_run.models.external import ExternalModel, get_module
 from dgm_run.priors.base import Prior
+from dgm_run.trainers.base import Trainer
 
 
 def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dataset: Dataset) -> None:
@@ -192,6 +193,19 @@ def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[s
             fitting = "exact" if isinstance(model, ExactModel) else _ESTIMATORS_OF_CORRUPTED
             drop = f"drop it, or evaluate with estimators=[{fitting}]"
             raise ConfigError(f"{name}: {type(user).__name__} needs complete data: {advice.get(name, drop)}")
+
+
+def refuse_augmentation(trainer: Trainer, dataset: Dataset) -> None:
+    """Refuses augmentation where no step takes a batch of its own.
+
+    Raises:
+        ConfigError: one line that says what to choose instead.
+    """
+    if dataset.augment and not trainer.augments:
+        raise ConfigError(
+            f"dataset/augment: {type(trainer).__name__} takes the training examples as they are: drop it, or choose "
+            "trainer=gradient"
+        )
 
 
 _ESTIMATORS_OF_CORRUPTED = "importance_sampling,imputation"

@@ -88,10 +88,12 @@ class Trainer(ABC):
     Attributes:
         requires: required kinds of other groups, by group.
         uses: groups without which the trainer cannot work.
+        augments: whether its steps take the batches of `data.train.augmented`.
     """
 
     requires: ClassVar[dict[str, type]] = {}
     uses: ClassVar[tuple[str, ...]] = TRAINING_GROUPS
+    augments: ClassVar[bool] = False
 
     def check(  # noqa: B027 - most have nothing to refuse
         self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None

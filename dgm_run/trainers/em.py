@@ -24,6 +24,7 @@ class EMTrainer(GradientTrainer):
     """
 
     requires = {"model": EMModel, "objective": LogLikelihood}
+    augments = False
 
     def __post_init__(self):
         super().__post_init__()

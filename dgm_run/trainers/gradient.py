@@ -24,6 +24,8 @@ class GradientTrainer(LoopSettings, Trainer):
     message names the step.
     """
 
+    augments = True
+
     def check(self, model: nn.Module, num_examples: int, state: Mapping[str, Any] | None) -> None:
         self.check_epochs(num_examples, state["step"] if state else 0, bool(state))
 

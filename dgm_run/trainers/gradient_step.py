@@ -33,6 +33,7 @@ class GradientStep(Step):
         optimizer_key: key of the optimizer's settings, for messages.
 
     Attributes:
+        augmented: training examples whose batches are augmented.
         objective_state: state of the objective for each part of a batch that this process computes.
     """
 
@@ -49,6 +50,7 @@ class GradientStep(Step):
         self.model = model
         self.objective = objective
         self.train = train
+        self.augmented = train.augmented
         self.seed = seed
         self.data_parallel = DataParallel(model, settings.micro_batches, seed, settings.worker_timeout_seconds)
         try:
@@ -131,7 +133,7 @@ class GradientStep(Step):
 
     def _compute_loss_eagerly(self, index: Tensor, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         with self.autocast():
-            return self.objective.step(self.model, self.train, index, progress)
+            return self.objective.step(self.model, self.augmented, index, progress)
 
     def _compile(self) -> Callable:
         on_gpu = self.train.device.type == "cuda"

@@ -36,6 +36,7 @@ OVERRIDES = {
     "the other, write -m prior=mixture,standard",
     "prior=null": "prior=null: to go without, write '~prior'",
     "estimators=null": "estimators=null: to go without, write 'estimators=[]'",
+    "dataset/augment=null": "dataset/augment=null: to go without, write 'dataset/augment=[]'",
     "estimators=[1]": "estimators=[1]: the value must be the name of a choice: ais_decoder",
     "estimators={a:1}": "estimators={a:1}: the value must be the name of a choice: ais_decoder",
     "hydra.run.dir=": "hydra.run.dir=: no folder is given: write hydra.run.dir=FOLDER, or leave it out",
@@ -46,7 +47,13 @@ OVERRIDES = {
 }
 FINE = (
     *("seed=1", "+experiment=iwae_2016/mnist_iwae_k5", "~prior", "estimators=[]", "estimators=[exact,imputation]"),
-    *("dataset/corrupt=null", "data_dir='a b'", "encoder.hidden_dims=[${model.latent_dim}]", "prior=glob(vamp*)"),
+    *(
+        "dataset/corrupt=null",
+        "dataset/augment=[flip,shift]",
+        "data_dir='a b'",
+        "encoder.hidden_dims=[${model.latent_dim}]",
+        "prior=glob(vamp*)",
+    ),
     *(
         "seed=range(3)",
         "optimizer.lr=interval(0.1,1)",

@@ -27,7 +27,7 @@ def test_presets_complete_paper_by_paper(word, completed):
         ("+exp", ["+experiment/"], ["+experiment="]),
         ("objective/", ["objective/common="], []),
         ("", ["experiment/", "model=", "seed="], ["model=", "seed="]),
-        ("dataset/", ["dataset/corrupt="], ["dataset/corrupt="]),
+        ("dataset/", ["dataset/corrupt=", "dataset/augment="], ["dataset/augment=", "dataset/corrupt="]),
     ],
 )
 def test_internal_folders_are_not_offered(word, offers, completed):

@@ -26,13 +26,14 @@ def test_the_help_names_all_choices_by_group():
     lines = text.split("default):\n")[1].split("\n\n")[0].replace("\n  ", " ").splitlines()
     found = {line.partition(": ")[0]: line.partition(": ")[2].split() for line in lines}
     assert list(found) == list(GROUP_DESCRIPTIONS)
-    assert set(found) == {*GROUPS, "dataset/corrupt"}
+    assert set(found) == {*GROUPS, "dataset/corrupt", "dataset/augment"}
     named = [(group, name.lstrip("*")) for group, names in found.items() for name in names]
     assert named == [(group, path.stem) for group, path in OPTIONS]
     defaults = {group: [name for name in names if name.startswith("*")] for group, names in found.items()}
     assert defaults["model"] == ["*vae"]
     assert defaults["estimators"] == ["*importance_sampling"]
     assert defaults["dataset/corrupt"] == []
+    assert defaults["dataset/augment"] == []
     assert defaults["callbacks"] == []
     assert all(len(defaults[group]) == 1 for group in GROUPS if group != "callbacks")
 

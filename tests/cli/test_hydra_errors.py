@@ -35,6 +35,7 @@ CHOICES = {
     "prior=normal": "prior=normal: there is no such choice: did you mean prior=standard",
     "model=iwae": "model=iwae: there is no such choice: did you mean objective=iwae? ",
     "dataset/corrupt=missing": "dataset/corrupt=missing: there is no such choice: did you mean dataset/corrupt=missing",
+    "dataset/augment=[flipp]": "dataset/augment=[flipp]: there is no such choice: did you mean dataset/augment=flip? ",
     "+experiment=iwae_2016/mnist_iwae_k51": "+experiment=iwae_2016/mnist_iwae_k51: there is no such preset: did you "
     "mean iwae_2016/mnist_iwae_k5",
     "+debug=fst": "+debug=fst: there is no such choice: did you mean +debug=fast? There are fast, overfit",

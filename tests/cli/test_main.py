@@ -57,6 +57,8 @@ LINES = {
     "log-likelihoods: use auto, cpu or cuda",
     ("model=language_model", "dataset=pydoc", "dataset/corrupt=missing_half"): "dataset/corrupt: only images and "
     "vectors can be corrupted, not sentences: drop it",
+    ("dataset=wine", "dataset/augment=[flip]"): "dataset/augment: only images can be augmented, not tables and "
+    "sentences: drop it",
     ("trainer=layerwise",): "trainer: LayerwiseTrainer needs model to be of kind LayeredModel; VAE is not: "
     "choose model=dbm | dbn | m1_m2",
     ("model=dbm", "model.num_hidden=[8]"): "model: num_hidden = [8] needs two layers or more; "

@@ -187,6 +187,13 @@ def test_folder_brings_no_settings_of_hydra(tmp_path):
     assert not [each for each in add_run([f"trainer.resume={tmp_path}"], OwnCode()) if "os.mkdir" in each]
 
 
+def test_new_choice_drops_settings_of_the_old(tmp_path):
+    start = ("dataset/augment=[shift]", "dataset.augment.shift.max_shift=1", "prior=mixture", "prior.num_components=3")
+    write_start(tmp_path, Start((*start, "seed=1")))
+    now = add_run([f"trainer.resume={tmp_path}", "dataset/augment=[flip]", "prior=standard"], OwnCode())
+    assert [each for each in now if each in (*start, "seed=1")] == ["seed=1"]
+
+
 def test_compose_takes_a_config_dir(tmp_path):
     project(tmp_path)
     cfg = dgm_run.compose("prior=mine", "prior.scale=3", config_dir=tmp_path / "conf")

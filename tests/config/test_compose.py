@@ -140,6 +140,9 @@ def test_settings_of_unchosen_are_dropped():
     assert set(cfg.estimators) == {"ais_decoder", "linear_baseline"}
     with pytest.raises(ConfigError, match="estimators.foo: has no _target_"):
         validate(dgm_run.compose("+estimators.foo=3"))
+    cfg = dgm_run.compose("dataset/augment=[flip]", "+dataset.augment.shift.max_shift=3")
+    validate(cfg)
+    assert set(cfg.dataset.augment) == {"flip"}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ TOY = source()
 def dataset(
     source=TOY, shape=(1, 4, 4), num_levels=17, binarize="none", dequantize=False, noise_seed=777, num_classes=None,
     num_labels=None, label_seed=0, standardize="none", corrupt=None, corrupt_seed=0,
+    augment=None,
 ):  # fmt: skip
     settings = (
         num_levels,
@@ -33,6 +34,7 @@ def dataset(
         standardize,
         corrupt,
         corrupt_seed,
+        augment,
     )
     return Dataset(source, "toy", shape, *settings)
 

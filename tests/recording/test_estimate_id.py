@@ -1,4 +1,4 @@
-from dgm_run.recording.estimate_id import describe_method, estimate_id, values_key
+from dgm_run.recording.estimate_id import describe_method, drop_augmentation, estimate_id, values_key
 
 
 def row(**more):
@@ -30,3 +30,8 @@ def test_settings_are_described_in_words():
     )
     assert describe_method("exact", "linear_baseline", {}) == "exact by linear_baseline"
     assert describe_method("exact", "exact", {}) == "exact"
+
+
+def test_augmentation_is_dropped_from_the_data():
+    assert drop_augmentation("fixed; md5 1; training images augmented by flip (axis both)") == "fixed; md5 1"
+    assert drop_augmentation("fixed; md5 1") == "fixed; md5 1"

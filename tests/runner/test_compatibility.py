@@ -56,6 +56,10 @@ MISSING = "dataset/corrupt=missing_half"
             (*TINY_EXACT, MISSING),
             "trainer: EMTrainer needs complete data: choose trainer=gradient",
         ),
+        (
+            (*TINY_EXACT, "dataset/augment=[flip]"),
+            "dataset/augment: EMTrainer takes the training examples as they are: drop it, or choose trainer=gradient",
+        ),
     ],
 )
 def test_incompatible_parts_are_refused_with_what_to_choose(overrides, message, tmp_path):

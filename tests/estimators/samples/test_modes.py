@@ -48,7 +48,7 @@ def test_draws_of_the_data_reach_reference():
 
 
 def test_unknown_modes_are_refused():
-    dataset = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0)
+    dataset = Dataset(lambda: None, "others", (2,), None, "none", False, 0, None, None, 0, "none", None, 0, None)
     with pytest.raises(ConfigError, match="modes of others are not known: set dataset=gaussian_mixture"):
         Modes(lambda: None, 10).check(None, type("Data", (), {"dataset": dataset}))
     with pytest.raises(ValueError, match="num_samples = 0"):
