@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dgm_run.config.schema import DATA_PATH_KEYS
-from dgm_run.recording.estimate_id import describe_method
+from dgm_run.recording.estimate_id import describe_method, drop_augmentation
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group, describe_settings
 from dgm_run.report.rows import Row
@@ -163,7 +163,8 @@ def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     """Returns the specification of a row of results.json."""
     settings = json.dumps(row["settings"], sort_keys=True)
     split, quantity, estimator, kind = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
-    data = (str(run.results.get("dataset")), str(run.results.get("preprocessing")), _list_data_settings(run))
+    preprocessing = drop_augmentation(str(run.results.get("preprocessing")))
+    data = (str(run.results.get("dataset")), preprocessing, _list_data_settings(run))
     unit = str(row.get("unit", "nats"))
     num_examples = int(row.get("num_examples") or 0)
     return EstimateSpec(split, quantity, estimator, kind, unit, settings, num_examples, *data)
@@ -178,6 +179,7 @@ def _list_data_settings(run: Run) -> str:
     if run.settings.get("dataset.num_levels") is None:
         ignored += ("dataset.dequantize",)  # it applies to levels alone
     settings = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
+    settings = {key: value for key, value in settings.items() if not key.startswith("dataset.augment.")}
     # a setting that is off equals one that older code does not have
     settings = {key: value for key, value in settings.items() if value is not None and value is not False}
     return json.dumps(settings, sort_keys=True, default=str)

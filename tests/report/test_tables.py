@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from dgm_run.report.groups import find_varying_settings, group_runs
@@ -53,6 +55,18 @@ def test_methods_are_not_ranked_together(tmp_path):
     node = folders.config("Elsewhere", dataset__source={"split_seed": 1})
     folders.write(tmp_path / "e", node, [folders.estimate(-2.0)])
     assert [len(rows) for _, rows in read_tables(tmp_path)] == [1] * 5
+
+
+def test_augmented_runs_are_ranked_together(tmp_path):
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
+    flip = {"flip": {"_target_": "dgm_run.data.augmentations.Flip", "axis": "both"}}
+    folder = folders.write(tmp_path / "b", folders.config(dataset__augment=flip), [folders.estimate(-2.0)])
+    results = json.loads((folder / "results.json").read_text())
+    results["preprocessing"] += "; training images augmented by flip (axis both)"
+    (folder / "results.json").write_text(json.dumps(results))
+    ((spec, rows),) = read_tables(tmp_path)
+    assert spec.preprocessing == "dynamic"
+    assert [row.group.settings["dataset.augment.flip"] for row in rows] == ["Flip", "none"]
 
 
 def test_evaluations_of_one_run_count_once(tmp_path):
