@@ -24,7 +24,7 @@ test: $(READY) ## the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'
 
 test-all: $(READY) ## all tests, with those that train to a number, and with Ray, the services of loggers and the examples' libraries
-	$(BIN)/python -m pip install --quiet --editable '.[dev,examples,ray,wandb,mlflow,trackio]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,examples,onnx,ray,wandb,mlflow,trackio]'
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(READY) ## formatting, lint, types, language and the fast tests

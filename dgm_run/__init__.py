@@ -13,18 +13,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["compose", "evaluate", "load", "results", "run"]
+__all__ = ["compose", "evaluate", "export", "load", "results", "run"]
 
 if TYPE_CHECKING:
     from dgm_run.config.compose import compose
     from dgm_run.report.data_frame import results
     from dgm_run.runner.evaluate_again import evaluate
+    from dgm_run.runner.export import export
     from dgm_run.runner.run import run
     from dgm_run.runner.run_folder import load
 
 _MODULES = {
     "compose": "dgm_run.config.compose",
     "evaluate": "dgm_run.runner.evaluate_again",
+    "export": "dgm_run.runner.export",
     "load": "dgm_run.runner.run_folder",
     "results": "dgm_run.report.data_frame",
     "run": "dgm_run.runner.run",

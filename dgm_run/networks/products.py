@@ -34,8 +34,8 @@ PREFERS_ONEDNN = _prefers_onednn()
 def multiply(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
     """Computes x y + bias: (*batch, N), (N, M), (M,) or (*batch, M) -> (*batch, M), with derivatives of any order.
 
-    On a device other than the CPU, in another precision, under autocast and under transforms of `torch.func`, torch
-    computes it.
+    On a device other than the CPU, in another precision, under autocast, under transforms of `torch.func`, and in
+    programs that leave this package, torch computes it.
     """
     if not _suits_onednn(x, y):
         return F.linear(x, y.T, bias)
@@ -48,6 +48,7 @@ def multiply(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
 def _suits_onednn(x: Tensor, y: Tensor) -> bool:
     return (
         PREFERS_ONEDNN
+        and not torch.compiler.is_exporting()
         and x.device.type == "cpu"
         and x.dtype == y.dtype == torch.float32
         and x.dim() > 1

@@ -125,10 +125,21 @@ class Run:
         return [file for file in sorted((self.path / name).glob("*.png")) if file.is_file() and file.stat().st_size]
 
 
+EXPORTED = "export"
+"""Folder in that of a run which `dgm_run.export` writes."""
+
+
 def collect_runs(folder: Path) -> list[Run]:
-    """Reads all runs in a folder and below it, in the order of their paths; a damaged run raises no error."""
+    """Reads all runs in a folder and below it, in the order of their paths; a damaged run raises no error.
+
+    The exported copies in the folder of a run are no runs of their own.
+    """
     errors: list[OSError] = []
-    paths = [Path(at) for at, folders, files in os.walk(folder, onerror=errors.append) if _is_run(at, folders, files)]
+    paths: list[Path] = []
+    for at, folders, files in os.walk(folder, onerror=errors.append):
+        if _is_run(at, folders, files):
+            paths.append(Path(at))
+            folders[:] = [name for name in folders if name != EXPORTED]
     runs = [_read_safely(path) for path in sorted(paths, key=_sort_key)]
     runs += [Run(Path(error.filename), "damaged", f"it cannot be read: {error.strerror}") for error in errors]
     return [replace(run, root=folder) for run in runs]
