@@ -92,7 +92,7 @@ def test_two_workers_share_one_search(tmp_path):
         wait_for(folder / "search.json")
         second = dgm_run("sweep.resume=sweep", cwd=tmp_path)
         first.join(120)
-    assert (first.exitcode, second.returncode) == (0, 0)
+    assert (first.exitcode, second.returncode) == (0, 0), (tmp_path / "stderr").read_text() + second.stderr
     trials = read_trials(folder)
     assert [(trial["number"], trial["state"]) for trial in trials] == [(i, "complete") for i in range(6)]
     assert [trial["values"] for trial in trials] == [[read_best(folder, trial)] for trial in trials]

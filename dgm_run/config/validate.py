@@ -111,6 +111,7 @@ def complete_dataset(cfg: DictConfig) -> None:
     """Fills in the settings of a data set that follow from its file, such as the columns of a table, in place."""
     complete = getattr(import_target(cfg.dataset, "dataset"), "complete", None)
     if complete is not None:
+        check_node(as_dict(cfg.dataset.source, resolve=True), "dataset.source")
         for name, value in complete(instantiate(cfg.dataset.source)).items():
             cfg.dataset[name] = value
 

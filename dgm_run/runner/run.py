@@ -13,6 +13,7 @@ from dgm_run.config.compose import as_config, resolve_data_paths
 from dgm_run.config.validate import validate
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import select_device, set_threads
+from dgm_run.distributed.ranks import is_worker
 from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import CheckpointError, ResultsError
 from dgm_run.memory import out_of_memory
@@ -59,7 +60,7 @@ def run(
 
     Raises:
         UserError: the configuration, the data or a checkpoint cannot be used; one line says why.
-        Interrupted: a signal stopped the run after its checkpoint was written.
+        Interrupted: a signal stopped the run after its checkpoint was written, or came at its end.
     """
     cfg = deepcopy(cfg)  # building the parts changes it
     resolve_data_paths(cfg, os.getcwd())
@@ -68,11 +69,14 @@ def run(
         return train_with_workers(cfg, run_dir, command, start, is_trial, _run_yaml)
     try:
         with open_run(cfg, Path(run_dir)) as (display, stop):
-            return _run(cfg, Path(run_dir), command, start, is_trial, display, stop)
+            contents = _run(cfg, Path(run_dir), command, start, is_trial, display, stop)
     except Interrupted as stopped:
         raise Interrupted(stopped.signum, f"{stopped.message}; to resume: {command}") from None
     except ResultsError as error:
         raise ResultsError(f"{error}; to resume: {command}") from None
+    if stop and not is_worker():  # the signal came too late for this run, but a sweep must not go on
+        raise Interrupted(stop.signum, f"{run_dir} holds the finished run")
+    return contents
 
 
 def _run_yaml(text: str, run_dir: str, command: str, start: Mapping[str, Any] | None, is_trial: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import dgm_run as package
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import OutOfMemory
 from dgm_run.estimators.likelihood.importance_sampling import ImportanceSampling
+from dgm_run.runner import run as run_module
 from dgm_run.runner import run_folder
 from tests.support.tiny import TINY, dgm_run, metrics
 
@@ -247,3 +250,18 @@ def test_no_python_file_or_yaml_names_a_path_of_a_machine():
         if name.endswith((".py", ".yaml", ".md", ".toml")):
             with open(os.path.join(root, name)) as file:
                 assert not re.search(r"/(home|root|Users)/\w", file.read()), name
+
+
+def test_signal_at_the_end_is_not_lost(tmp_path, monkeypatch):
+    """A sweep that was asked to stop must not start its next job."""
+    finish = run_module.finish_run
+
+    def finish_and_receive(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return finish(*arguments)
+
+    monkeypatch.setattr(run_module, "finish_run", finish_and_receive)
+    with pytest.raises(Interrupted, match="holds the finished run") as stopped:
+        package.run(package.compose(*TINY), tmp_path)
+    assert stopped.value.signum == signal.SIGTERM
+    assert (tmp_path / "results.json").exists()
