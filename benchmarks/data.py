@@ -30,7 +30,7 @@ def load(device: torch.device, *overrides: str) -> LoadedDataset:
 
 
 def _synthetic() -> Dataset:
-    return Dataset(_random_images, "synthetic", SHAPE, 256, "dynamic", False, 777, None, None, 0, None, None, 0)
+    return Dataset(_random_images, "synthetic", SHAPE, 256, "dynamic", False, 777, None, None, 0, None, None, 0, None)
 
 
 def _random_images() -> RawSplits:

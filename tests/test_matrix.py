@@ -52,7 +52,7 @@ OBJECTIVES = {
 
 
 def names(group):
-    return {path.stem for path in (conf_dir() / group).glob("*.yaml")}
+    return {path.stem for path in (conf_dir() / group).glob("*.yaml")} - {"external"}  # whose kind the module gives
 
 
 def refusal(**choices):

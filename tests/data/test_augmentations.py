@@ -173,7 +173,7 @@ def test_chain_keeps_the_order():
         ({"augmentations": {"shift": Shift(5, "zero")}}, "augment.shift: max_shift = 5 must be less than 5"),
         ({"augmentations": {"crop": Crop(0.5)}, "binarize": "fixed"}, "augment.crop: it makes new grey levels"),
     ],
-    ids=str,
+    ids=["list", "class", "vectors", "noise", "shift", "fixed"],
 )
 def test_data_that_cannot_be_augmented(options, message):
     arguments = {"augmentations": {"flip": Flip("both", 0.5)}, "shape": (C, H, W), "binarize": "none", "corrupt": None}
