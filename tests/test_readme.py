@@ -207,7 +207,7 @@ def test_own_logger_and_callback_run_as_shown(tmp_path):
 
 def test_own_arrays_run_as_shown(tmp_path):
     readme.write_own_files(tmp_path)
-    (arguments,) = [each for each in COMMANDS if "dataset.source.path=mine.npz" in each]
+    (arguments,) = [each for each in RUNS if "dataset.source.path=mine.npz" in each]
     more = readme.shorten(readme.compose_jobs(arguments[1:]), arguments)
     done = run_command("main", *arguments[1:], *more, "trainer.batch_size=10", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

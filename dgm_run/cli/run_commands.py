@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from dgm_run.cli.hydra_errors import compose_arguments
 from dgm_run.cli.report_options import parse_report_options
 from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
 from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
+from dgm_run.config.overrides import read_key
 from dgm_run.config.own_code import OwnCode, make_importable, take_options
 from dgm_run.config.start import Start, load_start
 from dgm_run.errors import CheckpointError, UserError
@@ -36,6 +37,7 @@ def evaluate() -> None:
 
     def run() -> None:
         from dgm_run.runner.evaluate_again import evaluate  # imports torch
+        from dgm_run.runner.results import read
 
         cfg = _compose_run(folder, own, overrides, lambda code: evaluate_run(folder, overrides, code))
         outcome.run_folders.append(folder)
@@ -43,8 +45,9 @@ def evaluate() -> None:
         chosen = cfg.estimators or {}
         if failed_now := {name: reason for name, reason in failed.items() if name in chosen}:
             outcome.has_failed = True
-            sys.stderr.write(f"{describe_failed_estimators(failed_now, folder)}\n")
-        elif not failed:
+            data = [each for each in overrides if read_key(each).partition("/")[0].startswith("dataset")]
+            sys.stderr.write(f"{describe_failed_estimators(failed_now, folder, data)}\n")
+        elif not failed and not read(folder / "results.json").get("failed_estimators"):
             (folder / "error.txt").unlink(missing_ok=True)
 
     exit_with_status(run)
@@ -235,19 +238,31 @@ EVALUATE_HELP = """dgm-eval RUN_DIR [OVERRIDES] [--config-dir DIR] [--package NA
 
 Evaluates a finished run again, with its own settings and its best checkpoint, and adds the estimates to its
 results.json. A number of the same estimator, settings and data is replaced, and named. Overrides choose the estimators,
-the device, and the new place of data that have moved. Without overrides, the run's own estimators evaluate it again:
+the device, and other data, or the new place of data that have moved. Without overrides, the run's own estimators
+evaluate it again:
 
     dgm-eval outputs/... estimators=[ais_decoder] estimators.ais_decoder.num_chains=16
     dgm-eval outputs/... estimators.importance_sampling.num_samples=5000 trainer.device=cpu
     dgm-eval outputs/... estimators.energy.seed=1
     dgm-eval outputs/... estimators.energy.repeats=5
     dgm-eval outputs/... dataset.source.path=NEW
+    dgm-eval outputs/... dataset=fashion_mnist
+    dgm-eval outputs/... dataset=image_folder dataset.source.path=FOLDER
+
+Other data pass through the preprocessing of the run. Their numbers name them, and stand apart from those of the run.
 
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 
 
-def describe_failed_estimators(failed: Mapping[str, str], folder: Path) -> str:
-    """Names the estimators that failed, their reasons, and the command that runs them again with their settings."""
+def describe_failed_estimators(failed: Mapping[str, str], folder: Path, data: Sequence[str] = ()) -> str:
+    """Names the estimators that failed, their reasons, and the command that runs them again with their settings.
+
+    Args:
+        failed: reasons by the names of the estimators.
+        folder: folder of the run.
+        data: overrides that choose other data.
+    """
     reasons = "; ".join(f"estimators.{name} failed: {why}" for name, why in failed.items())
-    return f"{reasons}; training and other estimates are kept; to run it again: {run_estimators(folder, list(failed))}"
+    again = run_estimators(folder, list(failed), data)
+    return f"{reasons}; training and other estimates are kept; to run it again: {again}"

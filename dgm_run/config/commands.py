@@ -44,11 +44,17 @@ def evaluate_run(folder: Path, overrides: Sequence[str] = (), own: OwnCode = NO_
     return join_for_shell("dgm-eval", *own.options, os.path.abspath(folder), *overrides)
 
 
-def run_estimators(folder: Path, names: Sequence[str]) -> str:
-    """Writes the command that runs some estimators of a run again, with their settings."""
+def run_estimators(folder: Path, names: Sequence[str], data: Sequence[str] = ()) -> str:
+    """Writes the command that runs some estimators of a run again, with their settings.
+
+    Args:
+        folder: folder of the run.
+        names: names of the estimators.
+        data: overrides that choose other data.
+    """
     chosen = tuple(f"estimators.{name}." for name in names)
     settings = [each for each in (read_start(folder) or Start()).overrides if read_key(each).startswith(chosen)]
-    return evaluate_run(folder, [f"estimators=[{','.join(names)}]", *settings])
+    return evaluate_run(folder, [*data, f"estimators=[{','.join(names)}]", *settings])
 
 
 def sample_run(folder: Path, settings: Sequence[str] = (), own: OwnCode = NO_OWN_CODE) -> str:

@@ -15,6 +15,18 @@ num_levels 2^-23.
 """
 
 
+def find_kind(num_levels: int | None, binarize: str, dequantize: bool) -> str:
+    """Returns the kind of the model's input: `binary`, `levels` (k / (num_levels - 1)) or `continuous`.
+
+    Args:
+        num_levels: grey levels of the data; None for real values.
+        binarize, dequantize: settings of the data set.
+    """
+    if binarize != "none" or (num_levels == 2 and not dequantize):
+        return "binary"
+    return "levels" if num_levels and not dequantize else "continuous"
+
+
 def to_intensities(levels: Tensor, num_levels: int) -> Tensor:
     """Scales levels 0 .. num_levels - 1 to k / (num_levels - 1), so that the ends are exactly 0 and 1."""
     return levels.to(torch.get_default_dtype()) / (num_levels - 1)

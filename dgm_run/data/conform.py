@@ -22,6 +22,18 @@ BLOCK_SIZE = 10_000
 """Number of examples that are read at a time from a file."""
 
 
+class ShapeError(DataError):
+    """Error of examples that have another shape than declared.
+
+    Attributes:
+        shape: shape of the examples.
+    """
+
+    def __init__(self, message: str, shape: tuple[int, ...]):
+        super().__init__(message)
+        self.shape = shape
+
+
 def conform_shapes(splits: RawSplits, shape: Sequence[int], name: str) -> tuple[RawSplits, list[str]]:
     """Adds, drops or moves axes until the examples have the declared shape.
 
@@ -58,9 +70,10 @@ def _conform_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         advice = f"save x.reshape(-1, {', '.join(map(str, shape))}), if that is the right order, or set"
     else:
         advice = "set"
-    raise DataError(
+    raise ShapeError(
         f"dataset.shape: declared {list(shape)}, but {name} has examples of {list(current)}: {advice} dataset.shape="
-        f"[{','.join(map(str, current))}]"
+        f"[{','.join(map(str, current))}]",
+        current,
     )
 
 

@@ -124,9 +124,7 @@ class Dataset:
     @property
     def kind(self) -> str:
         """Kind of the model's input: `binary`, `levels` (k / (num_levels - 1)) or `continuous`."""
-        if self.binarize != "none" or (self.num_levels == 2 and not self.dequantize):
-            return "binary"
-        return "levels" if self.num_levels and not self.dequantize else "continuous"
+        return binarization.find_kind(self.num_levels, self.binarize, self.dequantize)
 
     @property
     def protocol(self) -> str:
@@ -161,13 +159,18 @@ class Dataset:
         self.dequantize = other.dequantize
         self.noise_seed = other.noise_seed
 
-    def load(self, device: torch.device | str = "cpu") -> "LoadedDataset":
-        """Reads the source and prepares the splits on `device`."""
+    def load(self, device: torch.device | str = "cpu", preprocessing: Preprocessing | None = None) -> "LoadedDataset":
+        """Reads the source and prepares the splits on `device`.
+
+        Args:
+            device: device of the examples.
+            preprocessing: preprocessing of a trained model; None to determine it from the training split.
+        """
         splits, notes = self.conform(self._source())
         for name in NAMES:
             self._check(getattr(splits, name), name)
-        notes += self._describe(splits)
-        self._fit_preprocessing(splits)
+        notes += self._describe(splits, preprocessing)
+        self._determine_preprocessing(splits, preprocessing)
         generator = torch.Generator().manual_seed(self.noise_seed)
         prepared = {}
         for name in ("valid", "test", "train"):  # evaluation sets do not depend on the size of train
@@ -195,7 +198,7 @@ class Dataset:
         splits, more = conform_levels(splits, self.num_levels, self.name)
         return splits, [*notes, *more]
 
-    def _describe(self, splits: RawSplits) -> list[str]:
+    def _describe(self, splits: RawSplits, given: Preprocessing | None) -> list[str]:
         """Checks a user's own values, and returns lines for the log."""
         train = self._select_checked_values(splits.train.x)
         if not self._is_users_own:
@@ -206,14 +209,15 @@ class Dataset:
         notes = describe_missing(values, self.name) + describe_constant(train, self.name)
         if self.standardize != "none":
             scales = {"columns": "each column by its own scale", "global": "all columns by one scale"}[self.standardize]
+            scales = "by the scales of the model" if given else scales
             return [*notes, f"{self.name}: standardised, {scales}; densities are in the units of the data"]
         refuse_rounding(train, self.name)
         return notes + advise_standardizing(train, self.name)
 
-    def _fit_preprocessing(self, splits: RawSplits) -> None:
-        """Determines the preprocessing from the data: units, and whether values are missing."""
-        has_missing = self.num_levels is None and any(
-            _has_missing(self._select_checked_values(each.x)) for each in splits
+    def _determine_preprocessing(self, splits: RawSplits, given: Preprocessing | None) -> None:
+        """Determines units, those of the data unless they are given, and whether values are missing."""
+        has_missing = bool(given and given.has_missing_values) or (
+            self.num_levels is None and any(_has_missing(self._select_checked_values(each.x)) for each in splits)
         )
         if has_missing and self.corrupt and not isinstance(self.corrupt, Missing):
             raise DataError(
@@ -222,7 +226,8 @@ class Dataset:
             )
         if has_missing and not self.corrupt:
             self.corrupt = MissingValues()
-        self.preprocessing = Preprocessing(self._fit_standardization(splits.train.stored), has_missing)
+        units = given.standardization if given else self._fit_standardization(splits.train.stored)
+        self.preprocessing = Preprocessing(units, has_missing)
         if has_missing and self.augment and self.preprocessing.standardization:
             raise DataError(
                 f"dataset/augment: {self.name} has missing values (NaN) and is standardised: set "

@@ -23,6 +23,7 @@ from dgm_run.data.corruptions import Corruption
 from dgm_run.data.dataset import Dataset
 from dgm_run.data.describe import describe_missing
 from dgm_run.data.guess_columns import Choice, RawColumn, describe_left_out, guess_columns
+from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.split import RawSplits, split_examples
 from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
@@ -63,7 +64,7 @@ class TableSource(ABC):
     def __call__(self) -> RawSplits:
         table = self.read()
         columns = read_columns(self.columns)
-        x = encode_table(columns, table, "any more: start a new run")
+        x = encode_table(columns, table)
         if self.split_seed is not None:
             x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
         splits = split_examples(x, None, self.num_valid, self.num_test)
@@ -72,13 +73,12 @@ class TableSource(ABC):
         return replace(splits, about=f"columns: {describe_kinds(columns)}", notes=notes)
 
 
-def encode_table(columns: Sequence[Column], table: Sequence[RawColumn], advice: str) -> Tensor:
+def encode_table(columns: Sequence[Column], table: Sequence[RawColumn]) -> Tensor:
     """Converts a table to rows of numbers and codes, (N, D), in the order of the model's columns.
 
     Args:
         columns: columns that the model sees.
         table: columns of the table, in any order.
-        advice: words about a column that the table lacks.
 
     Raises:
         DataError: the table lacks a column, or a cell is of another kind.
@@ -86,7 +86,9 @@ def encode_table(columns: Sequence[Column], table: Sequence[RawColumn], advice: 
     cells = {raw.name: raw.cells for raw in table}
     for column in columns:
         if column.name not in cells:
-            raise DataError(f"dataset: the table has no column {column.name} {advice}")
+            raise DataError(
+                f"dataset: the table has no column {column.name}, which the model takes: name it so, or start a new run"
+            )
     return encode_rows(columns, cells)
 
 
@@ -137,13 +139,13 @@ class TableDataset(Dataset):
         kinds = {column.kind for column in self.columns}
         return {frozenset(["real"]): "continuous", frozenset(["binary"]): "binary"}.get(frozenset(kinds), "mixed")
 
-    def _describe(self, splits: RawSplits) -> list[str]:
+    def _describe(self, splits: RawSplits, given: Preprocessing | None) -> list[str]:
         values = {name: getattr(splits, name).x for name in NAMES}
         has_real = bool(select_positions(self.columns, "real"))
         change = "to change a kind: 'dataset.source.kinds={NAME: KIND}'; to select columns: dataset.source.use=[real]"
         return [
             f"{self.name}: {list_columns(self.columns)}",
-            *((change,) if self._is_users_own else ()),
+            *((change,) if self._is_users_own and given is None else ()),
             *describe_missing(values, self.name),
             *(
                 (f"{self.name}: real columns are standardised; densities are in the units of the data",)

@@ -103,14 +103,20 @@ class TextDataset:
         words = f"none (words, {self.vocab_size} told apart, at most {self.shape[0] - 1} in a sentence)"
         return words + self._about
 
-    def load(self, device: torch.device | str = "cpu") -> LoadedDataset:
-        """Reads the source and prepares the splits on `device`."""
+    def load(self, device: torch.device | str = "cpu", vocabulary: Vocabulary | None = None) -> LoadedDataset:
+        """Reads the source and prepares the splits on `device`.
+
+        Args:
+            device: device of the sentences.
+            vocabulary: vocabulary of a trained model; None for that of the training sentences.
+        """
         splits = self._source()
         kept = {}
         left_out = {}  # counts by reason
         for name in ("train", "valid", "test"):
             kept[name], left_out[name] = self._select(getattr(splits, name), name)
-        vocabulary = Vocabulary.from_sentences(kept["train"], self.vocab_size)
+        is_own = vocabulary is None
+        vocabulary = vocabulary or Vocabulary.from_sentences(kept["train"], self.vocab_size)
         tokens = {name: vocabulary.encode(sentences, self.shape[0]) for name, sentences in kept.items()}
         for name, rows in tokens.items():
             if bool((rows[:, :-1] <= UNKNOWN).all()):
@@ -123,7 +129,7 @@ class TextDataset:
         notes = [f"{name}: {_describe_left_out(counts)}" for name, counts in left_out.items() if counts]
         self._about = "".join(f"; {each}" for each in (splits.about, *notes) if each)
         self.notes = (*splits.notes, *(f"{self.name}, {each}" for each in notes))
-        if 2 * len(vocabulary) < self.vocab_size:
+        if is_own and 2 * len(vocabulary) < self.vocab_size:
             self.notes += (
                 f"{self.name}: the training sentences have {len(vocabulary) - len(SPECIAL):,} different words: "
                 f"dataset.vocab_size={len(vocabulary)} leaves out outputs that no word needs",

@@ -204,6 +204,14 @@ class Estimator(ABC, Generic[M]):
             ConfigError: one line that says what to choose instead.
         """
 
+    def for_other_data(self, data: LoadedDataset) -> "Estimator[M]":
+        """Returns the estimator for data other than those that the model was trained on; most need no change.
+
+        Raises:
+            ConfigError: the estimator means nothing there; one line says what to choose instead.
+        """
+        return self
+
     def fit(
         self, model: M, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
     ) -> "Estimator[M]":

@@ -20,7 +20,9 @@ def has_likelihood_without_baseline(estimates: Sequence[Estimate]) -> bool:
     return has_likelihood and not any(each.baseline for each in estimates)
 
 
-def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = None) -> list[Estimate]:
+def warn_if_worse(
+    estimates: Sequence[Estimate], unreported: Baseline | None = None, advice: str | None = None
+) -> list[Estimate]:  # fmt: skip
     """Adds a warning to each likelihood of the model that lies below the best baseline.
 
     The difference is paired where both have a value for every example. The row of the log-likelihood gets the
@@ -29,6 +31,7 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
     Args:
         estimates: all estimates on one split, in the units of `Estimate`.
         unreported: a baseline that has no row.
+        advice: words in the place of the advice of the baselines; None for theirs.
     """
     baselines = [each for each in estimates if each.baseline]
     if unreported:
@@ -40,13 +43,13 @@ def warn_if_worse(estimates: Sequence[Estimate], unreported: Baseline | None = N
     likelihoods = likelihoods or [each for each in models if each.quantity == "elbo"]
     warnings: dict[int, str] = {}
     for likelihood in likelihoods:
-        warning = _describe_worse(likelihood, baselines)
+        warning = _describe_worse(likelihood, baselines, advice)
         if warning:
             warnings[id(_select_row(likelihood, models, baselines))] = warning
     return [_add_warning(each, warnings[id(each)]) if id(each) in warnings else each for each in estimates]
 
 
-def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str | None:
+def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate], advice: str | None) -> str | None:
     pairs = [(each, each.baseline) for each in baselines if each.baseline]
     row, baseline = max(pairs, key=lambda pair: float(pair[1].log_p.mean()))  # the best baseline
     gap, stderr = _subtract(likelihood, baseline)
@@ -61,11 +64,12 @@ def _describe_worse(likelihood: Estimate, baselines: Sequence[Estimate]) -> str 
     stderr = math.hypot(stderr, min(computing) / NORMAL_QUANTILE)  # one side alone has the bias
     value = f"perplexity {row.value:.2f}" if row.quantity == "perplexity" else f"{row.value:.2f}"
     name = f"{baseline.name} ({value})"
+    advice = advice or baseline.advice
     by = f"{_format_nats(gap)} ± {_format_nats(stderr)} nats"
     if likelihood.kind == "lower_bound":
-        return f"this lower bound lies below {name} by {by}: the model may be better than that: {baseline.advice}"
+        return f"this lower bound lies below {name} by {by}: the model may be better than that: {advice}"
     by += ", as far as this estimate tells" if likelihood.kind == "estimate" else ""
-    return f"worse than {name} by {by}: {baseline.advice}"
+    return f"worse than {name} by {by}: {advice}"
 
 
 def _subtract(likelihood: Estimate, baseline: Baseline) -> tuple[float, float | None]:

@@ -55,7 +55,7 @@ def draw_figures(comparison: Comparison, file_format: str) -> dict[str, bytes]:
         }
         for spec, rows in comparison.tables:
             if any(isinstance(row.difference, Difference) for row in rows):
-                name = f"differences_{spec.quantity}_{spec.dataset}"
+                name = f"differences_{spec.quantity}_{spec.data_name}"
                 same = sum(each.startswith(name) for each in figures)
                 figures[f"{name}_{same + 1}" if same else name] = draw_differences(spec, rows)
         for name in COMPARED_PICTURES:

@@ -34,7 +34,7 @@ def render_page(
     """Renders a part for each search and data set, costs, a scatter plot, warnings, failed runs, and all runs."""
     pictures = _open_pictures([run for group in groups for run in group.runs], others)
     data_sets = dict.fromkeys(
-        [*(spec.dataset for spec, _ in tables), *(group.runs[0].results["dataset"] for group in groups)]
+        [*(spec.data_name for spec, _ in tables), *(group.runs[0].results["dataset"] for group in groups)]
     )
     parts = [_Part(search.title, [_render_search(search)]) for search in searches]
     parts += [_render_data_set(name, groups, tables, pictures) for name in data_sets]
@@ -105,7 +105,7 @@ def _open_pictures(runs: Sequence[Run], others: Sequence[Run]) -> PictureStore:
 
 def _render_data_set(name: str, groups: Sequence[Group], tables: Tables, pictures: PictureStore) -> _Part:
     """Renders the part of a data set: main quantities, likelihoods first; curves; pictures; all other quantities."""
-    own_tables = [(spec, rows) for spec, rows in tables if spec.dataset == name]
+    own_tables = [(spec, rows) for spec, rows in tables if spec.data_name == name]
     members = [group for group in groups if group.runs[0].results["dataset"] == name]
     main = [(spec, rows) for spec, rows in own_tables if spec.quantity in MAIN_QUANTITIES]
     others = [(spec, rows) for spec, rows in own_tables if spec.quantity not in MAIN_QUANTITIES]
@@ -141,7 +141,7 @@ def _find_best_runs(tables: Tables) -> dict[str, Run]:
         if spec.better and not spec.run and rows[0].finite_estimates:
             sign = 1 if spec.better == "higher" else -1
             run, _ = max(rows[0].finite_estimates, key=lambda pair: sign * pair[1]["value"])
-            best.setdefault(spec.dataset, run)
+            best.setdefault(spec.data_name, run)
     return best
 
 

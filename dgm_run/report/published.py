@@ -48,7 +48,7 @@ def render_published(runs: Sequence[Run]) -> str:
     pairs = []
     for run in runs:
         quantities = run.published_numbers.values if run.published_numbers else ()
-        pairs += [(run, row) for row in run.results["estimates"] if row["quantity"] in quantities]
+        pairs += [(run, row) for row in run.own_estimates if row["quantity"] in quantities]
     if not pairs:
         return ""
     pairs.sort(key=lambda pair: (pair[0].experiment or "", pair[1]["quantity"], pair[1]["estimator"]))
@@ -89,7 +89,7 @@ def _find_conservative(run: Run, row: Mapping[str, Any]) -> Mapping[str, Any] | 
     """Returns the conservative side of a likelihood by AIS: the next such row, of the same evaluation."""
     if row["quantity"] != "log_likelihood" or "ais" not in _split_estimators(row):
         return None
-    rows = run.results["estimates"]
+    rows = run.own_estimates
     position = next(i for i, each in enumerate(rows) if each is row)
     return next((each for each in [*rows[position:], *rows[:position]] if each["quantity"] == CONSERVATIVE), None)
 
@@ -114,7 +114,7 @@ def _mark_warnings(warnings: Sequence[str], footnotes: Footnotes) -> str:
 def _list_warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
     """Returns the warnings about a number: its own, those of likelihoods with its estimator, and of a collapse."""
     found = []
-    for each in run.results["estimates"]:
+    for each in run.own_estimates:
         warning = str(each.get("warning") or "")
         if warning and (each is row or "collapsed" in warning or _has_common_estimator(each, row)):
             found.append(f"{run.experiment or run.name}, {each['quantity']}: {warning}")

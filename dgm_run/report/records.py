@@ -28,7 +28,7 @@ def make_records(comparison: Comparison) -> list[dict[str, Any]]:
             compared = _describe_comparison(row)
             for run, estimate in zip(row.group.runs, row.estimates, strict=True):
                 settings = {name: _flatten(row.group.settings.get(name)) for name in names}
-                run_fields = _describe_run(run) | {key: run.settings.get(key) for key in seeds}
+                run_fields = _describe_run(run, spec) | {key: run.settings.get(key) for key in seeds}
                 method = _describe_method(spec, estimate)
                 records.append(
                     {"run": run.name, "configuration": row.group.name, **settings, **run_fields, **method, **compared}
@@ -63,12 +63,14 @@ def _find_varying_seeds(runs: Sequence[Run]) -> list[str]:
     return [key for key in keys if len({str(run.settings[key]) for run in runs if key in run.settings}) > 1]
 
 
-def _describe_run(run: Run) -> dict[str, Any]:
+def _describe_run(run: Run, spec: EstimateSpec) -> dict[str, Any]:
     return {
         "seed": run.settings.get("seed"),
         "model": run.choices.get("model") or run.results["model"],
-        "dataset": run.results["dataset"],
-        "preprocessing": run.results["preprocessing"],
+        "dataset": spec.dataset,
+        "preprocessing": spec.preprocessing,
+        "trained_on": run.results["dataset"],
+        "is_other_data": spec.is_other,
     }
 
 

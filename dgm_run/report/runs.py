@@ -17,6 +17,7 @@ from dgm_run.config.commands import resume_run
 from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.published import KINDS
 from dgm_run.config.start import read_overrides
+from dgm_run.recording.estimate_id import is_data_identity
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.runner.run_lock import is_run_folder_locked
 
@@ -72,18 +73,23 @@ class Run:
         return str(self.path) if self.root in (None, self.path) else str(self.path.relative_to(self.root))
 
     @property
+    def own_estimates(self) -> list[Mapping[str, Any]]:
+        """Estimates on the data of the run, without those on other data."""
+        return [row for row in self.results["estimates"] if not row.get("dataset")]
+
+    @property
     def warnings(self) -> list[tuple[str, str]]:
         """Warnings of the run: (quantity or estimator, warning)."""
         failed = [(name, f"failed: {reason}") for name, reason in self.results.get("failed_estimators", {}).items()]
         row_warnings = [
-            (row["quantity"], str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
+            (_name_topic(row), str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
         ]
         return list(dict.fromkeys(failed + row_warnings))  # several evaluations may have the same warning
 
     @property
     def is_collapsed(self) -> bool:
         """True where a warning states that the model has collapsed."""
-        return any("collapsed" in warning for _, warning in self.warnings)
+        return any("collapsed" in str(row.get("warning")) for row in self.own_estimates)
 
     @property
     def version(self) -> str:
@@ -127,6 +133,11 @@ class Run:
 
 EXPORTED = "export"
 """Folder in that of a run which `dgm_run.export` writes."""
+
+
+def _name_topic(row: Mapping[str, Any]) -> str:
+    """Returns the quantity of an estimate, and the name of data other than the run's."""
+    return f"{row['quantity']} on {row['dataset']['name']}" if row.get("dataset") else row["quantity"]
 
 
 def collect_runs(folder: Path) -> list[Run]:
@@ -243,6 +254,7 @@ def _is_whole(row: Any) -> bool:
         and all(row.get(name) is None or _is_interval(row[name]) for name in ("interval", "computing_interval"))
         and (row.get("limits") is None or are_limits(row["limits"]))
         and isinstance(row.get("settings"), dict)
+        and is_data_identity(row.get("dataset"))
         and isinstance(row.get("num_examples"), int)
     )
 

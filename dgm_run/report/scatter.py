@@ -44,7 +44,7 @@ def collect_points(groups: Sequence[Group], tables: Sequence[tuple[EstimateSpec,
     for spec, rows in tables:
         if spec.run:
             continue
-        name = f"{spec.quantity}, {spec.dataset}"
+        name = f"{spec.quantity}, {spec.data_name}"
         if name in names:
             name = f"{name}: {spec.describe_method()}, {spec.preprocessing}"
         names.add(name)

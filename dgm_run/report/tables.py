@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dgm_run.config.schema import DATA_PATH_KEYS
-from dgm_run.recording.estimate_id import describe_method, drop_augmentation
+from dgm_run.recording.estimate_id import describe_method, drop_augmentation, select_data_settings
 from dgm_run.report.differences import add_differences
 from dgm_run.report.groups import Group, describe_settings
 from dgm_run.report.rows import Row
@@ -62,6 +61,7 @@ class EstimateSpec:
         num_examples: number of test examples.
         dataset, preprocessing: name and preprocessing of the data.
         data: other settings that choose the test examples, as JSON.
+        is_other: whether the data are others than those that the runs were trained on.
         distinction: settings in `data` that distinguish it from specifications with the same description.
         run: the run whose estimator seeds are compared; empty where configurations are compared.
     """
@@ -76,6 +76,7 @@ class EstimateSpec:
     dataset: str
     preprocessing: str
     data: str
+    is_other: bool = False
     distinction: str = ""
     run: str = ""
 
@@ -83,6 +84,11 @@ class EstimateSpec:
     def title(self) -> str:
         """Title of the table."""
         return f"{self.quantity} by seed of the estimator" if self.run else self.quantity
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data; numbers on other data than those of the training stand under a name of their own."""
+        return f"{self.dataset}, not trained on" if self.is_other else self.dataset
 
     @property
     def better(self) -> Literal["higher", "lower"] | None:
@@ -106,7 +112,8 @@ class EstimateSpec:
         path = json.loads(self.data).get("dataset.source.path")
         more = ", ".join(filter(None, (path, self.distinction)))
         binarisation = f", binarisation {self.preprocessing}" if self.preprocessing else ""
-        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + binarisation
+        not_trained = ", not trained on" if self.is_other else ""
+        return f"{self.dataset} {self.split}" + (f" ({more})" if more else "") + not_trained + binarisation
 
 
 def describe_versions(runs: Sequence[Run]) -> list[str]:
@@ -163,38 +170,27 @@ def make_spec(run: Run, row: Mapping[str, Any]) -> EstimateSpec:
     """Returns the specification of a row of results.json."""
     settings = json.dumps(row["settings"], sort_keys=True)
     split, quantity, estimator, kind = (str(row[name]) for name in ("split", "quantity", "estimator", "kind"))
-    preprocessing = drop_augmentation(str(run.results.get("preprocessing")))
-    data = (str(run.results.get("dataset")), preprocessing, _list_data_settings(run))
+    other = row.get("dataset")
+    name = str(other["name"] if other else run.results.get("dataset"))
+    preprocessing = drop_augmentation(str((other or run.results).get("preprocessing")))
+    data_settings = other["settings"] if other else select_data_settings(run.settings, preprocessing)
+    data = (name, preprocessing, json.dumps(data_settings, sort_keys=True, default=str), bool(other))
     unit = str(row.get("unit", "nats"))
     num_examples = int(row.get("num_examples") or 0)
     return EstimateSpec(split, quantity, estimator, kind, unit, settings, num_examples, *data)
-
-
-def _list_data_settings(run: Run) -> str:
-    """Returns the settings that choose the test examples, but not those of the training alone, as JSON."""
-    has_digest = "md5 " in str(run.results.get("preprocessing"))  # the digest identifies data better than a path
-    path_keys = DATA_PATH_KEYS if has_digest else ("dataset.source.data_dir",)
-    # densities are in the units of the data, whatever units the model sees
-    ignored = ("dataset.num_labels", "dataset.label_seed", "dataset.num_classes", "dataset.standardize", *path_keys)
-    if run.settings.get("dataset.num_levels") is None:
-        ignored += ("dataset.dequantize",)  # it applies to levels alone
-    settings = {key: value for key, value in run.settings.items() if key.startswith("dataset.") and key not in ignored}
-    settings = {key: value for key, value in settings.items() if not key.startswith("dataset.augment.")}
-    # a setting that is off equals one that older code does not have
-    settings = {key: value for key, value in settings.items() if value is not None and value is not False}
-    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _rank(spec: EstimateSpec, num_rows: int) -> tuple:
     """Returns a key that sorts main quantities first, then by the number of configurations."""
     is_main = spec.quantity in MAIN_QUANTITIES
     rank = MAIN_QUANTITIES.index(spec.quantity) if is_main else len(MAIN_QUANTITIES)
-    return rank, spec.dataset, spec.quantity, -num_rows, spec.estimator, spec.settings, spec.num_examples, spec.data
+    data = (spec.is_other, spec.dataset)
+    return rank, *data, spec.quantity, -num_rows, spec.estimator, spec.settings, spec.num_examples, spec.data
 
 
 def find_published(spec: EstimateSpec, runs: Sequence[Run]) -> tuple[float, str] | None:
-    """Returns the published number for this quantity and its source; None where there is none."""
+    """Returns the published number for this quantity and its source; None where there is none, as on other data."""
     published = next((run.published_numbers for run in runs if run.published_numbers), None)
-    if published and spec.quantity in published.values:
+    if published and not spec.is_other and spec.quantity in published.values:
         return published.values[spec.quantity], published.where
     return None

@@ -46,12 +46,12 @@ class Evaluation(NamedTuple):
 
 def evaluate_test_set(
     model: nn.Module, estimators: Mapping[str, Estimator], data: LoadedDataset, seed: int, display: Display,
-    stop: StopRequest, show: Callable[[str, np.ndarray], None],
+    stop: StopRequest, show: Callable[[str, np.ndarray], None], other_data: Mapping[str, Any] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Runs every estimator on the test data; `show` receives their pictures by name.
 
     A failed estimator loses only its own numbers. Several processes end after a failure, because the others may wait
-    for the process in which it happened.
+    for the process in which it happened. Rows on data other than the run's name them by `other_data`.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -87,8 +87,10 @@ def evaluate_test_set(
     with report_failure(display, "the comparison with baselines"):
         rng.reseed(seed, "independent pixels")
         needs_baseline = has_likelihood_without_baseline(all_estimates)
-        all_estimates = warn_if_worse(all_estimates, fit_independent_pixels(data) if needs_baseline else None)
-    return _make_evaluation(all_estimates, seconds, failed)
+        baseline = fit_independent_pixels(data) if needs_baseline else None
+        advice = "the model was trained on other data" if other_data else None
+        all_estimates = warn_if_worse(all_estimates, baseline, advice)
+    return _make_evaluation(all_estimates, seconds, failed, other_data)
 
 
 def _choose_error_of_worker(name: str, error: BaseException) -> BaseException:
@@ -99,9 +101,13 @@ def _choose_error_of_worker(name: str, error: BaseException) -> BaseException:
     return ResultsError(f"{message}: set trainer.devices=1 to run the other estimators")
 
 
-def _make_evaluation(estimates: Sequence[Estimate], seconds: Sequence[float], failed: dict[str, str]) -> Evaluation:
+def _make_evaluation(
+    estimates: Sequence[Estimate], seconds: Sequence[float], failed: dict[str, str],
+    other_data: Mapping[str, Any] | None,
+) -> Evaluation:  # fmt: skip
     """Makes the rows of results.json, and the values of single examples as arrays."""
-    rows = [results.make_row(estimate, "test", each) for estimate, each in zip(estimates, seconds, strict=True)]
+    pairs = zip(estimates, seconds, strict=True)
+    rows = [results.make_row(estimate, "test", each, other_data) for estimate, each in pairs]
     values = {
         values_key(row): estimate.values.detach().float().cpu().numpy()
         for row, estimate in zip(rows, estimates, strict=True)

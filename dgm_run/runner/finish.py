@@ -68,7 +68,9 @@ def write_results(
         with report_failure(display, "the summary of the run"):
             lines = make_notes()
         with report_failure(display, "the table of estimates"):
-            display.print_estimates(evaluation.rows, "Estimates per example", lines)
+            others = {row["dataset"]["name"] for row in evaluation.rows if row["dataset"]}
+            title = " of ".join(["Estimates per example", *others])
+            display.print_estimates(evaluation.rows, title, lines)
 
 
 def finish_run(

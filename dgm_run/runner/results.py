@@ -15,7 +15,7 @@ from dgm_run.config.commands import resume_run
 from dgm_run.data.dataset import DataDescription
 from dgm_run.errors import CheckpointError
 from dgm_run.models.external import get_module
-from dgm_run.recording.estimate_id import estimate_id, values_key
+from dgm_run.recording.estimate_id import estimate_id, is_data_identity, values_key
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.trainers.base import TrainingSummary
 
@@ -117,6 +117,8 @@ def check_row(row: Any) -> None:
             raise ValueError(f"an estimate has no {name}")
         if not is_right(row[name]):
             raise ValueError(f"{name} of an estimate is {row[name]!r:.60}")
+    if not is_data_identity(row.get("dataset")):
+        raise ValueError(f"dataset of an estimate is {row['dataset']!r:.60}")
     if row.get("limits") is not None and not are_limits(row["limits"]):
         raise ValueError(f"limits of an estimate is {row['limits']!r:.60}")
     try:
@@ -156,10 +158,19 @@ def _list_names(rows: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{', '.join(quantities)} by {estimator}" for estimator, quantities in names.items())
 
 
-def make_row(estimate: Any, split: str, seconds: float) -> dict[str, Any]:
-    """Makes the row of an estimate in results.json, without the values of single examples."""
+def make_row(
+    estimate: Any, split: str, seconds: float, other_data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Makes the row of an estimate in results.json, without the values of single examples.
+
+    Args:
+        estimate: an `Estimate`.
+        split: name of the split.
+        seconds: time of the estimator.
+        other_data: name, preprocessing and settings of data other than the run's; None for those of the run.
+    """
     row = asdict(replace(estimate, values=None, example_columns={}, baseline=None))
-    row |= {"split": split, "seconds": seconds}
+    row |= {"split": split, "dataset": other_data and dict(other_data), "seconds": seconds}
     del row["values"], row["example_columns"], row["baseline"]
     for name in ("interval", "computing_interval", "limits"):
         row[name] = row[name] and list(row[name])

@@ -80,7 +80,7 @@ def _read(path: Path, model: TrainedModel) -> tuple[Any, list[str]]:
     """Reads the examples of a file and their names; the columns of a table are found by their names."""
     dataset = model.dataset
     if isinstance(dataset, TableDataset) and path.suffix.lower() in TABLE_SUFFIXES:
-        x = encode_table(dataset.columns, read_table(path), "of the model: name it so")
+        x = encode_table(dataset.columns, read_table(path))
         return x, [str(i) for i in range(len(x))]
     return read_examples(path, dataset.shape, dataset.num_levels)
 

@@ -363,10 +363,12 @@ def test_a_run_finds_its_data_from_any_folder(more, tmp_path, elsewhere, type_he
     assert type_here(f"dgm-eval {run}", elsewhere).returncode == 0  # a run that went on has noted the new place
 
     write_data(tmp_path / "other.npz", seed=1)
-    for line in (f"dgm-eval {run}", f"dgm-run trainer.resume={run} trainer.max_epochs=4"):
-        done = type_here(f"{line} dataset.source.path=../other.npz", elsewhere)
-        assert done.returncode == 1
-        assert "has changed since the run started" in done.stderr
+    done = type_here(f"dgm-run trainer.resume={run} trainer.max_epochs=4 dataset.source.path=../other.npz", elsewhere)
+    assert done.returncode == 1
+    assert "has changed since the run started" in done.stderr
+    done = type_here(f"dgm-eval {run} dataset.source.path=../other.npz", elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert "is evaluated on other data: arrays, binarisation dynamic " in done.stdout
     assert write_override("dataset.source.path", tmp_path / "moved.npz") in read_start(run).overrides
 
 

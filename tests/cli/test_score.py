@@ -89,7 +89,8 @@ def test_columns_of_a_table_are_found_by_their_names(tmp_path):
     name = next(iter(cells))
     write_csv(tmp_path / "less.csv", {key: values for key, values in cells.items() if key != name})
     done = run_command("score", "run", "less.csv", cwd=tmp_path)
-    message = f"less.csv: dataset: the table has no column {name} of the model: name it so\n"
+    missing = f"the table has no column {name}, which the model takes: name it so, or start a new run"
+    message = f"less.csv: dataset: {missing}\n"
     assert (done.returncode, done.stderr) == (1, message)
 
 

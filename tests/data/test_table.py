@@ -124,5 +124,5 @@ def test_a_changed_file_is_refused(path):
     with pytest.raises(DataError, match="column sex has the value 'd', which is none of its 2 values"):
         dataset.load()
     write_csv(path, {"sex": cells["sex"]})
-    with pytest.raises(DataError, match=r"^dataset: the table has no column income any more: start a new run$"):
+    with pytest.raises(DataError, match=r"^dataset: the table has no column income, which the model takes: name it so"):
         dataset.load()

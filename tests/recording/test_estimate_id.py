@@ -1,4 +1,12 @@
-from dgm_run.recording.estimate_id import describe_method, drop_augmentation, estimate_id, values_key
+import pytest
+
+from dgm_run.recording.estimate_id import (
+    describe_method,
+    drop_augmentation,
+    estimate_id,
+    is_data_identity,
+    values_key,
+)
 
 
 def row(**more):
@@ -35,3 +43,20 @@ def test_settings_are_described_in_words():
 def test_augmentation_is_dropped_from_the_data():
     assert drop_augmentation("fixed; md5 1; training images augmented by flip (axis both)") == "fixed; md5 1"
     assert drop_augmentation("fixed; md5 1") == "fixed; md5 1"
+
+
+OTHER = {"name": "b", "preprocessing": "none", "settings": {}}
+
+
+def test_other_data_make_another_row():
+    rows = [row(), row(dataset=OTHER), row(dataset=OTHER | {"preprocessing": "md5 1"})]
+    assert len({estimate_id(each) for each in rows}) == 3
+    assert len({values_key(each) for each in rows}) == 3
+    assert estimate_id(row(dataset=None)) == estimate_id(row())
+
+
+@pytest.mark.parametrize("value", [3, {}, OTHER | {"name": 1}, OTHER | {"settings": None}])
+def test_damaged_data_are_no_identity(value):
+    assert not is_data_identity(value)
+    assert is_data_identity(OTHER)
+    assert is_data_identity(None)

@@ -137,6 +137,14 @@ def test_warnings_of_an_estimator_are_shown(tmp_path):
     assert "the posterior has collapsed" in render_folder(tmp_path)
 
 
+def test_other_data_have_a_part_of_their_own(tmp_path):
+    other = {"name": "kmnist", "preprocessing": "dynamic", "settings": {}}
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0), folders.estimate(-9.0, dataset=other)])
+    written = render_folder(tmp_path)
+    own, apart = written.index("<h2>digits</h2>"), written.index("<h2>kmnist, not trained on</h2>")
+    assert own < written.index("-3.000") < apart < written.index("-9.000")
+
+
 def test_an_interval_is_shown_by_the_pointer(tmp_path):
     folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0, interval=[-3.25, -2.5])])
     assert ' title="95%: -3.250 to -2.500">-3.000' in render_folder(tmp_path)

@@ -122,3 +122,16 @@ def test_without_presets_there_is_no_table(tmp_path):
     write(tmp_path / "a", config(), [estimate(-1.0)])
     write(tmp_path / "b", config(), [estimate(-1.0)], published={"values": {"error": 1.0}, "source": "x"})
     assert render_published(collect_runs(tmp_path)) == ""
+
+
+def test_other_data_have_no_published_number(tmp_path):
+    other = {"name": "kmnist", "preprocessing": "dynamic", "settings": {}}
+    rows = [estimate(-3.0), estimate(-9.0, dataset=other, warning="worse")]
+    paper = {"values": {"log_likelihood": -3.0}, "source": "A paper", "kind": "paper"}
+    write(tmp_path, config(), rows, published=paper)
+    (run,) = collect_runs(tmp_path)
+    text = render_published([run])
+    assert "-3.00 ± 0.10" in text
+    assert "-9.00" not in text
+    assert "worse" not in text.splitlines()[-1]
+    assert run.warnings == [("log_likelihood on kmnist", "worse")]

@@ -65,3 +65,13 @@ def test_csv_reads_back_to_the_records(tmp_path):
 
 def test_no_records_give_an_empty_file():
     assert render_csv([]) == ""
+
+
+def test_other_data_are_told_apart(tmp_path):
+    other = {"name": "kmnist", "preprocessing": "fixed", "settings": {}}
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0), folders.estimate(-9.0, dataset=other)])
+    names = ("dataset", "preprocessing", "trained_on", "is_other_data", "value")
+    assert [tuple(each[name] for name in names) for each in records_of(tmp_path)] == [
+        ("digits", "dynamic", "digits", False, -3.0),
+        ("kmnist", "fixed", "digits", True, -9.0),
+    ]

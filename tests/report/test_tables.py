@@ -94,3 +94,20 @@ def test_lower_is_better_and_main_first(tmp_path):
         assert [row.mean for row in rows] == [3.0, 2.0]
         assert [row.difference for row in rows] == ["", ""]
     assert ways["mmd_p_value"][1][0].train_reference == 0.5
+
+
+OTHER = {"name": "digits", "preprocessing": "dynamic", "settings": {"dataset.name": "digits"}}
+
+
+def test_other_data_stand_apart(tmp_path):
+    paper = {"values": {"log_likelihood": -84.5}, "source": "A paper"}
+    rows = [folders.estimate(-3.0), folders.estimate(-9.0, dataset=OTHER)]
+    folders.write(tmp_path / "a", folders.config(), rows, published=paper)
+    folders.write(tmp_path / "b", folders.config("VampPrior"), [folders.estimate(-8.0, dataset=OTHER)])
+    (own, (first,)), (other, others) = read_tables(tmp_path)
+    assert (own.is_other, first.published) == (False, (-84.5, "A paper"))
+    assert "not trained on" not in own.describe()
+    assert (other.is_other, [row.published for row in others]) == (True, [None, None])
+    assert [row.mean for row in others] == [-8.0, -9.0]
+    assert "digits test, not trained on, binarisation dynamic" in other.describe()
+    assert other.data_name == "digits, not trained on"

@@ -72,6 +72,7 @@ DAMAGED = {
         ({"estimates": [ROW | {"stderr": []}]}, "stderr of an estimate is []"),
         ({"estimates": [ROW | {"settings": None}]}, "settings of an estimate is None"),
         ({"estimates": [ROW | {"diagnostics": {"ess": "x"}}]}, "diagnostics of an estimate is {'ess': 'x'}"),
+        ({"estimates": [ROW | {"dataset": {"name": 1}}]}, "dataset of an estimate is {'name': 1}"),
         ({"estimates": [ROW | {"limits": [0]}]}, "limits of an estimate is [0]"),
         ({"training": [1]}, "training is [1]"),
         ({"training": {"steps": "3"}}, "training.steps is '3'"),

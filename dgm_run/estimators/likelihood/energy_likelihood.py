@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.data_split import DataSplit
+from dgm_run.data.dataset import LoadedDataset
 from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import (
     Baseline,
@@ -17,6 +18,7 @@ from dgm_run.estimators.base import (
     ProgressCallback,
     no_progress,
 )
+from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
 from dgm_run.estimators.intervals import NO_ERRORS, ComputingErrors, Margin, mean_and_stderr
 from dgm_run.estimators.likelihood.doubling import double_until
 from dgm_run.estimators.likelihood.partition import LogPartition, PartitionFunction
@@ -59,6 +61,8 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         reverse_ais: method for the conservative likelihood where log Z is an estimate; null for none.
         num_samples: S for each example.
         max_batch_rows: examples, times samples, at a time.
+        is_other_data: whether the data are others than those of the training.
+        independent: independent pixels of such data; None for real values, or in the place of those of the model.
 
     Raises:
         ValueError: num_samples or max_batch_rows is not positive.
@@ -68,12 +72,17 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
     reverse_ais: RAISE | None
     num_samples: int
     max_batch_rows: int
+    is_other_data: bool = False
+    independent: Baseline | None = None
 
     requires = {"model": UnnormalizedModel}
     gives_log_likelihood = True
 
     def __post_init__(self):
         self.require_positive("num_samples", "max_batch_rows")
+
+    def for_other_data(self, data: LoadedDataset) -> "EnergyLikelihood":
+        return replace(self, is_other_data=True, independent=fit_independent_pixels(data))
 
     @torch.no_grad()
     def __call__(
@@ -82,7 +91,6 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
         log_z = self.partition(model.energy, lambda done, total: report(done, 3 * total))
         columns = self._measure_examples(model, data, lambda done, total: report(total + done, 3 * total))
         log_p = columns["log_p"] - log_z.value
-        baseline = Baseline("independent pixels", columns["baseline"], _advise(model))
         margin = log_z.margin.scale(-1)
         sampling = sampling_error(columns, self.num_samples) if model.has_latent_states else None
         warnings = [log_z.warning]
@@ -108,14 +116,17 @@ class EnergyLikelihood(Estimator[UnnormalizedModel]):
             rows.insert(0, self._estimate_elbo(columns, log_z, margin, method))
         else:
             method = _describe_partition(log_z, margin)
-        warnings.append(_describe_collapse(log_p, baseline, math.prod(data.x.shape[1:]), margin))
+        baseline = self.independent
+        if not self.is_other_data:
+            baseline = Baseline("independent pixels", columns["baseline"], _advise(model))
+            warnings.append(_describe_collapse(log_p, baseline, math.prod(data.x.shape[1:]), margin))
         numbers = self._list_example_columns(columns, margin)
         return [
             Estimate.over(log_p, "log_likelihood", warning=join_warnings(*warnings), example_columns=numbers, **method),
             *rows,
             *convert_likelihood(log_p, data, **method),
             _estimate_partition(log_z, margin, len(data)),
-            Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline),
+            *_list_baselines(baseline),
         ]
 
     def _list_example_columns(self, columns: dict[str, Tensor], margin: Margin) -> dict[str, Tensor]:
@@ -304,6 +315,12 @@ def _estimate_partition(log_z: LogPartition, margin: Margin, num_examples: int) 
         interval=interval,
         computing_interval=interval,
     )
+
+
+def _list_baselines(baseline: Baseline | None) -> list[Estimate]:
+    if baseline is None:
+        return []
+    return [Estimate.over(baseline.log_p, "baseline", "independent_pixels", "exact", baseline=baseline)]
 
 
 def _advise(model: UnnormalizedModel) -> str:

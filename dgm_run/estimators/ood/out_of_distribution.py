@@ -130,6 +130,12 @@ class OutOfDistribution(Estimator[nn.Module]):
             assert isinstance(data.dataset, Dataset)  # images are of this class
             self._check_other(self.dataset, data.dataset)
 
+    def for_other_data(self, data: LoadedDataset) -> "OutOfDistribution":
+        raise ConfigError(
+            "estimators.out_of_distribution: it compares the data of the run with others, and takes no other data in "
+            "their place: choose others, as in estimators=[importance_sampling]"
+        )
+
     def _check_other(self, other: Dataset, own: Dataset) -> None:
         """Prepares the other data set like the run's own, and refuses one that does not fit.
 
