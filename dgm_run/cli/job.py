@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
-from dgm_run.config.commands import resume_run, resume_sweep
+from dgm_run.config.commands import join_for_shell, resume_run, resume_sweep
 from dgm_run.config.compose import annotate_published, as_dict, complete_factory, resolve_data_paths
 from dgm_run.config.overrides import read_key, set_data_paths
 from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
@@ -31,12 +31,14 @@ class SweepFolder(Callback):
     Args:
         packages: own packages that the command names.
         only_packages: whether only these packages may be built, because a run folder brings the configuration.
+        networks: keys of files with a network that the command itself names.
         base: folder that relative data paths start from; None for the current one.
     """
 
-    def __init__(self, packages: Sequence[str], only_packages: bool, base: str | None):
+    def __init__(self, packages: Sequence[str], only_packages: bool, networks: Sequence[str], base: str | None):
         self.packages = packages
         self.only_packages = only_packages
+        self.networks = networks
         self.base = base
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -73,7 +75,7 @@ def run_job(cfg: DictConfig) -> None:
 def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> None:
     """Carries out the job with absolute data paths; refuses foreign code that comes from a run folder."""
     from dgm_run.runner.run import run  # imports torch
-    from dgm_run.runner.run_folder import refuse_foreign_targets
+    from dgm_run.runner.run_folder import refuse_foreign_networks, refuse_foreign_targets
 
     written = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)  # interpolations stay, as in key=${other}
     assert isinstance(written, list)
@@ -87,6 +89,9 @@ def _train_and_evaluate(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) ->
     if settings.only_packages:
         refuse_foreign_targets(
             cfg, names, lambda name: _write_allowing_command(hydra_cfg, own | OwnCode(packages=(name,)))
+        )
+        refuse_foreign_networks(
+            cfg, settings.networks, lambda network: _write_allowing_command(hydra_cfg, own, [network])
         )
     paths = resolve_data_paths(cfg, base)
     overrides = set_data_paths(overrides, paths)
@@ -111,11 +116,13 @@ def _write_resume_command(hydra_cfg: DictConfig, own: OwnCode, overrides: list[s
     return resume_run(folder, added, own)
 
 
-def _write_allowing_command(hydra_cfg: DictConfig, own: OwnCode) -> str:
-    """Writes the same command with this code allowed."""
+def _write_allowing_command(hydra_cfg: DictConfig, own: OwnCode, networks: Sequence[str] = ()) -> str:
+    """Writes the same command with this code, and the overrides that name these networks, allowed."""
     if hydra_cfg.mode == RunMode.RUN:
-        return _write_resume_command(hydra_cfg, own, list(hydra_cfg.overrides.task))
-    return resume_sweep(Path(hydra_cfg.runtime.cwd, hydra_cfg.sweep.dir), own)
+        command = _write_resume_command(hydra_cfg, own, list(hydra_cfg.overrides.task))
+    else:
+        command = resume_sweep(Path(hydra_cfg.runtime.cwd, hydra_cfg.sweep.dir), own)
+    return " ".join([command, *map(join_for_shell, networks)])
 
 
 def _note_failed_job(hydra_cfg: DictConfig, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from dgm_run.config.commands import resume_run, resume_sweep
-from dgm_run.config.overrides import is_data_path, quote, read_folder, read_key, read_value, write_override
+from dgm_run.config.overrides import (
+    is_data_path,
+    is_network_file,
+    quote,
+    read_folder,
+    read_key,
+    read_value,
+    write_override,
+)
 from dgm_run.config.own_code import OwnCode, find_packages
 from dgm_run.config.schema import GROUPS, NESTED_LIST_GROUPS, RESUMABLE_KEYS
 from dgm_run.config.start import Start, load_start
@@ -45,7 +54,7 @@ def add_run(arguments: list[str], own: OwnCode) -> list[str]:
     return [
         *add_start(start, arguments),
         *(write_override("hydra.run.dir", folder), "hydra.output_subdir=null"),
-        *carry_own_code(own, from_folder=True),
+        *carry_own_code(own, from_folder=True, arguments=others),
     ]
 
 
@@ -89,7 +98,7 @@ def add_sweep(arguments: list[str], own: OwnCode) -> list[str]:
     old_overrides = [*task_overrides, *filter(_is_kept_setting, saved.overrides.hydra)]
     old_overrides = [each for each in old_overrides if read_key(each) not in new_keys]
     start_folder = OmegaConf.select(saved, "runtime.cwd", default=os.getcwd())
-    carried = carry_own_code(own, from_folder=True, base=start_folder)
+    carried = carry_own_code(own, from_folder=True, base=start_folder, arguments=arguments)
     sweep_folder = write_override("hydra.sweep.dir", folder)
     return ["-m", *old_overrides, *added, "trainer.resume=auto", sweep_folder, *carried]
 
@@ -137,22 +146,32 @@ def find_config_dir(hydra: DictConfig) -> str | None:
     return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
-def carry_own_code(own: OwnCode, from_folder: bool = False, base: str | None = None) -> list[str]:
-    """Writes the overrides that carry the packages of the command to every job.
+def carry_own_code(
+    own: OwnCode, from_folder: bool = False, base: str | None = None, arguments: Sequence[str] = ()
+) -> list[str]:  # fmt: skip
+    """Writes the overrides that carry the packages and the networks of the command to every job.
 
     Args:
         own: code that the command names.
         from_folder: whether a run folder brings the configuration, so that only these packages may be built.
         base: folder that relative data paths start from; None for the current one.
+        arguments: overrides of the command itself, without those of a run folder.
     """
+    networks = [read_key(each) for each in arguments if is_network_file(read_key(each), read_value(each))]
     carried = [f"{CALLBACK_KEY}.packages=[{','.join(map(quote, own.packages))}]"] if own.packages or from_folder else []
     carried += [f"{CALLBACK_KEY}.only_packages=true"] if from_folder else []
+    carried += [f"{CALLBACK_KEY}.networks=[{','.join(networks)}]"] if networks else []
     return carried + ([write_override(f"{CALLBACK_KEY}.base", base)] if base else [])
 
 
 def fix_data_paths(arguments: list[str]) -> list[str]:
-    """Makes data paths among the overrides absolute, from the current folder; sweeps over paths stay as they are."""
-    return [_make_absolute(each) if is_data_path(read_key(each)) else each for each in arguments]
+    """Makes paths among the overrides absolute, from the current folder; sweeps over paths stay as they are."""
+    return [_make_absolute(each) if _is_path(each) else each for each in arguments]
+
+
+def _is_path(override: str) -> bool:
+    key = read_key(override)
+    return is_data_path(key) or is_network_file(key, read_value(override))
 
 
 def _make_absolute(text: str) -> str:

@@ -38,8 +38,11 @@ def evaluate() -> None:
     def run() -> None:
         from dgm_run.runner.evaluate_again import evaluate  # imports torch
         from dgm_run.runner.results import read
+        from dgm_run.runner.run_folder import refuse_foreign_networks
 
         cfg = _compose_run(folder, own, overrides, lambda code: evaluate_run(folder, overrides, code))
+        named = [read_key(each) for each in overrides]
+        refuse_foreign_networks(cfg, named, lambda network: evaluate_run(folder, [*overrides, network], own))
         outcome.run_folders.append(folder)
         failed = evaluate(cfg, folder, own.packages)["failed_estimators"]
         chosen = cfg.estimators or {}

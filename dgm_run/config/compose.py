@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dgm_run.config.leaves import iterate_leaves
-from dgm_run.config.overrides import is_data_path, quote
+from dgm_run.config.overrides import is_data_path, is_network_file, quote
 from dgm_run.config.schema import PRESET_NEUTRAL_KEYS
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
@@ -44,7 +44,7 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
 
 
 def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:
-    """Makes the data paths of a configuration absolute, in place.
+    """Makes the paths of data and of networks in a configuration absolute, in place.
 
     Args:
         cfg: configuration.
@@ -54,8 +54,9 @@ def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, st
         Absolute paths by key: `data_dir`, and every other path that was relative.
     """
     paths = {}
-    leaf_keys = [key for key, _ in iterate_leaves(OmegaConf.to_container(cfg, resolve=False))]
-    for key in ("data_dir", *filter(is_data_path, leaf_keys)):
+    leaves = dict(iterate_leaves(OmegaConf.to_container(cfg, resolve=False)))
+    keys = [key for key, value in leaves.items() if is_data_path(key) or is_network_file(key, value)]
+    for key in ("data_dir", *keys):
         try:
             value = OmegaConf.select(cfg, key)
         except OmegaConfBaseException:  # `validate` reports it

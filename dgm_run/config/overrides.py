@@ -13,6 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+NETWORK_SUFFIXES = (".pt", ".ts", ".onnx")
+"""Suffixes of files with a network that an estimator uses: TorchScript, and ONNX."""
+
 
 def split_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     """Splits arguments into overrides and Hydra's options, which must not stand between overrides."""
@@ -78,6 +81,12 @@ def is_data_path(key: str) -> bool:
     group = key.partition(".")[0]
     name = key.rpartition(".")[2]
     return key == "data_dir" or (group in ("dataset", "estimators") and name in ("data_dir", "decoded", "path"))
+
+
+def is_network_file(key: str, value: Any) -> bool:
+    """Returns whether a setting of an estimator is the file of a network, which can run code."""
+    is_file = isinstance(value, str) and value.lower().endswith(NETWORK_SUFFIXES)
+    return is_file and key.partition(".")[0] == "estimators"
 
 
 def set_data_paths(overrides: list[str], paths: dict[str, str]) -> list[str]:

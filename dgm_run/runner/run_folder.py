@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dgm_run.config.compose import as_config, complete_factory, instantiate
+from dgm_run.config.leaves import iterate_leaves
+from dgm_run.config.overrides import is_network_file, write_override
 from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import DATA_PATH_KEYS, MACHINE_KEYS, RESUMABLE_KEYS
 from dgm_run.config.signature import import_target
@@ -307,6 +309,25 @@ def refuse_foreign_targets(cfg: DictConfig, packages: Sequence[str], command: Ca
             raise CheckpointError(
                 f"{key}._target_: {node['_target_']} is code outside dgm_run, and a run folder may come from anyone: "
                 f"if you trust it, name its package: {command(lacking)}"
+            )
+
+
+def refuse_foreign_networks(cfg: DictConfig, named: Sequence[str], command: Callable[[str], str]) -> None:
+    """Refuses files with a network, which can run code, that a run folder names and the command does not.
+
+    Args:
+        cfg: whole configuration.
+        named: keys of the files that the command itself names.
+        command: writes the command with the override that names a file.
+
+    Raises:
+        CheckpointError: one line that names the key, and the command that allows the file.
+    """
+    for key, value in iterate_leaves(OmegaConf.to_container(cfg, resolve=True)):
+        if is_network_file(key, value) and key not in named:
+            raise CheckpointError(
+                f"{key}: {value} is a network, which can run code, and a run folder may come from anyone: if you trust "
+                f"it, name it: {command(write_override(key, value))}"
             )
 
 

@@ -7,7 +7,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from dgm_run.config.commands import join_for_shell
-from dgm_run.config.overrides import read_folder, read_value, set_data_paths, split_flags, write_override
+from dgm_run.config.overrides import (
+    is_network_file,
+    read_folder,
+    read_value,
+    set_data_paths,
+    split_flags,
+    write_override,
+)
 from tests.support.tiny import NAMES
 
 HARD = "ab/'\"\\ ,=[]{}()$#~-:*?!&|;<>`%@\u00fc\t1"
@@ -61,3 +68,9 @@ def test_overrides_come_in_one_piece():
 def test_stored_paths_take_the_place_of_relative_ones():
     stored = set_data_paths(["+dataset.source.path=x", "seed=1"], {"dataset.source.path": "/a b/x"})
     assert stored == ["seed=1", "+dataset.source.path='/a b/x'"]
+
+
+def test_files_of_networks_belong_to_estimators():
+    assert is_network_file("estimators.sample_quality.features", "a/mine.ONNX")
+    for key, value in (("estimators.a.features", "pca"), ("dataset.name", "mine.pt"), ("estimators.a.seed", 3)):
+        assert not is_network_file(key, value)

@@ -1,4 +1,4 @@
-"""Features of examples for distances: those of a classifier trained in place, or others without labels."""
+"""Features of examples for distances: those of a classifier trained in place, others without labels, or your own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm_run.data.data_split import DataSplit
+from dgm_run.estimators.samples import network_file
 from dgm_run.networks.linear import Linear
 from dgm_run.recording.image_grid import is_image
 
@@ -27,23 +28,25 @@ BATCH_SIZE = 1000
 class Features:
     """Map of examples (N, *shape) to features (N, D), with mean 0 and variance 1 over the training data.
 
-    Pixels as features are not standardised.
+    Pixels and features of a network in a file are not standardised.
 
     Args:
         embed: maps a batch to raw features, (B, *shape) -> (B, D).
         mean: mean of the raw features, (D,).
         scale: standard deviation of the raw features, (D,).
         classify: maps a batch to log-odds of its classes, (B, K); None where there are no labels.
+        batch_size: examples at a time.
     """
 
     embed: Callable[[Tensor], Tensor]
     mean: Tensor
     scale: Tensor
     classify: Callable[[Tensor], Tensor] | None = None
+    batch_size: int = BATCH_SIZE
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.cat([(self.embed(rows).double() - self.mean) / self.scale for rows in x.split(BATCH_SIZE)])
+        return torch.cat([(self.embed(rows).double() - self.mean) / self.scale for rows in x.split(self.batch_size)])
 
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class Features:
 
 
 def fit_features(
-    kind: FeatureKind,
+    kind: FeatureKind | str,
     train: DataSplit,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
@@ -63,7 +66,7 @@ def fit_features(
 
     Args:
         kind: classifier (the last hidden layer of a classifier of the labels) | random (the same network, untrained) |
-            pca | pixels.
+            pca | pixels | the file of a network.
         train: the training examples, with labels for a classifier.
         seed: seed of the network and of its training.
         report: receives the progress of a classifier's training, as (steps done, steps in all).
@@ -77,6 +80,9 @@ def fit_features(
         if kind == "pixels":
             dim = x[0].numel()
             return Features(_flatten, x.new_zeros(dim), x.new_ones(dim))
+        if network_file.is_network_name(kind):
+            own = network_file.NetworkFile(kind, train.standardization)
+            return Features(own, x.new_zeros(()), x.new_ones(()), batch_size=network_file.BATCH_SIZE)
         if kind == "pca":
             return _standardize(_fit_principal_components(x), x)
         network = FeatureNetwork(x.shape[1:], 1 if y is None else int(y.max()) + 1).to(x)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from scipy.stats import binom
@@ -24,6 +24,7 @@ from dgm_run.estimators.samples.kernel import (
     permutation_p_value,
     squared_mmd,
 )
+from dgm_run.estimators.samples.network_file import check_network, describe_network, is_network_name
 from dgm_run.estimators.samples.precision_recall import (
     compute_radii,
     expected_coverage,
@@ -118,7 +119,8 @@ class SampleQuality(Estimator[GenerativeModel]):
 
     Args:
         num_samples: number of samples, of training and of held-out examples; fewer where there are fewer.
-        features: classifier (trained in place, on the labels) | random (the same network, untrained) | pca | pixels.
+        features: classifier (trained in place, on the labels) | random (the same network, untrained) | pca | pixels |
+            the file of a network, for images: .pt or .ts (TorchScript), or .onnx.
         feature_seed: seed of the network, which all compared runs share.
         num_neighbours: k of precision, recall, density and coverage.
         num_permutations: number of permutations of the test of the discrepancy.
@@ -126,11 +128,11 @@ class SampleQuality(Estimator[GenerativeModel]):
         reference: training examples and features, after `fit`.
 
     Raises:
-        ValueError: a number is not positive.
+        ValueError: a number is not positive, or the features are unknown.
     """
 
     num_samples: int
-    features: FeatureKind
+    features: FeatureKind | str
     feature_seed: int
     num_neighbours: int
     num_permutations: int
@@ -141,11 +143,16 @@ class SampleQuality(Estimator[GenerativeModel]):
 
     def __post_init__(self):
         self.require_positive("num_samples", "num_neighbours", "num_permutations")
+        if self.features not in get_args(FeatureKind) and not is_network_name(self.features):
+            kinds = ", ".join(get_args(FeatureKind))
+            raise ValueError(f"features = {self.features}: choose {kinds}, or a network in a file .pt, .ts or .onnx")
 
     def check(self, model: GenerativeModel, data: LoadedDataset) -> None:
         key = "estimators.sample_quality"
         if self.features == "classifier" and data.train.y is None:
             raise ConfigError(f"{key}.features: {data.dataset.name} has no labels: set {key}.features=random")
+        if is_network_name(self.features):
+            check_network(self.features, data)
         if self.means and not isinstance(model, LatentVariableModel):
             raise ConfigError(f"{key}.means: {type(model).__name__} has no p(x | z): set {key}.means=false")
         n = min(self.num_samples, len(data.train), len(data.test))
@@ -213,6 +220,8 @@ class SampleQuality(Estimator[GenerativeModel]):
         }
         if self.features in ("classifier", "random"):
             settings["feature_seed"] = self.feature_seed
+        if is_network_name(self.features):
+            settings |= describe_network(self.features)
         if self.means:
             settings["means"] = True
         return settings
@@ -236,6 +245,7 @@ class SampleQuality(Estimator[GenerativeModel]):
         """Computes all distances between data and samples, by name."""
         n = len(data.z)
         name = "cfid" if self.features == "classifier" else f"frechet_{self.features}"
+        name = "frechet_own" if is_network_name(self.features) else name
         metrics = {name: Metric(frechet_distance(data.z, samples.z))}
         margin = Margin.student(cubic_stderr(data.z, samples.z), n - 1)
         metrics["kid"] = Metric.from_margin(cubic_distances(data.z, samples.z).mean().item(), margin)
