@@ -93,7 +93,11 @@ def cells() -> Iterator[Cell]:
     """
     for model in choices("model"):
         target = import_target(_part("model", model), "model")
-        if not isinstance(target, type) or not issubclass(target, LatentVariableModel) or issubclass(target, GAN | LabelledModel):
+        if (
+            not isinstance(target, type)
+            or not issubclass(target, LatentVariableModel)
+            or issubclass(target, GAN | LabelledModel)
+        ):
             continue  # a GAN is, as a density, its decoder; a label is not summed by quadrature
         base = _base(model)
         default = {part: _default(base, part) for part in PARTS}
