@@ -4,11 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check types format bench bench-check results clean
+.PHONY: help run test test-all check types format bench bench-check results results-plan results-keep clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dgm-run needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -56,6 +56,12 @@ results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNI
 	$(BIN)/dgm-run -m +experiment=$(subst $() $(),$(comma),$(strip $(FAST))) hydra.sweep.dir=outputs/results trainer.resume=auto
 	$(BIN)/dgm-report outputs/results > /dev/null
 	cp outputs/results/published.md RESULTS.md
+
+results-plan: $(READY) ## list all presets by cost, with the verdict on those whose number is kept in results/
+	$(BIN)/python -m benchmarks.results plan
+
+results-keep: $(READY) ## copy what proves the numbers of finished presets in outputs/results into results/
+	$(BIN)/python -m benchmarks.results keep outputs/results
 
 clean: ## remove the environment and what tests left (runs in outputs/ stay)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -47,7 +47,7 @@ MACHINE_KEYS = (
 
 PRESET_NEUTRAL_KEYS = (
     *("experiment", "hydra", "estimators", "published", "trainer.eval_batch_size", "trainer.image_every_epochs"),
-    *("trainer.checkpoint_seconds", "dataset.source.download", *MACHINE_KEYS),
+    *("trainer.checkpoint_seconds", "trainer.compile", "dataset.source.download", *MACHINE_KEYS),
 )
 """Prefixes of overrides that keep a preset's published number valid."""
 

@@ -67,7 +67,10 @@ def _collect_facts(run: Run) -> dict[str, str]:
         "seed": run.settings.get("seed"),
         "started": start,
         "host": host,
-        **{name: environment.get(name) for name in ("device", "processes", "threads", "python", "torch", "dgm_run")},
+        **{
+            name: environment.get(name)
+            for name in ("device", "processor", "processes", "threads", "python", "torch", "dgm_run")
+        },
         "commit": environment.get("commit"),
         "epochs": training.get("epochs"),
         "seconds": round(training["seconds"], 1) if training else None,

@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,7 @@ def describe_session(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if is_gpu else "cpu",
+        "processor": read_processor(),
         "cuda": torch.version.cuda if is_gpu else None,
         "cudnn": torch.backends.cudnn.version() if is_gpu else None,
         "driver": nvml.read_driver_version() if is_gpu else None,
@@ -78,6 +80,15 @@ def _read_command() -> str:
     if program.endswith(".py"):
         return join_for_shell("python", program, *arguments)
     return join_for_shell(os.path.basename(program), *arguments)
+
+
+def read_processor() -> str:
+    """Reads the name of the processor, as Linux or another system states it."""
+    with suppress(OSError):
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor()
 
 
 @cache

@@ -1,7 +1,9 @@
 import json
+import platform
 import shlex
 import socket
 from datetime import datetime
+from pathlib import Path
 from importlib.metadata import version
 
 import pytest
@@ -23,6 +25,10 @@ def test_session_names_versions_host_and_device():
     assert found["torch"] == torch.__version__
     assert found["device"] == "cpu"
     assert found["driver"] is None
+    assert found["processor"] in (
+        platform.processor(),
+        *Path("/proc/cpuinfo").read_text().replace("\n", ": ").split(": "),
+    )
     assert found["threads"] == torch.get_num_threads()
     assert found["host"] == socket.gethostname()
     assert abs((datetime.now().astimezone() - datetime.fromisoformat(found["started"])).total_seconds()) < 60
