@@ -3,8 +3,8 @@ import platform
 import shlex
 import socket
 from datetime import datetime
-from pathlib import Path
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
