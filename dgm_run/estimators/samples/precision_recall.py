@@ -74,7 +74,8 @@ def compute_radii(x: Tensor, k: int) -> Tensor:
     """
     if not 1 <= k < len(x):
         raise ValueError(f"{len(x)} examples have no {k} neighbours each: take more examples or fewer neighbours")
-    return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(ROWS)])
+    # topk takes a tenth of the time of kthvalue
+    return torch.cat([torch.cdist(rows, x).topk(k + 1, dim=1, largest=False).values[:, k] for rows in x.split(ROWS)])
 
 
 def find_nearest(x: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
