@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from benchmarks import ours, plain
 from benchmarks.data import load
 from benchmarks.table import BARE, LOADER, Contender, Options, Ratios, measure, show
+from dgm_run.distributed.device import has_bf16_units
 
 OVERRIDES = ("encoder=conv", "decoder=conv")
 LATENT_DIM = 40
@@ -19,6 +20,9 @@ def run(options: Options) -> Ratios:
         runs["dgm-run, trainer.compile=true"] = ours.trainer_loop(
             data, options, steps, "trainer.compile=true", *OVERRIDES
         )
+        if has_bf16_units(options.device):
+            bf16 = ["trainer.compile=true", "trainer.precision=bf16", *OVERRIDES]
+            runs["dgm-run, the same in bf16"] = ours.trainer_loop(data, options, steps, *bf16)
     runs[BARE] = ours.bare_loop(data, options, steps, *OVERRIDES)
     runs[LOADER] = plain.loop_of(PlainConvVAE(), data, options, steps)
     contenders = [Contender(name, steps * plain.BATCH_SIZE, turn) for name, turn in runs.items()]

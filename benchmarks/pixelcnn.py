@@ -8,6 +8,7 @@ from benchmarks import ours, plain
 from benchmarks.data import load
 from benchmarks.table import BARE, LOADER, Contender, Options, Ratios, measure, show
 from dgm_run.config.compose import instantiate
+from dgm_run.distributed.device import has_bf16_units
 
 OVERRIDES = ("decoder=pixelcnn",)
 CHANNELS, MAPS, LAYERS, IMAGES = 32, 4, 6, 100
@@ -25,6 +26,9 @@ def training(options: Options) -> Ratios:
             PlainPixelVAE(normalised=True), data, options, steps
         ),
     }
+    if has_bf16_units(options.device):
+        bf16 = ["trainer.precision=bf16", *OVERRIDES]
+        runs["dgm-run, trainer.precision=bf16"] = ours.trainer_loop(data, options, steps, *bf16)
     contenders = [Contender(name, steps * plain.BATCH_SIZE, run) for name, run in runs.items()]
     return show(f"VAE with a PixelCNN of {LAYERS} layers of {CHANNELS}: training", measure(contenders, options))
 
