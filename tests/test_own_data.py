@@ -118,8 +118,10 @@ def test_likelihoods_are_those_of_observed_values(tmp_path, x):
 
 def test_a_vae_learns_from_missing_values(tmp_path, x):
     x[::3, 1] = np.nan
-    rows, _ = run(save(tmp_path, x), tmp_path, *GAUSSIAN, "estimators=[importance_sampling,imputation]")
+    rows, results = run(save(tmp_path, x), tmp_path, *GAUSSIAN, "estimators=[importance_sampling,imputation]")
     assert np.isfinite(rows["log_likelihood"]["value"])
+    assert results["model"] == "VAE"  # which the user has chosen, and the log names
+    assert "VAE with " in (tmp_path / "run" / "run.log").read_text()
     model = dgm_run.load(tmp_path / "run").model
     assert type(model).__name__ == "CorruptedModel"
     again = dgm_run.evaluate(dgm_run.compose(*ARRAYS, f"dataset.source.path={tmp_path / 'mine.npz'}", *GAUSSIAN,

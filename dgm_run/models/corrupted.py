@@ -34,6 +34,11 @@ def build_corrupted_model(model: nn.Module, corrupt: Corruption) -> "CorruptedMo
     )
 
 
+def get_complete_model(model: nn.Module) -> nn.Module:
+    """Returns the model of x in a model of corrupted examples; any other model unchanged."""
+    return model.model if isinstance(model, CorruptedModel) else model
+
+
 class CorruptedModel(ContinuousLatentModel):
     """p(x~) = integral of p(x~ | z) p(z) dz, with p(x~ | z) = integral of p(x~ | x) p(x | z) dx.
 

@@ -19,7 +19,7 @@ from dgm_run.errors import ConfigError, DataError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
-from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model, get_complete_model
 from dgm_run.models.external import ExternalModel, get_module
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.base import Logger
@@ -166,8 +166,9 @@ def describe_parts(parts: Parts, device: torch.device, folder: Path) -> str:
     dataset = data.dataset
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    name = type(get_module(get_complete_model(parts.model))).__name__
     title = (
-        f"{type(get_module(parts.model)).__name__} with {num_parameters:,} parameters on {device}; {dataset.name}: "
+        f"{name} with {num_parameters:,} parameters on {device}; {dataset.name}: "
         f"{sizes} examples, binarisation {dataset.protocol}"
     )
     return "\n".join((title, *dataset.notes, f"writing to {folder}"))

@@ -28,7 +28,7 @@ from dgm_run.estimators.imputation.gibbs import Gibbs
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from dgm_run.estimators.imputation.imputer import Imputer
 from dgm_run.models.base import GenerativeModel, LatentVariableModel
-from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model, get_complete_model
 from dgm_run.models.external import get_module
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
@@ -135,7 +135,7 @@ class TrainedModel:
     @property
     def complete_model(self) -> nn.Module:
         """The model of complete examples; the run may have a model of corrupted ones around it."""
-        return self.model.model if isinstance(self.model, CorruptedModel) else self.model
+        return get_complete_model(self.model)
 
     @cached_property
     def dataset(self) -> Dataset | TextDataset:

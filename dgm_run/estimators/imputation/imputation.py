@@ -24,7 +24,7 @@ from dgm_run.estimators.imputation.error_measures import (
 )
 from dgm_run.estimators.imputation.imputer import Imputations, Imputer
 from dgm_run.models.base import ExactModel
-from dgm_run.models.corrupted import CorruptedModel
+from dgm_run.models.corrupted import CorruptedModel, get_complete_model
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.recording.image_grid import fill_missing_with_grey, is_image
 
@@ -168,7 +168,7 @@ class Imputation(Estimator[nn.Module]):
             name: each
             for name, each in self.methods.items()
             if not (is_trained_on_corrupted and each.encodes_complete)
-            and each.supports(_unwrap_corrupted(model), corrupt)
+            and each.supports(get_complete_model(model), corrupt)
         }
 
     def _impute(
@@ -177,7 +177,7 @@ class Imputation(Estimator[nn.Module]):
     ) -> list[Estimate]:  # fmt: skip
         """Imputes one corruption by every method and every baseline; returns the rows of their errors and log p(x~)."""
         methods = self._select_methods(model, corrupt)
-        complete = _unwrap_corrupted(model)
+        complete = get_complete_model(model)
 
         def impute(block: slice) -> dict[str, Tensor]:
             rows: dict[str, Tensor] = {}
@@ -289,10 +289,6 @@ def _take_medians(each: Imputations) -> dict[str, float]:
 def _new_generator(purpose: str) -> torch.Generator:
     """Returns a generator that gives the same numbers in every run."""
     return torch.Generator().manual_seed(rng.key(0, f"imputation {purpose}"))
-
-
-def _unwrap_corrupted(model: nn.Module) -> nn.Module:
-    return model.model if isinstance(model, CorruptedModel) else model
 
 
 def _to_rows(method: str, each: Imputations) -> dict[str, Tensor]:
