@@ -187,9 +187,8 @@ class Terminal:
     def print_estimates(self, rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> None:
         """Prints the table of estimates, and lines below it."""
         self.finish()
-        table = _make_table(rows, title)
-        self.console.print(table, soft_wrap=True)
-        self.log(_format_table(table))
+        self.console.print(_fit_table(rows, title, self.console.width), soft_wrap=True)
+        self.log(_format_table(_fit_table(rows, title, FILE_WIDTH)))
         settings: dict[str, dict[str, str]] = {}
         for row in rows:
             if row["settings"]:
@@ -269,7 +268,20 @@ class _LogHandler(logging.Handler):
             self.handleError(record)
 
 
-def _make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+def _fit_table(rows: Sequence[Mapping[str, Any]], title: str, width: int) -> Table:
+    """Makes the table of estimates. Without room for all columns, estimators are headings, then intervals are left out.
+
+    A table that is still too wide keeps its width, so that no digit is cut off.
+    """
+    for left_out in ((), ("estimator",), ("estimator", "95% interval")):
+        table = _make_table(rows, title, left_out)
+        table.width = Console(width=1000, markup=False, emoji=False).measure(table).maximum
+        if table.width <= width:
+            break
+    return table
+
+
+def _make_table(rows: Sequence[Mapping[str, Any]], title: str, left_out: Sequence[str]) -> Table:
     """Makes the table of estimates, with a column for the train reference only if a row has one."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     columns = {
@@ -282,21 +294,25 @@ def _make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
         "kind": [row["kind"].replace("_", " ") for row in rows],
         "estimator": [row["estimator"] for row in rows],
     }
-    shown = {heading: cells for heading, cells in columns.items() if heading != "train_reference" or any(cells)}
-    for name in shown:
+    if not any(columns["train_reference"]):
+        left_out = [*left_out, "train_reference"]
+    for name in [each for each in columns if each not in left_out]:
         numeric = name in ("value", "± s.e.", "95% interval", "train_reference")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "estimator", overflow="fold")
-    for cells in zip(*shown.values(), strict=True):
-        table.add_row(*cells)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+    estimator = None
+    for i, row in enumerate(rows):
+        if "estimator" in left_out and row["estimator"] != estimator:
+            estimator = row["estimator"]
+            table.add_row(f"by {estimator}:")
+        table.add_row(*(cells[i] for name, cells in columns.items() if name not in left_out))
     return table
 
 
 def _format_table(table: Table) -> str:
     """Formats a table as lines without escape codes."""
     file = io.StringIO()
-    Console(file=file, width=FILE_WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False).print(
-        table
-    )
+    console = Console(file=file, width=FILE_WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False)
+    console.print(table, soft_wrap=True)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 

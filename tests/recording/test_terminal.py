@@ -295,6 +295,20 @@ def test_the_table_names_estimator_settings_kind_and_error():
         assert part in shown
 
 
+@pytest.mark.parametrize(("width", "reference"), [(80, None), (80, -83.25), (40, None)])
+def test_narrow_tables_keep_every_digit(width, reference):
+    stream = io.StringIO()
+    display = Terminal(Console(file=stream, width=width, markup=False, soft_wrap=True))
+    rows = [ROW | {"train_reference": reference}, ROW | {"quantity": "elbo", "estimator": "monte_carlo"}]
+    display.print_estimates(rows, "Estimates", [])
+    table = stream.getvalue().splitlines()[1:6]
+    assert [line.split()[0] for line in table] == ["quantity", "by", "test/log_likelihood", "by", "test/elbo"]
+    assert [line.strip() for line in table[1::2]] == ["by importance_sampling:", "by monte_carlo:"]
+    assert all(number in line for line in table[2::2] for number in ("-84.500", "0.250", "nats"))
+    assert reference is None or "-83.250" in table[2]
+    assert width == 40 or max(map(len, table)) <= width
+
+
 def test_floor_has_column_where_there_is_one():
     display, stream = terminal(force_terminal=False)
     display.print_estimates([ROW], "Estimates", [])
