@@ -73,6 +73,7 @@ def test_stopped_search_equals_an_unstopped_one(signum, storage, unstopped, tmp_
     assert [trial["state"] for trial in before] == ["complete"] * 3 + ["running"]
     done = dgm_run("sweep.resume=sweep", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "trials of the search: 3 complete, 1 running, 5 in all\n" in done.stdout
     assert "resuming after step" in (folder / "3" / "run.log").read_text()
     assert read_trials(folder) == unstopped
 

@@ -1,6 +1,7 @@
 """Sweeper of Hydra that searches by Optuna, `hydra/sweeper=optuna`."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -87,6 +88,8 @@ class OptunaSweeper(Sweeper):
         sampler = self.make_sampler() if seed is None else SeededSampler(self.make_sampler, seed)
         search = Search(folder, settings, sampler, self.pruner, is_new)
         OmegaConf.save(self.config, folder / "multirun.yaml")
+        if not is_new:
+            sys.stdout.write(_describe_progress(search))
         try:
             while trials := search.take_trials(space.distributions):
                 self._run_trials(search, space, trials)
@@ -150,6 +153,13 @@ class OptunaSweeper(Sweeper):
             ]  # it may name the variable of a password
             write_trial(place, storage, self.study_name, trial.number, settings)
         return [*overrides, f"hydra.sweep.subdir={trial.number}"]
+
+
+def _describe_progress(search: "Search") -> str:
+    """Describes the trials of a search that is resumed, in a line."""
+    states = Counter(trial.state.name.lower() for trial in search.study.get_trials(deepcopy=False))
+    counts = [f"{number} {state}, " for state, number in sorted(states.items())]
+    return f"trials of the search: {''.join(counts)}{search.settings.num_trials} in all\n"
 
 
 def _describe_best(search: "Search") -> str:
