@@ -20,7 +20,7 @@ from dgm_run.config.start import read_overrides
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.recording.output import find_lost_streams, get_reason
-from dgm_run.recording.search_record import read_search
+from dgm_run.recording.search_record import has_live_worker, read_search
 
 ONE_LINE_ERRORS = (UserError, HydraException, OSError)
 """Errors of the user or the system, which are printed as one line without a traceback."""
@@ -134,8 +134,11 @@ def _print_failed_jobs() -> None:
         common = set.intersection(*map(set, jobs.values())) if len(jobs) > 1 else set()
         search = read_search(sweep)
         trials = {str(trial.number): trial.state for trial in search.trials} if search else {}
+        is_shared = has_live_worker(sweep)
         lines = []
         for folder, overrides in jobs.items():
+            if is_shared and trials.get(folder.name) == "running":
+                continue  # another worker is at it, or takes it over
             if reason := _describe_failure(folder, can_resume=trials.get(folder.name) != "fail"):
                 varied = ",".join(each for each in overrides if each not in common) or "no overrides"
                 lines.append(f"job {folder.name} ({varied}): {reason}")

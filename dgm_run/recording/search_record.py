@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from dgm_run.recording.numbers import is_number
 
 SEARCH_FILE = "search.json"
@@ -48,6 +50,27 @@ class SearchRecord:
     def complete(self) -> list[SearchTrial]:
         """Trials with values."""
         return [trial for trial in self.trials if trial.values is not None]
+
+
+def worker_file(folder: Path, worker: str) -> Path:
+    """Returns the file that a worker of the search in a folder locks as long as its process lives."""
+    return folder / f".worker_{worker}.lock"
+
+
+def is_worker_alive(lock: Path) -> bool:
+    """Returns whether a process holds the lock of a worker."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def has_live_worker(folder: Path) -> bool:
+    """Returns whether a worker of the search in a folder is alive."""
+    return any(map(is_worker_alive, folder.glob(worker_file(Path(), "*").name)))
 
 
 def read_search(folder: Path) -> SearchRecord | None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from dgm_run.errors import ConfigError
-from dgm_run.recording.search_record import SEARCH_FILE
+from dgm_run.recording.search_record import SEARCH_FILE, is_worker_alive, worker_file
 from dgm_run.runner import results
 from dgm_run.runner.run_lock import is_run_folder_locked
 from dgm_run.runner.search_storage import FILES, is_storage_lost, open_storage
@@ -180,10 +180,12 @@ class Search:
         worker = trial.user_attrs.get(_WORKER, "")
         if trial.state != TrialState.RUNNING or worker == self.worker:
             return False
-        return not _is_held(self._worker_file(worker)) and not is_run_folder_locked(self.folder / str(trial.number))
+        return not is_worker_alive(self._worker_file(worker)) and not is_run_folder_locked(
+            self.folder / str(trial.number)
+        )
 
     def _worker_file(self, worker: str) -> Path:
-        return self.folder / f".worker_{worker}.lock"
+        return worker_file(self.folder, worker)
 
     def find_best(self) -> list[FrozenTrial]:
         """Returns the best trial, or the Pareto front of several objectives; empty where no trial is complete."""
@@ -204,14 +206,3 @@ class Search:
         best = [trial.number for trial in self.find_best()]
         content = {"objectives": dict(self.settings.objectives), "best": best, "trials": trials}
         results.write(self.folder / SEARCH_FILE, content)
-
-
-def _is_held(lock: Path) -> bool:
-    """Returns whether a process holds a lock."""
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True

@@ -1,5 +1,6 @@
 """Exit statuses of commands, and output that cannot be written."""
 
+import json
 import os
 import shlex
 import signal
@@ -7,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from dgm_run.cli import main
-from dgm_run.cli.exit_status import outcome
+from dgm_run.cli.exit_status import _print_failed_jobs, outcome
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
 from tests.support.tiny import TINY, command, run_refused, start_command
@@ -85,3 +87,24 @@ def test_report_written_though_nobody_reads(tmp_path):
         assert done.stderr.startswith(said)
         assert "Traceback" not in done.stderr
         assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_trial_of_live_worker_is_no_failure(is_alive, tmp_path, monkeypatch, capfd):
+    """A worker that ends before another one must not call that one's trial failed."""
+    monkeypatch.setattr(outcome, "has_failed", False)
+    monkeypatch.setattr(outcome, "sweep_folders", [tmp_path])
+    (tmp_path / "0" / ".hydra").mkdir(parents=True)
+    (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    trial = {"number": 0, "state": "running", "params": {"seed": "1"}, "values": None}
+    content = {"objectives": {"best": "maximize"}, "best": [], "trials": [trial]}
+    (tmp_path / "search.json").write_text(json.dumps(content))
+    (tmp_path / "multirun.yaml").touch()
+    lock = FileLock(tmp_path / ".worker_1.lock")
+    lock.acquire()
+    if not is_alive:
+        lock.release()
+    _print_failed_jobs()
+    assert outcome.has_failed is not is_alive
+    assert ("failed jobs:" in capfd.readouterr().err) is not is_alive
+    lock.release()
