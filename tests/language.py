@@ -167,7 +167,7 @@ def measure() -> tuple[dict[str, float], dict[str, list[str]]]:
     ):
         values[name], places[name] = take(folders)
     readme_words, places[names[8]] = measure_pages([ROOT / "README.md"])
-    docs_words, places[names[9]] = measure_pages(sorted((ROOT / "docs").glob("*.md")))
+    docs_words, places[names[9]] = measure_pages(sorted((ROOT / "docs").rglob("*.md")))
     values |= {
         names[2]: 100 * len(places[names[2]]) / num_assignments,
         names[3]: statistics.median(words),

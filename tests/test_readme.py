@@ -17,7 +17,10 @@ COMMANDS = readme.read_commands()
 RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not in each]
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-score": "score",
              "dgm-report": "report"}  # fmt: skip
-PAGES_WITH_COMMANDS = [name for name, text in readme.PAGES.items() if readme.read_commands(text)]
+PAGES_WITH_COMMANDS = [
+    name for name, text in readme.PAGES.items() if readme.read_commands(text) and name not in readme.TUTORIALS
+]
+"""Pages whose commands run one by one; those of a tutorial follow one another, in test_tutorials.py."""
 NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
 """What makes a command too long, or its data too rare, for a short example."""
 LONG_PAGES = ("docs/labels.md", "docs/sample_quality.md", "docs/text.md")
@@ -43,7 +46,8 @@ def test_a_command_composes(arguments, monkeypatch, tmp_path):
     if "dataset.source.path=people.csv" in arguments:  # the file gives the columns
         monkeypatch.chdir(tmp_path)
         readme.write_own_files(tmp_path)
-    if "model.factory=adapter.make" in arguments:
+    if any(each.startswith("model.factory=") for each in arguments):
+        monkeypatch.syspath_prepend(str(readme.ROOT / "examples"))
         monkeypatch.syspath_prepend(str(tmp_path))
         readme.write_adapter(tmp_path)
     for job in readme.covering_jobs(arguments[1:]):
@@ -67,8 +71,8 @@ def test_links_lead_somewhere(name):
 
 
 def test_the_index_links_every_page():
-    linked = set(re.findall(r"\]\((\w+\.md)\)", readme.PAGES["docs/README.md"]))
-    assert linked == {Path(name).name for name in readme.PAGES} - {"README.md"}
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", readme.PAGES["docs/README.md"]))
+    assert linked == {name.removeprefix("docs/") for name in readme.PAGES} - {"README.md"}
     assert "(docs/README.md)" in readme.PAGES["README.md"]
 
 

@@ -18,9 +18,11 @@ from tests.support.tables import draw_cells, write_csv
 ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
 """The text of each page by its path, the README first."""
+
+TUTORIALS = [name for name in PAGES if name.startswith("docs/tutorials/")]
 
 TEXT = "\n".join(PAGES.values())
 
@@ -54,6 +56,14 @@ def read_commands(text: str = TEXT) -> list[list[str]]:
 def read_code(text: str = TEXT) -> list[str]:
     """Returns the blocks of Python, in the order of the text."""
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def read_session(text: str) -> list[list[str] | str]:
+    """Returns the words of each command and the text of each block of Python, in the order of a page."""
+    session: list[list[str] | str] = []
+    for i, part in enumerate(re.split(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+        session += [part] if i % 2 else read_commands(part)
+    return session
 
 
 def own_prior() -> tuple[str, str]:
