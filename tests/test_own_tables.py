@@ -81,6 +81,26 @@ def test_factor_analysis_takes_the_real_columns(tmp_path):
     assert rows["log_likelihood"]["value"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_imputation_reports_errors_by_kind(tmp_path):
+    """The baseline of categories by NumPy: the most frequent value of the training rows, on hidden test cells."""
+    write_csv(tmp_path / "mine.csv", draw_cells(300), 0.1)
+    few = ("estimators.imputation.num_table_draws=5", "estimators.imputation.methods.importance_sampling.num_samples=5")
+    estimators = "estimators=[importance_sampling,imputation]"
+    rows = run(tmp_path, *TABLE, f"dataset.source.path={tmp_path / 'mine.csv'}", estimators, *few, *TINY)
+    kinds = ("rmse_real", "rmse_count", "error_binary", "error_categorical")
+    assert {f"{kind}_missing_at_random" for kind in kinds} < set(rows)
+    assert rows["rmse_real_missing_at_random"]["estimator"] == "mean_or_mode"  # the last row of its quantity
+    assert rows["rmse_real_missing_at_random"]["value"] == pytest.approx(1, abs=0.3)
+    assert 40 < rows["error_categorical_missing_at_random"]["value"] < 80  # three and four values, nearly even
+
+
+def test_few_steps_of_a_chain_are_refused(tmp_path):
+    settings = ("estimators.imputation.methods.pseudo_gibbs.num_steps=150", "model.latent_dim=2")
+    cfg = dgm_run.compose("dataset=wine", "estimators=[imputation]", *settings)
+    with pytest.raises(ConfigError, match="num_table_draws = 100 exceeds the 50 steps of pseudo_gibbs"):
+        dgm_run.run(cfg, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_samples_and_completions_are_written(tmp_path):
     rows = write_csv(tmp_path / "mine.csv", draw_cells(300), 0.2)

@@ -178,6 +178,14 @@ def decode_rows(columns: Sequence[Column], x: Tensor, decimals: Sequence[int]) -
     return cells
 
 
+def find_kind(columns: Sequence[Column]) -> Literal["continuous", "binary", "mixed"]:
+    """Returns the kind of the model's input: `continuous` or `binary` where all columns are so, else `mixed`."""
+    kinds = {column.kind for column in columns}
+    if kinds == {"real"}:
+        return "continuous"
+    return "binary" if kinds == {"binary"} else "mixed"
+
+
 def select_positions(columns: Sequence[Column], kind: Kind) -> list[int]:
     """Returns the positions of the columns of one kind."""
     return [position for position, column in enumerate(columns) if column.kind == kind]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dgm_run.data.augmentations import AugmentationChain
+from dgm_run.data.columns import Column
 from dgm_run.data.corruptions import Corruption
 from dgm_run.data.memmap import OnDisk
 from dgm_run.data.standardize import Standardization
@@ -33,6 +34,7 @@ class DataSplit:
     Attributes:
         device: device of the batches.
         augment: augmentation of the batches of `augmented`; None for none.
+        columns: columns of a table; empty for other data.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class DataSplit:
         self.log_p = log_p
         self.standardization = standardization
         self.augment: AugmentationChain | None = None
+        self.columns: tuple[Column, ...] = ()
         self._is_augmented = False
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from dgm_run.data.columns import (
     Kind,
     describe_kinds,
     encode_rows,
+    find_kind,
     list_columns,
     read_columns,
     select_positions,
@@ -20,11 +21,12 @@ from dgm_run.data.columns import (
 )
 from dgm_run.data.conform import BLOCK_SIZE, NAMES
 from dgm_run.data.corruptions import Corruption
+from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import Dataset
 from dgm_run.data.describe import describe_missing
 from dgm_run.data.guess_columns import Choice, RawColumn, describe_left_out, guess_columns
 from dgm_run.data.preprocessing import Preprocessing
-from dgm_run.data.split import RawSplits, split_examples
+from dgm_run.data.split import RawSplit, RawSplits, split_examples
 from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
 
@@ -136,8 +138,12 @@ class TableDataset(Dataset):
     @property
     def kind(self) -> str:
         """Kind of the model's input: `continuous` or `binary` where all columns are so, else `mixed`."""
-        kinds = {column.kind for column in self.columns}
-        return {frozenset(["real"]): "continuous", frozenset(["binary"]): "binary"}.get(frozenset(kinds), "mixed")
+        return find_kind(self.columns)
+
+    def prepare_split(self, split: RawSplit, is_training: bool, generator: torch.Generator) -> DataSplit:
+        prepared = super().prepare_split(split, is_training, generator)
+        prepared.columns = self.columns
+        return prepared
 
     def _describe(self, splits: RawSplits, given: Preprocessing | None) -> list[str]:
         values = {name: getattr(splits, name).x for name in NAMES}

@@ -32,7 +32,18 @@ HIGHER_IS_BETTER = (
 """Quantities for which higher numbers are better. A suffix may follow, as below."""
 
 LOWER_IS_BETTER = (
-    *("bits_per_dim", "perplexity", "error", "mse", "kl_from_truth", "calibration_error", "cfid", "frechet", "kid"),
+    *(
+        "bits_per_dim",
+        "perplexity",
+        "error",
+        "mse",
+        "rmse",
+        "kl_from_truth",
+        "calibration_error",
+        "cfid",
+        "frechet",
+        "kid",
+    ),
     *("mmd", "class_kl", "duplicates"),
 )
 """Quantities for which lower numbers are better. A suffix may follow after an underscore, as in `error_knn`."""

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.columns import Cell, Column, decode_rows, encode_rows, merge_units, read_columns, select_positions
+from dgm_run.data.columns import Cell, Column, decode_rows, encode_rows, merge_units, read_columns
 from dgm_run.data.data_split import to_float
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.table import TableDataset
 from dgm_run.data.table_file import write_table
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
+from dgm_run.estimators.imputation.table_errors import guess_cells
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, ExactCorruptedModel
 
@@ -130,14 +131,12 @@ def _fill(cells: Sequence[Cell | None], drawn: Sequence[Cell | None] | None, row
 def _impute(model: CorruptedModel, x: Tensor, columns: Sequence[Column]) -> dict[str, Tensor]:
     """Imputes rows with missing cells, (N, D): the likeliest values and draws, in the units of the model."""
     sampler = ImportanceSampling(NUM_IMPORTANCE_SAMPLES, NUM_IMPORTANCE_SAMPLES * BATCH_SIZE)
-    coded = select_positions(columns, "categorical")  # the mean of a binary column is its probability
     parts: dict[str, list[Tensor]] = {"completed": [], "completed_drawn": []}
     for rows in x.split(BATCH_SIZE):
         if isinstance(model, ExactCorruptedModel):
             mean, draws, *_ = Exact()(model.model, rows, model.corrupt, NUM_DRAWS)
         else:
             mean, draws, *_ = sampler(model.model, rows, model.corrupt, NUM_DRAWS)
-        mean[:, coded] = draws[..., coded].mode(0).values
-        parts["completed"].append(mean)
+        parts["completed"].append(guess_cells(mean, draws, columns))
         parts["completed_drawn"].append(draws[0])
     return {name: torch.cat(each) for name, each in parts.items()}

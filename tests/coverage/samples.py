@@ -144,7 +144,7 @@ def imputation() -> Imputation:
     with torch.random.fork_rng():
         model = truth.factor_analysis()
         train = DataSplit(model.sample(500).double(), None, identity)
-        return Imputation({"half": Half("right")}, {"exact": Exact()}, 100, 2).fit(model, train, train)
+        return Imputation({"half": Half("right")}, {"exact": Exact()}, 100, 2, 100).fit(model, train, train)
 
 
 def imputation_case(method: str) -> Case:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm_run import rng
+from dgm_run.data.columns import find_kind
 from dgm_run.data.corruptions import Corruption, Missing, MissingValues
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import LoadedDataset
@@ -16,13 +17,9 @@ from dgm_run.data.standardize import Standardization
 from dgm_run.distributed import process_group
 from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimate, Estimator, Kind, ProgressCallback, no_progress
-from dgm_run.estimators.imputation.error_measures import (
-    SquaredError,
-    choose_interval_rank,
-    measure_binary,
-    measure_interval,
-)
+from dgm_run.estimators.imputation.hidden_elements import HiddenElements
 from dgm_run.estimators.imputation.imputer import Imputations, Imputer
+from dgm_run.estimators.imputation.table_errors import HiddenCells, TableReference
 from dgm_run.models.base import ExactModel
 from dgm_run.models.corrupted import CorruptedModel, get_complete_model
 from dgm_run.models.latent.density_network import DensityNetwork
@@ -44,10 +41,12 @@ class BaselineData(NamedTuple):
     Attributes:
         mean: mean of every element over the examples where it is observed, (*shape).
         x: examples, (N, *shape), with these means in the place of missing elements.
+        table: constants of the training rows of a table with columns of several kinds; None for other data.
     """
 
     mean: Tensor
     x: Tensor
+    table: TableReference | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,9 @@ class Imputation(Estimator[nn.Module]):
     observed elements. The diagnostics hold the error of single draws, about twice as large if the model is right. For
     real values they hold the coverage of an interval of the draws, for binary values cross-entropy and F1.
 
+    A table with columns of several kinds has an error for each kind (`table_errors.py`), and one baseline, the mean or
+    the most frequent value of each column.
+
     The examples and their target elements depend on the data alone, so that all models impute the same. The intervals
     are over the population of examples, for this number of draws. Fewer draws worsen the mean, which no interval shows.
 
@@ -67,6 +69,8 @@ class Imputation(Estimator[nn.Module]):
         methods: imputers by name.
         num_examples: number of test examples, drawn at random; fewer where there are fewer.
         num_draws: number of draws of each example.
+        num_table_draws: number of draws of each row of a table with columns of several kinds; the most frequent one
+            fills the cell of a category.
         baseline: training data of the baselines, after `fit`.
         shown: rows of pictures by their labels, by corruption, after a call.
 
@@ -78,25 +82,35 @@ class Imputation(Estimator[nn.Module]):
     methods: Mapping[str, Imputer]
     num_examples: int
     num_draws: int
+    num_table_draws: int
     baseline: BaselineData | None = None
     shown: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     takes_corrupted = True
 
-    takes = ("binary", "levels", "continuous")
+    takes = ("binary", "levels", "continuous", "mixed")
 
     def __post_init__(self):
-        if self.num_examples < 1 or self.num_draws < 2:
-            raise ValueError("num_examples must be positive, and num_draws at least two")
+        if self.num_examples < 1 or min(self.num_draws, self.num_table_draws) < 2:
+            raise ValueError("num_examples must be positive, and num_draws and num_table_draws at least two")
+        self._check_steps("num_draws", self.num_draws)
+
+    def _check_steps(self, key: str, num_draws: int) -> None:
+        """Refuses more draws than a method can give."""
         for name, method in self.methods.items():
-            if self.num_draws > method.max_draws:
+            if num_draws > method.max_draws:
                 raise ValueError(
-                    f"num_draws = {self.num_draws} exceeds the {method.max_draws} steps of {name} after its burn-in: "
+                    f"{key} = {num_draws} exceeds the {method.max_draws} steps of {name} after its burn-in: "
                     f"raise methods.{name}.num_steps"
                 )
 
     def check(self, model: nn.Module, data: LoadedDataset) -> None:
         kind = data.dataset.kind
+        if kind == "mixed":
+            try:
+                self._check_steps("num_table_draws", self.num_table_draws)
+            except ValueError as error:
+                raise ConfigError(f"estimators.imputation.{error}") from None
         corruptions = self._select_corruptions(data.test)
         if not corruptions:
             raise ConfigError(
@@ -121,6 +135,9 @@ class Imputation(Estimator[nn.Module]):
     ) -> "Imputation":
         x = train.batch(torch.randperm(len(train))[:NUM_NEIGHBOURS].to(train.x.device))
         x = x if train.corrupt is None else train.corrupt.observed(x)
+        if train.columns and find_kind(train.columns) == "mixed":
+            table = TableReference.fit(x, train.columns)
+            return replace(self, baseline=BaselineData(table.guess, x, table), shown={})
         mean = x.nanmean(0).nan_to_num(0.5)
         mean = mean if train.corrupt is None else train.corrupt.debiased_mean(mean)
         return replace(self, baseline=BaselineData(mean, torch.where(x.isnan(), mean, x)), shown={})
@@ -178,11 +195,13 @@ class Imputation(Estimator[nn.Module]):
         """Imputes one corruption by every method and every baseline; returns the rows of their errors and log p(x~)."""
         methods = self._select_methods(model, corrupt)
         complete = get_complete_model(model)
+        assert self.baseline is not None
+        num_draws = self.num_table_draws if self.baseline.table else self.num_draws
 
         def impute(block: slice) -> dict[str, Tensor]:
             rows: dict[str, Tensor] = {}
             for method, imputer in methods.items():
-                rows |= _to_rows(method, imputer(complete, x_tilde[block], corrupt, self.num_draws))
+                rows |= _to_rows(method, imputer(complete, x_tilde[block], corrupt, num_draws))
             return rows
 
         rows = process_group.map_blocks(len(x_tilde), BATCH_SIZE, impute, report)
@@ -194,25 +213,24 @@ class Imputation(Estimator[nn.Module]):
         if not bool(is_target.any()):
             return []  # the random corruption has left all elements as they are
         estimates = []
-        unit = "variances" if standardization else ""
+        hidden: HiddenElements | HiddenCells = HiddenElements(name, truth, is_target, standardization is not None)
+        if self.baseline.table:
+            hidden = HiddenCells(name, truth, is_target, self.baseline.table)
         corruption = {name: str(corrupt) if name == OWN_CORRUPTION else corrupt.settings}
         for method, each in imputed.items():
-            settings = corruption | {"num_draws": self.num_draws} | methods[method].settings
-            diagnostics = self._diagnose(each, truth, is_target)
-            warning = self._describe_doubt(model, diagnostics)
-            estimates.append(
-                _estimate_error(name, method, each.mean, truth, is_target, settings, diagnostics, warning, unit)
-            )
+            settings = corruption | {"num_draws": num_draws} | methods[method].settings
+            medians = _take_medians(each)
+            warning = self._describe_doubt(model, medians)
+            estimates += hidden.estimate_errors(method, each.mean, each.draws, settings, medians, warning)
             if each.log_p is not None:
                 log_p = each.log_p.cpu()
                 if standardization:
                     log_p = log_p + standardization.log_det(x_tilde.isnan())
                 kind: Kind = "exact" if methods[method].is_exact else "estimate"
-                medians = _take_medians(each)
                 more: dict[str, Any] = {"settings": settings, "diagnostics": medians, "warning": warning}
                 estimates.append(Estimate.over(log_p, f"log_likelihood_seen_{name}", method, kind, **more))
         for method, guess in self._impute_by_baselines(corrupt, x_tilde).items():
-            estimates.append(_estimate_error(name, method, guess, truth, is_target, corruption, {}, None, unit))
+            estimates += hidden.estimate_errors(method, guess, None, corruption, {}, None)
         return estimates
 
     def _describe_doubt(self, model: nn.Module, diagnostics: dict[str, float]) -> str | None:
@@ -225,22 +243,13 @@ class Imputation(Estimator[nn.Module]):
             return "single draws of the prior carry the weight, also of the chains: the model has no q(z | x)"
         return "single draws of a q(z | x) trained on complete examples carry the weight: trust the chains"
 
-    def _diagnose(self, each: Imputations, truth: Tensor, is_target: Tensor) -> dict[str, float]:
-        """Returns diagnostics of the draws, which show how reliable the mean is."""
-        errors = [SquaredError.measure(draw, truth, is_target).mean for draw in each.draws]
-        diagnostics = {"mse_of_draws": sum(errors) / len(errors)}
-        if bool(((truth == 0) | (truth == 1)).all()):
-            diagnostics |= measure_binary(each.mean[is_target], truth[is_target])
-        else:
-            low, nominal = choose_interval_rank(self.num_draws, 0.9)
-            diagnostics |= measure_interval(each.draws[:, is_target], truth[is_target], low) | {"nominal": nominal}
-        return diagnostics | _take_medians(each)
-
     def _impute_by_baselines(self, corrupt: Corruption, x_tilde: Tensor) -> dict[str, Tensor]:
         """Returns the guesses of x by each baseline, (B, *shape); noisy data are also a guess of themselves."""
         observed = corrupt.observed(x_tilde)
         assert self.baseline is not None
-        mean, x = self.baseline
+        mean, x, table = self.baseline
+        if table:
+            return {"mean_or_mode": mean.expand_as(x_tilde)}
         guesses = {"mean": mean.expand_as(x_tilde), "nearest_neighbour": self._find_neighbour(observed, x)}
         if corrupt.has_true_observations:
             guesses = {name: torch.where(observed.isnan(), guess, observed) for name, guess in guesses.items()}
@@ -261,16 +270,6 @@ def _label_rows(truth: Tensor, x_tilde: Tensor, imputed: Mapping[str, Imputation
     for method, each in imputed.items():
         rows |= {f"{method}, mean": each.mean[:NUM_SHOWN], f"{method}, draw": each.draws[0, :NUM_SHOWN]}
     return rows
-
-
-def _estimate_error(
-    name: str, method: str, guess: Tensor, truth: Tensor, is_target: Tensor, settings: dict[str, Any],
-    diagnostics: dict[str, float], warning: str | None, unit: str,
-) -> Estimate:  # fmt: skip
-    error = SquaredError.measure(guess, truth, is_target)
-    if bool(is_target.all()) and truth.min() >= 0 and truth.max() <= 1:
-        diagnostics = diagnostics | {"psnr": -10 * math.log10(max(error.mean, 1e-12))}
-    return Estimate(f"mse_{name}", method, "estimate", *error, len(truth), unit, settings, {**diagnostics}, warning)
 
 
 def _is_applicable(corrupt: Corruption, shape: Sequence[int]) -> bool:

@@ -43,7 +43,7 @@ def evaluate(estimator, model, test, train):
 def test_errors_and_log_p_match_gaussian():
     model, test, train = setting()
     half = Half("right")
-    fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19), model, test, train)
+    fitted, rows = evaluate(Imputation({"missing_half": half}, {"exact": Exact()}, 100, 19, 100), model, test, train)
     squares, log_p = [], []
     for x in test.x.flatten(1).numpy():
         x_tilde = x.copy()
@@ -76,7 +76,7 @@ def test_errors_and_log_p_match_gaussian():
 def test_noise_targets_all_elements():
     model, test, train = setting()
     noise = GaussianNoise(0.5)
-    estimator = Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5)
+    estimator = Imputation({"gaussian_noise": noise}, {"exact": Exact()}, 100, 5, 100)
     _, rows = evaluate(estimator, model, test, train)
     assert "psnr" not in rows["mse_gaussian_noise", "exact"].diagnostics  # of values without a peak
     low, high = test.x.min(), test.x.max()
@@ -96,7 +96,7 @@ def test_binary_pixels_have_binary_scores():
     torch.manual_seed(0)
     model = truth.binary_vae().double()
     test, train = (DataSplit(model.sample(n), None, to_float) for n in (30, 100))
-    estimator = Imputation({"missing_half": Half("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3)
+    estimator = Imputation({"missing_half": Half("left")}, {"chain": PseudoGibbs(30, 10)}, 20, 3, 100)
     _, rows = evaluate(estimator, model, test, train)
     row = rows["mse_missing_half", "chain"]
     assert row.num_examples == 20
@@ -106,24 +106,24 @@ def test_binary_pixels_have_binary_scores():
 
 def test_unsupported_cases_are_refused():
     data = instantiate(dgm_run.compose().dataset).load()
-    estimator = Imputation({"gaussian_noise": GaussianNoise(0.5)}, {"exact": Exact()}, 20, 3)
+    estimator = Imputation({"gaussian_noise": GaussianNoise(0.5)}, {"exact": Exact()}, 20, 3, 100)
     with pytest.raises(ConfigError, match="GaussianNoise takes continuous data, and these are binary: leave it out by"):
         estimator.check(truth.binary_vae(), data)
-    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"exact": Exact()}, 20, 3)
+    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"exact": Exact()}, 20, 3, 100)
     with pytest.raises(ConfigError, match="no method imputes bit_flip with VAE"):
         estimator.check(truth.binary_vae(), data)
     gan = instantiate(dgm_run.compose("model=gan").model)
     assert isinstance(gan, GAN)
     whole = instantiate(dgm_run.compose("estimators=[imputation]").estimators).popitem()[1]
     whole.check(truth.binary_vae(), data)
-    with pytest.raises(ValueError, match="num_draws at least two"):
-        Imputation({}, {}, 20, 1)
+    with pytest.raises(ValueError, match="num_draws and num_table_draws at least two"):
+        Imputation({}, {}, 20, 1, 100)
 
 
 def test_single_draws_give_a_warning():
     doubt = {"ess_median": 1.2}
     without_encoder = instantiate(dgm_run.compose("model=density_network").model)
-    estimator = Imputation({}, {}, 20, 3)
+    estimator = Imputation({}, {}, 20, 3, 100)
     assert estimator._describe_doubt(without_encoder, doubt).endswith("also of the chains: the model has no q(z | x)")
     assert estimator._describe_doubt(truth.binary_vae(), doubt).endswith("trust the chains")
     assert estimator._describe_doubt(truth.binary_vae(), {"ess_median": 20.0}) is None
@@ -132,7 +132,7 @@ def test_single_draws_give_a_warning():
 def test_corrupted_data_are_imputed_as_given():
     data = instantiate(dgm_run.compose("dataset/corrupt=missing_half").dataset).load()
     assert isinstance(data, LoadedDataset)
-    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"chain": PseudoGibbs(30, 10)}, 5, 3)
+    estimator = Imputation({"bit_flip": BitFlip(0.5)}, {"chain": PseudoGibbs(30, 10)}, 5, 3, 100)
     model = instantiate(dgm_run.compose("model.latent_dim=2").model).double().eval()
     _, rows = evaluate(estimator, model, data.test, data.train)
     assert {name for name, _ in rows} == {"mse_as_given"}
@@ -149,7 +149,7 @@ def test_corrupted_data_are_imputed_as_given():
 
 def test_salt_and_pepper_targets_replaced():
     model, test, train = setting()
-    estimator = Imputation({"salt": SaltAndPepper(0.4)}, {"exact": Exact()}, 100, 19)
+    estimator = Imputation({"salt": SaltAndPepper(0.4)}, {"exact": Exact()}, 100, 19, 100)
     _, rows = evaluate(estimator, model, test, train)
     drawn = SaltAndPepper(0.4).draw(40, (1, 1, 6), _new_generator("salt"))
     index = torch.randperm(40, generator=_new_generator("examples"))
@@ -172,7 +172,7 @@ def test_models_impute_the_same_elements():
         (model, {"exact": Exact()}, 1),
         (other, {"exact": Exact(), "chain": PseudoGibbs(5, 1)}, 2),
     ):
-        fitted = Imputation(sets, methods, 20, 2).fit(each, train, train)
+        fitted = Imputation(sets, methods, 20, 2, 100).fit(each, train, train)
         torch.manual_seed(seed)
         rows = {(row.quantity, row.estimator): row.value for row in replace(fitted, shown={})(each, test)}
         found.append([rows[f"mse_{name}", "nearest_neighbour"] for name in sets])
@@ -185,7 +185,7 @@ def test_numbers_carry_what_they_depend_on():
     model = truth.binary_vae().double()
     test, train = (DataSplit(model.sample(n), None, to_float) for n in (30, 100))
     methods = {"sampled": ImportanceSampling(20, 100), "chain": PseudoGibbs(30, 10)}
-    _, rows = evaluate(Imputation({"half": Half("left")}, methods, 20, 3), model, test, train)
+    _, rows = evaluate(Imputation({"half": Half("left")}, methods, 20, 3, 100), model, test, train)
     expected = {"half": "side left", "num_draws": 3, "num_samples": 20}
     assert rows["mse_half", "sampled"].settings == rows["log_likelihood_seen_half", "sampled"].settings == expected
     assert rows["mse_half", "chain"].settings == {
@@ -196,12 +196,12 @@ def test_numbers_carry_what_they_depend_on():
 
 def test_more_draws_than_steps_are_refused():
     with pytest.raises(ValueError, match=r"num_draws = 21 exceeds the 20 steps of chain after its burn-in"):
-        Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21)
+        Imputation({}, {"chain": PseudoGibbs(30, 10)}, 20, 21, 100)
 
 
 def test_regions_are_left_out_of_vectors():
     _, test, train = setting()
-    estimator = Imputation({"rows": MissingRows(0.5), "random": MissingAtRandom(0.5)}, {"exact": Exact()}, 20, 3)
+    estimator = Imputation({"rows": MissingRows(0.5), "random": MissingAtRandom(0.5)}, {"exact": Exact()}, 20, 3, 100)
     _, rows = evaluate(estimator, truth.factor_analysis(), test, train)
     assert ("mse_random", "exact") in rows
     assert ("mse_rows", "exact") not in rows
@@ -211,7 +211,7 @@ def test_vectors_refuse_image_corruptions():
     overrides = ("dataset=arrays", "dataset.source.path=x", "dataset.shape=[6]")
     protocol = instantiate(dgm_run.compose(*overrides).dataset)
     data = LoadedDataset(protocol, *setting()[1:], setting()[1])
-    estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3)
+    estimator = Imputation({"rows": MissingRows(0.5)}, {"exact": Exact()}, 20, 3, 100)
     with pytest.raises(ConfigError, match=r"imputation.corruptions: all of them need images"):
         estimator.check(truth.factor_analysis(), data)
     with pytest.raises(ConfigError, match=r"MissingRows needs images, and \[6\] is none: use missing_at_random"):
