@@ -94,6 +94,14 @@ def test_imputation_reports_errors_by_kind(tmp_path):
     assert 40 < rows["error_categorical_missing_at_random"]["value"] < 80  # three and four values, nearly even
 
 
+def test_a_poor_model_is_worse_than_columns(tmp_path):
+    """A VAE that learns nothing, of a table with missing cells."""
+    write_csv(tmp_path / "mine.csv", draw_cells(300), 0.1)
+    settings = (*TINY, "optimizer.lr=1e-9", "estimators.importance_sampling.num_samples=100")
+    rows = run(tmp_path, *TABLE, f"dataset.source.path={tmp_path / 'mine.csv'}", *settings)
+    assert "independent columns (-" in rows["log_likelihood"]["warning"]
+
+
 def test_few_steps_of_a_chain_are_refused(tmp_path):
     settings = ("estimators.imputation.methods.pseudo_gibbs.num_steps=150", "model.latent_dim=2")
     cfg = dgm_run.compose("dataset=wine", "estimators=[imputation]", *settings)

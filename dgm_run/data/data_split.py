@@ -37,6 +37,8 @@ class DataSplit:
         columns: columns of a table; empty for other data.
     """
 
+    columns: tuple[Column, ...] = ()
+
     def __init__(
         self,
         x: Tensor,
@@ -62,7 +64,6 @@ class DataSplit:
         self.log_p = log_p
         self.standardization = standardization
         self.augment: AugmentationChain | None = None
-        self.columns: tuple[Column, ...] = ()
         self._is_augmented = False
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from dgm_run.distributed.signals import Interrupted, StopRequest
 from dgm_run.errors import ResultsError, UserError
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
+from dgm_run.estimators.baselines.independent_columns import fit_independent_columns
 from dgm_run.estimators.baselines.independent_pixels import fit_independent_pixels
 from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
@@ -87,7 +88,8 @@ def evaluate_test_set(
     with report_failure(display, "the comparison with baselines"):
         rng.reseed(seed, "independent pixels")
         needs_baseline = has_likelihood_without_baseline(all_estimates)
-        baseline = fit_independent_pixels(data) if needs_baseline else None
+        fit_independent = fit_independent_columns if data.train.columns else fit_independent_pixels
+        baseline = fit_independent(data) if needs_baseline else None
         advice = "the model was trained on other data" if other_data else None
         all_estimates = warn_if_worse(all_estimates, baseline, advice)
     return _make_evaluation(all_estimates, seconds, failed, other_data)
