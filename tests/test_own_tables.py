@@ -8,6 +8,9 @@ import scipy.stats
 import torch
 
 import dgm_run
+from dgm_run.cli.run_commands import _draw_label
+from dgm_run.config.own_code import OwnCode
+from dgm_run.config.validate import validate
 from dgm_run.data.columns import decode_rows, read_columns
 from dgm_run.data.table_file import read_table
 from dgm_run.errors import ConfigError, DataError
@@ -107,6 +110,23 @@ def test_few_steps_of_a_chain_are_refused(tmp_path):
     cfg = dgm_run.compose("dataset=wine", "estimators=[imputation]", *settings)
     with pytest.raises(ConfigError, match="num_table_draws = 100 exceeds the 50 steps of pseudo_gibbs"):
         dgm_run.run(cfg, tmp_path / "run")
+
+
+def test_a_label_column_trains_m2(tmp_path):
+    small = ("model.latent_dim=8", "encoder.hidden_dims=[8]", "decoder.hidden_dims=[8]", "model.hidden_dim=8", *SHORT)
+    few = ("estimators.importance_sampling.num_samples=2", "estimators.classification.num_samples=2")
+    rows = run(tmp_path, "model=m2", "dataset=wine", "dataset.source.label=cultivar", *small, *few)
+    assert 0 <= rows["error"]["value"] <= 100
+    files = _draw_label(tmp_path / "run", OwnCode(), 5, 0, "class_1")
+    table = {raw.name: raw.cells for raw in read_table(files[-1])}
+    assert table["cultivar"] == ["class_1"] * 5
+    assert len(table) == 14
+
+
+def test_a_model_of_labels_names_the_setting():
+    cfg = dgm_run.compose("model=m2", "dataset=wine")
+    with pytest.raises(ConfigError, match=r"the data have none: set dataset\.source\.label=COLUMN to a column"):
+        validate(cfg)
 
 
 @pytest.mark.slow

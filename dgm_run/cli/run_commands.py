@@ -58,7 +58,7 @@ def evaluate() -> None:
 
 @guard_output()
 def sample() -> None:
-    """Runs `dgm-sample RUN_DIR [n=64] [seed=0] [label=NUMBER]`, with the exit statuses of `main`."""
+    """Runs `dgm-sample RUN_DIR [n=64] [seed=0] [label=LABEL]`, with the exit statuses of `main`."""
     folder, own, arguments = parse_folder_command(SAMPLE_HELP)
     n, seed, label = _parse_sample_settings(arguments)
 
@@ -100,9 +100,10 @@ def _draw_examples(
 ) -> list[Path]:  # fmt: skip
     """Draws images, vectors or rows of a table, and writes them; returns the files."""
     from dgm_run.data.table import TableDataset
+    from dgm_run.models.labelled.base import JointModel
     from dgm_run.runner.run_folder import load_config, read_preprocessing
     from dgm_run.runner.sample import draw, write
-    from dgm_run.runner.table_samples import read_run_columns, write_tables
+    from dgm_run.runner.table_samples import draw_labelled_rows, read_run_columns, write_tables
 
     config = load_config(folder)
     preprocessing = read_preprocessing(folder)
@@ -110,35 +111,52 @@ def _draw_examples(
         train = data.train.uncorrupted if data else None
         return write(draw(model, n, seed, train, data.test if data else None, preprocessing), target)
     pictures = draw(model, n, seed, preprocessing=preprocessing)
+    y = None
+    if isinstance(model, JointModel):
+        x, y = draw_labelled_rows(model, n, seed)
+        pictures["samples_drawn"] = preprocessing.restore(x)
     table = data.dataset if data and isinstance(data.dataset, TableDataset) else None
     return write(pictures, target) + write_tables(
-        model, pictures["samples_drawn"], seed, table, config, preprocessing, target
+        model, pictures["samples_drawn"], y, seed, table, config, preprocessing, target
     )
 
 
-def _draw_label(folder: Path, own: OwnCode, n: int, seed: int, label: int) -> list[Path]:
+def _draw_label(folder: Path, own: OwnCode, n: int, seed: int, label: str) -> list[Path]:
     """Draws examples of one label; returns their files."""
-    from dgm_run.runner.run_folder import load
+    import torch
+
+    from dgm_run.runner.run_folder import load, load_config
     from dgm_run.runner.sample import write
+    from dgm_run.runner.table_samples import find_label, read_run_columns, write_tables
 
-    drawn = load(folder, own.packages).sample(n, label, seed)
-    return write({"samples_drawn": drawn}, folder / "drawn" / f"label_{label}_seed_{seed}")
+    config = load_config(folder)
+    number = find_label(config, label)
+    model = load(folder, own.packages)
+    drawn = model.sample(n, number, seed)
+    target = folder / "drawn" / f"label_{number}_seed_{seed}"
+    files = write({"samples_drawn": drawn}, target)
+    if read_run_columns(config):
+        y = torch.full((n,), number)
+        files += write_tables(model.model, drawn, y, seed, None, config, model.preprocessing, target)
+    return files
 
 
-def _parse_sample_settings(arguments: list[str]) -> tuple[int, int, int | None]:
-    """Parses `n=NUMBER`, `seed=NUMBER` and `label=NUMBER`; ends the process at any other argument."""
-    settings: dict[str, int | None] = {"n": 64, "seed": 0, "label": None}
+def _parse_sample_settings(arguments: list[str]) -> tuple[int, int, str | None]:
+    """Parses `n=NUMBER`, `seed=NUMBER` and `label=LABEL`; ends the process at any other argument."""
+    settings: dict[str, str] = {"n": "64", "seed": "0", "label": ""}
     for argument in arguments:
         name, _, value = argument.partition("=")
-        if name not in settings or not re.fullmatch(r"\d{1,9}", value) or (name == "n" and int(value) < 1):
-            sys.exit(f"{argument}: dgm-sample takes n=NUMBER, seed=NUMBER and label=NUMBER; n is positive")
-        settings[name] = int(value)
-    return settings["n"] or 0, settings["seed"] or 0, settings["label"]
+        is_valid = re.fullmatch(r"\d{1,9}", value) if name in ("n", "seed") else name == "label" and value
+        if not is_valid or (name == "n" and int(value) < 1):
+            sys.exit(f"{argument}: dgm-sample takes n=NUMBER, seed=NUMBER and label=LABEL; n is positive")
+        settings[name] = value
+    return int(settings["n"]), int(settings["seed"]), settings["label"] or None
 
 
 def _load_data_or_warn(cfg: DictConfig | None, folder: Path) -> "LoadedDataset | None":
     """Loads the data set of a run, with the run's columns; returns None after a warning if it is not available."""
     from dgm_run.config.compose import instantiate
+    from dgm_run.data.table import FOLLOWING_KEYS
     from dgm_run.memory import out_of_memory
     from dgm_run.runner.run_folder import load_config
 
@@ -146,8 +164,9 @@ def _load_data_or_warn(cfg: DictConfig | None, folder: Path) -> "LoadedDataset |
         if cfg is None:
             raise UserError("the run has no settings of its data set, because dgm-run did not start it")
         if "columns" in cfg.dataset:
-            for key in ("columns", "shape"):
-                cfg.dataset[key] = load_config(folder)["dataset"][key]
+            saved = load_config(folder)["dataset"]
+            for key in FOLLOWING_KEYS:
+                cfg.dataset[key] = saved.get(key)
         with out_of_memory("the data set is too large"):
             return instantiate(cfg.dataset).load()
     except UserError as error:
@@ -210,14 +229,14 @@ def parse_folder_command(help_text: str) -> tuple[Path, OwnCode, list[str]]:
     return Path(arguments[0]), own, arguments[1:]
 
 
-SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [label=NUMBER] [--config-dir DIR] [--package NAME]
+SAMPLE_HELP = """dgm-sample RUN_DIR [n=64] [seed=0] [label=LABEL] [--config-dir DIR] [--package NAME]
 
 Draws from the model of a run, from its best checkpoint, and writes to RUN_DIR/drawn/seed_SEED. A model of images gives
 samples.npz and PNG grids, of up to 1,024 images each: means and draws, interpolations between draws of the prior, a
 traversal of each latent dimension, a row for each class, and samples above their nearest training examples. Test
 examples with missing values are completed. A model of sentences gives text files: the likeliest words and draws,
 reconstructions, interpolations between two sentences, completions. With a label, a model of labels draws examples of it
-alone, to RUN_DIR/drawn/label_LABEL_seed_SEED.
+alone, to RUN_DIR/drawn/label_LABEL_seed_SEED. A label is a number from 0, or a value of the label column of a table.
 A run with parts of your own needs the options that name them: --config-dir DIR, and --package NAME for each package.
 """
 

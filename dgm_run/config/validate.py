@@ -234,8 +234,9 @@ def _check_sizes(cfg: DictConfig) -> None:
                 raise ConfigError(f"{part}.{name}: it follows {source}.{name}: set {source}.{name} instead")
     if "num_classes" in cfg.model and cfg.dataset.get("num_classes") is None:
         model_name = import_target(cfg.model, "model").__name__
-        is_users_own = cfg.dataset.get("source", {}).get("path")
-        hint = "set dataset.num_classes=K if your data have labels, or " if is_users_own else ""
+        source = cfg.dataset.get("source", {})
+        hint = "set dataset.num_classes=K if your data have labels, or " if source.get("path") else ""
+        hint = "set dataset.source.label=COLUMN to a column of classes, or " if "label" in source else hint
         problem = f"model: {model_name} learns from labels, and the data have none"
         raise ConfigError(f"{problem}: {hint}choose {_list_data_sets(_has_labels)}")
     for name, value in cfg.model.items():

@@ -61,6 +61,34 @@ def guess_columns(
     return columns
 
 
+def choose_label(table: Sequence[RawColumn], name: str, kind: Choice | None) -> Column:
+    """Returns the column whose values are the labels.
+
+    Args:
+        table: columns of the file.
+        name: name of the column.
+        kind: kind of the column in the place of a guess; None to guess.
+
+    Raises:
+        DataError: there is no such column, or its values are no classes.
+    """
+    raw = next((each for each in table if each.name == name), None)
+    if raw is None:
+        names = list_some([each.name for each in table])
+        raise DataError(f"dataset.source.label: the table has no column {name}; it has {names}")
+    num = len({cell for cell in raw.cells if cell is not None})
+    kind = kind or guess_kind(raw)
+    if kind == "count" and 2 <= num <= MAX_CATEGORIES:
+        kind = "categorical"
+    if kind not in ("binary", "categorical"):
+        held = f"{kind} numbers" if kind in ("real", "count") else f"{num:,} values"
+        raise DataError(
+            f"dataset.source.label: column {name} has {held}, which are no classes: name a column of 2 to "
+            f"{MAX_CATEGORIES} values, or set 'dataset.source.kinds={{{name}: categorical}}'"
+        )
+    return _make_column(raw, kind)
+
+
 def guess_kind(raw: RawColumn) -> Choice:
     """Guesses the kind of a column; `drop` for constants, row numbers, and texts that rarely repeat."""
     if not raw.is_readable:

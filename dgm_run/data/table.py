@@ -15,6 +15,7 @@ from dgm_run.data.columns import (
     encode_rows,
     find_kind,
     list_columns,
+    list_some,
     read_columns,
     select_positions,
     split_units,
@@ -24,11 +25,14 @@ from dgm_run.data.corruptions import Corruption
 from dgm_run.data.data_split import DataSplit
 from dgm_run.data.dataset import Dataset
 from dgm_run.data.describe import describe_missing
-from dgm_run.data.guess_columns import Choice, RawColumn, describe_left_out, guess_columns
+from dgm_run.data.guess_columns import Choice, RawColumn, choose_label, describe_left_out, guess_columns
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.split import RawSplit, RawSplits, split_examples
 from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
+
+FOLLOWING_KEYS = ("columns", "shape", "label_column", "num_classes")
+"""Settings of a data set that follow from its table; a model keeps them for other tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,10 @@ class TableSource(ABC):
 
     Args:
         columns: plain values of the columns that a model sees, from `guess`.
+        label_column: plain values of the column whose values are the labels, from `guess_label`; null for none.
         kinds: kinds of columns by their names, in the place of guesses: real | count | binary | categorical | drop.
             Null for none.
+        label: name of the column whose values are the labels, which is no feature then; null for none.
         use: kinds of the columns to keep; null for all.
         one_hot: whether each value of a categorical column is a binary column of its own.
         num_valid: rows for validation.
@@ -47,7 +53,9 @@ class TableSource(ABC):
     """
 
     columns: Sequence[Mapping[str, Any]]
+    label_column: Mapping[str, Any] | None
     kinds: Mapping[str, Choice] | None
+    label: str | None
     use: Sequence[Kind] | None
     one_hot: bool
     num_valid: int
@@ -58,21 +66,34 @@ class TableSource(ABC):
     def read(self) -> list[RawColumn]:
         """Reads the table."""
 
-    def guess(self) -> list[dict[str, Any]]:
-        """Returns plain values of the columns that a model sees, with guesses of their kinds."""
-        columns = guess_columns(self.read(), self.kinds or {}, self.use)
-        return [column.state() for column in (split_units(columns) if self.one_hot else columns)]
+    def guess(self) -> dict[str, Any]:
+        """Returns the settings of the data set that follow from the table: its columns, and those of its labels."""
+        table = self.read()
+        kinds = dict(self.kinds or {})
+        found: dict[str, Any] = {}
+        if self.label is not None:
+            label = choose_label(table, self.label, kinds.pop(self.label, None))
+            found = {"label_column": label.state(), "num_classes": label.num_codes}
+            table = [raw for raw in table if raw.name != self.label]
+        columns = guess_columns(table, kinds, self.use)
+        states = [column.state() for column in (split_units(columns) if self.one_hot else columns)]
+        return {"columns": states, "shape": [len(states)], **found}
 
     def __call__(self) -> RawSplits:
         table = self.read()
         columns = read_columns(self.columns)
         x = encode_table(columns, table)
+        label = None if self.label_column is None else Column.from_state(self.label_column)
+        y = None if label is None else encode_table([label], table)[:, 0].nan_to_num(-1).long()
         if self.split_seed is not None:
-            x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))]
-        splits = split_examples(x, None, self.num_valid, self.num_test)
-        left_out = describe_left_out(table, columns)
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.split_seed))
+            x = x[order]
+            y = None if y is None else y[order]
+        splits = split_examples(x, y, self.num_valid, self.num_test)
+        left_out = describe_left_out(table, [*columns, *([] if label is None else [label])])
         notes = (f"columns left out: {left_out}",) if left_out else ()
-        return replace(splits, about=f"columns: {describe_kinds(columns)}", notes=notes)
+        labels = "" if label is None else f"; labels: {label.name}"
+        return replace(splits, about=f"columns: {describe_kinds(columns)}{labels}", notes=notes)
 
 
 def encode_table(columns: Sequence[Column], table: Sequence[RawColumn]) -> Tensor:
@@ -104,6 +125,10 @@ class TableDataset(Dataset):
         name: name in the results.
         columns: plain values of the columns; `complete` fills them in.
         shape: (D,); `complete` fills it in.
+        label_column: plain values of the column of labels; `complete` fills it in; null for none.
+        num_classes: number of its values; `complete` fills it in; null for none.
+        num_labels: number of labelled training rows, equally many of each class; null for all.
+        label_seed: seed of the choice of labels.
         binarize: none; columns have kinds instead.
         dequantize: has no effect; models of real values set it for images.
         corrupt: missing cells beside those of the table; null for none.
@@ -116,24 +141,27 @@ class TableDataset(Dataset):
         name: str,
         columns: Sequence[Mapping[str, Any]],
         shape: Sequence[int],
+        label_column: Mapping[str, Any] | None,
+        num_classes: int | None,
+        num_labels: int | None,
+        label_seed: int,
         binarize: Literal["none"],
         dequantize: bool,
         corrupt: Corruption | None,
         corrupt_seed: int,
     ):
         self.columns = read_columns(columns)
+        self.label_column = None if label_column is None else Column.from_state(label_column)
         self.source = source
+        labels = (num_classes, num_labels, label_seed)
         super().__init__(
-            *(source, name, shape, None, binarize, dequantize, 0, None, None, 0, "columns", corrupt, corrupt_seed, None)
+            *(source, name, shape, None, binarize, dequantize, 0, *labels, "columns", corrupt, corrupt_seed, None)
         )
 
     @staticmethod
     def complete(source: TableSource) -> dict[str, Any]:
         """Returns the settings that follow from the table; none if they are known already."""
-        if source.columns:
-            return {}
-        columns = source.guess()
-        return {"columns": columns, "shape": [len(columns)]}
+        return {} if source.columns else source.guess()
 
     @property
     def kind(self) -> str:
@@ -151,6 +179,7 @@ class TableDataset(Dataset):
         change = "to change a kind: 'dataset.source.kinds={NAME: KIND}'; to select columns: dataset.source.use=[real]"
         return [
             f"{self.name}: {list_columns(self.columns)}",
+            *(() if self.label_column is None else (self._describe_label(self.label_column),)),
             *((change,) if self._is_users_own and given is None else ()),
             *describe_missing(values, self.name),
             *(
@@ -159,6 +188,9 @@ class TableDataset(Dataset):
                 else ()
             ),
         ]
+
+    def _describe_label(self, label: Column) -> str:
+        return f"{self.name}: labels: {label.name}, {label.num_codes} classes: {list_some(label.values)}"
 
     def _fit_standardization(self, train: Tensor) -> Standardization | None:
         """Fits mean and scale of the real columns; all others keep mean 0 and scale 1."""

@@ -10,6 +10,7 @@ from dgm_run.config.leaves import format_leaf, iterate_leaves
 from dgm_run.data.binarize import find_kind
 from dgm_run.data.conform import ShapeError
 from dgm_run.data.dataset import DataDescription, Dataset, LoadedDataset
+from dgm_run.data.table import FOLLOWING_KEYS
 from dgm_run.data.text import VOCABULARY, TextDataset
 from dgm_run.distributions.vocabulary import Vocabulary
 from dgm_run.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ from dgm_run.runner import run_folder
 
 SOURCE_KEYS_OF_SAME_DATA = (
     *("data_dir", "decoded", "download", "num_valid", "num_test", "split_seed"),
-    *("columns", "kinds", "use", "one_hot", "shape", "num_levels", "num_classes"),
+    *("columns", "kinds", "use", "one_hot", "shape", "num_levels", "num_classes", "label_column"),
 )
 """Settings of a source that leave it the same data: places, splits, and what follows from the model."""
 
@@ -71,7 +72,7 @@ def choose_other_data(own: Mapping[str, Any], other: Mapping[str, Any]) -> Other
     kinds = [_find_kind(own), _find_kind(other)]
     adopted: dict[str, Any] = {}
     if kinds == ["table", "table"]:
-        adopted = _take(own, other, ("columns", "shape"))
+        adopted = _take(own, other, FOLLOWING_KEYS)
     elif kinds == ["sentences", "sentences"]:
         adopted = _take(own, other, ("shape", "vocab_size"))
     elif not {"table", "sentences"} & set(kinds):

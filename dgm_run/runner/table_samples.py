@@ -1,6 +1,7 @@
 """Samples of a model of tables, and completed tables, with the columns of the file."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ import torch
 from torch import Tensor
 
 from dgm_run import rng
-from dgm_run.data.columns import Cell, Column, decode_rows, encode_rows, merge_units, read_columns
+from dgm_run.data.columns import Cell, Column, decode_rows, encode_rows, list_some, merge_units, read_columns
 from dgm_run.data.data_split import to_float
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.table import TableDataset
 from dgm_run.data.table_file import write_table
+from dgm_run.errors import ConfigError
 from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from dgm_run.estimators.imputation.table_errors import guess_cells
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, ExactCorruptedModel
+from dgm_run.models.labelled.base import JointModel
 
 NUM_DRAWS = 100
 """Number of draws of a row's missing cells; the most frequent one completes a category."""
@@ -37,9 +40,41 @@ def read_run_columns(config: Mapping[str, Any]) -> tuple[Column, ...]:
     return read_columns(config["dataset"].get("columns") or [])
 
 
+def read_label_column(config: Mapping[str, Any]) -> Column | None:
+    """Returns the column of labels of the table that a run was trained on; None for none."""
+    state = config["dataset"].get("label_column")
+    return None if state is None else Column.from_state(state)
+
+
+def find_label(config: Mapping[str, Any], text: str) -> int:
+    """Returns the number of a label, given by its value in the table or by its number.
+
+    Raises:
+        ConfigError: there is no such label; the message lists them.
+    """
+    column = read_label_column(config)
+    names = [] if column is None else [str(value) for value in column.values]
+    if text in names:
+        return names.index(text)
+    if re.fullmatch(r"\d{1,9}", text):
+        return int(text)
+    known = f": choose one of {list_some(names)}, or its number" if names else ": give its number, from 0"
+    raise ConfigError(f"label={text}: there is no such label{known}")
+
+
+@torch.no_grad()
+def draw_labelled_rows(model: JointModel, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Draws rows and their labels from p(x, y), (n, D) and (n,), in the units of the model."""
+    rng.reseed(seed, "labelled rows")
+    y = torch.multinomial(model.log_p_label.exp(), n, replacement=True)
+    x = torch.cat([model.sample_of_class(int((y == label).sum()), label) for label in range(model.num_classes)])
+    return x[y.argsort(stable=True).argsort()], y
+
+
 def write_tables(
     model: GenerativeModel,
     samples: Tensor,
+    y: Tensor | None,
     seed: int,
     dataset: TableDataset | None,
     config: Mapping[str, Any],
@@ -51,6 +86,7 @@ def write_tables(
     Args:
         model: model in evaluation mode.
         samples: draws of the model in the units of the data, (N, D).
+        y: their labels, (N,), which get a column; None for none.
         seed: seed of the completions.
         dataset: table of the run; None if it is not available, so that nothing is completed.
         config: configuration of the run.
@@ -64,6 +100,10 @@ def write_tables(
     columns = read_run_columns(config)
     tables = {"samples": to_cells(samples, columns, preprocessing)}
     written = {"samples": [column for column, _ in merge_units(columns)]}
+    label = read_label_column(config)
+    if label is not None and y is not None:
+        tables["samples"].append(label.decode(y.double()))
+        written["samples"].append(label)
     if dataset is not None:
         all_columns, completed = complete_table(model, dataset, seed, preprocessing)
         tables |= completed

@@ -1,6 +1,6 @@
 import pytest
 
-from dgm_run.data.guess_columns import RawColumn, describe_left_out, guess_columns, guess_kind
+from dgm_run.data.guess_columns import RawColumn, choose_label, describe_left_out, guess_columns, guess_kind
 from dgm_run.errors import DataError
 
 TABLE = [
@@ -84,3 +84,27 @@ def test_unreadable_columns_are_refused():
 def test_texts_that_a_configuration_reads_are_refused():
     with pytest.raises(DataError, match=r"^dataset: column a: a configuration cannot hold the text \$\{seed\}: rename"):
         guess_columns([RawColumn("a", "string", ["${seed}", "b", "c"])], {}, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "values"),
+    [("sex", None, ("f", "m")), ("grade", None, (1, 2, 5)), ("year", "categorical", (1990, 2003))],
+)
+def test_labels_are_values_of_a_column(name, kind, values):
+    more = [RawColumn("grade", "int64", [1, 5, 2, None]), RawColumn("year", "int64", [1990, 2003, 1990, None])]
+    column = choose_label([*TABLE, *more], name, kind)
+    assert column.values == values
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("town", None, r"^dataset\.source\.label: the table has no column town; it has id, sex, age, weight$"),
+        ("weight", None, r"column weight has real numbers, which are no classes: name a column of 2 to 50 values, or "),
+        ("age", "real", r"column age has real numbers"),
+        ("id", None, r"column id has 4 values, which are no classes"),
+    ],
+)
+def test_columns_without_classes_are_refused(name, kind, message):
+    with pytest.raises(DataError, match=message):
+        choose_label([*TABLE, RawColumn("weight", "double", [0.5, 1.5, 2.5, 3.5])], name, kind)

@@ -11,11 +11,13 @@ from tests.support.tables import COLUMNS, draw_cells, write_csv
 KINDS = {"grade": "categorical"}
 
 
-def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_hot=False):
+def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_hot=False, label=None, label_column=None):
     return TableFile(
         path=str(path),
         columns=columns,
         kinds=kinds,
+        label_column=label_column,
+        label=label,
         use=use,
         one_hot=one_hot,
         num_valid=20,
@@ -24,10 +26,12 @@ def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_ho
     )
 
 
-def make(path, corrupt=None, **settings):
-    states = make_source(path, **settings).guess()
-    source = make_source(path, states, **settings)
-    return TableDataset(source, "table", states, [len(states)], "none", False, corrupt, 0)
+def make(path, corrupt=None, num_labels=None, **settings):
+    found = make_source(path, **settings).guess()
+    columns, shape = found.pop("columns"), found.pop("shape")
+    source = make_source(path, columns, **settings, label_column=found.get("label_column"))
+    labels = (found.get("label_column"), found.get("num_classes"), num_labels, 0)
+    return TableDataset(source, "table", columns, shape, *labels, "none", False, corrupt, 0)
 
 
 @pytest.fixture
@@ -44,6 +48,35 @@ def holes(tmp_path):
 
 def test_columns_follow_from_the_file(path):
     assert TableDataset.complete(make_source(path)) == {"columns": COLUMNS, "shape": [7]}
+
+
+def test_a_label_is_no_feature(path):
+    found = TableDataset.complete(make_source(path, label="town"))
+    assert [each["name"] for each in found["columns"]] == [each["name"] for each in COLUMNS if each["name"] != "town"]
+    assert (found["shape"], found["label_column"], found["num_classes"]) == ([6], COLUMNS[2], 3)
+
+
+def test_labels_stay_with_their_rows(path):
+    data = make(path, label="grade", split_seed=3).load()
+    for split in (data.train, data.valid, data.test):
+        visits = split.batch(slice(None))[:, 3].tolist()
+        pairs = set(zip(visits, split.y.tolist(), strict=True))
+        cells = draw_cells(150)
+        assert pairs <= {(count, grade - 1) for count, grade in zip(cells["visits"], cells["grade"], strict=True)}
+    assert sorted(data.train.y.unique().tolist()) == [0, 1, 2, 3]
+
+
+def test_a_missing_label_is_unlabelled(tmp_path):
+    rows = write_csv(tmp_path / "table.csv", draw_cells(150), missing=0.2)
+    data = make(tmp_path / "table.csv", label="town").load()
+    expected = [-1 if row[2] is None else "abc".index(row[2]) for row in rows[:100]]
+    assert data.train.y.tolist() == expected
+    assert data.train.labelled.tolist() == [i for i, y in enumerate(expected) if y >= 0]
+
+
+def test_few_labels_can_be_chosen(path):
+    data = make(path, label="town", num_labels=6).load()
+    assert torch.bincount(data.train.y[data.train.labelled]).tolist() == [2, 2, 2]
 
 
 def test_known_columns_are_kept(tmp_path):

@@ -10,11 +10,19 @@ from dgm_run.data.sources.table_file import TableFile
 from dgm_run.data.standardize import Standardization
 from dgm_run.data.table import TableDataset
 from dgm_run.decoders.mlp import MLPDecoder
+from dgm_run.errors import ConfigError
 from dgm_run.likelihoods.mixed import MixedLikelihood
 from dgm_run.models.corrupted import CorruptedModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.priors.standard import StandardPrior
-from dgm_run.runner.table_samples import complete_table, read_run_columns, to_cells, write_tables
+from dgm_run.runner.table_samples import (
+    complete_table,
+    draw_labelled_rows,
+    find_label,
+    read_run_columns,
+    to_cells,
+    write_tables,
+)
 from tests.support.tables import COLUMNS, draw_cells, write_csv
 
 MEAN = torch.tensor([0, 5, 0, 0, 0, 0, 0], dtype=torch.float64)
@@ -46,13 +54,15 @@ def dataset(tmp_path):
         path=str(tmp_path / "mine.csv"),
         columns=COLUMNS,
         kinds=None,
+        label_column=None,
+        label=None,
         use=None,
         one_hot=False,
         num_valid=10,
         num_test=10,
         split_seed=0,
     )
-    return TableDataset(source, "table", COLUMNS, [7], "none", False, None, 0), rows
+    return TableDataset(source, "table", COLUMNS, [7], None, None, None, 0, "none", False, None, 0), rows
 
 
 def test_rows_become_cells():
@@ -98,17 +108,52 @@ def test_complete_tables_need_no_completion(model, dataset, tmp_path):
 
 def test_files_have_the_columns(model, dataset, tmp_path):
     x = torch.tensor([[1.0, 5.5, 2.0, 3.0, 1.5, 0.0, 0.0], [0.0, 6.0, 1.0, 0.0, 1.75, 3.0, 2.0]])
-    files = write_tables(model, x, 0, None, CONFIG, UNITS, tmp_path)
+    files = write_tables(model, x, None, 0, None, CONFIG, UNITS, tmp_path)
     assert files == [tmp_path / "samples.tsv"]
     with files[0].open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[0] == [each["name"] for each in COLUMNS]
     assert rows[1:] == [["m", "5.5", "c", "3", "1.5", "1", "x"], ["f", "6.0", "b", "0", "1.75", "4", "z"]]
     table, _ = dataset
-    files = write_tables(model, x, 0, table, CONFIG, UNITS, tmp_path)
+    files = write_tables(model, x, None, 0, table, CONFIG, UNITS, tmp_path)
     assert [file.name for file in files] == ["samples.tsv", "completed.tsv", "completed_drawn.tsv"]
 
 
 def test_other_runs_have_no_columns():
     assert read_run_columns({"dataset": {"name": "digits"}}) == ()
     assert read_run_columns(CONFIG) == read_columns(COLUMNS)
+
+
+TOWN = {"dataset": {"label_column": COLUMNS[2]}}
+
+
+@pytest.mark.parametrize(("text", "number"), [("a", 0), ("c", 2), ("1", 1)])
+def test_a_label_has_a_name_or_a_number(text, number):
+    assert find_label(TOWN, text) == number
+
+
+def test_a_value_of_the_table_precedes_a_number():
+    assert find_label({"dataset": {"label_column": COLUMNS[5]}}, "1") == 0  # grades are 1 to 4
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [(TOWN, r"^label=d: .*: choose one of a, b, c, or its number$"), ({"dataset": {}}, r": give its number, from 0$")],
+)
+def test_an_unknown_label_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        find_label(config, "d")
+
+
+def test_rows_come_with_their_labels():
+    class Model:
+        num_classes = 3
+        log_p_label = torch.tensor([0.2, 0.5, 0.3]).log()
+
+        def sample_of_class(self, n, y):
+            return torch.full((n, 2), float(y))
+
+    x, y = draw_labelled_rows(Model(), 2000, 0)
+    assert torch.equal(x[:, 0].long(), y)
+    assert (torch.bincount(y) / 2000).tolist() == pytest.approx([0.2, 0.5, 0.3], abs=0.04)
+    assert (y[1:] != y[:-1]).double().mean() > 0.5  # not sorted

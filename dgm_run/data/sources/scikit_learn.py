@@ -21,7 +21,8 @@ class ScikitLearnTable(TableSource):
 
     Args:
         table: breast_cancer | wine | diabetes.
-        columns, kinds, use, one_hot, num_valid, num_test, split_seed: arguments of `TableSource`.
+        columns, label_column, kinds, label, use, one_hot, num_valid, num_test, split_seed: arguments of
+            `TableSource`.
     """
 
     table: Literal["breast_cancer", "wine", "diabetes"]

@@ -14,7 +14,8 @@ class TableFile(TableSource):
 
     Args:
         path: path of the file.
-        columns, kinds, use, one_hot, num_valid, num_test, split_seed: arguments of `TableSource`.
+        columns, label_column, kinds, label, use, one_hot, num_valid, num_test, split_seed: arguments of
+            `TableSource`.
     """
 
     is_users_own = True  # the file may change from one run to the next

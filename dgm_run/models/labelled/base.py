@@ -1,5 +1,6 @@
 """Models of examples and their labels."""
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -13,9 +14,11 @@ class JointModel(nn.Module, ABC):
 
     Attributes:
         num_classes: C.
+        log_p_label: log p(y), (C,), nats.
     """
 
     num_classes: int
+    log_p_label: Tensor
 
     def observe(self, x: Tensor) -> Tensor:
         """Returns the classifier's input, (B, ...): x, or features of x, drawn at random while training."""
@@ -50,8 +53,14 @@ class JointModel(nn.Module, ABC):
 class LabelledModel(JointModel, LatentVariableModel, GenerativeModel):
     """p(x, y) = integral of p(x | y, z) p(z) dz p(y), with q(y | x) and q(z | x, y).
 
-    As a model of x alone it has the label as a latent variable: the first `num_classes` dimensions of z, one-hot.
+    As a model of x alone it has the label as a latent variable: the first `num_classes` dimensions of z, one-hot. All
+    labels have the same p(y).
     """
+
+    @property
+    def log_p_label(self) -> Tensor:  # type: ignore[override]  # a buffer of other models
+        like = next(self.parameters())
+        return torch.full((self.num_classes,), -math.log(self.num_classes), dtype=like.dtype, device=like.device)
 
     @abstractmethod
     def log_joint_weights(self, observation: Tensor, y: Tensor) -> Tensor:

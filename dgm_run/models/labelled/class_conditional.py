@@ -27,7 +27,6 @@ class ClassConditional(JointModel, ExactModel, EMModel):
         part: builds a new p(x | y).
     """
 
-    log_p_label: Tensor
     takes = ("continuous",)
 
     def __init__(self, num_classes: int, part: Callable[[], FactorAnalysis]):
