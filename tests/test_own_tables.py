@@ -123,6 +123,13 @@ def test_a_label_column_trains_m2(tmp_path):
     assert len(table) == 14
 
 
+@pytest.mark.parametrize("model", ["ppca", "class_conditional_ppca"])
+def test_ppca_takes_the_real_columns(tmp_path, model):
+    settings = ("dataset.source.use=[real]", "dataset.source.label=cultivar", f"model={model}")
+    rows = run(tmp_path, "dataset=wine", *settings, "estimators=[exact]")
+    assert rows["log_likelihood"]["value"] < 0
+
+
 def test_a_model_of_labels_names_the_setting():
     cfg = dgm_run.compose("model=m2", "dataset=wine")
     with pytest.raises(ConfigError, match=r"the data have none: set dataset\.source\.label=COLUMN to a column"):

@@ -131,6 +131,7 @@ class TableDataset(Dataset):
         label_seed: seed of the choice of labels.
         binarize: none; columns have kinds instead.
         dequantize: has no effect; models of real values set it for images.
+        standardize: scales of the real columns: columns (each has its own) | global (one for all of them).
         corrupt: missing cells beside those of the table; null for none.
         corrupt_seed: seed of the missing cells.
     """
@@ -147,6 +148,7 @@ class TableDataset(Dataset):
         label_seed: int,
         binarize: Literal["none"],
         dequantize: bool,
+        standardize: Literal["columns", "global"],
         corrupt: Corruption | None,
         corrupt_seed: int,
     ):
@@ -155,7 +157,7 @@ class TableDataset(Dataset):
         self.source = source
         labels = (num_classes, num_labels, label_seed)
         super().__init__(
-            *(source, name, shape, None, binarize, dequantize, 0, *labels, "columns", corrupt, corrupt_seed, None)
+            *(source, name, shape, None, binarize, dequantize, 0, *labels, standardize, corrupt, corrupt_seed, None)
         )
 
     @staticmethod
@@ -194,9 +196,13 @@ class TableDataset(Dataset):
 
     def _fit_standardization(self, train: Tensor) -> Standardization | None:
         """Fits mean and scale of the real columns; all others keep mean 0 and scale 1."""
-        is_real = torch.zeros(len(self.columns), dtype=torch.bool)
-        is_real[select_positions(self.columns, "real")] = True
-        if not bool(is_real.any()):
+        reals = select_positions(self.columns, "real")
+        if not reals:
             return None
-        fitted = Standardization.fit(lambda: train.split(BLOCK_SIZE), "columns")
-        return Standardization(torch.where(is_real, fitted.mean, 0.0), torch.where(is_real, fitted.scale, 1.0))
+        assert self.standardize != "none"
+        fitted = Standardization.fit(lambda: (x[:, reals] for x in train.split(BLOCK_SIZE)), self.standardize)
+        mean = torch.zeros(len(self.columns), dtype=torch.float64)
+        scale = torch.ones(len(self.columns), dtype=torch.float64)
+        mean[reals] = fitted.mean
+        scale[reals] = fitted.scale
+        return Standardization(mean, scale)

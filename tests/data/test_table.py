@@ -26,12 +26,12 @@ def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_ho
     )
 
 
-def make(path, corrupt=None, num_labels=None, **settings):
+def make(path, corrupt=None, num_labels=None, standardize="columns", **settings):
     found = make_source(path, **settings).guess()
     columns, shape = found.pop("columns"), found.pop("shape")
     source = make_source(path, columns, **settings, label_column=found.get("label_column"))
     labels = (found.get("label_column"), found.get("num_classes"), num_labels, 0)
-    return TableDataset(source, "table", columns, shape, *labels, "none", False, corrupt, 0)
+    return TableDataset(source, "table", columns, shape, *labels, "none", False, standardize, corrupt, 0)
 
 
 @pytest.fixture
@@ -97,6 +97,16 @@ def test_real_columns_alone_are_standardised(path):
     assert x[:, 3].tolist() == draw_cells(150)["visits"][:100]
     assert x[:, 5].tolist() == [grade - 1 for grade in draw_cells(150)["grade"][:100]]
     assert [len(split) for split in (data.train, data.valid, data.test)] == [100, 20, 30]
+
+
+def test_one_scale_is_that_of_the_real_columns(path):
+    units = make(path, standardize="global")
+    units.load()
+    units = units.preprocessing.standardization
+    cells = draw_cells(150)
+    expected = np.sqrt(np.mean([np.var(cells[name][:100]) for name in ("income", "height")]))
+    assert units.scale[[1, 4]].tolist() == pytest.approx([expected, expected])
+    assert units.scale[[0, 2, 3, 5, 6]].tolist() == [1] * 5
 
 
 def test_densities_are_in_data_units(path):

@@ -62,7 +62,7 @@ def dataset(tmp_path):
         num_test=10,
         split_seed=0,
     )
-    return TableDataset(source, "table", COLUMNS, [7], None, None, None, 0, "none", False, None, 0), rows
+    return TableDataset(source, "table", COLUMNS, [7], None, None, None, 0, "none", False, "columns", None, 0), rows
 
 
 def test_rows_become_cells():
