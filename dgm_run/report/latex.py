@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
+from typing import NamedTuple
 
 from dgm_run.report.comparison import Comparison
 from dgm_run.report.overview import Overview, make_details, make_overviews
@@ -64,15 +65,83 @@ def _render_table(overview: Overview, heads: Sequence[str], number: int) -> str:
         columns.append([_count_runs(line) for line in zip(*rows.values(), strict=True)])
         titles.append("runs")
         alignment += "r"
+    published = _collect_published(list(rows.values()))
     body = [" & ".join(line) + r" \\" for line in zip(*columns, strict=True)]
     caption = escape(
-        " ".join([f"Data: {overview.data}.", *_describe_signs(body, is_over_runs), *_describe_methods(names, specs)])
-    )
+        " ".join([
+            f"Data: {overview.data}.", *_describe_signs(body, is_over_runs), *_describe_methods(names, specs),
+            *_describe_published(published),
+        ])
+    )  # fmt: skip
+    body += _render_published(published, columns[: len(overview.settings)], len(titles))
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:comparison-{number}}}",
         rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", " & ".join(titles) + r" \\", r"\midrule",
         *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip
+
+
+class PublishedLine(NamedTuple):
+    """Published numbers of a configuration.
+
+    Attributes:
+        position: position of the configuration in the table.
+        values: its numbers, one for each column; None where there is none.
+        source: their source.
+    """
+
+    position: int
+    values: tuple[float | None, ...]
+    source: str
+
+
+def _collect_published(columns: Sequence[Sequence[Row | None]]) -> list[PublishedLine]:
+    """Returns the published numbers of each configuration, without repetition."""
+    lines: dict[tuple, PublishedLine] = {}
+    for position, line in enumerate(zip(*columns, strict=True)):
+        known = [row.published if row else None for row in line]
+        source = next((each[1] for each in known if each), None)
+        if source is not None:
+            values = tuple(each[0] if each else None for each in known)
+            lines.setdefault((values, source), PublishedLine(position, values, source))
+    return list(lines.values())
+
+
+def _render_published(
+    lines: Sequence[PublishedLine], names: Sequence[Sequence[str]], num_columns: int
+) -> Iterator[str]:  # fmt: skip
+    """Yields the lines of published numbers, with the settings of the configurations that they belong to.
+
+    Args:
+        lines: the published numbers.
+        names: cells of the columns that name the configurations.
+        num_columns: number of columns of the table.
+    """
+    if lines:
+        yield r"\midrule"
+    for number, line in enumerate(lines):
+        cells = [column[line.position] for column in names]
+        cells[0] = f"published ({_letter(number)})" + (f", {cells[0]}" if len(names[0]) > 1 else "")
+        cells += [
+            "" if value is None else f"${_format_number(value, _count_decimals(value))}$" for value in line.values
+        ]
+        yield " & ".join(cells + [""] * (num_columns - len(cells))) + r" \\"
+
+
+def _describe_published(lines: Sequence[PublishedLine]) -> Iterator[str]:
+    """Yields the source of each line of published numbers."""
+    if lines:
+        sources = "; ".join(f"({_letter(number)}) {line.source}" for number, line in enumerate(lines))
+        yield f"Published numbers, which may be of other data and have no error here: {sources}."
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number) if number < 26 else str(number + 1)
+
+
+def _count_decimals(value: float) -> int:
+    """Counts the decimals that a published number states."""
+    return min(len(str(value).partition(".")[2]), MAX_DECIMALS) if abs(value) < 1e7 and value % 1 else 0
 
 
 def _count_runs(line: Sequence[Row | None]) -> str:

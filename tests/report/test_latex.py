@@ -109,3 +109,24 @@ def test_latex_compiles(tmp_path):
     (tmp_path / "paper.tex").write_text(DOCUMENT)
     done = subprocess.run(["pdflatex", "-halt-on-error", "paper"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_published_numbers_have_a_line_and_a_source(tmp_path):
+    paper = {"values": {"log_likelihood": -85.1, "kl": 25.0}, "source": "Paper & al., 2016, https://a.b/c, Table 1"}
+    for prior in "AB":
+        published = paper | {"kind": "paper"} if prior == "A" else None
+        folders.write(tmp_path / prior, folders.config(prior), [folders.estimate(-86.123)], published=published)
+    text = render_latex(compare_runs(tmp_path))
+    ((_, *lines),) = body_of(text)
+    assert lines[-1] == ["published (a), A", "$-85.1$"]
+    assert len(lines) == 3
+    (caption,) = re.findall(r"\\caption\{(.*)\}\n", text)
+    assert caption.endswith(r"no error here: (a) a paper's number: Paper \& al., 2016, https://a.b/c, Table 1.")
+
+
+def test_published_numbers_of_one_configuration(tmp_path):
+    paper = {"values": {"log_likelihood": -85.0}, "source": "a paper", "kind": "bound"}
+    folders.write(tmp_path / "a", folders.config(), [folders.estimate(-86.0)], published=paper)
+    ((head, *lines),) = body_of(render_latex(compare_runs(tmp_path)))
+    assert [line[0] for line in lines] == ["all", "published (a)"]
+    assert len({len(head), *map(len, lines)}) == 1
