@@ -20,6 +20,10 @@ MAX_POINTS = 100
 """Largest number of points of a curve."""
 MAX_EPOCHS = 6
 """Largest number of pictures of one name that are shown."""
+DRAWN = "drawn"
+"""Folder in that of a run which `dgm-sample` writes, with a folder for each seed and label."""
+MAX_DRAWN = 6
+"""Largest number of its folders that are shown."""
 NUM_LOG_LINES = 40
 FILES = ("results.json", "run.log", "metrics.jsonl", ".hydra/config.yaml", "error.txt", "values.npz")
 
@@ -152,17 +156,23 @@ def _render_curves(run: Run) -> Iterator[str]:
 
 
 def _render_pictures(run: Run, pictures: PictureStore) -> Iterator[str]:
-    """Yields the pictures of each name over the epochs."""
+    """Yields the pictures of each name over the epochs, then those that `dgm-sample` has drawn."""
     names = sorted({file.parent.name for file in run.path.glob("*/*.png")})
-    drawn = ""
-    for name in names:
-        files = _choose_evenly(run.pictures(name), MAX_EPOCHS)
-        figures = "".join(
-            f"<figure>{pictures.render(file)}<figcaption>{escape(file.stem)}</figcaption></figure>" for file in files
-        )
-        drawn += f"<h4>{escape(name)}</h4><div class=pictures>{figures}</div>" if figures else ""
-    if drawn:
-        yield f"<details><summary>Pictures</summary>{drawn}</details>"
+    shown = "".join(_render_row(name, _choose_evenly(run.pictures(name), MAX_EPOCHS), pictures) for name in names)
+    if shown:
+        yield f"<details><summary>Pictures</summary>{shown}</details>"
+    folders = sorted({file.parent.name for file in run.path.glob(f"{DRAWN}/*/*.png")})[:MAX_DRAWN]
+    shown = "".join(_render_row(name, run.pictures(f"{DRAWN}/{name}"), pictures) for name in folders)
+    if shown:
+        yield f"<details><summary>Drawn by dgm-sample</summary>{shown}</details>"
+
+
+def _render_row(name: str, files: Sequence[Path], pictures: PictureStore) -> str:
+    """Renders pictures in a row with their names; empty without one."""
+    figures = "".join(
+        f"<figure>{pictures.render(file)}<figcaption>{escape(file.stem)}</figcaption></figure>" for file in files
+    )
+    return f"<h4>{escape(name)}</h4><div class=pictures>{figures}</div>" if figures else ""
 
 
 def _choose_evenly(files: Sequence[Path], num: int) -> list[Path]:

@@ -73,6 +73,20 @@ def test_pictures_are_shown_over_the_epochs(tmp_path):
     assert re.findall(r"a/filters/epoch_(\d+)", text) == ["0001", "0004", "0007", "0010", "0013"]
 
 
+def test_drawn_pictures_are_shown_by_seed(tmp_path):
+    path = folders.write(tmp_path / "a", folders.config(), [folders.estimate(-3.0)])
+    assert "dgm-sample" not in render(tmp_path, "a")
+    for name in ("seed_0/samples", "seed_0/traversals", "label_3_seed_0/samples_drawn"):
+        file = path / "drawn" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(file)
+    (path / "drawn" / "seed_0" / "empty.png").write_bytes(b"")
+    text = render(tmp_path, "a").split("<summary>Drawn by dgm-sample</summary>")[1].split("<summary>")[0]
+    assert re.findall(r"<h4>(.*?)</h4>", text) == ["label_3_seed_0", "seed_0"]
+    shown = ["label_3_seed_0/samples_drawn", "seed_0/samples", "seed_0/traversals"]
+    assert re.findall(r'src="a/drawn/(.*?)\.png', text) == shown
+
+
 def test_runs_without_results_have_their_part(tmp_path):
     path = folders.write(tmp_path / "a b", folders.config())
     (path / "error.txt").write_text("the loss is <not> finite")
