@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 
 import dgm_run
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.presets import read_presets
 from dgm_run.data.split import RawSplit, RawSplits
 

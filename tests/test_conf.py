@@ -6,16 +6,16 @@ from functools import cache
 
 import pytest
 import yaml
-from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 import dgm_run
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.leaves import iterate_leaves
 from dgm_run.config.presets import read_presets
 from dgm_run.config.schema import GROUPS, LIST_GROUPS
 from dgm_run.config.signature import import_target
 from dgm_run.config.validate import _drop_settings_of_unchosen, validate
+from dgm_run.errors import ConfigError
 from dgm_run.estimators.baselines.linear import LinearBaseline
 from dgm_run.models.base import ExactModel
 from dgm_run.models.energy.base import UnnormalizedModel
@@ -345,5 +345,5 @@ def test_an_unknown_choice_is_refused_with_the_available_ones():
 
 
 def test_a_misspelt_top_level_key_is_refused():
-    with pytest.raises(ConfigCompositionException, match="modle"):
+    with pytest.raises(ConfigError, match=r"^modle: there is no such key: did you mean model\?"):
         dgm_run.compose("modle=vae")

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from dgm_run.cli.hydra_errors import compose_arguments, list_choices
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.compose import compose
+from dgm_run.config.hydra_compose import conf_dir
+from dgm_run.config.hydra_errors import list_choices
 from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import list_settable_keys
 from dgm_run.errors import UserError
@@ -94,7 +95,7 @@ def draw_value(rng: random.Random, default: object) -> str:
 def draw_line(rng: random.Random) -> list[str]:
     """Draws one of the bases, and values for a few of its keys; now and then a choice that goes with it or not."""
     line = list(rng.choice(BASES))
-    plain = OmegaConf.to_container(compose_arguments(line), resolve=False)
+    plain = OmegaConf.to_container(compose(*line), resolve=False)
     keys = [key for key in list_settable_keys(plain) if not key.startswith(("published", "data_dir"))]
     keys = [key for key in keys if "_partial_" not in key]
     for key in rng.sample(keys, rng.randint(1, 3)):
@@ -141,7 +142,7 @@ def test_a_wrong_value_is_refused_in_a_line():
         for value in rng.sample(VALUES, 2):
             chosen = f"{group}=[{choice}]" if group == "estimators" else f"{group}={choice}"
             try:
-                check_config(compose_arguments([chosen, f"{key}={value}"]))
+                check_config(compose(chosen, f"{key}={value}"))
             except UserError as error:
                 if "\n" in str(error):
                     faults.append(f"{chosen} {key}={value}: {error}")

@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.compose import compose, instantiate
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.signature import import_target
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError

@@ -8,7 +8,7 @@ import pytest
 
 import dgm_run
 from dgm_run.cli.help_text import GROUP_DESCRIPTIONS
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.validate import validate
 from tests.support import readme
 from tests.support.tiny import run_command

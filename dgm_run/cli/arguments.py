@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 
-from dgm_run.cli.hydra_errors import SEARCH, describe_syntax, describe_unknown_option, list_choices
+from dgm_run.config.hydra_errors import SEARCH, describe_syntax, describe_unknown_option, list_choices
 from dgm_run.config.overrides import read_key
 from dgm_run.config.schema import GROUPS, LIST_GROUPS, NESTED_LIST_GROUPS, PARTS
 from dgm_run.errors import ConfigError

@@ -13,8 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
-from dgm_run.cli.hydra_errors import DRY_RUN, compose_arguments, describe_hydra_error
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.compose import compose
+from dgm_run.config.hydra_compose import conf_dir
+from dgm_run.config.hydra_errors import DRY_RUN, describe_hydra_error
 from dgm_run.config.overrides import quote, read_folder, read_key
 from dgm_run.errors import ConfigError, UserError
 
@@ -98,7 +99,7 @@ def _find_refusal(overrides: Sequence[str], folders: Sequence[Path]) -> str | No
 def _check_run(overrides: Sequence[str], folders: Sequence[Path]) -> None:
     from dgm_run.runner.assemble import check_config  # imports torch
 
-    check_config(compose_arguments(overrides, folders))
+    check_config(compose(*overrides, config_dir=folders[0] if folders else None))
 
 
 def _split_jobs(overrides: Sequence[str], folders: Sequence[Path]) -> list[list[str]]:

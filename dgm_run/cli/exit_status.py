@@ -13,9 +13,9 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.cli.arguments import find_config_folders, parse_options
-from dgm_run.cli.hydra_errors import describe_hydra_error
 from dgm_run.cli.resume import find_sweep_code
 from dgm_run.config.commands import report_runs, resume_sweep
+from dgm_run.config.hydra_errors import describe_hydra_error
 from dgm_run.config.start import read_overrides
 from dgm_run.distributed.signals import SIGPIPE, Interrupted
 from dgm_run.errors import ConfigError, UserError

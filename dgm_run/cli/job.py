@@ -17,7 +17,8 @@ from dgm_run.cli.exit_status import ONE_LINE_ERRORS, outcome
 from dgm_run.cli.resume import find_config_dir
 from dgm_run.cli.run_commands import describe_failed_estimators
 from dgm_run.config.commands import join_for_shell, resume_run, resume_sweep
-from dgm_run.config.compose import annotate_published, as_dict, complete_factory, resolve_data_paths
+from dgm_run.config.compose import as_dict, complete_factory, resolve_data_paths
+from dgm_run.config.hydra_compose import annotate_published
 from dgm_run.config.overrides import read_key, set_data_paths
 from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
 from dgm_run.config.start import START, Start, read_start

@@ -20,7 +20,7 @@ from dgm_run.cli.run_commands import VERSION, evaluate, report, sample
 from dgm_run.cli.score import score
 from dgm_run.cli.search import check_installation
 from dgm_run.config.commands import resume_sweep
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.overrides import read_folder, read_key, split_flags
 from dgm_run.config.own_code import make_importable, take_options
 from dgm_run.config.presets import format_presets, list_presets

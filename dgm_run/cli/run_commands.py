@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 import dgm_run
 from dgm_run.cli.arguments import check_overrides
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
-from dgm_run.cli.hydra_errors import compose_arguments
 from dgm_run.cli.report_options import parse_report_options
 from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
 from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
+from dgm_run.config.compose import compose
 from dgm_run.config.overrides import read_key
 from dgm_run.config.own_code import OwnCode, make_importable, take_options
 from dgm_run.config.start import Start, load_start
@@ -188,8 +188,7 @@ def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Call
     start = load_start(folder) or Start()
     if not own.covers(start.own):
         raise CheckpointError(describe_own_code(folder, command(own | start.own)))
-    folders = [Path(own.config_dir)] if own.config_dir else []
-    cfg = compose_arguments(add_start(start, fix_data_paths(overrides)), folders)
+    cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)
     names = make_importable(own.packages)
     refuse_foreign_targets(cfg, names, lambda name: command(own | OwnCode(packages=(name,))))
     return cfg

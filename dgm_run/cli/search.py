@@ -13,8 +13,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from dgm_run.cli.hydra_errors import SEARCH
 from dgm_run.config.compose import as_dict
+from dgm_run.config.hydra_errors import SEARCH
 from dgm_run.config.overrides import read_key
 from dgm_run.errors import ConfigError
 

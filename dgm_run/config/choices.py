@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 
 TARGET = "._target_"
 """End of the keys that hold the class of a part."""

@@ -1,27 +1,20 @@
 """Composes the configuration from YAML files and overrides, and builds its objects."""
 
 import os
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
+from dgm_run.config.hydra_compose import compose_with_hydra, describe_omegaconf
+from dgm_run.config.hydra_errors import describe_hydra_error
 from dgm_run.config.leaves import iterate_leaves
-from dgm_run.config.overrides import is_data_path, is_network_file, quote
-from dgm_run.config.schema import PRESET_NEUTRAL_KEYS
+from dgm_run.config.overrides import is_data_path, is_network_file
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
-
-
-def conf_dir() -> Path:
-    """Returns the folder of YAML files: inside the installed package, or beside it in a checkout."""
-    here = Path(__file__).resolve().parents[1]
-    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
 def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> DictConfig:
@@ -32,15 +25,15 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
         config_dir: folder of your own YAML files, as for `--config-dir`; None for none.
 
     Raises:
-        ConfigError: the folder does not exist.
+        ConfigError: the folder does not exist, or an override cannot be applied; one line says why.
     """
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError(f"config_dir: there is no folder {config_dir}: name one with YAML files")
-    search = [] if config_dir is None else [f"hydra.searchpath=[{quote(f'file://{os.path.abspath(config_dir)}')}]"]
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=[*overrides, *search])
-    annotate_published(cfg, overrides)
-    return cfg
+    try:
+        return compose_with_hydra(overrides, config_dir)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        folders = [] if config_dir is None else [Path(config_dir)]
+        raise ConfigError(describe_hydra_error(error, overrides, folders)) from error
 
 
 def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:
@@ -77,20 +70,6 @@ def complete_factory(cfg: DictConfig) -> None:
         cfg.model.factory = {"_target_": factory, "_partial_": True}
 
 
-def annotate_published(cfg: DictConfig, overrides: Iterable[str]) -> None:
-    """Adds the overrides that change a preset to the text of its published source; drops the numbers for other data."""
-    changed = [each for each in overrides if not _is_neutral(each.partition("=")[0].lstrip("+~"))]
-    if any(each.lstrip("+~").startswith("dataset") for each in changed):
-        cfg.published = None
-    elif changed and OmegaConf.is_dict(cfg.published) and "source" in cfg.published:
-        cfg.published.source += f"; changed: {', '.join(changed)}"
-
-
-def _is_neutral(key: str) -> bool:
-    """Returns whether a key changes no published number: a seed, or a key of the machine, the log or the estimators."""
-    return key.endswith("seed") or key.startswith(PRESET_NEUTRAL_KEYS)
-
-
 def instantiate(node: Any) -> Any:
     """Builds the object tree of a node.
 
@@ -115,23 +94,6 @@ def describe_build_error(key: str, error: BaseException) -> str:
     message = str(error).strip().split("\n")[0] or type(error).__name__
     if not isinstance(error, ValueError):  # an error that no check of this package raises
         message = f"cannot be built ({type(error).__name__}: {message})"
-    return f"{key}: {message}" if key else message
-
-
-def describe_omegaconf(error: OmegaConfBaseException) -> str:
-    """Describes a value that is missing, refers to nothing, or has a wrong type, in one line."""
-    key = error.full_key or ""
-    message = str(error.msg or error).split("\n")[0]
-    if isinstance(error, MissingMandatoryValue):
-        return f"{key}: it is not set: add {key}=..."
-    environment = re.search(r"Environment variable '(.+)' not found", message)
-    if environment:
-        message = f"it refers to the environment variable {environment[1]}, which is not set"
-    if "is not Optional" in message:
-        message = "it must have a value"
-    missing = re.search(r"Interpolation key '(.+)' not found", message)
-    if missing:
-        message = f"it refers to {missing[1]}, and there is no such key"
     return f"{key}: {message}" if key else message
 
 

@@ -14,15 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dgm_run.config.annotations import read_annotations
 from dgm_run.config.bounds import check_range
-from dgm_run.config.compose import (
-    as_config,
-    as_dict,
-    complete_factory,
-    conf_dir,
-    describe_build_error,
-    describe_omegaconf,
-    instantiate,
-)
+from dgm_run.config.compose import as_config, as_dict, complete_factory, describe_build_error, instantiate
+from dgm_run.config.hydra_compose import conf_dir, describe_omegaconf
 from dgm_run.config.published import check_published
 from dgm_run.config.schema import (
     GROUPS,

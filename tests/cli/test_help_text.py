@@ -1,7 +1,7 @@
 import pytest
 
 from dgm_run.cli.help_text import GROUP_DESCRIPTIONS, WIDTH, describe_choice, describe_choices, help_text
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.schema import GROUPS
 from tests.support.tiny import run_here
 

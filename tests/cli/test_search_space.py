@@ -4,7 +4,7 @@ from hydra._internal.utils import create_config_search_path
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dgm_run.cli.search_space import parse_space
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.errors import ConfigError
 
 

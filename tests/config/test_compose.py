@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import dgm_run
-from dgm_run.config.compose import conf_dir, instantiate
+from dgm_run.config.compose import instantiate
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError
 from dgm_run.objectives.base import Objective
@@ -108,10 +108,6 @@ def test_other_errors_are_one_line():
     assert isinstance(error.value.__cause__, TypeError)  # HYDRA_FULL_ERROR=1 shows it
 
 
-def test_configuration_folder_holds_root():
-    assert (conf_dir() / "config.yaml").is_file()
-
-
 def test_what_does_not_fit_is_answered_with_what_does():
     said = refusal(dgm_run.compose("prior=vampprior", "posterior=planar_flow"))
     assert said.startswith(
@@ -162,3 +158,17 @@ def test_published_source_names_changes(override, told):
     published = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100").published
     changed = dgm_run.compose("+experiment=kingma_2014/mnist_m2_100", override).published
     assert changed == (None if told is None else {**published, "source": published.source + told})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=vea", r"^model=vea: there is no such choice: did you mean model=vae\?"),
+        ("optimizer.lrr=1", r"^optimizer\.lrr: there is no such key: did you mean optimizer\.lr\?"),
+        ("vae", r"^vae: write model=vae$"),
+    ],
+)
+def test_a_wrong_override_is_one_line(override, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        dgm_run.compose(override)
+    assert "\n" not in str(refused.value)

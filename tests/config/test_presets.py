@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import dgm_run as package
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.presets import _format_duration, format_presets, list_presets, read_presets
 from dgm_run.config.published import KINDS
 from tests.support.tiny import dgm_run

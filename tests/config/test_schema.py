@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import yaml
 
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.schema import GROUPS, MACHINE_KEYS, PRESET_NEUTRAL_KEYS, RESUMABLE_KEYS, Config
 
 

@@ -1,13 +1,14 @@
 import yaml
 
-from dgm_run.cli.hydra_errors import compose_arguments, list_choices
-from dgm_run.config.compose import as_dict, conf_dir
+from dgm_run.config.compose import as_dict, compose
+from dgm_run.config.hydra_compose import conf_dir
+from dgm_run.config.hydra_errors import list_choices
 from dgm_run.config.schema import GROUPS
 from dgm_run.config.suggestions import CHOICE_SYNONYMS, SYNONYMS, list_settable_keys, suggest_keys, suggest_names
 
 
 def test_every_synonym_is_a_name_that_exists():
-    keys = [*list_settable_keys(as_dict(compose_arguments([]), resolve=False))]
+    keys = [*list_settable_keys(as_dict(compose(), resolve=False))]
     for group in GROUPS:
         for choice in list_choices(group):
             keys += list_settable_keys(yaml.safe_load((conf_dir() / group / f"{choice}.yaml").read_text()))

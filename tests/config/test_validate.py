@@ -2,7 +2,7 @@
 
 import pytest
 
-from dgm_run.cli.hydra_errors import compose_arguments
+from dgm_run.config.compose import compose
 from dgm_run.config.validate import validate
 from dgm_run.errors import ConfigError, OutOfMemory
 from tests.support.tiny import run_refused
@@ -44,7 +44,7 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_build_error_names_the_key(line):
     with pytest.raises(ConfigError) as error:
-        validate(compose_arguments(line.split()))
+        validate(compose(*line.split()))
     assert str(error.value) == LINES[line]
 
 
@@ -62,7 +62,7 @@ def test_build_error_names_the_key(line):
     ],
 )
 def test_configuration_at_edge_is_taken(line):
-    assert validate(compose_arguments(line.split())) is None
+    assert validate(compose(*line.split())) is None
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_a_model_beyond_memory_is_refused_in_words():
     from dgm_run.runner.assemble import check_config
 
     with pytest.raises(OutOfMemory, match=r"^out of memory \(.* asked for\): the model is too large: lower"):
-        check_config(compose_arguments(["encoder.hidden_dims=[1000000000000]"]))
+        check_config(compose("encoder.hidden_dims=[1000000000000]"))
 
 
 def test_columns_are_read_from_the_table():
-    cfg = compose_arguments(["dataset=wine", "dataset.source.use=[categorical]"])
+    cfg = compose("dataset=wine", "dataset.source.use=[categorical]")
     validate(cfg)
     (column,) = cfg.dataset.columns
     assert (column.name, column.kind, list(column["values"])) == (

@@ -231,8 +231,8 @@ def test_wheel_runs_from_any_folder(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     code = (
-        "import sys, dgm_run.config.compose as c; print(c.conf_dir(), flush=True); from dgm_run.cli.main import {0}; "
-        "sys.argv = ['dgm-run', *sys.argv[1:]]; {0}()"
+        "import sys, dgm_run.config.hydra_compose as c; print(c.conf_dir(), flush=True); "
+        "from dgm_run.cli.main import {0}; sys.argv = ['dgm-run', *sys.argv[1:]]; {0}()"
     )
     for function, arguments in (("main", ("prior=vampprior", "hydra.run.dir=run", *TINY)), ("report", (".",))):
         done = subprocess.run([sys.executable, "-c", code.format(function), *arguments], cwd=elsewhere, text=True,

@@ -12,7 +12,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from dgm_run.config.compose import compose, conf_dir, instantiate
+from dgm_run.config.compose import compose, instantiate
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.schema import PARTS
 from dgm_run.config.signature import import_target
 from dgm_run.config.validate import validate

@@ -6,7 +6,7 @@ from typing import Any
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 
 FIXED_PATHS = (f"file://{conf_dir()}", "pkg://hydra.conf")
 """Folders whose files no test changes; those of a user's own folder are read each time."""

@@ -1,7 +1,8 @@
 import pytest
 
 from dgm_run.cli.arguments import check_overrides
-from dgm_run.cli.hydra_errors import compose_arguments, describe_unknown_option
+from dgm_run.config.compose import compose
+from dgm_run.config.hydra_errors import describe_unknown_option
 from dgm_run.errors import ConfigError
 from tests.support.tiny import run_refused
 
@@ -47,7 +48,7 @@ CHOICES = {
 @pytest.mark.parametrize("override", [*KEYS, *CHOICES])
 def test_the_nearest_name_comes_first(override):
     with pytest.raises(ConfigError) as error:
-        compose_arguments([override])
+        compose(override)
     assert str(error.value).startswith(KEYS.get(override) or CHOICES[override])
     assert "\n" not in str(error.value)
 
@@ -75,7 +76,7 @@ def test_a_choice_names_its_groups():
 @pytest.mark.parametrize("key", ["dry_run", "sweep.dryrun"])
 def test_dry_run_is_suggested(key):
     with pytest.raises(ConfigError, match=r"did you mean sweep.dry_run\?"):
-        compose_arguments([f"{key}=true"])
+        compose(f"{key}=true")
 
 
 @pytest.mark.parametrize("value", ["3,4", "range(3)"])
@@ -90,6 +91,6 @@ def test_choices_of_users_own_are_suggested(tmp_path):
     (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "mine.yaml").write_text("_target_: mine.MyPrior\nspread: 1.0\n")
     with pytest.raises(ConfigError, match="did you mean prior=mine"):
-        compose_arguments(["prior=mines"], [tmp_path])
+        compose("prior=mines", config_dir=tmp_path)
     with pytest.raises(ConfigError, match=r"prior.spread needs prior=mine$"):
-        compose_arguments(["prior.spread=2"], [tmp_path])
+        compose("prior.spread=2", config_dir=tmp_path)

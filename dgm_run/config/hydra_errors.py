@@ -1,21 +1,19 @@
-"""Describes errors of the command line in one line each, where Hydra prints several."""
+"""Describes errors of Hydra in one line each, where Hydra prints several."""
 
 import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dgm_run.config.compose import compose, conf_dir, describe_omegaconf
+from dgm_run.config.hydra_compose import compose_with_hydra, conf_dir, describe_omegaconf
 from dgm_run.config.presets import list_presets
 from dgm_run.config.schema import GROUPS, LIST_GROUPS, NESTED_LIST_GROUPS
 from dgm_run.config.suggestions import list_settable_keys, suggest_keys, suggest_names
-from dgm_run.errors import ConfigError
 
 PLUGIN_EXTRAS = ("joblib", "ray", "submitit")
 """Extras of the package that install a launcher."""
@@ -28,22 +26,6 @@ ADDED_GROUPS = ("experiment", "debug")
 
 DRY_RUN = "sweep.dry_run"
 """Key of the command line alone, which no configuration has."""
-
-
-def compose_arguments(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Any:
-    """Composes a configuration as the command line does.
-
-    Args:
-        arguments: overrides.
-        folders: configuration folders besides the package's own.
-
-    Raises:
-        ConfigError: one line about what cannot be composed.
-    """
-    try:
-        return compose(*arguments, config_dir=folders[0] if folders else None)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(describe_hydra_error(error, arguments, folders)) from error
 
 
 def describe_hydra_error(error: BaseException, arguments: Sequence[str], folders: Sequence[Path] = ()) -> str:
@@ -159,7 +141,7 @@ def describe_unknown_option(word: str) -> str:
 def _compose_settable_keys(overrides: Sequence[str]) -> list[str]:
     """Returns the keys that can be set with these choices; none where the choices cannot be composed."""
     try:
-        return list(list_settable_keys(OmegaConf.to_container(compose(*overrides), resolve=False)))
+        return list(list_settable_keys(OmegaConf.to_container(compose_with_hydra(overrides), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 
