@@ -107,12 +107,21 @@ def _are_levels(x: Tensor, num_levels: int) -> bool:
     return bool((is_near & (x > -0.5) & (x < num_levels - 0.5)).all())
 
 
-def _describe_floats(x: Tensor, num_levels: int, name: str) -> str:
+def describe_reals(x: Tensor) -> str:
+    """Describes the range of real numbers, as in `real numbers from -1 to 2.5 and NaN`."""
+    low, high = _find_range(x)
+    return f"real numbers from {low:.4g} to {high:.4g}" + ("" if bool(x.isfinite().all()) else " and NaN")
+
+
+def _find_range(x: Tensor) -> tuple[float, float]:
+    """Returns the lowest and the highest finite value, NaN without one."""
     finite = x[x.isfinite()]
-    low = finite.min().item() if len(finite) else math.nan
-    high = finite.max().item() if len(finite) else math.nan
-    values = f"real numbers from {low:.4g} to {high:.4g}" + (" and NaN" if len(finite) < x.numel() else "")
-    problem = f"dataset.num_levels={num_levels}: {name} holds {values}, not grey levels"
+    return (finite.min().item(), finite.max().item()) if len(finite) else (math.nan, math.nan)
+
+
+def _describe_floats(x: Tensor, num_levels: int, name: str) -> str:
+    low, high = _find_range(x)
+    problem = f"dataset.num_levels={num_levels}: {name} holds {describe_reals(x)}, not grey levels"
     as_density = "for their density set dataset.num_levels=null dataset.binarize=none likelihood=gaussian"
     if low >= 0 and high <= 1:
         rounded = f"np.round(x * {num_levels - 1}).astype(np.uint8)"

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dgm_run.data.conform import check_levels, check_values
+from dgm_run.data.conform import ShapeError, check_levels, describe_reals
 from dgm_run.data.corruptions import MissingValues
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.data.dataset import Dataset
@@ -83,14 +83,41 @@ def _conform(dataset: Dataset, x: Tensor) -> RawSplit:
     if dataset.num_levels is None or x.is_floating_point() or _are_bits(x, dataset):
         x = x.to(kind)
     else:
-        _refuse_outside(x, dataset.num_levels)
+        _refuse_outside(x, dataset)
         x = x.to(torch.uint8)
     raw = RawSplit(x)
-    splits, _ = dataset.conform(RawSplits(raw, raw, raw))
-    check_values(splits.test.stored, dataset.num_levels, "given", NAME)
-    if dataset.num_levels is not None:
-        check_levels(splits.test.stored, dataset.num_levels, NAME)
+    shape = ", ".join(map(str, dataset.shape))
+    try:
+        splits, _ = dataset.conform(RawSplits(raw, raw, raw))
+    except ShapeError as error:
+        raise DataError(
+            f"{NAME} has examples of shape {list(error.shape)}, and the model takes {list(dataset.shape)}: give (N, "
+            f"{shape})"
+        ) from None
+    except DataError:
+        raise DataError(f"{NAME} holds {describe_reals(x)}, not grey levels: {_ask_for_levels(dataset)}") from None
+    found = splits.test.stored
+    if bool(found.isinf().any()):
+        raise DataError(f"{NAME} holds infinite values: remove them")
+    _refuse_dark(found, dataset)
     return splits.test
+
+
+def _ask_for_levels(dataset: Dataset) -> str:
+    return f"give whole numbers from 0 to {(dataset.num_levels or 1) - 1}, or intensities in [0, 1]"
+
+
+def _refuse_dark(x: Tensor, dataset: Dataset) -> None:
+    """Refuses grey levels that are so low that they must have another range."""
+    if dataset.num_levels is None:
+        return
+    try:
+        check_levels(x, dataset.num_levels, NAME)
+    except DataError:
+        raise DataError(
+            f"{NAME} has no value above {int(x.max())}, and the data have {dataset.num_levels} levels: "
+            f"{_ask_for_levels(dataset)}"
+        ) from None
 
 
 def _are_bits(x: Tensor, dataset: Dataset) -> bool:
@@ -98,11 +125,12 @@ def _are_bits(x: Tensor, dataset: Dataset) -> bool:
     return x.dtype == torch.bool or (dataset.kind == "binary" and int(x.min()) >= 0 and int(x.max()) <= 1)
 
 
-def _refuse_outside(x: Tensor, num_levels: int) -> None:
+def _refuse_outside(x: Tensor, dataset: Dataset) -> None:
+    assert dataset.num_levels is not None
     low = int(x.min())
     high = int(x.max())
-    if low < 0 or high >= num_levels:
+    if low < 0 or high >= dataset.num_levels:
         raise DataError(
-            f"{NAME} holds whole numbers from {low} to {high}, and the data have {num_levels} levels: give numbers "
-            f"from 0 to {num_levels - 1}, or intensities in [0, 1]"
+            f"{NAME} holds whole numbers from {low} to {high}, and the data have {dataset.num_levels} levels: "
+            f"{_ask_for_levels(dataset)}"
         )

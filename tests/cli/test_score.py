@@ -117,7 +117,11 @@ def test_sentences_are_scored(tmp_path):
         (lambda f: (f / "a.npy").write_text("no"), ["a.npy"], "a.npy is no .npy or .npz file of plain numbers"),
         (lambda f: (f / "a.csv").write_text("1,2\n3,b\n"), ["a.csv"], "a.csv: row 1, column 1 holds 'b', which is no"),
         (lambda f: (f / "a.csv").write_text("1,2\n3\n"), ["a.csv"], "a.csv: row 1 has 1 columns, and the first 2"),
-        (lambda f: np.save(f / "a.npy", np.ones((2, 3))), ["a.npy"], "a.npy: dataset.shape: declared [1, 8, 8]"),
+        (
+            lambda f: np.save(f / "a.npy", np.ones((2, 3))),
+            ["a.npy"],
+            "a.npy: the array has examples of shape [3], and the model takes [1, 8, 8]",
+        ),
         (lambda f: np.savez(f / "a.npz", u=1, v=2), ["a.npz"], "a.npz holds u, v: name the array of examples x"),
         (lambda f: (f / "a").mkdir(), ["a"], "a: holds no image"),
         (lambda f: (f / "a.txt").write_text("a\n"), ["a.txt"], "a.txt: the model is not one of sentences"),

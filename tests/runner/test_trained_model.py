@@ -120,10 +120,20 @@ def test_bits_are_read_in_any_usual_form(vae, test_images, convert):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.random.default_rng(0).normal(size=(3, 1, 8, 8)), "holds real numbers from .*, not grey levels"),
+        (
+            np.random.default_rng(0).normal(size=(3, 1, 8, 8)),
+            r"holds real numbers from .*, not grey levels: give whole numbers from 0 to 16, or ",
+        ),
         (np.full((3, 1, 8, 8), 300), "whole numbers from 300 to 300, and the data have 17 levels"),
         (np.full((3, 1, 8, 8), -1), "whole numbers from -1 to -1"),
-        (np.zeros((3, 1, 7, 8)), r"declared \[1, 8, 8\]"),
+        (
+            np.zeros((3, 1, 7, 8)),
+            r"^the array has examples of shape \[1, 7, 8\], and the model takes \[1, 8, 8\]: give \(N, 1, 8, 8\)$",
+        ),
+        (
+            2 * np.ones((3, 1, 8, 8), int),
+            r"has no value above 2, and the data have 17 levels: give whole numbers from 0",
+        ),
         (np.zeros((0, 1, 8, 8)), "holds no examples"),
         (np.full((3, 1, 8, 8), np.inf), "not grey levels"),
     ],
@@ -132,6 +142,7 @@ def test_other_data_are_refused_in_a_line(vae, x, message):
     with pytest.raises(DataError, match=message) as error:
         vae.log_likelihood(x)
     assert "\n" not in str(error.value)
+    assert "dataset." not in str(error.value)  # a trained model cannot change it
 
 
 @pytest.mark.parametrize(
