@@ -1,6 +1,7 @@
 """Examples from elsewhere, prepared as the test examples of a data set are."""
 
 import math
+from copy import copy
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ def prepare_examples(dataset: Dataset, x: Tensor, preprocessing: Preprocessing) 
     if x.dim() == 0 or not x.numel():
         raise DataError(f"{NAME} holds no examples: give (N, {', '.join(map(str, dataset.shape))})")
     is_missing = x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
+    dataset = copy(dataset)  # the preprocessing of the model is not that of the data set
     dataset.preprocessing = preprocessing
     examples = _prepare_complete(dataset, x.masked_fill(is_missing, 0) if bool(is_missing.any()) else x)
     if bool(is_missing.any()):

@@ -6,7 +6,8 @@ import torch
 
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.examples import prepare_examples
-from dgm_run.data.preprocessing import UNCHANGED
+from dgm_run.data.preprocessing import UNCHANGED, Preprocessing
+from dgm_run.data.standardize import Standardization
 from dgm_run.errors import DataError
 
 
@@ -59,3 +60,11 @@ def test_missing_values_stay_missing():
 def test_what_is_no_example_is_refused(x):
     with pytest.raises(DataError):
         prepare_examples(make(), x, UNCHANGED)
+
+
+def test_the_data_set_keeps_its_preprocessing():
+    dataset = make()
+    units = Preprocessing(Standardization(torch.zeros(1, 8, 8), torch.ones(1, 8, 8)))
+    before = dataset.preprocessing
+    prepare_examples(dataset, torch.full((2, 1, 8, 8), 16, dtype=torch.uint8), units)
+    assert dataset.preprocessing is before
