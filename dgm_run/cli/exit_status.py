@@ -34,11 +34,13 @@ class Outcome:
 
     Attributes:
         has_failed: whether a run, a job or an estimator failed.
+        is_stopped: whether a signal, such as that of Ctrl-C, has stopped the command.
         run_folders: folders of the runs that this process has trained or evaluated.
         sweep_folders: folders of the sweeps that this process has started.
     """
 
     has_failed: bool = False
+    is_stopped: bool = False
     run_folders: list[Path] = field(default_factory=list)
     sweep_folders: list[Path] = field(default_factory=list)
 
@@ -59,11 +61,13 @@ def exit_with_status(work: Callable[[], object], os_error_prefix: str = "") -> N
     try:
         work()
     except Interrupted as stop:
+        outcome.is_stopped = True
         with suppress(ValueError):  # another Ctrl-C would only disturb the end; fails outside the main thread
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write(f"{stop.message}\n")
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
+        outcome.is_stopped = True
         sys.exit(128 + signal.SIGINT)
     except (*ONE_LINE_ERRORS, OmegaConfBaseException) as error:
         if has_tracebacks:
@@ -136,19 +140,27 @@ def _print_failed_jobs() -> None:
         trials = {str(trial.number): trial.state for trial in search.trials} if search else {}
         is_shared = has_live_worker(sweep)
         lines = []
+        is_any_stopped = False
         for folder, overrides in jobs.items():
             if is_shared and trials.get(folder.name) == "running":
                 continue  # another worker is at it, or takes it over
-            if reason := _describe_failure(folder, can_resume=trials.get(folder.name) != "fail"):
+            if outcome.is_stopped and _is_unfinished(folder) and trials.get(folder.name) != "fail":
+                is_any_stopped = True  # by this command's own signal, whose message tells of it
+            elif reason := _describe_failure(folder, can_resume=trials.get(folder.name) != "fail"):
                 varied = ",".join(each for each in overrides if each not in common) or "no overrides"
                 lines.append(f"job {folder.name} ({varied}): {reason}")
         if lines:
             outcome.has_failed = True
             lines = ["failed jobs:", *lines]
-            if not trials or "running" in trials.values():
-                lines.append(f"to run the missing jobs: {resume_sweep(sweep, find_sweep_code(sweep))}")
-            sys.stderr.write("\n".join([*lines, ""]))
+        if (lines or is_any_stopped) and (not trials or "running" in trials.values()):
+            lines.append(f"to run the missing jobs: {resume_sweep(sweep, find_sweep_code(sweep))}")
+        sys.stderr.writelines(f"{line}\n" for line in lines)
         sys.stdout.write(f"to compare the runs: {report_runs(sweep)}\n")
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Returns whether a job has neither results nor a failure."""
+    return not any((folder / name).exists() for name in ("results.json", "error.txt"))
 
 
 def _describe_failure(folder: Path, can_resume: bool) -> str | None:

@@ -10,8 +10,9 @@ import sys
 import pytest
 from filelock import FileLock
 
-from dgm_run.cli import main
-from dgm_run.cli.exit_status import _print_failed_jobs, outcome
+from dgm_run.cli import exit_status, main
+from dgm_run.cli.exit_status import Outcome, _print_failed_jobs, exit_with_status, outcome
+from dgm_run.distributed.signals import Interrupted
 from dgm_run.report.runs import collect_runs
 from tests.support import folders
 from tests.support.tiny import TINY, command, run_refused, start_command
@@ -108,3 +109,30 @@ def test_trial_of_live_worker_is_no_failure(is_alive, tmp_path, monkeypatch, cap
     assert outcome.has_failed is not is_alive
     assert ("failed jobs:" in capfd.readouterr().err) is not is_alive
     lock.release()
+
+
+def stop_sweep(folder, monkeypatch, capsys, error):
+    """Stops a sweep of a finished, a failed and an unfinished job; returns the lines on standard error."""
+    for job, file in enumerate(("results.json", "error.txt", "run.log")):
+        (folder / str(job) / ".hydra").mkdir(parents=True)
+        (folder / str(job) / ".hydra" / "overrides.yaml").write_text(f"- seed={job}\n")
+        (folder / str(job) / file).write_text("the reason")
+    monkeypatch.setattr(exit_status, "outcome", Outcome(sweep_folders=[folder]))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command changes
+
+    def work():
+        raise error
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as ended:
+        exit_with_status(work)
+    signal.signal(signal.SIGINT, handler)
+    assert ended.value.code == 130
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("error", [Interrupted(2, "stopped, to resume: ..."), KeyboardInterrupt()])
+def test_a_job_stopped_by_ctrl_c_has_not_failed(error, tmp_path, monkeypatch, capsys):
+    lines = stop_sweep(tmp_path, monkeypatch, capsys, error)
+    assert [line for line in lines if line.startswith("job ")] == ["job 1 (seed=1): the reason"]
+    assert lines[-1] == f"to run the missing jobs: dgm-run sweep.resume={tmp_path}"
