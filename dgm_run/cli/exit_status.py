@@ -35,12 +35,14 @@ class Outcome:
     Attributes:
         has_failed: whether a run, a job or an estimator failed.
         is_stopped: whether a signal, such as that of Ctrl-C, has stopped the command.
+        older_folders: run folders that the command names and that were there before it.
         run_folders: folders of the runs that this process has trained or evaluated.
         sweep_folders: folders of the sweeps that this process has started.
     """
 
     has_failed: bool = False
     is_stopped: bool = False
+    older_folders: list[Path] = field(default_factory=list)
     run_folders: list[Path] = field(default_factory=list)
     sweep_folders: list[Path] = field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """Carries out one job of `dgm-run`: a single run, or a run of a sweep."""
 
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from dgm_run.config.overrides import read_key, set_data_paths
 from dgm_run.config.own_code import OwnCode, find_packages, list_targets, make_importable
 from dgm_run.config.start import START, Start, read_start
 from dgm_run.distributed.ranks import is_rank_zero
-from dgm_run.errors import CheckpointError
+from dgm_run.errors import CheckpointError, UserError
+from dgm_run.runner.run_lock import is_run_folder_locked
 
 
 class SweepFolder(Callback):
@@ -47,7 +49,10 @@ class SweepFolder(Callback):
 
 
 def run_job(cfg: DictConfig) -> None:
-    """Trains and evaluates one job. In a sweep its failure is printed and kept in its folder, and others go on."""
+    """Trains and evaluates one job. In a sweep its failure is printed and kept in its folder, and others go on.
+
+    A single run that is refused before its training leaves no folder.
+    """
     hydra_cfg = cast(DictConfig, HydraConfig.get())  # Hydra declares the type of its schema
     folder = Path(hydra_cfg.runtime.output_dir)
     outcome.run_folders.append(folder)
@@ -59,7 +64,11 @@ def run_job(cfg: DictConfig) -> None:
         if hydra_cfg.mode == RunMode.RUN:  # if raised, Hydra would print a line of its own first
             sys.stderr.write(f"{error}\n")
             outcome.has_failed = True
-            if not isinstance(error, CheckpointError):  # the folder may belong to another run
+            if isinstance(error, CheckpointError):  # the folder may belong to another run
+                return
+            if isinstance(error, UserError) and _is_new_and_unused(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
                 _write_error_file(folder, str(error))
         elif isinstance(error, CheckpointError):  # the folder may belong to another run
             _print_job_failure(hydra_cfg, str(error))
@@ -124,6 +133,14 @@ def _write_allowing_command(hydra_cfg: DictConfig, own: OwnCode, networks: Seque
     else:
         command = resume_sweep(Path(hydra_cfg.runtime.cwd, hydra_cfg.sweep.dir), own)
     return " ".join([command, *map(join_for_shell, networks)])
+
+
+def _is_new_and_unused(folder: Path) -> bool:
+    """Returns whether this command has made a folder, and has put nothing into it but what each run starts with."""
+    is_new = is_rank_zero() and folder.absolute() not in outcome.older_folders
+    if not is_new or is_run_folder_locked(folder):  # by a command of the same second, whose folder has the same name
+        return False
+    return {path.name for path in folder.iterdir()} <= {".hydra", ".lock", "run.log", START}
 
 
 def _note_failed_job(hydra_cfg: DictConfig, message: str) -> None:

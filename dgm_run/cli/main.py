@@ -58,6 +58,8 @@ def main() -> None:
     if is_dry:
         exit_with_status(_dry_run)
     exit_if_refused(lambda: check_installation(sys.argv[1:]))
+    named = [read_folder(each) for each in sys.argv[1:] if read_key(each) == "hydra.run.dir"]
+    outcome.older_folders = [folder for folder in named if folder and folder.exists()]
     exit_with_status(_hydra_main, os_error_prefix="hydra.run.dir: cannot make the run folder: ")
 
 

@@ -25,7 +25,17 @@ SHELL = {
 }
 
 
+@pytest.mark.parametrize(
+    "override", ["model.latent_dim=0", "data_dir=nowhere dataset=mnist dataset.source.download=false"]
+)
+def test_a_refused_run_leaves_no_folder(override, tmp_path, monkeypatch, capfd):
+    done = run_refused([*override.split(), "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
+    (tmp_path / "run").mkdir()
     done = run_refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)
     assert (tmp_path / "run" / "error.txt").read_text() == done.stderr
     assert [run.state for run in collect_runs(tmp_path)] == ["refused"]
