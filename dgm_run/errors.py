@@ -30,5 +30,5 @@ class ResultsError(UserError):
 
 
 def join_warnings(*warnings: str | None) -> str | None:
-    """Joins warnings into one line; None stands for no warning, in the arguments and in the result."""
-    return "; ".join(filter(None, warnings)) or None
+    """Joins warnings, a line for each; None stands for no warning, in the arguments and in the result."""
+    return "\n".join(filter(None, warnings)) or None

@@ -133,8 +133,8 @@ def _mean_margin(margins: Sequence[Margin]) -> Margin:
 
 
 def merge_warnings(warnings: Iterable[str | None]) -> str | None:
-    """Joins the parts of all warnings, and keeps one of those that differ only in numbers; None without warnings."""
-    parts = [part for warning in warnings if warning for part in warning.split("; ")]
+    """Joins the lines of all warnings, and keeps one of those that differ only in numbers; None without warnings."""
+    parts = [part for warning in warnings if warning for part in warning.splitlines()]
     distinct: dict[str, str] = {}
     for part in parts:
         distinct.setdefault(_DIGITS.sub("", part), part)

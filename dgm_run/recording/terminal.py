@@ -377,7 +377,7 @@ def describe_diagnostics(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
         for diagnostics, quantity in by_diagnostics.items():
             name = estimator if len(by_diagnostics) == 1 else f"{estimator}, {quantity}"
             lines.append(f"{name}: {diagnostics}")
-    return lines + [f"{row['quantity']}: {row['warning']}" for row in estimates if row["warning"]]
+    return lines + [f"{row['quantity']}: {line}" for row in estimates for line in (row["warning"] or "").splitlines()]
 
 
 def _format_setting(value: Any) -> str:

@@ -117,7 +117,8 @@ def _list_warnings(run: Run, row: Mapping[str, Any]) -> list[str]:
     for each in run.own_estimates:
         warning = str(each.get("warning") or "")
         if warning and (each is row or "collapsed" in warning or _has_common_estimator(each, row)):
-            found.append(f"{run.experiment or run.name}, {each['quantity']}: {warning}")
+            topic = f"{run.experiment or run.name}, {each['quantity']}"
+            found += [f"{topic}: {line}" for line in warning.splitlines()]
     return list(dict.fromkeys(found))
 
 

@@ -89,7 +89,7 @@ def _describe_method(spec: EstimateSpec, estimate: Mapping[str, Any]) -> dict[st
         "estimator": spec.estimator,
         "estimator_settings": spec.settings,
         "num_examples": spec.num_examples,
-        "warning": estimate.get("warning"),
+        "warning": (estimate.get("warning") or "").replace("\n", "; ") or None,
     }
 
 

@@ -82,7 +82,9 @@ class Run:
         """Warnings of the run: (quantity or estimator, warning)."""
         failed = [(name, f"failed: {reason}") for name, reason in self.results.get("failed_estimators", {}).items()]
         row_warnings = [
-            (_name_topic(row), str(row["warning"])) for row in self.results["estimates"] if row.get("warning")
+            (_name_topic(row), line)
+            for row in self.results["estimates"]
+            for line in str(row.get("warning") or "").splitlines()
         ]
         return list(dict.fromkeys(failed + row_warnings))  # several evaluations may have the same warning
 

@@ -15,7 +15,7 @@ from dgm_run import rng
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributed.signals import Interrupted, StopRequest
-from dgm_run.errors import ResultsError, UserError
+from dgm_run.errors import ResultsError, UserError, join_warnings
 from dgm_run.estimators.base import Estimate, Estimator, ProgressCallback
 from dgm_run.estimators.baseline_comparison import has_likelihood_without_baseline, warn_if_worse
 from dgm_run.estimators.baselines.independent_columns import fit_independent_columns
@@ -194,7 +194,7 @@ def _add_model_warnings(estimates: Sequence[Estimate], model: nn.Module) -> list
     """Adds the `likelihood_warning` of the model's parts to each of its log-likelihoods."""
     own = [part.likelihood_warning for part in topmost_with_method(model, "likelihood_warning")]
     return [
-        replace(each, warning="; ".join(filter(None, (each.warning, *own))) or None)
+        replace(each, warning=join_warnings(each.warning, *own))
         if each.quantity == "log_likelihood" and not each.baseline
         else each
         for each in estimates

@@ -12,7 +12,7 @@ from torch import Tensor
 from dgm_run.data.example_files import TABLE_SUFFIXES, read_examples
 from dgm_run.data.table import TableDataset, encode_table
 from dgm_run.data.table_file import read_table
-from dgm_run.errors import DataError
+from dgm_run.errors import DataError, join_warnings
 from dgm_run.estimators.intervals import mean_and_stderr
 from dgm_run.estimators.likelihood.pareto import UNRELIABLE_K
 from dgm_run.runner.trained_model import LogLikelihoods, TrainedModel
@@ -93,7 +93,7 @@ def _join(found: Sequence[LogLikelihoods]) -> LogLikelihoods:
         values=concatenate([each.values for each in found]),
         stderr=concatenate([each.stderr for each in found]),
         diagnostics={name: concatenate([each.diagnostics[name] for each in found]) for name in found[0].diagnostics},
-        warning="; ".join(dict.fromkeys(each.warning for each in found if each.warning)) or None,
+        warning=join_warnings(*dict.fromkeys(each.warning for each in found)),
     )
 
 
@@ -130,4 +130,4 @@ def summarize_scores(scores: Scores) -> list[str]:
         lines.append(f"{num_flagged} examples are flagged: their errors may be larger than stated")
     order = found.values.argsort()[:NUM_LISTED].tolist()
     lines += [f"least likely: {scores.files[i]} {scores.names[i]}, {found.values[i]:.3f} nats" for i in order]
-    return lines + ([f"warning: {found.warning}"] if found.warning else [])
+    return lines + [f"warning: {line}" for line in (found.warning or "").splitlines()]

@@ -58,7 +58,7 @@ def test_warning_hedges_estimates_and_bounds():
     bound = own(log_p - 2, "elbo", "monte_carlo", "lower_bound")
     estimate = own(log_p - 1, kind="estimate", warning="few samples")
     found = warnings(estimate, bound, baseline(log_p))
-    assert found[0].startswith("few samples; worse than ppca")
+    assert found[0].startswith("few samples\nworse than ppca")
     assert "nats, as far as this estimate tells: try harder" in found[0]
     assert found[1] is None  # beside a log-likelihood
     alone = warnings(bound, baseline(log_p))[0]

@@ -30,7 +30,7 @@ def test_stderr_without_interval_stays():
 
 
 def test_warnings_merge_up_to_numbers():
-    warnings = ["tails of 45%: take more; worse by 4.80 ± 0.064", None, "tails of 6%: take more; slow"]
-    assert merge_warnings(warnings) == "tails of 45%: take more; worse by 4.80 ± 0.064; slow"
-    assert merge_warnings(["0.5 nats below", "0.5 nats above"]) == "0.5 nats below; 0.5 nats above"
+    warnings = ["tails of 45%: take more\nworse by 4.80 ± 0.064", None, "tails of 6%: take more\nslow"]
+    assert merge_warnings(warnings) == "tails of 45%: take more\nworse by 4.80 ± 0.064\nslow"
+    assert merge_warnings(["0.5 nats below", "0.5 nats above"]) == "0.5 nats below\n0.5 nats above"
     assert merge_warnings([None, ""]) is None

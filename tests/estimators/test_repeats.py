@@ -88,8 +88,8 @@ def test_values_and_diagnostics_are_means():
 
 
 def test_warnings_join_without_repetition():
-    found = average(row(0.0, warning="a; b"), row(0.0), row(0.0, warning="b; c"))
-    assert found.warning == "a; b; c"
+    found = average(row(0.0, warning="a\nb"), row(0.0), row(0.0, warning="b\nc"))
+    assert found.warning == "a\nb\nc"
     assert average(row(0.0), row(0.0)).warning is None
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from dgm_run.distributed.signals import Interrupted
 from dgm_run.errors import DataError
 from dgm_run.recording.output import guard_output
-from dgm_run.recording.terminal import Terminal, format_duration, format_value, summarize_run
+from dgm_run.recording.terminal import Terminal, describe_diagnostics, format_duration, format_value, summarize_run
 
 ROW = {
     "quantity": "log_likelihood", "split": "test", "value": -84.5, "stderr": 0.25, "unit": "nats", "kind": "estimate",
@@ -307,6 +307,13 @@ def test_narrow_tables_keep_every_digit(width, reference):
     assert all(number in line for line in table[2::2] for number in ("-84.500", "0.250", "nats"))
     assert reference is None or "-83.250" in table[2]
     assert width == 40 or max(map(len, table)) <= width
+
+
+def test_each_warning_has_a_line():
+    rows = [
+        {"quantity": "elbo", "estimator": "iwae", "diagnostics": {}, "warning": text} for text in ("a: b; c\nd", None)
+    ]
+    assert describe_diagnostics(rows) == ["elbo: a: b; c", "elbo: d"]
 
 
 def test_floor_has_column_where_there_is_one():

@@ -116,7 +116,7 @@ def test_warnings_of_all_seeds_stay(tmp_path):
         folders.estimate(-3.0, settings={"seed": s, "a": 1}, warning=w) for s, w in enumerate(("x", None, "y", "x"))
     ]
     folders.write(tmp_path, folders.config(), rows)
-    assert pool_run(tmp_path)[1]["warning"] == "x; y"
+    assert pool_run(tmp_path)[1]["warning"] == "x\ny"
 
 
 def test_the_same_draws_are_pooled_once(tmp_path):

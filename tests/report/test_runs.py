@@ -228,3 +228,9 @@ def test_an_interval_with_an_end_that_is_nan(tmp_path):
     (run,) = collect_runs(tmp_path)
     assert [each["interval"] for each in run.results["estimates"]] == [[-6.0, -4.0]]
     assert "1 of its estimates cannot be read" in run.message
+
+
+def test_each_warning_stands_alone(tmp_path):
+    folders.write(tmp_path, folders.config(), [folders.estimate(-3.0, warning="few samples\nworse than columns")])
+    (run,) = collect_runs(tmp_path)
+    assert run.warnings == [("log_likelihood", "few samples"), ("log_likelihood", "worse than columns")]

@@ -240,7 +240,7 @@ def test_likelihood_warnings_are_added():
 
     found, *_ = evaluate_test_set(nn.Sequential(Part(), nn.Identity()), {"a": Likelihood(), "b": Mean("brightness")},
                                   DATA, 0, SilentDisplay(), False, lambda *shown: None)  # fmt: skip
-    assert found[0]["warning"].startswith("the noise is at its floor; worse than columns")
+    assert found[0]["warning"].startswith("the noise is at its floor\nworse than columns")
     assert [row["warning"] for row in found[1:]] == [None, None, None]
 
 

@@ -103,4 +103,6 @@ class ClassConditional(JointModel, ExactModel, EMModel):
     def likelihood_warning(self) -> str | None:
         """Warnings about the likelihoods of single classes; None without any."""
         warnings = [(k, part.likelihood_warning) for k, part in enumerate(self.parts)]
-        return join_warnings(*(f"class {k}: {warning}" for k, warning in warnings if warning))
+        return join_warnings(
+            *(f"class {k}: {line}" for k, warning in warnings for line in (warning or "").splitlines())
+        )

@@ -77,7 +77,7 @@ def test_warnings_name_floors_and_few_data():
     found = values(x)
     constant = "1 of 8 columns are constant over the training examples"
     floor = "the noise of 1 of 8 columns is at its floor, on which the likelihood depends (relative_min_scale=0.001)"
-    assert found["factor_analysis"].warning == found["independent_columns"].warning == f"{floor}; {constant}"
+    assert found["factor_analysis"].warning == found["independent_columns"].warning == f"{floor}\n{constant}"
     assert found["ppca"].warning == constant
     few = values(examples(5, 1).x.double(), latent_dim=5)
     assert "fewer training examples (5) than dimensions (8)" in few["factor_analysis"].warning

@@ -226,7 +226,7 @@ def test_likelihood_warnings_are_named():
     assert fit(FactorAnalysis, x)[0].likelihood_warning is None
     x[:, 2] = 0.5
     assert fit(FactorAnalysis, x)[0].likelihood_warning == (
-        "the noise of 1 of 6 columns is at its floor, on which the likelihood depends (relative_min_scale=0.001); "
+        "the noise of 1 of 6 columns is at its floor, on which the likelihood depends (relative_min_scale=0.001)\n"
         "1 of 6 columns are constant over the training examples"
     )
     few = fit(PPCA, data(5, 8), latent_dim=5)[0].likelihood_warning
