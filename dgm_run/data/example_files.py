@@ -71,15 +71,15 @@ def _read_array(path: Path) -> np.ndarray:
 def _read_numbers(path: Path) -> np.ndarray:
     """Reads a table of numbers, with or without a line of names; an empty field is a missing value."""
     rows = read_csv_rows(path)
-    if not all(_is_number(field) for field in rows[0]):
+    if not all(_is_number(field) for field in rows[0][1]):
         rows = rows[1:]
-    for number, row in enumerate(rows):
-        for column, field in enumerate(row):
+    for line, row in rows:
+        for column, field in enumerate(row, 1):
             if not _is_number(field):
-                raise DataError(f"{path}: row {number}, column {column} holds {field!r}, which is no number")
-        if len(row) != len(rows[0]):
-            raise DataError(f"{path}: row {number} has {len(row)} columns, and the first {len(rows[0])}")
-    return np.array([[float(field) if field.strip() else np.nan for field in row] for row in rows])
+                raise DataError(f"{path}: line {line}, column {column} holds {field!r}, which is no number")
+        if len(row) != len(rows[0][1]):
+            raise DataError(f"{path}: line {line} has {len(row)} columns, and line {rows[0][0]} has {len(rows[0][1])}")
+    return np.array([[float(field) if field.strip() else np.nan for field in row] for _, row in rows])
 
 
 def _is_number(field: str) -> bool:

@@ -61,8 +61,11 @@ def find_format(path: Path) -> str:
     return formats[path.suffix.lower()]
 
 
-def read_csv_rows(path: Path) -> list[list[str]]:
+def read_csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Reads the rows of a .csv or .tsv file, the header among them; the first row tells the delimiter.
+
+    Returns:
+        Each row with the line of the file in which it begins, from 1.
 
     Raises:
         DataError: the file cannot be read, or is empty.
@@ -72,7 +75,12 @@ def read_csv_rows(path: Path) -> list[list[str]]:
             header = file.readline()
             file.seek(0)
             delimiter = max(DELIMITERS, key=header.count)
-            rows = [row for row in csv.reader(file, delimiter=delimiter, strict=True) if row]
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            rows = []
+            line = 1
+            for row in reader:
+                rows += [(line, row)] if row else []
+                line = reader.line_num + 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table in UTF-8 ({error})") from None
     if not rows:
@@ -82,11 +90,11 @@ def read_csv_rows(path: Path) -> list[list[str]]:
 
 def _read_csv(path: Path) -> list[RawColumn]:
     rows = read_csv_rows(path)
-    width = len(rows[0])
-    for number, row in enumerate(rows):
+    width = len(rows[0][1])
+    for line, row in rows:
         if len(row) != width:
-            raise DataError(f"{path}: row {number} has {len(row)} cells, and the header has {width}: correct the row")
-    texts = list(zip(*rows, strict=True))
+            raise DataError(f"{path}: line {line} has {len(row)} cells, and the header has {width}: correct the line")
+    texts = list(zip(*(row for _, row in rows), strict=True))
     return [_convert_texts(name.strip(), [text.strip() for text in column]) for name, *column in texts]
 
 

@@ -115,8 +115,8 @@ def test_sentences_are_scored(tmp_path):
         (lambda f: None, ["gone.npy"], "gone.npy: there is no such file or folder"),
         (lambda f: (f / "a.xyz").touch(), ["a.xyz"], "a.xyz: known are folders of images, .npy, .npz, .csv"),
         (lambda f: (f / "a.npy").write_text("no"), ["a.npy"], "a.npy is no .npy or .npz file of plain numbers"),
-        (lambda f: (f / "a.csv").write_text("1,2\n3,b\n"), ["a.csv"], "a.csv: row 1, column 1 holds 'b', which is no"),
-        (lambda f: (f / "a.csv").write_text("1,2\n3\n"), ["a.csv"], "a.csv: row 1 has 1 columns, and the first 2"),
+        (lambda f: (f / "a.csv").write_text("1,2\n3,b\n"), ["a.csv"], "a.csv: line 2, column 2 holds 'b', which is no"),
+        (lambda f: (f / "a.csv").write_text("1,2\n3\n"), ["a.csv"], "a.csv: line 2 has 1 columns, and line 1 has 2"),
         (
             lambda f: np.save(f / "a.npy", np.ones((2, 3))),
             ["a.npy"],

@@ -95,7 +95,8 @@ def test_parquet_files_come_back(tmp_path, arrow_table):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n3\n", r"row 2 has 1 cells, and the header has 2: correct the row$"),
+        ("a,b\n1,2\n3\n", r"line 3 has 1 cells, and the header has 2: correct the line$"),
+        ('a,b\n\n"1\n2",2\n3\n', r"line 5 has 1 cells, "),
         ("a,a\n1,2\n", r"two columns are called a: rename one$"),
         ("a,b\n", r"the table has no rows: check the file$"),
         ("", r"the file is empty$"),
