@@ -185,9 +185,16 @@ class TrainedModel:
         return self._map(x, lambda batch: model.infer(batch).mean)
 
     def decode(self, z: ArrayLike | Tensor) -> Tensor:
-        """Computes the mean of p(x | z): (N, L) -> (N, *shape)."""
+        """Computes the mean of p(x | z): (N, L) -> (N, *shape).
+
+        Raises:
+            DataError: z has another shape.
+        """
         model = self._require(LatentVariableModel, "decode")
         codes = to_tensor(z).to(self._like)
+        (latent_dim,) = model.latent_prior().event_shape
+        if codes.dim() != 2 or codes.shape[1] != latent_dim or not len(codes):
+            raise DataError(f"z has shape {list(codes.shape)}, and the model takes (N, {latent_dim}), N at least 1")
         with torch.no_grad():
             return self._restore(torch.cat([model.decode(batch).mean for batch in codes.split(BATCH_SIZE)]))
 
@@ -199,11 +206,20 @@ class TrainedModel:
             return self._restore(self._map(x, self.model.reconstruct))
 
     def interpolate(self, x1: ArrayLike | Tensor, x2: ArrayLike | Tensor, steps: int = 8) -> Tensor:
-        """Decodes even steps between the codes of pairs of examples, (N, *shape) each: (steps, N, *shape)."""
+        """Decodes even steps between the codes of pairs of examples, (N, *shape) each: (steps, N, *shape).
+
+        Raises:
+            ConfigError: the number of steps is not positive.
+            DataError: x1 and x2 do not have the same number of examples.
+        """
         self._require_encoder("interpolate")
-        first = self.encode(x1)
+        if steps < 1:
+            raise ConfigError(f"steps = {steps} must be positive")
+        first, last = self.encode(x1), self.encode(x2)
+        if len(first) != len(last):
+            raise DataError(f"x1 has {len(first)} examples, and x2 has {len(last)}: give as many of both")
         shares = torch.linspace(0, 1, steps, dtype=first.dtype).view(-1, 1, 1)
-        codes = torch.lerp(first, self.encode(x2), shares)  # (steps, N, L)
+        codes = torch.lerp(first, last, shares)  # (steps, N, L)
         return self.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
 
     def impute(self, x: ArrayLike | Tensor, seed: int = 0) -> Tensor:
@@ -234,8 +250,10 @@ class TrainedModel:
             seed: seed of the draws; None continues torch's random numbers.
 
         Raises:
-            ConfigError: the model knows no labels, or not this one.
+            ConfigError: n is not positive, or the model knows no labels, or not this one.
         """
+        if n < 1:
+            raise ConfigError(f"n = {n} must be positive")
         if y is not None:
             model = self._require(JointModel, "draw examples of one label")
             if not 0 <= y < model.num_classes:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import dgm_run
-from dgm_run.errors import CheckpointError, ConfigError, DataError
+from dgm_run.errors import CheckpointError, ConfigError, DataError, UserError
 from tests.support import own_data
 from tests.support.own_data import FACTORS, density_in_data_units, draw_columns, gaussian_log_density
 from tests.support.tiny import TINY, TINY_ENERGY, TINY_EXACT, TINY_GAN, TINY_LABELLED
@@ -225,3 +225,22 @@ def test_foreign_code_of_a_folder_is_refused(tmp_path):
     path.write_text(path.read_text().replace("dgm_run.data.sources.digits.Digits", "subprocess.run"))
     with pytest.raises(CheckpointError, match=r"load\(run_dir, packages=\['subprocess'\]\)"):
         model.log_likelihood(np.zeros((1, 1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, x: model.sample(0), r"^n = 0 must be positive$"),
+        (lambda model, x: model.sample(-1), r"^n = -1 must be positive$"),
+        (
+            lambda model, x: model.decode(np.zeros((3, 99))),
+            r"^z has shape \[3, 99\], and the model takes \(N, \d+\), N at",
+        ),
+        (lambda model, x: model.decode(np.zeros(2)), r"^z has shape \[2\]"),
+        (lambda model, x: model.interpolate(x[:2], x[:2], steps=0), r"^steps = 0 must be positive$"),
+        (lambda model, x: model.interpolate(x[:2], x[:3]), r"^x1 has 2 examples, and x2 has 3: give as many of both$"),
+    ],
+)
+def test_wrong_numbers_and_shapes_are_one_line(vae, test_images, call, message):
+    with pytest.raises(UserError, match=message):
+        call(vae, test_images)
