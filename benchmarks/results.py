@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.presets import Preset, read_presets
 from dgm_run.report.runs import Run, collect_runs
 from dgm_run.report.verdict import judge

@@ -7,7 +7,7 @@ import yaml
 
 import dgm_run
 from benchmarks.results import describe_plan, keep_runs
-from dgm_run.config.compose import conf_dir
+from dgm_run.config.hydra_compose import conf_dir
 from dgm_run.config.presets import read_presets
 from dgm_run.report.runs import collect_runs
 from tests.support.tiny import run_here
