@@ -9,6 +9,7 @@ Public functions, imported on first use, so that the command line answers before
     frame = dgm_run.results("outputs")                      # the numbers of all runs, as a pandas data frame
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from dgm_run.runner.export import export
     from dgm_run.runner.run import run
     from dgm_run.runner.run_folder import load
+
+# Threads of GNU's OpenMP that wait for others look so often before they sleep. Its own 300,000 looks take the cores
+# from other processes, which delays all of them. torch reads the variable when it is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _MODULES = {
     "compose": "dgm_run.config.compose",

@@ -1,4 +1,6 @@
 import math
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -98,3 +100,12 @@ def test_freed_memory_serves_the_next_tensors():
 
     fill_tensors()
     assert min(fill_tensors() for _ in range(5)) < 1_000  # of 8,192 pages
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "10000"), ("7", "7")])
+def test_waiting_threads_sleep_soon(given, found):
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {"GOMP_SPINCOUNT": given} if given else {}
+    code = "import os, dgm_run; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

@@ -97,6 +97,7 @@ class GatedPixelCNN(PixelNetwork):
         self.output = output_layer(channels, out_channels)
         self.in_channels = in_channels
         self.channels = channels
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as the images
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         v = h = to_channels_last(x)

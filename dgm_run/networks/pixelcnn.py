@@ -69,6 +69,7 @@ class PixelCNN(PixelNetwork):
         with torch.no_grad():  # the sum over the residual layers has the variance of one layer
             for layer in (*self.above[1:], *self.left[1:]):
                 layer.conv.weight.mul_((num_layers - 1) ** -0.5)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as the images
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x = to_channels_last(x)
