@@ -12,6 +12,8 @@ from dgm_run.data.memmap import OnDisk
 from dgm_run.errors import DataError
 
 MAX_DIGESTED_VALUES = 100_000_000
+MAX_SHARE = 1000
+"""Largest number of examples that are put aside without a number of the user's."""
 """Largest number of values of each split in a digest: a split may exceed the memory."""
 
 
@@ -69,12 +71,20 @@ def digest(splits: RawSplits) -> str:
     return md5.hexdigest()[:8]
 
 
-def split_examples(x: Tensor, y: Tensor | None, num_valid: int, num_test: int) -> RawSplits:
+def split_examples(x: Tensor, y: Tensor | None, num_valid: int | None, num_test: int | None) -> RawSplits:
     """Splits examples into train, valid and test, in this order; training gets the rest.
+
+    Args:
+        x: examples, (N, *shape).
+        y: labels, (N,), or None.
+        num_valid, num_test: number of examples; None for a tenth of them, at most `MAX_SHARE`.
 
     Raises:
         DataError: no training examples are left.
     """
+    share = min(MAX_SHARE, max(1, len(x) // 10))
+    num_valid = share if num_valid is None else num_valid
+    num_test = share if num_test is None else num_test
     num_train = len(x) - num_valid - num_test
     if num_train < 1:
         raise DataError(

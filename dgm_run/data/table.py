@@ -47,8 +47,8 @@ class TableSource(ABC):
         label: name of the column whose values are the labels, which is no feature then; null for none.
         use: kinds of the columns to keep; null for all.
         one_hot: whether each value of a categorical column is a binary column of its own.
-        num_valid: rows for validation.
-        num_test: rows for the test set.
+        num_valid: rows for validation; null for a tenth, at most 1,000.
+        num_test: rows for the test set, as `num_valid`.
         split_seed: seed of the shuffle before the split; null keeps the order and takes the last rows.
     """
 
@@ -58,8 +58,8 @@ class TableSource(ABC):
     label: str | None
     use: Sequence[Kind] | None
     one_hot: bool
-    num_valid: int
-    num_test: int
+    num_valid: int | None
+    num_test: int | None
     split_seed: int | None
 
     @abstractmethod

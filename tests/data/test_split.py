@@ -55,3 +55,8 @@ def test_digest_ignores_the_storage():
     train, valid, test = three(x)
     expected = digest(three(x))
     assert digest(RawSplits(RawSplit(OnDisk(train.x)), valid, test)) == expected
+
+
+@pytest.mark.parametrize(("num", "sizes"), [(300, [240, 30, 30]), (3, [1, 1, 1]), (25_000, [23_000, 1000, 1000])])
+def test_a_tenth_is_put_aside_by_default(num, sizes):
+    assert [len(split.x) for split in split_examples(torch.arange(num), None, None, None)] == sizes

@@ -26,8 +26,8 @@ class Arrays:
 
     Args:
         path: file or folder.
-        num_valid: examples for validation, if one array is split.
-        num_test: examples for the test set, if one array is split.
+        num_valid: examples for validation, if one array is split; null for a tenth, at most 1,000.
+        num_test: examples for the test set, as `num_valid`.
         split_seed: seed of the shuffle before the split; null keeps the order and takes the last examples.
 
     Raises:
@@ -36,7 +36,7 @@ class Arrays:
 
     is_users_own = True  # the files may change from one run to the next
 
-    def __init__(self, path: str, num_valid: int, num_test: int, split_seed: int | None):
+    def __init__(self, path: str, num_valid: int | None, num_test: int | None, split_seed: int | None):
         self.path = path
         self.num_valid = num_valid
         self.num_test = num_test

@@ -39,8 +39,8 @@ class ImageFolder:
         labels: folders (the sorted names of the folders in `path` are the classes 0, 1, ...), or null for none.
         fit: stretch | crop | pad, for images of another aspect ratio; crop keeps the centre.
         background: colour behind transparent pixels and of the padding: a grey level 0 .. 255, or red, green and blue.
-        num_valid: images for validation.
-        num_test: images for the test set.
+        num_valid: images for validation; null for a tenth, at most 1,000.
+        num_test: images for the test set, as `num_valid`.
         split_seed: seed of the shuffle.
         decoded: folder for the file of decoded images, which is made again when the images or these settings change;
             null to keep the images in memory.
@@ -57,8 +57,8 @@ class ImageFolder:
         labels: Literal["folders"] | None,
         fit: Fit,
         background: int | Sequence[int],
-        num_valid: int,
-        num_test: int,
+        num_valid: int | None,
+        num_test: int | None,
         split_seed: int,
         decoded: str | None,
     ):
