@@ -80,6 +80,7 @@ def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int, arguments: lis
     """Draws all pictures, or sentences, of the model; returns their files."""
     import torch
 
+    from dgm_run.models.base import get_like
     from dgm_run.runner.run_folder import load_model
     from dgm_run.runner.sample import draw_sentences, write_sentences
     from dgm_run.runner.text_samples import is_sentence_model
@@ -87,7 +88,7 @@ def _draw_pictures(folder: Path, own: OwnCode, n: int, seed: int, arguments: lis
     has_start = load_start(folder)
     cfg = _compose_run(folder, own, [], lambda code: sample_run(folder, arguments, code)) if has_start else None
     model = load_model(folder, own.packages)
-    torch.set_default_dtype(next(model.parameters()).dtype)
+    torch.set_default_dtype(get_like(model).dtype)
     data = _load_data_or_warn(cfg, folder)
     target = folder / "drawn" / f"seed_{seed}"
     if is_sentence_model(model):

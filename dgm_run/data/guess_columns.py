@@ -1,5 +1,6 @@
 """Guesses the kinds of a table's columns from their cells."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -13,6 +14,8 @@ MAX_CATEGORIES = 50
 """Largest number of different texts that are taken for categories."""
 MAX_COUNT = 255
 """Largest whole number that is taken for a count; larger ones are years, incomes and the like."""
+DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?[./]\d\d?[./]\d{2,4}( .*)?")
+"""Texts that are dates, with or without a time."""
 
 
 class RawColumn(NamedTuple):
@@ -90,12 +93,13 @@ def choose_label(table: Sequence[RawColumn], name: str, kind: Choice | None) -> 
 
 
 def guess_kind(raw: RawColumn) -> Choice:
-    """Guesses the kind of a column; `drop` for constants, row numbers, and texts that rarely repeat."""
+    """Guesses the kind of a column; `drop` for constants, row numbers, dates, and texts that rarely repeat."""
     if not raw.is_readable:
         return "drop"
     cells = [cell for cell in raw.cells if cell is not None]
     different = set(cells)
-    if len(different | set(raw.categories)) < 2:
+    are_dates = all(isinstance(cell, str) and DATE.fullmatch(cell) for cell in cells)
+    if are_dates or len(different | set(raw.categories)) < 2:
         return "drop"
     if len(raw.categories or different) == 2:
         return "binary"

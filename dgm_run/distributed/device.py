@@ -134,4 +134,5 @@ def _make_device(name: str) -> torch.device:
 def _count_useful_threads(model: nn.Module, batch_size: int) -> int:
     """Counts the threads that a batch keeps busy. Idle threads make it up to ten times slower on a busy machine."""
     work = batch_size * sum(parameter.numel() for parameter in model.parameters())
-    return min(max(1, ALL_THREADS // process_group.local_size()), math.ceil(work / PRODUCTS_PER_THREAD))
+    useful = max(1, math.ceil(work / PRODUCTS_PER_THREAD))  # a model may have no parameter
+    return min(max(1, ALL_THREADS // process_group.local_size()), useful)

@@ -1,7 +1,9 @@
 """Limits of quantities, which their intervals do not pass."""
 
+import math
 from dataclasses import replace
 
+from dgm_run.errors import join_warnings
 from dgm_run.estimators.base import Estimate
 from dgm_run.estimators.intervals import Limits
 
@@ -13,6 +15,8 @@ LIMITS_OF_DISCRETE_DATA: dict[str, Limits] = {
     "perplexity": (1.0, None),
 }
 LIMITS_OF_ALL_DATA: dict[str, Limits] = {"kl": (0.0, None), "kl_from_truth": (0.0, None)}
+TOLERANCE = 1e-3
+"""Distance beyond a limit that rounding and sampling may cause."""
 
 
 def add_limits(estimate: Estimate, is_discrete: bool) -> Estimate:
@@ -26,4 +30,20 @@ def add_limits(estimate: Estimate, is_discrete: bool) -> Estimate:
     if is_discrete:
         names = (each for each in LIMITS_OF_DISCRETE_DATA if f"{estimate.quantity}_".startswith(f"{each}_"))
         limits = next((LIMITS_OF_DISCRETE_DATA[name] for name in names), limits)
-    return replace(estimate, limits=limits) if limits and not estimate.limits else estimate
+    limits = estimate.limits or limits
+    warning = join_warnings(estimate.warning, _describe_impossible(estimate, limits))
+    return replace(estimate, limits=limits, warning=warning)
+
+
+def _describe_impossible(estimate: Estimate, limits: Limits | None) -> str | None:
+    """Describes a value that the quantity cannot have; None for a possible one."""
+    if math.isnan(estimate.value):
+        return "it is not a number"
+    low, high = limits or (None, None)
+    if high is not None and estimate.value > high + TOLERANCE:
+        return (
+            f"it exceeds {high:g}, the largest value that it can have: the model gives no probabilities of these data"
+        )
+    if low is not None and estimate.value < low - TOLERANCE:
+        return f"it is below {low:g}, the least value that it can have: the model gives no probabilities of these data"
+    return None

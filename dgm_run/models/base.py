@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import chain
 from typing import Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import torch
@@ -53,6 +54,11 @@ def topmost_with_method(module: nn.Module, method: str) -> Iterator[object]:
     else:
         for child in module.children():
             yield from topmost_with_method(child, method)  # type: ignore[call-overload]  # of the same method
+
+
+def get_like(model: nn.Module) -> Tensor:
+    """Returns a tensor with the type and the device of a model: a parameter, else a buffer."""
+    return next(chain(model.parameters(), model.buffers()))
 
 
 class GenerativeModel(nn.Module, ABC):

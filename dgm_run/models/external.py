@@ -12,6 +12,7 @@ shape (), and p(x | z) of batch shape (N,) for z of shape (N, L).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from dgm_run.distributions.torch_distribution import wrap_distribution
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, GenerativeModel
+
+MAX_REASON = 200
+"""Characters of an error of the user's module that a message repeats."""
 
 DENSITIES = ("infer", "latent_prior", "decode")
 """Methods of a latent-variable model."""
@@ -43,7 +47,7 @@ def build_external_model(
     """
     module = factory(**(arguments or {}))
     if not isinstance(module, nn.Module):
-        raise ConfigError(f"model.factory: it returns a {type(module).__name__}: return a torch.nn.Module")
+        raise ConfigError(f"model.factory: it returns {type(module).__name__}: return a torch.nn.Module")
     if isinstance(module, GenerativeModel):
         return module
     if all(_has(module, name) for name in DENSITIES):
@@ -134,6 +138,7 @@ class ExternalExactModel(ExternalModel, ExactModel):
         with _describe_failure("log_prob(x)"):
             log_p = self.log_prob(x)
         _check_shape("log_prob(x)", log_p, (len(x),))
+        _refuse_nan("log_prob(x)", log_p)
 
 
 class ExternalLatentModel(ExternalModel, ContinuousLatentModel):
@@ -165,7 +170,7 @@ class ExternalLatentModel(ExternalModel, ContinuousLatentModel):
     def infer(self, x: Tensor) -> Distribution:
         with _describe_failure("infer(x)"):
             q = self.module.infer(x)
-        return _wrap("infer(x)", q, Size((len(x),)))
+        return _wrap("infer(x)", q, x.shape[:1])
 
     def latent_prior(self) -> Distribution:
         with _describe_failure("latent_prior()"):
@@ -183,16 +188,18 @@ class ExternalLatentModel(ExternalModel, ContinuousLatentModel):
     def check(self, x: Tensor) -> None:
         _check_event("infer(x)", self.infer(x), self.latent_prior().event_shape)
         with _describe_failure("log p(x, z) - log q(z | x)"):
-            self.log_weights(x, 1)
+            log_w = self.log_weights(x, 1)
+        _refuse_nan("log p(x, z) - log q(z | x)", log_w)
 
 
 def _wrap(method: str, density: Any, batch_shape: Size) -> Distribution:
     """Returns a density of the module as one of this package; refuses another object, or another batch shape."""
     if not isinstance(density, torch_distributions.Distribution):
         raise ConfigError(
-            f"model.factory: {method} returns a {type(density).__name__}: return a torch.distributions.Distribution"
+            f"model.factory: {method} returns {type(density).__name__}: return a torch.distributions.Distribution"
         )
-    if density.batch_shape not in (batch_shape, Size((batch_shape.numel(),))):
+    is_traced = torch.compiler.is_exporting()  # where sizes are symbols
+    if not is_traced and density.batch_shape not in (batch_shape, Size((batch_shape.numel(),))):
         shapes = f"batch shape {tuple(density.batch_shape)} and event shape {tuple(density.event_shape)}"
         missing = len(density.batch_shape) - 1
         hint = f": wrap it in torch.distributions.Independent(p, {missing})" if missing > 0 else ""
@@ -201,7 +208,7 @@ def _wrap(method: str, density: Any, batch_shape: Size) -> Distribution:
 
 
 def _check_event(method: str, density: Distribution, shape: Size) -> None:
-    if density.event_shape != shape:
+    if not torch.compiler.is_exporting() and density.event_shape != shape:
         raise ConfigError(
             f"model.factory: {method} is a density of shape {tuple(density.event_shape)}, and needs {tuple(shape)}"
         )
@@ -211,6 +218,13 @@ def _check_shape(method: str, value: Any, shape: tuple[int, ...]) -> None:
     found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
     if found != shape:
         raise ConfigError(f"model.factory: {method} returns {found}, and needs {shape}")
+
+
+def _refuse_nan(method: str, log_p: Tensor) -> None:
+    if bool(log_p.isnan().any()):
+        raise ConfigError(
+            f"model.factory: {method} is NaN for the first validation examples: see what the module takes"
+        )
 
 
 def _list_kinds(density: torch_distributions.Distribution) -> tuple[str, ...] | None:
@@ -236,7 +250,7 @@ def _describe_failure(method: str) -> Iterator[None]:
     except UserError:
         raise
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or torch.compiler.is_exporting():
             raise
-        reason = " ".join(str(error).split()) or "no message"
+        reason = shorten(str(error), MAX_REASON, placeholder=" ...") or "no message"
         raise ConfigError(f"model.factory: {method} fails ({type(error).__name__}: {reason})") from error

@@ -24,6 +24,8 @@ from dgm_run.estimators.limits import add_limits
 from dgm_run.estimators.repeats import average_repeats
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import topmost_with_method
+from dgm_run.models.corrupted import get_complete_model
+from dgm_run.models.external import ExternalModel
 from dgm_run.recording.base import Display
 from dgm_run.recording.estimate_id import values_key
 from dgm_run.recording.grid_labels import draw_labelled_grid
@@ -90,9 +92,15 @@ def evaluate_test_set(
         needs_baseline = has_likelihood_without_baseline(all_estimates)
         fit_independent = fit_independent_columns if data.train.columns else fit_independent_pixels
         baseline = fit_independent(data) if needs_baseline else None
-        advice = "the model was trained on other data" if other_data else None
+        advice = "the model was trained on other data" if other_data else _advise_on_external(model)
         all_estimates = warn_if_worse(all_estimates, baseline, advice)
     return _make_evaluation(all_estimates, seconds, failed, other_data)
+
+
+def _advise_on_external(model: nn.Module) -> str | None:
+    """Returns the advice for a model that was trained elsewhere; None for others."""
+    is_external = isinstance(get_complete_model(model), ExternalModel)
+    return "see what its module takes (docs/external_models.md)" if is_external else None
 
 
 def _choose_error_of_worker(name: str, error: BaseException) -> BaseException:

@@ -15,6 +15,7 @@ from dgm_run import rng
 from dgm_run.config.commands import evaluate_run
 from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
 from dgm_run.config.own_code import make_importable
+from dgm_run.config.start import START
 from dgm_run.config.schema import RESUMABLE_KEYS
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
@@ -43,6 +44,9 @@ from dgm_run.runner.evaluate import Evaluation, evaluate_test_set
 from dgm_run.runner.finish import add_evaluation, write_results
 from dgm_run.runner.other_data import OtherData
 from dgm_run.runner.workers import has_to_start_workers, open_run
+
+NUM_NAMED = 5
+"""Largest number of changed settings that a message names."""
 
 
 def evaluate(cfg: DictConfig, run_dir: str | os.PathLike, packages: Sequence[str] = ()) -> dict[str, Any]:
@@ -207,5 +211,8 @@ def _read_finished(cfg: DictConfig, folder: Path, other: OtherData | None) -> di
     saved = run_folder.load_config(folder)
     changed = run_folder.diff_configs(saved, run_folder.resolve_config(cfg), may_change=may_change)
     if changed:
-        raise ConfigError(f"the run has another configuration: {'; '.join(changed)}")
+        more = f" and {len(changed) - NUM_NAMED} more" if len(changed) > NUM_NAMED else ""
+        is_from_python = not (folder / START).exists()  # so that a command does not know its choices
+        hint = "; a run from Python is evaluated by dgm_run.evaluate(cfg, run_dir)" if is_from_python else ""
+        raise ConfigError(f"the run has another configuration: {'; '.join(changed[:NUM_NAMED])}{more}{hint}")
     return contents

@@ -15,7 +15,7 @@ from dgm_run.data import preprocessing
 from dgm_run.data.preprocessing import Preprocessing
 from dgm_run.data.text import TextDataset
 from dgm_run.errors import ConfigError, ResultsError
-from dgm_run.models.base import LatentVariableModel
+from dgm_run.models.base import LatentVariableModel, get_like
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.report.runs import EXPORTED
@@ -128,7 +128,7 @@ def _list_programs(trained: TrainedModel) -> dict[str, tuple[nn.Module, Tensor, 
     units = trained.preprocessing
     candidates: dict[str, tuple[nn.Module, Tensor, Callable[[Tensor], Tensor]]] = {}
     if isinstance(model, HasFeatures | LatentVariableModel) and not isinstance(model, DensityNetwork):
-        x = trained.sample(NUM_CHECKED, seed=0).to(next(model.parameters()))
+        x = trained.sample(NUM_CHECKED, seed=0).to(get_like(model))
         is_level = trained.dataset.num_levels is not None
         encoder = _LinearPosterior(model) if isinstance(model, FactorAnalysis) else model
         candidates["encoder"] = (_Encoder(encoder, units), x.clamp(0, 1) if is_level else x, trained.encode)
@@ -153,8 +153,13 @@ def _refuse_difference(name: str, found: Tensor, expected: Tensor) -> None:
 
 def _trace(program: nn.Module, inputs: Tensor) -> torch.export.ExportedProgram:
     """Traces a program for any number of examples."""
-    with torch.no_grad():
-        return torch.export.export(program, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    checks = torch.distributions.Distribution._validate_args  # they look at values, which a program does not know
+    torch.distributions.Distribution.set_default_validate_args(False)
+    try:
+        with torch.no_grad():
+            return torch.export.export(program, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(checks)
 
 
 def _write_torch(program: nn.Module, inputs: Tensor, path: Path) -> Tensor:

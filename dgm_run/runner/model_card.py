@@ -34,7 +34,7 @@ def write_model_card(
         f"Trained and evaluated by dgm-run {dgm_run.__version__}. It has {contents['parameters']:,} parameters.",
         "## Numbers",
         f"Each is a mean over the test examples. Binarisation: {contents['preprocessing']}.",
-        _make_table(contents["estimates"]),
+        _make_table([row for row in contents["estimates"] if not row.get("dataset")]),
         "## Programs",
         _describe_programs(config["dataset"]["shape"], file_format, programs),
         "## The whole model",

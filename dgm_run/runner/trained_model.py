@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -27,7 +26,7 @@ from dgm_run.estimators.imputation.exact import Exact
 from dgm_run.estimators.imputation.gibbs import Gibbs
 from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from dgm_run.estimators.imputation.imputer import Imputer
-from dgm_run.models.base import GenerativeModel, LatentVariableModel
+from dgm_run.models.base import GenerativeModel, LatentVariableModel, get_like
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model, get_complete_model
 from dgm_run.models.external import get_module
 from dgm_run.models.labelled.base import JointModel
@@ -268,7 +267,7 @@ class TrainedModel:
     @property
     def _like(self) -> Tensor:
         """A parameter or a buffer of the model, which gives type and device."""
-        return next(chain(self.model.parameters(), self.model.buffers()))
+        return get_like(self.model)
 
     def _choose_estimator(self, num_samples: int | None) -> Estimator:
         """Returns the run's first estimator of the log-likelihood, for all examples and without further rows."""

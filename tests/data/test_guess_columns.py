@@ -108,3 +108,9 @@ def test_labels_are_values_of_a_column(name, kind, values):
 def test_columns_without_classes_are_refused(name, kind, message):
     with pytest.raises(DataError, match=message):
         choose_label([*TABLE, RawColumn("weight", "double", [0.5, 1.5, 2.5, 3.5])], name, kind)
+
+
+@pytest.mark.parametrize("cells", [["2024-01-03", "2024-02-11"], ["3.1.2024", "11.2.24"], ["2024-1-3 10:00", None]])
+def test_dates_are_left_out(cells):
+    assert guess_kind(RawColumn("joined", "string", [*cells, "2023-12-31"])) == "drop"
+    assert guess_kind(RawColumn("joined", "string", [*cells, "never", "2023-12-31"])) == "categorical"

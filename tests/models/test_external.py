@@ -125,7 +125,7 @@ def test_kinds_of_data(density, kinds):
     ("method", "returned", "message"),
     [
         ("latent_prior", Normal(torch.zeros(2), 1.0), "wrap it in torch.distributions.Independent|density of vectors"),
-        ("latent_prior", torch.zeros(2), r"latent_prior\(\) returns a Tensor: return a torch.distributions"),
+        ("latent_prior", torch.zeros(2), r"latent_prior\(\) returns Tensor: return a torch.distributions"),
         ("decode", Bernoulli(torch.full((2, *SHAPE), 0.5)), r"wrap it in torch.distributions.Independent\(p, 3\)"),
         ("decode", Independent(Bernoulli(torch.full((2, 6), 0.5)), 1), r"density of shape \(6,\), and needs \(1, 2, 3"),
         ("decode", Independent(Bernoulli(torch.full((3, *SHAPE), 0.5)), 3), "needs 2 densities"),
@@ -149,7 +149,7 @@ def test_failing_method_is_named():
     ("module", "message"),
     [
         (nn.Linear(1, 1), "Linear has neither infer, latent_prior, decode nor log_prob nor sample"),
-        (object(), "it returns a object: return a torch.nn.Module"),
+        (object(), "it returns object: return a torch.nn.Module"),
     ],
 )
 def test_what_is_no_model(module, message):

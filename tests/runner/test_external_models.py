@@ -135,6 +135,36 @@ def test_own_weights_without_training(tmp_path):
         assert first["value"] == second["value"]
 
 
+def test_module_without_parameters(tmp_path, monkeypatch, capfd):
+    code = "import torch\nclass Flat(torch.nn.Module):\n    def log_prob(self, x):\n        return {}\n"
+    code += "    def sample(self, n):\n        return torch.zeros(n, 1, 8, 8)\n"
+    (tmp_path / "flat.py").write_text(code.format("-44.36 * torch.ones(len(x))"))
+    run = tmp_path / "run"
+    arguments = ["model=external", "model.factory=flat.Flat", f"hydra.run.dir={run}"]
+    done = run_here("main", arguments, tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    assert "see what its module takes" in done.stdout
+    done = run_here("sample", ["--package", str(tmp_path / "flat.py"), str(run), "n=2"], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    sys.modules.pop("flat")
+
+
+@pytest.mark.parametrize(
+    ("log_p", "message"), [("torch.nan", "is NaN for the first validation"), ("1.0", "exceeds 0, the largest value")]
+)
+def test_impossible_likelihood_is_named(log_p, message, tmp_path, monkeypatch):
+    code = f"import torch\nclass M(torch.nn.Module):\n    def log_prob(self, x):\n        return {log_p} + 0 * x[:, 0, 0, 0]\n"
+    (tmp_path / "impossible.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cfg = dgm_run.compose("model=external", "model.factory=impossible.M")
+    try:
+        results = dgm_run.run(cfg, tmp_path / "run")
+        assert message in results["estimates"][0]["warning"]
+    except ConfigError as error:
+        assert message in str(error)
+    sys.modules.pop("impossible")
+
+
 def test_shared_weights_are_saved(tmp_path, monkeypatch):
     """Two names of one tensor, as of an embedding and its inverse, which safetensors refuses."""
     import linear_gaussian
@@ -168,6 +198,7 @@ def test_page(tmp_path, monkeypatch, capfd):
     by_shell = json.loads(Path("shell/results.json").read_text())["estimates"]
     by_code = json.loads(Path("outputs/theirs/results.json").read_text())["estimates"]
     assert [row["value"] for row in by_shell] == [row["value"] for row in by_code]
+    dgm_run.export("outputs/theirs", "torch", packages=["adapter"])
     sys.modules.pop("adapter")
 
 

@@ -39,3 +39,13 @@ def test_code_of_the_card_runs(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)  # the project's own text
     assert names["values"].shape == (3, 2)
     assert json.loads((folder / "results.json").read_text())["model"] == "VAE"
+
+
+def test_card_leaves_out_numbers_of_other_data(tmp_path):
+    dgm_run.run(dgm_run.compose(*TINY), tmp_path)
+    path = tmp_path / "results.json"
+    contents = json.loads(path.read_text())
+    other = {"name": "b", "preprocessing": "none", "settings": {}}
+    contents["estimates"] += [row | {"value": -1234.5, "dataset": other} for row in contents["estimates"]]
+    path.write_text(json.dumps(contents))
+    assert "-1234.5" not in (dgm_run.export(tmp_path, "torch") / "README.md").read_text()
