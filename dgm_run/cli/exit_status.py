@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Outcome:
     Attributes:
         has_failed: whether a run, a job or an estimator failed.
         is_stopped: whether a signal, such as that of Ctrl-C, has stopped the command.
+        started: time at which the command started, seconds since 1970.
         older_folders: run folders that the command names and that were there before it.
         run_folders: folders of the runs that this process has trained or evaluated.
         sweep_folders: folders of the sweeps that this process has started.
@@ -42,6 +44,7 @@ class Outcome:
 
     has_failed: bool = False
     is_stopped: bool = False
+    started: float = field(default_factory=time.time)
     older_folders: list[Path] = field(default_factory=list)
     run_folders: list[Path] = field(default_factory=list)
     sweep_folders: list[Path] = field(default_factory=list)

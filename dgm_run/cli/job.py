@@ -136,9 +136,14 @@ def _write_allowing_command(hydra_cfg: DictConfig, own: OwnCode, networks: Seque
 
 
 def _is_new_and_unused(folder: Path) -> bool:
-    """Returns whether this command has made a folder, and has put nothing into it but what each run starts with."""
+    """Returns whether this command has made a folder, and has put nothing into it but what each run starts with.
+
+    An older file shows that the folder is not new, where its name depends on the configuration.
+    """
     is_new = is_rank_zero() and folder.absolute() not in outcome.older_folders
     if not is_new or is_run_folder_locked(folder):  # by a command of the same second, whose folder has the same name
+        return False
+    if any(path.stat().st_mtime < outcome.started for path in folder.rglob("*")):
         return False
     return {path.name for path in folder.iterdir()} <= {".hydra", ".lock", "run.log", START}
 

@@ -21,7 +21,7 @@ NAME = "the array"
 
 
 def to_tensor(x: ArrayLike | Tensor) -> Tensor:
-    """Converts an array, a list or a tensor of numbers to a tensor.
+    """Converts an array, a list or a tensor of numbers to a tensor. Masked elements become NaN.
 
     Raises:
         DataError: it holds no numbers, or rows of unequal lengths.
@@ -29,7 +29,7 @@ def to_tensor(x: ArrayLike | Tensor) -> Tensor:
     if isinstance(x, Tensor) and x.layout == torch.strided and not x.is_complex():
         return x
     try:
-        array = np.asarray(x)
+        array = np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
     except (TypeError, ValueError) as error:
         raise DataError(f"{NAME} is no array of numbers: {str(error).splitlines()[0]}") from None
     types = {"b": np.bool_, "u": np.uint8 if array.dtype == np.uint8 else np.int64, "i": np.int64, "f": np.float64}

@@ -92,11 +92,11 @@ def assemble_parts(cfg: DictConfig, device: torch.device, resume: Snapshot | Non
         model = build_corrupted_model(model, dataset.corrupt)
         refuse_needing_complete(model, dataset, {"objective": objective, "trainer": trainer} | estimators)
     refuse_values_outside_unit_interval(model, data)
-    if isinstance(model, ExternalModel):
-        model.check(data.valid.batch(slice(0, 2)))
     if resume:
         refuse_other_data(resume.state["data"], dataset)
     model.eval()
+    if isinstance(model, ExternalModel):
+        model.check(data.valid.batch(slice(0, 2)))
     for estimator in estimators.values():
         estimator.check(model, data)
     model.train()

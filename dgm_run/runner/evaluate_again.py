@@ -15,8 +15,8 @@ from dgm_run import rng
 from dgm_run.config.commands import evaluate_run
 from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
 from dgm_run.config.own_code import make_importable
-from dgm_run.config.start import START
 from dgm_run.config.schema import RESUMABLE_KEYS
+from dgm_run.config.start import START
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group

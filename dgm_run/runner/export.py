@@ -20,7 +20,7 @@ from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
 from dgm_run.report.runs import EXPORTED
 from dgm_run.runner import results, run_folder
-from dgm_run.runner.model_card import write_model_card
+from dgm_run.runner.model_card import CARD, HEAD, write_model_card
 from dgm_run.runner.trained_model import HasFeatures, TrainedModel
 
 Format = Literal["onnx", "torch"]
@@ -69,6 +69,7 @@ def export(
     model = run_folder.load(source, packages)
     programs = _list_programs(model)
     folder = Path(out) if out is not None else source / EXPORTED / file_format
+    _refuse_other_contents(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write = _write_onnx if file_format == "onnx" else _write_torch
     for name, (program, inputs, expected) in programs.items():
@@ -77,6 +78,15 @@ def export(
     _copy_run(source, folder)
     write_model_card(folder, contents, run_folder.load_config(source), file_format, list(programs))
     return folder
+
+
+def _refuse_other_contents(folder: Path) -> None:
+    """Refuses a folder that holds anything but a former export."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    card = folder / CARD
+    if not card.is_file() or not card.read_text(encoding="utf-8", errors="replace").startswith(HEAD):
+        raise ConfigError(f"export: {folder} is there and holds no exported model: name a new folder: out=FOLDER")
 
 
 class _Encoder(nn.Module):

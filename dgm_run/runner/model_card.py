@@ -10,6 +10,11 @@ import dgm_run
 from dgm_run.config.leaves import format_leaf
 from dgm_run.recording.terminal import format_value
 
+CARD = "README.md"
+"""File of the card."""
+HEAD = "---\nlibrary_name: dgm-run\n"
+"""First lines of every card."""
+
 
 def write_model_card(
     folder: Path, contents: Mapping[str, Any], config: Mapping[str, Any], file_format: str, programs: Sequence[str]
@@ -41,7 +46,7 @@ def write_model_card(
         'It gives log-likelihoods, samples and imputations: `dgm_run.load("THIS_FOLDER")`. '
         "`.hydra/config.yaml` has all settings.",
     ]
-    (folder / "README.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    (folder / CARD).write_text("\n\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _make_table(estimates: Sequence[Mapping[str, Any]]) -> str:

@@ -85,6 +85,8 @@ def choose_other_data(own: Mapping[str, Any], other: Mapping[str, Any]) -> Other
             f"{own.get('name')}, which holds {_describe(kinds[0], shapes[0])}: choose data of the same kind and shape"
         )
     adopted |= _take(own, other, CORRUPTION_KEYS)
+    if other.get("augment"):  # it changes training images alone, and nothing is trained
+        adopted["augment"] = None
     replaced = {key: other[key] for key, value in adopted.items() if other[key] != value and "columns" not in adopted}
     return OtherData(str(own.get("name")), shapes[0], adopted, replaced)
 

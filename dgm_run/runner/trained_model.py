@@ -165,12 +165,12 @@ class TrainedModel:
             ConfigError: the run has no such estimator, or the estimator takes no samples.
             DataError: the examples are not of the kind of the data.
         """
-        examples = self._prepare(x)
         estimator = self._choose_estimator(num_samples)
         model = self.model
-        if examples.corrupt and not isinstance(model, CorruptedModel):
-            model = build_corrupted_model(model, examples.corrupt)
-        with _random_numbers(seed, "log-likelihood"):
+        with _random_numbers(seed, "log-likelihood"), _default_type(self._like.dtype):
+            examples = self._prepare(x)
+            if examples.corrupt and not isinstance(model, CorruptedModel):
+                model = build_corrupted_model(model, examples.corrupt)
             if type(estimator).fit is not Estimator.fit:
                 estimator = estimator.fit(model, self.data.train, self.data.valid)
             estimates = estimator(model, examples)
@@ -343,3 +343,14 @@ def _random_numbers(seed: int | None, stream: str) -> Iterator[None]:
         with torch.random.fork_rng():
             rng.reseed(seed, stream)
             yield
+
+
+@contextmanager
+def _default_type(dtype: torch.dtype) -> Iterator[None]:
+    """Makes real numbers of this type in the block, as a run in this precision does."""
+    former = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(former)

@@ -18,6 +18,8 @@ class NoTraining(RunSettings, Trainer):
     uses = ()
 
     def fit(self, model: nn.Module, objective: Objective, data: LoadedDataset, context: RunContext) -> TrainingSummary:
+        if context.resume:  # the checkpoint has the weights that `init_from` gave
+            model.load_state_dict(context.resume.weights)
         weights = model.state_dict()
         state: dict[str, Any] = {"config": context.config, "data": data.dataset.protocol, "step": 0}
         state |= {"metrics_offset": context.log.sync(), "logged_step": 0}

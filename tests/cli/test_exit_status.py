@@ -34,6 +34,17 @@ def test_a_refused_run_leaves_no_folder(override, tmp_path, monkeypatch, capfd):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("file", ["run.log", ".hydra/notes.txt"])
+def test_a_refused_run_keeps_an_older_folder(file, tmp_path, monkeypatch, capfd):
+    """The name of the folder depends on the configuration, so the command line does not tell that it is there."""
+    path = tmp_path / "runs" / "0" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("keep")
+    os.utime(path, (1e9, 1e9))
+    run_refused(["model.latent_dim=0", "hydra.run.dir=runs/${seed}"], tmp_path, monkeypatch, capfd)
+    assert path.read_text() == "keep"
+
+
 def test_why_run_has_failed_kept_in_folder(tmp_path, monkeypatch, capfd):
     (tmp_path / "run").mkdir()
     done = run_refused(["model.latent_dim=0", "hydra.run.dir=run"], tmp_path, monkeypatch, capfd)

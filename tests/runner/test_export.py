@@ -97,6 +97,25 @@ def test_program_that_differs_is_refused(vae, tmp_path, monkeypatch):
         dgm_run.export(vae, "torch", tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["run", "notes", "file"])
+def test_other_contents_are_kept(vae, name, tmp_path):
+    place = {"run": vae, "notes": tmp_path / "notes", "file": tmp_path / "file"}[name]
+    if name == "notes":
+        place.mkdir()
+        (place / "README.md").write_text("my notes")
+    if name == "file":
+        place.write_text("mine")
+    before = {path: path.read_bytes() for path in [place, *place.rglob("*")] if path.is_file()}
+    with pytest.raises(ConfigError, match="holds no exported model"):
+        dgm_run.export(vae, "torch", place)
+    assert {path: path.read_bytes() for path in [place, *place.rglob("*")] if path.is_file()} == before
+
+
+def test_former_export_is_replaced(vae, tmp_path):
+    dgm_run.export(vae, "torch", tmp_path / "out")
+    assert (dgm_run.export(vae, "torch", tmp_path / "out") / "encoder.pt2").exists()
+
+
 def test_unknown_format_is_refused(vae):
     with pytest.raises(ConfigError, match="choose 'onnx' or 'torch'"):
         dgm_run.export(vae, "tf")

@@ -149,20 +149,37 @@ def test_module_without_parameters(tmp_path, monkeypatch, capfd):
     sys.modules.pop("flat")
 
 
-@pytest.mark.parametrize(
-    ("log_p", "message"), [("torch.nan", "is NaN for the first validation"), ("1.0", "exceeds 0, the largest value")]
-)
-def test_impossible_likelihood_is_named(log_p, message, tmp_path, monkeypatch):
-    code = f"import torch\nclass M(torch.nn.Module):\n    def log_prob(self, x):\n        return {log_p} + 0 * x[:, 0, 0, 0]\n"
+def evaluate_exact(log_p: str, tmp_path, monkeypatch):
+    """Evaluates a module whose log p(x) is this expression."""
+    code = "import torch\nclass M(torch.nn.Module):\n    def log_prob(self, x):\n"
+    code += f"        return {log_p} + x.new_zeros(len(x))\n"
     (tmp_path / "impossible.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    cfg = dgm_run.compose("model=external", "model.factory=impossible.M")
-    try:
-        results = dgm_run.run(cfg, tmp_path / "run")
-        assert message in results["estimates"][0]["warning"]
-    except ConfigError as error:
-        assert message in str(error)
-    sys.modules.pop("impossible")
+    monkeypatch.delitem(sys.modules, "impossible", raising=False)
+    return dgm_run.run(dgm_run.compose("model=external", "model.factory=impossible.M"), tmp_path / "run")
+
+
+def test_likelihood_that_is_no_number_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="is NaN for the first validation examples"):
+        evaluate_exact("torch.nan", tmp_path, monkeypatch)
+
+
+def test_likelihood_above_one_is_warned_of(tmp_path, monkeypatch):
+    results = evaluate_exact("1.0", tmp_path, monkeypatch)
+    assert "exceeds 0, the largest value" in results["estimates"][0]["warning"]
+
+
+def test_check_leaves_the_module_as_it_is(tmp_path, monkeypatch):
+    code = "import torch\nclass Normed(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    code += "        self.norm = torch.nn.BatchNorm1d(64)\n    def log_prob(self, x):\n"
+    code += "        return -self.norm(x.flatten(1)).square().sum(1)\n"
+    (tmp_path / "normed.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    dgm_run.run(dgm_run.compose("model=external", "model.factory=normed.Normed"), tmp_path / "run")
+    norm = dgm_run.load(tmp_path / "run", packages=["normed"]).model.module.norm
+    assert norm.num_batches_tracked == 0
+    assert norm.running_mean.abs().max() == 0
+    sys.modules.pop("normed")
 
 
 def test_shared_weights_are_saved(tmp_path, monkeypatch):

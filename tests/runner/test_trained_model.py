@@ -244,3 +244,26 @@ def test_foreign_code_of_a_folder_is_refused(tmp_path):
 def test_wrong_numbers_and_shapes_are_one_line(vae, test_images, call, message):
     with pytest.raises(UserError, match=message):
         call(vae, test_images)
+
+
+def test_likelihood_of_a_run_in_double_precision(tmp_path):
+    overrides = ("dataset=wine", "dataset.source.use=[real]", "likelihood=gaussian", "model.latent_dim=2")
+    few = ("trainer.max_epochs=1", "trainer.precision=fp64", "estimators.importance_sampling.num_samples=5")
+    dgm_run.run(dgm_run.compose(*overrides, *few), tmp_path)
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    model = dgm_run.load(tmp_path)
+    x = model.sample(3, seed=0)
+    assert model.log_likelihood(x).values.isfinite().all()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_masked_cells_are_missing(tmp_path):
+    overrides = ("dataset=wine", "dataset.source.use=[real]", "likelihood=gaussian", "model.latent_dim=2")
+    few = ("trainer.max_epochs=1", "estimators.importance_sampling.num_samples=5")
+    dgm_run.run(dgm_run.compose(*overrides, *few), tmp_path)
+    model = dgm_run.load(tmp_path)
+    x = model.sample(4, seed=0).numpy()
+    hidden = np.zeros(x.shape, dtype=bool)
+    hidden[:, 3] = True
+    masked = model.log_likelihood(np.ma.masked_array(x, hidden)).values
+    torch.testing.assert_close(masked, model.log_likelihood(np.where(hidden, np.nan, x)).values)

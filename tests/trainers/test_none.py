@@ -32,3 +32,16 @@ def test_finished_run_has_nothing_to_do(tmp_path, capsys):
 def test_training_needs_an_objective(tmp_path):
     with pytest.raises(ConfigError, match="objective: none is chosen"):
         dgm_run.run(dgm_run.compose("~objective"), tmp_path)
+
+
+def test_resumed_run_keeps_the_initial_weights(tmp_path):
+    """A run whose evaluation was stopped must not evaluate fresh weights after it is resumed."""
+    dgm_run.run(dgm_run.compose(*FEW, "dataset=bars_and_stripes", "seed=5", "trainer.max_epochs=1"), tmp_path / "first")
+    arguments = (*ARGUMENTS, f"trainer.init_from={tmp_path / 'first'}", "trainer.resume=auto")
+    expected = dgm_run.run(dgm_run.compose(*ARGUMENTS, arguments[-2]), tmp_path / "whole")["estimates"]
+    dgm_run.run(dgm_run.compose(*arguments), tmp_path / "stopped")
+    (tmp_path / "stopped" / "results.json").unlink()
+    resumed = dgm_run.run(dgm_run.compose(*arguments), tmp_path / "stopped")
+    assert [row["value"] for row in resumed["estimates"]] == [row["value"] for row in expected]
+    fresh = dgm_run.run(dgm_run.compose(*ARGUMENTS), tmp_path / "fresh")["estimates"]
+    assert fresh[0]["value"] != expected[0]["value"]
