@@ -55,7 +55,7 @@ def unstopped(tmp_path_factory):
 
 STOPPED = (
     *(LEARNING_RATE, "seed=choice(0,1)", "hydra.sweeper.n_trials=5", "hydra.sweeper.sampler.n_startup_trials=2"),
-    *("trainer.max_epochs=40", "trainer.checkpoint_seconds=0.2"),
+    *("trainer.max_epochs=120", "trainer.checkpoint_seconds=0.2"),
 )
 
 
