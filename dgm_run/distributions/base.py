@@ -34,9 +34,14 @@ class Distribution(torch.distributions.Distribution):
         """Mean, (*batch, *event), estimated from `NUM_MEAN_SAMPLES` samples where it has no closed form."""
         return self.sample((NUM_MEAN_SAMPLES,)).mean(0)
 
+    @property
+    def has_exact_mean(self) -> bool:
+        """Whether the mean has a closed form, and needs no samples."""
+        return type(self).mean is not Distribution.mean
+
     def independent_mean_estimates(self) -> tuple[Tensor, Tensor]:
         """Returns the mean twice, (*batch, *event) each; two estimates from samples have independent errors."""
-        if type(self).mean is not Distribution.mean:
+        if self.has_exact_mean:
             return self.mean, self.mean
         half = NUM_MEAN_SAMPLES // 2
         return self.sample((half,)).mean(0), self.sample((half,)).mean(0)

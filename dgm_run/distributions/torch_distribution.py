@@ -3,7 +3,7 @@
 from torch import Size, Tensor
 from torch import distributions as torch_distributions
 
-from dgm_run.distributions.base import NUM_MEAN_SAMPLES, Distribution, SampleShape
+from dgm_run.distributions.base import Distribution, SampleShape
 
 HEAVY_TAILED = (
     torch_distributions.Cauchy,
@@ -53,12 +53,9 @@ class TorchDistribution(Distribution):
         mean = self._compute_mean()
         return super().mean if mean is None else mean
 
-    def independent_mean_estimates(self) -> tuple[Tensor, Tensor]:
-        mean = self._compute_mean()
-        if mean is not None:
-            return mean, mean
-        half = NUM_MEAN_SAMPLES // 2
-        return self.sample((half,)).mean(0), self.sample((half,)).mean(0)
+    @property
+    def has_exact_mean(self) -> bool:
+        return self._compute_mean() is not None
 
     @property
     def exponential_tails(self) -> tuple[bool, ...]:

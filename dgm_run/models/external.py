@@ -24,6 +24,7 @@ from dgm_run.distributions.torch_distribution import wrap_distribution
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
 from dgm_run.models.base import ContinuousLatentModel, ExactModel, GenerativeModel
+from dgm_run.models.corrupted import get_complete_model
 
 MAX_REASON = 200
 """Characters of an error of the user's module that a message repeats."""
@@ -69,6 +70,11 @@ def _has(module: nn.Module, name: str) -> bool:
 def get_module(model: nn.Module) -> nn.Module:
     """Returns the module of the user's in an external model; any other model unchanged."""
     return model.module if isinstance(model, ExternalModel) else model
+
+
+def name_model(model: nn.Module) -> str:
+    """Returns the class of a model of complete examples; that of the user's module for an external one."""
+    return type(get_module(get_complete_model(model))).__name__
 
 
 class ExternalModel(GenerativeModel):

@@ -15,18 +15,19 @@ from dgm_run.config.validate import validate
 from dgm_run.data.dataset import Dataset, LoadedDataset
 from dgm_run.distributed import process_group
 from dgm_run.distributed.device import move_to_device, set_threads
-from dgm_run.errors import ConfigError, DataError
+from dgm_run.errors import ConfigError
 from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
-from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model, get_complete_model
-from dgm_run.models.external import ExternalModel, get_module
+from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
+from dgm_run.models.external import ExternalModel, name_model
 from dgm_run.objectives.base import Objective
 from dgm_run.recording.base import Logger
 from dgm_run.recording.checkpoint import Snapshot
 from dgm_run.runner.compatibility import (
     choose_fitting,
     refuse_augmentation,
+    refuse_missing_file,
     refuse_needing_complete,
     refuse_other_data,
     refuse_other_kind,
@@ -118,18 +119,15 @@ def build_parts(
     loggers = build_list(cfg, "logger", Logger)
     callbacks = build_list(cfg, "callbacks", Callback)
     dataset = instantiate(cfg.dataset)
-    path = get_data_source(cfg).get("path")
-    if path and not Path(path).expanduser().exists():
-        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
+    refuse_missing_file(get_data_source(cfg))
     rng.reseed(cfg.seed, "model")
     with out_of_memory(MODEL_TOO_LARGE):
         model = instantiate(cfg.model)
         objective = instantiate(cfg.objective)
         estimators = build_list(cfg, "estimators", Estimator)
     refuse_augmentation(trainer, dataset)
-    if isinstance(model, ExternalModel):  # its kind is known only now
-        estimators = choose_fitting(estimators, model)
-        refuse_other_kind(model, {"objective": objective, "trainer": trainer})
+    estimators = choose_fitting(estimators, model)
+    refuse_other_kind(model, {"objective": objective, "trainer": trainer})
     refuse_wrong_kind(model, estimators, dataset)
     if dataset.corrupt:
         model = build_corrupted_model(model, dataset.corrupt)
@@ -166,7 +164,7 @@ def describe_parts(parts: Parts, device: torch.device, folder: Path) -> str:
     dataset = data.dataset
     sizes = " + ".join(str(len(split)) for split in (data.train, data.valid, data.test))
     num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
-    name = type(get_module(get_complete_model(parts.model))).__name__
+    name = name_model(parts.model)
     title = (
         f"{name} with {num_parameters:,} parameters on {device}; {dataset.name}: "
         f"{sizes} examples, binarisation {dataset.protocol}"

@@ -18,6 +18,7 @@ from dgm_run.estimators.base import Estimator
 from dgm_run.likelihoods.base import Likelihood
 from dgm_run.models.base import ExactModel, LatentVariableModel
 from dgm_run.models.external import ExternalModel, get_module
+from dgm_run.objectives.base import Objective
 from dgm_run.priors.base import Prior
 from dgm_run.trainers.base import Trainer
 
@@ -44,13 +45,22 @@ def refuse_wrong_kind(model: nn.Module, estimators: Mapping[str, Estimator], dat
             )
 
 
-def choose_fitting(estimators: Mapping[str, Estimator], model: ExternalModel) -> dict[str, Estimator]:
+def has_right_kind(model: nn.Module, user: Objective | Trainer | Estimator) -> bool:
+    """Returns whether a model is of the kind that an objective, a trainer or an estimator needs."""
+    return isinstance(model, user.requires.get("model", object))
+
+
+def choose_fitting(estimators: Mapping[str, Estimator], model: nn.Module) -> dict[str, Estimator]:
     """Chooses the estimators that go with a model trained elsewhere, whose kind the configuration does not tell.
+
+    Those of another model were checked with its configuration.
 
     Raises:
         ConfigError: there is none.
     """
-    fitting = {name: each for name, each in estimators.items() if isinstance(model, each.requires.get("model", object))}
+    if not isinstance(model, ExternalModel):
+        return dict(estimators)
+    fitting = {name: each for name, each in estimators.items() if has_right_kind(model, each)}
     if estimators and not fitting:
         kinds = {ExactModel: "exact", LatentVariableModel: "importance_sampling"}
         choice = next((name for kind, name in kinds.items() if isinstance(model, kind)), "sample_quality")
@@ -60,18 +70,17 @@ def choose_fitting(estimators: Mapping[str, Estimator], model: ExternalModel) ->
     return fitting
 
 
-def refuse_other_kind(model: ExternalModel, users: Mapping[str, Any]) -> None:
-    """Refuses an objective or a trainer that needs a model of another kind.
+def refuse_other_kind(model: nn.Module, users: Mapping[str, Objective | Trainer | None]) -> None:
+    """Refuses an objective or a trainer that needs another kind than that of a model trained elsewhere.
 
     Raises:
         ConfigError: one line that says what to choose instead.
     """
     for name, user in users.items():
-        kind = getattr(user, "requires", {}).get("model", object)
-        if not isinstance(model, kind):
+        if isinstance(model, ExternalModel) and user is not None and not has_right_kind(model, user):
             raise ConfigError(
-                f"{name}: {type(user).__name__} needs a {kind.__name__}, and model.factory returns {model.kind_name}: "
-                "choose trainer=none"
+                f"{name}: {type(user).__name__} needs a {user.requires['model'].__name__}, and model.factory returns "
+                f"{model.kind_name}: choose trainer=none"
             )
 
 
@@ -108,6 +117,17 @@ def refuse_other_data(former: str, dataset: Dataset) -> None:
         raise CheckpointError(
             f"{dataset.name} has changed since the run started: then {former}; now {dataset.protocol}"
         )
+
+
+def refuse_missing_file(source: Mapping[str, Any]) -> None:
+    """Refuses a file or folder of the user's own data that does not exist.
+
+    Raises:
+        DataError: names the path and its key.
+    """
+    path = source.get("path")
+    if isinstance(path, str) and not Path(path).expanduser().exists():
+        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
 
 
 def refuse_moved_data(source: Mapping[str, Any], command: str) -> None:
@@ -183,8 +203,7 @@ def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[s
     if dataset.corrupt is None:
         return
     for name, user in users.items():
-        kind = user.requires.get("model", object)
-        if not isinstance(model, kind) or (isinstance(user, Estimator) and not user.takes_corrupted):
+        if not has_right_kind(model, user) or (isinstance(user, Estimator) and not user.takes_corrupted):
             advice = {
                 "objective": "choose model=vae, hvae or dlgm with objective=elbo, iwae or renyi, "
                 "or factor_analysis or ppca",

@@ -27,7 +27,6 @@ from dgm_run.estimators.base import Estimator
 from dgm_run.memory import out_of_memory
 from dgm_run.models.base import GenerativeModel
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model
-from dgm_run.models.external import ExternalModel
 from dgm_run.recording.base import Display
 from dgm_run.recording.image_grid import save_png
 from dgm_run.recording.terminal import describe_diagnostics, describe_failures
@@ -35,6 +34,7 @@ from dgm_run.runner import other_data, results, run_folder
 from dgm_run.runner.assemble import DATA_TOO_LARGE, MODEL_TOO_LARGE, build_list, get_data_source, place_model
 from dgm_run.runner.compatibility import (
     choose_fitting,
+    refuse_missing_file,
     refuse_moved_data,
     refuse_needing_complete,
     refuse_other_data,
@@ -155,15 +155,14 @@ def _assemble(
     """
     source = get_data_source(cfg)
     if other:
-        other_data.refuse_missing_file(source)
+        refuse_missing_file(source)
     else:
         refuse_moved_data(source, evaluate_run(folder))
     device = select_device(cfg.trainer.device, cfg.trainer.devices)
     model = run_folder.load_model(folder, packages)
     dataset = instantiate(cfg.dataset)
     estimators = build_list(cfg, "estimators", Estimator)
-    if isinstance(model, ExternalModel):
-        estimators = choose_fitting(estimators, model)
+    estimators = choose_fitting(estimators, model)
     refuse_wrong_kind(model, estimators, dataset)
     with out_of_memory(MODEL_TOO_LARGE):
         place_model(model, device, cfg)

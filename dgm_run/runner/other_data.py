@@ -132,17 +132,6 @@ def _adopt_protocol(own: Mapping[str, Any], other: Mapping[str, Any]) -> dict[st
     return adopted if has_binary or None in levels else adopted | _take(own, other, BINARIZATION_KEYS)
 
 
-def refuse_missing_file(source: Mapping[str, Any]) -> None:
-    """Refuses a file or folder of other data that does not exist.
-
-    Raises:
-        DataError: names the path and its key.
-    """
-    path = source.get("path")
-    if isinstance(path, str) and not Path(path).expanduser().exists():
-        raise DataError(f"{path}: there is no such file or folder: set dataset.source.path")
-
-
 def load_other_data(
     dataset: Dataset | TextDataset, folder: Path, other: OtherData, device: torch.device
 ) -> LoadedDataset:  # fmt: skip

@@ -14,8 +14,7 @@ from torch import nn
 from dgm_run.config.commands import resume_run
 from dgm_run.data.dataset import DataDescription
 from dgm_run.errors import CheckpointError
-from dgm_run.models.corrupted import get_complete_model
-from dgm_run.models.external import get_module
+from dgm_run.models.external import name_model
 from dgm_run.recording.estimate_id import estimate_id, is_data_identity, values_key
 from dgm_run.recording.numbers import are_limits, is_number, is_pair
 from dgm_run.trainers.base import TrainingSummary
@@ -42,7 +41,7 @@ def make_results(
         environment: description of the session, and what it used.
     """
     return {
-        "model": type(get_module(get_complete_model(model))).__name__,
+        "model": name_model(model),
         "dataset": dataset.name,
         "preprocessing": dataset.protocol,
         **choices,

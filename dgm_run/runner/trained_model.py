@@ -28,11 +28,12 @@ from dgm_run.estimators.imputation.importance_sampling import ImportanceSampling
 from dgm_run.estimators.imputation.imputer import Imputer
 from dgm_run.models.base import GenerativeModel, LatentVariableModel, get_like
 from dgm_run.models.corrupted import CorruptedModel, build_corrupted_model, get_complete_model
-from dgm_run.models.external import get_module
+from dgm_run.models.external import name_model
 from dgm_run.models.labelled.base import JointModel
 from dgm_run.models.latent.density_network import DensityNetwork
 from dgm_run.models.latent.gan import GAN
 from dgm_run.models.linear.factor_analysis import FactorAnalysis
+from dgm_run.runner.compatibility import has_right_kind
 
 BATCH_SIZE = 500
 """Examples at a time."""
@@ -123,7 +124,7 @@ class TrainedModel:
         self._build = build
 
     def __repr__(self) -> str:
-        return f"TrainedModel({self._model_name}, {os.fspath(self.folder)!r})"
+        return f"TrainedModel({name_model(self.model)}, {os.fspath(self.folder)!r})"
 
     def to(self, device: torch.device | str) -> "TrainedModel":
         """Moves the model to a device; examples follow it."""
@@ -261,10 +262,6 @@ class TrainedModel:
             return self._restore(self.model.sample(n) if y is None else model.sample_of_class(n, y))
 
     @property
-    def _model_name(self) -> str:
-        return type(get_module(self.complete_model)).__name__
-
-    @property
     def _like(self) -> Tensor:
         """A parameter or a buffer of the model, which gives type and device."""
         return get_like(self.model)
@@ -272,8 +269,8 @@ class TrainedModel:
     def _choose_estimator(self, num_samples: int | None) -> Estimator:
         """Returns the run's first estimator of the log-likelihood, for all examples and without further rows."""
         estimators = self._build("estimators").values()
-        kinds = [each for each in estimators if isinstance(self.model, each.requires.get("model", object))]
-        estimator = next((each for each in kinds if each.gives_log_likelihood), None)
+        fitting = (each for each in estimators if each.gives_log_likelihood and has_right_kind(self.model, each))
+        estimator = next(fitting, None)
         if estimator is None:
             raise ConfigError(f"{self!r} has no estimator of the log-likelihood")
         names = {field.name for field in fields(estimator)}
@@ -303,7 +300,7 @@ class TrainedModel:
         return model
 
     def _cannot(self, action: str) -> ConfigError:
-        return ConfigError(f"{self._model_name} cannot {action}")
+        return ConfigError(f"{name_model(self.model)} cannot {action}")
 
     def _prepare(self, x: ArrayLike | Tensor | Sequence[str]) -> DataSplit:
         if isinstance(x, str):

@@ -3,27 +3,15 @@ import pytest
 import torch
 
 from dgm_run.data.corruptions import MissingAtRandom, MissingValues
-from dgm_run.data.sources.table_file import TableFile
 from dgm_run.data.table import TableDataset
 from dgm_run.errors import DataError
-from tests.support.tables import COLUMNS, draw_cells, write_csv
+from tests.support.tables import COLUMNS, draw_cells, make_table_file, write_csv
 
 KINDS = {"grade": "categorical"}
 
 
-def make_source(path, columns=(), kinds=KINDS, use=None, split_seed=None, one_hot=False, label=None, label_column=None):
-    return TableFile(
-        path=str(path),
-        columns=columns,
-        kinds=kinds,
-        label_column=label_column,
-        label=label,
-        use=use,
-        one_hot=one_hot,
-        num_valid=20,
-        num_test=30,
-        split_seed=split_seed,
-    )
+def make_source(path, columns=(), **settings):
+    return make_table_file(path, columns=columns, **{"kinds": KINDS, "num_valid": 20, "num_test": 30} | settings)
 
 
 def make(path, corrupt=None, num_labels=None, standardize="columns", **settings):

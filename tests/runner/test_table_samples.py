@@ -6,7 +6,6 @@ import torch
 from dgm_run.data.columns import read_columns
 from dgm_run.data.corruptions import MissingValues
 from dgm_run.data.preprocessing import Preprocessing
-from dgm_run.data.sources.table_file import TableFile
 from dgm_run.data.standardize import Standardization
 from dgm_run.data.table import TableDataset
 from dgm_run.decoders.mlp import MLPDecoder
@@ -23,7 +22,7 @@ from dgm_run.runner.table_samples import (
     to_cells,
     write_tables,
 )
-from tests.support.tables import COLUMNS, draw_cells, write_csv
+from tests.support.tables import COLUMNS, draw_cells, make_table_file, write_csv
 
 MEAN = torch.tensor([0, 5, 0, 0, 0, 0, 0], dtype=torch.float64)
 SCALE = torch.tensor([1, 2, 1, 1, 1, 1, 1], dtype=torch.float64)
@@ -50,18 +49,7 @@ def model():
 def dataset(tmp_path):
     cells = {"id": [f"p{i}" for i in range(60)], **draw_cells(60)}
     rows = write_csv(tmp_path / "mine.csv", cells, missing=0.3)
-    source = TableFile(
-        path=str(tmp_path / "mine.csv"),
-        columns=COLUMNS,
-        kinds=None,
-        label_column=None,
-        label=None,
-        use=None,
-        one_hot=False,
-        num_valid=10,
-        num_test=10,
-        split_seed=0,
-    )
+    source = make_table_file(tmp_path / "mine.csv", columns=COLUMNS, split_seed=0)
     return TableDataset(source, "table", COLUMNS, [7], None, None, None, 0, "none", False, "columns", None, 0), rows
 
 

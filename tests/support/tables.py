@@ -1,6 +1,11 @@
 """Small tables for tests."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+
+from dgm_run.data.sources.table_file import TableFile
 
 COLUMNS = [
     {"name": "sex", "kind": "binary", "dtype": "string", "values": ["f", "m"]},
@@ -12,6 +17,13 @@ COLUMNS = [
     {"name": "area", "kind": "categorical", "dtype": "string", "values": ["x", "y", "z"]},
 ]
 """Plain values of seven columns of all kinds, in an order that mixes them."""
+
+
+def make_table_file(path: Path, **settings: Any) -> TableFile:
+    """Makes the source of a table with these settings; the others are those of no label, in the order of the file."""
+    defaults: dict[str, Any] = {"columns": (), "split_seed": None, "one_hot": False, "num_valid": 10, "num_test": 10}
+    defaults |= dict.fromkeys(("kinds", "label_column", "label", "use"))
+    return TableFile(path=str(path), **defaults | settings)
 
 
 def draw_cells(num: int, seed: int = 0) -> dict[str, list]:

@@ -1,23 +1,11 @@
 import pytest
 
-from dgm_run.data.sources.table_file import TableFile
 from dgm_run.errors import DataError
-from tests.support.tables import COLUMNS, draw_cells, write_csv
+from tests.support.tables import COLUMNS, draw_cells, make_table_file, write_csv
 
 
 def make(path, columns=()):
-    return TableFile(
-        path=str(path),
-        columns=columns,
-        kinds={"grade": "categorical"},
-        label_column=None,
-        label=None,
-        use=None,
-        one_hot=False,
-        num_valid=5,
-        num_test=5,
-        split_seed=None,
-    )
+    return make_table_file(path, columns=columns, kinds={"grade": "categorical"}, num_valid=5, num_test=5)
 
 
 def test_rows_come_in_their_order(tmp_path):
