@@ -203,6 +203,8 @@ def refuse_needing_complete(model: nn.Module, dataset: Dataset, users: Mapping[s
     if dataset.corrupt is None:
         return
     for name, user in users.items():
+        if user is None:  # without training there may be no objective
+            continue
         if not has_right_kind(model, user) or (isinstance(user, Estimator) and not user.takes_corrupted):
             advice = {
                 "objective": "choose model=vae, hvae or dlgm with objective=elbo, iwae or renyi, "

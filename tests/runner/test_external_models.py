@@ -251,3 +251,23 @@ def test_pythae_vae(tmp_path):
     assert ours.mean().item() == pytest.approx(float(theirs), abs=0.05)
     row = next(row for row in results["estimates"] if row["quantity"] == "log_likelihood")
     assert row["num_examples"] == 360
+
+
+def test_missing_values_are_integrated_out(tmp_path):
+    """log p of the observed elements, against the marginal of a Gaussian."""
+    dgm_run.run(dgm_run.compose(*LINEAR), tmp_path)
+    model = dgm_run.load(tmp_path, packages=["linear_gaussian"])
+    module = model.model.module
+    x = np.array([[0.3, np.nan], [-1.0, np.nan]])
+    variance = (module.weight[0].square().sum() + module.scale**2).item()
+    expected = multivariate_normal([module.mean[0].item()], [[variance]]).logpdf(x[:, :1])
+    found = model.log_likelihood(x, num_samples=20_000)
+    np.testing.assert_allclose(found.values, expected, atol=0.1)
+
+
+def test_corrupted_data(tmp_path):
+    """Without training there is no objective that could need complete data."""
+    cfg = dgm_run.compose(*LINEAR, "dataset/corrupt=missing_at_random")
+    results = dgm_run.run(cfg, tmp_path)
+    assert "seen through missing at random" in results["preprocessing"]
+    assert results["estimates"][0]["quantity"] == "log_likelihood"
