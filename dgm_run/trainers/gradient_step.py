@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dgm_run import rng
 from dgm_run.data.data_split import DataSplit
@@ -177,12 +178,24 @@ class GradientStep(Step):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
+        _restore_layouts(self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         # without this mark torch warns that the schedule steps before the optimizer
         vars(self.optimizer)["_opt_called"] = True
         for number, part_state in self.objective_state.items():
             for name, value in part_state.items():
                 value.copy_(state["objective"][number][name])
+
+
+def _restore_layouts(optimizer: Optimizer) -> None:
+    """Gives the loaded state of each parameter its layout in memory, which a checkpoint does not keep.
+
+    Fused optimizers read the memory of both in one order.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _is_plain(value: Any) -> bool:

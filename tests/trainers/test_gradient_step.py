@@ -3,9 +3,11 @@ import copy
 import pytest
 import torch
 
+import dgm_run
 from dgm_run.config.compose import compose, instantiate
 from dgm_run.data.data_split import DataSplit
 from dgm_run.errors import ConfigError
+from dgm_run.recording.checkpoint import Checkpoints
 from dgm_run.trainers.gradient_step import GradientStep
 from tests.support.tiny import TINY_ENERGY
 
@@ -76,3 +78,15 @@ def test_plateau_schedule_waits_for_a_validation():
     assert step.learning_rate == first
     step.end_epoch(-2.0)
     assert step.learning_rate < first
+
+
+@pytest.mark.parametrize("decoder", ["pixelcnn", "gated_pixelcnn"])
+def test_weights_with_channels_last_resume_to_the_bit(decoder, tmp_path):
+    small = ("decoder.network.channels=4", "decoder.network.num_layers=2", "trainer.batch_size=16")
+    model = ("model=autoregressive", f"decoder={decoder}", "dataset=bars_and_stripes", *small, "trainer.resume=auto")
+    for folder, epochs in (("whole", 4), ("resumed", 2), ("resumed", 4)):
+        dgm_run.run(dgm_run.compose(*model, f"trainer.max_epochs={epochs}"), tmp_path / folder)
+    whole, resumed = (Checkpoints(tmp_path / name / "checkpoints").load("last")[0] for name in ("whole", "resumed"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    images = [each for each in dgm_run.load(tmp_path / "whole").model.parameters() if each.dim() == 4]
+    assert not all(each.is_contiguous() for each in images)
