@@ -68,20 +68,28 @@ def export(
     contents = results.read(source / "results.json")
     model = run_folder.load(source, packages)
     programs = _list_programs(model)
-    folder = Path(out) if out is not None else source / EXPORTED / file_format
-    _refuse_other_contents(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write = _write_onnx if file_format == "onnx" else _write_torch
-    for name, (program, inputs, expected) in programs.items():
-        found = write(program, inputs, folder / name)
-        _refuse_difference(name, found, expected)
-    _copy_run(source, folder)
-    write_model_card(folder, contents, run_folder.load_config(source), file_format, list(programs))
+    folder = Path(out).resolve() if out is not None else source / EXPORTED / file_format
+    _refuse_other_contents(folder, source)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        write = _write_onnx if file_format == "onnx" else _write_torch
+        for name, (program, inputs, expected) in programs.items():
+            found = write(program, inputs, temporary / name)
+            _refuse_difference(name, found, expected)
+        _copy_run(source, temporary)
+        write_model_card(temporary, contents, run_folder.load_config(source), file_format, list(programs))
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
-def _refuse_other_contents(folder: Path) -> None:
-    """Refuses a folder that holds anything but a former export."""
+def _refuse_other_contents(folder: Path, source: Path) -> None:
+    """Refuses a folder that holds anything but a former export, or that lies in the checkpoints of the run."""
+    if (source / "checkpoints").resolve() in folder.parents:
+        raise ConfigError(f"export: {folder} lies in the checkpoints of the run: name a new folder: out=FOLDER")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     card = folder / CARD
@@ -201,6 +209,4 @@ def _copy_run(source: Path, folder: Path) -> None:
         if (source / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, folder / name)
-    best = folder / "checkpoints" / "best"
-    shutil.rmtree(best, ignore_errors=True)
-    shutil.copytree(source / "checkpoints" / "best", best)
+    shutil.copytree(source / "checkpoints" / "best", folder / "checkpoints" / "best")

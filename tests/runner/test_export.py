@@ -112,8 +112,22 @@ def test_other_contents_are_kept(vae, name, tmp_path):
 
 
 def test_former_export_is_replaced(vae, tmp_path):
+    dgm_run.run(dgm_run.compose(*TINY_ENERGY, "dataset=bars_and_stripes"), tmp_path / "rbm")
     dgm_run.export(vae, "torch", tmp_path / "out")
-    assert (dgm_run.export(vae, "torch", tmp_path / "out") / "encoder.pt2").exists()
+    assert (dgm_run.export(vae, "torch", tmp_path / "out") / "decoder.pt2").exists()
+    assert not (dgm_run.export(tmp_path / "rbm", "torch", tmp_path / "out") / "decoder.pt2").exists()
+
+
+def test_failed_export_leaves_nothing(vae, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(ResultsError):
+        dgm_run.export(vae, "torch", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_are_no_place(vae):
+    with pytest.raises(ConfigError, match="lies in the checkpoints"):
+        dgm_run.export(vae, "torch", vae / "checkpoints" / "best" / "x")
 
 
 def test_unknown_format_is_refused(vae):
