@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import dgm_run
 from dgm_run.cli.arguments import check_overrides
@@ -14,10 +14,10 @@ from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
 from dgm_run.cli.report_options import parse_report_options
 from dgm_run.cli.resume import add_start, describe_own_code, fix_data_paths
 from dgm_run.config.commands import evaluate_run, run_estimators, sample_run
-from dgm_run.config.compose import compose
+from dgm_run.config.compose import as_config, compose, override_config
 from dgm_run.config.overrides import read_key
 from dgm_run.config.own_code import OwnCode, make_importable, take_options
-from dgm_run.config.start import Start, load_start
+from dgm_run.config.start import load_start
 from dgm_run.errors import CheckpointError, UserError
 from dgm_run.recording.output import guard_output
 
@@ -178,18 +178,24 @@ def _load_data_or_warn(cfg: DictConfig | None, folder: Path) -> "LoadedDataset |
 def _compose_run(folder: Path, own: OwnCode, overrides: list[str], command: Callable[[OwnCode], str]) -> DictConfig:
     """Composes the configuration of a run again, and refuses code outside dgm_run that the command does not name.
 
+    A run without a record of its start keeps its own configuration, below the overrides.
+
     Args:
         folder: folder of the run.
         own: code that the command names.
         overrides: overrides of the command.
         command: writes the same command with more code.
     """
-    from dgm_run.runner.run_folder import refuse_foreign_targets
+    from dgm_run.runner.run_folder import load_config, refuse_foreign_targets
 
-    start = load_start(folder) or Start()
-    if not own.covers(start.own):
+    start = load_start(folder)
+    if start is None:  # Python started the run, or the folder is an exported copy
+        cfg = as_config(OmegaConf.create(load_config(folder)))
+        override_config(cfg, fix_data_paths(overrides), own.config_dir)
+    elif not own.covers(start.own):
         raise CheckpointError(describe_own_code(folder, command(own | start.own)))
-    cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)
+    else:
+        cfg = compose(*add_start(start, fix_data_paths(overrides)), config_dir=own.config_dir)
     names = make_importable(own.packages)
     refuse_foreign_targets(cfg, names, lambda name: command(own | OwnCode(packages=(name,))))
     return cfg

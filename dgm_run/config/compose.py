@@ -1,6 +1,8 @@
 """Composes the configuration from YAML files and overrides, and builds its objects."""
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,13 @@ from omegaconf.errors import OmegaConfBaseException
 from dgm_run.config.hydra_compose import compose_with_hydra, describe_omegaconf
 from dgm_run.config.hydra_errors import describe_hydra_error
 from dgm_run.config.leaves import iterate_leaves
-from dgm_run.config.overrides import is_data_path, is_network_file
+from dgm_run.config.overrides import is_data_path, is_network_file, read_key, read_value
+from dgm_run.config.schema import GROUPS, NESTED_LIST_GROUPS, PARTS, SHARED_SIZES
 from dgm_run.errors import ConfigError, UserError
 from dgm_run.memory import is_out_of_memory
+
+MISSING_KEY = object()
+"""Stands for the value of a key that is not there."""
 
 
 def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> DictConfig:
@@ -34,6 +40,43 @@ def compose(*overrides: str, config_dir: str | os.PathLike | None = None) -> Dic
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         folders = [] if config_dir is None else [Path(config_dir)]
         raise ConfigError(describe_hydra_error(error, overrides, folders)) from error
+
+
+def override_config(cfg: DictConfig, overrides: Sequence[str], config_dir: str | os.PathLike | None = None) -> None:
+    """Applies overrides of the command line to a configuration that no command composed, in place.
+
+    A new choice of a group is composed with its own overrides; other groups stay as they are.
+
+    Args:
+        cfg: configuration of a run.
+        overrides: choices of groups, and values of keys.
+        config_dir: as for `compose`.
+
+    Raises:
+        ConfigError: an override cannot be applied; one line says why.
+    """
+    _restore_shared_sizes(cfg)
+    chosen = {group for group in (*GROUPS, *NESTED_LIST_GROUPS) if group in map(read_key, overrides)}
+    nodes = {group.partition("/")[0] for group in chosen}
+    own = [each for each in overrides if re.split(r"[./]", read_key(each))[0] in nodes]
+    composed = compose(*own, config_dir=config_dir) if own else cfg
+    for node in nodes:
+        cfg[node] = composed[node]
+    for each in overrides:
+        if each in own:
+            continue
+        key = read_key(each)
+        if OmegaConf.select(cfg, key, default=MISSING_KEY) is MISSING_KEY:
+            raise ConfigError(f"{key}: there is no such key in the configuration of the run")
+        OmegaConf.update(cfg, key, read_value(each))
+
+
+def _restore_shared_sizes(cfg: DictConfig) -> None:
+    """Lets parts follow the sizes that they share again, in place: a run folder has their values."""
+    for part in (*PARTS, "model"):
+        for name, source in SHARED_SIZES.items():
+            if source != part and cfg[part] is not None and name in cfg[part] and name in cfg[source]:
+                cfg[part][name] = f"${{{source}.{name}}}"
 
 
 def resolve_data_paths(cfg: DictConfig, base: str | os.PathLike) -> dict[str, str]:

@@ -16,7 +16,6 @@ from dgm_run.config.commands import evaluate_run
 from dgm_run.config.compose import as_config, instantiate, resolve_data_paths
 from dgm_run.config.own_code import make_importable
 from dgm_run.config.schema import RESUMABLE_KEYS
-from dgm_run.config.start import START
 from dgm_run.config.validate import validate
 from dgm_run.data.dataset import LoadedDataset
 from dgm_run.distributed import process_group
@@ -211,7 +210,5 @@ def _read_finished(cfg: DictConfig, folder: Path, other: OtherData | None) -> di
     changed = run_folder.diff_configs(saved, run_folder.resolve_config(cfg), may_change=may_change)
     if changed:
         more = f" and {len(changed) - NUM_NAMED} more" if len(changed) > NUM_NAMED else ""
-        is_from_python = not (folder / START).exists()  # so that a command does not know its choices
-        hint = "; a run from Python is evaluated by dgm_run.evaluate(cfg, run_dir)" if is_from_python else ""
-        raise ConfigError(f"the run has another configuration: {'; '.join(changed[:NUM_NAMED])}{more}{hint}")
+        raise ConfigError(f"the run has another configuration: {'; '.join(changed[:NUM_NAMED])}{more}")
     return contents

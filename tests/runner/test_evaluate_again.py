@@ -207,3 +207,25 @@ def test_status_names_failed_estimator_and_its_repair(run, monkeypatch, capfd):
     assert not (run / "error.txt").exists()
     sessions = [line for line in (run / "run.log").read_text().splitlines() if line.startswith("=== ")]
     assert [line.rpartition(": ")[2] for line in sessions] == ["training", *["evaluation of the best checkpoint"] * 2]
+
+
+def test_run_from_python_keeps_its_configuration(tmp_path, monkeypatch, capfd):
+    """Such a run has no record of a command, so its own configuration stands below the overrides."""
+    folder = tmp_path / "mine"
+    dgm_run.run(dgm_run.compose(*TINY, "prior=vampprior", "prior.num_components=5"), folder)
+    number = "estimators.importance_sampling.num_samples=7"
+    for overrides in ([], [number], ["estimators=[importance_sampling]", number.replace("7", "8")]):
+        done = run_here("evaluate", [str(folder), *overrides], tmp_path, monkeypatch, capfd)
+        assert done.returncode == 0, done.stderr
+    assert {2, 7, 8} <= {row["settings"].get("num_samples") for row in estimates(folder)}
+    done = run_here("evaluate", [str(folder), "estimators.exact.max_batch_rows=7"], tmp_path, monkeypatch, capfd)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "estimators.exact.max_batch_rows: there is no such key" in done.stderr
+
+
+def test_exported_copy_is_evaluated(run, tmp_path, monkeypatch, capfd):
+    folder = dgm_run.export(run, "torch", tmp_path / "copy")
+    number = "estimators.importance_sampling.num_samples=7"
+    done = run_here("evaluate", [str(folder), number], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    assert 7 in {row["settings"].get("num_samples") for row in estimates(folder)}
