@@ -143,7 +143,7 @@ def _is_new_and_unused(folder: Path) -> bool:
     is_new = is_rank_zero() and folder.absolute() not in outcome.older_folders
     if not is_new or is_run_folder_locked(folder):  # by a command of the same second, whose folder has the same name
         return False
-    if any(path.stat().st_mtime < outcome.started for path in folder.rglob("*")):
+    if any(path.lstat().st_mtime < outcome.started for path in folder.rglob("*")):
         return False
     return {path.name for path in folder.iterdir()} <= {".hydra", ".lock", "run.log", START}
 

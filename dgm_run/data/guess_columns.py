@@ -14,7 +14,9 @@ MAX_CATEGORIES = 50
 """Largest number of different texts that are taken for categories."""
 MAX_COUNT = 255
 """Largest whole number that is taken for a count; larger ones are years, incomes and the like."""
-DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?[./]\d\d?[./]\d{2,4}( .*)?")
+_MONTH = "(0?[1-9]|1[0-2])"
+_DAY = "(0?[1-9]|[12][0-9]|3[01])"
+DATE = re.compile(rf"[0-9]{{4}}[-/]{_MONTH}[-/]{_DAY}([T ].*)?|{_DAY}[./]{_DAY}[./]([0-9]{{4}}|[0-9]{{2}})( .*)?")
 """Texts that are dates, with or without a time."""
 
 
@@ -84,7 +86,9 @@ def choose_label(table: Sequence[RawColumn], name: str, kind: Choice | None) -> 
     if kind == "count" and 2 <= num <= MAX_CATEGORIES:
         kind = "categorical"
     if kind not in ("binary", "categorical"):
-        held = f"{kind} numbers" if kind in ("real", "count") else f"{num:,} values"
+        held = (
+            f"{kind} numbers" if kind in ("real", "count") else f"{num:,} values" + " of dates" * _are_dates(raw.cells)
+        )
         raise DataError(
             f"dataset.source.label: column {name} has {held}, which are no classes: name a column of 2 to "
             f"{MAX_CATEGORIES} values, or set 'dataset.source.kinds={{{name}: categorical}}'"
@@ -98,8 +102,7 @@ def guess_kind(raw: RawColumn) -> Choice:
         return "drop"
     cells = [cell for cell in raw.cells if cell is not None]
     different = set(cells)
-    are_dates = all(isinstance(cell, str) and DATE.fullmatch(cell) for cell in cells)
-    if are_dates or len(different | set(raw.categories)) < 2:
+    if _are_dates(cells) or len(different | set(raw.categories)) < 2:
         return "drop"
     if len(raw.categories or different) == 2:
         return "binary"
@@ -111,6 +114,11 @@ def guess_kind(raw: RawColumn) -> Choice:
     if "int" in raw.dtype and _are_row_numbers(numbers):
         return "drop"
     return "count" if min(numbers) >= 0 and max(numbers) <= MAX_COUNT else "real"
+
+
+def _are_dates(cells: Sequence[Cell | None]) -> bool:
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, str) and DATE.fullmatch(cell.strip()) for cell in known)
 
 
 def _are_row_numbers(numbers: Sequence[float]) -> bool:

@@ -12,9 +12,9 @@ from dgm_run.data.memmap import OnDisk
 from dgm_run.errors import DataError
 
 MAX_DIGESTED_VALUES = 100_000_000
+"""Largest number of values of each split in a digest: a split may exceed the memory."""
 MAX_SHARE = 1000
 """Largest number of examples that are put aside without a number of the user's."""
-"""Largest number of values of each split in a digest: a split may exceed the memory."""
 
 
 class RawSplit(NamedTuple):

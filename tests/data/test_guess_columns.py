@@ -114,3 +114,12 @@ def test_columns_without_classes_are_refused(name, kind, message):
 def test_dates_are_left_out(cells):
     assert guess_kind(RawColumn("joined", "string", [*cells, "2023-12-31"])) == "drop"
     assert guess_kind(RawColumn("joined", "string", [*cells, "never", "2023-12-31"])) == "categorical"
+
+
+@pytest.mark.parametrize("cells", [["99/99/99", "12/80/70"], ["9999-99-99", "2024-13-01"], ["1.2.300", "1.3.100"]])
+def test_texts_like_dates_are_none(cells):
+    assert guess_kind(RawColumn("code", "string", [*cells, *cells, "0.0.0"])) == "categorical"
+
+
+def test_dates_with_slashes_and_spaces():
+    assert guess_kind(RawColumn("day", "string", ["2024/01/03", " 2024-01-04", "2024-2-5"])) == "drop"

@@ -157,7 +157,10 @@ class SampleQuality(Estimator[GenerativeModel]):
             raise ConfigError(f"{key}.means: {type(model).__name__} has no p(x | z): set {key}.means=false")
         n = min(self.num_samples, len(data.train), len(data.test))
         if n < 2 * self.num_neighbours:
-            raise ConfigError(f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: take fewer")
+            raise ConfigError(
+                f"{key}: {n} examples are too few for num_neighbours={self.num_neighbours}: set "
+                f"{key}.num_neighbours={max(1, n // 2)}, or take more examples"
+            )
 
     def fit(
         self, model: GenerativeModel, train: DataSplit, valid: DataSplit, report: ProgressCallback = no_progress
