@@ -52,15 +52,14 @@ bench-check: $(READY) ## fails if a line of the benchmark is slower by 15% than 
 FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,
 
-results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNIST) and write RESULTS.md; run it again to resume
+results: $(READY) ## run the presets of conf/results.txt (three hours; needs MNIST), and keep their numbers; run it again to resume
 	$(BIN)/dgm-run -m +experiment=$(subst $() $(),$(comma),$(strip $(FAST))) hydra.sweep.dir=outputs/results trainer.resume=auto
-	$(BIN)/dgm-report outputs/results > /dev/null
-	cp outputs/results/published.md RESULTS.md
+	$(MAKE) results-keep
 
 results-plan: $(READY) ## list all presets by cost, with the verdict on those whose number is kept in results/
 	$(BIN)/python -m benchmarks.results plan
 
-results-keep: $(READY) ## copy what proves the numbers of finished presets in outputs/results into results/
+results-keep: $(READY) ## copy what proves the numbers of finished presets in outputs/results into results/, and write RESULTS.md
 	$(BIN)/python -m benchmarks.results keep outputs/results
 
 clean: ## remove the environment and what tests left (runs in outputs/ stay)

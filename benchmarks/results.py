@@ -1,13 +1,12 @@
 """`python -m benchmarks.results plan | keep FOLDER`: the rows of papers that have a number, and those to run next.
 
-`keep` copies what proves a number from finished runs of presets into `results/PRESET/`, or `results/PRESET/seed_N/` for
-a seed other than that of the preset: the configuration, results.json, and a thinned metrics.jsonl. Weights stay behind.
-`plan` lists all presets by cost.
+`keep` copies what proves a number from finished runs of presets into `results/PRESET/`, or `results/PRESET/KEY=VALUE/`
+for a seed or a change: the configuration, results.json, and a thinned metrics.jsonl. Weights stay behind. Then it
+writes RESULTS.md from all that is kept. `plan` lists all presets by cost.
 """
 
 import argparse
 import json
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
-from dgm_run.config.hydra_compose import conf_dir
+from dgm_run.config.hydra_compose import compose_with_hydra, conf_dir
 from dgm_run.config.presets import Preset, read_presets
+from dgm_run.report.published import PublishedRow, collect_published, render_published
 from dgm_run.report.runs import Run, collect_runs
-from dgm_run.report.verdict import judge
 
 RESULTS = Path(__file__).parents[1] / "results"
 MAX_POINTS = 200
@@ -38,9 +38,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "keep":
         kept = keep_runs(arguments.folder, RESULTS)
-        print("\n".join(map(str, kept)) or f"{arguments.folder} holds no finished run of a preset")
-        sys.exit(0 if kept else 1)
-    print("\n".join(describe_plan(list(read_presets(conf_dir() / "experiment")), collect_runs(RESULTS))))
+        if not kept:
+            sys.exit(f"{arguments.folder} holds no finished run of a preset")
+        (RESULTS.parent / "RESULTS.md").write_text(render_published(collect_runs(RESULTS)), encoding="utf-8")
+        print(*kept, "RESULTS.md", sep="\n")
+    else:
+        print("\n".join(describe_plan(list(read_presets(conf_dir() / "experiment")), collect_runs(RESULTS))))
 
 
 def keep_runs(source: Path, target: Path) -> list[Path]:
@@ -50,15 +53,15 @@ def keep_runs(source: Path, target: Path) -> list[Path]:
 
 def _keep_run(run: Run, target: Path) -> Path:
     assert run.experiment is not None
-    seeds = [each for each in run.overrides if each.startswith("seed=")]
-    folder = target / run.experiment / (f"seed_{seeds[-1].partition('=')[2]}" if seeds else "")
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / ".hydra").mkdir(parents=True)
-    config = yaml.safe_load((run.path / ".hydra" / "config.yaml").read_text())
-    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(_replace_paths(config, config["data_dir"])))
     overrides = [each for each in run.overrides if not each.startswith(OF_THE_MACHINE)]
+    folder = target / run.experiment / ",".join(each for each in overrides if not each.startswith("+experiment="))
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    # the preset may state its number better today
+    published = OmegaConf.to_container(compose_with_hydra(overrides).published)
+    config = yaml.safe_load((run.path / ".hydra" / "config.yaml").read_text()) | {"published": published}
+    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(_replace_paths(config, config["data_dir"])))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
-    results = json.loads((run.path / "results.json").read_text())
+    results = json.loads((run.path / "results.json").read_text()) | {"published": published}
     environment = results["environment"]
     results["environment"] = {
         key: len(value) if key == "packages" and isinstance(value, list) else value
@@ -95,30 +98,21 @@ def _thin(path: Path) -> Iterator[str]:
 
 def describe_plan(presets: list[Preset], runs: list[Run]) -> list[str]:
     """Describes all presets, the cheapest first: hours on one core, verdicts, published numbers."""
-    done = defaultdict(list)
-    for run in runs:
-        done[run.experiment].append(run)
+    done: dict[str, list[PublishedRow]] = defaultdict(list)
+    for row in collect_published(runs):
+        done[row.preset].append(row)
     presets = sorted(presets, key=lambda each: (each.hours is None, each.hours or 0.0, each.name))
     lines = ["hours  verdict              preset"]
     for preset in presets:
         hours = "?" if preset.hours is None else f"{preset.hours:.3g}"
-        verdicts = sorted({verdict for run in done[preset.name] for verdict in _judge_run(run)})
+        verdicts = sorted({row.verdict for row in done[preset.name]})
         numbers = ", ".join(f"{name} {value}" for name, value in preset.values.items())
         lines.append(f"{hours:>5}  {', '.join(verdicts) or '-':<20} {preset.name}: {numbers} ({preset.kind})")
-    papers = [each for each in presets if each.kind == "paper"]
-    good = {name for name in done for run in done[name] if {*_judge_run(run)} <= {"reproduced", "better"}}
-    counted = [each for each in papers if done[each.name]]
-    right = sum(each.name in good for each in counted)
+    papers = [each.name for each in presets if each.kind == "paper"]
+    counted = [name for name in papers if done[name]]
+    right = sum({row.verdict for row in done[name]} <= {"reproduced", "better"} for name in counted)
     lines.append(f"{len(counted)} of {len(papers)} rows of papers have a number, {right} of them reproduced or better")
     return lines
-
-
-def _judge_run(run: Run) -> Iterator[str]:
-    published = run.published_numbers
-    for row in run.results["estimates"] if published else ():
-        if row["quantity"] in published.values:
-            target = published.values[row["quantity"]]
-            yield judge(row["quantity"], row["unit"], row["value"], row.get("stderr"), target, published.kind)
 
 
 if __name__ == "__main__":

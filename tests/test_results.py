@@ -26,7 +26,8 @@ def kept(tmp_path, monkeypatch, capfd):
 
 
 def test_copy_holds_the_number_and_nothing_of_the_machine(kept, tmp_path):
-    assert kept == [tmp_path / "results" / PRESET, tmp_path / "results" / PRESET / "seed_3"]
+    first = tmp_path / "results" / PRESET / "trainer.max_epochs=300"
+    assert kept == [first, first.with_name(f"{first.name},seed=3")]
     original = json.loads((tmp_path / "runs" / "run0" / "results.json").read_text())
     copy = json.loads((kept[0] / "results.json").read_text())
     assert copy["estimates"] == original["estimates"]

@@ -31,11 +31,13 @@ def check_published(node: Any) -> None:
         )
     if node["kind"] not in tuple(KINDS):
         raise ConfigError(f"published.kind: {node['kind']} is no kind of number: choose one of {', '.join(KINDS)}")
-    values = node["values"]
-    if not (isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())):
-        raise ConfigError(f"published.values = {values} must be numbers by quantity, as in {{log_likelihood: -85.0}}")
-    if not isinstance(node["source"], str):
-        raise ConfigError(f"published.source = {node['source']} must be text: title, address, table")
+    for name, example in (("values", "{log_likelihood: -85.0}"), ("stderr", "{log_likelihood: 0.1}")):
+        numbers = {} if node.get(name) is None else node[name]
+        if not (isinstance(numbers, dict) and all(type(value) in (int, float) for value in numbers.values())):
+            raise ConfigError(f"published.{name} = {numbers} must be numbers by quantity, as in {example}")
+    for name, content in (("source", "title, address, table"), ("note", "why a run differs from the number")):
+        if not isinstance(node.get(name), str | None):
+            raise ConfigError(f"published.{name} = {node[name]} must be text: {content}")
 
 
 def split_source(source: str) -> tuple[str, str]:

@@ -31,11 +31,15 @@ class PublishedNumbers(NamedTuple):
         values: numbers by quantity.
         source: title and table of the source.
         kind: origin of the numbers, one of `published.KINDS`; empty where the run does not state it.
+        stderr: standard errors that the source states, by quantity.
+        note: why a run differs from the numbers, or empty.
     """
 
     values: Mapping[str, float]
     source: str
     kind: str
+    stderr: Mapping[str, float]
+    note: str
 
     @property
     def where(self) -> str:
@@ -120,7 +124,7 @@ class Run:
     def published_numbers(self) -> PublishedNumbers | None:
         """Published numbers that the preset should reach; None where it names none."""
         row = self.results.get("published")
-        return PublishedNumbers(row["values"], row["source"], row["kind"]) if row else None
+        return PublishedNumbers(**row) if row else None
 
     @property
     def description(self) -> str:
@@ -238,8 +242,12 @@ def _read_dict(results: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _clean_published(row: Any) -> dict[str, Any] | None:
     if not isinstance(row, dict) or not isinstance(row.get("values"), dict):
         return None
-    values = {str(quantity): float(value) for quantity, value in row["values"].items() if is_number(value)}
-    return {"values": values, "source": str(row.get("source", "")), "kind": str(row.get("kind", ""))}
+    texts = {name: str(row.get(name) or "") for name in ("source", "kind", "note")}
+    return {"values": _read_numbers(row, "values"), "stderr": _read_numbers(row, "stderr"), **texts}
+
+
+def _read_numbers(row: Mapping[str, Any], name: str) -> dict[str, float]:
+    return {str(key): float(value) for key, value in _read_dict(row, name).items() if is_number(value)}
 
 
 def _clean_number(value: Any) -> float:

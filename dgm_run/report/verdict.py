@@ -8,6 +8,20 @@ from dgm_run.report.tables import better_direction
 Verdict = Literal["reproduced", "better", "worse", "differs", "a bound", "beyond the bound", "not finite"]
 
 
+class Target(NamedTuple):
+    """Published number to compare with.
+
+    Attributes:
+        value: the number.
+        stderr: standard error that its source states; 0 for none.
+        kind: kind of the number, one of `published.KINDS`.
+    """
+
+    value: float
+    stderr: float
+    kind: str
+
+
 class Tolerance(NamedTuple):
     """Largest distance from a published number of the same unit that counts as reproduced.
 
@@ -25,25 +39,36 @@ OTHER_UNITS = Tolerance(0.0, math.inf)
 STANDARD_ERRORS = 2
 
 
-def judge(quantity: str, unit: str, value: float, stderr: float | None, published: float, kind: str) -> Verdict:
-    """Compares a number with a published one, which has no error of its own.
+def judge(
+    quantity: str, unit: str, value: float, stderr: float | None, target: Target, num_grey: int | None = None
+) -> Verdict:
+    """Compares a number with a published one.
 
     Args:
         quantity, unit, value, stderr: as in results.json.
-        published: the published number.
-        kind: kind of the published number, one of `published.KINDS`.
+        target: the published number.
+        num_grey: number of grey values of an example, if the number is a density of them. It is then judged in bits per
+            dimension, because a nat is little in a sum over many dimensions. None for other data.
     """
     if not math.isfinite(value):
         return "not finite"
-    difference = round(value - published, 9)  # so that 0.5 is not 0.5000000001 by rounding errors
-    margin = STANDARD_ERRORS * (stderr or 0.0)
+    difference = round(value - target.value, 9)  # so that 0.5 is not 0.5000000001 by rounding errors
+    error = stderr or 0.0
     better = better_direction(quantity)
     gain = difference if better == "higher" else -difference
-    if kind == "bound":
-        return "beyond the bound" if better and gain > margin else "a bound"
-    distance, errors_below = TOLERANCES.get(unit, OTHER_UNITS)
+    if target.kind == "bound":
+        return "beyond the bound" if better and gain > STANDARD_ERRORS * error else "a bound"
+    margin = STANDARD_ERRORS * math.hypot(error, target.stderr)
+    distance, errors_below = _find_tolerance(unit, num_grey)
     if abs(difference) <= max(distance, margin if margin < errors_below else 0.0):
         return "reproduced"
     if better is None:
         return "differs"
     return "better" if gain > 0 else "worse"
+
+
+def _find_tolerance(unit: str, num_grey: int | None) -> Tolerance:
+    if unit == "nats" and num_grey:
+        nats = num_grey * math.log(2)
+        return Tolerance(*(nats * bits for bits in TOLERANCES["bits"]))
+    return TOLERANCES.get(unit, OTHER_UNITS)

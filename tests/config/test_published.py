@@ -24,9 +24,18 @@ def test_published_values_are_numbers(values):
         check_published(NODE | {"values": values})
 
 
-def test_a_published_source_is_text():
-    with pytest.raises(ConfigError, match="^published.source = 3 must be text"):
-        check_published(NODE | {"source": 3})
+@pytest.mark.parametrize("stderr", [3, {"elbo": "high"}, {"elbo": None}])
+def test_stated_errors_are_numbers(stderr):
+    check_published(NODE | {"stderr": {"elbo": 0.1}})
+    with pytest.raises(ConfigError, match="^published.stderr = .* must be numbers by quantity"):
+        check_published(NODE | {"stderr": stderr})
+
+
+@pytest.mark.parametrize("part", ["source", "note"])
+def test_sources_and_notes_are_text(part):
+    check_published(NODE | {part: "words"})
+    with pytest.raises(ConfigError, match=f"^published.{part} = 3 must be text"):
+        check_published(NODE | {part: 3})
 
 
 def test_unknown_kinds_are_refused():

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from dgm_run.report.published import CONSERVATIVE, render_published
@@ -9,7 +11,7 @@ PAPER = {
     "values": {"log_likelihood": -84.5, "elbo": -86.5},
     "source": "A paper, https://example.org, Table 1",
 }
-HEAD = ("preset", "data", "quantity", "published", "whose", "ours", "how", "conservative", "verdict", "epochs", "time")
+HEAD = ("preset", "data", "quantity", "published", "ours", "runs", "how", "conservative", "verdict", "training")
 BY_AIS = {"estimator": "ais", "settings": {"num_chains": 10}}
 
 
@@ -21,7 +23,8 @@ def begun_with(folder, *overrides):
 def table(folder):
     """The rows as dicts by short heads, and the footnotes by their marks."""
     lines = render_published(collect_runs(folder)).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    cells = [row for row in cells if row[0] not in ("preset", "---")]
     notes = dict(line.split(": ", 1) for line in lines if line.startswith("[^"))
     return [dict(zip(HEAD, row, strict=True)) for row in cells], notes
 
@@ -33,13 +36,16 @@ def test_runs_stand_beside_their_targets(tmp_path):
     elbo, log_likelihood = table(tmp_path)[0]
     by = "importance_sampling (num_samples=5)"
     assert elbo == {
-        "preset": "paper_2016/mnist", "data": "digits, dynamic", "quantity": "elbo", "published": "-86.50",
-        "whose": "a paper's number: Table 1[^1]", "ours": "-90.00 ± 0.10", "how": f"lower bound by {by}",
-        "conservative": "", "verdict": "worse", "epochs": "3", "time": "0.0 min",
+        "preset": "paper_2016/mnist: Table 1", "data": "digits[^1]", "quantity": "elbo", "published": "-86.50",
+        "ours": "-90.00 ± 0.10", "runs": "1", "how": f"lower bound by {by}", "conservative": "", "verdict": "worse",
+        "training": "3 epochs, 0.0 min, 1,000 examples/s",
     }  # fmt: skip
     assert log_likelihood["ours"] == "-85.00 ± 0.25"
     assert log_likelihood["verdict"] == "reproduced"
-    assert table(tmp_path)[1] == {"[^1]": "A paper, https://example.org"}
+    assert table(tmp_path)[1] == {"[^1]": "digits: dynamic"}
+    text = render_published(collect_runs(tmp_path))
+    assert "## A paper, https://example.org\n\nThe published number is a paper's number.\n" in text
+    assert "- a paper's number: 2 rows, 1 worse, 1 reproduced\n" in text
 
 
 @pytest.mark.parametrize(
@@ -65,8 +71,8 @@ def test_rows_have_the_decimals_of_targets(tmp_path, target, shown, ours):
 def test_each_kind_gets_its_verdict(tmp_path, kind, words, verdict):
     write(tmp_path / "a", config(), [estimate(-86.0)], published=PAPER | {"kind": kind})
     ((row,), _) = table(tmp_path)
-    assert row["whose"] == f"{words}: Table 1[^1]"
     assert row["verdict"] == verdict
+    assert f"The published number is {words}." in render_published(collect_runs(tmp_path))
 
 
 def test_conservative_side_stands_beside_ais(tmp_path):
@@ -135,3 +141,62 @@ def test_other_data_have_no_published_number(tmp_path):
     assert "-9.00" not in text
     assert "worse" not in text.splitlines()[-1]
     assert run.warnings == [("log_likelihood on kmnist", "worse")]
+
+
+def test_runs_that_differ_by_seeds_share_a_row(tmp_path):
+    """Four splits: the mean 3.0, the variance 2/3, so a standard error of 0.41."""
+    for i, value in enumerate((-87.0, -86.0, -86.0, -85.0)):
+        node = config(dataset__source={"split_seed": i}, dataset__noise_seed=i)
+        folder = write(tmp_path / str(i), node, [estimate(value, stderr=3.0)], published=PAPER)
+        begun_with(folder, "+experiment=paper_2016/mnist", f"dataset.source.split_seed={i}")
+    write(tmp_path / "other", config(), [estimate(-84.0)], published=PAPER)  # of no preset
+    rows, _ = table(tmp_path)
+    assert [(row["ours"], row["runs"], row["verdict"]) for row in rows] == [
+        ("-84.00 ± 0.10", "1", "reproduced"),
+        ("-86.00 ± 0.41", "4 (standard deviation 0.82)", "worse"),
+    ]
+
+
+def test_changed_presets_have_rows_of_their_own(tmp_path):
+    for i, lr in enumerate((1e-3, 1e-2)):
+        changed = PAPER | {"source": PAPER["source"] + (f"; changed: optimizer.lr={lr}" if i else "")}
+        node = config() | {"optimizer": {"lr": lr}}
+        begun_with(write(tmp_path / str(i), node, [estimate(-84.0 - i)], published=changed), "+experiment=p")
+    rows, _ = table(tmp_path)
+    assert [(row["preset"], row["ours"]) for row in rows] == [
+        ("p: Table 1", "-84.00 ± 0.10"),
+        ("p: Table 1; changed: optimizer.lr=0.01", "-85.00 ± 0.10"),
+    ]
+
+
+def test_errors_and_notes_of_a_preset_are_shown(tmp_path):
+    stated = PAPER | {"stderr": {"log_likelihood": 0.4}, "note": "our initial weights differ"}
+    write(tmp_path / "a", config(), [estimate(-85.3, stderr=0.1)], published=stated)
+    ((row,), notes) = table(tmp_path)
+    assert (row["published"], row["verdict"]) == ("-84.50 ± 0.40", "reproduced[^2]")
+    assert notes["[^2]"] == "a: our initial weights differ"
+
+
+def test_densities_of_grey_values_are_judged_in_bits(tmp_path):
+    paper = PAPER | {"values": {"log_likelihood": 1322.0}}
+    for name, more in (("grey", {"dataset__dequantize": True}), ("real", {})):
+        node = config(dataset__shape=[1, 28, 20], **more)
+        write(tmp_path / name, node, [estimate(1315.0)], published=paper)
+    assert {row["preset"][:4]: row["verdict"] for row in table(tmp_path)[0]} == {"grey": "reproduced", "real": "worse"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"device": "cpu", "processor": "Intel", "threads": 2, "torch": "2.14"}, "Intel, threads: 2, torch 2.14"),
+        ({"device": "H100", "processor": "Intel", "threads": 2, "torch": "2.14"}, "H100, torch 2.14"),
+    ],
+)
+def test_costs_name_the_machine(tmp_path, environment, expected):
+    folder = write(tmp_path / "a", config(), [estimate(-84.0)], published=PAPER)
+    results = json.loads((folder / "results.json").read_text())
+    training = results["training"] | {"seconds": 7200.0}
+    (folder / "results.json").write_text(json.dumps(results | {"environment": environment, "training": training}))
+    ((row,), notes) = table(tmp_path)
+    assert row["training"] == "3 epochs, 2.0 h, 1,000 examples/s[^2]"
+    assert notes["[^2]"] == expected

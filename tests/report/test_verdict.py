@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dgm_run.report.verdict import judge
+from dgm_run.report.verdict import Target, judge
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from dgm_run.report.verdict import judge
     ],
 )
 def test_nats_are_judged_at_half_a_nat(value, stderr, expected):
-    assert judge("log_likelihood", "nats", value, stderr, -84.5, "paper") == expected
+    assert judge("log_likelihood", "nats", value, stderr, Target(-84.5, 0.0, "paper")) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_nats_are_judged_at_half_a_nat(value, stderr, expected):
     ],
 )
 def test_bits_are_judged_at_a_fiftieth(value, stderr, expected):
-    assert judge("bits_per_dim", "bits", value, stderr, 1.4, "program") == expected
+    assert judge("bits_per_dim", "bits", value, stderr, Target(1.4, 0.0, "program")) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [(1.33, "better"), (2.33, "reproduced"), (4.33, "reproduced"), (4.34, "worse")]
 )
 def test_error_rates_are_judged_at_one_point(value, expected):
-    assert judge("error", "%", value, 3.0, 3.33, "paper") == expected
+    assert judge("error", "%", value, 3.0, Target(3.33, 0.0, "paper")) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_error_rates_are_judged_at_one_point(value, expected):
     ],
 )
 def test_other_units_are_judged_by_errors(quantity, value, stderr, expected):
-    assert judge(quantity, "", value, stderr, 116.0, "paper") == expected
+    assert judge(quantity, "", value, stderr, Target(116.0, 0.0, "paper")) == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(2.5, "reproduced"), (2.6, "differs"), (1.4, "differs")])
 def test_unranked_quantities_differ(value, expected):
-    assert judge("kl", "nats", value, 0.01, 2.0, "paper") == expected
+    assert judge("kl", "nats", value, 0.01, Target(2.0, 0.0, "paper")) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,32 @@ def test_unranked_quantities_differ(value, expected):
     ],
 )
 def test_a_bound_is_one_until_it_is_passed(quantity, value, stderr, expected):
-    assert judge(quantity, "nats", value, stderr, -2.599, "bound") == expected
+    assert judge(quantity, "nats", value, stderr, Target(-2.599, 0.0, "bound")) == expected
 
 
 def test_closed_forms_are_judged_as_papers():
-    assert judge("log_likelihood", "nats", -3.1, 0.1, -2.6, "closed_form") == "reproduced"
-    assert judge("log_likelihood", "nats", -3.2, 0.1, -2.6, "closed_form") == "worse"
+    assert judge("log_likelihood", "nats", -3.1, 0.1, Target(-2.6, 0.0, "closed_form")) == "reproduced"
+    assert judge("log_likelihood", "nats", -3.2, 0.1, Target(-2.6, 0.0, "closed_form")) == "worse"
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"), [(0.0, "worse"), (0.2, "worse"), (0.3, "reproduced"), (0.45, "reproduced"), (0.5, "worse")]
+)
+def test_stated_errors_of_the_source_count(stated, expected):
+    # 0.7 apart; two standard errors of the difference are 0.4, 0.57, 0.72, 0.98 and 1.08
+    assert judge("log_likelihood", "nats", -85.2, 0.2, Target(-84.5, stated, "paper")) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "expected"),
+    [
+        (1322.0, 0.1, "reproduced"),
+        (1314.3, 0.1, "reproduced"),  # 0.0199 bits per dimension of 560
+        (1314.1, 0.1, "worse"),  # 0.0202
+        (1330.8, 0.1, "better"),
+        (1305.0, 9.0, "reproduced"),  # two standard errors are 0.046 bits
+        (1305.0, 10.0, "worse"),
+    ],
+)
+def test_densities_of_grey_values_are_judged_per_dimension(value, stderr, expected):
+    assert judge("log_likelihood", "nats", value, stderr, Target(1322.0, 0.0, "paper"), num_grey=560) == expected
