@@ -80,9 +80,10 @@ class PublishedRow:
 
 
 def _count_grey(settings: Mapping[str, Any]) -> int | None:
-    """Returns the number of grey values of an example that is given noise; None for other data."""
+    """Returns the number of grey values of an example, which noise makes continuous; None for other data."""
     shape = settings.get("dataset.shape")
-    return prod(shape) if settings.get("dataset.dequantize") and isinstance(shape, list) else None
+    has_noise = settings.get("dataset.dequantize") and settings.get("dataset.num_levels")
+    return prod(shape) if has_noise and isinstance(shape, list) else None
 
 
 def collect_published(runs: Sequence[Run]) -> list[PublishedRow]:

@@ -179,8 +179,8 @@ def test_errors_and_notes_of_a_preset_are_shown(tmp_path):
 
 def test_densities_of_grey_values_are_judged_in_bits(tmp_path):
     paper = PAPER | {"values": {"log_likelihood": 1322.0}}
-    for name, more in (("grey", {"dataset__dequantize": True}), ("real", {})):
-        node = config(dataset__shape=[1, 28, 20], **more)
+    for name, num_levels in (("grey", 256), ("real", None)):
+        node = config(dataset__shape=[1, 28, 20], dataset__dequantize=True, dataset__num_levels=num_levels)
         write(tmp_path / name, node, [estimate(1315.0)], published=paper)
     assert {row["preset"][:4]: row["verdict"] for row in table(tmp_path)[0]} == {"grey": "reproduced", "real": "worse"}
 
