@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check types format bench bench-check results results-plan results-keep clean
+.PHONY: help run test test-all check types format bench bench-check docs results results-plan results-keep clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,11 @@ bench: $(READY) ## speed as ratios against peers and against the GEMMs alone
 bench-check: $(READY) ## fails if a line of the benchmark is slower by 15% than the saved ratios
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks --check --no-compile --only vae --only vampprior --only likelihood --only cd-1 --only pcd-1 --only cd-25 --only ais
+
+docs: $(READY) ## build the site of docs/ into site/
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+	@echo 'the site starts at site/README.html'
 
 FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if "reference" not in path.parts  # made by `make docs`
 }
 """The text of each page by its path, the README first."""
 

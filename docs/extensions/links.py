@@ -1,0 +1,48 @@
+"""Links of the pages, which also work where the repository is read: navigation, and files outside of docs/."""
+
+import posixpath
+import re
+
+from sphinx.application import Sphinx
+
+from extensions.generated import COPIED, EXAMPLES, MADE
+
+LINK = re.compile(r"\]\(((?:\.\./)+[^)#]+)(#[^)]*)?\)")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Registers the extension."""
+    app.connect("source-read", _adapt)
+    return {"parallel_read_safe": True}
+
+
+def _adapt(app: Sphinx, docname: str, source: list[str]) -> None:
+    source[0] = redirect(docname, source[0])
+    if docname == app.config.root_doc:
+        source[0] = add_navigation(source[0])
+
+
+def redirect(docname: str, text: str) -> str:
+    """Points links to files outside of docs/ at the pages that the site has of them."""
+    folder = posixpath.dirname(docname)
+
+    def point(match: re.Match) -> str:
+        target = posixpath.normpath(posixpath.join("docs", folder, match[1]))
+        page = COPIED.get(target) or (f"{EXAMPLES}.md" if target.startswith("examples/") else None)
+        if page is None:
+            return match[0]
+        return f"]({posixpath.relpath(page, folder or '.')}{match[2] or ''})"
+
+    return LINK.sub(point, text)
+
+
+def add_navigation(text: str) -> str:
+    """Adds a table of contents to each section of the first page: the pages that its table links, in their order."""
+    head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    parts = [head]
+    for section in sections:
+        title = section.partition("\n")[0]
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/.-]+)\.md\)", section) + (MADE if title == "Reference" else []))
+        tree = "\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"])
+        parts.append(f"## {section.rstrip()}\n\n{tree}\n\n" if pages else f"## {section}")
+    return "".join(parts)

@@ -1,0 +1,57 @@
+"""The gallery of presets: what their papers state, what our runs reached, and what a run costs."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from dgm_run.config.presets import Preset, read_presets
+from dgm_run.config.published import split_source
+from dgm_run.report.markdown import escape, render_row
+from dgm_run.report.published import PublishedRow, collect_published
+from dgm_run.report.runs import collect_runs
+
+HEADS = ("preset", "row", "data", "quantity", "published", "ours", "verdict", "hours")
+ABOUT = """\
+`dgm-run +experiment=NAME` runs a preset. *Hours* are of training on one core of a CPU, measured where a number of ours
+stands and estimated elsewhere. [Published numbers](published.md) has the method, the warnings and the machine of each
+number of ours.
+"""
+
+
+def describe_presets(conf: Path, results: Path) -> str:
+    """Returns the page in Markdown."""
+    done: dict[tuple[str, str], list[PublishedRow]] = defaultdict(list)
+    for row in collect_published(collect_runs(results)):
+        done[row.preset, row.quantity].append(row)
+    by_source: dict[str, list[Preset]] = defaultdict(list)
+    for preset in read_presets(conf / "experiment"):
+        by_source[split_source(preset.source)[0]].append(preset)
+    lines = ["# Presets", "", ABOUT]
+    for title, presets in by_source.items():
+        lines += [f"## {escape(title)}", "", render_row(HEADS), render_row(["---"] * len(HEADS))]
+        lines += [
+            _render_preset(preset, quantity, done[preset.name, quantity])
+            for preset in presets
+            for quantity in preset.values
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _render_preset(preset: Preset, quantity: str, rows: list[PublishedRow]) -> str:
+    original = [each for each in rows if "; changed: " not in each.published.source]
+    hours = None if preset.hours is None else f"{preset.hours:.2g}"
+    if original:
+        seconds = [run.results["training"]["seconds"] for run in original[0].row.group.runs]
+        hours = f"{sum(seconds) / len(seconds) / 3600:.2g}"
+    return render_row(
+        [
+            preset.name,
+            split_source(preset.source)[1],
+            preset.dataset,
+            quantity,
+            f"{preset.values[quantity]:g}",
+            " or ".join(f"{each.row.mean:.2f}" for each in original),
+            " or ".join(dict.fromkeys(each.verdict for each in original)),
+            hours or "?",
+        ]
+    )
