@@ -19,7 +19,8 @@ pytest.importorskip("latex2mathml")
 
 from extensions.configuration import describe_group, list_groups, read_choice
 from extensions.docstrings import escape
-from extensions.links import add_navigation, redirect
+from extensions.links import add_navigation, add_numbers, redirect
+from extensions.mathml import convert
 
 CHOICE = """\
 # @package _global_
@@ -92,6 +93,21 @@ def test_sections_become_navigation():
 
 def test_docstrings_are_plain_text():
     assert escape("a (B, *shape) of `x_1 * y` | z_") == r"a (B, \*shape) of ``x_1 * y`` \| z\_"
+
+
+def test_formulas_are_mathml():
+    assert convert("x^2") == (
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup>'
+        "</mrow></math>"
+    )
+    assert "<mi>log</mi><mspace" in convert(r"\log p").replace("\n", "")
+
+
+def test_comments_become_tables_of_presets():
+    text = add_numbers("above\n<!-- presets: scikit_learn, sylvester_2018 -->\n")
+    assert "| scikit_learn/digits_ppca2 |" in text
+    assert "sylvester_2018" not in text  # it needs days
+    assert add_numbers("<!-- presets: no_paper -->").startswith("None of these presets has run here yet")
 
 
 @pytest.mark.slow

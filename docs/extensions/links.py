@@ -1,11 +1,13 @@
-"""Links of the pages, which also work where the repository is read: navigation, and files outside of docs/."""
+"""Links of the pages, which also work where the repository is read: navigation, files outside of docs/, numbers."""
 
 import posixpath
 import re
 
 from sphinx.application import Sphinx
 
-from extensions.generated import COPIED, EXAMPLES, MADE
+from dgm_run.config.hydra_compose import conf_dir
+from extensions.generated import COPIED, EXAMPLES, MADE, ROOT
+from extensions.presets import show_numbers
 
 LINK = re.compile(r"\]\(((?:\.\./)+[^)#]+)(#[^)]*)?\)")
 
@@ -17,7 +19,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _adapt(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = redirect(docname, source[0])
+    source[0] = add_numbers(redirect(docname, source[0]))
     if docname == app.config.root_doc:
         source[0] = add_navigation(source[0])
 
@@ -34,6 +36,15 @@ def redirect(docname: str, text: str) -> str:
         return f"]({posixpath.relpath(page, folder or '.')}{match[2] or ''})"
 
     return LINK.sub(point, text)
+
+
+def add_numbers(text: str) -> str:
+    """Puts a table of our runs of presets at each comment `<!-- presets: PAPER, PAPER -->`."""
+
+    def show(match: re.Match) -> str:
+        return show_numbers(conf_dir(), ROOT / "results", match[1].split(", "))
+
+    return re.sub(r"^<!-- presets: (.+) -->$", show, text, flags=re.MULTILINE)
 
 
 def add_navigation(text: str) -> str:

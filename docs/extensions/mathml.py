@@ -1,7 +1,9 @@
 """Formulas as MathML, which browsers draw by themselves: the site needs no script and no network."""
 
+import re
+
 from docutils import nodes
-from latex2mathml.converter import convert
+from latex2mathml import converter
 from sphinx.application import Sphinx
 
 
@@ -10,6 +12,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
     app.config.html_math_renderer = "mathml"
     return {"parallel_read_safe": True}
+
+
+def convert(formula: str, display: str = "inline") -> str:
+    """Converts a formula of LaTeX; a function like log has a thin space behind it, as LaTeX sets it."""
+    spaced = re.sub(r"(\\(?:log|det))(?=\s*[A-Za-z])", r"\1\\,", formula)
+    return converter.convert(spaced, display=display)
 
 
 def _visit_inline(translator, node: nodes.math) -> None:

@@ -1,6 +1,8 @@
 """The gallery of presets: what their papers state, what our runs reached, and what a run costs."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from dgm_run.config.presets import Preset, read_presets
@@ -17,27 +19,51 @@ number of ours.
 """
 
 
+RowsByPreset = Mapping[tuple[str, str], Sequence[PublishedRow]]
+"""Rows of our runs by preset and quantity."""
+
+
 def describe_presets(conf: Path, results: Path) -> str:
     """Returns the page in Markdown."""
-    done: dict[tuple[str, str], list[PublishedRow]] = defaultdict(list)
-    for row in collect_published(collect_runs(results)):
-        done[row.preset, row.quantity].append(row)
+    done = _collect_rows(results)
     by_source: dict[str, list[Preset]] = defaultdict(list)
     for preset in read_presets(conf / "experiment"):
         by_source[split_source(preset.source)[0]].append(preset)
     lines = ["# Presets", "", ABOUT]
     for title, presets in by_source.items():
         lines += [f"## {escape(title)}", "", render_row(HEADS), render_row(["---"] * len(HEADS))]
-        lines += [
-            _render_preset(preset, quantity, done[preset.name, quantity])
-            for preset in presets
-            for quantity in preset.values
-        ]
-        lines.append("")
+        lines += [*_render_presets(presets, done), ""]
     return "\n".join(lines)
 
 
-def _render_preset(preset: Preset, quantity: str, rows: list[PublishedRow]) -> str:
+def show_numbers(conf: Path, results: Path, papers: Sequence[str]) -> str:
+    """Returns a table of the presets of some papers that have run here; a paper is a folder of conf/experiment/."""
+    done = _collect_rows(results)
+    presets = [
+        each
+        for each in read_presets(conf / "experiment")
+        if each.name.partition("/")[0] in papers and any((each.name, quantity) in done for quantity in each.values)
+    ]
+    if not presets:
+        return "None of these presets has run here yet: see [presets](../reference/presets.md)."
+    return "\n".join([render_row(HEADS), render_row(["---"] * len(HEADS)), *_render_presets(presets, done)])
+
+
+@cache
+def _collect_rows(results: Path) -> RowsByPreset:
+    done: dict[tuple[str, str], list[PublishedRow]] = defaultdict(list)
+    for row in collect_published(collect_runs(results)):
+        done[row.preset, row.quantity].append(row)
+    return dict(done)
+
+
+def _render_presets(presets: Sequence[Preset], done: RowsByPreset) -> Iterator[str]:
+    for preset in presets:
+        for quantity in preset.values:
+            yield _render_preset(preset, quantity, done.get((preset.name, quantity), []))
+
+
+def _render_preset(preset: Preset, quantity: str, rows: Sequence[PublishedRow]) -> str:
     original = [each for each in rows if "; changed: " not in each.published.source]
     hours = None if preset.hours is None else f"{preset.hours:.2g}"
     if original:
