@@ -9,6 +9,7 @@ import dgm_run
 
 project = "dgm-run"
 author = "the dgm-run contributors"
+copyright = "the dgm-run contributors"
 release = dgm_run.__version__
 root_doc = "README"
 exclude_patterns = ["extensions"]

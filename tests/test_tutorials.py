@@ -17,7 +17,7 @@ from tests.recording.test_csv import read_table
 from tests.support import readme
 from tests.support.services import read_identity, read_steps
 from tests.support.tiny import run_command, start_command
-from tests.test_readme import run
+from tests.test_readme import FUNCTIONS, run
 from tests.test_searches import read_trials, wait_for
 
 
@@ -49,7 +49,15 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def test_every_tutorial_is_tested():
-    assert {Path(name).stem for name in readme.TUTORIALS} == {"images", "latex", "loggers", "pythae", "search", "table"}
+    assert {Path(name).stem for name in readme.TUTORIALS} == {
+        "images",
+        "latex",
+        "loggers",
+        "paper_row",
+        "pythae",
+        "search",
+        "table",
+    }
 
 
 @pytest.mark.slow
@@ -99,6 +107,25 @@ def test_seeds_become_rows_of_latex(tmp_path, monkeypatch):
         shown = re.search(r"(-\d+\.\d+) \\pm (\d+\.\d+)", cells).groups()
         for number, value in zip(shown, expected, strict=True):
             assert float(number) == pytest.approx(value, abs=0.51 * 10.0 ** -len(number.partition(".")[2]))
+
+
+@pytest.mark.slow
+def test_rows_of_a_paper_are_judged(tmp_path):
+    commands = readme.read_commands(readme.PAGES["docs/tutorials/paper_row.md"])
+    for name, *arguments in commands:
+        if not any(each.startswith("+experiment=vampprior_2018") for each in arguments):  # other data, and hours
+            done = run_command(FUNCTIONS[name], *arguments, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in (tmp_path / "outputs" / "rows" / "published.md").read_text().splitlines()]
+    verdicts = {row[0].lstrip("| "): row[8].partition(",")[0] for row in rows if row[0].startswith("| scikit_learn")}
+    assert len(verdicts) == 3
+    assert {verdict for name, verdict in verdicts.items() if "changed" not in name} == {"reproduced"}
+    assert [name for name in verdicts if name.endswith("changed: model.latent_dim=20")]
+    seeds = [read_results(tmp_path / "outputs" / "seeds" / str(job))["estimates"] for job in range(3)]
+    values = [row["value"] for rows in seeds for row in rows if row["quantity"] == "log_likelihood"]
+    (line,) = re.findall(r"^\| scikit_learn.*$", (tmp_path / "outputs/seeds/published.md").read_text(), re.MULTILINE)
+    mean, error, deviation = statistics.mean(values), statistics.stdev(values) / math.sqrt(3), statistics.stdev(values)
+    assert f"| {mean:.2f} ± {error:.2f} | 3 (standard deviation {deviation:.2f}) |" in line
 
 
 @pytest.mark.slow
