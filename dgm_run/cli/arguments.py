@@ -53,6 +53,32 @@ def check_overrides(overrides: Sequence[str]) -> None:
         raise ConfigError(f"the sweep has {num_jobs:,} jobs, more than {MAX_JOBS:,}: take fewer values")
 
 
+def defer_values(overrides: Sequence[str]) -> list[str]:
+    """Writes KEY=VALUE as KEY=choice(VALUE) where a sweep chooses parts, so that only its jobs read the key.
+
+    Hydra composes a sweep before its jobs, without the parts that it sweeps over, and refuses the keys of those.
+    """
+    parsed = parse_overrides(overrides)
+    if SEARCH in overrides or not any(each.is_sweep_override() and _is_group(each) for each in parsed):
+        return list(overrides)
+    return [_defer(each) for each in parsed]
+
+
+def _defer(override: Override) -> str:
+    line = str(override.input_line)
+    is_change = not (override.is_add() or override.is_force_add() or override.is_delete())
+    key = str(override.key_or_group)
+    if not is_change or override.is_sweep_override() or "." not in key or key.startswith("hydra."):
+        return line
+    name, _, value = line.partition("=")
+    return f"{name}=choice({value})" if value else line
+
+
+def _is_group(override: Override) -> bool:
+    key = str(override.key_or_group)
+    return key in GROUPS or key in ("experiment", "hparams_search") or "/" in key
+
+
 def parse_options(arguments: Sequence[str]) -> Namespace:
     """Parses Hydra's options and the overrides.
 
@@ -133,8 +159,7 @@ def _check_override(override: Override) -> None:
         _check_sweep(override)
     value = None if override.is_sweep_override() else override.value()
     _check_folder(line, key, value)
-    is_group = key in GROUPS or key in ("experiment", "hparams_search") or "/" in key
-    if is_group and not override.is_sweep_override():
+    if _is_group(override) and not override.is_sweep_override():
         _check_choice(line, key, value)
 
 

@@ -9,7 +9,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from dgm_run.cli.arguments import check_arguments
+from dgm_run.cli.arguments import check_arguments, defer_values
 from dgm_run.cli.completion import answer_query, is_query
 from dgm_run.cli.dry_run import drop_dry_run, dry_run, is_dry_run
 from dgm_run.cli.exit_status import exit_if_refused, exit_with_status, outcome
@@ -84,6 +84,8 @@ def complete_arguments(arguments: list[str], is_dry: bool) -> list[str]:
         arguments = add_run(arguments, own)
     make_importable(own.packages)
     overrides, flags = split_flags(arguments)
+    if {"-m", "--multirun"} & set(flags):
+        overrides = defer_values(overrides)
     if not is_rank_zero():
         overrides += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # process 0 makes the folder of the run
     return [*(["--config-dir", own.config_dir] if own.config_dir else []), *overrides, *flags]

@@ -1,10 +1,11 @@
 import re
 
 import pytest
+import yaml
 
-from dgm_run.cli.arguments import check_arguments
+from dgm_run.cli.arguments import check_arguments, defer_values
 from dgm_run.errors import ConfigError
-from tests.support.tiny import run_refused
+from tests.support.tiny import run_here, run_refused
 
 OPTIONS = {
     ("--shell-completion",): "--shell-completion: write --shell-completion install=bash, or install=zsh, install=fish",
@@ -111,3 +112,32 @@ def test_option_without_value_names_it():
 def test_senseless_arguments_are_refused(arguments, told):
     with pytest.raises(ConfigError, match=re.escape(told)):
         check_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["seed=0,1", "trainer.max_epochs=3"], ["seed=0,1", "trainer.max_epochs=3"]),  # no part is swept over
+        (["prior=a,b", "prior.k=3"], ["prior=a,b", "prior.k=choice(3)"]),
+        (["+experiment=a,b", "x.y='a b'", "x.z=[1,2]"], ["+experiment=a,b", "x.y=choice('a b')", "x.z=choice([1,2])"]),
+        (["prior=a,b", "hydra.run.dir=x", "seed=1", "+a.b=1", "~a.c", "prior.k=1,2"], None),
+        (["prior=a,b", "prior.k=3", "hydra/sweeper=optuna"], None),
+    ],
+)
+def test_swept_parts_read_their_keys_late(overrides, expected):
+    assert defer_values(overrides) == (expected or overrides)
+
+
+def test_sweeps_take_keys_of_swept_parts(tmp_path, monkeypatch, capfd):
+    """`linear_baseline` comes with the two models, and not with the default one."""
+    overrides = ["-m", "model=ppca,factor_analysis", "estimators.linear_baseline.max_steps=3", "trainer.max_epochs=1"]
+    data = ["dataset.binarize=none", "dataset.dequantize=true", f"hydra.sweep.dir={tmp_path / 'both'}"]
+    done = run_here("main", [*overrides, *data], tmp_path, monkeypatch, capfd)
+    assert done.returncode == 0, done.stderr
+    for job in "01":
+        config = yaml.safe_load((tmp_path / "both" / job / ".hydra" / "config.yaml").read_text())
+        assert config["estimators"]["linear_baseline"]["max_steps"] == 3
+        assert (
+            "estimators.linear_baseline.max_steps=3"
+            in (tmp_path / "both" / job / ".hydra" / "overrides.yaml").read_text()
+        )
