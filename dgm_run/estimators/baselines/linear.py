@@ -14,19 +14,20 @@ from dgm_run.estimators.base import Baseline, Estimate, Estimator, ProgressCallb
 from dgm_run.models.linear.factor_analysis import (
     AT_FLOOR,
     MIN_RELATIVE_SCALE,
+    EMModel,
     Moments,
     describe_data,
     expectation_maximisation,
     mean_log_prob,
     resolve_floor,
 )
-from dgm_run.models.linear.ppca import describe_shared_floor, maximum_likelihood, shared_floor
+from dgm_run.models.linear.ppca import PPCA, describe_shared_floor, maximum_likelihood, shared_floor
 from dgm_run.networks.bounded import check_floor, describe_floor
 
 BATCH_SIZE = 10_000
 """Examples at a time."""
-ADVICE = "train longer, or change optimizer.lr"
-STANDARDIZE_ADVICE = ", or standardise the data (dataset.standardize=columns)"
+INDEPENDENT = "independent_columns"
+"""Name of the baseline without latent variables, which is no model."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,7 @@ class LinearBaseline(Estimator[nn.Module]):
     def _fit_all(self, data: Moments) -> list[Fit]:
         floor = resolve_floor(data.variance, *self._floor)
         log_var = torch.maximum(data.variance, floor.square()).log()
-        fits = [
-            self._describe_fit("independent_columns", IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)
-        ]
+        fits = [self._describe_fit(INDEPENDENT, IndependentGaussian(data.mean, 0.5 * log_var, 1), floor, data)]
         latent_dim = min(self.latent_dim, len(data.mean) - 1)
         if latent_dim < 1:
             return fits
@@ -145,8 +144,7 @@ class LinearBaseline(Estimator[nn.Module]):
         for done, fit in enumerate(self.fits, 1):
             log_p = torch.cat([fit.density.log_prob(x.double().flatten(1)).cpu() for x in data.batches(BATCH_SIZE)])
             log_p = data.to_data_units(log_p)
-            has_latent = fit.name != "independent_columns"
-            advice = ADVICE if data.standardization else ADVICE + STANDARDIZE_ADVICE
+            has_latent = fit.name != INDEPENDENT
             estimate = Estimate.over(
                 log_p,
                 fit.name,
@@ -155,8 +153,26 @@ class LinearBaseline(Estimator[nn.Module]):
                 settings={"latent_dim": self.latent_dim, **floor} if has_latent else floor,
                 diagnostics={"median": log_p.median().item()},
                 warning=fit.warning,
-                baseline=Baseline(fit.name, log_p, f"{advice}, or take model={fit.name}" if has_latent else advice),
+                baseline=self._compare(model, fit.name, log_p, data.standardization is not None),
             )
             estimates.append(estimate)
             report(done, len(self.fits))
         return estimates
+
+    def _compare(self, model: nn.Module, name: str, log_p: Tensor, is_standardized: bool) -> Baseline | None:
+        """Returns the baseline to compare with; None for a model that has too few parameters to be as good."""
+        if isinstance(model, PPCA) and name != "ppca":
+            return None
+        return Baseline(name, log_p, _advise(model, name, is_standardized))
+
+
+def _advise(model: nn.Module, baseline: str, is_standardized: bool) -> str:
+    """Returns what to try if the model is worse than a baseline; an optimum by EM has no learning rate."""
+    parts = ["train longer"]
+    if not isinstance(model, EMModel):
+        parts.append("change optimizer.lr")
+        if not is_standardized:
+            parts.append("standardise the data (dataset.standardize=columns)")
+        if baseline != INDEPENDENT:
+            parts.append(f"take model={baseline}")
+    return ", or ".join(parts)

@@ -9,6 +9,8 @@ from dgm_run.config.compose import compose
 from dgm_run.data.corruptions import MissingAtRandom
 from dgm_run.data.data_split import DataSplit, to_float
 from dgm_run.estimators.baselines.linear import LinearBaseline
+from dgm_run.models.linear.factor_analysis import FactorAnalysis as OurFactorAnalysis
+from dgm_run.models.linear.ppca import PPCA
 
 SETTINGS = {"latent_dim": 3, "min_scale": 0.0, "relative_min_scale": 1e-3, "tolerance": 1e-9, "max_steps": 5000}
 
@@ -115,3 +117,23 @@ def test_of_corrupted_data_it_says_nothing():
     missing = MissingAtRandom(0.5)
     corrupted = DataSplit(train.x, None, to_float, corrupt=missing, corruption_noise=missing.draw(50, (8,)))
     assert LinearBaseline(**SETTINGS).fit(NO_MODEL, corrupted, corrupted)(NO_MODEL, corrupted) == []
+
+
+def advise(model):
+    """The advice of each baseline to a model that is worse, by the baseline's name."""
+    data = examples(50, 4)
+    rows = LinearBaseline(**SETTINGS).fit(model, data, data)(model, data)
+    return {row.quantity: row.baseline and row.baseline.advice for row in rows}
+
+
+def test_linear_models_get_advice_that_they_can_follow():
+    closed = {"min_scale": 0.0, "relative_min_scale": 0.001}
+    assert set(advise(OurFactorAnalysis((8,), latent_dim=3, **closed)).values()) == {"train longer"}
+    ppca = PPCA((8,), latent_dim=3, **closed)  # the other baselines have noise of each column
+    assert advise(ppca) == {"independent_columns": None, "ppca": "train longer", "factor_analysis": None}
+    others = advise(NO_MODEL)
+    assert others["factor_analysis"] == (
+        "train longer, or change optimizer.lr, or standardise the data (dataset.standardize=columns), "
+        "or take model=factor_analysis"
+    )
+    assert others["independent_columns"].endswith("(dataset.standardize=columns)")
