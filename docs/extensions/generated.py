@@ -11,11 +11,12 @@ from dgm_run.config.hydra_compose import conf_dir
 from extensions.configuration import describe_group, list_groups
 from extensions.presets import describe_presets
 from extensions.python import describe_python
+from extensions.schemas import describe_schemas
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = "reference"
 EXAMPLES = f"{REFERENCE}/examples"
-MADE = [f"{REFERENCE}/configuration", f"{REFERENCE}/python", f"{REFERENCE}/presets"]
+MADE = [f"{REFERENCE}/configuration", f"{REFERENCE}/python", f"{REFERENCE}/files", f"{REFERENCE}/presets"]
 """Pages that only the site has."""
 COPIED = {
     "RESULTS.md": f"{REFERENCE}/published.md",
@@ -49,6 +50,7 @@ def make_pages() -> Iterator[tuple[str, str]]:
     tree = f"```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
     yield f"{REFERENCE}/configuration.md", f"# Configuration keys\n\n{ABOUT_KEYS}\n{tree}"
     yield f"{REFERENCE}/python.md", describe_python()
+    yield f"{REFERENCE}/files.md", describe_schemas(ROOT / "docs")
     yield f"{REFERENCE}/presets.md", describe_presets(conf_dir(), ROOT / "results")
     yield f"{EXAMPLES}.md", _show_examples(ROOT / "examples")
     for source, page in COPIED.items():
