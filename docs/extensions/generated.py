@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 from dgm_run.config.hydra_compose import conf_dir
 from extensions.configuration import describe_group, list_groups
+from extensions.notebooks import describe_notebook
 from extensions.presets import describe_presets
 from extensions.python import describe_python
 from extensions.schemas import describe_schemas
@@ -16,6 +17,7 @@ from extensions.schemas import describe_schemas
 ROOT = Path(__file__).parents[2]
 REFERENCE = "reference"
 EXAMPLES = f"{REFERENCE}/examples"
+NOTEBOOKS = f"{REFERENCE}/notebooks"
 MADE = [f"{REFERENCE}/configuration", f"{REFERENCE}/python", f"{REFERENCE}/files", f"{REFERENCE}/presets"]
 """Pages that only the site has."""
 COPIED = {
@@ -53,6 +55,8 @@ def make_pages() -> Iterator[tuple[str, str]]:
     yield f"{REFERENCE}/files.md", describe_schemas(ROOT / "docs")
     yield f"{REFERENCE}/presets.md", describe_presets(conf_dir(), ROOT / "results")
     yield f"{EXAMPLES}.md", _show_examples(ROOT / "examples")
+    for path in sorted((ROOT / "examples" / "notebooks").glob("*.ipynb")):
+        yield f"{NOTEBOOKS}/{path.stem}.md", describe_notebook(path)
     for source, page in COPIED.items():
         yield page, (ROOT / source).read_text(encoding="utf-8")
 

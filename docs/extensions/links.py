@@ -2,11 +2,12 @@
 
 import posixpath
 import re
+from pathlib import PurePosixPath
 
 from sphinx.application import Sphinx
 
 from dgm_run.config.hydra_compose import conf_dir
-from extensions.generated import COPIED, EXAMPLES, MADE, ROOT
+from extensions.generated import COPIED, EXAMPLES, MADE, NOTEBOOKS, ROOT
 from extensions.presets import show_numbers
 
 LINK = re.compile(r"\]\(((?:\.\./)+[^)#]+)(#[^)]*)?\)")
@@ -30,12 +31,19 @@ def redirect(docname: str, text: str) -> str:
 
     def point(match: re.Match) -> str:
         target = posixpath.normpath(posixpath.join("docs", folder, match[1]))
-        page = COPIED.get(target) or (f"{EXAMPLES}.md" if target.startswith("examples/") else None)
-        if page is None:
+        if (page := _find_page(target)) is None:
             return match[0]
         return f"]({posixpath.relpath(page, folder or '.')}{match[2] or ''})"
 
     return LINK.sub(point, text)
+
+
+def _find_page(target: str) -> str | None:
+    """Returns the page of a file outside of docs/; None where there is none."""
+    path = PurePosixPath(target)
+    if path.suffix == ".ipynb":
+        return f"{NOTEBOOKS}/{path.stem}.md"
+    return COPIED.get(target) or (f"{EXAMPLES}.md" if path.parts[0] == "examples" else None)
 
 
 def add_numbers(text: str) -> str:
