@@ -27,10 +27,11 @@ test-all: $(READY) ## all tests, with those that train to a number, and with Ray
 	$(BIN)/python -m pip install --quiet --editable '.[dev,examples,onnx,ray,wandb,mlflow,trackio]'
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(READY) ## formatting, lint, types, language and the fast tests
+check: $(READY) ## formatting, lint, types, language, spelling and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m tests.language
+	$(BIN)/codespell
 	$(MAKE) types
 	$(MAKE) test
 
