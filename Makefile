@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test test-all check types format bench bench-check docs results results-plan results-keep clean
+.PHONY: help run test test-all check types format bench bench-check docs lecture results results-plan results-keep clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,9 @@ docs: $(READY) ## build the site of docs/ into site/
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
 	@echo 'the site starts at site/README.html'
+
+lecture: $(READY) ## run the commands of docs/lecture.md (under ten minutes), and renew its pictures
+	$(BIN)/python docs/lecture.py
 
 FAST := $(shell grep '^[a-z]' conf/results.txt)
 comma := ,

@@ -18,9 +18,11 @@ RUNS = [each for each in COMMANDS if each[0] == "dgm-run" and "--config-dir" not
 FUNCTIONS = {"dgm-run": "main", "dgm-eval": "evaluate", "dgm-sample": "sample", "dgm-score": "score",
              "dgm-report": "report"}  # fmt: skip
 PAGES_WITH_COMMANDS = [
-    name for name, text in readme.PAGES.items() if readme.read_commands(text) and name not in readme.TUTORIALS
+    name
+    for name, text in readme.PAGES.items()
+    if readme.read_commands(text) and name not in (*readme.TUTORIALS, "docs/lecture.md")
 ]
-"""Pages whose commands run one by one; those of a tutorial follow one another, in test_tutorials.py."""
+"""Pages whose commands run one by one; those of tutorials and of the lecture follow one another, in their own tests."""
 NEEDS_MORE = ("-m", "dataset=mnist", "+experiment=", "mine.", "sweep.")
 """What makes a command too long, or its data too rare, for a short example."""
 LONG_PAGES = ("docs/labels.md", "docs/sample_quality.md", "docs/text.md")
