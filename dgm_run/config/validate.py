@@ -91,9 +91,11 @@ def _validate_all(cfg: DictConfig) -> None:
 
 
 def _refuse_lacking_groups(cfg: DictConfig) -> None:
-    """Refuses groups of which no choice is made; a trainer need not use all of them."""
+    """Refuses groups of which no choice is made, and drops those that the trainer does not use, in place."""
     used: tuple[str, ...] = ()
     for key in ("trainer", *GROUPS):
+        if key in TRAINING_GROUPS and key not in used:
+            cfg[key] = None  # as a schedule that refers to the epochs of another trainer
         if cfg[key] is None and (key not in TRAINING_GROUPS or key in used) and key not in (*PARTS, *LIST_GROUPS):
             raise ConfigError(f"{key}: none is chosen: add {key}=...")
         if key == "trainer":

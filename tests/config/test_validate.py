@@ -109,3 +109,10 @@ def test_columns_are_read_from_the_table():
     assert cfg.dataset.shape == [1]
     validate(cfg)  # known columns stay
     assert len(cfg.dataset.columns) == 1
+
+
+@pytest.mark.parametrize("model", ["boltzmann", "rbm", "dbm", "gan", "vae", "m1_m2", "language_model"])
+def test_without_training_its_settings_are_dropped(model):
+    cfg = compose(f"model={model}", "trainer=none", *(["dataset=pcfg"] if model == "language_model" else []))
+    validate(cfg)
+    assert (cfg.objective, cfg.optimizer, cfg.schedule) == (None, None, None)
