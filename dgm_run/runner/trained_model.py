@@ -282,6 +282,8 @@ class TrainedModel:
             changes = {"num_samples": num_samples}
         else:
             raise ConfigError(f"num_samples: {type(estimator).__name__} draws no samples of single examples: omit it")
+        if "is_other_data" in names:  # else low likelihoods of other examples are taken for a collapse of the model
+            changes["is_other_data"] = True
         return replace(
             estimator, **changes, **{name: None for name in ("num_examples", "reverse_ais") if name in names}
         )

@@ -196,6 +196,14 @@ def test_energy_model_states_the_error_of_log_z(tmp_path):
     assert (completed[..., :4, :] >= 0).all()
 
 
+def test_unlikely_examples_are_no_collapse(tmp_path):
+    """A run warns where its model is worse than independent pixels; noise is unlikely under any good model."""
+    model, results = train(tmp_path, *TINY_ENERGY, "dataset=bars_and_stripes", "trainer.max_epochs=1")
+    (row,) = [each for each in results["estimates"] if each["quantity"] == "log_likelihood"]
+    assert row["warning"].startswith("collapsed:")
+    assert model.log_likelihood(torch.ones(5, *model.dataset.shape)).warning is None
+
+
 def test_labels_are_predicted_and_drawn(tmp_path):
     model, _ = train(tmp_path, *TINY_LABELLED)
     images = model.data.test.batch(slice(0, 5))
