@@ -26,7 +26,7 @@ MAX_POINTS = 200
 """Largest number of points of a curve that are kept."""
 PRIVATE = ("host", "command")
 """Fields of the session that are not kept."""
-OF_THE_MACHINE = ("data_dir=", "trainer.resume=", "trainer.threads=", "hydra.")
+OF_THE_MACHINE = ("data_dir=", "trainer.compile=", "trainer.resume=", "trainer.threads=", "hydra.")
 """Overrides that are not kept."""
 
 
