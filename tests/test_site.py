@@ -105,7 +105,7 @@ def test_formulas_are_mathml():
 
 def test_comments_become_tables_of_presets():
     text = add_numbers("above\n<!-- presets: scikit_learn, sylvester_2018 -->\n")
-    assert "| scikit_learn/digits_ppca2 |" in text
+    assert "| scikit_learn/digits_ppca2: PCA" in text
     assert "sylvester_2018" not in text  # it needs days
     assert add_numbers("<!-- presets: no_paper -->").startswith("None of these presets has run here yet")
 

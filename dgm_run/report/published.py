@@ -15,14 +15,13 @@ from dgm_run.report.runs import PublishedNumbers, Run
 from dgm_run.report.tables import EstimateSpec, make_spec
 from dgm_run.report.verdict import Target, Verdict, judge
 
-HEADS = ("preset", "data", "quantity", "published", "ours", "runs", "method", "conservative side", "verdict",
-         "training")  # fmt: skip
+HEADS = ("preset", "published", "ours", "verdict", "method", "training")
 ABOUT = """\
 Each row compares the number of a preset's runs with its published number: a paper's, that of a run of another program,
 an exact value, or a bound that no model passes. ± is a standard error. That of a published number is shown if its
 source states one. Ours is over the test examples for one run, and over the runs for several, which differ by their
-seeds alone. The numbers of a row have the decimals of the published number, and at least two. If AIS estimates log Z,
-reverse AIS gives a second, conservative likelihood.
+seeds alone; then their number and the standard deviation stand beside it. The numbers of a row have the decimals of the
+published number, and at least two. If AIS estimates log Z, reverse AIS gives a second, conservative likelihood.
 
 The verdict is *reproduced* within 0.5 nats, 0.02 bits per dimension or 1 point of an error rate. Densities of grey
 values are judged in bits per dimension, also if they are in nats. A difference within two standard errors also counts,
@@ -164,11 +163,9 @@ def render_published(runs: Sequence[Run]) -> str:
     footnotes = Footnotes()
     lines = ["# Published numbers and the numbers of our runs", "", ABOUT, *_count_verdicts(rows), ""]
     for (title, kind), members in by_source.items():
-        lines += [
-            f"## {escape(title)}",
-            "",
-            *([f"The published number is {KINDS[kind]}.", ""] if kind in KINDS else []),
-        ]
+        name, _, address = title.partition(", http")
+        lines += [f"## {escape(name)}", "", *([f"<http{address}>", ""] if address else [])]
+        lines += [f"The published number is {KINDS[kind]}.", ""] if kind in KINDS else []
         lines += [render_row(HEADS), render_row(["---"] * len(HEADS))]
         lines += [*(render_row(_make_cells(row, footnotes)) for row in members), ""]
     return "\n".join([*lines, *footnotes.lines(), ""])
@@ -189,24 +186,26 @@ def _make_cells(row: PublishedRow, footnotes: Footnotes) -> list[str]:
     decimals = max(2, len(str(target.value).partition(".")[2]))
     _, where = split_source(row.published.source)
     first = row.row.estimates[0]
+    data = footnotes.mark(f"{results['dataset']}: {results['preprocessing']}")
     return [
-        ": ".join(filter(None, (row.preset, where))),
-        results["dataset"] + footnotes.mark(f"{results['dataset']}: {results['preprocessing']}"),
-        row.quantity,
-        _format_number(target.value, target.stderr or None, decimals),
-        _format_number(row.row.mean, row.row.stderr, decimals),
-        _describe_runs(row.row, decimals),
-        describe_method(first["kind"], first["estimator"], first["settings"]),
-        _format_number(row.conservative.mean, row.conservative.stderr, decimals) if row.conservative else "",
+        ": ".join(filter(None, (row.preset, where))) + data,
+        f"{row.quantity} {_format_number(target.value, target.stderr or None, decimals)}",
+        _describe_number(row, decimals),
         _describe_verdict(row, footnotes),
+        describe_method(first["kind"], first["estimator"], first["settings"]),
         _describe_cost(row.row.group.runs, footnotes),
     ]
 
 
-def _describe_runs(row: Row, decimals: int) -> str:
-    if not row.has_several_runs:
-        return "1"
-    return f"{len(row.values)} (standard deviation {_format_digits(row.variance**0.5, decimals)})"
+def _describe_number(row: PublishedRow, decimals: int) -> str:
+    """Describes our number, the number of runs if there are several, and the conservative side if there is one."""
+    texts = [_format_number(row.row.mean, row.row.stderr, decimals)]
+    if row.row.has_several_runs:
+        deviation = _format_digits(row.row.variance**0.5, decimals)
+        texts[0] += f" ({len(row.row.values)} runs, standard deviation {deviation})"
+    if row.conservative:
+        texts.append(f"conservative {_format_number(row.conservative.mean, row.conservative.stderr, decimals)}")
+    return "; ".join(texts)
 
 
 def _describe_verdict(row: PublishedRow, footnotes: Footnotes) -> str:

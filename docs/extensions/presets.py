@@ -11,7 +11,7 @@ from dgm_run.report.markdown import escape, render_row
 from dgm_run.report.published import PublishedRow, collect_published
 from dgm_run.report.runs import collect_runs
 
-HEADS = ("preset", "row", "data", "quantity", "published", "ours", "verdict", "hours")
+HEADS = ("preset, row", "data", "published", "ours", "verdict", "hours")
 ABOUT = """\
 `dgm-run +experiment=NAME` runs a preset. *Hours* are of training on one core of a CPU, measured where a number of ours
 stands and estimated elsewhere. [Published numbers](published.md) has the method, the warnings and the machine of each
@@ -31,7 +31,9 @@ def describe_presets(conf: Path, results: Path) -> str:
         by_source[split_source(preset.source)[0]].append(preset)
     lines = ["# Presets", "", ABOUT]
     for title, presets in by_source.items():
-        lines += [f"## {escape(title)}", "", render_row(HEADS), render_row(["---"] * len(HEADS))]
+        name, _, address = title.partition(", http")
+        lines += [f"## {escape(name)}", "", f"<http{address}>", ""] if address else [f"## {escape(name)}", ""]
+        lines += [render_row(HEADS), render_row(["---"] * len(HEADS))]
         lines += [*_render_presets(presets, done), ""]
     return "\n".join(lines)
 
@@ -71,11 +73,9 @@ def _render_preset(preset: Preset, quantity: str, rows: Sequence[PublishedRow]) 
         hours = f"{sum(seconds) / len(seconds) / 3600:.2g}"
     return render_row(
         [
-            preset.name,
-            split_source(preset.source)[1],
+            ": ".join(filter(None, (preset.name, split_source(preset.source)[1]))),
             preset.dataset,
-            quantity,
-            f"{preset.values[quantity]:g}",
+            f"{quantity} {preset.values[quantity]:g}",
             " or ".join(f"{each.row.mean:.2f}" for each in original),
             " or ".join(dict.fromkeys(each.verdict for each in original)),
             hours or "?",
