@@ -1,5 +1,6 @@
 """The site of docs/: its navigation and links, and the pages that are made from the code."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,12 @@ def test_formulas_are_mathml():
         "</mrow></math>"
     )
     assert "<mi>log</mi><mspace" in convert(r"\log p").replace("\n", "")
+
+
+def test_formulas_have_the_spaces_of_latex():
+    assert re.search(r"</mfrac><mspace[^>]*/><mi>log</mi><mspace[^>]*/><mfrac>", convert(r"\frac{1}{a} \log \frac1b"))
+    assert "<mo>&#x0223C;</mo>" in convert(r"z \sim p")
+    assert "<mspace" not in convert(r"a \geq \log(b)")
 
 
 def test_comments_become_tables_of_presets():

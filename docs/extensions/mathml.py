@@ -15,9 +15,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def convert(formula: str, display: str = "inline") -> str:
-    """Converts a formula of LaTeX; a function like log has a thin space behind it, as LaTeX sets it."""
-    spaced = re.sub(r"(\\(?:log|det))(?=\s*[A-Za-z])", r"\1\\,", formula)
-    return converter.convert(spaced, display=display)
+    """Converts a formula of LaTeX; a function like log has thin spaces around it, as LaTeX sets it."""
+    spaced = re.sub(r"(\\(?:log|det))(?=\s*(?:[A-Za-z]|\\frac|\\left))", r"\1\\,", formula)
+    spaced = re.sub(r"(?:(?<=[})])|(?<=_\w))\s*(?=\\log)", r"\\,", spaced)
+    # The converter takes the relation for an accent, which has no space beside it.
+    return converter.convert(spaced, display=display).replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
 
 
 def _visit_inline(translator, node: nodes.math) -> None:
