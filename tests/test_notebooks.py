@@ -22,8 +22,11 @@ def apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     mpl.use("Agg")
+    former = sys.modules.pop("mine", None)  # of another test
     yield
     sys.modules.pop("mine", None)
+    if former:
+        sys.modules["mine"] = former
 
 
 def read_cells(path: Path) -> list[dict]:

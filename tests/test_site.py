@@ -90,6 +90,9 @@ def test_sections_become_navigation():
     text = add_navigation("# Top\n\n## One\n\n| [a](a.md) | [b](t/b.md#x) [c](t/c.md) |\n\n## Two\n\nwords\n")
     assert "```{toctree}\n:hidden:\n:caption: One\n\na\nt/c\n```" in text
     assert text.endswith("## Two\n\nwords\n")
+    reference = add_navigation("# Top\n\n## Reference\n\n| a | b |\n| --- | --- |\n| [x](x.md) | y |\n")
+    assert "| [x](x.md) | y |\n| [configuration keys](reference/configuration.md) | every key" in reference
+    assert ":caption: Reference\n\nx\nreference/configuration\n" in reference
 
 
 def test_docstrings_are_plain_text():

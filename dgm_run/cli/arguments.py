@@ -71,7 +71,8 @@ def _defer(override: Override) -> str:
     if not is_change or override.is_sweep_override() or "." not in key or key.startswith("hydra."):
         return line
     name, _, value = line.partition("=")
-    return f"{name}=choice({value})" if value else line
+    # choice() takes no null, and makes text of an interpolation
+    return line if override.value() in (None, "") or "${" in value else f"{name}=choice({value})"
 
 
 def _is_group(override: Override) -> bool:

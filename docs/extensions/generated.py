@@ -18,8 +18,13 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = "reference"
 EXAMPLES = f"{REFERENCE}/examples"
 NOTEBOOKS = f"{REFERENCE}/notebooks"
-MADE = [f"{REFERENCE}/configuration", f"{REFERENCE}/python", f"{REFERENCE}/files", f"{REFERENCE}/presets"]
-"""Pages that only the site has."""
+MADE = {
+    f"{REFERENCE}/configuration": "[configuration keys](reference/configuration.md) | every key of every choice",
+    f"{REFERENCE}/python": "[Python interface](reference/python.md) | functions, and the contracts of own parts",
+    f"{REFERENCE}/files": "[files of numbers](reference/files.md) | the fields of results.json and metrics.jsonl",
+    f"{REFERENCE}/presets": "[presets](reference/presets.md) | all rows of papers: published, ours, verdict, hours",
+}
+"""Pages that only the site has, with their rows in the table of the first page."""
 COPIED = {
     "RESULTS.md": f"{REFERENCE}/published.md",
     "CONTRIBUTING.md": f"{REFERENCE}/contributing.md",

@@ -61,7 +61,9 @@ def add_navigation(text: str) -> str:
     parts = [head]
     for section in sections:
         title = section.partition("\n")[0]
-        pages = dict.fromkeys(re.findall(r"\]\(([\w/.-]+)\.md\)", section) + (MADE if title == "Reference" else []))
+        if title == "Reference":
+            section = "\n".join([section.rstrip(), *(f"| {row} |" for row in MADE.values()), ""])
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/.-]+)\.md\)", section))
         tree = "\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"])
         parts.append(f"## {section.rstrip()}\n\n{tree}\n\n" if pages else f"## {section}")
     return "".join(parts)

@@ -67,10 +67,10 @@ def _render_presets(presets: Sequence[Preset], done: RowsByPreset) -> Iterator[s
 
 def _render_preset(preset: Preset, quantity: str, rows: Sequence[PublishedRow]) -> str:
     original = [each for each in rows if "; changed: " not in each.published.source]
-    hours = None if preset.hours is None else f"{preset.hours:.2g}"
+    hours = preset.hours
     if original:
         seconds = [run.results["training"]["seconds"] for run in original[0].row.group.runs]
-        hours = f"{sum(seconds) / len(seconds) / 3600:.2g}"
+        hours = sum(seconds) / len(seconds) / 3600
     return render_row(
         [
             ": ".join(filter(None, (preset.name, split_source(preset.source)[1]))),
@@ -78,6 +78,6 @@ def _render_preset(preset: Preset, quantity: str, rows: Sequence[PublishedRow]) 
             f"{quantity} {preset.values[quantity]:g}",
             " or ".join(f"{each.row.mean:.2f}" for each in original),
             " or ".join(dict.fromkeys(each.verdict for each in original)),
-            hours or "?",
+            "?" if hours is None else f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}",
         ]
     )

@@ -122,6 +122,7 @@ def test_senseless_arguments_are_refused(arguments, told):
         (["+experiment=a,b", "x.y='a b'", "x.z=[1,2]"], ["+experiment=a,b", "x.y=choice('a b')", "x.z=choice([1,2])"]),
         (["prior=a,b", "hydra.run.dir=x", "seed=1", "+a.b=1", "~a.c", "prior.k=1,2"], None),
         (["prior=a,b", "prior.k=3", "hydra/sweeper=optuna"], None),
+        (["prior=a,b", "prior.k=null", "prior.l=", "prior.m=${x}"], None),  # choice() would change them
     ],
 )
 def test_swept_parts_read_their_keys_late(overrides, expected):
